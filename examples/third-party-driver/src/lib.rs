@@ -1,0 +1,1 @@
+//! A driver as an outsider would write it.
