@@ -1,0 +1,73 @@
+//! How long the browser is told to keep the cookie.
+
+use super::*;
+
+#[test]
+fn the_defaults_are_what_owasp_wants() {
+    let state = CookieState::default();
+    assert_eq!(written(&state, in_seconds(60)), format!("__Host-session={SEVENS}{DEFAULTS}"));
+    assert_eq!(erased(&state), format!("__Host-session={DEFAULTS}{GONE}"));
+    assert!(!state.follows_deadline());
+    assert_eq!(state.varies_on(), COOKIE);
+}
+
+#[test]
+fn a_fixed_lifetime_counts_from_now_and_not_from_the_deadline() {
+    for (text, max_age, expires) in [
+        ("42", 42, "Sun, 06 Nov 1994 08:50:19 GMT"),
+        ("+36h", 129_600, "Mon, 07 Nov 1994 20:49:37 GMT"),
+        ("2 hours", 7_200, "Sun, 06 Nov 1994 10:49:37 GMT"),
+        ("400 days", 34_560_000, "Mon, 11 Dec 1995 08:49:37 GMT"),
+    ] {
+        let config = CookieConfig::new().lifetime(text.parse().unwrap());
+        let state = config.clone().build().unwrap();
+        assert!(state.follows_deadline());
+        let line = format!("__Host-session={SEVENS}{DEFAULTS}; Max-Age={max_age}");
+        assert_eq!(written(&state, None), line);
+        assert_eq!(written(&state, in_seconds(9)), line);
+        let state = config.expires(true).build().unwrap();
+        assert_eq!(written(&state, None), format!("{line}; Expires={expires}"));
+        assert_eq!(erased(&state), format!("__Host-session={DEFAULTS}{GONE}"));
+    }
+}
+
+#[test]
+fn the_cookie_follows_the_session_and_is_rounded_up_to_the_second() {
+    let config = CookieConfig::new().lifetime(Lifetime::FollowSession);
+    let state = config.clone().build().unwrap();
+    assert!(state.follows_deadline());
+    let line = format!("__Host-session={SEVENS}{DEFAULTS}");
+    for (millis, max_age) in [(1, 1), (999, 1), (1_000, 1), (1_001, 2), (7_200_000, 7_200)] {
+        let deadline = Some(NOW.saturating_add(Duration::from_millis(millis)));
+        assert_eq!(written(&state, deadline), format!("{line}; Max-Age={max_age}"), "{millis} ms");
+    }
+    // Longer than any browser keeps a cookie.
+    for deadline in [None, in_seconds(34_560_001), Some(Timestamp::from_millis(u64::MAX))] {
+        assert_eq!(written(&state, deadline), format!("{line}; Max-Age=34560000"));
+    }
+    let state = config.expires(true).build().unwrap();
+    let deadline = Some(NOW.saturating_add(Duration::from_millis(1_500)));
+    assert_eq!(
+        written(&state, deadline),
+        format!("{line}; Max-Age=2; Expires=Sun, 06 Nov 1994 08:49:39 GMT")
+    );
+}
+
+#[test]
+fn what_has_expired_already_is_deleted_and_its_id_is_not_told() {
+    let state = CookieConfig::new().lifetime(Lifetime::FollowSession).build().unwrap();
+    for deadline in [NOW, NOW.saturating_sub(Duration::from_secs(1)), Timestamp::EPOCH] {
+        assert_eq!(written(&state, Some(deadline)), format!("__Host-session={DEFAULTS}{GONE}"));
+    }
+}
+
+#[test]
+fn a_clock_beyond_the_calendar_is_written_as_its_last_second() {
+    let config = CookieConfig::new().lifetime(Lifetime::FollowSession).expires(true);
+    for config in [config.clone(), config.lifetime(Lifetime::Fixed(Duration::from_secs(1)))] {
+        let mut response = HeaderMap::new();
+        let last = Timestamp::from_millis(u64::MAX);
+        config.build().unwrap().write(&id(7), None, last, &mut response).unwrap();
+        assert!(set_cookies(&response).concat().ends_with("; Expires=Fri, 31 Dec 9999 23:59:59 GMT"));
+    }
+}

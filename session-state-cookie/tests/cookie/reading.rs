@@ -1,0 +1,91 @@
+//! What is found in `Cookie` headers, and what it costs.
+
+use super::*;
+
+#[test]
+fn ids_are_found_in_every_header_in_their_order_and_once() {
+    let (one, two, three, four, five) = (text(1), text(2), text(3), text(4), text(5));
+    let name = "__Host-session";
+    assert_eq!(read::<&str>([]), (vec![], 0));
+    assert_eq!(read([format!("{name}={one}")]), (vec![id(1)], 0));
+    assert_eq!(read([format!("a=b; {name}={one}; c=d")]), (vec![id(1)], 0));
+    assert_eq!(read([format!("a=b;\t  {name}={one};c;;=;")]), (vec![id(1)], 0));
+    assert_eq!(read([format!("{name}={two}; {name}={one}; {name}={two}")]), (vec![id(2), id(1)], 0));
+    assert_eq!(
+        read([
+            format!("{name}={five}"),
+            format!("a=b; {name}={three}; {name}=; {name}={one}"),
+            format!("{name}={two}; {name}={four}; {name}=x"),
+        ]),
+        (vec![id(5), id(3), id(1), id(2)], 2)
+    );
+}
+
+#[test]
+fn only_the_very_name_counts() {
+    let id = text(1);
+    for other in [
+        format!("__host-session={id}"),
+        format!("session={id}"),
+        format!("x__Host-session={id}"),
+        format!("__Host-sessions={id}"),
+        format!("__Host-session ={id}"),
+        format!("a={id}; b=__Host-session={id}"),
+        format!("=__Host-session={id}"),
+        format!("\"__Host-session={id}"),
+        format!("a=b, __Host-session={id}"),
+        format!("\u{a0}__Host-session={id}"),
+        format!("\u{2028}__Host-session={id}"),
+        "__Host-session".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(read([other.as_bytes()]), (vec![], 0), "{other:?}");
+    }
+}
+
+#[test]
+fn what_is_no_id_is_counted_and_never_trimmed_or_unquoted() {
+    let id = text(1);
+    for bad in [
+        String::new(),
+        "x".to_owned(),
+        format!("\"{id}\""),
+        format!(" {id}"),
+        format!("{id} "),
+        format!("{id}\t"),
+        format!("{id}="),
+        format!("{}+", &id[1..]),
+        format!("{id}{id}"),
+        format!("={id}"),
+        format!("{}%3D", &id[3..]),
+        "é".repeat(16),
+        "A".repeat(100_000),
+    ] {
+        // The pair after it ends the value: the end of a header would be trimmed by HTTP itself.
+        let header = format!("__Host-session={bad}; a=b");
+        assert_eq!(read([header.as_bytes()]), (vec![], 1), "{bad:?}");
+    }
+    assert_eq!(read([&b"__Host-session=\xff\xfe\x80; \xff=\xff"[..]]), (vec![], 1));
+    let header = [&b"\xff=\xc3\x28; __Host-session="[..], id.as_bytes()].concat();
+    assert_eq!(read([&header[..]]).0.len(), 1);
+}
+
+#[test]
+fn reading_allocates_nothing_and_writing_once() {
+    let state = CookieConfig::new().lifetime(Lifetime::FollowSession).expires(true).build().unwrap();
+    let request = with_cookies([
+        format!("a=b; __Host-session={}; __Host-session=x", text(1)),
+        format!("c=d; __Host-session={}", text(2)),
+    ]);
+    let reading = allocation_counter::measure(|| {
+        assert_eq!(state.read(&request).iter().count(), 2);
+    });
+    assert_eq!(reading.count_total, 0);
+
+    let mut response = HeaderMap::with_capacity(4);
+    let writing = allocation_counter::measure(|| {
+        state.write(&id(7), in_seconds(7_200), NOW, &mut response).unwrap();
+    });
+    assert_eq!(writing.count_total, 1);
+    assert_eq!(set_cookies(&response).concat().len() as u64, writing.bytes_total);
+}
