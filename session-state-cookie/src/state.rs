@@ -114,10 +114,11 @@ impl CookieState {
         let others: Vec<_> = all.iter().filter(|header| !ours(header)).cloned().collect();
         let mut headers = others.into_iter().chain([value]);
         response.remove(SET_COOKIE);
-        if let (Ok(Entry::Vacant(entry)), Some(first)) = (response.try_entry(SET_COOKIE), headers.next()) {
-            let mut entry = entry.try_insert_entry(first).map_err(too_many)?;
-            headers.for_each(|header| entry.append(header));
-        }
+        let (Ok(Entry::Vacant(entry)), Some(first)) = (response.try_entry(SET_COOKIE), headers.next()) else {
+            return Err(Error::new(ErrorKind::TooLarge, Operation::State));
+        };
+        let mut entry = entry.try_insert_entry(first).map_err(too_many)?;
+        headers.for_each(|header| entry.append(header));
         Ok(())
     }
 }
