@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 
@@ -53,7 +54,8 @@ impl fmt::Debug for Prefix {
 /// breaks and NUL included: bind it, hash it or escape it, and never paste it into a path, a statement or a command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    text: Box<str>,
+    // Shared, for a session layer hands a key on with every call and a log.
+    text: Arc<str>,
     colon: u8,
 }
 
@@ -89,13 +91,17 @@ impl Key {
         Ok(Self { text: text.into(), colon: prefix.len() as u8 })
     }
 
+    /// `prefix` and `id` are valid. The text is put together on the stack, so that a key is one allocation.
     pub(crate) fn join(prefix: &Prefix, id: &str) -> Self {
         let prefix = prefix.as_str();
-        let mut text = String::with_capacity(prefix.len() + 1 + id.len());
-        text.push_str(prefix);
-        text.push(':');
-        text.push_str(id);
-        Self { text: text.into_boxed_str(), colon: prefix.len() as u8 }
+        let mut text = [0; Self::MAX_LEN];
+        let (head, rest) = text.split_at_mut(prefix.len());
+        head.copy_from_slice(prefix.as_bytes());
+        rest[0] = b':';
+        rest[1..=id.len()].copy_from_slice(id.as_bytes());
+        let text = std::str::from_utf8(&text[..prefix.len() + 1 + id.len()]);
+        let text = text.expect("two strings and a colon are a string");
+        Self { text: text.into(), colon: prefix.len() as u8 }
     }
 
     /// The whole key, `prefix:id`.

@@ -1,0 +1,121 @@
+//! How one value becomes bytes.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, ErrorKind};
+
+/// How values are encoded. Every value carries the codec that it was written with, so the default may change while
+/// sessions live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// MessagePack with field names: compact, self-describing, tolerant of added fields.
+    #[default]
+    MessagePack,
+    /// JSON: readable by anything.
+    #[cfg(feature = "json")]
+    Json,
+    /// bincode 2: the smallest and fastest, but not self-describing: a struct whose fields changed decodes into
+    /// nonsense or not at all, and the crate is no longer maintained. Fine for numbers and strings, and for types
+    /// that change only together with every stored session.
+    #[cfg(feature = "bincode")]
+    Bincode,
+}
+
+const MESSAGE_PACK: u8 = 1;
+#[cfg(feature = "json")]
+const JSON: u8 = 2;
+#[cfg(feature = "bincode")]
+const BINCODE: u8 = 3;
+
+impl Codec {
+    /// The number that stands in the table, fixed for ever.
+    pub(crate) const fn id(self) -> u8 {
+        match self {
+            Self::MessagePack => MESSAGE_PACK,
+            #[cfg(feature = "json")]
+            Self::Json => JSON,
+            #[cfg(feature = "bincode")]
+            Self::Bincode => BINCODE,
+        }
+    }
+
+    pub(crate) fn encode<T: Serialize + ?Sized>(
+        self,
+        key: &str,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let encoded = match self {
+            Self::MessagePack => {
+                let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+                value.serialize(&mut serializer).is_ok()
+            }
+            #[cfg(feature = "json")]
+            Self::Json => serde_json::to_writer(out, value).is_ok(),
+            #[cfg(feature = "bincode")]
+            Self::Bincode => match bincode::serde::encode_to_vec(value, bincode::config::standard()) {
+                Ok(bytes) => {
+                    out.extend_from_slice(&bytes);
+                    true
+                }
+                Err(_) => false,
+            },
+        };
+        if encoded { Ok(()) } else { Err(about::<T>(ErrorKind::Encode, key)) }
+    }
+}
+
+/// Decodes `bytes`, which were written with the codec of this number.
+pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) -> Result<T, Error> {
+    let value = match codec {
+        MESSAGE_PACK => rmp_serde::from_slice(bytes).ok(),
+        #[cfg(feature = "json")]
+        JSON => serde_json::from_slice(bytes).ok(),
+        #[cfg(feature = "bincode")]
+        BINCODE => match bincode::serde::decode_from_slice(bytes, bincode::config::standard()) {
+            Ok((value, read)) if read == bytes.len() => Some(value),
+            _ => None,
+        },
+        _ => return Err(about::<T>(ErrorKind::Codec, key)),
+    };
+    value.ok_or_else(|| about::<T>(ErrorKind::Decode, key))
+}
+
+fn about<T: ?Sized>(kind: ErrorKind, key: &str) -> Error {
+    Error::new(kind).with_detail(format!("{key:?} as {}", std::any::type_name::<T>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, serde::Deserialize, Debug, PartialEq)]
+    struct Old {
+        name: String,
+    }
+    #[derive(Serialize, serde::Deserialize, Debug, PartialEq)]
+    struct New {
+        name: String,
+        #[serde(default)]
+        age: u8,
+    }
+
+    #[test]
+    fn an_added_field_does_not_lose_the_value() {
+        let mut bytes = Vec::new();
+        Codec::MessagePack.encode("k", &Old { name: "a".into() }, &mut bytes).unwrap();
+        assert_eq!(decode::<New>(MESSAGE_PACK, "k", &bytes).unwrap(), New { name: "a".into(), age: 0 });
+    }
+
+    #[test]
+    fn an_error_names_key_and_type_and_never_the_value() {
+        let mut bytes = Vec::new();
+        Codec::MessagePack.encode("k", "top secret", &mut bytes).unwrap();
+        let error = decode::<u64>(MESSAGE_PACK, "k", &bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert_eq!(error.to_string(), "a session value could not be decoded: \"k\" as u64");
+        assert!(!format!("{error:?}").contains("secret"));
+        assert_eq!(decode::<u64>(200, "k", &bytes).unwrap_err().kind(), ErrorKind::Codec);
+    }
+}

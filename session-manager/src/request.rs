@@ -1,0 +1,80 @@
+//! What a session needs to know of a request.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use session_core::{Candidates, SessionId};
+
+/// What a session needs to know of a request: the ids it brings, and who sends it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// The ids, as a [`State`](session_core::State) read them.
+    pub candidates: Candidates,
+    /// The client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
+    /// request comes through that proxy.
+    pub address: Option<IpAddr>,
+    /// The bytes of the User-Agent header, for the check of it.
+    pub user_agent: Option<Bytes>,
+    /// Whether the request moves the session's deadline; a poll that runs by itself should not.
+    pub extend: bool,
+}
+
+impl Request {
+    /// A request that brings these ids.
+    #[must_use]
+    pub fn new(candidates: impl Into<Candidates>) -> Self {
+        Self { candidates: candidates.into(), address: None, user_agent: None, extend: true }
+    }
+
+    /// Sets the client's address.
+    #[must_use]
+    pub fn address(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Sets the User-Agent header.
+    #[must_use]
+    pub fn user_agent(mut self, header: Option<Bytes>) -> Self {
+        self.user_agent = header;
+        self
+    }
+
+    /// Sets whether the request moves the session's deadline.
+    #[must_use]
+    pub fn extend(mut self, yes: bool) -> Self {
+        self.extend = yes;
+        self
+    }
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self::new(Candidates::none())
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("extend", &self.extend).finish_non_exhaustive()
+    }
+}
+
+impl From<Candidates> for Request {
+    fn from(candidates: Candidates) -> Self {
+        Self::new(candidates)
+    }
+}
+
+impl From<SessionId> for Request {
+    fn from(id: SessionId) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<Option<SessionId>> for Request {
+    fn from(id: Option<SessionId>) -> Self {
+        Self::new(id)
+    }
+}

@@ -1,0 +1,158 @@
+//! Rotation: the same session under a new id.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{Condition, Driver, Record, Revision, Stored, Timestamp, is_live};
+
+use crate::commit::renew;
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::outcome::{ClientAction, Committed, EndReason, Outcome};
+use crate::random;
+use crate::sessions::Inner;
+use crate::settle::Patience;
+use crate::table::{Content, MARKER_DATA, Table};
+use crate::work::{Loaded, Pending, Work};
+
+/// How long the marker stays under the old key: longer than any request that began with the old id.
+const MARKER_TIME: Duration = Duration::from_secs(60);
+const DRAWS: u32 = 3;
+
+impl<D: Driver> Inner<D> {
+    /// 1. The data is stored under a new id. 2. A marker takes the place of the old record, on its revision. If
+    ///    another request wrote there first, the log is replayed on that, the new record is written anew, and 2 is tried
+    ///    again.
+    ///
+    /// A crash between the two leaves the old session as it was and a record that nobody can reach, until its
+    /// deadline.
+    pub(crate) async fn rotate(&self, work: &mut Work, mut old: Loaded) -> Result<Committed, Error> {
+        let mut patience = Patience::new();
+        if !is_live(old.expires, self.clock.now()) {
+            return Ok(self.ended(work, EndReason::Expired, 0));
+        }
+        let (mut next, mut data) = self.place(work).await?;
+        loop {
+            let now = self.clock.now();
+            let marker = Record {
+                data: Bytes::from_static(&MARKER_DATA),
+                expires: Some(now.saturating_add(MARKER_TIME)),
+                revision: random::revision()?,
+            };
+            work.pending = Some(Pending {
+                next: next.clone(),
+                data: data.clone(),
+                ops: work.log.len(),
+                before: Some(old.revision),
+                marker: Some((old.key.clone(), marker.revision, marker.expires)),
+            });
+            let when = Condition::Revision(old.revision);
+            let answer = self.store_settled(&old.key, marker, when, Some(old.revision)).await;
+            let there = match work.answered(answer) {
+                Ok(Stored::Yes) => {
+                    self.succeed(work, next, data, None)?;
+                    return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Rotated) });
+                }
+                Ok(Stored::Conflict(there)) => there,
+                Err(error) => {
+                    if error.kind() != ErrorKind::Uncertain {
+                        self.take_back(&next).await;
+                    }
+                    return Err(error);
+                }
+            };
+            match self.rebase(work, &mut old, there, &mut patience).await {
+                Ok(None) => {}
+                Ok(Some(reason)) => {
+                    self.take_back(&next).await;
+                    return Ok(self.ended(work, reason, patience.tries));
+                }
+                Err(error) => {
+                    self.take_back(&next).await;
+                    return Err(error);
+                }
+            }
+            match self.place_again(work, &next).await {
+                Ok(Some((newer, bytes))) => (next, data) = (newer, bytes),
+                // Nobody else knows the new id: an operator's clean-up, or the end of its time.
+                Ok(None) => return Ok(self.ended(work, EndReason::Revoked, patience.tries)),
+                Err(error) => {
+                    self.take_back(&next).await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Stores the session under a new id.
+    async fn place(&self, work: &mut Work) -> Result<(Loaded, Bytes), Error> {
+        for _ in 0..DRAWS {
+            let (data, expires) = self.successor(work);
+            let next = self.draw(expires)?;
+            let record = Record { data: data.clone(), expires, revision: next.revision };
+            if self.store_settled(&next.key, record, Condition::Absent, None).await?.is_yes() {
+                return Ok((next, data));
+            }
+        }
+        Err(Error::new(ErrorKind::NoFreeId))
+    }
+
+    /// Writes the new record anew, after a replay.
+    async fn place_again(&self, work: &mut Work, next: &Loaded) -> Result<Option<(Loaded, Bytes)>, Error> {
+        let (data, expires) = self.successor(work);
+        let newer = Loaded { revision: random::revision()?, expires, ..next.clone() };
+        let record = Record { data: data.clone(), expires, revision: newer.revision };
+        let answer = self
+            .store_settled(&next.key, record, Condition::Revision(next.revision), Some(next.revision))
+            .await?;
+        Ok(answer.is_yes().then_some((newer, data)))
+    }
+
+    fn successor(&self, work: &mut Work) -> (Bytes, Option<Timestamp>) {
+        let now = self.clock.now();
+        let encoded = work.encode(&self.config, now, |header| renew(header, now));
+        let expires = Some(encoded.header.deadline(now));
+        (encoded.stamped(now), expires)
+    }
+
+    fn succeed(&self, work: &mut Work, next: Loaded, data: Bytes, ops: Option<usize>) -> Result<(), Error> {
+        self.emit(Some(&next.key), &Event::Rotated);
+        work.client = ClientAction::Repeat { id: next.id, deadline: next.expires };
+        work.end = None;
+        work.adopt(next, data, ops.unwrap_or(work.log.len()), self.clock.now())
+    }
+
+    /// Removes a new record that will never be used. If that fails it stays, out of anybody's reach, until its
+    /// deadline; the failure that led here is the one to report.
+    async fn take_back(&self, next: &Loaded) {
+        drop(self.driver.remove(&next.key, Condition::Any).await);
+    }
+
+    /// As [`resolve`](Self::resolve), where the call was the one that places the marker.
+    pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
+        let Some(Pending { next, data, ops, before: Some(before), marker: Some(marker) }) = &work.pending
+        else {
+            return Ok(None);
+        };
+        let (next, data, ops, before): (_, _, _, Revision) = (next.clone(), data.clone(), *ops, *before);
+        let (old, revision, expires) = marker.clone();
+        let record = Record { data: Bytes::from_static(&MARKER_DATA), expires, revision };
+        match self.store_settled(&old, record, Condition::Revision(before), Some(before)).await? {
+            Stored::Yes => {
+                self.succeed(work, next, data, Some(ops))?;
+                Ok(Some(Outcome::Rotated))
+            }
+            Stored::Conflict(there) => {
+                work.pending = None;
+                self.take_back(&next).await;
+                let reason = match there.map(|record| Table::parse(record.data)) {
+                    None => EndReason::Revoked,
+                    Some(Ok(Content::Marker)) => EndReason::Replaced,
+                    // Nothing ever takes the place of a marker, so ours was not placed: rotate from the start.
+                    Some(_) => return Ok(None),
+                };
+                Ok(Some(self.ended(work, reason, 0).outcome))
+            }
+        }
+    }
+}

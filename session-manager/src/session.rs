@@ -1,0 +1,466 @@
+//! The handle that a request works with.
+
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+use session_core::Timestamp;
+
+use crate::codec::{Codec, decode};
+use crate::config::MIN_TIME;
+use crate::error::{Error, ErrorKind};
+use crate::flash::Flash;
+use crate::op::Op;
+use crate::outcome::{ClientAction, Committed, EndReason};
+use crate::request::Request;
+use crate::sessions::Backend;
+use crate::table::{NewEntry, VALUE};
+use crate::work::{Phase, Work};
+
+/// The session of one request: reads, and a log of what the request does.
+///
+/// Reading and writing are plain calls on what was loaded; the store is asked by [`load`](Self::load) and written by
+/// [`commit`](Self::commit) (a web layer does both). What a request does is recorded as operations, and if another
+/// request was faster, the commit replays them on what that one wrote: see each method for what this means.
+///
+/// Clones are handles to the same session of the same request. While one of them loads, commits or destroys, the
+/// plain calls of the others are `Busy`.
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    backend: Arc<dyn Backend>,
+    /// Whose turn it is to talk to the store.
+    turn: tokio::sync::Mutex<()>,
+    /// `None` while a call that talks to the store has it.
+    work: Mutex<Option<Work>>,
+}
+
+impl Session {
+    pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
+        let work = Mutex::new(Some(Work::new(request)));
+        Self(Arc::new(Shared { backend, turn: tokio::sync::Mutex::new(()), work }))
+    }
+
+    /// Asks the store for the session. The first call does it; later ones are free.
+    ///
+    /// # Errors
+    /// As [`Sessions::open`](crate::Sessions::open); the next call tries again.
+    pub async fn load(&self) -> Result<(), Error> {
+        if self.is_loaded() {
+            return Ok(());
+        }
+        self.0.backend.load_boxed(self).await
+    }
+
+    /// Whether [`load`](Self::load) has been done: whether the request wanted its session at all.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.lock().as_ref().is_none_or(|work| work.phase != Phase::Unloaded)
+    }
+
+    /// Whether a stored session stands behind this one, as of the load or the last commit.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.lock().as_ref().is_some_and(|work| work.loaded.is_some())
+    }
+
+    /// Whether anything is recorded for the next commit.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.lock().as_ref().is_none_or(Work::is_dirty)
+    }
+
+    /// Why the session that the client asked for is not here, if it asked for one.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.lock().as_ref().and_then(|work| work.end.clone())
+    }
+
+    /// What the response has to tell the client, over all commits of this request.
+    #[must_use]
+    pub fn client_action(&self) -> ClientAction {
+        self.lock().as_ref().map_or(ClientAction::Keep, |work| work.client)
+    }
+
+    /// The value of `key`, or `None` where there is none or its deadline has passed. Decodes this one value.
+    ///
+    /// # Errors
+    /// `Decode` where it is not a `T`, `Codec` where this build lacks its codec: it is still there, and so are the
+    /// others. `NotLoaded`, `Busy`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.read(|work| self.get_in(work, VALUE, key))
+    }
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn contains(&self, key: &str) -> Result<bool, Error> {
+        self.read(|work| Ok(work.find(VALUE, key, || self.now(), |_| ()).is_some()))
+    }
+
+    /// The keys that have values, in the order of their bytes.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        self.read(|work| {
+            let mut keys = Vec::new();
+            work.scan(|entry| {
+                if entry.class == VALUE && entry.is_live(|| self.now()) {
+                    keys.push(String::from_utf8_lossy(entry.key).into_owned());
+                }
+                None::<()>
+            });
+            Ok(keys)
+        })
+    }
+
+    /// Sets `key`. A deadline that an older value had goes with that value. On replay: blind, the last writer wins.
+    ///
+    /// # Errors
+    /// `Encode`, `Name` for a key over 65,535 bytes; `Committed`, `NotLoaded`, `Busy`.
+    pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
+        self.insert_as(key, value, self.config().codec)
+    }
+
+    /// [`insert`](Self::insert) with a codec of its own.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn insert_as<T: Serialize + ?Sized>(&self, key: &str, value: &T, codec: Codec) -> Result<(), Error> {
+        let entry = encode_value(key, value, codec)?;
+        self.write(|work| work.record(Op::Insert(entry), self.config(), self.now()))
+    }
+
+    /// Removes `key` and says whether it had a value. On replay: blind.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        self.write(|work| {
+            let now = self.now();
+            let was_there = work.find(VALUE, key, || now, |_| ()).is_some();
+            work.record(Op::Remove(key.into()), self.config(), now)?;
+            Ok(was_there)
+        })
+    }
+
+    /// Sets `key` to what `change` makes of its value, and gives that. On replay the closure runs again on the value
+    /// that is there then, so that the additions of two requests add up.
+    ///
+    /// The closure may run many times and must do nothing but compute; what this returns is provisional until the
+    /// commit.
+    ///
+    /// # Errors
+    /// `Decode` where the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`. On replay the same
+    /// become errors of the commit.
+    pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + 'static,
+    {
+        let codec = self.config().codec;
+        let name: Box<str> = key.into();
+        let run = move |current: Option<(u8, &[u8])>| {
+            let current = current.map(|(codec, bytes)| decode::<T>(codec, &name, bytes)).transpose()?;
+            let value = change(current);
+            Ok::<_, Error>((encode_value(&name, &value, codec)?, value))
+        };
+        loop {
+            let (seen, current) = self.write(|work| {
+                let current =
+                    work.find(VALUE, key, || self.now(), |entry| (entry.codec, entry.value.to_vec()));
+                Ok((work.generation, current))
+            })?;
+            // Outside the lock, for the closure may hold a clone of this handle.
+            let (entry, value) = run(current.as_ref().map(|(codec, bytes)| (*codec, &bytes[..])))?;
+            let mut guard = self.lock();
+            let work = writable(&mut guard)?;
+            if work.generation == seen {
+                let rerun =
+                    Box::new(move |current: Option<(u8, &[u8])>| run(current).map(|(entry, _)| entry));
+                work.record(Op::Update { rerun, key: key.into(), entry }, self.config(), self.now())?;
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Removes `key` and gives its value: for what may be spent once, like a token. If another request took or
+    /// changed it meanwhile, the commit is `Contention` and the response does not go out.
+    ///
+    /// # Errors
+    /// `Decode`, and then the value stays; `Committed`, `NotLoaded`, `Busy`.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.write(|work| {
+            let Some(value) = self.get_in(work, VALUE, key)? else { return Ok(None) };
+            let now = self.now();
+            if let Some(handed_out) = work.find(VALUE, key, || now, |entry| entry.whole.to_vec()) {
+                work.record(Op::Take { handed_out }, self.config(), now)?;
+            }
+            Ok(Some(value))
+        })
+    }
+
+    /// Removes all values; times, bindings, user and flash stay. On replay it removes what is there then, other
+    /// requests' values too.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.write(|work| work.record(Op::Clear, self.config(), self.now()))
+    }
+
+    /// Lets the value of `key` expire after this time, counted in whole milliseconds from now; extending the session
+    /// does not extend it. Says whether there is a value. On replay it applies only if that value is still there.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn expire_key(&self, key: &str, after: Duration) -> Result<bool, Error> {
+        self.write(|work| {
+            let now = self.now();
+            let deadline = Some(now.saturating_add(after));
+            let found = work.find(
+                VALUE,
+                key,
+                || now,
+                |entry| {
+                    let parts = NewEntry { class: VALUE, codec: entry.codec, deadline, id: None, key };
+                    let renewed = parts.encode(|out| {
+                        out.extend_from_slice(entry.value);
+                        Ok::<_, Error>(())
+                    });
+                    (entry.whole.to_vec(), renewed)
+                },
+            );
+            let Some((given, renewed)) = found else { return Ok(false) };
+            let entry = renewed?.ok_or_else(|| too_long(key))?;
+            work.record(Op::Expire { given, entry }, self.config(), now)?;
+            Ok(true)
+        })
+    }
+
+    /// Values for the next request.
+    #[must_use]
+    pub fn flash(&self) -> Flash<'_> {
+        Flash::new(self)
+    }
+
+    /// How long this session lives without being used; at least a second. On replay the last one wins.
+    ///
+    /// # Errors
+    /// `Config` for less than a second; `Committed`, `NotLoaded`, `Busy`.
+    pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
+        at_least_a_second(Some(idle))?;
+        self.write(|work| work.record(Op::Idle(idle), self.config(), self.now()))
+    }
+
+    /// How long this session lives at most from its creation or last rotation; `None` for no such limit. On replay
+    /// the last one wins.
+    ///
+    /// # Errors
+    /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    pub fn set_absolute_lifetime(&self, lifetime: Option<Duration>) -> Result<(), Error> {
+        at_least_a_second(lifetime)?;
+        self.write(|work| work.record(Op::Lifetime(lifetime), self.config(), self.now()))
+    }
+
+    /// This request does not move the session's deadline: for polls that run by themselves.
+    pub fn do_not_extend(&self) {
+        if let Some(work) = self.lock().as_mut() {
+            work.request.extend = false;
+        }
+    }
+
+    /// Enters the user whom the session belongs to, 1 to 255 bytes. If another request bound it to somebody else
+    /// meanwhile, the commit is `Contention`. Call [`rotate`](Self::rotate) with it.
+    ///
+    /// # Errors
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    pub fn bind_user(&self, user: &str) -> Result<(), Error> {
+        if user.is_empty() || user.len() > 255 {
+            return Err(Error::new(ErrorKind::Name).with_detail("a user has 1 to 255 bytes"));
+        }
+        let user = bytes::Bytes::copy_from_slice(user.as_bytes());
+        self.write(|work| {
+            let over = work.header().user.clone();
+            work.record(Op::BindUser { user, over }, self.config(), self.now())
+        })
+    }
+
+    /// The user whom the session belongs to.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn user(&self) -> Result<Option<String>, Error> {
+        self.read(|work| Ok(work.header().user().map(str::to_owned)))
+    }
+
+    /// Gives the session a new id and a new absolute lifetime when it is committed: on login and on every change of
+    /// privilege (OWASP: renew the id). Under the old id nothing can be read, written or created any more.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.write(|work| {
+            work.rotate = true;
+            Ok(())
+        })
+    }
+
+    /// Ends the session now, not at commit, so that neither a failing handler nor a dropped request undoes a logout.
+    /// Says whether this call ended it. What was recorded is dropped; writing afterwards begins a session with a new
+    /// id.
+    ///
+    /// # Errors
+    /// `Store`, `Uncertain`, `Contention`: the session may still be there; the call may be repeated. `Committed`.
+    ///
+    /// # Cancellation
+    /// Dropped, the session has ended or has not.
+    pub async fn destroy(&self, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
+        self.0.backend.destroy_boxed(self, reason.into()).await
+    }
+
+    /// Commits now and starts a new log: see [`Sessions::commit`](crate::Sessions::commit).
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn commit(&self) -> Result<Committed, Error> {
+        self.0.backend.commit_boxed(self).await
+    }
+
+    /// When the session was created; `None` while it is not stored.
+    #[must_use]
+    pub fn created(&self) -> Option<Timestamp> {
+        self.stored(|work| Some(work.header().created))
+    }
+
+    /// When the session was last changed; `None` while it is not stored.
+    #[must_use]
+    pub fn updated(&self) -> Option<Timestamp> {
+        self.stored(|work| Some(work.header().updated))
+    }
+
+    /// When the stored session ends unless it is used again; `None` while it is not stored.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.stored(|work| work.loaded.as_ref().and_then(|loaded| loaded.expires))
+    }
+
+    fn stored<R>(&self, read: impl FnOnce(&Work) -> Option<R>) -> Option<R> {
+        self.lock().as_ref().filter(|work| work.loaded.is_some()).and_then(read)
+    }
+
+    pub(crate) fn get_in<T: DeserializeOwned>(
+        &self,
+        work: &Work,
+        class: u8,
+        key: &str,
+    ) -> Result<Option<T>, Error> {
+        work.find(class, key, || self.now(), |entry| decode(entry.codec, key, entry.value)).transpose()
+    }
+
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> Result<R, Error>) -> Result<R, Error> {
+        match self.lock().as_ref() {
+            None => Err(Error::new(ErrorKind::Busy)),
+            Some(work) if work.phase == Phase::Unloaded => Err(Error::new(ErrorKind::NotLoaded)),
+            Some(work) => read(work),
+        }
+    }
+
+    pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Work) -> Result<R, Error>) -> Result<R, Error> {
+        write(writable(&mut self.lock())?)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.backend.now()
+    }
+
+    pub(crate) fn config(&self) -> &crate::config::Config {
+        self.0.backend.config()
+    }
+
+    /// Waits for the turn to talk to the store, and takes what the request holds.
+    pub(crate) async fn lease(&self) -> Lease<'_> {
+        let turn = self.0.turn.lock().await;
+        let work = self.lock().take();
+        // Only a lease takes it, and there is one at a time.
+        Lease { session: self, work: work.unwrap_or_else(|| Work::new(Request::default())), _turn: turn }
+    }
+
+    /// From now on the handle can be read and no longer written.
+    pub(crate) fn seal(&self) {
+        if let Some(work) = self.lock().as_mut() {
+            work.phase = Phase::Sealed;
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Work>> {
+        // A panic in a value's own code leaves the log as it was before that call.
+        self.0.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("loaded", &self.is_loaded()).finish_non_exhaustive()
+    }
+}
+
+/// What the request holds, while a call talks to the store. Dropping it, at whatever point, gives it back.
+pub(crate) struct Lease<'a> {
+    session: &'a Session,
+    work: Work,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Deref for Lease<'_> {
+    type Target = Work;
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Work {
+        &mut self.work
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let work = std::mem::replace(&mut self.work, Work::new(Request::default()));
+        *self.session.lock() = Some(work);
+    }
+}
+
+fn writable(guard: &mut Option<Work>) -> Result<&mut Work, Error> {
+    match guard {
+        None => Err(Error::new(ErrorKind::Busy)),
+        Some(work) => match work.phase {
+            Phase::Unloaded => Err(Error::new(ErrorKind::NotLoaded)),
+            Phase::Sealed => Err(Error::new(ErrorKind::Committed)),
+            Phase::Open => Ok(work),
+        },
+    }
+}
+
+fn encode_value<T: Serialize + ?Sized>(key: &str, value: &T, codec: Codec) -> Result<Vec<u8>, Error> {
+    let parts = NewEntry { class: VALUE, codec: codec.id(), deadline: None, id: None, key };
+    parts.encode(|out| codec.encode(key, value, out))?.ok_or_else(|| too_long(key))
+}
+
+pub(crate) fn too_long(key: &str) -> Error {
+    let detail = format!("a key has at most 65,535 bytes and a value 4 GiB; this key has {}", key.len());
+    Error::new(ErrorKind::Name).with_detail(detail)
+}
+
+fn at_least_a_second(time: Option<Duration>) -> Result<(), Error> {
+    if time.is_some_and(|time| time < MIN_TIME) {
+        return Err(Error::new(ErrorKind::Config).with_detail("a timeout is at least one second"));
+    }
+    Ok(())
+}
