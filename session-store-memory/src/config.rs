@@ -1,0 +1,160 @@
+//! What can be chosen about a store, and the errors of choosing wrong.
+
+use std::sync::Arc;
+
+use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+
+use crate::store::Memory;
+use crate::usage::OVERHEAD;
+
+/// The options of a [`Memory`] store. Whoever needs none calls [`Memory::new`].
+///
+/// | option | default |
+/// |---|---|
+/// | [`max_entries`](Self::max_entries) | no bound |
+/// | [`max_bytes`](Self::max_bytes) | no bound |
+/// | [`when_full`](Self::when_full) | [`WhenFull::Refuse`] |
+/// | [`max_value`](Self::max_value) | no bound but `max_bytes` |
+/// | [`shards`](Self::shards) | 64, or four for each core where that is more |
+/// | [`clock`](Self::clock) | [`SystemClock`] |
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing happens until `open`"]
+pub struct MemoryOptions {
+    pub(crate) max_entries: Option<u64>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) when_full: Option<WhenFull>,
+    pub(crate) max_value: Option<u64>,
+    pub(crate) shards: Option<usize>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+}
+
+/// What happens to a new record when the store has reached its bound and nothing in it has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It is refused with the error kind `Full`, and what was there stays.
+    #[default]
+    Refuse,
+    /// Live sessions make room, those nearest to their deadline first (that is, where every request extends its
+    /// session, those unused for longest). Sixteen of one shard are compared for each, not all. Only keys of prefix
+    /// `session` are ever evicted; where there are none left, the record is refused.
+    Evict,
+}
+
+impl MemoryOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// At most this many records are kept, expired ones that nobody has removed yet included.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.max_entries = Some(entries);
+        self
+    }
+
+    /// At most this many bytes are kept. What counts is the data of each record and [`OVERHEAD`] bytes for the rest of
+    /// it; a key longer than 32 bytes counts by its length, too, unless it is that of a session.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// What to do at the bound. Only with [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = Some(policy);
+        self
+    }
+
+    /// Data of more than this many bytes is refused with the error kind `TooLarge`.
+    pub fn max_value(mut self, bytes: u64) -> Self {
+        self.max_value = Some(bytes);
+        self
+    }
+
+    /// Into how many parts with a lock of their own the store is divided: a power of two from 2 to 65,536. More parts
+    /// let more threads write at once and make traversals of very large stores cheaper; each costs about 2 KiB.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// The clock by which deadlines are judged.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Makes the store.
+    ///
+    /// # Errors
+    /// `Misconfigured` for options that cannot be kept, with what would be right; `Unavailable` where the operating
+    /// system gives no random numbers.
+    pub fn open(self) -> Result<Memory> {
+        if self.max_entries == Some(0) {
+            return Err(misconfigured("max_entries is at least 1; leave it out for no bound"));
+        }
+        if self.max_bytes.is_some_and(|bytes| bytes < OVERHEAD) {
+            return Err(misconfigured(
+                "max_bytes is too small for a single record, which takes 96 and its data",
+            ));
+        }
+        if let (Some(value), Some(total)) = (self.max_value, self.max_bytes)
+            && value.saturating_add(OVERHEAD) > total
+        {
+            return Err(misconfigured("max_value does not fit into max_bytes"));
+        }
+        if self.when_full.is_some() && self.max_entries.is_none() && self.max_bytes.is_none() {
+            return Err(misconfigured("when_full needs max_entries or max_bytes"));
+        }
+        if self.shards.is_some_and(|n| !n.is_power_of_two() || !(2..=MAX_SHARDS).contains(&n)) {
+            return Err(misconfigured("shards is a power of two from 2 to 65536"));
+        }
+        Memory::with(self)
+    }
+
+    pub(crate) fn shard_count(&self) -> usize {
+        self.shards.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores * 4).next_power_of_two().clamp(DEFAULT_SHARDS, MAX_SHARDS)
+        })
+    }
+
+    pub(crate) fn clock_or_system(&self) -> Arc<dyn Clock> {
+        self.clock.clone().unwrap_or_else(SystemClock::shared)
+    }
+}
+
+/// More than contention asks for: a page of a traversal looks through the tags of one shard, and a purge locks one.
+const DEFAULT_SHARDS: usize = 64;
+const MAX_SHARDS: usize = 1 << 16;
+
+fn misconfigured(detail: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_an_error_when_the_store_is_made() {
+        for (options, word) in [
+            (MemoryOptions::new().max_entries(0), "max_entries"),
+            (MemoryOptions::new().max_bytes(95), "max_bytes"),
+            (MemoryOptions::new().max_bytes(1_000).max_value(905), "max_value"),
+            (MemoryOptions::new().when_full(WhenFull::Evict), "when_full"),
+            (MemoryOptions::new().shards(0), "shards"),
+            (MemoryOptions::new().shards(1), "shards"),
+            (MemoryOptions::new().shards(48), "shards"),
+            (MemoryOptions::new().shards(1 << 17), "shards"),
+        ] {
+            let error = options.open().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            assert_eq!(error.operation(), Operation::Open);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let most = MemoryOptions::new().max_bytes(1_000).max_value(904).when_full(WhenFull::Evict).shards(2);
+        assert!(most.max_entries(1).open().is_ok());
+    }
+}
