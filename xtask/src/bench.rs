@@ -1,0 +1,36 @@
+//! `cargo xtask bench`: our work and the peers' side by side. The measuring is session-bench's.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{Result, cargo};
+
+/// What is measured.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only this area, such as `web`, `memory` or `sqlite`
+    #[arg(long, value_name = "AREA")]
+    only: Option<String>,
+    /// Short runs: enough to see that it works, too short to quote
+    #[arg(long)]
+    quick: bool,
+    /// Writes the rows as a JSON array to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    let mut command = cargo::cargo(["run", "--quiet", "--release", "--package", "session-bench", "--"]);
+    if let Some(area) = &options.only {
+        command.args(["--only", area]);
+    }
+    if options.quick {
+        command.arg("--quick");
+    }
+    if let Some(file) = &options.json {
+        // Taken where the command was typed, for cargo runs in the workspace's folder.
+        command.arg("--json").arg(std::path::absolute(file)?);
+    }
+    cargo::run(&mut command, false)
+}

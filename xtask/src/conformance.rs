@@ -1,0 +1,249 @@
+//! `cargo xtask conformance`: runs the drivers' suites and prints the matrix of clauses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::{Result, cargo};
+
+/// The test target in which a driver's suite stands, and the one that prints the matrix. All is built with the features
+/// that `cargo xtask test` builds with, so that whichever comes second compiles nothing.
+const BUILD: &[&str] = &[
+    "test",
+    "--workspace",
+    "--all-features",
+    "--no-run",
+    "--message-format=json-render-diagnostics",
+    "--test",
+    "conformance",
+    "--test",
+    "mutants",
+    "--example",
+    "matrix",
+];
+
+/// What is run, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only this driver, such as `memory` or `sqlite`
+    #[arg(long, value_name = "NAME")]
+    driver: Option<String>,
+    /// How the matrix is written; whatever else is said goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Writes the matrix to this file and not to stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Longer histories, and at least 200 kills for each clause that kills
+    #[arg(long)]
+    full: bool,
+    /// Puts the summary into README.md
+    #[arg(long, conflicts_with = "driver")]
+    write_readme: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    let built = build()?;
+    let drivers: Vec<_> = built
+        .suites
+        .iter()
+        .filter(|suite| options.driver.as_ref().is_none_or(|wanted| suite.driver == *wanted))
+        .collect();
+    if drivers.is_empty() {
+        let known: Vec<_> = built.suites.iter().map(|suite| suite.driver.as_str()).collect();
+        return Err(match &options.driver {
+            Some(driver) => format!("there is no driver {driver}; there are: {}", known.join(", ")).into(),
+            None => "no driver has a conformance suite, so nothing was run".into(),
+        });
+    }
+
+    forget()?;
+    let mut failed = Vec::new();
+    // Whether the clauses bite says something about all drivers, and is asked when all are.
+    let mutants = if options.driver.is_none() { built.mutants.as_slice() } else { &[] };
+    for suite in mutants.iter().chain(drivers.iter().copied()) {
+        let mut command = Command::new(&suite.program);
+        command.current_dir(&suite.folder);
+        if options.full {
+            command.env("SESSION_CONFORMANCE_FULL", "1").env("SESSION_KIT_FULL", "1");
+        }
+        if let Err(error) = cargo::run(&mut command, true) {
+            eprintln!("xtask: {error}");
+            failed.push(suite.driver.clone());
+        }
+    }
+    if options.driver.is_none() && built.mutants.is_empty() {
+        failed.push("mutants (not found)".to_owned());
+    }
+
+    let names: Vec<_> =
+        drivers.iter().filter(|suite| suite.ours).map(|suite| suite.driver.as_str()).collect();
+    let (matrix, green) = built.matrix(options.format.as_str(), &names)?;
+    match &options.out {
+        Some(file) => {
+            fs::write(file, &matrix).map_err(|error| format!("{}: {error}", file.display()))?;
+            eprintln!("the matrix is in {}", file.display());
+        }
+        None => print!("{matrix}"),
+    }
+    if options.write_readme {
+        write_readme(&built)?;
+    }
+    if !green {
+        return Err("the matrix is red: a clause failed, its harness did, or it was not run".into());
+    }
+    if !failed.is_empty() {
+        return Err(format!("tests failed: {}", failed.join(", ")).into());
+    }
+    Ok(())
+}
+
+/// Removes what earlier runs have left, so that nothing old counts.
+pub(crate) fn forget() -> Result {
+    match fs::remove_dir_all(results()?) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints the matrix of what a run of all tests has left, and whether it is green and README.md has its summary.
+pub(crate) fn report() -> Result<bool> {
+    let built = build()?;
+    let names: Vec<_> = built.ours().collect();
+    let (matrix, green) = built.matrix("text", &names)?;
+    println!("\n{matrix}");
+    if names.is_empty() {
+        println!("no driver has a conformance suite");
+        return Ok(false);
+    }
+    let current = fs::read_to_string(cargo::root().join(README))?.contains(&built.summary()?);
+    if !current {
+        println!("the matrix in {README} is not this one: cargo xtask conformance --write-readme");
+    }
+    Ok(green && current)
+}
+
+const README: &str = "README.md";
+const BEGIN: &str = "<!-- matrix: cargo xtask conformance --write-readme -->\n";
+const END: &str = "<!-- end of matrix -->\n";
+
+fn write_readme(built: &Built) -> Result {
+    let path = cargo::root().join(README);
+    let text = fs::read_to_string(&path)?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.ok_or("README.md has no place for the matrix")?;
+    fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", built.summary()?))?;
+    eprintln!("README.md has the matrix");
+    Ok(())
+}
+
+/// Where the tests leave their results: beside cargo's folder for the files of tests.
+fn results() -> Result<PathBuf> {
+    Ok(match cargo::option("SESSION_CONFORMANCE_OUT") {
+        Some(folder) => PathBuf::from(folder),
+        None => cargo::target()?.join("conformance"),
+    })
+}
+
+/// A program with tests in it.
+struct Suite {
+    driver: String,
+    /// Whether it is one of the drivers that people use. The example's harness has a name that only it knows.
+    ours: bool,
+    program: PathBuf,
+    /// The folder of its package, where cargo would start it.
+    folder: PathBuf,
+}
+
+/// What has been built.
+struct Built {
+    suites: Vec<Suite>,
+    mutants: Vec<Suite>,
+    printer: PathBuf,
+}
+
+impl Built {
+    /// The matrix of these drivers, and of any other that left results; and whether it is green.
+    fn matrix(&self, format: &str, drivers: &[&str]) -> Result<(String, bool)> {
+        let mut command = Command::new(&self.printer);
+        command.arg(format).arg(results()?).args(drivers).current_dir(cargo::root());
+        let output = command.stderr(Stdio::inherit()).output()?;
+        let green = match output.status.code() {
+            Some(0) => true,
+            Some(1) => false,
+            _ => return Err(format!("the matrix could not be made ({})", output.status).into()),
+        };
+        Ok((String::from_utf8(output.stdout)?, green))
+    }
+
+    /// The drivers that must be in the matrix, whether or not they leave any result.
+    fn ours(&self) -> impl Iterator<Item = &str> {
+        self.suites.iter().filter(|suite| suite.ours).map(|suite| suite.driver.as_str())
+    }
+
+    /// The matrix of the drivers that people use, summed up by level, for README.md.
+    fn summary(&self) -> Result<String> {
+        let drivers: Vec<_> = self.ours().collect();
+        Ok(self.matrix("summary", &drivers)?.0)
+    }
+}
+
+fn build() -> Result<Built> {
+    let mut command = cargo::cargo(BUILD);
+    cargo::show(&command);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("{} failed ({})", cargo::text(&command), output.status).into());
+    }
+    let mut suites = Vec::new();
+    let mut mutants = Vec::new();
+    let mut printer = None;
+    let mut seen = BTreeSet::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: Value = serde_json::from_str(line)?;
+        let (Some(program), Some(manifest)) =
+            (message["executable"].as_str(), message["manifest_path"].as_str())
+        else {
+            continue;
+        };
+        let folder = Path::new(manifest).parent().unwrap_or(cargo::root()).to_owned();
+        let package = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let program = PathBuf::from(program);
+        if !seen.insert(program.clone()) {
+            continue;
+        }
+        let name = package.strip_prefix("session-store-");
+        let (driver, ours) = (name.unwrap_or(&package).to_owned(), name.is_some());
+        let is_test = message["target"]["kind"][0] == "test";
+        match message["target"]["name"].as_str() {
+            Some("matrix") => printer = Some(program),
+            Some("mutants") if is_test => {
+                mutants.push(Suite { driver: "mutants".to_owned(), ours: false, program, folder })
+            }
+            Some("conformance") if is_test => suites.push(Suite { driver, ours, program, folder }),
+            _ => {}
+        }
+    }
+    suites.sort_by(|a, b| a.driver.cmp(&b.driver));
+    Ok(Built { suites, mutants, printer: printer.ok_or("the example that prints the matrix was not built")? })
+}
