@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+
+mod change;
+mod config;
+mod error;
+mod keeper;
+mod open;
+mod query;
+mod queue;
+mod readers;
+mod schema;
+mod store;
+mod writer;
+
+pub use config::{Config, Durability};
+pub use store::Sqlite;

@@ -1,0 +1,279 @@
+//! The changing statements: what each operation does inside the transaction that the writer holds open.
+//!
+//! Each change first tries the one statement that is nearly always enough, and where that finds no row it reads what
+//! is there and lets `Condition::decide` say what to do. (One `INSERT .. ON CONFLICT .. WHERE` for everything would
+//! create a record where a replacement expects one that has gone.)
+
+use rusqlite::Connection;
+use session_core::{
+    Condition, Decision, Key, Operation, Purged, Record, Revision, Stored, Timestamp, is_live,
+};
+
+use crate::error::Fault;
+use crate::query::{self, Next, Range, deadline_bits, retrieve};
+
+/// As unsigned numbers: see `query.rs`. `?5` and `?6` are the sign and the bits of now.
+macro_rules! live {
+    () => {
+        "(deadline IS NULL OR (deadline < 0, deadline) > (?5, ?6))"
+    };
+}
+
+const PUT: &str = "INSERT INTO records (key, revision, deadline, data) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, deadline = excluded.deadline, data = excluded.data";
+const CREATE: &str = "INSERT INTO records (key, revision, deadline, data) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (key) DO NOTHING";
+const REPLACE: &str = concat!(
+    "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE key = ?1 AND revision = ?7 AND ",
+    live!()
+);
+const TOUCH: &str =
+    concat!("UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?4 AND ", live!());
+const REMOVE: &str = "DELETE FROM records WHERE key = ?1";
+const PURGE: &str = "DELETE FROM records WHERE id IN \
+    (SELECT id FROM records WHERE deadline BETWEEN ?1 AND ?2 ORDER BY deadline LIMIT ?3)";
+const EXPIRED: &str = "SELECT EXISTS (SELECT 1 FROM records WHERE deadline BETWEEN ?1 AND ?2)";
+const CLEAR: &str = "DELETE FROM records WHERE id IN \
+    (SELECT id FROM records WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3) RETURNING key, deadline";
+
+/// Every statement of this file: see `query::STATEMENTS`.
+pub(crate) const STATEMENTS: &[&str] = &[PUT, CREATE, REPLACE, TOUCH, REMOVE, PURGE, EXPIRED, CLEAR];
+
+/// How many rows one purge or clear removes at most; more is done in several, and other changes come between.
+pub(crate) const SWEEP: usize = 128;
+/// The weight of an operation that removes many rows: too heavy to be done in place.
+const HEAVY: usize = 1 << 20;
+/// What any change weighs beside its data.
+const LIGHT: usize = 512;
+
+/// A change that the writer is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Store { key: Key, record: Record, when: Condition },
+    Remove { key: Key, when: Condition },
+    Touch { key: Key, from: Revision, to: Revision, deadline: Option<Timestamp> },
+    Purge { limit: usize },
+    Clear { range: Range },
+}
+
+/// What the writer answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Stored(Stored),
+    Touched(bool),
+    Purged(Purged),
+    /// How many live records went, and where to go on.
+    Cleared(u64, Next),
+}
+
+impl Change {
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Store { .. } => Operation::Store,
+            Self::Remove { .. } => Operation::Remove,
+            Self::Touch { .. } => Operation::Touch,
+            Self::Purge { .. } => Operation::Purge,
+            Self::Clear { .. } => Operation::Clear,
+        }
+    }
+
+    /// About how many bytes this change keeps in memory while it waits, and writes when it is done.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Store { record, .. } => LIGHT + record.data.len(),
+            Self::Remove { .. } | Self::Touch { .. } => LIGHT,
+            Self::Purge { .. } | Self::Clear { .. } => HEAVY,
+        }
+    }
+
+    /// Makes the change. `Fault::Row` is the answer to this change alone and has written nothing; after
+    /// `Fault::Engine` the whole transaction may be gone.
+    pub(crate) fn apply(&self, connection: &Connection, now: Timestamp) -> Result<Answer, Fault> {
+        match self {
+            Self::Store { key, record, when } => {
+                store(connection, key.as_bytes(), record, *when, now).map(Answer::Stored)
+            }
+            Self::Remove { key, when } => remove(connection, key.as_bytes(), *when, now).map(Answer::Stored),
+            Self::Touch { key, from, to, deadline } => {
+                touch(connection, key.as_bytes(), *from, *to, *deadline, now).map(Answer::Touched)
+            }
+            Self::Purge { limit } => purge(connection, *limit, now).map(Answer::Purged),
+            Self::Clear { range } => clear(connection, range, now),
+        }
+    }
+}
+
+fn store(
+    connection: &Connection,
+    key: &[u8],
+    record: &Record,
+    when: Condition,
+    now: Timestamp,
+) -> Result<Stored, Fault> {
+    let offered = record.revision.to_bytes();
+    let deadline = deadline_bits(record.expires);
+    let (sign, bits) = moment(now);
+    let write = |statement: &str| -> Result<bool, Fault> {
+        let mut statement = connection.prepare_cached(statement)?;
+        Ok(statement.execute((key, offered, deadline, &*record.data))? == 1)
+    };
+    let still_live = record.is_live(now);
+    if still_live {
+        let written = match when {
+            Condition::Any => write(PUT)?,
+            Condition::Absent => write(CREATE)?,
+            Condition::Revision(expected) => {
+                let values = (key, offered, deadline, &*record.data, sign, bits, expected.to_bytes());
+                connection.prepare_cached(REPLACE)?.execute(values)? == 1
+            }
+        };
+        if written {
+            return Ok(Stored::Yes);
+        }
+    } else if when == Condition::Any {
+        delete(connection, key)?;
+        return Ok(Stored::Yes);
+    }
+    let live = retrieve(connection, key, now)?;
+    match when.decide(live.as_ref().map(|live| live.revision), Some(record.revision)) {
+        Decision::Apply if still_live => write(PUT).map(|_| Stored::Yes),
+        Decision::Apply => delete(connection, key).map(|_| Stored::Yes),
+        Decision::AlreadyApplied => Ok(Stored::Yes),
+        Decision::Conflict => Ok(Stored::Conflict(live)),
+    }
+}
+
+fn remove(connection: &Connection, key: &[u8], when: Condition, now: Timestamp) -> Result<Stored, Fault> {
+    if when == Condition::Any {
+        // A damaged record can be removed like any other: this is how one gets rid of it.
+        let live = match query::live_revision(connection, key, now) {
+            Err(Fault::Row(_)) => true,
+            other => other?.is_some(),
+        };
+        return if live { delete(connection, key).map(|_| Stored::Yes) } else { Ok(Stored::Conflict(None)) };
+    }
+    let live = query::live_revision(connection, key, now)?;
+    match when.decide(live, None) {
+        Decision::Apply => delete(connection, key).map(|_| Stored::Yes),
+        Decision::AlreadyApplied => Ok(Stored::Yes),
+        Decision::Conflict => Ok(Stored::Conflict(retrieve(connection, key, now)?)),
+    }
+}
+
+fn touch(
+    connection: &Connection,
+    key: &[u8],
+    from: Revision,
+    to: Revision,
+    deadline: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let (sign, bits) = moment(now);
+    let values = (key, to.to_bytes(), deadline_bits(deadline), from.to_bytes(), sign, bits);
+    if connection.prepare_cached(TOUCH)?.execute(values)? == 1 {
+        return Ok(true);
+    }
+    Ok(query::live_revision(connection, key, now)? == Some(to))
+}
+
+fn delete(connection: &Connection, key: &[u8]) -> Result<bool, Fault> {
+    Ok(connection.prepare_cached(REMOVE)?.execute([key])? == 1)
+}
+
+fn purge(connection: &Connection, limit: usize, now: Timestamp) -> Result<Purged, Fault> {
+    let mut left = limit;
+    let mut more = false;
+    for (first, last) in expired(now) {
+        // The deadline is compared inside the statement that removes, so a record that was extended a moment ago stays.
+        left -= connection.prepare_cached(PURGE)?.execute((first, last, left as i64))?.min(left);
+        more |= left == 0
+            && connection.prepare_cached(EXPIRED)?.query_row((first, last), |row| row.get::<_, bool>(0))?;
+    }
+    Ok(Purged { removed: (limit - left) as u64, more })
+}
+
+fn clear(connection: &Connection, range: &Range, now: Timestamp) -> Result<Answer, Fault> {
+    let mut statement = connection.prepare_cached(CLEAR)?;
+    let mut rows = statement.query((&*range.from, &*range.end, SWEEP as i64))?;
+    let (mut live, mut seen, mut last): (_, _, Next) = (0, 0, None);
+    while let Some(row) = rows.next()? {
+        seen += 1;
+        let key = query::key_bytes(row)?;
+        if last.as_deref().is_none_or(|last| last < key) {
+            last = Some(key.into());
+        }
+        live += u64::from(is_live(query::deadline(row, 1).unwrap_or(None), now));
+    }
+    Ok(Answer::Cleared(live, if seen == SWEEP { last } else { None }))
+}
+
+/// Now as SQL compares it: the sign, then the bits. Among numbers of one sign the order is that of unsigned numbers.
+fn moment(now: Timestamp) -> (bool, i64) {
+    let bits = now.as_millis().cast_signed();
+    (bits < 0, bits)
+}
+
+/// The intervals of the deadlines that have passed. The second is empty until the year 292,278,994.
+fn expired(now: Timestamp) -> [(i64, i64); 2] {
+    match moment(now) {
+        (false, bits) => [(0, bits), (0, -1)],
+        (true, bits) => [(0, i64::MAX), (i64::MIN, bits)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn open() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, schema::STEPS).unwrap();
+        connection
+    }
+
+    #[test]
+    fn deadlines_beyond_what_sqlite_counts_are_kept_and_compared_as_they_are() {
+        let connection = open();
+        let late = [1, i64::MAX as u64 - 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX];
+        for (n, &deadline) in late.iter().enumerate() {
+            let (key, one) = ([n as u8], Revision::from_bytes([1; 8]));
+            let record = Record::new(&b"x"[..], Some(at(deadline)), one);
+            assert!(store(&connection, &key, &record, Condition::Absent, at(0)).unwrap().is_yes());
+            let before = at(deadline - 1);
+            assert_eq!(retrieve(&connection, &key, before).unwrap(), Some(record.clone()));
+            assert_eq!(retrieve(&connection, &key, at(deadline)).unwrap(), None);
+            assert!(!touch(&connection, &key, one, one, Some(at(deadline)), at(deadline)).unwrap());
+            assert!(touch(&connection, &key, one, one, Some(at(deadline)), before).unwrap());
+            let replace = Condition::Revision(one);
+            assert_eq!(
+                store(&connection, &key, &Record { expires: None, ..record.clone() }, replace, at(deadline))
+                    .unwrap(),
+                Stored::Conflict(None)
+            );
+            assert!(store(&connection, &key, &record, replace, before).unwrap().is_yes());
+        }
+        for now in late {
+            let purged = purge(&connection, 10, at(now)).unwrap();
+            assert_eq!(purged, Purged { removed: 1, more: false }, "at {now}");
+        }
+    }
+
+    #[test]
+    fn more_is_said_exactly_while_something_expired_is_left() {
+        let connection = open();
+        for n in 0..5_u8 {
+            let record = Record::new(&b"x"[..], Some(at(10)), Revision::from_bytes([n; 8]));
+            assert!(store(&connection, &[n], &record, Condition::Any, at(0)).unwrap().is_yes());
+        }
+        for (limit, removed, more) in
+            [(0, 0, true), (2, 2, true), (3, 3, false), (3, 0, false), (0, 0, false)]
+        {
+            assert_eq!(purge(&connection, limit, at(10)).unwrap(), Purged { removed, more });
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The options of a store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+
+/// The page size of the files that this driver makes. What WAL is measured in.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+/// SQLite refuses rows of more than 10^9 bytes; the rest of the row needs some of them.
+const LARGEST_VALUE: u64 = 999_000_000;
+/// Less than this holds no schema.
+const SMALLEST_FILE: u64 = 64 * 1024;
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// The sudden death of the process. After power loss the store opens and is consistent, and what was written
+    /// since the last checkpoint or `flush` may be absent or older.
+    #[default]
+    Process,
+    /// Power loss too: the write-ahead log is synchronised before the answer, once for all who wait.
+    Power,
+}
+
+/// Where the store is and how it works. Only the path is required; [`Sqlite::open`](crate::Sqlite::open) checks the
+/// options and says what is wrong with them.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Config {
+    pub(crate) path: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) create: bool,
+    pub(crate) create_directory: bool,
+    pub(crate) readers: usize,
+    pub(crate) cache_bytes: u64,
+    pub(crate) offload_reads: bool,
+    pub(crate) max_value: u64,
+    pub(crate) max_file: Option<u64>,
+    pub(crate) max_queue: usize,
+    pub(crate) max_queue_bytes: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) busy_deadline: Duration,
+    pub(crate) checkpoint_after: u64,
+    pub(crate) wal_limit: u64,
+}
+
+impl Config {
+    /// A store in the file at `path`, everything else by default.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::Process,
+            clock: SystemClock::shared(),
+            create: true,
+            create_directory: false,
+            readers: std::thread::available_parallelism().map_or(4, usize::from).clamp(2, 16),
+            cache_bytes: 8 << 20,
+            offload_reads: false,
+            max_value: 16 << 20,
+            max_file: None,
+            max_queue: 16_384,
+            max_queue_bytes: 64 << 20,
+            max_batch: 256,
+            busy_deadline: Duration::from_secs(5),
+            checkpoint_after: 8 << 20,
+            wal_limit: 32 << 20,
+        }
+    }
+
+    /// What an acknowledged write survives. Default: [`Durability::Process`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The clock that decides what has expired. Default: the wall clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether a missing file is made, readable by its owner only (0600). Default: yes.
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
+
+    /// Whether a missing directory of the file is made (0700): the last level only, so that a mistyped path or an
+    /// unmounted disk is noticed. Default: no.
+    pub fn create_directory(mut self, yes: bool) -> Self {
+        self.create_directory = yes;
+        self
+    }
+
+    /// How many connections read, 1 to 256. Default: as many as processors, 2 to 16.
+    pub fn readers(mut self, count: usize) -> Self {
+        self.readers = count;
+        self
+    }
+
+    /// The page cache of each connection, in bytes. Default: 8 MiB.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether reads run on threads of the driver instead of the caller's: for slow or network disks, where a read
+    /// would stall a runtime worker. Default: no.
+    pub fn offload_reads(mut self, yes: bool) -> Self {
+        self.offload_reads = yes;
+        self
+    }
+
+    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 999,000,000.
+    pub fn max_value(mut self, bytes: u64) -> Self {
+        self.max_value = bytes;
+        self
+    }
+
+    /// How large this process lets the file grow, in bytes; then it is `Full`. The write-ahead log comes on top.
+    /// Default: as large as the disk.
+    pub fn max_file(mut self, bytes: Option<u64>) -> Self {
+        self.max_file = bytes;
+        self
+    }
+
+    /// How many changes, and how many bytes of them, may wait for the writer; then a change is refused as
+    /// `Unavailable`. Default: 16,384 and 64 MiB.
+    pub fn max_queue(mut self, changes: usize, bytes: usize) -> Self {
+        self.max_queue = changes;
+        self.max_queue_bytes = bytes;
+        self
+    }
+
+    /// How many changes at most are committed in one transaction. Default: 256.
+    pub fn max_batch(mut self, changes: usize) -> Self {
+        self.max_batch = changes;
+        self
+    }
+
+    /// How long a change waits for another process that holds the file's write lock, and opening for one that is
+    /// just making it; then it is `Unavailable`. Default: 5 s.
+    pub fn busy_deadline(mut self, deadline: Duration) -> Self {
+        self.busy_deadline = deadline;
+        self
+    }
+
+    /// How much write-ahead log, in bytes, starts a checkpoint in the background. Default: 8 MiB.
+    pub fn checkpoint_after(mut self, bytes: u64) -> Self {
+        self.checkpoint_after = bytes;
+        self
+    }
+
+    /// How much write-ahead log, in bytes, makes writers wait for the moment that starting it afresh takes.
+    /// Default: 32 MiB. The log stays near it as long as no other process reads one snapshot for long.
+    pub fn wal_limit(mut self, bytes: u64) -> Self {
+        self.wal_limit = bytes;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let path = &self.path;
+        if path.as_os_str().is_empty() {
+            return Err(wrong("the path is empty"));
+        }
+        if path == Path::new(":memory:") {
+            return Err(wrong("the path is ':memory:', and this driver needs a file"));
+        }
+        if !(1..=256).contains(&self.readers) {
+            return Err(wrong("readers is 1 to 256"));
+        }
+        if self.max_batch == 0 || self.max_queue == 0 || self.max_queue_bytes == 0 {
+            return Err(wrong("max_batch and max_queue are at least 1"));
+        }
+        if !(1..=LARGEST_VALUE).contains(&self.max_value) {
+            return Err(wrong("max_value is 1 to 999000000 bytes"));
+        }
+        if self.max_file.is_some_and(|bytes| bytes < SMALLEST_FILE) {
+            return Err(wrong("max_file is at least 65536 bytes"));
+        }
+        if self.cache_bytes > i64::MAX as u64 / 2 {
+            return Err(wrong("cache_bytes is too large"));
+        }
+        if self.checkpoint_after < PAGE_BYTES || self.wal_limit < self.checkpoint_after {
+            return Err(wrong(
+                "checkpoint_after is at least 4096 bytes, and wal_limit at least checkpoint_after",
+            ));
+        }
+        if self.busy_deadline > Duration::from_secs(3600) {
+            return Err(wrong("busy_deadline is at most an hour"));
+        }
+        Ok(())
+    }
+}
+
+impl From<&Path> for Config {
+    fn from(path: &Path) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<PathBuf> for Config {
+    fn from(path: PathBuf) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<&str> for Config {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
+fn wrong(detail: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_cannot_work_are_refused_by_name() {
+        let fine = || Config::new("sessions.db");
+        assert!(fine().check().is_ok());
+        for (config, word) in [
+            (Config::new(""), "path"),
+            (Config::new(":memory:"), ":memory:"),
+            (fine().readers(0), "readers"),
+            (fine().max_batch(0), "max_batch"),
+            (fine().max_queue(0, 1), "max_queue"),
+            (fine().max_value(1_000_000_000), "max_value"),
+            (fine().max_file(Some(10)), "max_file"),
+            (fine().cache_bytes(u64::MAX), "cache_bytes"),
+            (fine().wal_limit(4096), "wal_limit"),
+            (fine().busy_deadline(Duration::MAX), "busy_deadline"),
+        ] {
+            let error = config.check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What SQLite's failures mean to a caller.
+
+use rusqlite::ErrorCode;
+use session_core::{Error, ErrorKind, Operation};
+
+/// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log could not grow, which is how a full disk shows there.
+const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+/// Why a statement or a row failed.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The engine refused or failed.
+    Engine(Cause),
+    /// The engine answered, and what it answered is no record. It says which column.
+    Row(&'static str),
+}
+
+/// SQLite's own word for a failure: code and message, neither of which shows a bound value.
+///
+/// Not `rusqlite::Error` itself: that is no part of what this crate promises, and it cannot be handed to each of the
+/// callers whose changes failed together.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text} (SQLite code {extended})")]
+pub(crate) struct Cause {
+    code: Option<ErrorCode>,
+    extended: i32,
+    text: String,
+}
+
+impl Cause {
+    /// Somebody else holds the lock just now: the same statement may succeed in a moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked, FileLockingProtocolFailed};
+        matches!(self.code, Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed))
+    }
+
+    /// A `COMMIT` that failed like this wrote no commit mark. After any other failure (of a disk) the mark may be in
+    /// the log, and a process that recovers the log may find it.
+    pub(crate) fn is_surely_not_committed(&self) -> bool {
+        self.is_busy() || self.kind() == ErrorKind::Full
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        use ErrorCode::{
+            AuthorizationForStatementDenied, CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase,
+            PermissionDenied, ReadOnly, TooBig,
+        };
+        match self.code {
+            _ if self.is_busy() => ErrorKind::Unavailable,
+            _ if self.extended == IOERR_SHMSIZE => ErrorKind::Full,
+            Some(DiskFull) => ErrorKind::Full,
+            Some(DatabaseCorrupt | NotADatabase) => ErrorKind::Corrupt,
+            Some(ReadOnly | CannotOpen | PermissionDenied | AuthorizationForStatementDenied) => {
+                ErrorKind::Misconfigured
+            }
+            Some(TooBig) => ErrorKind::TooLarge,
+            _ => ErrorKind::Backend,
+        }
+    }
+
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        let kind = self.kind();
+        let error = Error::new(kind, operation);
+        let error = match kind {
+            ErrorKind::Unavailable => error.with_detail("another process or connection holds the lock"),
+            ErrorKind::Full => error.with_detail("the disk is full or max_file is reached"),
+            _ => error,
+        };
+        error.with_source(self)
+    }
+
+    /// The failure of opening `path`: what is no database at all is a wrong path, not a damaged record.
+    pub(crate) fn at_open(self, path: &std::path::Path) -> Error {
+        let kind = match self.code {
+            Some(ErrorCode::NotADatabase) => ErrorKind::Misconfigured,
+            _ => self.kind(),
+        };
+        Error::new(kind, Operation::Open).with_detail(format!("{}", path.display())).with_source(self)
+    }
+}
+
+impl From<rusqlite::Error> for Cause {
+    fn from(error: rusqlite::Error) -> Self {
+        let sqlite = error.sqlite_error();
+        Self {
+            code: sqlite.map(|failure| failure.code),
+            extended: sqlite.map_or(0, |failure| failure.extended_code),
+            text: match error {
+                rusqlite::Error::SqliteFailure(failure, None) => failure.to_string(),
+                rusqlite::Error::SqliteFailure(_, Some(text)) => text,
+                // The statement's text is ours and its values are bound; the message names the place.
+                rusqlite::Error::SqlInputError { msg, .. } => msg,
+                other => other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl Fault {
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Engine(cause) if cause.is_busy())
+    }
+
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        match self {
+            Self::Engine(cause) => cause.during(operation),
+            Self::Row(column) => Error::new(ErrorKind::Corrupt, operation).with_detail(column),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(extended: i32) -> Cause {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(extended), None).into()
+    }
+
+    #[test]
+    fn each_code_of_sqlite_has_the_kind_that_a_caller_can_act_on() {
+        for (extended, kind) in [
+            (5, ErrorKind::Unavailable),
+            (5 | (1 << 8), ErrorKind::Unavailable),
+            (6, ErrorKind::Unavailable),
+            (15, ErrorKind::Unavailable),
+            (13, ErrorKind::Full),
+            (IOERR_SHMSIZE, ErrorKind::Full),
+            (11, ErrorKind::Corrupt),
+            (26, ErrorKind::Corrupt),
+            (8, ErrorKind::Misconfigured),
+            (14, ErrorKind::Misconfigured),
+            (3, ErrorKind::Misconfigured),
+            (18, ErrorKind::TooLarge),
+            (10 | (4 << 8), ErrorKind::Backend),
+            (1, ErrorKind::Backend),
+        ] {
+            assert_eq!(cause(extended).kind(), kind, "code {extended}");
+        }
+        let path = std::path::Path::new("/srv/notes.txt");
+        assert_eq!(cause(26).at_open(path).kind(), ErrorKind::Misconfigured);
+        assert!(cause(26).at_open(path).to_string().contains("/srv/notes.txt"));
+    }
+
+    #[test]
+    fn a_commit_that_failed_on_the_disk_may_have_happened() {
+        assert!(cause(13).is_surely_not_committed() && cause(5).is_surely_not_committed());
+        assert!(!cause(10 | (4 << 8)).is_surely_not_committed());
+    }
+}

@@ -1,0 +1,138 @@
+//! The thread that waits for the disk so that nobody else does: checkpoints, `flush`, `close`.
+//!
+//! Checkpoints run beside the writer as long as the log is short. Under a steady load that never starts the log
+//! afresh, for there is always a frame that came after; so once the log has reached its limit, one is run while the
+//! writers wait in the queue. (Left to SQLite, the committer itself would checkpoint: six milliseconds in the worst
+//! thousandth, on a runtime worker.)
+
+use std::io;
+use std::path::PathBuf;
+
+use futures_channel::oneshot;
+use rusqlite::Connection;
+use session_core::{Error, ErrorKind, Operation, Result};
+
+use crate::config::PAGE_BYTES;
+use crate::error::Cause;
+use crate::open;
+use crate::queue::{Phase, Waiting};
+use crate::readers::Readers;
+use crate::writer::{Abandon, Writer};
+
+type Caller = oneshot::Sender<Result<()>>;
+
+enum Chore {
+    Flush(Vec<Caller>),
+    Checkpoint,
+    Close,
+}
+
+/// Works until the writer's thread has ended, then closes everything.
+pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
+    let _guard = Abandon(writer);
+    loop {
+        match next(writer) {
+            Chore::Flush(callers) => {
+                let done = sync_log(writer);
+                answer(callers, &done, Operation::Flush);
+            }
+            Chore::Checkpoint => checkpoint(writer, &connection),
+            Chore::Close => break,
+        }
+    }
+    let done = sync_log(writer);
+    readers.close();
+    // The last connection of all processes moves the log into the file and removes it.
+    drop(connection);
+    drop(writer.alone(Option::take));
+    let mut waiting = writer.queue.lock();
+    waiting.phase = Phase::Closed;
+    let (closes, flushes) = (std::mem::take(&mut waiting.closes), std::mem::take(&mut waiting.flushes));
+    drop(waiting);
+    answer(flushes, &done, Operation::Flush);
+    answer(closes, &done, Operation::Close);
+}
+
+fn next(writer: &Writer) -> Chore {
+    let mut waiting = writer.queue.lock();
+    loop {
+        if let Some(chore) = pick(&mut waiting) {
+            return chore;
+        }
+        waiting = writer.queue.chores.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}
+
+fn pick(waiting: &mut Waiting) -> Option<Chore> {
+    if !waiting.flushes.is_empty() {
+        return Some(Chore::Flush(std::mem::take(&mut waiting.flushes)));
+    }
+    if matches!(waiting.phase, Phase::Drained | Phase::Closed) {
+        return Some(Chore::Close);
+    }
+    std::mem::take(&mut waiting.checkpoint_due).then_some(Chore::Checkpoint)
+}
+
+/// Moves the log into the file. What fails here fails no caller: the log stays, and the next one tries again.
+fn checkpoint(writer: &Writer, connection: &Connection) {
+    let seen = move_log(connection, "PASSIVE");
+    writer.log.checkpointed(seen.unwrap_or_else(|_| writer.log.pages()));
+    let limit = writer.config.wal_limit / PAGE_BYTES;
+    if writer.log.pages() >= limit {
+        // Once more beside the writers, so that little is left to be done while they wait.
+        let _ = move_log(connection, "PASSIVE");
+        writer.alone(|_| {
+            let _ = move_log(connection, "RESTART");
+            // The next commit says how short the log is now; until then, and if a reader of another process is in the
+            // way, the next step of growth is soon enough.
+            writer.log.checkpointed(writer.log.pages());
+        });
+    }
+}
+
+/// The length of the log, in pages, that the checkpoint saw; busy where it could not do what it was asked.
+fn move_log(connection: &Connection, mode: &str) -> Result<u64, Cause> {
+    let statement = format!("PRAGMA wal_checkpoint({mode})");
+    Ok(connection
+        .prepare_cached(&statement)?
+        .query_row([], |row| row.get::<_, i64>(1))?
+        .try_into()
+        .unwrap_or(0))
+}
+
+/// Makes everything that is committed survive power loss.
+///
+/// What was committed is in the log, or was moved from it into the file; whoever moves it synchronises the file before
+/// the log is begun afresh. So the log and its name are all that is left to synchronise. (A checkpoint would do it
+/// too, unless a reader holds it up: then it answers well and has synchronised nothing.) The log may be opened and
+/// closed here because SQLite holds no locks on it; on the file itself that would drop them.
+fn sync_log(writer: &Writer) -> io::Result<()> {
+    let mut log = writer.config.path.clone().into_os_string();
+    log.push("-wal");
+    match std::fs::OpenOptions::new().write(true).open(PathBuf::from(log)) {
+        Ok(log) => log.sync_all()?,
+        // Nothing has been written since it was moved.
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(cause),
+    }
+    open::sync_directory(&writer.config.path)
+}
+
+fn answer(callers: Vec<Caller>, done: &io::Result<()>, operation: Operation) {
+    for caller in callers {
+        let _ = caller.send(match done {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(failure(cause, operation)),
+        });
+    }
+}
+
+fn failure(cause: &io::Error, operation: Operation) -> Error {
+    let kind = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        _ => ErrorKind::Backend,
+    };
+    // An io::Error cannot be copied, and there may be several who are told.
+    let copy = cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error);
+    Error::new(kind, operation).with_detail("the write-ahead log could not be synchronised").with_source(copy)
+}

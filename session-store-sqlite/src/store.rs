@@ -1,0 +1,257 @@
+//! The driver.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_channel::oneshot;
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+};
+
+use crate::change::{Answer, Change, SWEEP};
+use crate::config::{Config, Durability};
+use crate::query::{self, Range};
+use crate::queue::Phase;
+use crate::readers::Readers;
+use crate::writer::Writer;
+use crate::{keeper, open};
+
+/// A session store in an SQLite file. Cloning it is cheap, and every clone is the same store.
+///
+/// When the last clone is dropped, what was queued is still written and the file is closed, on the driver's own
+/// threads: nobody waits for it. [`close`](Driver::close) does the same and waits.
+#[derive(Clone)]
+pub struct Sqlite(Arc<Handle>);
+
+struct Handle {
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+}
+
+impl Sqlite {
+    /// Opens the store, making the file if it is missing, with a path or a whole [`Config`].
+    ///
+    /// It blocks, for some milliseconds as a rule and for at most `busy_deadline` if another process is just making
+    /// the same file: call it while the application starts.
+    ///
+    /// # Errors
+    /// `Misconfigured` for options, paths and permissions that cannot work, for another application's database and for
+    /// a schema that a newer version made, none of which is changed; `Corrupt`, `Unavailable`, `Full`, `Backend`.
+    pub fn open(config: impl Into<Config>) -> Result<Self> {
+        let config = config.into();
+        config.check()?;
+        open::prepare(&config)?;
+        let keeper = open::keeper(&config)?;
+        let writer = Arc::new(Writer::open(&config)?);
+        let readers = Arc::new(Readers::open(&config)?);
+        // From here on dropping the handle ends the threads, whichever of them could be started.
+        let handle = Handle { writer: Arc::clone(&writer), readers: Arc::clone(&readers) };
+        spawn("session-sqlite-w", {
+            let writer = Arc::clone(&writer);
+            move || writer.run()
+        })?;
+        spawn("session-sqlite-k", move || keeper::run(&writer, &readers, keeper))?;
+        Ok(Self(Arc::new(handle)))
+    }
+
+    async fn change(&self, change: Change) -> Result<Answer> {
+        self.0.writer.change(change).await
+    }
+}
+
+impl Driver for Sqlite {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let key = key.clone();
+        let query = move |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
+        self.0.readers.read(Operation::Retrieve, query).await
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        let limit = self.0.writer.config.max_value;
+        if record.data.len() as u64 > limit && !self.0.readers.is_closed() {
+            let detail = format!("{} bytes of data, and max_value is {limit}", record.data.len());
+            return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
+        }
+        match self.change(Change::Store { key: key.clone(), record, when }).await? {
+            Answer::Stored(stored) => Ok(stored),
+            _ => Err(unexpected(Operation::Store)),
+        }
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        match self.change(Change::Remove { key: key.clone(), when }).await? {
+            Answer::Stored(stored) => Ok(stored),
+            _ => Err(unexpected(Operation::Remove)),
+        }
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        if self.0.readers.is_closed() {
+            return Err(Error::closed(Operation::Traverse));
+        }
+        let Some(range) = Range::after(prefix, &from) else {
+            let error = Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
+            return Err(error.with_detail("not a cursor of this prefix"));
+        };
+        let query = move |connection: &_, now| query::page(connection, &range, limit, now);
+        self.0.readers.read(Operation::Traverse, query).await
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        match self.change(Change::Touch { key: key.clone(), from, to, deadline }).await? {
+            Answer::Touched(touched) => Ok(touched),
+            _ => Err(unexpected(Operation::Touch)),
+        }
+    }
+
+    /// Removes in transactions of 128, each of which goes through the queue: other changes come between.
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        let mut total = Purged::default();
+        let mut left = limit;
+        loop {
+            let step = left.min(SWEEP);
+            match self.change(Change::Purge { limit: step }).await? {
+                Answer::Purged(purged) => {
+                    total = Purged { removed: total.removed + purged.removed, more: purged.more };
+                    left -= step;
+                    if left == 0 || !purged.more {
+                        return Ok(total);
+                    }
+                }
+                _ => return Err(unexpected(Operation::Purge)),
+            }
+        }
+    }
+
+    async fn count(&self, prefix: &Prefix) -> Result<u64> {
+        let mut total = 0;
+        let mut range = Range::all(prefix);
+        loop {
+            let step = range.clone();
+            let query = move |connection: &_, now| query::count_step(connection, &step, now);
+            let (live, next) = self.0.readers.read(Operation::Count, query).await?;
+            total += live;
+            match next {
+                Some(key) => range.from = key,
+                None => return Ok(total),
+            }
+            // Counting a million keys in one go would keep a worker busy for seconds.
+            yield_now().await;
+        }
+    }
+
+    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
+        let mut total = 0;
+        let mut range = Range::all(prefix);
+        loop {
+            match self.change(Change::Clear { range: range.clone() }).await? {
+                Answer::Cleared(live, next) => {
+                    total += live;
+                    match next {
+                        Some(key) => range.from = key,
+                        None => return Ok(total),
+                    }
+                }
+                _ => return Err(unexpected(Operation::Clear)),
+            }
+        }
+    }
+
+    async fn flush(&self) -> Result<()> {
+        let answer = {
+            let mut waiting = self.0.writer.queue.lock();
+            if waiting.phase != Phase::Open {
+                return Err(Error::closed(Operation::Flush));
+            }
+            let (caller, answer) = oneshot::channel();
+            waiting.flushes.push(caller);
+            answer
+        };
+        self.0.writer.queue.chores.notify_all();
+        answer.await.unwrap_or_else(|_| Err(unexpected(Operation::Flush)))
+    }
+
+    /// Does what is queued, flushes, and closes the file. Should the flush fail, the store is closed all the same.
+    async fn close(&self) -> Result<()> {
+        let answer = {
+            let mut waiting = self.0.writer.queue.lock();
+            if waiting.phase == Phase::Closed {
+                return Ok(());
+            }
+            let (caller, answer) = oneshot::channel();
+            waiting.closes.push(caller);
+            answer
+        };
+        self.0.readers.stop();
+        self.0.writer.queue.close();
+        answer.await.unwrap_or_else(|_| Err(unexpected(Operation::Close)))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let config = &self.0.writer.config;
+        let (survives, rolls_back) = match config.durability {
+            Durability::Process => (Survives::Kill, RollsBack::PowerLoss),
+            Durability::Power => (Survives::PowerLoss, RollsBack::Never),
+        };
+        Capabilities::none()
+            .conditional(true)
+            .survives(survives)
+            .rolls_back(rolls_back)
+            .shared(Shared::Host)
+            .expiry(Expiry::Caller)
+            .max_value(Some(config.max_value))
+            .exactly_once(true)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.writer.config.clock)
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("config", &self.0.writer.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.readers.stop();
+        self.writer.queue.close();
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(|cause| {
+        let error = Error::new(ErrorKind::Unavailable, Operation::Open);
+        error.with_detail("a thread of the driver could not be started").with_source(cause)
+    })
+}
+
+/// Only if a thread of the driver has panicked.
+fn unexpected(operation: Operation) -> Error {
+    let error = Error::new(ErrorKind::Backend, operation);
+    error.with_detail("a thread of the driver has ended").applied_unknown()
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    let once = std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    pin!(once).await;
+}
