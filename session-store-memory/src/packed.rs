@@ -1,5 +1,7 @@
 //! A key in the form in which it is kept: 32 bytes for all keys that matter.
 
+use std::hash::{Hash, Hasher};
+
 use data_encoding::BASE64URL_NOPAD;
 use session_core::{Key, Prefix};
 
@@ -49,21 +51,28 @@ impl Shape {
         if self.len() > INLINE { self.len() } else { 0 }
     }
 
+    /// The bits below the flags that a block adds.
     pub(crate) fn to_bits(self) -> u16 {
         self.0
+    }
+
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits)
     }
 }
 
 impl<'a> Packed<'a> {
     pub(crate) fn new(key: &'a Key) -> Self {
         let session = key.prefix() == Prefix::SESSION.as_str();
-        let mut inline = [0; INLINE];
-        if session && key.id().len() == 43 && decode(key.id().as_bytes(), &mut inline) {
+        if session
+            && let Ok(id) = key.id().as_bytes().try_into()
+            && let Some(inline) = decode(id)
+        {
             return Self { shape: Shape::decoded(), inline, long: &[] };
         }
         let text = key.as_bytes();
         let shape = Shape::text(text.len(), session);
-        inline = [0; INLINE];
+        let mut inline = [0; INLINE];
         match inline.get_mut(..text.len()) {
             Some(room) => {
                 room.copy_from_slice(text);
@@ -72,34 +81,81 @@ impl<'a> Packed<'a> {
             None => Self { shape, inline, long: text },
         }
     }
-}
 
-/// The key that was packed. `None` only for what [`Packed::new`] never made.
-pub(crate) fn unpack(shape: Shape, inline: &[u8; INLINE], long: &[u8]) -> Option<Key> {
-    match shape.len() {
-        0 => {
-            let mut text = [0; 43];
-            BASE64URL_NOPAD.encode_mut(inline, &mut text);
-            Key::new(&Prefix::SESSION, std::str::from_utf8(&text).ok()?).ok()
+    /// The key that was packed. `None` only for what [`new`](Self::new) never made.
+    pub(crate) fn unpack(&self) -> Option<Key> {
+        match self.shape.len() {
+            0 => {
+                let mut text = [0; CHARS];
+                BASE64URL_NOPAD.encode_mut(&self.inline, &mut text);
+                Key::new(&Prefix::SESSION, std::str::from_utf8(&text).ok()?).ok()
+            }
+            len if len <= INLINE => Key::parse(std::str::from_utf8(self.inline.get(..len)?).ok()?).ok(),
+            _ => Key::parse(std::str::from_utf8(self.long).ok()?).ok(),
         }
-        len if len <= INLINE => Key::parse(std::str::from_utf8(inline.get(..len)?).ok()?).ok(),
-        _ => Key::parse(std::str::from_utf8(long).ok()?).ok(),
+    }
+
+    /// Whether the key belongs to `prefix`.
+    pub(crate) fn is_in(&self, prefix: &Prefix) -> bool {
+        if self.shape.is_session() {
+            return *prefix == Prefix::SESSION;
+        }
+        let prefix = prefix.as_str().as_bytes();
+        self.bytes().starts_with(prefix) && self.bytes().get(prefix.len()) == Some(&b':')
+    }
+
+    /// What tells keys of one shape apart.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.long.is_empty() { &self.inline } else { self.long }
     }
 }
 
-/// Whether a packed key belongs to `prefix`.
-pub(crate) fn is_in(shape: Shape, inline: &[u8; INLINE], long: &[u8], prefix: &Prefix) -> bool {
-    if shape.is_session() {
-        return *prefix == Prefix::SESSION;
+impl Hash for Packed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.bytes());
+        state.write_u16(self.shape.to_bits());
     }
-    let text = if shape.len() > INLINE { long } else { inline };
-    let prefix = prefix.as_str().as_bytes();
-    text.starts_with(prefix) && text.get(prefix.len()) == Some(&b':')
 }
 
-/// Decodes canonical base64url of 32 bytes; `false` for anything else, with `out` then undefined.
-fn decode(text: &[u8], out: &mut [u8; INLINE]) -> bool {
-    BASE64URL_NOPAD.decode_mut(text, out).is_ok()
+/// How many characters 32 bytes take.
+const CHARS: usize = 43;
+
+/// Decodes canonical base64url of 32 bytes; `None` for anything else.
+///
+/// Written out because every operation does it: eight characters at a time without a branch, in a third of the time
+/// that a general decoder takes.
+fn decode(text: &[u8; CHARS]) -> Option<[u8; INLINE]> {
+    // Five more characters make 36 bytes of it, of which the last four are zero if and only if the text is canonical.
+    let mut sextets = [b'A'; 48];
+    sextets[..CHARS].copy_from_slice(text);
+    let mut wrong = 0;
+    for byte in &mut sextets {
+        let (sextet, bad) = value(*byte);
+        *byte = sextet;
+        wrong |= bad;
+    }
+    let mut bytes = [0; 36];
+    for (eight, six) in sextets.chunks_exact(8).zip(bytes.chunks_exact_mut(6)) {
+        let word = eight.iter().fold(0, |word, sextet| word << 6 | u64::from(*sextet));
+        six.copy_from_slice(&word.to_be_bytes()[2..]);
+    }
+    let (key, rest) = bytes.split_first_chunk()?;
+    (wrong == 0 && rest == [0; 4]).then_some(*key)
+}
+
+/// The value of a base64url character, and whether it is none (not 0).
+fn value(byte: u8) -> (u8, u8) {
+    let upper = byte.wrapping_sub(b'A');
+    let lower = byte.wrapping_sub(b'a');
+    let digit = byte.wrapping_sub(b'0');
+    let pick = |is: bool, value: u8| if is { value } else { 0 };
+    let sextet = pick(upper < 26, upper)
+        | pick(lower < 26, lower.wrapping_add(26))
+        | pick(digit < 10, digit.wrapping_add(52))
+        | pick(byte == b'-', 62)
+        | pick(byte == b'_', 63);
+    let good = (upper < 26) | (lower < 26) | (digit < 10) | (byte == b'-') | (byte == b'_');
+    (sextet, u8::from(!good))
 }
 
 #[cfg(test)]
@@ -111,11 +167,11 @@ mod tests {
     fn round(text: &str) -> (Shape, Key) {
         let key = Key::parse(text).unwrap();
         let packed = Packed::new(&key);
-        let back = unpack(packed.shape, &packed.inline, packed.long).unwrap();
+        let back = packed.unpack().unwrap();
         assert_eq!(back, key, "{text}");
         let prefix = Prefix::new(key.prefix().to_owned()).unwrap();
-        assert!(is_in(packed.shape, &packed.inline, packed.long, &prefix));
-        assert!(!is_in(packed.shape, &packed.inline, packed.long, &Prefix::new("sess").unwrap()));
+        assert!(packed.is_in(&prefix));
+        assert!(!packed.is_in(&Prefix::new("sess").unwrap()));
         (packed.shape, back)
     }
 
@@ -140,6 +196,20 @@ mod tests {
             round(&format!("user:{}", "x".repeat(len)));
             round(&format!("session:{}", "x".repeat(len)));
             round(&format!("{}:{}", "p".repeat(32), "\0".repeat(len)));
+        }
+    }
+
+    #[test]
+    fn decoding_agrees_with_the_general_decoder_on_every_character_in_every_place() {
+        let text: [u8; CHARS] = SessionId::from_bytes([9; 24]).key().id().as_bytes().try_into().unwrap();
+        for place in 0..CHARS {
+            for byte in 0..=255 {
+                let mut text = text;
+                text[place] = byte;
+                let mut expected = [0; INLINE];
+                let decoded = BASE64URL_NOPAD.decode_mut(&text, &mut expected).is_ok().then_some(expected);
+                assert_eq!(decode(&text), decoded, "{byte} at {place}");
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::config::{MemoryOptions, WhenFull};
 use crate::packed::Packed;
 use crate::page;
 use crate::pause::Pause;
-use crate::table::{Place, Round, STEP, Table};
+use crate::table::{Place, Round, STEP, Table, replace, sooner};
 use crate::usage::{Amount, Held, Usage};
 
 /// A session store in the memory of this process. Clones are handles on the same store.
@@ -87,7 +87,7 @@ impl Driver for Memory {
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
         self.0.open_for(Operation::Store)?;
-        self.0.store(key, &record, when)
+        self.0.store(key, record, when)
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
@@ -157,15 +157,15 @@ impl Inner {
         let shard = self.table.read(place.shard);
         let block = shard.find(place, &key)?;
         // The words that a touch changes are read under the lock, the rest is done after it.
-        let (expires, revision, block) = (block.expires(), block.revision(), block.clone());
+        let (expires, revision, data) = (block.expires(), block.revision(), block.share());
         drop(shard);
         if expires.is_some() && !session_core::is_live(expires, self.clock.now()) {
             return None;
         }
-        Some(Record { data: block.into_data(), expires, revision })
+        Some(Record { data: data.into_bytes(), expires, revision })
     }
 
-    fn store(&self, key: &Key, record: &Record, when: Condition) -> Result<Stored> {
+    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
         let now = self.clock.now();
         if !record.is_live(now) {
             return Ok(self.remove(key, when, Some(record.revision)));
@@ -174,7 +174,8 @@ impl Inner {
         if self.max_value.is_some_and(|most| record.data.len() as u64 > most) {
             return Err(too_large());
         }
-        // Copied before the lock is taken: a conflict, which wastes this, is rare.
+        // Made before the lock is taken: a conflict, which wastes this, is rare.
+        let offered = record.revision;
         let block = Block::new(&key, record);
         let whole = block.amount();
         if !self.usage.could_hold(whole) {
@@ -184,33 +185,34 @@ impl Inner {
         let mut held = Held::nothing(&self.usage);
         loop {
             let mut shard = self.table.write(place.shard);
-            let current = shard.find(place, &key);
-            let live = current.filter(|block| block.is_live(now));
-            match when.decide(live.map(Block::revision), Some(record.revision)) {
+            let current = shard.find_mut(place, &key);
+            let live = current.as_deref().filter(|block| block.is_live(now));
+            match when.decide(live.map(Block::revision), Some(offered)) {
                 Decision::AlreadyApplied => return Ok(Stored::Yes),
                 Decision::Conflict => return Ok(Stored::Conflict(live.map(Block::record))),
                 Decision::Apply => {}
             }
-            let before = current.map(Block::amount);
-            let need = whole.beyond(before.unwrap_or_default());
+            let need = whole.beyond(current.as_deref().map_or(Amount::default(), Block::amount));
             if !held.grow_to(need) {
                 drop(shard);
                 // What was found there may change meanwhile; it is looked at anew.
                 self.make_room(&mut held, need, place)?;
                 continue;
             }
-            let old = match before {
-                Some(_) => shard.replace(place, &key, block),
-                None => {
-                    shard.insert(place, block);
-                    None
-                }
+            let Some(slot) = current else {
+                shard.insert(place, block);
+                drop(shard);
+                held.spend(need);
+                return Ok(Stored::Yes);
             };
+            let is_sooner = sooner(block.expires(), slot.expires());
+            let old = replace(slot, block);
+            if is_sooner {
+                shard.refile(place, &key);
+            }
             drop(shard);
             held.spend(need);
-            if let Some(old) = old {
-                self.usage.release(old.amount().beyond(whole));
-            }
+            self.usage.release(old.amount().beyond(whole));
             return Ok(Stored::Yes);
         }
     }
@@ -255,7 +257,9 @@ impl Inner {
         }
         let before = block.expires();
         block.touch(deadline, to);
-        shard.deadline_moved(place, block, before);
+        if sooner(deadline, before) {
+            shard.refile(place, &key);
+        }
         true
     }
 
@@ -428,7 +432,7 @@ mod tests {
                         let record = Record::new(data, deadline, revision(step + 1));
                         let holds = when.decide(live.map(|record| record.revision), Some(record.revision))
                             == Decision::Apply;
-                        match store.store(&key, &record, when) {
+                        match store.store(&key, record.clone(), when) {
                             Ok(answer) if holds => {
                                 assert_eq!(answer, Stored::Yes);
                                 model.insert(key, record);
@@ -500,7 +504,7 @@ mod tests {
             let key = Key::parse(&format!("session:{n}")).unwrap();
             let deadline = clock.now().saturating_add(Duration::from_secs(after));
             let record = Record::new("", Some(deadline), revision(n));
-            assert!(store.store(&key, &record, Condition::Any).unwrap().is_yes());
+            assert!(store.store(&key, record, Condition::Any).unwrap().is_yes());
         };
         (0..50_000).for_each(|n| stored(n, 7_200 + n % 7));
         let visits = |limit: usize| {
@@ -529,7 +533,7 @@ mod tests {
         let idle = Duration::from_secs(1_000);
         for key in &keys {
             let record = Record::new("", Some(clock.now().saturating_add(idle)), revision(0));
-            assert!(store.store(key, &record, Condition::Any).unwrap().is_yes());
+            assert!(store.store(key, record, Condition::Any).unwrap().is_yes());
         }
         let mut visits = 0;
         for round in 0..100 {

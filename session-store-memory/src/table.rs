@@ -201,6 +201,11 @@ impl Writing<'_> {
         find(&self.rows, place.tag, |block| block.has_key(key))
     }
 
+    /// The place in the table of this key's block, for [`replace`].
+    pub(crate) fn find_mut(&mut self, place: Place, key: &Packed<'_>) -> Option<&mut Block> {
+        self.rows.get_mut(spread(place.tag), |(block, _)| block.has_key(key)).map(|(block, _)| block)
+    }
+
     /// Puts a block where there is none with its key.
     pub(crate) fn insert(&mut self, place: Place, block: Block) {
         let mut queues = self.side.queues.write();
@@ -211,17 +216,6 @@ impl Writing<'_> {
         });
     }
 
-    /// Puts a block in the place of the one with its key, which is returned.
-    pub(crate) fn replace(&mut self, place: Place, key: &Packed<'_>, block: Block) -> Option<Block> {
-        let (slot, _) = self.rows.get_mut(spread(place.tag), |(block, _)| block.has_key(key))?;
-        block.set_filed(slot.filed());
-        let old = std::mem::replace(slot, block);
-        if let Some(block) = self.find(place, key) {
-            self.deadline_moved(place, block, old.expires());
-        }
-        Some(old)
-    }
-
     /// Takes the block of this key out.
     pub(crate) fn remove(&mut self, place: Place, key: &Packed<'_>) -> Option<Block> {
         let (block, _) = self.rows.remove_entry(spread(place.tag), |(block, _)| block.has_key(key))?;
@@ -229,10 +223,10 @@ impl Writing<'_> {
         Some(block)
     }
 
-    /// To be called after the deadline of a block in the table has changed: the queue must not find it too late.
-    /// A deadline that moved later costs nothing here.
-    pub(crate) fn deadline_moved(&self, place: Place, block: &Block, before: Option<Timestamp>) {
-        if at(block.expires()) < at(before) {
+    /// Files the block of this key anew. To be called where its deadline has become [`sooner`], for the queue must not
+    /// find it too late; a deadline that moves later costs nothing here.
+    pub(crate) fn refile(&self, place: Place, key: &Packed<'_>) {
+        if let Some(block) = self.find(place, key) {
             let mut queues = self.side.queues.write();
             self.unfile(&mut queues, block);
             self.side.file(&mut queues, place.tag, block);
@@ -296,7 +290,7 @@ impl Writing<'_> {
                 side.file(&mut queues, tag, &block);
                 continue;
             }
-            if best.as_ref().is_none_or(|best| at(block.expires()) < at(best.expires())) {
+            if best.as_ref().is_none_or(|best| sooner(block.expires(), best.expires())) {
                 best = Some(block);
             }
             seen += 1;
@@ -369,6 +363,17 @@ const SAMPLE: usize = 16;
 
 fn find(rows: &Rows, tag: u32, mut wanted: impl FnMut(&Block) -> bool) -> Option<&Block> {
     rows.get(spread(tag), |(block, _)| wanted(block)).map(|(block, _)| block)
+}
+
+/// Puts a block in the place of another with its key, which is returned.
+pub(crate) fn replace(slot: &mut Block, block: Block) -> Block {
+    block.set_filed(slot.filed());
+    std::mem::replace(slot, block)
+}
+
+/// Whether the first deadline is before the second.
+pub(crate) fn sooner(first: Option<Timestamp>, second: Option<Timestamp>) -> bool {
+    at(first) < at(second)
 }
 
 fn is_at(block: &Block, sessions: bool, filed: (u8, u32)) -> bool {

@@ -55,31 +55,31 @@ async fn all(store: &Memory, prefix: &Prefix, limit: usize) -> Vec<Entry> {
 
 #[tokio::test]
 async fn at_the_bound_a_record_is_refused_and_nothing_else_changes() {
-    let room = 10 * (OVERHEAD + 100);
+    let room = 10 * (OVERHEAD + 200);
     let (store, clock) = with_clock(MemoryOptions::new().max_bytes(room));
     for n in 0..10 {
         assert!(
             store
-                .store(&session(n), record(100, in_secs(60 + n), n), Condition::Absent)
+                .store(&session(n), record(200, in_secs(60 + n), n), Condition::Absent)
                 .await
                 .unwrap()
                 .is_yes()
         );
     }
-    for (key, len) in [(session(10), 0), (session(3), 101)] {
+    for (key, len) in [(session(10), 0), (session(3), 201)] {
         let error = store.store(&key, record(len, None, 99), Condition::Any).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.operation(), error.applied()),
             (ErrorKind::Full, Operation::Store, Applied::No)
         );
     }
-    assert_eq!(store.retrieve(&session(3)).await.unwrap(), Some(record(100, in_secs(63), 3)));
+    assert_eq!(store.retrieve(&session(3)).await.unwrap(), Some(record(200, in_secs(63), 3)));
     assert_eq!(store.retrieve(&session(10)).await.unwrap(), None);
     // A conflict needs no room, and neither does a removal that comes as a store.
     let answer = store.store(&session(3), record(500, None, 99), Condition::Absent).await.unwrap();
-    assert_eq!(answer, Stored::Conflict(Some(record(100, in_secs(63), 3))));
+    assert_eq!(answer, Stored::Conflict(Some(record(200, in_secs(63), 3))));
     // As large as before, or smaller, fits; what became free can be used.
-    assert!(store.store(&session(3), record(100, in_secs(63), 30), Condition::Any).await.unwrap().is_yes());
+    assert!(store.store(&session(3), record(200, in_secs(63), 30), Condition::Any).await.unwrap().is_yes());
     assert!(store.store(&session(3), record(4, in_secs(63), 31), Condition::Any).await.unwrap().is_yes());
     assert!(store.store(&user(1), record(0, None, 1), Condition::Absent).await.unwrap().is_yes());
     assert_eq!(
@@ -88,7 +88,7 @@ async fn at_the_bound_a_record_is_refused_and_nothing_else_changes() {
     );
     // What has expired makes room by itself.
     clock.advance(Duration::from_secs(61));
-    assert!(store.store(&user(2), record(100, None, 1), Condition::Absent).await.unwrap().is_yes());
+    assert!(store.store(&user(2), record(200, None, 1), Condition::Absent).await.unwrap().is_yes());
     assert_eq!(store.count(&Prefix::SESSION).await.unwrap(), 8);
 }
 
