@@ -75,29 +75,33 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 
 /// Moves the log into the file. What fails here fails no caller: the log stays, and the next one tries again.
 fn checkpoint(writer: &Writer, connection: &Connection) {
-    let seen = move_log(connection, "PASSIVE");
-    writer.log.checkpointed(seen.unwrap_or_else(|_| writer.log.pages()));
+    let log = &writer.log;
+    let moved = move_log(connection, "PASSIVE");
+    log.checkpointed(moved.map_or_else(|_| log.pages(), |moved| moved.pages));
     let limit = writer.config.wal_limit / PAGE_BYTES;
-    if writer.log.pages() >= limit {
+    if log.pages() >= limit {
         // Once more beside the writers, so that little is left to be done while they wait.
         let _ = move_log(connection, "PASSIVE");
-        writer.alone(|_| {
-            let _ = move_log(connection, "RESTART");
-            // The next commit says how short the log is now; until then, and if a reader of another process is in the
-            // way, the next step of growth is soon enough.
-            writer.log.checkpointed(writer.log.pages());
+        writer.alone(|_| match move_log(connection, "RESTART") {
+            Ok(moved) if !moved.busy => log.restarted(),
+            // A reader of another process is in the way: the next step of growth is soon enough.
+            _ => log.checkpointed(log.pages()),
         });
     }
+    // What became due meanwhile has been seen to; if not, the next commit says so.
+    writer.queue.lock().checkpoint_due = false;
 }
 
-/// The length of the log, in pages, that the checkpoint saw; busy where it could not do what it was asked.
-fn move_log(connection: &Connection, mode: &str) -> Result<u64, Cause> {
+struct Moved {
+    busy: bool,
+    pages: u64,
+}
+
+fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
-    Ok(connection
-        .prepare_cached(&statement)?
-        .query_row([], |row| row.get::<_, i64>(1))?
-        .try_into()
-        .unwrap_or(0))
+    let (busy, pages): (bool, i64) =
+        connection.prepare_cached(&statement)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Moved { busy, pages: u64::try_from(pages).unwrap_or(0) })
 }
 
 /// Makes everything that is committed survive power loss.

@@ -26,7 +26,7 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
     let mut on_file = || -> Result<Result<(), Error>, Cause> {
         // Until the file is known to be ours nothing is written to it, not even a checkpoint when this is closed.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        let found = schema::inspect(&connection, newest)?;
+        let found = schema::inspect(&connection.transaction()?, newest)?;
         if let Err(refusal) = accept(&found, &config.path) {
             return Ok(Err(refusal));
         }

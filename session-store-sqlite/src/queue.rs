@@ -53,6 +53,8 @@ pub(crate) struct Waiting {
     pub(crate) phase: Phase,
     /// The keeper wants the writer next: nobody else begins.
     pub(crate) reserved: bool,
+    /// What is queued was tried in place and is the thread's now: nobody tries it again before it has.
+    pub(crate) handed_over: bool,
     /// The writer's thread waits to be woken.
     pub(crate) asleep: bool,
     pub(crate) checkpoint_due: bool,
@@ -108,6 +110,7 @@ impl Queue {
                 bytes: 0,
                 phase: Phase::Open,
                 reserved: false,
+                handed_over: false,
                 asleep: false,
                 checkpoint_due: false,
                 flushes: Vec::new(),

@@ -33,8 +33,9 @@ pub(crate) enum Found {
     Foreign,
 }
 
-/// Reads the versions and writes nothing.
-pub(crate) fn inspect(connection: &Connection, newest: i32) -> rusqlite::Result<Found> {
+/// Reads the versions and writes nothing. Within a transaction: another process may be making the schema just now, and
+/// half of what it made would look like somebody else's.
+pub(crate) fn inspect(connection: &Transaction<'_>, newest: i32) -> rusqlite::Result<Found> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let version = number("PRAGMA user_version")?;
     let application = number("PRAGMA application_id")?;
@@ -92,7 +93,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, STEPS).unwrap();
         assert!(migrate(&mut connection, &[STEPS[0], "CREATE TABLE more (a); NONSENSE;"]).is_err());
-        assert_eq!(inspect(&connection, 1).unwrap(), Found::Version(1));
+        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), Found::Version(1));
         let more = "SELECT count(*) FROM sqlite_schema WHERE name = 'more'";
         assert_eq!(connection.query_row(more, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
@@ -100,10 +101,10 @@ mod tests {
     #[test]
     fn somebody_elses_database_is_told_from_an_empty_one() {
         let connection = Connection::open_in_memory().unwrap();
-        assert_eq!(inspect(&connection, 1).unwrap(), Found::Empty);
+        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), Found::Empty);
         connection.execute_batch("CREATE TABLE invoices (total)").unwrap();
-        assert_eq!(inspect(&connection, 1).unwrap(), Found::Foreign);
+        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), Found::Foreign);
         connection.pragma_update(None, "user_version", 1).unwrap();
-        assert_eq!(inspect(&connection, 1).unwrap(), Found::Foreign);
+        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), Found::Foreign);
     }
 }

@@ -72,6 +72,7 @@ impl Writer {
             drop(waiting);
             let held = self.hold();
             let mut waiting = self.queue.lock();
+            waiting.handed_over = false;
             let jobs = waiting.take(self.config.max_batch);
             if jobs.is_empty() {
                 // Seen with the writer in hand: nobody is about to put anything back.
@@ -90,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Runs `chore` while nobody writes. For the keeper: new transactions wait in the queue, callers do not block.
+    /// Runs `chore` while nobody of this process writes. For the keeper: changes wait in the queue, no caller blocks.
     pub(crate) fn alone<T>(&self, chore: impl FnOnce(&mut Option<Connection>) -> T) -> T {
         self.queue.lock().reserved = true;
         let mut held = self.hold();
@@ -107,17 +108,17 @@ impl Writer {
         if waiting.phase != Phase::Open {
             return Ticket::Done(Err(Error::closed(change.operation())));
         }
-        let in_place = self.may_commit_in_place(&change, &waiting);
-        if in_place && let Some(held) = self.try_hold() {
-            let jobs = waiting.take(IN_PLACE_CHANGES);
-            drop(waiting);
-            return self.lead(held, jobs, change);
-        }
         let full = waiting.jobs.len() >= self.config.max_queue
             || (!waiting.jobs.is_empty() && waiting.weight() + change.weight() > self.config.max_queue_bytes);
         if full {
             let refused = Error::new(ErrorKind::Unavailable, change.operation());
             return Ticket::Done(Err(refused.with_detail("max_queue changes wait already")));
+        }
+        let in_place = self.may_commit_in_place(&change, &waiting);
+        if in_place && let Some(held) = self.try_hold() {
+            let jobs = waiting.take(IN_PLACE_CHANGES);
+            drop(waiting);
+            return self.lead(held, jobs, change);
         }
         let (job, answer) = Job::new(change, false);
         waiting.push(job);
@@ -130,6 +131,7 @@ impl Writer {
     fn may_commit_in_place(&self, change: &Change, waiting: &Waiting) -> bool {
         self.config.durability == Durability::Process
             && !waiting.reserved
+            && !waiting.handed_over
             && waiting.jobs.len() < IN_PLACE_CHANGES
             && waiting.weight() + change.weight() <= IN_PLACE_BYTES
             && waiting.jobs.front().is_none_or(|job| !job.alone)
@@ -168,6 +170,7 @@ impl Writer {
         jobs.push(own);
         let mut waiting = self.queue.lock();
         waiting.put_back(jobs);
+        waiting.handed_over = true;
         drop(held);
         self.wake_thread(waiting);
         Ticket::Queued(answer)
@@ -359,6 +362,12 @@ impl Log {
 
     pub(crate) fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
+    }
+
+    /// It will be begun afresh by the next commit.
+    pub(crate) fn restarted(&self) {
+        self.pages.store(0, Ordering::Relaxed);
+        self.due.store(self.step, Ordering::Relaxed);
     }
 
     /// A checkpoint has seen the log at this length.
