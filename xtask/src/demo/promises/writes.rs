@@ -1,0 +1,116 @@
+//! No write is lost: not to a parallel request, not to a late one, not to SIGKILL.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, session};
+use crate::Result;
+use crate::demo::browser::{Browser, encode};
+use crate::demo::shop::Shop;
+
+pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    for visit in 1..=3 {
+        browser.get("/")?;
+        let counted = browser.state()?.visits();
+        must(counted == visit, || format!("after {visit} visits it says {counted}"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn parallel_additions(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    browser.get("/")?;
+    in_eight_windows(|| add(&browser, "teapot", 1).map(drop))?;
+    let teapots = browser.state()?.cart("teapot");
+    must(teapots == 8, || format!("8 were added, {teapots} are there"))
+}
+
+/// Eight single requests may miss each other by luck; these meet.
+pub(super) fn sustained_additions(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    browser.get("/")?;
+    let form = encode(&[("item", "mug"), ("qty", "1")]);
+    in_eight_windows(|| {
+        (0..25).try_for_each(|_| {
+            let answer = browser.once("POST", "/cart", Some(&form))?;
+            must(answer.status == 303, || format!("an addition was answered with {}", answer.status))
+        })
+    })?;
+    let mugs = browser.state()?.cart("mug");
+    must(mugs == 200, || format!("200 were added, {mugs} are there"))
+}
+
+pub(super) fn a_late_save_overwrites_nothing(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    browser.get("/")?;
+    let answer = during_a_slow_request(&browser, 800, || add(&browser, "honey", 1).map(drop))?;
+    must(answer.status == 200, || format!("the slow request answered {}", answer.status))?;
+    let state = browser.state()?;
+    must(state.cart("honey") == 1, || format!("what was added meanwhile is gone: {}", state.0))?;
+    must(state.0["slow"] == "done", || format!("what the slow request saved is not there: {}", state.0))
+}
+
+pub(super) fn parallel_strangers(scene: &mut Scene) -> Result {
+    let together = Barrier::new(8);
+    let address = scene.shop()?.address;
+    let browsers: Vec<_> = thread::scope(|scope| {
+        let strangers: Vec<_> = (0..8)
+            .map(|stranger| {
+                let together = &together;
+                scope.spawn(move || {
+                    let browser = Browser::new(address);
+                    together.wait();
+                    add(&browser, "mug", stranger + 1).map(|_| browser)
+                })
+            })
+            .collect();
+        strangers
+            .into_iter()
+            .map(|stranger| stranger.join().map_err(|_| "a browser panicked")?)
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let mut ids = Vec::new();
+    for (stranger, browser) in (1..).zip(&browsers) {
+        let mugs = browser.state()?.cart("mug");
+        must(mugs == stranger, || format!("stranger {stranger} has {mugs} mugs"))?;
+        ids.push(session(browser)?);
+    }
+    ids.sort();
+    ids.dedup();
+    must(ids.len() == 8, || format!("{} ids for 8 browsers", ids.len()))
+}
+
+pub(super) fn flash_once(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    let greeting = "Welcome";
+    let answer = browser.once("POST", "/login", Some(&encode(&[("name", "eve")])))?;
+    must(answer.status == 303, || format!("the login answered {}", answer.status))?;
+    // A poll in between does not use it up.
+    browser.state()?;
+    let first = browser.get("/")?.text();
+    must(first.contains(greeting), || format!("the page after the login has no {greeting:?}"))?;
+    let second = browser.get("/")?.text();
+    must(!second.contains(greeting), || format!("the next page says {greeting:?} again"))
+}
+
+pub(super) fn kill_and_restart(scene: &mut Scene) -> Result {
+    let browser = scene.browser()?;
+    log_in(&browser, "grace")?;
+    for _ in 0..5 {
+        add(&browser, "biscuits", 100)?;
+    }
+    // Right after the answer: whatever the shop has answered is what it must keep.
+    scene.shop.take().ok_or("the shop is not running")?.kill();
+    must(browser.state().is_err(), || "the shop still answers after SIGKILL".to_owned())?;
+    let shop = Shop::start(&scene.program, &scene.data)?;
+    let browser = browser.at(shop.address);
+    scene.shop = Some(shop);
+    let state = browser.state()?;
+    must(state.user() == Some("grace"), || format!("logged in as {:?}", state.user()))?;
+    must(state.cart("biscuits") == 500, || format!("{} of 500 biscuits are there", state.cart("biscuits")))?;
+    // And it goes on from there.
+    add(&browser, "biscuits", 1)?;
+    let biscuits = browser.state()?.cart("biscuits");
+    must(biscuits == 501, || format!("one more makes {biscuits}"))
+}
