@@ -18,7 +18,7 @@ pub(crate) fn run(_: &Options) -> Result {
     let parts = [
         ("cargo test --workspace --all-features", harness()?),
         ("conformance matrix", Tally::one(conformance::report()?)),
-        ("demo --check", told(demo::check())),
+        ("demo --check", told(demo::check(true))),
     ];
 
     println!();
