@@ -1,0 +1,83 @@
+//! Each clause is shown to bite: for every defect that its row names, the driver with that defect fails it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use session_conformance::{CLAUSES, Failure, Level, Place, Suite, child_tag, clause};
+
+use crate::reference::{Defect, ReferenceHarness};
+
+/// Long enough for a slow machine; a mutant that hangs has failed too.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+macro_rules! mutants {
+    ($($id:ident $name:ident $level:ident $must:ident $needs:tt [$($mutant:ident)*] $text:literal;)*) => {
+        const TABLE: &[(&str, &[Defect])] = &[$((stringify!($id), &[$(Defect::$mutant),*])),*];
+
+        /// One test per clause, named like the clause's own.
+        mod fails {
+            use super::{Defect, each_is_caught};
+            $(
+                #[test]
+                fn $name() {
+                    each_is_caught(stringify!($id), stringify!($name), &[$(Defect::$mutant),*]);
+                }
+            )*
+        }
+    };
+}
+
+session_conformance::__clauses! { mutants }
+
+fn suite(defect: Option<Defect>, power: bool) -> Suite {
+    let place = Place {
+        package: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        target: env!("CARGO_CRATE_NAME"),
+        module: concat!(module_path!(), "::fails"),
+        scratch: env!("CARGO_TARGET_TMPDIR"),
+    };
+    let tag = defect.map(|defect| format!("{defect:?}")).unwrap_or_default();
+    Suite::new(ReferenceHarness { defect, power }, place, &[], &[]).tagged(tag)
+}
+
+fn each_is_caught(id: &str, test: &str, mutants: &[Defect]) {
+    if let Some(tag) = child_tag() {
+        // This process is the child of a mutant: it takes the same defect and plays its role.
+        let _ = suite(Defect::from_name(&tag), false).examine(id, test, PATIENCE);
+        return;
+    }
+    for &defect in mutants {
+        match suite(Some(defect), id == "D08").examine(id, test, PATIENCE) {
+            Err(Failure::Unmet { expected, actual }) => {
+                eprintln!("{id} catches {defect:?}: expected {expected}; got {actual}");
+            }
+            Err(Failure::Trouble(text)) => panic!("{id}: trouble is no verdict on {defect:?}: {text}"),
+            Ok(()) => panic!("{id} does not notice {defect:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_clause_has_its_mutants_one_up_to_level_concurrent_and_two_above() {
+    for (id, mutants) in TABLE {
+        let clause = clause(id).unwrap();
+        let least = if clause.level <= Level::Concurrent { 1 } else { 2 };
+        let distinct: HashSet<_> = mutants.iter().collect();
+        assert!(distinct.len() >= least, "{clause:?} has {} mutants and needs {least}", distinct.len());
+    }
+    assert_eq!(TABLE.len(), CLAUSES.len());
+}
+
+#[test]
+fn every_defect_is_named_by_a_clause() {
+    for defect in Defect::ALL {
+        assert!(TABLE.iter().any(|(_, mutants)| mutants.contains(defect)), "no clause names {defect:?}");
+    }
+}
+
+#[test]
+fn the_clause_of_power_loss_passes_on_a_driver_that_has_evidence() {
+    let outcome = suite(None, true).examine("D08", "none", PATIENCE);
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
