@@ -65,8 +65,8 @@ impl Config {
             max_queue_bytes: 64 << 20,
             max_batch: 256,
             busy_deadline: Duration::from_secs(5),
-            checkpoint_after: 8 << 20,
-            wal_limit: 32 << 20,
+            checkpoint_after: 16 << 20,
+            wal_limit: 64 << 20,
         }
     }
 
@@ -148,14 +148,14 @@ impl Config {
         self
     }
 
-    /// How much write-ahead log, in bytes, starts a checkpoint in the background. Default: 8 MiB.
+    /// How much write-ahead log, in bytes, starts a checkpoint in the background. Default: 16 MiB.
     pub fn checkpoint_after(mut self, bytes: u64) -> Self {
         self.checkpoint_after = bytes;
         self
     }
 
     /// How much write-ahead log, in bytes, makes writers wait for the moment that starting it afresh takes.
-    /// Default: 32 MiB. The log stays near it as long as no other process reads one snapshot for long.
+    /// Default: 64 MiB. The log stays near it as long as no other process reads one snapshot for long.
     pub fn wal_limit(mut self, bytes: u64) -> Self {
         self.wal_limit = bytes;
         self
