@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     unreachable_pub,
     reason = "a driver for tests: it may panic, and it waits in order to lose races"
 )]
