@@ -2,11 +2,10 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_bench_work::{Args, Operation, Payload, Runner, Sample, Work, own, text_id};
+use session_bench_work::{Args, Operation, Payload, Runner, Sample, Turn, Work, text_id};
 use session_core::{Condition, Driver, Key, Prefix, Record, Revision, Timestamp};
 
 /// How many new keys each task creates and removes in turn.
@@ -29,49 +28,44 @@ pub(crate) fn measure<D: Driver + Clone, const YIELD: u64>(
     args: &Args,
     store: &D,
 ) -> Result<Sample, Box<dyn Error>> {
-    let keys: Arc<[Key]> = (0..args.records).map(key).collect::<Result<_, _>>()?;
     let revisions = match args.work {
-        Work::Store | Work::Touch => runner.block_on(revisions(store, &keys))?,
+        Work::Store | Work::Touch => runner.block_on(revisions(store, args))?,
         _ => Vec::new(),
     };
-    let mut spare = (0..args.tasks)
-        .map(|task| (0..SPARE).map(|n| key(args.records + task * SPARE + n)).collect::<Result<Vec<_>, _>>())
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut make = |task: usize| Task::<D, YIELD> {
+    let all: Vec<Key> = (0..args.records + args.tasks * SPARE).map(key).collect::<Result<_, _>>()?;
+    let (all, spare) = all.split_at(args.records);
+    let make = |turn: Turn| Task::<D, YIELD> {
         store: store.clone(),
-        keys: Arc::clone(&keys),
-        spare: std::mem::take(&mut spare[task]),
+        keys: turn.list.iter().map(|record| all[*record].clone()).collect(),
+        spare: spare[turn.task * SPARE..][..SPARE].to_vec(),
         revisions: revisions.clone(),
         payload: Payload::new(args.size),
-        task,
-        tasks: args.tasks,
+        turn,
     };
     match args.work {
-        Work::Retrieve => Ok(runner.measure(|task| Retrieve(make(task)))),
-        Work::Store => Ok(runner.measure(|task| Store(make(task)))),
-        Work::Touch => Ok(runner.measure(|task| Touch(make(task)))),
-        Work::CreateRemove => Ok(runner.measure(|task| CreateRemove(make(task)))),
+        Work::Retrieve => Ok(runner.measure(|turn| Retrieve(make(turn)))),
+        Work::Store => Ok(runner.measure(|turn| Store(make(turn.own())))),
+        Work::Touch => Ok(runner.measure(|turn| Touch(make(turn.own())))),
+        Work::CreateRemove => Ok(runner.measure(|turn| CreateRemove(make(turn)))),
         _ => Err("not the work of a driver".into()),
     }
 }
 
 struct Task<D, const YIELD: u64> {
     store: D,
-    keys: Arc<[Key]>,
+    keys: Vec<Key>,
     spare: Vec<Key>,
     revisions: Vec<u64>,
     payload: Payload,
-    task: usize,
-    tasks: usize,
+    turn: Turn,
 }
 
 impl<D, const YIELD: u64> Task<D, YIELD> {
-    /// The record of this task that comes next, the revision that it has, and the one that it gets.
-    fn next(&mut self, record: usize) -> (usize, Revision, u64) {
-        let record = own(record, self.task, self.tasks, self.keys.len());
-        let from = self.revisions[record];
-        self.revisions[record] = from + 1;
-        (record, revision(from), from + 1)
+    /// The revision that the record at `place` has, and the one that it gets.
+    fn next(&mut self, place: usize) -> (Revision, u64) {
+        let from = &mut self.revisions[self.turn.list[place]];
+        *from += 1;
+        (revision(*from - 1), *from)
     }
 
     fn changed(&mut self, turn: u64) -> Record {
@@ -85,8 +79,8 @@ struct Retrieve<D, const YIELD: u64>(Task<D, YIELD>);
 impl<D: Driver, const YIELD: u64> Operation for Retrieve<D, YIELD> {
     const BEFORE_YIELD: u64 = YIELD;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let found = self.0.store.retrieve(&self.0.keys[record]).await;
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let found = self.0.store.retrieve(&self.0.keys[place]).await;
         black_box(found).is_ok_and(|record| record.is_some())
     }
 }
@@ -96,10 +90,10 @@ struct Store<D, const YIELD: u64>(Task<D, YIELD>);
 impl<D: Driver, const YIELD: u64> Operation for Store<D, YIELD> {
     const BEFORE_YIELD: u64 = YIELD;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let (record, from, to) = self.0.next(record);
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let (from, to) = self.0.next(place);
         let changed = self.0.changed(to);
-        let answer = self.0.store.store(&self.0.keys[record], changed, Condition::Revision(from)).await;
+        let answer = self.0.store.store(&self.0.keys[place], changed, Condition::Revision(from)).await;
         answer.is_ok_and(|stored| stored.is_yes())
     }
 }
@@ -109,10 +103,10 @@ struct Touch<D, const YIELD: u64>(Task<D, YIELD>);
 impl<D: Driver, const YIELD: u64> Operation for Touch<D, YIELD> {
     const BEFORE_YIELD: u64 = YIELD;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let (record, from, to) = self.0.next(record);
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let (from, to) = self.0.next(place);
         let deadline = Some(deadline(to));
-        self.0.store.touch(&self.0.keys[record], from, revision(to), deadline).await.unwrap_or(false)
+        self.0.store.touch(&self.0.keys[place], from, revision(to), deadline).await.unwrap_or(false)
     }
 }
 
@@ -132,10 +126,10 @@ impl<D: Driver, const YIELD: u64> Operation for CreateRemove<D, YIELD> {
 }
 
 /// What an earlier run left.
-async fn revisions<D: Driver>(store: &D, keys: &[Key]) -> Result<Vec<u64>, Box<dyn Error>> {
-    let mut revisions = Vec::with_capacity(keys.len());
-    for key in keys {
-        let record = store.retrieve(key).await?.ok_or("a record is missing")?;
+async fn revisions<D: Driver>(store: &D, args: &Args) -> Result<Vec<u64>, Box<dyn Error>> {
+    let mut revisions = Vec::with_capacity(args.records);
+    for number in 0..args.records {
+        let record = store.retrieve(&key(number)?).await?.ok_or("a record is missing")?;
         revisions.push(u64::from_be_bytes(record.revision.to_bytes()));
     }
     Ok(revisions)

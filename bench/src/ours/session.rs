@@ -2,10 +2,9 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::sync::Arc;
 
 use session_bench_work::{
-    Args, COUNT_KEY, Operation, READ_KEY, Runner, Sample, Work, live_bytes, own, parts, start_counting,
+    Args, COUNT_KEY, Operation, READ_KEY, Runner, Sample, Turn, Work, live_bytes, parts, start_counting,
 };
 use session_core::SessionId;
 use session_manager::{ClientAction, Outcome, Sessions};
@@ -18,23 +17,24 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     }
     let before = live_bytes();
     let sessions = Sessions::new(Memory::new()?)?;
-    let ids: Arc<[SessionId]> = runner.block_on(fill(&sessions, args))?.into();
+    let ids = runner.block_on(fill(&sessions, args))?;
     #[expect(clippy::cast_precision_loss, reason = "byte counts are far below 2^53")]
     let bytes = (live_bytes() - before) as f64 / args.records as f64 - size_of::<SessionId>() as f64;
-    let make = |task| Task { sessions: sessions.clone(), ids: Arc::clone(&ids), task, tasks: args.tasks };
+    let make = |turn: Turn| Task {
+        sessions: sessions.clone(),
+        ids: turn.list.iter().map(|record| ids[*record]).collect(),
+    };
     match args.work {
         Work::Heap => Ok(Sample::new().with("bytes", bytes)),
-        Work::Load => Ok(runner.measure(|task| Load(make(task)))),
-        Work::Save => Ok(runner.measure(|task| Save(make(task)))),
+        Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
+        Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
         _ => Err("not the work of the session layer".into()),
     }
 }
 
 struct Task {
     sessions: Sessions<Memory>,
-    ids: Arc<[SessionId]>,
-    task: usize,
-    tasks: usize,
+    ids: Vec<SessionId>,
 }
 
 struct Load(Task);
@@ -42,8 +42,8 @@ struct Load(Task);
 impl Operation for Load {
     const BEFORE_YIELD: u64 = 16;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let Ok(session) = self.0.sessions.open(self.0.ids[record]).await else { return false };
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let Ok(session) = self.0.sessions.open(self.0.ids[place]).await else { return false };
         let part = session.get::<String>(READ_KEY);
         black_box(part).is_ok_and(|part| part.is_some())
     }
@@ -54,9 +54,8 @@ struct Save(Task);
 impl Operation for Save {
     const BEFORE_YIELD: u64 = 16;
 
-    async fn once(&mut self, record: usize, turn: u64) -> bool {
-        let record = own(record, self.0.task, self.0.tasks, self.0.ids.len());
-        let Ok(session) = self.0.sessions.open(self.0.ids[record]).await else { return false };
+    async fn once(&mut self, place: usize, turn: u64) -> bool {
+        let Ok(session) = self.0.sessions.open(self.0.ids[place]).await else { return false };
         let part = session.get::<String>(READ_KEY);
         let read = black_box(part).is_ok_and(|part| part.is_some());
         read && session.insert(COUNT_KEY, &turn).is_ok()

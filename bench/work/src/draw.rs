@@ -1,7 +1,5 @@
 //! Which keys are asked for, in which order, and what they are called.
 
-use std::sync::Arc;
-
 /// A small generator of numbers that are the same in every run (Vigna's SplitMix64). Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -52,17 +50,16 @@ pub fn text_id(index: usize) -> String {
 }
 
 /// A long list of record numbers drawn by Zipf's law with exponent 0.99, as YCSB has it; the popular ones are spread
-/// over the whole range. It is drawn beforehand, so that reading the next number costs the measurement next to
-/// nothing.
+/// over the whole range.
 #[derive(Clone, Debug)]
-pub struct Draws(Arc<[u32]>);
+pub(crate) struct Draws(Vec<u32>);
 
 impl Draws {
     const COUNT: usize = 1 << 18;
 
     /// Draws from `records` records.
     #[must_use]
-    pub fn new(records: usize) -> Self {
+    pub(crate) fn new(records: usize) -> Self {
         let mut random = Random::new(7);
         let mut places: Vec<u32> = (0..u32::try_from(records).unwrap_or(u32::MAX)).collect();
         for last in (1..places.len()).rev() {
@@ -86,16 +83,10 @@ impl Draws {
         Self((0..Self::COUNT).map(draw).collect())
     }
 
-    /// The draw at `position`, which wraps around.
-    #[must_use]
-    pub fn at(&self, position: usize) -> usize {
-        self.0[position & (Self::COUNT - 1)] as usize
-    }
-
-    /// Where task `task` of `tasks` begins, so that no two walk in step.
-    #[must_use]
-    pub fn start(task: usize, tasks: usize) -> usize {
-        Self::COUNT / tasks * task
+    /// The part of the draws that task `task` of `tasks` has for itself.
+    pub(crate) fn of(&self, task: usize, tasks: usize) -> impl Iterator<Item = usize> + '_ {
+        let each = (Self::COUNT / tasks).max(1);
+        self.0.iter().skip(each * task).take(each).map(|record| *record as usize)
     }
 }
 
@@ -107,8 +98,8 @@ mod tests {
     fn few_records_get_most_of_the_draws_and_all_are_in_range() {
         let draws = Draws::new(1_000);
         let mut hits = vec![0_usize; 1_000];
-        for position in 0..Draws::COUNT {
-            hits[draws.at(position)] += 1;
+        for record in (0..8).flat_map(|task| draws.of(task, 8)) {
+            hits[record] += 1;
         }
         hits.sort_unstable_by(|a, b| b.cmp(a));
         let top: usize = hits.iter().take(100).sum();

@@ -16,7 +16,7 @@ pub mod web;
 
 pub use alloc::{Counting, counted, live_bytes, start_counting};
 pub use args::{Args, Durability, Work};
-pub use draw::{Draws, Random, text_id};
+pub use draw::{Random, text_id};
 pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts};
-pub use run::{Operation, Runner, own, stopwatch};
+pub use run::{Operation, Runner, Turn, stopwatch};
 pub use sample::Sample;

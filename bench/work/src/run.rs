@@ -18,16 +18,36 @@ pub trait Operation: Send + 'static {
     /// go; one that waits for a disk is a request by itself.
     const BEFORE_YIELD: u64;
 
-    /// Does it once, on the record of number `record`; `turn` is different each time within a task. `false` means
-    /// that it was not done, and the figure will not count.
-    fn once(&mut self, record: usize, turn: u64) -> impl Future<Output = bool> + Send;
+    /// Does it once, on the record that stands at `place` of the task's list; `turn` is different each time within a
+    /// task. `false` means that it was not done, and the figure will not count.
+    fn once(&mut self, place: usize, turn: u64) -> impl Future<Output = bool> + Send;
 }
 
-/// The record nearest to `record` that belongs to this task alone: for work that must know the revision it left.
-#[must_use]
-pub const fn own(record: usize, task: usize, tasks: usize, records: usize) -> usize {
-    let own = record - record % tasks + task;
-    if own < records { own } else { task }
+/// Which task this is, and the records that it will work on, in order and again from the start.
+///
+/// A subject makes the keys beforehand and keeps them in this order. In a request the key has just been computed and is
+/// at hand; looked up all over memory it would cost more than a store in memory does.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which task, from 0.
+    pub task: usize,
+    /// The numbers of the records.
+    pub list: Vec<usize>,
+    tasks: usize,
+    records: usize,
+}
+
+impl Turn {
+    /// The same list with each record replaced by the nearest one that belongs to this task alone: for work that must
+    /// know the revision it left.
+    #[must_use]
+    pub fn own(mut self) -> Self {
+        for record in &mut self.list {
+            let own = *record - *record % self.tasks + self.task;
+            *record = if own < self.records { own } else { self.task };
+        }
+        self
+    }
 }
 
 /// The present moment of the monotonic clock.
@@ -63,17 +83,20 @@ impl Runner {
     ///
     /// The figures are `rate` (operations per second), `failed` (how many were not done) and `gap_ms` (the longest
     /// time that a task which only sleeps 1 ms had to wait beyond that).
-    pub fn measure<O: Operation>(&self, mut make: impl FnMut(usize) -> O) -> Sample {
+    pub fn measure<O: Operation>(&self, mut make: impl FnMut(Turn) -> O) -> Sample {
         let tasks = self.args.tasks;
         let draws = Draws::new(self.args.records);
         let shared = Arc::new(Shared::default());
-        let mut handles = Vec::new();
+        let (mut operations, mut handles) = (Vec::new(), Vec::new());
         let counters: Vec<Arc<Counter>> = (0..tasks).map(|_| Arc::default()).collect();
         for (task, counter) in counters.iter().enumerate() {
-            let work =
-                repeat(make(task), Arc::clone(counter), Arc::clone(&shared), draws.clone(), (task, tasks));
-            handles.push(self.runtime.spawn(work));
+            let list: Vec<usize> = draws.of(task, tasks).collect();
+            let len = list.len();
+            let operation = make(Turn { task, list, tasks, records: self.args.records });
+            operations.push(repeat(operation, Arc::clone(counter), Arc::clone(&shared), len));
         }
+        // Making them takes long; all start together.
+        handles.extend(operations.into_iter().map(|operation| self.runtime.spawn(operation)));
         handles.push(self.runtime.spawn(heartbeat(Arc::clone(&shared))));
 
         let sum = || counters.iter().map(|counter| counter.0.load(Relaxed)).sum::<u64>();
@@ -107,20 +130,13 @@ struct Shared {
     gap_micros: AtomicU64,
 }
 
-async fn repeat<O: Operation>(
-    mut operation: O,
-    counter: Arc<Counter>,
-    shared: Arc<Shared>,
-    draws: Draws,
-    (task, tasks): (usize, usize),
-) {
-    let mut position = Draws::start(task, tasks);
-    let mut turn = 0;
+async fn repeat<O: Operation>(mut operation: O, counter: Arc<Counter>, shared: Arc<Shared>, len: usize) {
+    let (mut place, mut turn) = (0, 0);
     while !shared.stop.load(Relaxed) {
         for _ in 0..O::BEFORE_YIELD {
             turn += 1;
-            position += 1;
-            if !operation.once(draws.at(position), turn).await {
+            place = if place + 1 < len { place + 1 } else { 0 };
+            if !operation.once(place, turn).await {
                 shared.failed.fetch_add(1, Relaxed);
             }
         }
@@ -155,11 +171,9 @@ mod tests {
     #[test]
     fn every_record_belongs_to_exactly_one_task() {
         let (tasks, records) = (8, 1_003);
-        for record in 0..records {
-            for task in 0..tasks {
-                let mine = own(record, task, tasks, records);
-                assert!(mine < records && mine % tasks == task);
-            }
+        for task in 0..tasks {
+            let turn = Turn { task, list: (0..records).collect(), tasks, records };
+            assert!(turn.own().list.iter().all(|mine| *mine < records && mine % tasks == task));
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use session_bench_work::{
-    Args, Operation, Payload, Random, Runner, Sample, Work, live_bytes, own, start_counting,
+    Args, Operation, Payload, Random, Runner, Sample, Turn, Work, live_bytes, start_counting,
 };
 
 type Map = DashMap<[u8; 16], Bytes, ahash::RandomState>;
@@ -20,45 +20,41 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
     let map = Arc::new(Map::default());
     fill(&map, args);
-    let keys: Arc<[[u8; 16]]> = (0..args.records).map(key).collect();
-    let make = |task| {
-        let spare = (0..1_024).map(|n| key(args.records + task * 1_024 + n)).collect();
-        let (map, keys) = (Arc::clone(&map), Arc::clone(&keys));
-        Task {
-            map,
-            keys,
-            spare,
-            payload: Payload::new(args.size),
-            revisions: vec![0; args.records],
-            task,
-            tasks: args.tasks,
-        }
+    let make = |turn: Turn| Task {
+        map: Arc::clone(&map),
+        keys: turn.list.iter().map(|record| key(*record)).collect(),
+        spare: (0..SPARE).map(|n| key(args.records + turn.task * SPARE + n)).collect(),
+        payload: Payload::new(args.size),
+        revisions: vec![0; args.records],
+        turn,
     };
     match args.work {
-        Work::Retrieve => Ok(runner.measure(|task| Retrieve(make(task)))),
-        Work::Store => Ok(runner.measure(|task| Store(make(task)))),
-        Work::CreateRemove => Ok(runner.measure(|task| CreateRemove(make(task)))),
+        Work::Retrieve => Ok(runner.measure(|turn| Retrieve(make(turn)))),
+        Work::Store => Ok(runner.measure(|turn| Store(make(turn.own())))),
+        Work::CreateRemove => Ok(runner.measure(|turn| CreateRemove(make(turn)))),
         _ => Err("not the work of a map".into()),
     }
 }
 
 struct Task {
     map: Arc<Map>,
-    keys: Arc<[[u8; 16]]>,
+    keys: Vec<[u8; 16]>,
     spare: Vec<[u8; 16]>,
     payload: Payload,
     revisions: Vec<u64>,
-    task: usize,
-    tasks: usize,
+    turn: Turn,
 }
+
+/// How many new keys each task creates and removes in turn.
+const SPARE: usize = 1_024;
 
 struct Retrieve(Task);
 
 impl Operation for Retrieve {
     const BEFORE_YIELD: u64 = 64;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let found = self.0.map.get(&self.0.keys[record]).map(|value| value.value().clone());
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let found = self.0.map.get(&self.0.keys[place]).map(|value| value.value().clone());
         std::hint::black_box(found).is_some()
     }
 }
@@ -68,13 +64,13 @@ struct Store(Task);
 impl Operation for Store {
     const BEFORE_YIELD: u64 = 64;
 
-    async fn once(&mut self, record: usize, turn: u64) -> bool {
+    async fn once(&mut self, place: usize, turn: u64) -> bool {
         let task = &mut self.0;
-        let record = own(record, task.task, task.tasks, task.keys.len());
+        let record = task.turn.list[place];
         let value = Bytes::copy_from_slice(task.payload.stamped(turn).as_bytes());
         let expected = task.revisions[record];
         task.revisions[record] = turn;
-        match task.map.get_mut(&task.keys[record]) {
+        match task.map.get_mut(&task.keys[place]) {
             Some(mut there) if revision(&there) == expected => {
                 *there = value;
                 true
@@ -92,7 +88,7 @@ impl Operation for CreateRemove {
     async fn once(&mut self, _: usize, turn: u64) -> bool {
         let task = &mut self.0;
         let value = Bytes::copy_from_slice(task.payload.stamped(turn).as_bytes());
-        let key = task.spare[turn as usize % task.spare.len()];
+        let key = task.spare[turn as usize % SPARE];
         match task.map.entry(key) {
             Entry::Occupied(_) => return false,
             Entry::Vacant(vacant) => drop(vacant.insert(value)),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, params};
-use session_bench_work::{Args, Durability, Operation, Payload, Runner, Sample, Work, own, text_id};
+use session_bench_work::{Args, Durability, Operation, Payload, Runner, Sample, Turn, Work, text_id};
 use tokio::sync::oneshot;
 
 const SELECT: &str = "SELECT revision, deadline, data FROM records WHERE key = ?1";
@@ -44,21 +44,20 @@ pub fn prepare(args: &Args) -> Result<(), Box<dyn Error>> {
 /// Reads on a connection from a pool, writes on one behind a mutex, all on the task's own thread.
 pub fn inline(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    let keys: Arc<[Box<[u8]>]> = (0..args.records).map(key).collect();
     match args.work {
         Work::Retrieve => {
             let pool = Arc::new(Mutex::new(Vec::new()));
             for _ in 0..2 {
                 lock(&pool).push(open(&args.dir, args.durability)?);
             }
-            Ok(runner.measure(|_| Retrieve { pool: Arc::clone(&pool), keys: Arc::clone(&keys) }))
+            Ok(runner.measure(|turn| Retrieve { pool: Arc::clone(&pool), keys: keys(&turn) }))
         }
         Work::Store => {
             let writer = open(&args.dir, args.durability)?;
-            let revisions = revisions(&writer, &keys)?;
+            let revisions = revisions(&writer, args)?;
             let writer = Arc::new(Mutex::new(writer));
-            Ok(runner.measure(|task| Store {
-                task: Task::new(args, &keys, &revisions, task),
+            Ok(runner.measure(|turn| Store {
+                task: Task::new(args, &revisions, turn),
                 how: How::Inline(Arc::clone(&writer)),
             }))
         }
@@ -69,15 +68,12 @@ pub fn inline(args: &Args) -> Result<Sample, Box<dyn Error>> {
 /// Writes that wait in a channel are committed together by a thread of its own.
 pub fn group(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    let keys: Arc<[Box<[u8]>]> = (0..args.records).map(key).collect();
     let mut writer = open(&args.dir, args.durability)?;
-    let revisions = revisions(&writer, &keys)?;
+    let revisions = revisions(&writer, args)?;
     let (sender, receiver) = channel();
     let thread = std::thread::spawn(move || commit_together(&mut writer, &receiver));
-    let sample = runner.measure(|task| Store {
-        task: Task::new(args, &keys, &revisions, task),
-        how: How::Group(sender.clone()),
-    });
+    let sample = runner
+        .measure(|turn| Store { task: Task::new(args, &revisions, turn), how: How::Group(sender.clone()) });
     drop(sender);
     thread.join().map_err(|_| "the writer thread panicked")??;
     Ok(sample)
@@ -85,16 +81,16 @@ pub fn group(args: &Args) -> Result<Sample, Box<dyn Error>> {
 
 struct Retrieve {
     pool: Arc<Mutex<Vec<Connection>>>,
-    keys: Arc<[Box<[u8]>]>,
+    keys: Vec<Box<[u8]>>,
 }
 
 impl Operation for Retrieve {
     const BEFORE_YIELD: u64 = 1;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
+    async fn once(&mut self, place: usize, _: u64) -> bool {
         let Some(connection) = lock(&self.pool).pop() else { return false };
         let found = connection.prepare_cached(SELECT).and_then(|mut select| {
-            select.query_row([&self.keys[record]], |row| {
+            select.query_row([&self.keys[place]], |row| {
                 Ok((row.get::<_, [u8; 8]>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Vec<u8>>(2)?))
             })
         });
@@ -122,17 +118,16 @@ impl Write {
 }
 
 struct Task {
-    keys: Arc<[Box<[u8]>]>,
+    keys: Vec<Box<[u8]>>,
     revisions: Vec<u64>,
     payload: Payload,
-    task: usize,
-    tasks: usize,
+    turn: Turn,
 }
 
 impl Task {
-    fn new(args: &Args, keys: &Arc<[Box<[u8]>]>, revisions: &[u64], task: usize) -> Self {
-        let revisions = revisions.to_vec();
-        Self { keys: Arc::clone(keys), revisions, payload: Payload::new(args.size), task, tasks: args.tasks }
+    fn new(args: &Args, revisions: &[u64], turn: Turn) -> Self {
+        let turn = turn.own();
+        Self { keys: keys(&turn), revisions: revisions.to_vec(), payload: Payload::new(args.size), turn }
     }
 }
 
@@ -150,14 +145,14 @@ struct Store {
 impl Operation for Store {
     const BEFORE_YIELD: u64 = 1;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
+    async fn once(&mut self, place: usize, _: u64) -> bool {
         let task = &mut self.task;
-        let record = own(record, task.task, task.tasks, task.keys.len());
+        let record = task.turn.list[place];
         let from = task.revisions[record];
         let to = from + 1;
         task.revisions[record] = to;
         let data = task.payload.stamped(to).as_bytes().to_vec();
-        let write = Write { key: task.keys[record].clone(), from, to, data };
+        let write = Write { key: task.keys[place].clone(), from, to, data };
         match &self.how {
             How::Inline(writer) => write.apply(&lock(writer)).unwrap_or(false),
             How::Group(queue) => {
@@ -185,10 +180,14 @@ fn commit_together(
     Ok(())
 }
 
-fn revisions(connection: &Connection, keys: &[Box<[u8]>]) -> rusqlite::Result<Vec<u64>> {
+fn revisions(connection: &Connection, args: &Args) -> rusqlite::Result<Vec<u64>> {
     let mut select = connection.prepare("SELECT revision FROM records WHERE key = ?1")?;
     let mut read = |key| select.query_row([key], |row| row.get(0)).map(u64::from_be_bytes);
-    keys.iter().map(|key| read(key)).collect()
+    (0..args.records).map(|record| read(key(record))).collect()
+}
+
+fn keys(turn: &Turn) -> Vec<Box<[u8]>> {
+    turn.list.iter().map(|record| key(*record)).collect()
 }
 
 fn open(dir: &Path, durability: Durability) -> rusqlite::Result<Connection> {

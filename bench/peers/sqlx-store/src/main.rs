@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use session_bench_work::{
-    Args, Counting, Durability, Operation, PAGE_KEY, Payload, Random, Runner, Sample, Work, own,
+    Args, Counting, Durability, Operation, PAGE_KEY, Payload, Random, Runner, Sample, Turn, Work,
 };
 use time::{Duration, OffsetDateTime};
 use tower_sessions_core::SessionStore;
@@ -26,16 +26,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let store = SqliteStore::new(runner.block_on(open(&args, args.durability))?);
-    let make = |task| Task {
+    let make = |turn: Turn| Task {
         store: store.clone(),
         record: record(0, args.size),
         payload: Payload::new(args.size),
-        task,
-        args: args.clone(),
+        ids: turn.list.iter().map(|record| id(*record)).collect(),
     };
     let sample = match args.work {
-        Work::Retrieve => runner.measure(|task| Load(make(task))),
-        Work::Store => runner.measure(|task| Save(make(task))),
+        Work::Retrieve => runner.measure(|turn| Load(make(turn))),
+        Work::Store => runner.measure(|turn| Save(make(turn.own()))),
         _ => return Err("not the work of this store".into()),
     };
     sample.print();
@@ -46,8 +45,7 @@ struct Task {
     store: SqliteStore,
     record: Record,
     payload: Payload,
-    task: usize,
-    args: Args,
+    ids: Vec<Id>,
 }
 
 struct Load(Task);
@@ -55,8 +53,8 @@ struct Load(Task);
 impl Operation for Load {
     const BEFORE_YIELD: u64 = 1;
 
-    async fn once(&mut self, record: usize, _: u64) -> bool {
-        let loaded = self.0.store.load(&id(record)).await;
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let loaded = self.0.store.load(&self.0.ids[place]).await;
         std::hint::black_box(loaded).is_ok_and(|record| record.is_some())
     }
 }
@@ -66,9 +64,9 @@ struct Save(Task);
 impl Operation for Save {
     const BEFORE_YIELD: u64 = 1;
 
-    async fn once(&mut self, record: usize, turn: u64) -> bool {
-        let Task { store, record: changed, payload, task, args } = &mut self.0;
-        changed.id = id(own(record, *task, args.tasks, args.records));
+    async fn once(&mut self, place: usize, turn: u64) -> bool {
+        let Task { store, record: changed, payload, ids } = &mut self.0;
+        changed.id = ids[place];
         changed.data.insert(PAGE_KEY.into(), payload.stamped(fresh(turn)).into());
         store.save(changed).await.is_ok()
     }

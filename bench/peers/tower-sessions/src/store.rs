@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use session_bench_work::{
-    Args, COUNT_KEY, Operation, READ_KEY, Random, Runner, Sample, Work, live_bytes, own, parts,
+    Args, COUNT_KEY, Operation, READ_KEY, Random, Runner, Sample, Turn, Work, live_bytes, parts,
     start_counting,
 };
 use time::{Duration, OffsetDateTime};
@@ -21,14 +21,12 @@ macro_rules! subject {
             #[derive(Clone)]
             struct Task {
                 store: Arc<$store>,
-                records: usize,
-                task: usize,
-                tasks: usize,
+                ids: Vec<Id>,
             }
 
             impl Task {
-                fn session(&self, record: usize) -> Session {
-                    Session::new(Some(id(record)), self.store.clone(), None)
+                fn session(&self, place: usize) -> Session {
+                    Session::new(Some(self.ids[place]), self.store.clone(), None)
                 }
             }
 
@@ -37,8 +35,8 @@ macro_rules! subject {
             impl Operation for Load {
                 const BEFORE_YIELD: u64 = 16;
 
-                async fn once(&mut self, record: usize, _: u64) -> bool {
-                    let session = self.0.session(record);
+                async fn once(&mut self, place: usize, _: u64) -> bool {
+                    let session = self.0.session(place);
                     let part = session.get::<String>(READ_KEY).await;
                     std::hint::black_box(part).is_ok_and(|part| part.is_some())
                 }
@@ -49,8 +47,8 @@ macro_rules! subject {
             impl Operation for Save {
                 const BEFORE_YIELD: u64 = 16;
 
-                async fn once(&mut self, record: usize, turn: u64) -> bool {
-                    let session = self.0.session(own(record, self.0.task, self.0.tasks, self.0.records));
+                async fn once(&mut self, place: usize, turn: u64) -> bool {
+                    let session = self.0.session(place);
                     let part = session.get::<String>(READ_KEY).await;
                     let read = std::hint::black_box(part).is_ok_and(|part| part.is_some());
                     read && session.insert(COUNT_KEY, turn).await.is_ok() && session.save().await.is_ok()
@@ -79,12 +77,14 @@ macro_rules! subject {
             let store: Arc<$store> = Arc::new($new);
             runner.block_on(fill(&store, args))?;
             let bytes = (live_bytes() - before) as f64 / args.records as f64;
-            let make =
-                |task| Task { store: Arc::clone(&store), records: args.records, task, tasks: args.tasks };
+            let make = |turn: Turn| Task {
+                store: Arc::clone(&store),
+                ids: turn.list.iter().map(|record| id(*record)).collect(),
+            };
             match args.work {
                 Work::Heap => Ok(Sample::new().with("bytes", bytes)),
-                Work::Load => Ok(runner.measure(|task| Load(make(task)))),
-                Work::Save => Ok(runner.measure(|task| Save(make(task)))),
+                Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
+                Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
                 _ => Err("not the work of a store in memory".into()),
             }
         }
