@@ -17,6 +17,7 @@ use crate::error::Cause;
 use crate::open;
 use crate::queue::{Phase, Waiting};
 use crate::readers::Readers;
+use crate::schema::APPLICATION_ID;
 use crate::writer::{Abandon, Writer};
 
 type Caller = oneshot::Sender<Result<()>>;
@@ -76,14 +77,15 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 /// Moves the log into the file. What fails here fails no caller: the log stays, and the next one tries again.
 fn checkpoint(writer: &Writer, connection: &Connection) {
     let log = &writer.log;
-    let moved = move_log(connection, "PASSIVE");
-    log.checkpointed(moved.map_or_else(|_| log.pages(), |moved| moved.pages));
-    let limit = writer.config.wal_limit / PAGE_BYTES;
-    if log.pages() >= limit {
+    let moved = move_log(connection, "PASSIVE").ok();
+    log.checkpointed(moved.as_ref().map_or_else(|| log.pages(), |moved| moved.pages));
+    if moved.is_some_and(|moved| moved.all && moved.pages == log.pages()) {
+        writer.alone(|connection| begin_log(connection.as_ref()));
+    } else if log.pages() >= writer.config.wal_limit / PAGE_BYTES {
         // Once more beside the writers, so that little is left to be done while they wait.
         let _ = move_log(connection, "PASSIVE");
-        writer.alone(|_| match move_log(connection, "RESTART") {
-            Ok(moved) if !moved.busy => log.restarted(),
+        writer.alone(|own| match move_log(connection, "RESTART") {
+            Ok(moved) if moved.all => begin_log(own.as_ref()),
             // A reader of another process is in the way: the next step of growth is soon enough.
             _ => log.checkpointed(log.pages()),
         });
@@ -92,16 +94,28 @@ fn checkpoint(writer: &Writer, connection: &Connection) {
     writer.queue.lock().checkpoint_due = false;
 }
 
+/// Begins the log afresh, if it has been moved, with a write that changes nothing. Whoever does that must synchronise
+/// the log's header, and so it is done here and while opening, and not by the next caller on its own thread.
+pub(crate) fn begin_log(connection: Option<&Connection>) {
+    if let Some(connection) = connection {
+        // The same in every version of the schema, which may be newer than ours by now. If another process holds the
+        // lock, it has begun the log.
+        let _ = connection.pragma_update(None, "application_id", APPLICATION_ID);
+    }
+}
+
 struct Moved {
-    busy: bool,
+    /// Nothing of the log is left to be moved, nor read from there.
+    all: bool,
     pages: u64,
 }
 
 fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
-    let (busy, pages): (bool, i64) =
-        connection.prepare_cached(&statement)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Moved { busy, pages: u64::try_from(pages).unwrap_or(0) })
+    let (busy, pages, moved): (bool, i64, i64) = connection
+        .prepare_cached(&statement)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(Moved { all: !busy && pages == moved, pages: u64::try_from(pages).unwrap_or(0) })
 }
 
 /// Makes everything that is committed survive power loss.

@@ -201,3 +201,59 @@ impl Readers {
         self.crew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    fn busy() -> Fault {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(5), None).into()
+    }
+
+    fn readers(directory: &tempfile::TempDir, patience: Duration) -> Arc<Readers> {
+        let config = Config::new(directory.path().join("sessions.db")).readers(2).busy_deadline(patience);
+        open::prepare(&config).unwrap();
+        Arc::new(Readers::open(&config).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_read_that_meets_a_lock_waits_on_another_thread_and_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, Duration::from_secs(3600));
+        let tries = AtomicU32::new(0);
+        let here = std::thread::current().id();
+        let query = move |_: &Connection, _| match tries.fetch_add(1, Ordering::Relaxed) {
+            0..5 => Err(busy()),
+            _ => Ok(std::thread::current().id()),
+        };
+        assert_ne!(readers.read(Operation::Retrieve, query).await.unwrap(), here);
+        readers.close();
+        let closed = readers.read(Operation::Retrieve, |_, _| Ok(())).await.unwrap_err();
+        assert_eq!(closed.kind(), ErrorKind::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_meets_a_lock_for_too_long_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, Duration::ZERO);
+        let refused = readers.read(Operation::Retrieve, |_, _| Err::<(), _>(busy())).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn more_reads_at_once_than_connections_all_find_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, Duration::ZERO);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        readers.here(Operation::Count, |_, _| Ok(())).unwrap().unwrap();
+                    }
+                });
+            }
+        });
+    }
+}

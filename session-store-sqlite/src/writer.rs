@@ -18,8 +18,8 @@ use session_core::{Clock, Error, ErrorKind, Operation, Result};
 use crate::change::{Answer, Change};
 use crate::config::{Config, Durability, PAGE_BYTES};
 use crate::error::{Cause, Fault};
-use crate::open;
 use crate::queue::{Answered, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, deliver, now};
+use crate::{keeper, open};
 
 /// What the callers, the writer's thread and the keeper's thread share.
 pub(crate) struct Writer {
@@ -42,6 +42,7 @@ impl Writer {
                 Ok(())
             }))
             .map_err(|error| Cause::from(error).at_open(&config.path))?;
+        keeper::begin_log(Some(&connection));
         Ok(Self {
             config: config.clone(),
             queue: Queue::new(),
@@ -362,12 +363,6 @@ impl Log {
 
     pub(crate) fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
-    }
-
-    /// It will be begun afresh by the next commit.
-    pub(crate) fn restarted(&self) {
-        self.pages.store(0, Ordering::Relaxed);
-        self.due.store(self.step, Ordering::Relaxed);
     }
 
     /// A checkpoint has seen the log at this length.
