@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{CLAUSES, Clause, Need};
+use crate::table::{CLAUSES, Clause, Level, Need};
 
 /// The clause whose test writes down what is declared.
 pub(crate) const DECLARATIONS: &str = "B01";
@@ -167,6 +167,25 @@ impl Matrix {
         serde_json::to_string_pretty(self).expect("strings, numbers and lists always serialize")
     }
 
+    /// A Markdown table with a row per level and a column per driver of these names: how many clauses pass, and how
+    /// many do not apply. Anything else that is there is said too.
+    #[must_use]
+    pub fn summary(&self, drivers: &[&str]) -> String {
+        let columns: Vec<&Column> =
+            self.drivers.iter().filter(|driver| drivers.contains(&driver.name.as_str())).collect();
+        let names: String = columns.iter().map(|driver| format!(" {} |", driver.name)).collect();
+        let mut text = format!("| level | clauses |{names}\n|---|---|{}\n", "---|".repeat(columns.len()));
+        for &level in Level::ALL {
+            let total = CLAUSES.iter().filter(|clause| clause.level == level).count();
+            if total == 0 {
+                continue;
+            }
+            let cells: String = columns.iter().map(|driver| format!(" {} |", driver.at(level))).collect();
+            let _ = writeln!(text, "| {level} | {total} |{cells}");
+        }
+        text
+    }
+
     /// A table for people: a row per clause, a column per driver, the reasons below.
     #[must_use]
     pub fn text(&self) -> String {
@@ -185,7 +204,7 @@ impl Matrix {
             let _ = writeln!(text, "{:<5} {level:<11} {strength:<7} {cells}{}", clause.id, clause.text);
         }
         for driver in &self.drivers {
-            let _ = writeln!(text, "\n{} {}: {}", driver.name, driver.version, driver.summary());
+            let _ = writeln!(text, "\n{} {}: {}", driver.name, driver.version, driver.totals());
             for (reason, ids) in driver.reasons() {
                 let _ = writeln!(text, "  {}: {reason}", ids.join(" "));
             }
@@ -225,7 +244,19 @@ impl Column {
         self.clauses.iter().filter(|cell| cell.verdict.is_red())
     }
 
-    fn summary(&self) -> String {
+    /// How many of each verdict a level has.
+    fn at(&self, level: Level) -> String {
+        let mut counts: Vec<(Verdict, usize)> = Vec::new();
+        for cell in self.clauses.iter().filter(|cell| cell.level == level.as_str()) {
+            match counts.iter_mut().find(|(verdict, _)| *verdict == cell.verdict) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((cell.verdict, 1)),
+            }
+        }
+        counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn totals(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for cell in &self.clauses {
             *counts.entry(cell.verdict.as_str()).or_default() += 1;

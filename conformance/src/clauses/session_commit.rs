@@ -110,9 +110,8 @@ pub(crate) async fn s25_a_lost_answer_that_another_request_wrote_over_is_uncerta
     let id = begun(&sessions, count).await?;
     let session = opened(&sessions, id).await?;
     count(&session)?;
-    session.take::<u64>("none")?;
     probe.plan(Operation::Store, 1, Fault::LoseAnswer);
-    // The other request's own retrieve is the first one from here on, and the second is the one that settles.
+    // Before it can look what became of its store, another request builds on that.
     let other = sessions.clone();
     probe.before(Operation::Retrieve, 1, async move { request(&other, id, count).await.map(drop) });
     refused(sessions.finish(&session).await, ErrorKind::Uncertain, "a commit that nobody can settle")?;
