@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{Result, cargo};
 
-/// The test target in which a driver's suite stands, and the one that prints the matrix. All is built with the features
-/// that `cargo xtask test` builds with, so that whichever comes second compiles nothing.
+/// The test target in which a driver's suite stands. It is built with the features that `cargo xtask test` builds with,
+/// so that whichever comes second compiles nothing.
 const BUILD: &[&str] = &[
     "test",
     "--workspace",
@@ -21,9 +21,10 @@ const BUILD: &[&str] = &[
     "--message-format=json-render-diagnostics",
     "--test",
     "conformance",
-    "--example",
-    "matrix",
 ];
+
+/// As an example it is built with the features of the tests, as above; named in that command it would be a test itself.
+const PRINTER: &[&str] = &["--workspace", "--all-features", "--example", "matrix"];
 
 /// What makes the tests run their long forms.
 pub(crate) const FULL: [(&str, &str); 2] = [("SESSION_CONFORMANCE_FULL", "1"), ("SESSION_KIT_FULL", "1")];
@@ -82,6 +83,7 @@ pub(crate) fn run(options: &Options) -> Result {
     forget()?;
     let mut failed = Vec::new();
     for suite in &drivers {
+        eprintln!("\nThe suite of {}:", suite.driver);
         let mut command = Command::new(&suite.program);
         command.current_dir(&suite.folder);
         if options.full {
@@ -219,7 +221,6 @@ fn build(more: &[&str]) -> Result<Built> {
         return Err(format!("{} failed ({})", cargo::text(&command), output.status).into());
     }
     let mut suites = Vec::new();
-    let mut printer = None;
     let mut seen = BTreeSet::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Value = serde_json::from_str(line)?;
@@ -236,7 +237,6 @@ fn build(more: &[&str]) -> Result<Built> {
         }
         let driver = package.strip_prefix(STORE).unwrap_or(&package).to_owned();
         match message["target"]["name"].as_str() {
-            Some("matrix") => printer = Some(program),
             // Other crates' tests of that name are not a driver's.
             Some("driver") if !package.starts_with(STORE) => {}
             Some("conformance" | "driver") => suites.push(Suite { driver, program, folder }),
@@ -244,5 +244,5 @@ fn build(more: &[&str]) -> Result<Built> {
         }
     }
     suites.sort_by(|a, b| a.driver.cmp(&b.driver));
-    Ok(Built { suites, printer: printer.ok_or("the example that prints the matrix was not built")? })
+    Ok(Built { suites, printer: cargo::build("matrix", PRINTER)? })
 }
