@@ -92,12 +92,15 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// Starts this binary in `role`, under `wrapper` where that is not empty: a program and its arguments, in which
+    /// `{dir}` is a directory that [`read`](Self::read) reads from.
     pub(crate) fn spawn(
         context: &Context,
         role: &str,
         address: &str,
         now: Timestamp,
         args: &[String],
+        wrapper: &[&str],
     ) -> Result<Self, Failure> {
         let trouble =
             |cause: std::io::Error| Failure::Trouble(format!("cannot run a child process: {cause}"));
@@ -116,7 +119,14 @@ impl Child {
         let text = serde_json::to_string(&assignment)
             .map_err(|cause| Failure::Trouble(format!("cannot write an assignment: {cause}")))?;
         let errors = File::create(dir.path().join("errors")).map_err(trouble)?;
-        let process = Command::new(std::env::current_exe().map_err(trouble)?)
+        let program = std::env::current_exe().map_err(trouble)?;
+        let mut words =
+            wrapper.iter().map(|word| word.replace("{dir}", &dir.path().to_string_lossy()).into());
+        let mut command = Command::new(words.next().unwrap_or_else(|| program.clone().into_os_string()));
+        if !wrapper.is_empty() {
+            command.args(words).arg(&program);
+        }
+        let process = command
             .args([context.test.as_str(), "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
             .env(ASSIGNMENT, text)
             .stdin(Stdio::null())
@@ -160,8 +170,20 @@ impl Child {
         self.lines()
     }
 
+    /// A file that the wrapper has left.
+    pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
+        let text = std::fs::read(self.dir.path().join(name));
+        let text = text.map_err(|cause| Failure::Trouble(format!("the wrapper left no {name}: {cause}")))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Waits for the end of the role, and gives what the child said.
     pub(crate) async fn finish(mut self) -> Result<Vec<Line>, Failure> {
+        self.end().await
+    }
+
+    /// The same, where the wrapper has left files that are still to be read.
+    pub(crate) async fn end(&mut self) -> Result<Vec<Line>, Failure> {
         for _ in 0..60_000 {
             if let Ok(Some(status)) = self.process.try_wait() {
                 let lines = self.lines()?;

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::child;
@@ -48,6 +48,7 @@ impl Suite {
             test: String::new(),
             full: settings.full,
             seed,
+            remark: Arc::default(),
         };
         Self { context, settings }
     }
@@ -77,7 +78,10 @@ impl Suite {
         let link = self.context.known.iter().find(|(id, _)| *id == clause.id).map(|(_, link)| *link);
         let outcome = examine(&context, clause, self.patience());
         let (verdict, reason, red) = match (outcome, link) {
-            (Ok(()), None) => (Verdict::Pass, claim(clause, &context), None),
+            (Ok(()), None) => {
+                let remark = context.remark.lock().unwrap_or_else(PoisonError::into_inner);
+                (Verdict::Pass, remark.clone(), None)
+            }
             (Ok(()), Some(link)) => {
                 let text = format!("known to fail ({link}), but it passes: take it out of `known`");
                 (Verdict::Fail, text.clone(), Some(unmet("the failure that was declared", text)))
@@ -186,15 +190,6 @@ fn on_runtime(context: Arc<Context>, clause: &Clause) -> Check {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
-}
-
-/// What a pass rests on where it is not the check alone.
-fn claim(clause: &Clause, context: &Context) -> String {
-    if clause.needs.contains(&Need::PowerLoss) {
-        format!("claimed: {}", context.harness.power_evidence().unwrap_or_default())
-    } else {
-        String::new()
-    }
 }
 
 fn short(failure: &Failure) -> String {

@@ -1,6 +1,6 @@
 //! What a check has to work with: one driver's storage, its time, and random numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use session_core::{Clock, Driver, DynDriver, Expiry, Key, Prefix, SystemClock, TestClock, Timestamp};
@@ -26,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) test: String,
     pub(crate) full: bool,
     pub(crate) seed: u64,
+    /// What a check says of a pass that rests on more, or less, than the check.
+    pub(crate) remark: Arc<Mutex<String>>,
 }
 
 /// Fresh storage of one driver, for one check.
@@ -72,12 +74,22 @@ impl Stage {
 
     /// Another process of this test binary, which plays `role` on this storage.
     pub(crate) fn child(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
+        self.wrapped_child(role, args, &[])
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn wrapped_child(
+        &self,
+        role: &str,
+        args: &[String],
+        wrapper: &[&str],
+    ) -> Result<Child, Failure> {
         let address = self
             .context
             .harness
             .address(&self.storage)
             .ok_or_else(|| Failure::Trouble("the harness has no address() for another process".into()))?;
-        Child::spawn(&self.context, role, &address, self.now(), args)
+        Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
     }
 
     /// Damages the record of `key` from outside.
@@ -128,6 +140,11 @@ impl Stage {
     /// Sets the virtual clock. Only for clauses that need `VirtualTime`.
     pub(crate) fn set(&self, now: Timestamp) {
         self.clock.set(now);
+    }
+
+    /// Says what a pass rests on, for the matrix.
+    pub(crate) fn remark(&self, text: String) {
+        *self.context.remark.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
     /// Random numbers that the seed of this run repeats; `stream` keeps those of several tasks apart.

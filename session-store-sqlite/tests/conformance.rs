@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use session_conformance::{Harness, Trouble};
 use session_core::{Clock, Key};
-use session_store_sqlite::{Config, Sqlite};
+use session_store_sqlite::{Config, Durability, Sqlite};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
-struct OnDisk;
+struct OnDisk(Durability);
 
 struct Storage {
     path: PathBuf,
@@ -20,7 +20,10 @@ impl Harness for OnDisk {
     type Storage = Storage;
 
     fn name(&self) -> String {
-        "sqlite".into()
+        match self.0 {
+            Durability::Process => "sqlite".into(),
+            Durability::Power => "sqlite-power".into(),
+        }
     }
 
     async fn make(&self) -> Result<Storage, Trouble> {
@@ -29,7 +32,7 @@ impl Harness for OnDisk {
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Sqlite, Trouble> {
-        Ok(Sqlite::open(Config::new(&storage.path).clock(clock))?)
+        Ok(Sqlite::open(Config::new(&storage.path).durability(self.0).clock(clock))?)
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
@@ -45,12 +48,23 @@ impl Harness for OnDisk {
         storage.path.to_str().map(str::to_owned)
     }
 
+    fn power_evidence(&self) -> Option<String> {
+        let power = self.0 == Durability::Power;
+        power.then(|| "the write-ahead log is synchronised before a commit is answered".into())
+    }
+
     fn attach(&self, address: &str) -> Result<Storage, Trouble> {
         Ok(Storage { path: Path::new(address).to_owned(), _directory: None })
     }
 }
 
 session_conformance::suite!(
-    OnDisk,
+    OnDisk(Durability::Process),
     lacks: { PowerLoss: "opened with the durability `Process`" },
 );
+
+mod power {
+    use super::{Durability, OnDisk};
+
+    session_conformance::suite!(OnDisk(Durability::Power));
+}

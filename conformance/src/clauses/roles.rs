@@ -18,6 +18,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("write-whole", |role| Box::pin(write_whole(role))),
     ("purge", |role| Box::pin(purge(role))),
     ("work", |role| Box::pin(work(role))),
+    ("acknowledge", |role| Box::pin(acknowledge(role))),
 ];
 
 /// Reads one record, replaces it at its revision, and removes another.
@@ -170,4 +171,24 @@ async fn work(role: &RoleStage) -> Check {
         });
     }
     crowd.join().await.map(|_: Vec<()>| ())
+}
+
+/// Changes of every kind, one after the other, each between two notes.
+async fn acknowledge(role: &RoleStage) -> Check {
+    let driver = role.stage.open().await?;
+    let key = role.stage.key("acknowledged");
+    role.ready().await;
+    for number in 0..20 {
+        role.post.say(&Line::Note(number * 2));
+        let (now, next) = (number + 1, number + 2);
+        let done = match number % 4 {
+            0 => driver.store(&key, record(now), Condition::Any).await?.is_yes(),
+            1 => driver.store(&key, record(now), Condition::Revision(rev(number))).await?.is_yes(),
+            2 => driver.touch(&key, rev(number), rev(next), Some(role.stage.later())).await?,
+            _ => driver.remove(&key, Condition::Any).await?.is_yes(),
+        };
+        ensure(done, "a change that nobody disturbs happens", || format!("change {number} did not"))?;
+        role.post.say(&Line::Note(number * 2 + 1));
+    }
+    Ok(())
 }

@@ -36,6 +36,6 @@ defects! {
     StaleRead, AnswersEarly, TraverseFailsOnChange, DropKeepsLock, FalseConflict, TiedToThread,
     CloseBreaksCalls, ComparesStaleCopy, HandleCaches, HandleIsCopy, LockPerHandle, ComparesHandleCache,
     CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
-    RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence,
+    RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     DamagedIsAbsent, DamagedIsReturned,
 }

@@ -169,7 +169,7 @@ impl Reference {
         }
         log.file.lock().map_err(backend)?;
         let answer = log.catch_up().and_then(|()| work(&mut log));
-        if self.handle.power {
+        if self.handle.power && !self.has(Defect::PowerDoesNotSync) {
             log.file.sync_data().map_err(backend)?;
         }
         log.file.unlock().map_err(backend)?;
