@@ -12,10 +12,17 @@ use session_core::{
 use crate::error::Fault;
 use crate::query::{self, Next, Range, deadline_bits, retrieve};
 
-/// As unsigned numbers: see `query.rs`. `?5` and `?6` are the sign and the bits of now.
+/// The record is live. As unsigned numbers, see `query.rs`: `?5` and `?6` are the sign and the bits of now.
 macro_rules! live {
     () => {
         "(deadline IS NULL OR (deadline < 0, deadline) > (?5, ?6))"
+    };
+}
+
+/// `due` may stay as it is, for it is not after the new deadline, `?3`, whose sign is `?4`.
+macro_rules! due_in_time {
+    () => {
+        "(?3 IS NULL OR (due < 0, due) <= (?4, ?3))"
     };
 }
 
@@ -24,14 +31,19 @@ const PUT: &str = "INSERT INTO records (key, revision, deadline, due, data) VALU
     revision = excluded.revision, deadline = excluded.deadline, due = excluded.due, data = excluded.data";
 const CREATE: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO NOTHING";
+/// The three that are nearly always enough: they leave `due` and its index alone.
+const OVERWRITE: &str =
+    concat!("UPDATE records SET revision = ?2, deadline = ?3, data = ?5 WHERE key = ?1 AND ", due_in_time!());
 const REPLACE: &str = concat!(
-    "UPDATE records SET revision = ?2, deadline = ?3, due = ?3, data = ?4 WHERE key = ?1 AND revision = ?7 AND ",
+    "UPDATE records SET revision = ?2, deadline = ?3, data = ?8 WHERE key = ?1 AND revision = ?7 AND ",
+    due_in_time!(),
+    " AND ",
     live!()
 );
-/// Leaves `due` and its index alone, which is right as long as it is not after the new deadline.
 const TOUCH: &str = concat!(
-    "UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?4 \
-    AND (?3 IS NULL OR (due < 0, due) <= (?7, ?3)) AND ",
+    "UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?7 AND ",
+    due_in_time!(),
+    " AND ",
     live!()
 );
 const TOUCH_BACK: &str = concat!(
@@ -48,7 +60,7 @@ const CLEAR: &str = "DELETE FROM records WHERE id IN \
 
 /// Every statement of this file: see `query::STATEMENTS`.
 pub(crate) const STATEMENTS: &[&str] =
-    &[PUT, CREATE, REPLACE, TOUCH, TOUCH_BACK, REMOVE, DUE, ANY_DUE, PURGE, POSTPONE, CLEAR];
+    &[PUT, CREATE, OVERWRITE, REPLACE, TOUCH, TOUCH_BACK, REMOVE, DUE, ANY_DUE, PURGE, POSTPONE, CLEAR];
 
 /// How many rows one purge or clear looks at; more is done in several, and other changes come between.
 const SWEEP: usize = 128;
@@ -122,19 +134,22 @@ fn store(
     now: Timestamp,
 ) -> Result<Stored, Fault> {
     let offered = record.revision.to_bytes();
-    let deadline = deadline_bits(record.expires);
+    let (deadline, far) = (deadline_bits(record.expires), record.expires.map(|expires| moment(expires).0));
     let (sign, bits) = moment(now);
+    let data = &*record.data;
     let write = |statement: &str| -> Result<bool, Fault> {
-        let mut statement = connection.prepare_cached(statement)?;
-        Ok(statement.execute((key, offered, deadline, &*record.data))? == 1)
+        Ok(connection.prepare_cached(statement)?.execute((key, offered, deadline, data))? == 1)
     };
     let still_live = record.is_live(now);
     if still_live {
         let written = match when {
-            Condition::Any => write(PUT)?,
+            Condition::Any => {
+                let values = (key, offered, deadline, far, data);
+                connection.prepare_cached(OVERWRITE)?.execute(values)? == 1 || write(PUT)?
+            }
             Condition::Absent => write(CREATE)?,
             Condition::Revision(expected) => {
-                let values = (key, offered, deadline, &*record.data, sign, bits, expected.to_bytes());
+                let values = (key, offered, deadline, far, sign, bits, expected.to_bytes(), data);
                 connection.prepare_cached(REPLACE)?.execute(values)? == 1
             }
         };
@@ -180,9 +195,9 @@ fn touch(
     now: Timestamp,
 ) -> Result<bool, Fault> {
     let (sign, bits) = moment(now);
-    let (key, from, to) = (key, from.to_bytes(), to.to_bytes());
-    let values =
-        (key, to, deadline_bits(deadline), from, sign, bits, deadline.map(|deadline| moment(deadline).0));
+    let (from, to) = (from.to_bytes(), to.to_bytes());
+    let far = deadline.map(|deadline| moment(deadline).0);
+    let values = (key, to, deadline_bits(deadline), far, sign, bits, from);
     if connection.prepare_cached(TOUCH)?.execute(values)? == 1 {
         return Ok(true);
     }

@@ -3,9 +3,9 @@
 //! One ordinary rowid table. `WITHOUT ROWID` was measured three times slower and larger with data of 1 KiB. The data
 //! stands last, so that a reader of revision and deadline stops before its overflow pages.
 //!
-//! `due` is when a purge looks at the record: at its deadline, or earlier where a touch has moved the deadline since;
-//! never later. The index is on `due`, so that a touch rewrites one page and not three, and the purge that comes upon
-//! an extended record moves its `due` up to its deadline.
+//! `due` is when a purge looks at the record: at its deadline, or earlier where the deadline was moved since; never
+//! later. The index is on `due`, so that a write which extends a session rewrites one page and not three, and the purge
+//! that comes upon an extended record moves its `due` up to its deadline, once for all the writes since.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
