@@ -58,6 +58,17 @@ fn routes(gate: &Gate) -> Router {
                 login(session).await
             }),
         )
+        .route(
+            "/slow-login-by-hand",
+            get(async |State(gate): State<Gate>, session: Session| {
+                gate.pass().await;
+                session.rotate()?;
+                session.bind_user("alice")?;
+                // Whether it worked is not looked at.
+                let _ = session.commit().await?;
+                Ok::<_, Error>(Redirect::to("/read"))
+            }),
+        )
         .with_state(gate.clone())
 }
 
@@ -125,11 +136,13 @@ async fn rotation_gives_a_new_cookie_and_a_late_request_with_the_old_id_gets_non
 
 #[tokio::test]
 async fn whoever_was_logged_out_meanwhile_is_not_told_welcome_whatever_the_policy() {
-    for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
+    let policies = [WhenStoreFails::Refuse, WhenStoreFails::GoOn];
+    let paths = ["/slow-login", "/slow-login-by-hand"];
+    for (policy, path) in policies.into_iter().flat_map(|policy| paths.map(|path| (policy, path))) {
         let (probe, gate) = (Probe::new(), Gate::default());
         let mut browser = Browser::new(routes(&gate).layer(layer(&probe).when_store_fails(policy)));
         browser.get("/start").await.is(200);
-        let slow = begin(&browser, &gate, "/slow-login").await;
+        let slow = begin(&browser, &gate, path).await;
         browser.get("/logout").await.is(200);
         gate.open.notify_one();
         let answer = slow.await.unwrap().is(503).sets_no_cookie();
