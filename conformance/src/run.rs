@@ -61,6 +61,13 @@ impl Suite {
         self
     }
 
+    /// The same suite with its result files in `dir`, whatever the environment says.
+    #[must_use]
+    pub fn leaving_results_in(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.settings.out = Some(dir.into());
+        self
+    }
+
     /// Runs the clause of the test `name`, leaves a result file, and panics unless the verdict is green.
     ///
     /// # Panics

@@ -11,6 +11,7 @@
 mod mutants;
 mod reference;
 mod spec;
+mod verdicts;
 
 session_conformance::suite!(
     reference::ReferenceHarness::default(),

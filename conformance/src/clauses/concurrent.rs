@@ -8,7 +8,7 @@ use std::time::Duration;
 use session_core::{Condition, Cursor, Driver, DynDriver, ErrorKind, Key, Prefix, Record, Stored};
 
 use crate::common::{
-    Crowd, absent, conflict, count_in, expiring, holds, increment, number_of, patiently, payload, put,
+    Crowd, absent, conflict, count_in, expiring, holds, increment, nap, number_of, patiently, payload, put,
     record, rev, set, shown,
 };
 use crate::failure::{Check, Failure, ensure, equal, unmet};
@@ -417,9 +417,11 @@ pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_last
         put(&driver, key, &record(1)).await?;
     }
     let done = Arc::new(AtomicBool::new(false));
+    let changes = Arc::new(AtomicU64::new(0));
     let mut writers = Crowd::new();
     for task in 0..3_u64 {
-        let (driver, done, mut rng) = (driver.clone(), Arc::clone(&done), stage.rng(task));
+        let (driver, done, changes) = (driver.clone(), Arc::clone(&done), Arc::clone(&changes));
+        let mut rng = stage.rng(task);
         let names: Vec<Key> = (0..60).map(|number| stage.key(&format!("s{task}-{number}"))).collect();
         writers.add(async move {
             while !done.load(Ordering::Relaxed) {
@@ -429,6 +431,7 @@ pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_last
                 } else {
                     let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
                 }
+                changes.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
             }
             Ok(())
@@ -436,7 +439,7 @@ pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_last
     }
     let mut result = Ok(());
     for _ in 0..stage.amount(8, 100) {
-        result = walk_among_changes(&driver, &stable).await;
+        result = walk_among_changes(&driver, &stable, &changes).await;
         if result.is_err() {
             break;
         }
@@ -446,10 +449,11 @@ pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_last
     result
 }
 
-async fn walk_among_changes(driver: &DynDriver, stable: &[Key]) -> Check {
+async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &AtomicU64) -> Check {
     let mut found = HashSet::new();
     let mut from = Cursor::start();
     for _ in 0..10_000 {
+        let before = changes.load(Ordering::Relaxed);
         let page = patiently(|| driver.traverse(&Prefix::SESSION, from.clone(), 11)).await?;
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         let Some(next) = page.next else {
@@ -457,7 +461,13 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key]) -> Check {
             return ensure(missing.is_empty(), "all lasting keys", || format!("missing: {}", shown(missing)));
         };
         from = next;
-        tokio::task::yield_now().await;
+        // Something changes between any two pages, on a busy machine too. Writers that have failed say so later.
+        for _ in 0..2_000 {
+            if changes.load(Ordering::Relaxed) > before {
+                break;
+            }
+            nap(Duration::from_millis(1)).await;
+        }
     }
     Err(unmet("the traversal comes to an end", "10,000 pages and no end"))
 }

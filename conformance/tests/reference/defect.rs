@@ -37,5 +37,6 @@ defects! {
     CloseBreaksCalls, ComparesStaleCopy, HandleCaches, HandleIsCopy, LockPerHandle, ComparesHandleCache,
     CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
+    RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned,
 }

@@ -374,6 +374,7 @@ impl Reference {
 impl Driver for Reference {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.enter(Operation::Retrieve, Some(key))?;
+        assert!(!self.has(Defect::RetrievePanics), "what a driver must not do");
         let key = self.mapped(key);
         if self.has(Defect::HandleCaches)
             && let Some(cached) = self.handle.cache.lock().unwrap().get(&key)

@@ -11,4 +11,4 @@ mod log;
 
 pub use defect::Defect;
 pub use driver::Reference;
-pub use harness::ReferenceHarness;
+pub use harness::{ReferenceHarness, Storage};
