@@ -9,7 +9,9 @@
 //! 4. Give it its line, text and reason in SPEC.md.
 
 pub(crate) mod basic;
+mod basic_handle;
 pub(crate) mod concurrent;
+mod concurrent_use;
 pub(crate) mod durable;
 pub(crate) mod expiry;
 pub(crate) mod faults;

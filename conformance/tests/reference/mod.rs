@@ -9,6 +9,7 @@ mod driver;
 mod harness;
 mod listing;
 mod log;
+mod step;
 mod table;
 
 pub use between::Between;
