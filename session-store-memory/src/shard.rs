@@ -288,7 +288,7 @@ impl Writing<'_> {
     }
 }
 
-/// How many records one step of a purge looks at under one lock: some ten microseconds.
+/// How many records one step of a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
 /// How many sessions are compared for each that is evicted.
 const SAMPLE: usize = 16;
