@@ -213,7 +213,8 @@ impl<D: Driver> Ground<D> {
         let mut family = Vec::new();
         let mut told = vec![old];
         told.extend(reports.iter().filter_map(Report::told));
-        for id in self.drawn().clone() {
+        let drawn = self.drawn().clone();
+        for id in drawn {
             let session = self.sessions.open(id).await?;
             if !session.exists() {
                 continue;

@@ -507,6 +507,10 @@ S78 s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_nothing_else sess
     "A sweep removes what has expired, at most its limit at a time, and nothing else";
 S79 s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_stopped session MUST [Conditional Purge VirtualTime] [PurgeTakesLive PurgeSaysNone]
     "A sweep on a schedule goes on in batches until it is stopped or its handle is dropped, and then makes no further call";
+S80 s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "An update that meets a value on replay that it cannot decode fails the commit, and nothing of the request is written";
+S81 s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was session MUST [Conditional ValueBound] [TooLargeRemoves FailurePoisons]
+    "A session that the store refuses as too large is a typed error, stays as it was, and can be committed once it is smaller";
         }
     };
 }

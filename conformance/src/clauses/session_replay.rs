@@ -244,3 +244,18 @@ pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -
     }
     Ok(())
 }
+
+pub(crate) async fn s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing(
+    stage: &Stage,
+) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("count", "many")?;
+    two.insert("before", &1)?;
+    two.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    done(&sessions, &one).await?;
+    refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of what is no number any more")?;
+    finds(&sessions, id, "count", Some("many".to_owned())).await?;
+    finds::<u64>(&sessions, id, "before", None).await
+}

@@ -288,3 +288,23 @@ pub(crate) async fn s74_a_session_in_the_first_layout_always_reads(stage: &Stage
     finds(&sessions, id, "count", Some(42_u64)).await?;
     equal("its user afterwards", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))
 }
+
+pub(crate) async fn s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let bound = probe.capabilities().max_value.unwrap_or(0);
+    let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+    let before = stored(&probe, id).await?;
+    let session = opened(&sessions, id).await?;
+    session.insert("large", &"x".repeat(usize::try_from(bound).unwrap_or(usize::MAX)))?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    let error = refused(session.commit().await, ErrorKind::Store, "a commit that is too large")?;
+    let kind = error.store_error().map(session_core::Error::kind);
+    equal("the store's own error", &kind, &Some(session_core::ErrorKind::TooLarge))?;
+    equal("the record afterwards", &stored(&probe, id).await?, &before)?;
+    // The handler may make room and commit again.
+    session.remove("large")?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the commit with less")?;
+    finds(&sessions, id, "count", Some(2_u64)).await
+}
