@@ -111,7 +111,7 @@ words! {
         ExactlyOnce = "ExactlyOnce",
         /// It removes expired records when told to; an engine that expires by itself does not.
         Purge = "Purge",
-        /// It follows the clock that it is given (`Harness::time`), and expiry is exact (`Expiry::Caller`).
+        /// It follows the clock that it is given (`Harness::time`), and expiry is observed to the millisecond.
         VirtualTime = "VirtualTime",
         /// It states a largest value (`Capabilities::max_value`) of 64 MiB at the most.
         ValueBound = "ValueBound",

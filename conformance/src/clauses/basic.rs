@@ -65,7 +65,13 @@ async fn is_met(
             let works = offers(driver.purge(1).await)?;
             works && !matches!(claims.expiry, Expiry::Engine { .. })
         }
-        Need::VirtualTime => stage.context.harness.time() == Time::Virtual && claims.expiry == Expiry::Caller,
+        Need::VirtualTime => {
+            let exact = match claims.expiry {
+                Expiry::Engine { granularity } => granularity.is_zero(),
+                _ => true,
+            };
+            exact && stage.context.harness.time() == Time::Virtual
+        }
         Need::ValueBound => claims.max_value.is_some_and(|bound| bound <= 64 << 20),
         Need::Close => claims.survives >= Survives::Close,
         Need::Kill => claims.survives >= Survives::Kill,
