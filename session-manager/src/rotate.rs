@@ -74,8 +74,11 @@ impl<D: Driver> Inner<D> {
             }
             match self.place_again(work, &next).await {
                 Ok(Some((newer, bytes))) => (next, data) = (newer, bytes),
-                // Nobody else knows the new id: an operator's clean-up, or the end of its time.
-                Ok(None) => return Ok(self.ended(work, EndReason::Revoked, patience.tries)),
+                // Nobody else knows the new id: an operator's clean-up, or a store that evicts. The old session lives.
+                Ok(None) => {
+                    self.take_back(&next).await;
+                    (next, data) = self.place(work).await?;
+                }
                 Err(error) => {
                     self.take_back(&next).await;
                     return Err(error);

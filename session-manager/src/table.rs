@@ -90,7 +90,9 @@ impl Table {
             _ => return Err(Malformed),
         }
         let entries_at = usize::from(u16::from_le_bytes([data[2], data[3]]));
-        if data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
+        // Views keep offsets in 32 bits.
+        let too_long = u32::try_from(data.len()).is_err();
+        if too_long || data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
             return Err(Malformed);
         }
         let header = Header::parse(&data, entries_at)?;
