@@ -7,6 +7,7 @@
 mod cuts;
 mod handle;
 mod killed;
+mod lost;
 mod map;
 mod orders;
 mod secrets;
