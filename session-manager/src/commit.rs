@@ -18,6 +18,9 @@ use crate::work::{Loaded, Pending, Phase, Work};
 impl<D: Driver> Inner<D> {
     /// With `seal`, the handle can only be read when this is done, and before anybody else has a turn.
     pub(crate) async fn commit(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
+        if !session.belongs_to(self) {
+            return Err(Error::new(ErrorKind::Config).with_detail("the session is another manager's"));
+        }
         // Most requests have nothing to commit: see that without taking a turn.
         if let Some(work) = session.lock().as_mut()
             && self.is_idle(work)
@@ -300,6 +303,10 @@ impl<D: Driver> Inner<D> {
         };
         let record = Record { data: data.clone(), expires: next.expires, revision: next.revision };
         match self.replace(&next.key, &record, before, false).await? {
+            // It was to shorten the session's time, which is over by now.
+            Stored::Yes if !is_live(next.expires, self.clock.now()) => {
+                Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
+            }
             Stored::Yes => {
                 let client = work.client.extended(next.id, next.expires);
                 work.adopt(next, data, ops, rotations, self.clock.now())?;

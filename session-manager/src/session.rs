@@ -15,7 +15,7 @@ use crate::flash::Flash;
 use crate::op::Op;
 use crate::outcome::{ClientAction, Committed, EndReason};
 use crate::request::Request;
-use crate::sessions::Backend;
+use crate::sessions::{Backend, Inner};
 use crate::table::{NewEntry, RawEntry, VALUE};
 use crate::work::{Phase, Work};
 
@@ -381,6 +381,11 @@ impl Session {
 
     pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Work) -> Result<R, Error>) -> Result<R, Error> {
         write(writable(&mut self.lock())?)
+    }
+
+    /// Whether this manager opened it: its record must never be written into another store.
+    pub(crate) fn belongs_to<D>(&self, manager: &Inner<D>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0.backend), manager)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -69,7 +69,7 @@ impl<D: Driver> Sessions<D> {
     /// Stores what the session's log holds and starts a new log.
     ///
     /// # Errors
-    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, and what an update's closure gives on replay. The log is kept, so the
+    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Config` for a session that another manager opened, and what an update's closure gives on replay. The log is kept, so the
     /// call may be repeated.
     ///
     /// # Cancellation

@@ -134,7 +134,9 @@ impl Work {
     }
 
     pub(crate) fn is_critical(&self) -> bool {
-        self.betrayed || self.rotations > 0 || self.log.iter().any(Op::is_critical)
+        // A rotation of nothing is nothing.
+        let rotates = self.rotations > 0 && (self.loaded.is_some() || self.dead || !self.log.is_empty());
+        self.betrayed || rotates || self.log.iter().any(Op::is_critical)
     }
 
     fn consumes_flash(&self) -> bool {

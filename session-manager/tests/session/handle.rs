@@ -280,6 +280,35 @@ async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
 }
 
 #[tokio::test]
+async fn a_logout_that_also_rotates_is_answered() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    for writes in [false, true] {
+        let session = sessions.open(id).await.unwrap();
+        let ended = session.destroy("logout").await.unwrap();
+        session.rotate().unwrap();
+        if writes {
+            session.insert("bye", &1).unwrap();
+            let _ = session.take::<u32>("bye").unwrap();
+        }
+        let done = sessions.finish(&session).await.unwrap();
+        assert!(!done.refuses_response(), "{done:?}");
+        assert_eq!(ended, !writes);
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_committed_by_the_manager_that_opened_it() {
+    let (_, sessions, _) = fresh();
+    let (map, other, _) = fresh();
+    let session = sessions.open(None).await.unwrap();
+    add(&session);
+    assert_eq!(kind(other.finish(&session).await), ErrorKind::Config);
+    assert_eq!(sessions.clone().finish(&session).await.unwrap().outcome, Outcome::Created);
+    assert!(map.all().is_empty());
+}
+
+#[tokio::test]
 async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
     let (map, sessions, _) = fresh();
     let session = sessions.open(None).await.unwrap();
