@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -42,12 +42,16 @@ struct Shared {
     work: tokio::sync::Mutex<Work>,
     /// How many calls hold it, or wait for it, to talk to the store.
     leases: AtomicUsize,
+    /// What the client is to be told, where it can be read at any time: a new id must not get lost because another
+    /// task of the request talks to the store.
+    client: Mutex<ClientAction>,
 }
 
 impl Session {
     pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
         let work = tokio::sync::Mutex::new(Work::new(request));
-        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0) }))
+        let client = Mutex::new(ClientAction::Keep);
+        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0), client }))
     }
 
     /// Asks the store for the session. The first call does it; later ones are free.
@@ -89,7 +93,7 @@ impl Session {
     /// What the response has to tell the client, over all commits of this request.
     #[must_use]
     pub fn client_action(&self) -> ClientAction {
-        self.lock().as_deref().map_or(ClientAction::Keep, |work| work.client)
+        *self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of `key`, or `None` where there is none or its deadline has passed. Decodes this one value.
@@ -402,7 +406,7 @@ impl Session {
     /// Waits for the turn to talk to the store.
     pub(crate) async fn lease(&self) -> Lease<'_> {
         let counted = Counted::new(&self.0.leases);
-        Lease { work: self.0.work.lock().await, _counted: counted }
+        Lease { work: self.0.work.lock().await, client: &self.0.client, _counted: counted }
     }
 
     /// What the request holds; `None` while a call talks to the store, or waits to.
@@ -434,7 +438,14 @@ impl std::fmt::Debug for Session {
 /// What the request holds, for a call that talks to the store. Dropping it, at whatever point, lets the others go on.
 pub(crate) struct Lease<'a> {
     work: MutexGuard<'a, Work>,
+    client: &'a Mutex<ClientAction>,
     _counted: Counted<'a>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = self.work.client;
+    }
 }
 
 impl Deref for Lease<'_> {
