@@ -38,14 +38,14 @@ impl<D: Driver> Inner<D> {
                 expires: Some(now.saturating_add(MARKER_TIME)),
                 revision: random::revision()?,
             };
-            work.pending = Some(Pending {
+            work.pending = Some(Box::new(Pending {
                 next: next.clone(),
                 data: data.clone(),
                 ops: work.log.len(),
                 rotations: work.rotations,
                 before: Some(old.revision),
                 marker: Some((old.key.clone(), marker.revision, marker.expires)),
-            });
+            }));
             let answer = self.replace(&old.key, &marker, old.revision, true).await;
             let there = match work.answered(answer) {
                 Ok(Stored::Yes) => {
@@ -143,7 +143,7 @@ impl<D: Driver> Inner<D> {
     /// As [`resolve`](Self::resolve), where the call was the one that places the marker.
     pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
         let Some(Pending { next, data, ops, rotations, before: Some(before), marker: Some(marker) }) =
-            &work.pending
+            work.pending.as_deref()
         else {
             return Ok(None);
         };

@@ -89,6 +89,13 @@ impl<D: Driver> Sessions<D> {
         self.inner.commit(session, true).await
     }
 
+    /// [`finish`](Self::finish) where there is nothing to store, which takes no future; `None` where there is, or
+    /// where another task of the request has the session.
+    #[must_use]
+    pub fn finish_idle(&self, session: &Session) -> Option<Committed> {
+        self.inner.commit_now(session, true)
+    }
+
     /// Removes at most `limit` expired records of any kind.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ async fn while_one_handle_commits_the_others_are_busy_and_its_seal_has_no_gap() 
     assert!(futures_are_pending(&mut second).await);
     stepped.open_gates();
     assert_eq!(first.await.unwrap().outcome, Outcome::Updated);
-    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Committed);
+    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy, "it is the second one's turn");
     assert_eq!(second.await.unwrap().outcome, Outcome::Unchanged);
     assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Committed);
 }
