@@ -14,10 +14,6 @@ use crate::table::{Content, Table};
 use crate::work::{Loaded, Phase, Work};
 
 /// What one id of a request leads to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made per load, and a box would cost more than the move"
-)]
 enum Found {
     Session(Loaded, Table),
     Replaced,

@@ -62,10 +62,6 @@ pub(crate) const MARKER_DATA: [u8; 4] = [VERSION, MARKER, 4, 0];
 pub(crate) struct Malformed;
 
 /// What a record's data is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made per load, and a box would cost more than the move"
-)]
 pub(crate) enum Content {
     Session(Table),
     Marker,
