@@ -280,6 +280,32 @@ async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
 }
 
 #[tokio::test]
+async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
+    let (stepped, sessions) = stepped();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    session.rotate().unwrap();
+    stepped.close_gates();
+    let mut rotation: Request<'_, Result<Committed, Error>> = Box::pin(sessions.commit(&session));
+    // The new record is placed, and the marker is not, when another request writes.
+    for _ in 0..3 {
+        assert!(step(&stepped, &mut rotation).await.is_none());
+    }
+    stepped.open_gates();
+    let other = sessions.open(id).await.unwrap();
+    other.insert("other", &1).unwrap();
+    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    let done = rotation.await.unwrap();
+    assert_eq!((done.outcome, done.replays), (Outcome::Rotated, 1));
+    assert_eq!(session.get("other").unwrap(), Some(1));
+    add(&session);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    let stored = sessions.open(told(&session)).await.unwrap();
+    assert_eq!((stored.get("n").unwrap(), stored.get("other").unwrap()), (Some(2), Some(1)));
+}
+
+#[tokio::test]
 async fn a_logout_that_also_rotates_is_answered() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
