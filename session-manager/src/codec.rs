@@ -73,13 +73,29 @@ pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) ->
         #[cfg(feature = "json")]
         JSON => serde_json::from_slice(bytes).ok(),
         #[cfg(feature = "bincode")]
-        BINCODE => match bincode::serde::decode_from_slice(bytes, bincode::config::standard()) {
-            Ok((value, read)) if read == bytes.len() => Some(value),
-            _ => None,
-        },
+        BINCODE => decode_bincode(bytes),
         _ => return Err(about::<T>(ErrorKind::Codec, key)),
     };
     value.ok_or_else(|| about::<T>(ErrorKind::Decode, key))
+}
+
+/// Decodes with a bound on what a length in the bytes may make bincode allocate, for they may be of another type, or
+/// damaged: 256 times what is there, and more than any type takes for its own encoding.
+#[cfg(feature = "bincode")]
+fn decode_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    macro_rules! within {
+        ($limit:literal) => {
+            bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<$limit>())
+        };
+    }
+    let decoded = match bytes.len() {
+        0..=0x100 => within!(0x1_0000),
+        0x101..=0x1000 => within!(0x10_0000),
+        0x1001..=0x1_0000 => within!(0x100_0000),
+        0x1_0001..=0x10_0000 => within!(0x1000_0000),
+        _ => within!(0x1_0000_0000),
+    };
+    decoded.ok().filter(|(_, read)| *read == bytes.len()).map(|(value, _)| value)
 }
 
 fn about<T: ?Sized>(kind: ErrorKind, key: &str) -> Error {
@@ -106,6 +122,30 @@ mod tests {
         let mut bytes = Vec::new();
         Codec::MessagePack.encode("k", &Old { name: "a".into() }, &mut bytes).unwrap();
         assert_eq!(decode::<New>(MESSAGE_PACK, "k", &bytes).unwrap(), New { name: "a".into(), age: 0 });
+    }
+
+    #[cfg(feature = "bincode")]
+    #[test]
+    fn a_length_that_is_none_allocates_nothing() {
+        for number in [1_u64 << 62, u64::MAX, 1 << 40] {
+            let mut bytes = Vec::new();
+            Codec::Bincode.encode("k", &number, &mut bytes).unwrap();
+            assert_eq!(decode::<String>(BINCODE, "k", &bytes).unwrap_err().kind(), ErrorKind::Decode);
+            assert_eq!(decode::<Vec<u64>>(BINCODE, "k", &bytes).unwrap_err().kind(), ErrorKind::Decode);
+        }
+        let mut bytes = Vec::new();
+        let words = vec![String::from("many"); 10_000];
+        Codec::Bincode.encode("k", &words, &mut bytes).unwrap();
+        assert_eq!(decode::<Vec<String>>(BINCODE, "k", &bytes).unwrap(), words);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_a_codec_panic(codec in 0_u8..5, bytes in proptest::collection::vec(0_u8.., 0..64)) {
+            let _ = decode::<String>(codec, "k", &bytes);
+            let _ = decode::<Vec<(u64, String)>>(codec, "k", &bytes);
+            let _ = decode::<std::collections::BTreeMap<String, Option<f64>>>(codec, "k", &bytes);
+        }
     }
 
     #[test]

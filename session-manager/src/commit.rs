@@ -1,9 +1,12 @@
 //! Commit: creating, updating, touching.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use session_core::{Driver, ErrorKind as StoreErrorKind, Record, Stored, Timestamp, is_live};
 
 use crate::check::Agent;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::op::Op;
@@ -15,6 +18,9 @@ use crate::settle::{DRAWS, New, Patience};
 use crate::table::{Content, FLASH, Header, Table};
 use crate::work::{Loaded, Pending, Phase, Work};
 
+/// How long a request waits for a touch.
+const TOUCH_TIME: Duration = Duration::from_millis(500);
+
 impl<D: Driver> Inner<D> {
     /// With `seal`, the handle can only be read when this is done, and before anybody else has a turn.
     pub(crate) async fn commit(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
@@ -24,10 +30,13 @@ impl<D: Driver> Inner<D> {
         if let Some(committed) = self.commit_now(session, seal) {
             return Ok(committed);
         }
+        if seal {
+            // Before the first wait, so that a finish which is dropped in the middle has sealed the handle too.
+            session.seal();
+        }
         let mut lease = session.lease().await;
         let critical = lease.is_critical();
         let done = self.commit_work(&mut lease).await;
-        lease.sealed |= seal;
         match done {
             Ok(mut committed) => {
                 committed.critical = critical;
@@ -44,8 +53,10 @@ impl<D: Driver> Inner<D> {
 
     /// A commit that has nothing to do, without taking a turn: most are. `None` where there is something to do.
     pub(crate) fn commit_now(&self, session: &Session, seal: bool) -> Option<Committed> {
-        let mut work = session.lock().filter(|work| self.is_idle(work))?;
-        work.sealed |= seal;
+        let _idle = session.lock().filter(|work| self.is_idle(work))?;
+        if seal {
+            session.seal();
+        }
         Some(Committed::new(Outcome::Unchanged))
     }
 
@@ -110,7 +121,7 @@ impl<D: Driver> Inner<D> {
         if encoded.entries == 0 && encoded.header.user().is_none() {
             // Written and cleared again: as if nothing had been.
             let outcome = self.without_session(work);
-            work.start_log();
+            work.keep_times(&self.config, now)?;
             return Ok(Committed::new(outcome));
         }
         let expires = Some(encoded.header.deadline(now));
@@ -268,7 +279,13 @@ impl<D: Driver> Inner<D> {
             return Ok(Committed::new(Outcome::Unchanged));
         };
         let to = random::revision()?;
-        if self.driver.touch(&loaded.key, loaded.revision, to, Some(deadline)).await? {
+        let touch = self.touch_if(&loaded.key, loaded.revision, to, deadline);
+        // Nothing that the response says depends on this, so it neither waits long nor fails: the next request touches.
+        let Ok(Ok(touched)) = tokio::time::timeout(TOUCH_TIME, touch).await else {
+            self.emit(Some(&loaded.key), &Event::TouchFailed);
+            return Ok(Committed::new(Outcome::Unchanged));
+        };
+        if touched {
             loaded.revision = to;
             loaded.expires = Some(deadline);
             work.client = work.client.extended(loaded.id, Some(deadline));
@@ -345,6 +362,14 @@ impl Work {
         self.log.clear();
         self.view = None;
         self.rotations = 0;
+    }
+
+    /// Nothing is stored, and so there is nothing to forget but the times that were set: they are for the session that
+    /// a later value may begin.
+    fn keep_times(&mut self, config: &Config, now: Timestamp) -> Result<(), Error> {
+        let log = std::mem::take(&mut self.log);
+        self.start_log();
+        log.into_iter().filter(Op::sets_time).try_for_each(|op| self.record(op, config, now))
     }
 
     /// Remembers a store call that is about to be made, in case its answer is never seen.

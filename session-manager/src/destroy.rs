@@ -80,7 +80,7 @@ impl<D: Driver> Inner<D> {
         let mut patience = Patience::new();
         let mut doubt = false;
         loop {
-            let there = match self.driver.remove(key, Condition::Revision(revision)).await {
+            let there = match self.remove_if(key, Condition::Revision(revision)).await {
                 Ok(Stored::Yes) => return Ok(Removal::Removed),
                 // A removal of ours whose answer was lost counts as ours.
                 Ok(Stored::Conflict(None)) if doubt => return Ok(Removal::Removed),

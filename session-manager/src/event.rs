@@ -23,6 +23,8 @@ pub enum Event {
     },
     /// A commit came after the end of its session and wrote nothing.
     ResurrectionPrevented,
+    /// The deadline of a session that was only read could not be moved; the next request tries again.
+    TouchFailed,
     /// A request brought a well-formed id under which nothing is stored. Many of these are somebody guessing.
     UnknownId,
     /// A request brought this many values that are no ids.
@@ -77,7 +79,9 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => {
             tell!(tracing::Level::INFO)
         }
-        Event::ResurrectionPrevented | Event::Corrupt | Event::SweepFailed => tell!(tracing::Level::WARN),
+        Event::ResurrectionPrevented | Event::Corrupt | Event::TouchFailed | Event::SweepFailed => {
+            tell!(tracing::Level::WARN)
+        }
     }
 }
 

@@ -53,13 +53,18 @@ impl<D: Driver> Sessions<D> {
 }
 
 /// A page of sessions.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct FoundPage<D> {
     /// The sessions.
     pub sessions: Vec<Found<D>>,
     /// Where to go on, or `None` at the end.
     pub next: Option<Cursor>,
+}
+
+impl<D> std::fmt::Debug for FoundPage<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FoundPage").field("sessions", &self.sessions).field("next", &self.next).finish()
+    }
 }
 
 /// A session that [`Sessions::find`] met: a copy to read, and a handle to end it. It has no id to show.

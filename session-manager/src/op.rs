@@ -25,7 +25,7 @@ pub(crate) enum Op {
     Take { handed_out: Vec<u8> },
     /// Removes what is there now, other requests' values too; never times, bindings, user or flash.
     Clear,
-    /// Applies only to the value that it was given for.
+    /// Applies only to the value that it was given for, or that this log has put in its place.
     Expire { given: Vec<u8>, entry: Vec<u8> },
     /// Every flash value has an id of its own.
     FlashSet(Vec<u8>),
@@ -54,13 +54,13 @@ impl Op {
     /// What a replay is going to change, for [`restore_entry`](Self::restore_entry).
     pub(crate) fn rerun_entry(&self) -> Option<&Vec<u8>> {
         match self {
-            Self::Update { entry, .. } => Some(entry),
+            Self::Update { entry, .. } | Self::Expire { entry, .. } => Some(entry),
             _ => None,
         }
     }
 
     pub(crate) fn restore_entry(&mut self, before: Option<Vec<u8>>) {
-        if let (Self::Update { entry, .. }, Some(before)) = (self, before) {
+        if let (Self::Update { entry, .. } | Self::Expire { entry, .. }, Some(before)) = (self, before) {
             *entry = before;
         }
     }
@@ -149,6 +149,9 @@ impl View {
             Op::Expire { given, entry } => {
                 if !replay || self.has_same(table, done, &parsed(given), now) {
                     self.put(table, done, entry, index);
+                } else if let Some(own) = self.own_value(table, done, &parsed(given)) {
+                    *entry = own.with_deadline(parsed(entry).deadline);
+                    self.put(table, done, entry, index);
                 }
             }
             Op::FlashDrop(ids) => {
@@ -188,6 +191,13 @@ impl View {
                 && (entry.codec, entry.value) == (other.codec, other.value)
                 && entry.is_live(|| now)
         })
+    }
+
+    /// The value under the key of `other`, if this very log has put it there: an update that ran again may have made
+    /// another one than at first.
+    fn own_value<'a>(&self, table: &'a Table, log: &'a [Op], other: &RawEntry<'_>) -> Option<RawEntry<'a>> {
+        let own = self.slots.iter().filter(|slot| matches!(slot, Slot::Logged(_)));
+        own.map(|slot| read(*slot, table, log)).find(|entry| entry.order() == other.order())
     }
 
     fn put(&mut self, table: &Table, log: &[Op], entry: &[u8], index: usize) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,11 @@ const UPDATE_TRIES: u32 = 100;
 ///
 /// Clones are handles to the same session of the same request. While one of them loads, commits or destroys, the
 /// plain calls of the others are `Busy`.
+///
+/// A closure that is given to [`update`](Self::update) should hold no clone of the session that it is given to: it
+/// stays in the log until the commit, or until [`discard`](Self::discard).
 #[derive(Clone)]
+#[must_use = "what is written to a session is lost unless it is committed"]
 pub struct Session(Arc<Shared>);
 
 struct Shared {
@@ -42,6 +46,9 @@ struct Shared {
     work: tokio::sync::Mutex<Work>,
     /// How many calls hold it, or wait for it, to talk to the store.
     leases: AtomicUsize,
+    /// Wishes that are heard at any time, also while another task of the request talks to the store.
+    sealed: AtomicBool,
+    still: AtomicBool,
     /// What the client is to be told, where it can be read at any time: a new id must not get lost because another
     /// task of the request talks to the store.
     client: Mutex<ClientAction>,
@@ -51,7 +58,8 @@ impl Session {
     pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
         let work = tokio::sync::Mutex::new(Work::new(request));
         let client = Mutex::new(ClientAction::Keep);
-        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0), client }))
+        let (sealed, still) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0), sealed, still, client }))
     }
 
     /// Asks the store for the session. The first call does it; later ones are free.
@@ -238,21 +246,8 @@ impl Session {
         self.write(|work| {
             let now = self.now();
             let deadline = Some(now.saturating_add(after));
-            let found = work.find(
-                VALUE,
-                key,
-                || now,
-                |entry| {
-                    let parts = NewEntry { class: VALUE, codec: entry.codec, deadline, id: None, key };
-                    let renewed = parts.encode(|out| {
-                        out.extend_from_slice(entry.value);
-                        Ok::<_, Error>(())
-                    });
-                    (entry.whole.to_vec(), renewed)
-                },
-            );
-            let Some((given, renewed)) = found else { return Ok(false) };
-            let entry = renewed?.ok_or_else(|| too_long(key))?;
+            let whole = |entry: RawEntry<'_>| (entry.whole.to_vec(), entry.with_deadline(deadline));
+            let Some((given, entry)) = work.find(VALUE, key, || now, whole) else { return Ok(false) };
             work.record(Op::Expire { given, entry }, self.config(), now)?;
             Ok(true)
         })
@@ -285,8 +280,20 @@ impl Session {
 
     /// This request does not move the session's deadline: for polls that run by themselves.
     pub fn do_not_extend(&self) {
-        if let Some(work) = self.lock().as_deref_mut() {
-            work.request.extend = false;
+        self.0.still.store(true, Ordering::Release);
+    }
+
+    /// From now on the handle and its clones can be read and no longer written: a write that nobody would store is an
+    /// error. [`Sessions::finish`](crate::Sessions::finish) does this too.
+    pub fn seal(&self) {
+        self.0.sealed.store(true, Ordering::Release);
+    }
+
+    /// Drops what is recorded and not committed, and seals the handle: for a response that does not commit.
+    pub fn discard(&self) {
+        self.seal();
+        if let Some(mut work) = self.lock() {
+            work.drop_log();
         }
     }
 
@@ -406,13 +413,21 @@ impl Session {
     /// Waits for the turn to talk to the store.
     pub(crate) async fn lease(&self) -> Lease<'_> {
         let counted = Counted::new(&self.0.leases);
-        Lease { work: self.0.work.lock().await, client: &self.0.client, _counted: counted }
+        let mut work = self.0.work.lock().await;
+        self.hear_wishes(&mut work);
+        Lease { work, client: &self.0.client, _counted: counted }
+    }
+
+    fn hear_wishes(&self, work: &mut Work) {
+        work.sealed |= self.0.sealed.load(Ordering::Acquire);
+        work.request.extend &= !self.0.still.load(Ordering::Acquire);
     }
 
     /// What the request holds; `None` while a call talks to the store, or waits to.
     pub(crate) fn lock(&self) -> Option<MutexGuard<'_, Work>> {
         for _ in 0..TURNS {
-            if let Ok(work) = self.0.work.try_lock() {
+            if let Ok(mut work) = self.0.work.try_lock() {
+                self.hear_wishes(&mut work);
                 return Some(work);
             }
             if self.0.leases.load(Ordering::Acquire) > 0 {

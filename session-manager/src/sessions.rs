@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use session_core::{Clock, Driver, Key, Purged, Timestamp};
 
+use crate::check::AddressCheck;
 use crate::config::{Config, SessionsBuilder};
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
@@ -28,6 +29,8 @@ pub(crate) struct Inner<D> {
     pub(crate) driver: D,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Config,
+    /// The driver cannot compare and store: last write wins.
+    pub(crate) looks: bool,
     tags: RandomState,
 }
 
@@ -47,7 +50,8 @@ impl<D: Driver> Sessions<D> {
 
     pub(crate) fn from_parts(driver: D, config: Config) -> Self {
         let clock = driver.clock();
-        Self { inner: Arc::new(Inner { driver, clock, config, tags: RandomState::new() }) }
+        let looks = !driver.capabilities().conditional;
+        Self { inner: Arc::new(Inner { driver, clock, config, looks, tags: RandomState::new() }) }
     }
 
     /// A handle for this request, without asking the store: [`Session::load`] does that, when somebody needs it.
@@ -69,12 +73,12 @@ impl<D: Driver> Sessions<D> {
     /// Stores what the session's log holds and starts a new log.
     ///
     /// # Errors
-    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Config` for a session that another manager opened, and what an update's closure gives on replay. The log is kept, so the
-    /// call may be repeated.
+    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Config` for a session that another manager opened, and what an
+    /// update's closure gives on replay. The log is kept, so the call may be repeated.
     ///
     /// # Cancellation
     /// Dropped at any point, the store holds the old state or the new one, and a later commit of the same handle
-    /// finds out which.
+    /// finds out which, or is `Uncertain` where others have written since.
     pub async fn commit(&self, session: &Session) -> Result<Committed, Error> {
         self.inner.commit(session, false).await
     }
@@ -102,6 +106,12 @@ impl<D: Driver> Sessions<D> {
     /// `Store`.
     pub async fn sweep_once(&self, limit: usize) -> Result<Purged, Error> {
         Ok(self.inner.driver.purge(limit).await?)
+    }
+
+    /// Whether sessions are bound to the client's address: then a web layer must know it.
+    #[must_use]
+    pub fn checks_address(&self) -> bool {
+        self.inner.config.address != AddressCheck::Off
     }
 
     /// The driver.

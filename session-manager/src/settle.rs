@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, Key, Record, Revision, Stored};
+use session_core::{Applied, Condition, Decision, Driver, Key, Record, Revision, Stored, Timestamp};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
@@ -28,7 +28,7 @@ impl<D: Driver> Inner<D> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let lost = match self.driver.store(key, record.clone(), Condition::Revision(before)).await {
+            let lost = match self.store_if(key, record, Condition::Revision(before)).await {
                 Ok(Stored::Conflict(Some(_))) if attempt > 1 && !lasting => {
                     return Err(Error::new(ErrorKind::Uncertain));
                 }
@@ -54,7 +54,7 @@ impl<D: Driver> Inner<D> {
     /// a second try and the end of the session, would bring it back, while under an id that was given up it is a
     /// record that nobody can reach.
     pub(crate) async fn store_new(&self, key: &Key, record: &Record) -> Result<New, Error> {
-        match self.driver.store(key, record.clone(), Condition::Absent).await {
+        match self.store_if(key, record, Condition::Absent).await {
             Ok(Stored::Yes) => Ok(New::Stored),
             // Somebody else's session: it is never replayed onto.
             Ok(Stored::Conflict(_)) => Ok(New::Taken),
@@ -65,6 +65,65 @@ impl<D: Driver> Inner<D> {
             },
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The driver's changes, on a condition. With a driver that cannot compare they look first and then change whatever is
+/// there: the last write wins, which had to be asked for by name.
+impl<D: Driver> Inner<D> {
+    async fn store_if(&self, key: &Key, record: &Record, when: Condition) -> session_core::Result<Stored> {
+        if !self.looks {
+            return self.driver.store(key, record.clone(), when).await;
+        }
+        let looked = Box::pin(self.look(key, when, Some(record.revision))).await?;
+        match looked {
+            Some(answer) => Ok(answer),
+            None => self.driver.store(key, record.clone(), Condition::Any).await,
+        }
+    }
+
+    pub(crate) async fn remove_if(&self, key: &Key, when: Condition) -> session_core::Result<Stored> {
+        if !self.looks {
+            return self.driver.remove(key, when).await;
+        }
+        match Box::pin(self.look(key, when, None)).await? {
+            Some(answer) => Ok(answer),
+            None => self.driver.remove(key, Condition::Any).await,
+        }
+    }
+
+    pub(crate) async fn touch_if(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Timestamp,
+    ) -> session_core::Result<bool> {
+        if !self.looks {
+            return self.driver.touch(key, from, to, Some(deadline)).await;
+        }
+        match self.driver.retrieve(key).await? {
+            Some(there) if there.revision == from => {
+                let touched = Record { expires: Some(deadline), revision: to, ..there };
+                Ok(self.driver.store(key, touched, Condition::Any).await?.is_yes())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What a driver that compares would answer, unless the condition holds.
+    async fn look(
+        &self,
+        key: &Key,
+        when: Condition,
+        offered: Option<Revision>,
+    ) -> session_core::Result<Option<Stored>> {
+        let there = self.driver.retrieve(key).await?;
+        Ok(match when.decide(there.as_ref().map(|record| record.revision), offered) {
+            Decision::Apply => None,
+            Decision::AlreadyApplied => Some(Stored::Yes),
+            Decision::Conflict => Some(Stored::Conflict(there)),
+        })
     }
 }
 

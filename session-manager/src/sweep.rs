@@ -19,6 +19,9 @@ pub struct Sweep {
     pause: Duration,
 }
 
+/// A year: longer rests are none.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 impl Default for Sweep {
     /// Every five minutes, 500 records at a time, 50 ms between the batches.
     fn default() -> Self {
@@ -30,7 +33,7 @@ impl Sweep {
     /// How long it rests between two rounds; each rest is a random 75 % to 125 % of it, so that many processes do
     /// not sweep at once. At least 10 ms.
     pub fn every(mut self, every: Duration) -> Self {
-        self.every = every.max(Duration::from_millis(10));
+        self.every = every.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
@@ -42,7 +45,7 @@ impl Sweep {
 
     /// How long it rests between two batches of a round, jittered likewise.
     pub fn pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
+        self.pause = pause.min(LONGEST);
         self
     }
 }

@@ -313,6 +313,22 @@ impl<'a> RawEntry<'a> {
         self.deadline.is_none() || is_live(self.deadline, now())
     }
 
+    /// The same entry with another deadline.
+    pub(crate) fn with_deadline(&self, deadline: Option<Timestamp>) -> Vec<u8> {
+        let key_len = (self.key.len() as u16).to_le_bytes();
+        let value_len = (self.value.len() as u32).to_le_bytes();
+        let (flags, extras) = if deadline.is_some() { (HAS_DEADLINE, 8) } else { (0, 0) };
+        let mut out = Vec::with_capacity(ENTRY_FIXED + 8 + self.key.len() + self.value.len());
+        out.extend_from_slice(&[self.class, self.codec, flags, extras, key_len[0], key_len[1], 0, 0]);
+        out.extend_from_slice(&value_len);
+        if let Some(deadline) = deadline {
+            out.extend_from_slice(&deadline.as_millis().to_le_bytes());
+        }
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.value);
+        out
+    }
+
     pub(crate) fn order(&self) -> (u8, &'a [u8]) {
         (self.class, self.key)
     }

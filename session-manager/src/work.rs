@@ -124,6 +124,14 @@ impl Work {
         self.pending = None;
     }
 
+    /// What was recorded will never be committed.
+    pub(crate) fn drop_log(&mut self) {
+        self.log.clear();
+        self.view = None;
+        self.rotations = 0;
+        self.flash.used = false;
+    }
+
     pub(crate) fn header(&self) -> &Header {
         self.view.as_ref().map_or(&self.table.header, |view| &view.header)
     }
