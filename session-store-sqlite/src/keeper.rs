@@ -138,17 +138,16 @@ fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
 /// the log is begun afresh. So the log and its name are all that is left to synchronise. (A checkpoint would do it
 /// too, unless a reader holds it up: then it answers well and has synchronised nothing.) The log may be opened and
 /// closed here because SQLite holds no locks on it; on the file itself that would drop them.
+///
+/// The log is there as long as any connection is: SQLite makes it when the first begins to read, and the last to be
+/// closed removes it. So one that is missing is a failure. Somebody has moved or removed it, and what is synchronised
+/// instead is not what was acknowledged.
 fn sync_log(writer: &Writer) -> io::Result<()> {
     writer.queue.lock().unsynced = None;
     writer.log.will_be_synced();
     let mut log = writer.config.path.clone().into_os_string();
     log.push("-wal");
-    match std::fs::OpenOptions::new().write(true).open(PathBuf::from(log)) {
-        Ok(log) => log.sync_all()?,
-        // Nothing has been written since it was moved.
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(cause),
-    }
+    std::fs::OpenOptions::new().write(true).open(PathBuf::from(log))?.sync_all()?;
     open::sync_directory(&writer.config.path)
 }
 

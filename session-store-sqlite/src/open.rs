@@ -16,10 +16,15 @@ use crate::{change, query};
 
 /// Makes the file where it is missing, checks that it is ours and brings its schema up to date.
 ///
-/// A file that is not ours, or too new, is left as it is.
-pub(crate) fn prepare(config: &Config) -> Result<()> {
-    make_directory(config)?;
-    let made = make_file(config)?;
+/// A file that is not ours, or too new, is left as it is. In what it returns, the path is that of the file itself,
+/// which no change of the working directory and no symbolic link leads elsewhere; the threads know no other.
+pub(crate) fn prepare(mut config: Config) -> Result<Config> {
+    make_directory(&config)?;
+    let made = make_file(&config)?;
+    // SQLite does the same and puts the log beside the file that it finds. Left to SQLite alone, `-wal` put after the
+    // path as it was given would name another file, or none.
+    config.path = fs::canonicalize(&config.path)
+        .map_err(|cause| refuse(&config.path, "the file cannot be found").with_source(cause))?;
     let patience = Patience::until(config.busy_deadline);
     let newest = i32::try_from(schema::STEPS.len()).unwrap_or(i32::MAX);
     let mut connection = connect(&config.path).map_err(|cause| cause.at_open(&config.path))?;
@@ -51,7 +56,7 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
             refuse(&config.path, "its directory cannot be synchronised").with_source(cause)
         })?;
     }
-    Ok(())
+    Ok(config)
 }
 
 /// The connection that writes. It never waits for a lock and never checkpoints by itself: both would stall whoever

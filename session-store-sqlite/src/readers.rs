@@ -1,8 +1,9 @@
 //! The connections that read. None ever waits for a writer: that is what the write-ahead log is for.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -33,6 +34,7 @@ pub(crate) struct Readers {
 struct Crew {
     tasks: VecDeque<Task>,
     threads: usize,
+    /// Those that wait. Who was woken and does not run yet is one of them, and so is its task one of the tasks.
     idle: usize,
 }
 
@@ -108,7 +110,8 @@ impl Readers {
             Err(if self.closed.load(Ordering::Acquire) {
                 Error::closed(operation)
             } else {
-                Error::new(ErrorKind::Unavailable, operation).with_detail("no thread could be started")
+                Error::new(ErrorKind::Unavailable, operation)
+                    .with_detail("no thread could be started, or it panicked")
             })
         })
     }
@@ -156,18 +159,28 @@ impl Readers {
         let mut slots = after.iter().chain(before);
         slots
             .clone()
-            .find_map(|slot| slot.try_lock().ok())
+            .find_map(|slot| match slot.try_lock() {
+                Ok(slot) => Some(slot),
+                // A clock that panicked has harmed no connection.
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            })
             .or_else(|| slots.next().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner)))
             .expect("the configuration has at least one reader")
     }
 
     fn send(self: &Arc<Self>, task: Task) {
-        let mut crew = self.crew();
+        self.enlist(&mut self.crew(), task);
+    }
+
+    /// Puts the task where one of the threads finds it. Whoever waits has a thread of its own, as long as there may be
+    /// another: a task may wait for as long as `busy_deadline`, and holds up what comes behind it.
+    fn enlist(self: &Arc<Self>, crew: &mut Crew, task: Task) {
         if self.is_closed() {
             return;
         }
         crew.tasks.push_back(task);
-        if crew.idle > 0 {
+        if crew.tasks.len() <= crew.idle {
             self.wake.notify_one();
         } else if crew.threads < self.slots.len() {
             let readers = Arc::clone(self);
@@ -186,7 +199,8 @@ impl Readers {
         while !self.is_closed() {
             if let Some(task) = crew.tasks.pop_front() {
                 drop(crew);
-                task(&self);
+                // A panic of the clock costs its caller the answer, and the others no thread.
+                drop(catch_unwind(AssertUnwindSafe(|| task(&self))));
                 crew = self.crew();
             } else {
                 crew.idle += 1;
@@ -205,6 +219,7 @@ impl Readers {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -214,7 +229,7 @@ mod tests {
 
     fn readers(directory: &tempfile::TempDir, patience: Duration) -> Arc<Readers> {
         let config = Config::new(directory.path().join("sessions.db")).readers(2).busy_deadline(patience);
-        open::prepare(&config).unwrap();
+        let config = open::prepare(config).unwrap();
         Arc::new(Readers::open(&config).unwrap())
     }
 
@@ -240,6 +255,54 @@ mod tests {
         let readers = readers(&directory, Duration::ZERO);
         let refused = readers.read(Operation::Retrieve, |_, _| Err::<(), _>(busy())).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    }
+
+    /// A test that would hang fails.
+    const SURELY: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn two_tasks_that_find_one_idle_thread_do_not_wait_for_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, SURELY);
+        readers.elsewhere(Operation::Count, |_, _| Ok(())).await.unwrap();
+        let mut crew = readers.crew();
+        while crew.idle == 0 {
+            drop(crew);
+            std::thread::yield_now();
+            crew = readers.crew();
+        }
+        let (second, first) = mpsc::channel();
+        let (done, answer) = mpsc::channel();
+        // Both before the thread can wake up: it needs the lock for that.
+        readers.enlist(&mut crew, Box::new(move |_| done.send(first.recv_timeout(SURELY)).unwrap()));
+        readers.enlist(&mut crew, Box::new(move |_| second.send(()).unwrap()));
+        drop(crew);
+        assert_eq!(
+            answer.recv_timeout(2 * SURELY).unwrap(),
+            Ok(()),
+            "the second came while the first waited"
+        );
+        readers.close();
+    }
+
+    #[tokio::test]
+    async fn reads_that_panic_cost_the_others_neither_threads_nor_connections() {
+        let directory = tempfile::tempdir().unwrap();
+        let readers = readers(&directory, SURELY);
+        for _ in 0..4 {
+            let clock = |_: &Connection, _| -> Result<(), Fault> { panic!("as a clock might") };
+            let read = tokio::time::timeout(SURELY, readers.elsewhere(Operation::Count, clock));
+            assert_eq!(read.await.expect("an answer").unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        let read = tokio::time::timeout(SURELY, readers.elsewhere(Operation::Count, |_, _| Ok(())));
+        read.await.expect("a thread is left").unwrap();
+        // One read within another needs both connections.
+        let (done, answer) = mpsc::channel();
+        std::thread::spawn(move || {
+            let inner = || readers.here(Operation::Count, |_, _| Ok(())).unwrap();
+            done.send(readers.here(Operation::Count, |_, _| Ok(inner())).unwrap().is_ok()).unwrap();
+        });
+        assert!(answer.recv_timeout(SURELY).expect("both connections are in use"));
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ struct Handle {
 impl Sqlite {
     /// Opens the store, making the file if it is missing, with a path or a whole [`Config`].
     ///
+    /// A relative path is resolved here, and so are symbolic links: what becomes of either afterwards is no matter.
+    ///
     /// It blocks, for some milliseconds as a rule and for at most `busy_deadline` if another process is just making
     /// the same file: call it while the application starts.
     ///
@@ -43,7 +45,7 @@ impl Sqlite {
     pub fn open(config: impl Into<Config>) -> Result<Self> {
         let config = config.into();
         config.check()?;
-        open::prepare(&config)?;
+        let config = open::prepare(config)?;
         let keeper = open::keeper(&config)?;
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);

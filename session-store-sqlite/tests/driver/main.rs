@@ -7,6 +7,8 @@
 
 mod faults;
 mod file;
+mod golden;
+mod path;
 mod processes;
 mod writer;
 

@@ -1,7 +1,7 @@
 //! Several processes on one file, and processes that are killed.
 //!
 //! The test program runs itself again as a child, with what it is to do in the environment. `SESSION_KIT_FULL=1` runs
-//! the long form: 200 kills.
+//! the long form: more rounds of everything.
 
 use std::env;
 use std::hash::{BuildHasher, RandomState};
@@ -120,12 +120,12 @@ fn two_processes_at_once_lose_no_compare_and_store() {
 
 #[test]
 fn a_killed_writer_has_lost_nothing_that_it_acknowledged() {
-    kill_and_look("write", rounds(25, 200));
+    kill_and_look("write", rounds(200, 1_000));
 }
 
 #[test]
 fn a_killed_writer_with_power_durability_has_lost_nothing_either() {
-    kill_and_look("write-power", rounds(5, 50));
+    kill_and_look("write-power", rounds(10, 200));
 }
 
 fn kill_and_look(task: &str, rounds: u64) {
