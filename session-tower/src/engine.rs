@@ -88,6 +88,11 @@ impl<D: Driver, S: State> Parts<D, S> {
         Self { sessions, state, spare, options }
     }
 
+    /// Whether an address is to be checked and none is ever found.
+    pub(crate) fn misses_address(&self) -> bool {
+        self.sessions.checks_address() && self.options.address.is_none()
+    }
+
     fn no_store(&self, headers: &mut HeaderMap) {
         if self.options.no_store {
             headers::no_store(headers);

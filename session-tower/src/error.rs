@@ -5,7 +5,7 @@ use session_manager::ErrorKind;
 
 /// A session error on its way to becoming a response. With axum a handler returns it by `?`.
 ///
-/// The response says nothing of the cause; that is in `Display`, `source()` and an event.
+/// The response says nothing of the cause; that is in `source()` and an event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,7 +15,7 @@ pub enum Error {
     )]
     MissingLayer,
     /// The session could not be loaded. An event has been sent.
-    #[error("the session could not be loaded: {0}")]
+    #[error("the session could not be loaded")]
     Load(#[source] session_manager::Error),
     /// Something else that was asked of the session failed.
     #[error(transparent)]

@@ -42,10 +42,10 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
         let text = match &self {
-            // The one who reads this is building the application.
+            // What to do about it is for whoever builds the application, and a visitor may be the first to come here.
             Self::MissingLayer => {
                 tracing::error!(error = %self, "a session was asked for outside of every session layer");
-                return (status, self.to_string()).into_response();
+                text_of(status)
             }
             // Has had its event.
             Self::Load(_) => text_of(status),

@@ -17,12 +17,22 @@ pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler's, and then the commit.
     ///
     /// Dropped before the commit began, it commits nothing. Dropped in the middle, it leaves the session as it was or
-    /// as it would have been.
+    /// as it would have been. Writes through a handle that outlives it are errors in either case.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
-        handle: SessionHandle,
+        // Before the handle, so that it is dropped first: a commit that is cut short holds the session until then.
         #[pin]
         stage: Stage<F, R>,
+        handle: Open,
+    }
+}
+
+/// A request's handle until its response is decided, or will never be: it closes what it leaves.
+struct Open(SessionHandle);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -38,7 +48,7 @@ pin_project! {
 
 impl<F, R> ResponseFuture<F, R> {
     pub(crate) fn new(inner: F, handle: SessionHandle) -> Self {
-        Self { handle, stage: Stage::Handler { inner } }
+        Self { stage: Stage::Handler { inner }, handle: Open(handle) }
     }
 }
 
@@ -51,20 +61,27 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let handle = &this.handle.0;
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handler { inner } => {
                     // A service that fails has no response, and commits as little as one that answers 5xx.
-                    let response = ready!(inner.poll(cx))?;
-                    match commit_of(this.handle, &response) {
+                    let response = match ready!(inner.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => {
+                            handle.close();
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    match commit_of(handle, &response) {
                         Some(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
-                        None => return Poll::Ready(Ok(close(this.handle, response))),
+                        None => return Poll::Ready(Ok(close(handle, response))),
                     }
                 }
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(close(this.handle, judge(this.handle, committed, response))));
+                    return Poll::Ready(Ok(close(handle, judge(handle, committed, response))));
                 }
             }
         }
@@ -110,9 +127,10 @@ fn judge<R: Default>(
     }
 }
 
-/// Adds to the response what the client has to know of the session, whatever came of the handler and of the commit:
-/// what a handler did at once, such as a logout, stands.
+/// Ends the request's part in the session, and adds to the response what the client has to know of it, whatever came
+/// of the handler and of the commit: what a handler did at once, such as a logout, stands.
 fn close<R: Default>(handle: &SessionHandle, mut response: Response<R>) -> Response<R> {
+    handle.close();
     let Some(own) = handle.own() else { return response };
     if let Err(error) = handle.engine().tell(own, response.headers_mut()) {
         tracing::error!(%error, "a session id could not be put into the response; the response is refused");
@@ -133,6 +151,6 @@ fn refusal<R: Default>(status: StatusCode) -> Response<R> {
 
 impl<F, R> std::fmt::Debug for ResponseFuture<F, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseFuture").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("handle", &self.handle.0).finish_non_exhaustive()
     }
 }

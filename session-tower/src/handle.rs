@@ -1,6 +1,7 @@
 //! What a request carries in its extensions.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::Extensions;
@@ -35,6 +36,8 @@ struct Slot {
     /// What the first load came to: `None` is the session itself, `Some` takes its place because it could not be
     /// loaded and the policy is to go on. Decided once, so that all of a request work with the same session.
     loaded: OnceLock<Option<session_manager::Session>>,
+    /// The response is decided, or will never be: nothing that is written from now on can be stored.
+    closed: AtomicBool,
     outer: Option<SessionHandle>,
 }
 
@@ -42,7 +45,8 @@ impl SessionHandle {
     pub(crate) fn new(engine: Arc<dyn Engine>, client: Client, outer: Option<Self>) -> Self {
         let policy = engine.policy();
         let (session, loaded) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Slot { engine, client, policy, session, loaded, outer }))
+        let closed = AtomicBool::new(false);
+        Self(Arc::new(Slot { engine, client, policy, session, loaded, closed, outer }))
     }
 
     /// The handle among a request's extensions; `None` outside of every session layer.
@@ -51,8 +55,8 @@ impl SessionHandle {
         extensions.get()
     }
 
-    /// The session, loaded. The store is asked at most once per request, by whoever comes first, and not at all where
-    /// the client sent no valid id.
+    /// The session, loaded. Whoever comes first asks the store, for all of the request; a load that failed is asked
+    /// again by the next call. The store is not asked at all where the client sent no valid id.
     ///
     /// # Errors
     /// The store failed, and the policy is [`WhenStoreFails::Refuse`]. Give the error back as the response.
@@ -65,7 +69,9 @@ impl SessionHandle {
             // Of two tasks that loaded at the same time, the first decides for both.
             let _ = self.0.loaded.set(spare);
         }
-        Ok(Session::new(self.used().unwrap_or_else(|| self.session()).clone(), self.clone()))
+        let session = self.used().unwrap_or_else(|| self.session());
+        self.seal_if_closed(session);
+        Ok(Session::new(session.clone(), self.clone()))
     }
 
     async fn go_on_without(&self, error: session_manager::Error) -> Result<session_manager::Session, Error> {
@@ -85,7 +91,9 @@ impl SessionHandle {
     #[must_use]
     pub fn session(&self) -> &session_manager::Session {
         let slot = &*self.0;
-        slot.session.get_or_init(|| slot.engine.begin(&slot.client, slot.policy.extends()))
+        let session = slot.session.get_or_init(|| slot.engine.begin(&slot.client, slot.policy.extends()));
+        self.seal_if_closed(session);
+        session
     }
 
     /// The handle of the next session layer outside of this one, if there is one.
@@ -131,6 +139,27 @@ impl SessionHandle {
 
     pub(crate) fn own(&self) -> Option<&session_manager::Session> {
         self.0.session.get()
+    }
+
+    /// Drops what has not been committed and makes later writes errors, also those of sessions that are not begun
+    /// yet. Dropping it matters beyond the memory: a closure of `update` that holds this handle keeps it alive, and is
+    /// itself kept by the log that the handle holds.
+    pub(crate) fn close(&self) {
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for session in self.own().into_iter().chain(self.spare()) {
+            session.discard();
+        }
+    }
+
+    /// For a session that another task begins while this request is closed. Both sides change the same atomic, so
+    /// that one comes after the other: either `close` finds the session, or this finds the request closed. A plain
+    /// load could miss the one while `close` misses the other.
+    fn seal_if_closed(&self, session: &session_manager::Session) {
+        if self.0.closed.fetch_or(false, Ordering::AcqRel) {
+            session.seal();
+        }
     }
 }
 

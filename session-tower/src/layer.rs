@@ -1,7 +1,7 @@
 //! The layer and its options.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use session_core::{Driver, State};
 use session_manager::Sessions;
@@ -26,13 +26,15 @@ pub struct SessionLayer<D, S> {
     /// Ready to be shared: axum calls [`Layer::layer`] for every request of a router that is not finished
     /// (`with_state`), so that must not make anything.
     parts: Arc<Parts<D, S>>,
+    /// Whether it was said that an address is to be checked which nobody finds.
+    told: Arc<Once>,
 }
 
 impl<D: Driver, S: State> SessionLayer<D, S> {
     /// A layer that keeps its sessions in `sessions` and gets clients to repeat their ids by `state`.
     #[must_use]
     pub fn new(sessions: Sessions<D>, state: S) -> Self {
-        Self { parts: Arc::new(Parts::new(sessions, Arc::new(state))) }
+        Self { parts: Arc::new(Parts::new(sessions, Arc::new(state))), told: Arc::new(Once::new()) }
     }
 
     /// What a visitor gets when the session store fails; [`WhenStoreFails::Refuse`] by default.
@@ -55,8 +57,11 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
         self.with(|options| options.no_store = no_store)
     }
 
-    /// How to find the client's address, for `Sessions` that check it; none by default, and nothing is then bound
-    /// to an address.
+    /// How to find the client's address, for `Sessions` that check it; none by default.
+    ///
+    /// `Sessions` that check addresses need it: without it no new session is bound to one, so that the check protects
+    /// nobody, and sessions that are bound to one open for nobody. The layer says so in one warning event, when it is
+    /// put around its first service; it is no error, for neither this type's nor tower's constructor can give one.
     #[must_use]
     pub fn client_address(self, address: ClientAddress) -> Self {
         self.with(|options| options.address = Some(address))
@@ -66,13 +71,13 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
     fn with(self, set: impl FnOnce(&mut Options)) -> Self {
         let mut parts = Parts::clone(&self.parts);
         set(&mut parts.options);
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), told: self.told }
     }
 }
 
 impl<D, S> Clone for SessionLayer<D, S> {
     fn clone(&self) -> Self {
-        Self { parts: Arc::clone(&self.parts) }
+        Self { parts: Arc::clone(&self.parts), told: Arc::clone(&self.told) }
     }
 }
 
@@ -86,6 +91,15 @@ impl<D: Driver, S: State, Svc> Layer<Svc> for SessionLayer<D, S> {
     type Service = SessionService<Svc>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
+        // Not in `new`: the address is an option that follows it.
+        if self.parts.misses_address() {
+            self.told.call_once(|| {
+                tracing::warn!(
+                    "these sessions check the client's address, and the layer knows no way to find it, so none is \
+                     bound to any: see SessionLayer::client_address"
+                );
+            });
+        }
         SessionService::new(inner, Arc::clone(&self.parts) as _)
     }
 }

@@ -10,8 +10,8 @@ use crate::handle::SessionHandle;
 /// The request's session, loaded: an axum extractor. It has all methods of [`session_manager::Session`] and is cheap
 /// to clone.
 ///
-/// What is written is committed when the handler has returned, before the response goes out; after that, writes
-/// through a clone that was kept are errors.
+/// What is written is committed when the handler has returned, before the response goes out; after that, and where
+/// nothing is committed, writes through a clone that was kept are errors.
 #[derive(Clone, Debug)]
 pub struct Session {
     session: session_manager::Session,

@@ -52,7 +52,7 @@ impl<T: SessionValue> Typed<T> {
 
     /// Changes the value in the session, and gives what it is now. Changes that other requests of this session make
     /// at the same time are kept: `change` may run many times, on newer values too, and must have no effect but on
-    /// its argument. Until the commit the result is provisional.
+    /// its argument; it should not hold a session. Until the commit the result is provisional.
     ///
     /// # Errors
     /// `Encode`, `Decode`, `Codec`, and `Committed` after the response has gone out.

@@ -4,24 +4,23 @@
 #[path = "web/common.rs"]
 mod common;
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use axum::Router;
 use axum::routing::get;
-use session_tower::{Error, Session, WhenStoreFails};
+use session_manager::{AddressCheck, Sessions};
+use session_state_cookie::CookieConfig;
+use session_tower::{ClientAddress, Error, Session, SessionLayer, WhenStoreFails};
+use tower::Layer;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::common::{Browser, Fault, Probe, layer};
 
 #[tokio::test]
 async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
-    let lines = Lines::default();
-    let writer = {
-        let lines = lines.clone();
-        move || lines.clone()
-    };
-    tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE).with_writer(writer).init();
+    let lines = Lines::listen();
     for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
         let probe = Probe::new();
         let write = get(async |session: Session| {
@@ -47,28 +46,76 @@ async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<(Vec<u8>, usize)>>);
+#[test]
+fn an_address_check_without_a_source_of_addresses_is_one_warning_per_layer() {
+    let lines = Lines::listen();
+    let warnings =
+        || lines.take().into_iter().filter(|line| line.contains("client_address")).collect::<Vec<_>>();
+    let layer = |check| {
+        let sessions = Sessions::builder(Probe::new()).check_address(check).build().unwrap();
+        SessionLayer::new(sessions, CookieConfig::new().build().unwrap())
+    };
+    let blind = layer(AddressCheck::Exact);
+    let inner = Router::<()>::new();
+    for _ in 0..2 {
+        // axum does this for every request of a router that is not finished.
+        let _ = blind.layer(inner.clone());
+        let _ = blind.clone().layer(inner.clone());
+    }
+    let warnings_now = warnings();
+    let [warning] = &warnings_now[..] else { panic!("{warnings_now:?}") };
+    assert!(warning.contains("WARN") && warning.contains("session_tower"), "{warning}");
+    let _ = layer(AddressCheck::Off).layer(inner.clone());
+    let seeing = layer(AddressCheck::Exact).client_address(ClientAddress::new(|_, _| None));
+    let _ = seeing.layer(inner);
+    assert_eq!(warnings(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_missing_layer_is_an_error_event_that_says_what_to_do() {
+    let lines = Lines::listen();
+    let mut browser = Browser::new(Router::new().route("/", get(async |_: Session| ())));
+    browser.get("/").await.is(500);
+    let said = lines.take();
+    let ours: Vec<_> = said.iter().filter(|line| line.contains("session_tower")).collect();
+    let [error] = &ours[..] else { panic!("{ours:?}") };
+    assert!(error.contains("ERROR") && error.contains("SessionLayer::new(sessions, state)"), "{error}");
+}
+
+/// What this thread's events say. Each test has a thread of its own.
+#[derive(Clone, Copy)]
+struct Lines;
+
+thread_local!(static WRITTEN: RefCell<(Vec<u8>, usize)> = const { RefCell::new((Vec::new(), 0)) });
 
 impl Lines {
-    /// What has been written since the last time.
-    fn take(&self) -> Vec<String> {
-        let mut guard = self.0.lock().unwrap();
-        let (bytes, seen) = &mut *guard;
-        let new = String::from_utf8(bytes[*seen..].to_vec()).unwrap();
-        *seen = bytes.len();
-        new.lines().map(str::to_owned).collect()
+    fn listen() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let all = tracing_subscriber::fmt().with_ansi(false).with_max_level(LevelFilter::TRACE);
+            all.with_writer(|| Self).init();
+        });
+        Self
     }
 
-    fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().1 = 0;
+    /// What has been written since the last time.
+    fn take(self) -> Vec<String> {
+        WRITTEN.with_borrow_mut(|(bytes, seen)| {
+            let new = String::from_utf8(bytes[*seen..].to_vec()).unwrap();
+            *seen = bytes.len();
+            new.lines().map(str::to_owned).collect()
+        })
+    }
+
+    fn all(self) -> Vec<String> {
+        WRITTEN.with_borrow_mut(|(_, seen)| *seen = 0);
         self.take()
     }
 }
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().0.extend_from_slice(bytes);
+        WRITTEN.with_borrow_mut(|(written, _)| written.extend_from_slice(bytes));
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {

@@ -3,9 +3,10 @@
 use axum::Router;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use session_tower::{Error, Session, SessionHandle, SessionValue, Typed};
+use session_tower::{Error, Refused, Session, SessionHandle, SessionValue, Typed};
+use tower::ServiceExt;
 
-use crate::common::{Browser, Probe, layer};
+use crate::common::{Browser, Fault, Probe, layer};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Settings {
@@ -71,10 +72,36 @@ async fn a_value_that_does_not_decode_is_a_500_and_the_rest_of_the_session_lives
 }
 
 #[tokio::test]
-async fn without_a_layer_the_answer_says_what_to_do() {
-    let mut browser = Browser::new(routes());
+async fn without_a_layer_the_visitor_is_told_nothing_of_how_the_application_is_made() {
+    let app = routes();
     for path in ["/session", "/handle", "/read"] {
-        let body = browser.get(path).await.is(500).body;
-        assert!(body.contains("SessionLayer::new(sessions, state)"), "{body}");
+        let answer = Browser::new(app.clone()).get(path).await.is(500);
+        assert_eq!(answer.body, "Something went wrong with the session.");
+        let response = app.clone().oneshot(Browser::new(app.clone()).request(path)).await.unwrap();
+        assert!(response.extensions().get::<Refused>().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_error_says_each_of_its_causes_once() {
+    let probe = Probe::new();
+    let load = get(async |handle: SessionHandle| {
+        let error = handle.load().await.unwrap_err();
+        let mut chain = vec![error.to_string()];
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
+        }
+        chain.join("\n")
+    });
+    let mut browser = Browser::new(routes().route("/load", load).layer(layer(&probe)));
+    browser.get("/visit").await.is(200);
+    probe.fail(Fault::All);
+    let body = browser.get("/load").await.is(200).body;
+    let lines: Vec<_> = body.lines().collect();
+    assert!(lines.len() > 1 && lines[0] == "the session could not be loaded", "{body}");
+    for (n, line) in lines.iter().enumerate() {
+        assert!(lines.iter().skip(n + 1).all(|later| !line.contains(later)), "{body}");
     }
 }

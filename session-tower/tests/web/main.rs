@@ -10,6 +10,7 @@ mod extractors;
 mod failures;
 mod headers;
 mod identity;
+mod late;
 mod laziness;
 mod nested;
 mod parallel;

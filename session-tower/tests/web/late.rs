@@ -1,0 +1,209 @@
+//! What can be done with a session after its request, and what stays of it.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use session_manager::ErrorKind;
+use session_tower::{Error, Session, SessionHandle, WhenStoreFails};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::common::{Browser, Fault, Probe, layer};
+
+/// What handlers leave behind: a clone of their session, and a sign of life of the closures that they recorded.
+#[derive(Clone, Default)]
+struct Kept {
+    session: Arc<Mutex<Option<Session>>>,
+    alive: Arc<Mutex<Weak<()>>>,
+}
+
+impl Kept {
+    /// Changes the session as no handler should: by a closure that holds the session.
+    fn change(&self, session: Session) -> Result<(), Error> {
+        let (clone, life) = (session.clone(), Arc::new(()));
+        *self.alive.lock().unwrap() = Arc::downgrade(&life);
+        session.update("n", move |n: Option<u32>| {
+            let _held = (&clone, &life);
+            n.unwrap_or(0) + 1
+        })?;
+        session.rotate()?;
+        session.flash().set("message", "lost")?;
+        *self.session.lock().unwrap() = Some(session);
+        Ok(())
+    }
+
+    /// Nothing that the clone does is lost without a word, and with the clone goes what was recorded. False where the
+    /// handler did not come that far.
+    #[track_caller]
+    fn is_over(&self) -> bool {
+        let Some(session) = self.session.lock().unwrap().take() else { return false };
+        for result in [
+            session.insert("n", &2),
+            session.remove("n").map(drop),
+            session.update("n", |_: Option<u32>| 3).map(drop),
+            session.flash().set("late", "message"),
+            session.rotate(),
+            session.bind_user("alice"),
+        ] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Committed);
+        }
+        drop(session);
+        assert!(self.alive.lock().unwrap().upgrade().is_none(), "the log holds the session that holds it");
+        true
+    }
+}
+
+fn routes(kept: &Kept) -> Router {
+    let with = |status: StatusCode| {
+        let kept = kept.clone();
+        get(async move |session: Session| {
+            tokio::task::yield_now().await;
+            kept.change(session)?;
+            tokio::task::yield_now().await;
+            Ok::<_, Error>(status)
+        })
+    };
+    Router::new()
+        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("n", &10)?)))
+        .route("/n", get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))))
+        .route("/200", with(StatusCode::OK))
+        .route("/502", with(StatusCode::BAD_GATEWAY))
+}
+
+#[tokio::test]
+async fn a_clone_that_outlives_a_response_without_a_commit_can_no_longer_write() {
+    let (probe, kept) = (Probe::new(), Kept::default());
+    let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
+    browser.get("/502").await.is(502).sets_no_cookie();
+    assert!(kept.is_over());
+    assert_eq!(probe.records().await, 0);
+    browser.get("/start").await.is(200);
+    browser.get("/502").await.is(502).sets_no_cookie();
+    assert!(kept.is_over());
+    assert_eq!(browser.get("/n").await.body, "Some(10)");
+}
+
+#[tokio::test]
+async fn a_late_commit_or_logout_through_a_clone_stores_and_ends_nothing() {
+    let (probe, kept) = (Probe::new(), Kept::default());
+    let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
+    browser.get("/start").await.is(200);
+    browser.get("/502").await.is(502);
+    let session = kept.session.lock().unwrap().take().unwrap();
+    // Whether it is an error or finds nothing to do: what was dropped stays dropped.
+    let _ = session.commit().await;
+    assert_eq!(session.destroy("late").await.unwrap_err().kind(), ErrorKind::Committed);
+    assert_eq!(browser.get("/n").await.body, "Some(10)");
+    assert_eq!(probe.records().await, 1);
+}
+
+/// Each request is dropped after one poll more than the last, until one comes to its end.
+#[tokio::test]
+async fn a_clone_that_outlives_a_request_that_was_dropped_at_any_poll_can_no_longer_write() {
+    let mut over = 0;
+    for start in [false, true] {
+        for polls in 0.. {
+            let (probe, kept) = (Probe::new(), Kept::default());
+            let app = routes(&kept).layer(layer(&probe));
+            let mut browser = Browser::new(app.clone());
+            if start {
+                browser.get("/start").await.is(200);
+            }
+            probe.yields(true);
+            let done = {
+                let mut response = pin!(app.oneshot(browser.request("/200")));
+                let mut cx = Context::from_waker(Waker::noop());
+                (0..polls).any(|_| matches!(response.as_mut().poll(&mut cx), Poll::Ready(_)))
+            };
+            over += u32::from(kept.is_over());
+            if done {
+                break;
+            }
+        }
+    }
+    // In the handler, and in the middle of the store calls of a commit that rotates.
+    assert!(over >= 8, "{over}");
+}
+
+#[tokio::test]
+async fn a_clone_that_outlives_a_commit_that_failed_can_no_longer_write() {
+    for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
+        for fault in [Fault::Changes, Fault::Lost, Fault::All] {
+            let (probe, kept) = (Probe::new(), Kept::default());
+            let mut browser = Browser::new(routes(&kept).layer(layer(&probe).when_store_fails(policy)));
+            browser.get("/start").await.is(200);
+            probe.fail(fault);
+            browser.get("/200").await.is(503);
+            // Where loading fails and the policy is to refuse, there is no handler that could keep anything.
+            assert_eq!(kept.is_over(), (policy, fault) != (WhenStoreFails::Refuse, Fault::All));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clone_that_outlives_a_handler_that_panicked_can_no_longer_write() {
+    let (probe, kept) = (Probe::new(), Kept::default());
+    let panicking = {
+        let kept = kept.clone();
+        get(async move |session: Session| {
+            if kept.change(session).is_ok() {
+                panic!("in the middle of a handler");
+            }
+        })
+    };
+    let mut browser = Browser::new(Router::new().route("/panic", panicking).layer(layer(&probe)));
+    let joined = tokio::spawn(async move { browser.get("/panic").await.status }).await;
+    assert!(joined.unwrap_err().is_panic());
+    assert!(kept.is_over());
+}
+
+#[tokio::test]
+async fn a_clone_that_outlives_a_service_that_failed_can_no_longer_write() {
+    let (probe, kept) = (Probe::new(), Kept::default());
+    let service = {
+        let kept = kept.clone();
+        service_fn(move |request: Request<Body>| {
+            let kept = kept.clone();
+            async move {
+                let session = SessionHandle::of(request.extensions()).unwrap().load().await.unwrap();
+                kept.change(session).unwrap();
+                Err::<Response<Body>, _>("no response")
+            }
+        })
+    };
+    let mut future = pin!(layer(&probe).layer(service).oneshot(Request::new(Body::empty())));
+    assert!(future.as_mut().await.is_err());
+    // The future is still there: it is the answer that ends the request.
+    assert!(kept.is_over());
+    assert_eq!(probe.records().await, 0);
+}
+
+#[tokio::test]
+async fn a_session_that_is_asked_for_after_the_response_can_be_read_and_not_written() {
+    let probe = Probe::new();
+    let handles: Arc<Mutex<Vec<SessionHandle>>> = Arc::default();
+    let keep = {
+        let handles = Arc::clone(&handles);
+        get(async move |handle: SessionHandle| {
+            handles.lock().unwrap().push(handle);
+            Redirect::to("/").into_response()
+        })
+    };
+    let mut browser = Browser::new(routes(&Kept::default()).route("/keep", keep).layer(layer(&probe)));
+    browser.get("/start").await.is(200);
+    browser.get("/keep").await.is(303).sets_no_cookie();
+    let handles = std::mem::take(&mut *handles.lock().unwrap());
+    assert_eq!(handles.len(), 1);
+    for handle in handles {
+        let session = handle.load().await.unwrap();
+        assert_eq!(session.get::<u32>("n").unwrap(), Some(10));
+        assert_eq!(session.insert("n", &11).unwrap_err().kind(), ErrorKind::Committed);
+        assert_eq!(session.destroy("late").await.unwrap_err().kind(), ErrorKind::Committed);
+    }
+    assert_eq!(browser.get("/n").await.body, "Some(10)");
+}
