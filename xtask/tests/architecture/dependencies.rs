@@ -13,9 +13,7 @@ fn layer(package: &str) -> Option<u32> {
         "session-core" => 0,
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
         "session-manager" => 2,
-        "session-tower" | "session-actix" => 3,
-        "session-kit" | "session-interop" => 4,
-        "session-cli" => 5,
+        "session-tower" => 3,
         _ => return None,
     })
 }
@@ -67,7 +65,7 @@ fn invariant_04_drivers_see_opaque_bytes_so_none_of_them_needs_serde() {
 #[test]
 fn invariant_05_foreign_session_libraries_stay_in_the_bench() {
     for (package, names) in dependencies(|_| true, |_| true) {
-        if package == "session-bench" || package == "session-interop" {
+        if package == "session-bench" {
             continue;
         }
         for name in names {
