@@ -88,7 +88,6 @@ impl SessionHandle {
 
     /// The session as `session-manager` knows it, not loaded unless somebody did. It never is the empty session of
     /// [`WhenStoreFails::GoOn`].
-    #[must_use]
     pub fn session(&self) -> &session_manager::Session {
         let slot = &*self.0;
         let session = slot.session.get_or_init(|| slot.engine.begin(&slot.client, slot.policy.extends()));

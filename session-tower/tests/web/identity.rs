@@ -1,6 +1,7 @@
 //! Login, logout, and requests that come late.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -132,6 +133,34 @@ async fn rotation_gives_a_new_cookie_and_a_late_request_with_the_old_id_gets_non
     old.get("/logout").await.is(200).sets_no_cookie();
     old.get("/login").await.is(503).sets_no_cookie();
     assert_eq!(browser.get("/read").await.is(200).body, "Some(\"alice\") None None");
+}
+
+#[tokio::test]
+async fn a_browser_that_missed_the_answer_to_its_login_can_log_in_again_after_the_marker() {
+    let probe = Probe::new();
+    let mut browser = Browser::new(routes(&Gate::default()).layer(layer(&probe)));
+    browser.get("/start").await.is(200);
+    let mut deaf = browser.clone();
+    browser.get("/login").await.is(303);
+    for seconds in [0, 59] {
+        probe.clock.advance(Duration::from_secs(seconds));
+        deaf.get("/login").await.is(503).sets_no_cookie();
+        deaf.get("/write").await.is(200).sets_no_cookie();
+    }
+    probe.clock.advance(Duration::from_secs(1));
+    assert_eq!(deaf.get("/login").await.is(303).all("set-cookie").len(), 1);
+}
+
+#[tokio::test]
+async fn a_logout_with_the_id_from_before_the_login_ends_nothing_and_says_so() {
+    let probe = Probe::new();
+    let mut browser = Browser::new(routes(&Gate::default()).layer(layer(&probe)));
+    browser.get("/start").await.is(200);
+    let mut old = browser.clone();
+    browser.get("/login").await.is(303);
+    let before = browser.get("/read").await.is(200).body;
+    assert_eq!(old.get("/logout").await.is(200).sets_no_cookie().body, "false");
+    assert_eq!(browser.get("/read").await.is(200).body, before);
 }
 
 #[tokio::test]
