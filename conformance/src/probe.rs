@@ -60,7 +60,7 @@ impl Probe {
         Self::with(under, true)
     }
 
-    /// The same driver, but it claims that it cannot compare and store.
+    /// The same driver, but it cannot compare and store: it says so, and answers `Unsupported`.
     pub(crate) fn unconditional(under: DynDriver) -> Self {
         Self::with(under, false)
     }
@@ -68,6 +68,10 @@ impl Probe {
     fn with(under: DynDriver, conditional: bool) -> Self {
         let (calls, plans) = (Mutex::default(), Mutex::default());
         Self(Arc::new(Inside { under, conditional, calls, plans, stalled: Notify::new() }))
+    }
+
+    fn compare(&self, operation: Operation, when: Condition) -> Result<()> {
+        if self.0.conditional || when == Condition::Any { Ok(()) } else { Err(Error::unsupported(operation)) }
     }
 
     /// The driver itself, whose calls are not counted.
@@ -163,11 +167,13 @@ impl Driver for Probe {
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        self.compare(Operation::Store, when)?;
         let call = on(Operation::Store, key, Some(when));
         self.pass(call, self.0.under.store(key, record, when)).await
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        self.compare(Operation::Remove, when)?;
         let call = on(Operation::Remove, key, Some(when));
         self.pass(call, self.0.under.remove(key, when)).await
     }
@@ -184,6 +190,7 @@ impl Driver for Probe {
         to: Revision,
         deadline: Option<Timestamp>,
     ) -> Result<bool> {
+        self.compare(Operation::Touch, Condition::Revision(from))?;
         let call = on(Operation::Touch, key, Some(Condition::Revision(from)));
         self.pass(call, self.0.under.touch(key, from, to, deadline)).await
     }

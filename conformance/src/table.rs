@@ -365,7 +365,7 @@ S07 s07_of_several_ids_the_first_that_is_live_is_taken session MUST [Conditional
     "Of several ids in one request the first that is live is taken";
 S08 s08_a_store_that_fails_is_a_typed_error_and_loses_nothing session MUST [Conditional] [LosesUpdates SpuriousConflicts]
     "A store that fails is a typed error with the store's own cause; the log is kept, the commit can be repeated, and anonymous requests are not touched by it";
-S09 s09_a_driver_that_cannot_compare_and_store_is_refused_unless_asked_for_by_name session MUST [Conditional] [ClaimsNoConditional LosesCreates]
+S09 s09_a_driver_that_cannot_compare_and_store_is_refused_unless_asked_for_by_name session MUST [Conditional] [ClaimsNoConditional RemoveKeeps]
     "A driver that cannot compare and store is refused, unless last-write-wins is asked for by name";
 S10 s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals session MUST [Conditional] [LosesUpdates LosesCreates]
     "A commit in the middle of a request starts a new log; after the last one the session can be read, and writing is an error";

@@ -206,6 +206,12 @@ pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless
     does(&sessions, id, |session| session.insert("b", &2)).await?;
     finds(&sessions, id, "a", Some(1)).await?;
     finds(&sessions, id, "b", Some(2)).await?;
+    let session = sessions.open(id).await?;
+    session.rotate()?;
+    came_to(&sessions.commit(&session).await?, &Outcome::Rotated, "a rotation")?;
+    let id = new_id(&session)?;
+    equal("the removal", &session.destroy("logout").await?, &true)?;
+    equal("whether it is there", &sessions.open(id).await?.exists(), &false)?;
     Sessions::new(driver)?;
     Ok(())
 }

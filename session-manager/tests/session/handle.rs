@@ -54,6 +54,86 @@ async fn after_the_response_the_session_is_for_reading() {
     assert!(sessions.open(id).await.unwrap().exists());
 }
 
+#[tokio::test]
+async fn a_counter_and_its_deadline_survive_a_replay_together() {
+    let (_, sessions, clock) = fresh();
+    let id = begun(&sessions).await;
+    let both = [sessions.open(id).await.unwrap(), sessions.open(id).await.unwrap()];
+    for session in &both {
+        add(session);
+        assert!(session.expire_key("n", Duration::from_secs(1)).unwrap());
+    }
+    for session in &both {
+        assert_eq!(sessions.finish(session).await.unwrap().outcome, Outcome::Updated);
+    }
+    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(2));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(sessions.open(id).await.unwrap().get::<u32>("n").unwrap(), None);
+}
+
+#[tokio::test]
+async fn times_that_were_set_before_the_first_value_are_kept_for_it() {
+    let (_, sessions, _) = fresh();
+    let session = sessions.open(None).await.unwrap();
+    let month = Duration::from_secs(30 * 86_400);
+    session.set_idle_timeout(month).unwrap();
+    session.set_absolute_lifetime(None).unwrap();
+    assert_eq!(session.commit().await.unwrap().outcome, Outcome::Unchanged);
+    session.insert("a", &1).unwrap();
+    assert_eq!(session.commit().await.unwrap().outcome, Outcome::Created);
+    assert_eq!(session.deadline(), Some(sessions.now().saturating_add(month)));
+}
+
+#[tokio::test]
+async fn what_is_discarded_is_dropped_and_later_writes_are_errors() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    let held = Arc::new(());
+    let (witness, clone) = (Arc::downgrade(&held), session.clone());
+    session
+        .update("n", move |n: Option<u32>| {
+            let _ = (&held, &clone);
+            n.unwrap_or(0)
+        })
+        .unwrap();
+    session.discard();
+    assert!(witness.upgrade().is_none(), "the closure, and the session it held, are gone");
+    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn a_finish_that_is_dropped_in_the_middle_has_sealed_the_handle() {
+    let (stepped, sessions) = stepped();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    stepped.close_gates();
+    let mut finish: Request<'_, Result<Committed, Error>> = Box::pin(sessions.finish(&session));
+    assert!(step(&stepped, &mut finish).await.is_none());
+    drop(finish);
+    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
+}
+
+#[tokio::test]
+async fn a_touch_that_the_store_refuses_or_sits_on_fails_no_reader() {
+    let clock = clock();
+    let stepped = Stepped::new(Map::new(clock.clone()), true);
+    let sessions = Sessions::new(stepped.clone()).unwrap();
+    let id = begun(&sessions).await;
+    clock.advance(HOUR);
+    let session = sessions.open(id).await.unwrap();
+    // Nobody opens the gate: the store does not answer.
+    stepped.close_gates();
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    stepped.open_gates();
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+}
+
 fn stepped() -> (Stepped<Map>, Sessions<Stepped<Map>>) {
     let stepped = Stepped::new(Map::new(clock()), true);
     (stepped.clone(), Sessions::new(stepped).unwrap())
