@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use session_manager::ErrorKind;
 use session_tower::{Error, Session, SessionHandle, WhenStoreFails};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::common::{Browser, Fault, Probe, layer};
 
@@ -163,24 +163,25 @@ async fn a_clone_that_outlives_a_handler_that_panicked_can_no_longer_write() {
 }
 
 #[tokio::test]
-async fn a_clone_that_outlives_a_service_that_failed_can_no_longer_write() {
-    let (probe, kept) = (Probe::new(), Kept::default());
-    let service = {
-        let kept = kept.clone();
-        service_fn(move |request: Request<Body>| {
+async fn the_answer_ends_the_request_and_not_only_the_end_of_its_future() {
+    for answer in [Ok(StatusCode::OK), Ok(StatusCode::BAD_GATEWAY), Err("no response")] {
+        let (probe, kept) = (Probe::new(), Kept::default());
+        let service = {
             let kept = kept.clone();
-            async move {
-                let session = SessionHandle::of(request.extensions()).unwrap().load().await.unwrap();
-                kept.change(session).unwrap();
-                Err::<Response<Body>, _>("no response")
-            }
-        })
-    };
-    let mut future = pin!(layer(&probe).layer(service).oneshot(Request::new(Body::empty())));
-    assert!(future.as_mut().await.is_err());
-    // The future is still there: it is the answer that ends the request.
-    assert!(kept.is_over());
-    assert_eq!(probe.records().await, 0);
+            service_fn(move |request: Request<Body>| {
+                let kept = kept.clone();
+                async move {
+                    let session = SessionHandle::of(request.extensions()).unwrap().load().await.unwrap();
+                    kept.change(session).unwrap();
+                    answer.map(IntoResponse::into_response)
+                }
+            })
+        };
+        let mut future = pin!(layer(&probe).layer(service).call(Request::new(Body::empty())));
+        assert_eq!(future.as_mut().await.map(|response| response.status()), answer);
+        assert!(kept.is_over());
+        assert_eq!(probe.records().await, u64::from(answer == Ok(StatusCode::OK)));
+    }
 }
 
 #[tokio::test]
