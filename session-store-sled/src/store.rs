@@ -12,7 +12,7 @@ use session_core::{
     Operation, Page, Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives,
     Timestamp, is_live,
 };
-use sled::{Db, IVec, Tree};
+use sled::{IVec, Tree};
 
 use crate::config::{Config, Durability};
 use crate::error::from_sled;
@@ -26,7 +26,6 @@ use crate::purge::Progress;
 pub struct Sled(Arc<Inner>);
 
 struct Inner {
-    database: Db,
     tree: Tree,
     config: Config,
     flusher: Flusher,
@@ -42,7 +41,7 @@ impl Sled {
     /// another process has open; `Corrupt` and `Backend` as sled finds them.
     pub fn open(config: Config) -> Result<Self> {
         let (database, tree) = crate::open::open(&config)?;
-        let flusher = Flusher::start(database.clone())?;
+        let flusher = Flusher::start(database)?;
         let progress = Progress::default();
         Ok(Self(Arc::new(Inner {
             database,
