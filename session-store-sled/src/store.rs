@@ -43,14 +43,7 @@ impl Sled {
         let (database, tree) = crate::open::open(&config)?;
         let flusher = Flusher::start(database)?;
         let progress = Progress::default();
-        Ok(Self(Arc::new(Inner {
-            database,
-            tree,
-            config,
-            flusher,
-            progress,
-            closed: AtomicBool::new(false),
-        })))
+        Ok(Self(Arc::new(Inner { tree, config, flusher, progress, closed: AtomicBool::new(false) })))
     }
 }
 
