@@ -1,1 +1,28 @@
 #![doc = include_str!("../README.md")]
+
+mod table;
+
+mod clauses;
+
+mod harness;
+mod suite;
+
+mod child;
+mod common;
+mod failure;
+mod history;
+mod linear;
+mod rng;
+mod stage;
+
+pub mod matrix;
+mod run;
+mod settings;
+pub mod spec;
+
+pub use failure::Failure;
+pub use harness::{Harness, Time, Trouble};
+pub use run::{Suite, child_tag};
+pub use settings::Settings;
+pub use suite::Place;
+pub use table::{CLAUSES, Clause, Level, Need, clause};

@@ -1,7 +1,7 @@
 //! Commit: creating, updating, touching.
 
 use bytes::Bytes;
-use session_core::{Condition, Driver, Record, Stored, Timestamp, is_live};
+use session_core::{Driver, ErrorKind as StoreErrorKind, Record, Stored, Timestamp, is_live};
 
 use crate::check::Agent;
 use crate::error::{Error, ErrorKind};
@@ -11,27 +11,28 @@ use crate::outcome::{ClientAction, Committed, EndReason, Outcome};
 use crate::random;
 use crate::session::Session;
 use crate::sessions::Inner;
-use crate::settle::Patience;
-use crate::table::{Content, Header, Table};
+use crate::settle::{DRAWS, New, Patience};
+use crate::table::{Content, FLASH, Header, Table};
 use crate::work::{Loaded, Pending, Phase, Work};
 
-/// How many ids are drawn for one session before the machine's randomness counts as broken.
-const DRAWS: u32 = 3;
-
 impl<D: Driver> Inner<D> {
-    pub(crate) async fn commit(&self, session: &Session) -> Result<Committed, Error> {
+    /// With `seal`, the handle can only be read when this is done, and before anybody else has a turn.
+    pub(crate) async fn commit(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
         // Most requests have nothing to commit: see that without taking a turn.
-        if let Some(work) = session.lock().as_ref()
-            && (work.phase == Phase::Unloaded
-                || (!work.is_dirty() && !work.dead && self.touch_due(work).is_none()))
+        if let Some(work) = session.lock().as_mut()
+            && self.is_idle(work)
         {
+            work.sealed |= seal;
             return Ok(Committed::new(Outcome::Unchanged));
         }
         let mut lease = session.lease().await;
         let critical = lease.is_critical();
-        match self.commit_work(&mut lease).await {
+        let done = self.commit_work(&mut lease).await;
+        lease.sealed |= seal;
+        match done {
             Ok(mut committed) => {
                 committed.critical = critical;
+                lease.betrayed |= committed.refuses_response();
                 if committed.replays > 0 {
                     let key = lease.loaded.as_ref().map(|loaded| &loaded.key);
                     self.emit(key, &Event::Replayed { times: committed.replays });
@@ -40,6 +41,15 @@ impl<D: Driver> Inner<D> {
             }
             Err(error) => Err(error.critical(critical)),
         }
+    }
+
+    /// Whether a commit has nothing to do and nothing to say.
+    fn is_idle(&self, work: &Work) -> bool {
+        work.phase == Phase::Unloaded
+            || (!work.is_dirty()
+                && !work.dead
+                && self.touch_due(work).is_none()
+                && self.without_session(work) == Outcome::Unchanged)
     }
 
     async fn commit_work(&self, work: &mut Work) -> Result<Committed, Error> {
@@ -51,22 +61,29 @@ impl<D: Driver> Inner<D> {
             let reason = work.end.clone().unwrap_or(EndReason::Revoked);
             return Ok(Committed::new(Outcome::Ended(reason)));
         }
-        match work.loaded.clone() {
-            _ if !work.is_dirty() && resolved.is_some() => {
-                Ok(Committed::new(resolved.unwrap_or(Outcome::Unchanged)))
+        let mut committed = match work.loaded.clone() {
+            _ if !work.is_dirty() && resolved.is_some() => Committed::new(Outcome::Unchanged),
+            None if !work.is_dirty() => Committed::new(self.without_session(work)),
+            None => self.create(work).await?,
+            Some(_) if !work.is_dirty() => self.touch(work).await?,
+            Some(loaded) if work.rotations > 0 => self.rotate(work, loaded).await?,
+            Some(loaded) => self.update(work, loaded).await?,
+        };
+        // What the earlier call turns out to have done is news too, and the greater one is told.
+        match (resolved, &committed.outcome) {
+            (Some(outcome), Outcome::Unchanged | Outcome::Touched) => committed.outcome = outcome,
+            (Some(outcome @ (Outcome::Created | Outcome::Rotated)), Outcome::Updated) => {
+                committed.outcome = outcome;
             }
-            None if !work.is_dirty() => Ok(Committed::new(self.without_session(work))),
-            None => self.create(work).await,
-            Some(_) if !work.is_dirty() => self.touch(work).await,
-            Some(loaded) if work.rotate => self.rotate(work, loaded).await,
-            Some(loaded) => self.update(work, loaded).await,
+            _ => {}
         }
+        Ok(committed)
     }
 
     /// Nothing is stored and nothing is to be stored: a request that destroyed its session says so.
     fn without_session(&self, work: &Work) -> Outcome {
         match &work.end {
-            Some(reason @ EndReason::Destroyed(_)) => Outcome::Ended(reason.clone()),
+            Some(reason @ EndReason::Destroyed(_)) if work.loaded.is_none() => Outcome::Ended(reason.clone()),
             _ => Outcome::Unchanged,
         }
     }
@@ -89,23 +106,21 @@ impl<D: Driver> Inner<D> {
         }
         let expires = Some(encoded.header.deadline(now));
         let data = encoded.stamped(now);
+        let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
             let record = Record { data: data.clone(), expires, revision: next.revision };
             work.await_answer(next.clone(), data.clone(), None);
-            let answer = self.store_settled(&next.key, record, Condition::Absent, None).await;
-            match work.answered(answer)? {
-                Stored::Yes => {
-                    self.emit(Some(&next.key), &Event::Created);
-                    work.client = ClientAction::Repeat { id: next.id, deadline: expires };
-                    work.adopt(next, data, work.log.len(), now)?;
-                    return Ok(Committed::new(Outcome::Created));
-                }
-                // Somebody else's session: it is never replayed onto.
-                Stored::Conflict(_) => {}
+            let answer = self.store_new(&next.key, &record).await;
+            last = work.answered(answer)?;
+            if matches!(last, New::Stored) {
+                self.emit(Some(&next.key), &Event::Created);
+                work.client = ClientAction::Repeat { id: next.id, deadline: expires };
+                work.adopt(next, data, work.log.len(), work.rotations, now)?;
+                return Ok(Committed::new(Outcome::Created));
             }
         }
-        Err(Error::new(ErrorKind::NoFreeId))
+        Err(last.into_error())
     }
 
     /// A new id and revision for a record that ends at `expires`.
@@ -117,10 +132,10 @@ impl<D: Driver> Inner<D> {
     async fn update(&self, work: &mut Work, mut loaded: Loaded) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         loop {
-            let now = self.clock.now();
-            if !is_live(loaded.expires, now) {
-                return Ok(self.ended(work, EndReason::Expired, patience.tries));
+            if let Some(reason) = self.overdue(work, &mut loaded, &mut patience).await? {
+                return Ok(self.ended(work, reason, patience.tries));
             }
+            let now = self.clock.now();
             let encoded = work.encode(&self.config, now, |_| {});
             if encoded.equals(&work.table) {
                 work.start_log();
@@ -135,14 +150,7 @@ impl<D: Driver> Inner<D> {
             let next = Loaded { revision: random::revision()?, expires, ..loaded.clone() };
             let record = Record { data: data.clone(), expires, revision: next.revision };
             work.await_answer(next.clone(), data.clone(), Some(loaded.revision));
-            let answer = self
-                .store_settled(
-                    &loaded.key,
-                    record,
-                    Condition::Revision(loaded.revision),
-                    Some(loaded.revision),
-                )
-                .await;
+            let answer = self.replace(&loaded.key, &record, loaded.revision, false).await;
             match work.answered(answer)? {
                 Stored::Yes if !is_live(expires, now) => {
                     // The time policy was shortened to before now; storing that removed it.
@@ -150,7 +158,7 @@ impl<D: Driver> Inner<D> {
                 }
                 Stored::Yes => {
                     work.client = work.client.extended(next.id, expires);
-                    work.adopt(next, data, work.log.len(), now)?;
+                    work.adopt(next, data, work.log.len(), 0, now)?;
                     return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Updated) });
                 }
                 Stored::Conflict(there) => {
@@ -161,6 +169,32 @@ impl<D: Driver> Inner<D> {
                 }
             }
         }
+    }
+
+    /// The deadline that this request knows has passed. Another request may have moved it meanwhile: then the log is
+    /// replayed on what that one left; or else the session has expired, and why is said.
+    pub(crate) async fn overdue(
+        &self,
+        work: &mut Work,
+        loaded: &mut Loaded,
+        patience: &mut Patience,
+    ) -> Result<Option<EndReason>, Error> {
+        if is_live(loaded.expires, self.clock.now()) {
+            return Ok(None);
+        }
+        let there = self.retrieve_again(loaded).await?;
+        let live = there.filter(|record| record.is_live(self.clock.now()));
+        self.rebase(work, loaded, live, patience).await
+    }
+
+    async fn retrieve_again(&self, loaded: &Loaded) -> Result<Option<Record>, Error> {
+        self.driver.retrieve(&loaded.key).await.map_err(|error| {
+            if error.kind() != StoreErrorKind::Corrupt {
+                return error.into();
+            }
+            self.emit(Some(&loaded.key), &Event::Corrupt);
+            Error::new(ErrorKind::Corrupt).with_source(error)
+        })
     }
 
     /// After a conflict: replays the log on what is there now and makes that the loaded record, or says why the
@@ -175,7 +209,7 @@ impl<D: Driver> Inner<D> {
         let Some(mut record) = there else { return Ok(Some(self.why_gone(loaded))) };
         if patience.spend().await? {
             // What the conflict handed back is old after a pause.
-            match self.driver.retrieve(&loaded.key).await? {
+            match self.retrieve_again(loaded).await? {
                 Some(newer) => record = newer,
                 None => return Ok(Some(self.why_gone(loaded))),
             }
@@ -188,7 +222,7 @@ impl<D: Driver> Inner<D> {
                 return Err(Error::new(ErrorKind::Corrupt));
             }
         };
-        work.replay(table, self.clock.now())?;
+        work.replay(table, 0, self.clock.now())?;
         loaded.revision = record.revision;
         loaded.expires = record.expires;
         work.loaded = Some(loaded.clone());
@@ -212,12 +246,14 @@ impl<D: Driver> Inner<D> {
     }
 
     async fn touch(&self, work: &mut Work) -> Result<Committed, Error> {
+        if let Some(mut loaded) = work.loaded.clone()
+            && let Some(reason) = self.overdue(work, &mut loaded, &mut Patience::new()).await?
+        {
+            return Ok(self.ended(work, reason, 0));
+        }
         let (Some(deadline), Some(loaded)) = (self.touch_due(work), &mut work.loaded) else {
             return Ok(Committed::new(Outcome::Unchanged));
         };
-        if !is_live(loaded.expires, self.clock.now()) {
-            return Ok(self.ended(work, EndReason::Expired, 0));
-        }
         let to = random::revision()?;
         if self.driver.touch(&loaded.key, loaded.revision, to, Some(deadline)).await? {
             loaded.revision = to;
@@ -238,26 +274,37 @@ impl<D: Driver> Inner<D> {
         (deadline > threshold).then_some(deadline)
     }
 
-    /// Finds out what became of a store call whose answer this handle never saw, by making it again: it is safe to
-    /// repeat.
+    /// Finds out what became of a store call whose answer this handle never saw: a creation by looking, for it must
+    /// not be made twice; another change by making it again, which is safe.
     pub(crate) async fn resolve(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
         let Some(pending) = &work.pending else { return Ok(None) };
         if pending.marker.is_some() {
             return self.resolve_rotation(work).await;
         }
-        let Pending { next, data, before, ops, .. } = pending;
-        let (next, data, before, ops) = (next.clone(), data.clone(), *before, *ops);
+        let Pending { next, data, before, ops, rotations, .. } = pending;
+        let (next, data, ops, rotations) = (next.clone(), data.clone(), *ops, *rotations);
+        let Some(before) = *before else {
+            match self.driver.retrieve(&next.key).await {
+                Ok(Some(there)) if there.revision == next.revision => {}
+                Ok(_) => {
+                    work.pending = None;
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::new(ErrorKind::Uncertain).with_source(error)),
+            }
+            let client = ClientAction::Repeat { id: next.id, deadline: next.expires };
+            work.adopt(next, data, ops, rotations, self.clock.now())?;
+            self.emit(work.loaded.as_ref().map(|loaded| &loaded.key), &Event::Created);
+            work.client = client;
+            return Ok(Some(Outcome::Created));
+        };
         let record = Record { data: data.clone(), expires: next.expires, revision: next.revision };
-        let when = before.map_or(Condition::Absent, Condition::Revision);
-        match self.store_settled(&next.key, record, when, before).await? {
+        match self.replace(&next.key, &record, before, false).await? {
             Stored::Yes => {
-                let outcome = if before.is_none() { Outcome::Created } else { Outcome::Updated };
-                work.client = match before {
-                    None => ClientAction::Repeat { id: next.id, deadline: next.expires },
-                    Some(_) => work.client.extended(next.id, next.expires),
-                };
-                work.adopt(next, data, ops, self.clock.now())?;
-                Ok(Some(outcome))
+                let client = work.client.extended(next.id, next.expires);
+                work.adopt(next, data, ops, rotations, self.clock.now())?;
+                work.client = client;
+                Ok(Some(Outcome::Updated))
             }
             Stored::Conflict(None) => {
                 let reason = self.why_gone(&next);
@@ -280,44 +327,43 @@ impl Work {
     pub(crate) fn start_log(&mut self) {
         self.log.clear();
         self.view = None;
-        self.rotate = false;
-        self.generation += 1;
+        self.rotations = 0;
     }
 
     /// Remembers a store call that is about to be made, in case its answer is never seen.
     fn await_answer(&mut self, next: Loaded, data: Bytes, before: Option<session_core::Revision>) {
-        self.pending = Some(Pending { next, data, ops: self.log.len(), before, marker: None });
+        let (ops, rotations) = (self.log.len(), self.rotations);
+        self.pending = Some(Pending { next, data, ops, rotations, before, marker: None });
     }
 
     /// The answer was seen; only one that is uncertain is still to be resolved.
-    pub(crate) fn answered(&mut self, answer: Result<Stored, Error>) -> Result<Stored, Error> {
+    pub(crate) fn answered<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
         if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Uncertain) {
             self.pending = None;
         }
         answer
     }
 
-    /// The first `ops` operations are stored as `data`; what was recorded since goes on from there.
+    /// The first `ops` operations and `rotations` are stored as `data`; what was recorded since goes on from there. If
+    /// that cannot be replayed, everything is as it was, and the next commit finds out again.
     pub(crate) fn adopt(
         &mut self,
         next: Loaded,
         data: Bytes,
         ops: usize,
+        rotations: u32,
         now: Timestamp,
     ) -> Result<(), Error> {
         let Ok(Content::Session(table)) = Table::parse(data) else {
             return Err(Error::new(ErrorKind::Corrupt));
         };
-        self.log.drain(..ops.min(self.log.len()));
+        self.replay(table, ops, now)?;
         self.loaded = Some(next);
         self.pending = None;
-        self.rotate = false;
-        self.view = None;
-        self.generation += 1;
-        if self.log.is_empty() {
-            self.table = table;
-            return Ok(());
-        }
-        self.replay(table, now)
+        self.rotations = self.rotations.saturating_sub(rotations);
+        // What was consumed is gone: a second commit has nothing more to take out.
+        let table = &self.table;
+        self.flash.start.retain(|id| table.entries().any(|entry| entry.class == FLASH && entry.id == *id));
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::outcome::{ClientAction, EndReason};
 use crate::sessions::Inner;
 use crate::settle::Patience;
 use crate::table::{Content, Table};
-use crate::work::{Phase, Work};
+use crate::work::{Pending, Work};
 
 /// What became of a record that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,45 +19,57 @@ pub(crate) enum Removal {
     Removed,
     /// It was gone already.
     Gone,
-    /// A rotation replaced it: the marker stays, for it keeps late requests from creating anything under the old id.
-    Replaced,
+    /// A rotation replaced it: the marker with this revision stays, for it keeps late requests from creating anything
+    /// under the old id.
+    Replaced(Revision),
 }
 
 impl<D: Driver> Inner<D> {
     pub(crate) async fn destroy(&self, work: &mut Work, reason: Cow<'static, str>) -> Result<bool, Error> {
-        if work.phase == Phase::Sealed {
+        if work.sealed {
             return Err(Error::new(ErrorKind::Committed));
         }
-        // A rotation whose answer was lost may have moved the session to an id of which only this handle knows.
-        if let Err(error) = self.resolve(work).await
-            && error.kind() != ErrorKind::Uncertain
-        {
-            return Err(error);
+        let mut removal = Removal::Gone;
+        if let Some(loaded) = &work.loaded {
+            removal = self.end_record(&loaded.key, loaded.revision).await?;
         }
-        let Some(loaded) = work.loaded.clone() else {
+        // A call whose answer was lost may have put the session under an id of which only this handle knows.
+        if let Some(Pending { next, before, marker, .. }) = &work.pending
+            && (before.is_none() || marker.is_some())
+        {
+            let ours = |(_, revision, _): &(_, Revision, _)| removal == Removal::Replaced(*revision);
+            if before.is_none() || marker.as_ref().is_some_and(ours) {
+                removal = self.end_record(&next.key, next.revision).await?;
+            } else {
+                self.take_back(next).await;
+            }
+        }
+        let (known, loaded) = (work.known, work.loaded.clone());
+        let Some(loaded) = loaded.or_else(|| work.pending.as_ref().map(|pending| pending.next.clone()))
+        else {
             if !work.dead {
                 work.detach();
             }
             return Ok(false);
         };
-        let removal = self.end_record(&loaded.key, loaded.revision).await?;
         work.detach();
+        work.client = ClientAction::Keep;
         match removal {
             Removal::Removed => {
                 let reason = EndReason::Destroyed(reason);
                 self.emit(Some(&loaded.key), &Event::Ended(reason.clone()));
                 work.end = Some(reason);
-                work.client = ClientAction::Forget;
+                work.known = known;
+                // Only the request that itself ended a session sends the deletion of its cookie, and only where the
+                // client has it: what this very request created has none yet, and a deletion could hit another.
+                if known {
+                    work.client = ClientAction::Forget;
+                }
             }
-            // Only the request that itself ended a session sends the deletion of its cookie.
-            Removal::Gone => {
-                work.end = Some(self.why_gone(&loaded));
-                work.client = ClientAction::Keep;
-            }
-            Removal::Replaced => {
+            Removal::Gone => work.end = Some(self.why_gone(&loaded)),
+            Removal::Replaced(_) => {
                 work.end = Some(EndReason::Replaced);
                 work.dead = true;
-                work.client = ClientAction::Keep;
             }
         }
         Ok(removal == Removal::Removed)
@@ -82,12 +94,13 @@ impl<D: Driver> Inner<D> {
                         Err(_) => return Err(Error::new(ErrorKind::Uncertain).with_source(error)),
                     }
                 }
+                Err(error) if doubt => return Err(Error::new(ErrorKind::Uncertain).with_source(error)),
                 Err(error) => return Err(error.into()),
             };
-            if matches!(Table::parse(there.data), Ok(Content::Marker)) {
-                return Ok(Removal::Replaced);
-            }
             revision = there.revision;
+            if matches!(Table::parse(there.data), Ok(Content::Marker)) {
+                return Ok(Removal::Replaced(revision));
+            }
             patience.spend().await?;
         }
     }

@@ -49,6 +49,14 @@ impl Error {
         self
     }
 
+    /// The same failure, where it is known that the session is as it was before.
+    pub(crate) fn without_effect(mut self) -> Self {
+        if self.0.kind == ErrorKind::Uncertain {
+            self.0.kind = ErrorKind::Store;
+        }
+        self
+    }
+
     /// What went wrong, in a form to act on.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

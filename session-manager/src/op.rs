@@ -51,6 +51,20 @@ impl Op {
         }
     }
 
+    /// What a replay is going to change, for [`restore_entry`](Self::restore_entry).
+    pub(crate) fn rerun_entry(&self) -> Option<&Vec<u8>> {
+        match self {
+            Self::Update { entry, .. } => Some(entry),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn restore_entry(&mut self, before: Option<Vec<u8>>) {
+        if let (Self::Update { entry, .. }, Some(before)) = (self, before) {
+            *entry = before;
+        }
+    }
+
     /// Whether a handler's response is a lie if this did not happen.
     pub(crate) fn is_critical(&self) -> bool {
         matches!(self, Self::Take { .. } | Self::BindUser { .. })

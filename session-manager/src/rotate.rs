@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Condition, Driver, Record, Revision, Stored, Timestamp, is_live};
+use session_core::{Condition, Driver, Record, Stored, Timestamp, is_live};
 
 use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
@@ -11,13 +11,12 @@ use crate::event::Event;
 use crate::outcome::{ClientAction, Committed, EndReason, Outcome};
 use crate::random;
 use crate::sessions::Inner;
-use crate::settle::Patience;
+use crate::settle::{DRAWS, New, Patience};
 use crate::table::{Content, MARKER_DATA, Table};
 use crate::work::{Loaded, Pending, Work};
 
 /// How long the marker stays under the old key: longer than any request that began with the old id.
 const MARKER_TIME: Duration = Duration::from_secs(60);
-const DRAWS: u32 = 3;
 
 impl<D: Driver> Inner<D> {
     /// 1. The data is stored under a new id. 2. A marker takes the place of the old record, on its revision. If
@@ -28,8 +27,8 @@ impl<D: Driver> Inner<D> {
     /// deadline.
     pub(crate) async fn rotate(&self, work: &mut Work, mut old: Loaded) -> Result<Committed, Error> {
         let mut patience = Patience::new();
-        if !is_live(old.expires, self.clock.now()) {
-            return Ok(self.ended(work, EndReason::Expired, 0));
+        if let Some(reason) = self.overdue(work, &mut old, &mut patience).await? {
+            return Ok(self.ended(work, reason, patience.tries));
         }
         let (mut next, mut data) = self.place(work).await?;
         loop {
@@ -43,14 +42,15 @@ impl<D: Driver> Inner<D> {
                 next: next.clone(),
                 data: data.clone(),
                 ops: work.log.len(),
+                rotations: work.rotations,
                 before: Some(old.revision),
                 marker: Some((old.key.clone(), marker.revision, marker.expires)),
             });
-            let when = Condition::Revision(old.revision);
-            let answer = self.store_settled(&old.key, marker, when, Some(old.revision)).await;
+            let answer = self.replace(&old.key, &marker, old.revision, true).await;
             let there = match work.answered(answer) {
                 Ok(Stored::Yes) => {
-                    self.succeed(work, next, data, None)?;
+                    let (ops, rotations) = (work.log.len(), work.rotations);
+                    self.succeed(work, next, data, ops, rotations)?;
                     return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Rotated) });
                 }
                 Ok(Stored::Conflict(there)) => there,
@@ -84,17 +84,19 @@ impl<D: Driver> Inner<D> {
         }
     }
 
-    /// Stores the session under a new id.
+    /// Stores the session under a new id. If it fails, the session is as it was.
     async fn place(&self, work: &mut Work) -> Result<(Loaded, Bytes), Error> {
+        let mut last = New::Taken;
         for _ in 0..DRAWS {
             let (data, expires) = self.successor(work);
             let next = self.draw(expires)?;
             let record = Record { data: data.clone(), expires, revision: next.revision };
-            if self.store_settled(&next.key, record, Condition::Absent, None).await?.is_yes() {
+            last = self.store_new(&next.key, &record).await.map_err(Error::without_effect)?;
+            if matches!(last, New::Stored) {
                 return Ok((next, data));
             }
         }
-        Err(Error::new(ErrorKind::NoFreeId))
+        Err(last.into_error())
     }
 
     /// Writes the new record anew, after a replay.
@@ -102,10 +104,8 @@ impl<D: Driver> Inner<D> {
         let (data, expires) = self.successor(work);
         let newer = Loaded { revision: random::revision()?, expires, ..next.clone() };
         let record = Record { data: data.clone(), expires, revision: newer.revision };
-        let answer = self
-            .store_settled(&next.key, record, Condition::Revision(next.revision), Some(next.revision))
-            .await?;
-        Ok(answer.is_yes().then_some((newer, data)))
+        let answer = self.replace(&next.key, &record, next.revision, false).await;
+        Ok(answer.map_err(Error::without_effect)?.is_yes().then_some((newer, data)))
     }
 
     fn successor(&self, work: &mut Work) -> (Bytes, Option<Timestamp>) {
@@ -115,31 +115,53 @@ impl<D: Driver> Inner<D> {
         (encoded.stamped(now), expires)
     }
 
-    fn succeed(&self, work: &mut Work, next: Loaded, data: Bytes, ops: Option<usize>) -> Result<(), Error> {
-        self.emit(Some(&next.key), &Event::Rotated);
-        work.client = ClientAction::Repeat { id: next.id, deadline: next.expires };
+    fn succeed(
+        &self,
+        work: &mut Work,
+        next: Loaded,
+        data: Bytes,
+        ops: usize,
+        rotations: u32,
+    ) -> Result<(), Error> {
+        let (key, client) = (next.key.clone(), ClientAction::Repeat { id: next.id, deadline: next.expires });
+        work.adopt(next, data, ops, rotations, self.clock.now())?;
+        self.emit(Some(&key), &Event::Rotated);
+        work.client = client;
         work.end = None;
-        work.adopt(next, data, ops.unwrap_or(work.log.len()), self.clock.now())
+        Ok(())
     }
 
     /// Removes a new record that will never be used. If that fails it stays, out of anybody's reach, until its
     /// deadline; the failure that led here is the one to report.
-    async fn take_back(&self, next: &Loaded) {
+    pub(crate) async fn take_back(&self, next: &Loaded) {
         drop(self.driver.remove(&next.key, Condition::Any).await);
     }
 
     /// As [`resolve`](Self::resolve), where the call was the one that places the marker.
     pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
-        let Some(Pending { next, data, ops, before: Some(before), marker: Some(marker) }) = &work.pending
+        let Some(Pending { next, data, ops, rotations, before: Some(before), marker: Some(marker) }) =
+            &work.pending
         else {
             return Ok(None);
         };
-        let (next, data, ops, before): (_, _, _, Revision) = (next.clone(), data.clone(), *ops, *before);
+        let (next, data, ops, rotations, before) = (next.clone(), data.clone(), *ops, *rotations, *before);
         let (old, revision, expires) = marker.clone();
-        let record = Record { data: Bytes::from_static(&MARKER_DATA), expires, revision };
-        match self.store_settled(&old, record, Condition::Revision(before), Some(before)).await? {
+        let now = self.clock.now();
+        let there = if is_live(next.expires, now) && is_live(expires, now) {
+            let record = Record { data: Bytes::from_static(&MARKER_DATA), expires, revision };
+            self.replace(&old, &record, before, true).await?
+        } else {
+            // It is too late to place the marker now: look whether it was.
+            Stored::Conflict(
+                self.driver
+                    .retrieve(&old)
+                    .await
+                    .map_err(|error| Error::new(ErrorKind::Uncertain).with_source(error))?,
+            )
+        };
+        match there {
             Stored::Yes => {
-                self.succeed(work, next, data, Some(ops))?;
+                self.succeed(work, next, data, ops, rotations)?;
                 Ok(Some(Outcome::Rotated))
             }
             Stored::Conflict(there) => {

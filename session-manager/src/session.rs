@@ -16,8 +16,11 @@ use crate::op::Op;
 use crate::outcome::{ClientAction, Committed, EndReason};
 use crate::request::Request;
 use crate::sessions::Backend;
-use crate::table::{NewEntry, VALUE};
+use crate::table::{NewEntry, RawEntry, VALUE};
 use crate::work::{Phase, Work};
+
+/// How often an update runs its closure while the value changes under it, before it gives up.
+const UPDATE_TRIES: u32 = 100;
 
 /// The session of one request: reads, and a log of what the request does.
 ///
@@ -49,7 +52,8 @@ impl Session {
     /// # Errors
     /// As [`Sessions::open`](crate::Sessions::open); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
-        if self.is_loaded() {
+        // While another clone of this handle loads, this one waits for it.
+        if self.lock().as_ref().is_some_and(|work| work.phase != Phase::Unloaded) {
             return Ok(());
         }
         self.0.backend.load_boxed(self).await
@@ -156,7 +160,8 @@ impl Session {
     /// commit.
     ///
     /// # Errors
-    /// `Decode` where the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`. On replay the same
+    /// `Decode` where the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`; `Contention` where
+    /// the closure itself sets this key through a clone of the handle, to another value each time. On replay the same
     /// become errors of the commit.
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
     where
@@ -170,23 +175,26 @@ impl Session {
             let value = change(current);
             Ok::<_, Error>((encode_value(&name, &value, codec)?, value))
         };
-        loop {
-            let (seen, current) = self.write(|work| {
-                let current =
-                    work.find(VALUE, key, || self.now(), |entry| (entry.codec, entry.value.to_vec()));
-                Ok((work.generation, current))
-            })?;
+        let value_in = |work: &Work| {
+            let now = self.now();
+            work.find(VALUE, key, || now, |entry| (entry.codec, entry.value.to_vec()))
+        };
+        let mut current = self.write(|work| Ok(value_in(work)))?;
+        for _ in 0..UPDATE_TRIES {
             // Outside the lock, for the closure may hold a clone of this handle.
             let (entry, value) = run(current.as_ref().map(|(codec, bytes)| (*codec, &bytes[..])))?;
             let mut guard = self.lock();
             let work = writable(&mut guard)?;
-            if work.generation == seen {
+            let there = value_in(work);
+            if there == current {
                 let rerun =
                     Box::new(move |current: Option<(u8, &[u8])>| run(current).map(|(entry, _)| entry));
                 work.record(Op::Update { rerun, key: key.into(), entry }, self.config(), self.now())?;
                 return Ok(value);
             }
+            current = there;
         }
+        Err(Error::new(ErrorKind::Contention).with_detail("the value changed whenever the update ran"))
     }
 
     /// Removes `key` and gives its value: for what may be spent once, like a token. If another request took or
@@ -196,11 +204,11 @@ impl Session {
     /// `Decode`, and then the value stays; `Committed`, `NotLoaded`, `Busy`.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         self.write(|work| {
-            let Some(value) = self.get_in(work, VALUE, key)? else { return Ok(None) };
             let now = self.now();
-            if let Some(handed_out) = work.find(VALUE, key, || now, |entry| entry.whole.to_vec()) {
-                work.record(Op::Take { handed_out }, self.config(), now)?;
-            }
+            let read = |entry: RawEntry<'_>| (entry.whole.to_vec(), decode(entry.codec, key, entry.value));
+            let Some((handed_out, value)) = work.find(VALUE, key, || now, read) else { return Ok(None) };
+            let value = value?;
+            work.record(Op::Take { handed_out }, self.config(), now)?;
             Ok(Some(value))
         })
     }
@@ -306,7 +314,7 @@ impl Session {
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn rotate(&self) -> Result<(), Error> {
         self.write(|work| {
-            work.rotate = true;
+            work.rotations += 1;
             Ok(())
         })
     }
@@ -391,13 +399,6 @@ impl Session {
         Lease { session: self, work: work.unwrap_or_else(|| Work::new(Request::default())), _turn: turn }
     }
 
-    /// From now on the handle can be read and no longer written.
-    pub(crate) fn seal(&self) {
-        if let Some(work) = self.lock().as_mut() {
-            work.phase = Phase::Sealed;
-        }
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Work>> {
         // A panic in a value's own code leaves the log as it was before that call.
         self.0.work.lock().unwrap_or_else(PoisonError::into_inner)
@@ -441,8 +442,8 @@ fn writable(guard: &mut Option<Work>) -> Result<&mut Work, Error> {
     match guard {
         None => Err(Error::new(ErrorKind::Busy)),
         Some(work) => match work.phase {
+            _ if work.sealed => Err(Error::new(ErrorKind::Committed)),
             Phase::Unloaded => Err(Error::new(ErrorKind::NotLoaded)),
-            Phase::Sealed => Err(Error::new(ErrorKind::Committed)),
             Phase::Open => Ok(work),
         },
     }

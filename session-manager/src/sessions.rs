@@ -76,18 +76,17 @@ impl<D: Driver> Sessions<D> {
     /// Dropped at any point, the store holds the old state or the new one, and a later commit of the same handle
     /// finds out which.
     pub async fn commit(&self, session: &Session) -> Result<Committed, Error> {
-        self.inner.commit(session).await
+        self.inner.commit(session, false).await
     }
 
     /// What a web layer does when the response is ready: commits, then seals the handle, so that a write which would
     /// be lost is an error.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit); the handle is sealed all the same.
+    /// As [`commit`](Self::commit); the handle is sealed all the same, and the log is kept, so that a later commit may
+    /// still store it.
     pub async fn finish(&self, session: &Session) -> Result<Committed, Error> {
-        let committed = self.inner.commit(session).await;
-        session.seal();
-        committed
+        self.inner.commit(session, true).await
     }
 
     /// Removes at most `limit` expired records of any kind.
@@ -149,7 +148,7 @@ impl<D: Driver> Backend for Inner<D> {
         Box::pin(self.load(session))
     }
     fn commit_boxed<'a>(&'a self, session: &'a Session) -> Boxed<'a, Committed> {
-        Box::pin(self.commit(session))
+        Box::pin(self.commit(session, false))
     }
     fn destroy_boxed<'a>(&'a self, session: &'a Session, reason: Cow<'static, str>) -> Boxed<'a, bool> {
         Box::pin(async move {

@@ -13,41 +13,82 @@ use crate::sessions::Inner;
 const ATTEMPTS: u32 = 3;
 
 impl<D: Driver> Inner<D> {
-    /// Stores a record under `when`, where `before` is the revision of what is there (`None` for nothing), and finds
-    /// out what happened if the answer is lost: our own revision means that it was applied, the one before that it
-    /// is to be made again, with the same revision, which is safe to repeat. Anything else is `Uncertain`: to replay
-    /// the log on it could count a change twice.
-    pub(crate) async fn store_settled(
+    /// Stores a record in the place of the one with revision `before`, and finds out what happened if the answer is
+    /// lost: our own revision means that it was applied, the one before that it is to be made again, with the same
+    /// revision, which is safe to repeat. Where nothing is there, the session has ended, whether it was applied or
+    /// not. Anything else is `Uncertain`, for the change may have been applied and written over: to replay the log on
+    /// it could count it twice. With `lasting`, for a marker, which nobody writes over, it was not applied.
+    pub(crate) async fn replace(
         &self,
         key: &Key,
-        record: Record,
-        when: Condition,
-        before: Option<Revision>,
+        record: &Record,
+        before: Revision,
+        lasting: bool,
     ) -> Result<Stored, Error> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.driver.store(key, record.clone(), when).await {
-                // Our lost call may have been applied and written over since.
-                Ok(Stored::Conflict(Some(_))) if attempt > 1 => return Err(Error::new(ErrorKind::Uncertain)),
-                Ok(answer) => return Ok(answer),
-                Err(error) if error.applied() == Applied::Unknown => {
-                    let Ok(there) = self.driver.retrieve(key).await else { return Err(uncertain(error)) };
-                    let there = there.map(|record| record.revision);
-                    if there == Some(record.revision) {
-                        return Ok(Stored::Yes);
-                    }
-                    if there != before || attempt == ATTEMPTS {
-                        return Err(uncertain(error));
-                    }
+            let lost = match self.driver.store(key, record.clone(), Condition::Revision(before)).await {
+                Ok(Stored::Conflict(Some(_))) if attempt > 1 && !lasting => {
+                    return Err(Error::new(ErrorKind::Uncertain));
                 }
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.applied() == Applied::Unknown => error,
                 // An earlier call of this loop may still arrive.
                 Err(error) if attempt > 1 => return Err(uncertain(error)),
                 Err(error) => return Err(error.into()),
+            };
+            match self.driver.retrieve(key).await {
+                Ok(None) => return Ok(Stored::Conflict(None)),
+                Ok(Some(there)) if there.revision == record.revision => return Ok(Stored::Yes),
+                Ok(Some(there)) if there.revision == before && attempt < ATTEMPTS => {}
+                Ok(Some(there)) if there.revision != before && lasting => {
+                    return Ok(Stored::Conflict(Some(there)));
+                }
+                _ => return Err(uncertain(lost)),
             }
         }
     }
+
+    /// Stores a record under an id that was drawn for it. It is tried once for each id: a call that arrives late, after
+    /// a second try and the end of the session, would bring it back, while under an id that was given up it is a
+    /// record that nobody can reach.
+    pub(crate) async fn store_new(&self, key: &Key, record: &Record) -> Result<New, Error> {
+        match self.driver.store(key, record.clone(), Condition::Absent).await {
+            Ok(Stored::Yes) => Ok(New::Stored),
+            // Somebody else's session: it is never replayed onto.
+            Ok(Stored::Conflict(_)) => Ok(New::Taken),
+            Err(error) if error.applied() == Applied::Unknown => match self.driver.retrieve(key).await {
+                Ok(Some(there)) if there.revision == record.revision => Ok(New::Stored),
+                Ok(_) => Ok(New::Lost(error)),
+                Err(_) => Err(uncertain(error)),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
 }
+
+/// What became of a record under a new id.
+pub(crate) enum New {
+    Stored,
+    /// The id is in use.
+    Taken,
+    /// The answer was lost, and the record is not there: another id is to be drawn.
+    Lost(session_core::Error),
+}
+
+impl New {
+    /// Why no id could be had, after the last try.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Lost(error) => error.into(),
+            _ => Error::new(ErrorKind::NoFreeId),
+        }
+    }
+}
+
+/// How many ids are drawn for one session before the machine's randomness counts as broken.
+pub(crate) const DRAWS: u32 = 3;
 
 fn uncertain(error: session_core::Error) -> Error {
     Error::new(ErrorKind::Uncertain).with_source(error)

@@ -14,8 +14,6 @@ use crate::table::{FLASH, Header, RawEntry, Table, stamp_updated};
 pub(crate) enum Phase {
     Unloaded,
     Open,
-    /// The response is on its way: reading only.
-    Sealed,
 }
 
 /// The stored record that stands behind a session.
@@ -34,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) data: Bytes,
     /// How many operations of the log are in it.
     pub(crate) ops: usize,
+    /// How many calls of `rotate` are in it.
+    pub(crate) rotations: u32,
     /// The revision that was there before; `None` for none.
     pub(crate) before: Option<Revision>,
     /// For a rotation: the old key, and the marker's revision and deadline.
@@ -58,20 +58,27 @@ impl FlashUse {
 pub(crate) struct Work {
     pub(crate) request: Request,
     pub(crate) phase: Phase,
+    /// The response is on its way: reading only.
+    pub(crate) sealed: bool,
     pub(crate) loaded: Option<Loaded>,
     pub(crate) table: Table,
     /// `None` while nothing is recorded: reads then scan the table itself.
     pub(crate) view: Option<View>,
     pub(crate) log: Vec<Op>,
     pub(crate) flash: FlashUse,
-    pub(crate) rotate: bool,
+    /// How often `rotate` was called since the last commit: counted, so that a call whose answer was lost does not
+    /// settle one that came after it.
+    pub(crate) rotations: u32,
     pub(crate) end: Option<EndReason>,
     /// Ended, and nothing may be created in its place by this request.
     pub(crate) dead: bool,
+    /// A rotation, a `bind_user` or a `take` of an earlier commit came to nothing: that response must not go out
+    /// either way.
+    pub(crate) betrayed: bool,
+    /// Whether the client knows an id of the session that stands behind this: only then has it one to forget.
+    pub(crate) known: bool,
     pub(crate) client: ClientAction,
     pub(crate) pending: Option<Pending>,
-    /// Counts the changes of all this, so that an update can tell whether it ran on what is still there.
-    pub(crate) generation: u64,
 }
 
 impl Work {
@@ -79,17 +86,19 @@ impl Work {
         Self {
             request,
             phase: Phase::Unloaded,
+            sealed: false,
             loaded: None,
             table: Table::default(),
             view: None,
             log: Vec::new(),
             flash: FlashUse::default(),
-            rotate: false,
+            rotations: 0,
             end: None,
             dead: false,
+            betrayed: false,
+            known: false,
             client: ClientAction::Keep,
             pending: None,
-            generation: 0,
         }
     }
 
@@ -98,21 +107,21 @@ impl Work {
         self.flash = FlashUse::default();
         self.flash.start.extend(table.entries().filter(|entry| entry.class == FLASH).map(|entry| entry.id));
         self.loaded = Some(loaded);
+        self.known = true;
         self.table = table;
         self.view = None;
-        self.generation += 1;
     }
 
     /// Nothing stands behind the session, and nothing is recorded.
     pub(crate) fn detach(&mut self) {
         self.loaded = None;
+        self.known = false;
         self.table = Table::default();
         self.view = None;
         self.log.clear();
         self.flash = FlashUse::default();
-        self.rotate = false;
+        self.rotations = 0;
         self.pending = None;
-        self.generation += 1;
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -121,11 +130,11 @@ impl Work {
 
     /// Whether there is anything for a commit to do besides a touch.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.log.is_empty() || self.rotate || self.pending.is_some() || self.consumes_flash()
+        !self.log.is_empty() || self.rotations > 0 || self.pending.is_some() || self.consumes_flash()
     }
 
     pub(crate) fn is_critical(&self) -> bool {
-        (self.rotate && self.loaded.is_some()) || self.log.iter().any(Op::is_critical)
+        self.betrayed || self.rotations > 0 || self.log.iter().any(Op::is_critical)
     }
 
     fn consumes_flash(&self) -> bool {
@@ -155,7 +164,6 @@ impl Work {
     pub(crate) fn record(&mut self, op: Op, config: &Config, now: Timestamp) -> Result<(), Error> {
         self.ensure_view(config);
         let Some(view) = &mut self.view else { return Ok(()) };
-        self.generation += 1;
         self.log.push(op);
         let index = self.log.len() - 1;
         let applied = view.apply(&self.table, &mut self.log, index, now, false);
@@ -175,14 +183,21 @@ impl Work {
         }
     }
 
-    /// Runs the log, from its start, on another state of the record.
-    pub(crate) fn replay(&mut self, table: Table, now: Timestamp) -> Result<(), Error> {
+    /// Runs the log, from operation number `from` on, on another state of the record, and drops what is before that.
+    /// If an operation cannot be replayed, everything is as it was.
+    pub(crate) fn replay(&mut self, table: Table, from: usize, now: Timestamp) -> Result<(), Error> {
+        let from = from.min(self.log.len());
+        let mut rerun = Replaying { log: &mut self.log[from..], before: Vec::new() };
         let mut view = View::new(&table);
-        for index in 0..self.log.len() {
-            view.apply(&table, &mut self.log, index, now, true)?;
+        for index in 0..rerun.log.len() {
+            rerun.before.push(rerun.log[index].rerun_entry().cloned());
+            view.apply(&table, rerun.log, index, now, true)?;
         }
+        rerun.before.clear();
+        drop(rerun);
+        self.log.drain(..from);
+        self.view = (!self.log.is_empty()).then_some(view);
         self.table = table;
-        self.view = Some(view);
         Ok(())
     }
 
@@ -215,6 +230,21 @@ impl Work {
             }
         }
         Encoded { data, header, entries }
+    }
+}
+
+/// A log that is being replayed. Unless that comes to its end, what the view shows is put back: an update's closure
+/// may fail on another request's value, or panic.
+struct Replaying<'a> {
+    log: &'a mut [Op],
+    before: Vec<Option<Vec<u8>>>,
+}
+
+impl Drop for Replaying<'_> {
+    fn drop(&mut self) {
+        for (op, entry) in self.log.iter_mut().zip(self.before.drain(..)) {
+            op.restore_entry(entry);
+        }
     }
 }
 

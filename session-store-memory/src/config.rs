@@ -54,7 +54,7 @@ impl MemoryOptions {
     }
 
     /// At most this many bytes are kept. What counts is the data of each record and [`OVERHEAD`] bytes for the rest of
-    /// it; a key longer than 32 bytes counts by its length, too, unless it is that of a session.
+    /// it; a key longer than a session's, which has 51 bytes, counts by its length, too.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
@@ -96,7 +96,7 @@ impl MemoryOptions {
         }
         if self.max_bytes.is_some_and(|bytes| bytes < OVERHEAD) {
             return Err(misconfigured(
-                "max_bytes is too small for a single record, which takes 128 and its data",
+                "max_bytes is too small for a single record, which takes 160 and its data",
             ));
         }
         if let (Some(value), Some(total)) = (self.max_value, self.max_bytes)
@@ -141,8 +141,8 @@ mod tests {
     fn what_is_wrong_is_an_error_when_the_store_is_made() {
         for (options, word) in [
             (MemoryOptions::new().max_entries(0), "max_entries"),
-            (MemoryOptions::new().max_bytes(127), "max_bytes"),
-            (MemoryOptions::new().max_bytes(1_000).max_value(873), "max_value"),
+            (MemoryOptions::new().max_bytes(159), "max_bytes"),
+            (MemoryOptions::new().max_bytes(1_000).max_value(841), "max_value"),
             (MemoryOptions::new().when_full(WhenFull::Evict), "when_full"),
             (MemoryOptions::new().shards(0), "shards"),
             (MemoryOptions::new().shards(1), "shards"),
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(error.operation(), Operation::Open);
             assert!(error.to_string().contains(word), "{error}");
         }
-        let most = MemoryOptions::new().max_bytes(1_000).max_value(872).when_full(WhenFull::Evict).shards(2);
+        let most = MemoryOptions::new().max_bytes(1_000).max_value(840).when_full(WhenFull::Evict).shards(2);
         assert!(most.max_entries(1).open().is_ok());
     }
 }

@@ -2,10 +2,13 @@
 
 mod block;
 mod config;
+mod large;
 mod packed;
 mod page;
 mod pause;
 mod queue;
+mod row;
+mod shard;
 mod store;
 mod table;
 mod usage;

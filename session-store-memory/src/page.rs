@@ -44,14 +44,14 @@ pub(crate) fn page(
                 next = Some(tag);
                 break;
             }
-            reading.each(tag, |block| {
+            reading.each(tag, |found| {
                 visits += 1;
-                if block.is_live(now)
-                    && block.is_in(prefix)
-                    && let Some(key) = block.key()
+                if found.is_live(now)
+                    && found.is_in(prefix)
+                    && let Some(key) = found.key()
                 {
-                    let entry = Entry::new(key).with_expires(block.expires()).with_revision(block.revision());
-                    entries.push(entry.with_size(block.data_len() as u64));
+                    let entry = Entry::new(key).with_expires(found.expires()).with_revision(found.revision());
+                    entries.push(entry.with_size(found.data_len() as u64));
                 }
             });
             next = tag.checked_add(1).filter(|_| tags.are_full());

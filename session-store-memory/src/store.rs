@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use session_core::{
     Capabilities, Clock, Condition, Cursor, Decision, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp, is_live,
 };
 
-use crate::block::Block;
 use crate::config::{MemoryOptions, WhenFull};
-use crate::packed::Packed;
 use crate::page;
 use crate::pause::Pause;
-use crate::table::{Place, Round, STEP, Table, replace, sooner};
-use crate::usage::{Amount, Held, Usage};
+use crate::row::Row;
+use crate::shard::STEP;
+use crate::table::{Place, Round, Table};
+use crate::usage::{Amount, Held, Usage, amount};
 
 /// A session store in the memory of this process. Clones are handles on the same store.
 #[derive(Clone)]
@@ -152,14 +152,11 @@ impl Inner {
     }
 
     fn retrieve(&self, key: &Key) -> Option<Record> {
-        let key = Packed::new(key);
-        let place = self.table.place(&key);
+        let place = self.table.place(key);
         let shard = self.table.read(place.shard);
-        let block = shard.find(place, &key)?;
-        // The words that a touch changes are read under the lock, the rest is done after it.
-        let (expires, revision, data) = (block.expires(), block.revision(), block.share());
+        let (expires, revision, data) = shard.find(place, key)?;
         drop(shard);
-        if expires.is_some() && !session_core::is_live(expires, self.clock.now()) {
+        if expires.is_some() && !is_live(expires, self.clock.now()) {
             return None;
         }
         Some(Record { data: data.into_bytes(), expires, revision })
@@ -170,49 +167,40 @@ impl Inner {
         if !record.is_live(now) {
             return Ok(self.remove(key, when, Some(record.revision)));
         }
-        let key = Packed::new(key);
-        if self.max_value.is_some_and(|most| record.data.len() as u64 > most) {
-            return Err(too_large());
+        let whole = amount(key.as_bytes().len(), record.data.len());
+        if self.max_value.is_some_and(|most| record.data.len() as u64 > most) || !self.usage.could_hold(whole)
+        {
+            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
         }
         // Made before the lock is taken: a conflict, which wastes this, is rare.
         let offered = record.revision;
-        let block = Block::new(&key, record);
-        let whole = block.amount();
-        if !self.usage.could_hold(whole) {
-            return Err(too_large());
-        }
-        let place = self.table.place(&key);
+        let row = Row::new(key, record);
+        let place = self.table.place(key);
         let mut held = Held::nothing(&self.usage);
         loop {
             let mut shard = self.table.write(place.shard);
-            let current = shard.find_mut(place, &key);
-            let live = current.as_deref().filter(|block| block.is_live(now));
-            match when.decide(live.map(Block::revision), Some(offered)) {
+            let standing = shard.standing(place, key);
+            let live = standing.filter(|standing| is_live(standing.expires, now));
+            match when.decide(live.map(|live| live.revision), Some(offered)) {
                 Decision::AlreadyApplied => return Ok(Stored::Yes),
-                Decision::Conflict => return Ok(Stored::Conflict(live.map(Block::record))),
+                Decision::Conflict => {
+                    return Ok(Stored::Conflict(live.and_then(|_| shard.record(place, key))));
+                }
                 Decision::Apply => {}
             }
-            let need = whole.beyond(current.as_deref().map_or(Amount::default(), Block::amount));
+            let before = standing.map(|standing| standing.amount).unwrap_or_default();
+            let need = whole.beyond(before);
             if !held.grow_to(need) {
                 drop(shard);
                 // What was found there may change meanwhile; it is looked at anew.
                 self.make_room(&mut held, need, place)?;
                 continue;
             }
-            let Some(slot) = current else {
-                shard.insert(place, block);
-                drop(shard);
-                held.spend(need);
-                return Ok(Stored::Yes);
-            };
-            let is_sooner = sooner(block.expires(), slot.expires());
-            let old = replace(slot, block);
-            if is_sooner {
-                shard.refile(place, &key);
-            }
+            let old = shard.put(place, key, standing, row);
             drop(shard);
             held.spend(need);
-            self.usage.release(old.amount().beyond(whole));
+            self.usage.release(before.beyond(whole));
+            drop(old);
             return Ok(Stored::Yes);
         }
     }
@@ -220,47 +208,37 @@ impl Inner {
     /// Removes; `offered` is the revision of the dead record whose store acts as this removal.
     fn remove(&self, key: &Key, when: Condition, offered: Option<Revision>) -> Stored {
         let now = self.clock.now();
-        let key = Packed::new(key);
-        let place = self.table.place(&key);
+        let place = self.table.place(key);
         let mut shard = self.table.write(place.shard);
-        let live = shard.find(place, &key).filter(|block| block.is_live(now));
-        match when.decide(live.map(Block::revision), offered) {
+        let standing = shard.standing(place, key);
+        let live = standing.filter(|standing| is_live(standing.expires, now));
+        match when.decide(live.map(|live| live.revision), offered) {
             Decision::AlreadyApplied => return Stored::Yes,
-            Decision::Conflict => return Stored::Conflict(live.map(Block::record)),
+            Decision::Conflict => return Stored::Conflict(live.and_then(|_| shard.record(place, key))),
             Decision::Apply => {}
         }
-        let found = live.is_some();
-        let old = shard.remove(place, &key);
+        let old = standing.and_then(|standing| shard.remove(place, key, standing));
         drop(shard);
         if let Some(old) = old {
-            self.usage.release(old.amount());
+            self.usage.release(old.get().amount());
         }
-        if found || offered.is_some() || when == Condition::Absent {
-            Stored::Yes
-        } else {
-            Stored::Conflict(None)
-        }
+        let answers = live.is_some() || offered.is_some() || when == Condition::Absent;
+        if answers { Stored::Yes } else { Stored::Conflict(None) }
     }
 
     fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> bool {
         let now = self.clock.now();
-        let key = Packed::new(key);
-        let place = self.table.place(&key);
-        let shard = self.table.write(place.shard);
-        let Some(block) = shard.find(place, &key).filter(|block| block.is_live(now)) else { return false };
-        let revision = block.revision();
-        if revision == to {
-            return true;
+        let place = self.table.place(key);
+        let mut shard = self.table.write(place.shard);
+        let standing = shard.standing(place, key).filter(|standing| is_live(standing.expires, now));
+        match standing {
+            Some(standing) if standing.revision == to => true,
+            Some(standing) if standing.revision == from => {
+                shard.touch(place, key, standing, deadline, to);
+                true
+            }
+            _ => false,
         }
-        if revision != from {
-            return false;
-        }
-        let before = block.expires();
-        block.touch(deadline, to);
-        if sooner(deadline, before) {
-            shard.refile(place, &key);
-        }
-        true
     }
 
     /// Takes what is missing to `need`, at the cost of expired records, then, if the store evicts, of live sessions.
@@ -281,9 +259,10 @@ impl Inner {
 
     fn evict(&self, spare: Place) -> bool {
         self.table.round().any(|shard| {
-            let evicted = self.table.write(shard).evict(spare, self.table.draw());
-            evicted.is_some_and(|block| {
-                self.usage.release(block.amount());
+            let tag = (shard == spare.shard).then_some(spare.tag);
+            let evicted = self.table.write(shard).evict(tag, self.table.draw());
+            evicted.is_some_and(|row| {
+                self.usage.release(row.get().amount());
                 true
             })
         })
@@ -330,8 +309,8 @@ impl<'a> Purge<'a> {
             self.visits += self.inner.table.write(shard).purge(now, limit, &mut dead);
             self.removed += dead.len();
             // Memory is given back after the lock.
-            for block in dead {
-                self.inner.usage.release(block.amount());
+            for row in dead {
+                self.inner.usage.release(row.get().amount());
             }
         }
         true
@@ -344,10 +323,6 @@ impl<'a> Purge<'a> {
             self.removed >= self.limit && (0..table.shards()).any(|shard| table.may_be_due(shard, now));
         Purged { removed: self.removed as u64, more }
     }
-}
-
-fn too_large() -> Error {
-    Error::new(ErrorKind::TooLarge, Operation::Store)
 }
 
 #[cfg(test)]
@@ -383,10 +358,10 @@ mod tests {
                 tags.sort_unstable();
                 tags.dedup();
                 for tag in tags {
-                    reading.each(tag, |block| {
-                        assert!(reading.is_filed(tag, block));
+                    reading.each(tag, |found| {
+                        assert!(reading.is_filed(tag, found));
                         total.entries += 1;
-                        total.bytes += block.amount().bytes;
+                        total.bytes += found.amount().bytes;
                     });
                 }
                 assert!(reading.due_is_a_lower_bound());
@@ -428,7 +403,8 @@ mod tests {
                 let conflict = Stored::Conflict(live.clone());
                 match next(&mut seed) % 10 {
                     0..=4 => {
-                        let data = vec![step as u8; next(&mut seed) as usize % 300];
+                        let data =
+                            vec![step as u8; next(&mut seed) as usize % [300, 700][step as usize / 64 % 2]];
                         let record = Record::new(data, deadline, revision(step + 1));
                         let holds = when.decide(live.map(|record| record.revision), Some(record.revision))
                             == Decision::Apply;

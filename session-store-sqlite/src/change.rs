@@ -12,35 +12,58 @@ use session_core::{
 use crate::error::Fault;
 use crate::query::{self, Next, Range, deadline_bits, retrieve};
 
-/// As unsigned numbers: see `query.rs`. `?5` and `?6` are the sign and the bits of now.
+/// The record is live. As unsigned numbers, see `query.rs`: `?5` and `?6` are the sign and the bits of now.
 macro_rules! live {
     () => {
         "(deadline IS NULL OR (deadline < 0, deadline) > (?5, ?6))"
     };
 }
 
-const PUT: &str = "INSERT INTO records (key, revision, deadline, data) VALUES (?1, ?2, ?3, ?4) \
-    ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, deadline = excluded.deadline, data = excluded.data";
-const CREATE: &str = "INSERT INTO records (key, revision, deadline, data) VALUES (?1, ?2, ?3, ?4) \
+/// `due` may stay as it is, for it is not after the new deadline, `?3`, whose sign is `?4`.
+macro_rules! due_in_time {
+    () => {
+        "(?3 IS NULL OR (due < 0, due) <= (?4, ?3))"
+    };
+}
+
+const PUT: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
+    ON CONFLICT (key) DO UPDATE SET \
+    revision = excluded.revision, deadline = excluded.deadline, due = excluded.due, data = excluded.data";
+const CREATE: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO NOTHING";
+/// The three that are nearly always enough: they leave `due` and its index alone.
+const OVERWRITE: &str =
+    concat!("UPDATE records SET revision = ?2, deadline = ?3, data = ?5 WHERE key = ?1 AND ", due_in_time!());
 const REPLACE: &str = concat!(
-    "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE key = ?1 AND revision = ?7 AND ",
+    "UPDATE records SET revision = ?2, deadline = ?3, data = ?8 WHERE key = ?1 AND revision = ?7 AND ",
+    due_in_time!(),
+    " AND ",
     live!()
 );
-const TOUCH: &str =
-    concat!("UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?4 AND ", live!());
+const TOUCH: &str = concat!(
+    "UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?7 AND ",
+    due_in_time!(),
+    " AND ",
+    live!()
+);
+const TOUCH_BACK: &str = concat!(
+    "UPDATE records SET revision = ?2, deadline = ?3, due = ?3 WHERE key = ?1 AND revision = ?4 AND ",
+    live!()
+);
 const REMOVE: &str = "DELETE FROM records WHERE key = ?1";
-const PURGE: &str = "DELETE FROM records WHERE id IN \
-    (SELECT id FROM records WHERE deadline BETWEEN ?1 AND ?2 ORDER BY deadline LIMIT ?3)";
-const EXPIRED: &str = "SELECT EXISTS (SELECT 1 FROM records WHERE deadline BETWEEN ?1 AND ?2)";
+const DUE: &str = "SELECT id, deadline FROM records WHERE due BETWEEN ?1 AND ?2 ORDER BY due LIMIT ?3";
+const ANY_DUE: &str = "SELECT EXISTS (SELECT 1 FROM records WHERE due BETWEEN ?1 AND ?2)";
+const PURGE: &str = "DELETE FROM records WHERE id = ?1";
+const POSTPONE: &str = "UPDATE records SET due = ?2 WHERE id = ?1";
 const CLEAR: &str = "DELETE FROM records WHERE id IN \
     (SELECT id FROM records WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3) RETURNING key, deadline";
 
 /// Every statement of this file: see `query::STATEMENTS`.
-pub(crate) const STATEMENTS: &[&str] = &[PUT, CREATE, REPLACE, TOUCH, REMOVE, PURGE, EXPIRED, CLEAR];
+pub(crate) const STATEMENTS: &[&str] =
+    &[PUT, CREATE, OVERWRITE, REPLACE, TOUCH, TOUCH_BACK, REMOVE, DUE, ANY_DUE, PURGE, POSTPONE, CLEAR];
 
-/// How many rows one purge or clear removes at most; more is done in several, and other changes come between.
-pub(crate) const SWEEP: usize = 128;
+/// How many rows one purge or clear looks at; more is done in several, and other changes come between.
+const SWEEP: usize = 128;
 /// The weight of an operation that removes many rows: too heavy to be done in place.
 const HEAVY: usize = 1 << 20;
 /// What any change weighs beside its data.
@@ -111,19 +134,22 @@ fn store(
     now: Timestamp,
 ) -> Result<Stored, Fault> {
     let offered = record.revision.to_bytes();
-    let deadline = deadline_bits(record.expires);
+    let (deadline, far) = (deadline_bits(record.expires), record.expires.map(|expires| moment(expires).0));
     let (sign, bits) = moment(now);
+    let data = &*record.data;
     let write = |statement: &str| -> Result<bool, Fault> {
-        let mut statement = connection.prepare_cached(statement)?;
-        Ok(statement.execute((key, offered, deadline, &*record.data))? == 1)
+        Ok(connection.prepare_cached(statement)?.execute((key, offered, deadline, data))? == 1)
     };
     let still_live = record.is_live(now);
     if still_live {
         let written = match when {
-            Condition::Any => write(PUT)?,
+            Condition::Any => {
+                let values = (key, offered, deadline, far, data);
+                connection.prepare_cached(OVERWRITE)?.execute(values)? == 1 || write(PUT)?
+            }
             Condition::Absent => write(CREATE)?,
             Condition::Revision(expected) => {
-                let values = (key, offered, deadline, &*record.data, sign, bits, expected.to_bytes());
+                let values = (key, offered, deadline, far, sign, bits, expected.to_bytes(), data);
                 connection.prepare_cached(REPLACE)?.execute(values)? == 1
             }
         };
@@ -169,11 +195,17 @@ fn touch(
     now: Timestamp,
 ) -> Result<bool, Fault> {
     let (sign, bits) = moment(now);
-    let values = (key, to.to_bytes(), deadline_bits(deadline), from.to_bytes(), sign, bits);
+    let (from, to) = (from.to_bytes(), to.to_bytes());
+    let far = deadline.map(|deadline| moment(deadline).0);
+    let values = (key, to, deadline_bits(deadline), far, sign, bits, from);
     if connection.prepare_cached(TOUCH)?.execute(values)? == 1 {
         return Ok(true);
     }
-    Ok(query::live_revision(connection, key, now)? == Some(to))
+    let values = (key, to, deadline_bits(deadline), from, sign, bits);
+    if connection.prepare_cached(TOUCH_BACK)?.execute(values)? == 1 {
+        return Ok(true);
+    }
+    Ok(query::live_revision(connection, key, now)? == Some(Revision::from_bytes(to)))
 }
 
 fn delete(connection: &Connection, key: &[u8]) -> Result<bool, Fault> {
@@ -181,15 +213,32 @@ fn delete(connection: &Connection, key: &[u8]) -> Result<bool, Fault> {
 }
 
 fn purge(connection: &Connection, limit: usize, now: Timestamp) -> Result<Purged, Fault> {
-    let mut left = limit;
-    let mut more = false;
+    let mut purged = Purged::default();
     for (first, last) in expired(now) {
-        // The deadline is compared inside the statement that removes, so a record that was extended a moment ago stays.
-        left -= connection.prepare_cached(PURGE)?.execute((first, last, left as i64))?.min(left);
-        more |= left == 0
-            && connection.prepare_cached(EXPIRED)?.query_row((first, last), |row| row.get::<_, bool>(0))?;
+        // Read within the transaction that removes: nobody extends a record between the look and the removal.
+        for (id, deadline) in due(connection, first, last)? {
+            if is_live(deadline, now) {
+                connection.prepare_cached(POSTPONE)?.execute((id, deadline_bits(deadline)))?;
+            } else if purged.removed < limit as u64 {
+                connection.prepare_cached(PURGE)?.execute([id])?;
+                purged.removed += 1;
+            }
+        }
+        let any_due = |row: &rusqlite::Row<'_>| row.get::<_, bool>(0);
+        purged.more |= connection.prepare_cached(ANY_DUE)?.query_row((first, last), any_due)?;
     }
-    Ok(Purged { removed: (limit - left) as u64, more })
+    Ok(purged)
+}
+
+fn due(connection: &Connection, first: i64, last: i64) -> Result<Vec<(i64, Option<Timestamp>)>, Fault> {
+    let mut statement = connection.prepare_cached(DUE)?;
+    let mut rows = statement.query((first, last, SWEEP as i64))?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        // A deadline that is none ends nothing: the record stays for whoever retrieves it, and is not looked at again.
+        due.push((row.get(0)?, query::deadline(row, 1).unwrap_or(None)));
+    }
+    Ok(due)
 }
 
 fn clear(connection: &Connection, range: &Range, now: Timestamp) -> Result<Answer, Fault> {
@@ -261,6 +310,39 @@ mod tests {
             let purged = purge(&connection, 10, at(now)).unwrap();
             assert_eq!(purged, Purged { removed: 1, more: false }, "at {now}");
         }
+    }
+
+    #[test]
+    fn purge_keeps_what_was_extended_and_looks_at_it_again_at_its_new_deadline() {
+        let connection = open();
+        let one = Revision::from_bytes([1; 8]);
+        let deadlines = [Some(at(50)), None, Some(at(u64::MAX)), Some(at(5)), Some(at(20))];
+        for (n, &deadline) in deadlines.iter().enumerate() {
+            let record = Record::new(&b"x"[..], Some(at(10)), one);
+            assert!(store(&connection, &[n as u8], &record, Condition::Any, at(0)).unwrap().is_yes());
+            assert!(touch(&connection, &[n as u8], one, one, deadline, at(0)).unwrap());
+        }
+        // The last one has no deadline any more and then has one again.
+        assert!(touch(&connection, &[1], one, one, Some(at(30)), at(0)).unwrap());
+        let mut removed = 0;
+        for (now, expected) in
+            [(4, 0), (5, 1), (19, 1), (20, 2), (30, 3), (49, 3), (50, 4), (u64::MAX - 1, 4)]
+        {
+            let purged = purge(&connection, 10, at(now)).unwrap();
+            removed += purged.removed;
+            assert_eq!((removed, purged.more), (expected, false), "at {now}");
+        }
+        assert_eq!(purge(&connection, 10, at(u64::MAX)).unwrap().removed, 1);
+    }
+
+    #[test]
+    fn a_deadline_after_none_at_all_is_found_by_the_purge() {
+        let connection = open();
+        let one = Revision::from_bytes([1; 8]);
+        let record = Record::new(&b"x"[..], None, one);
+        assert!(store(&connection, b"a", &record, Condition::Any, at(0)).unwrap().is_yes());
+        assert!(touch(&connection, b"a", one, one, Some(at(7)), at(0)).unwrap());
+        assert_eq!(purge(&connection, 10, at(7)).unwrap(), Purged { removed: 1, more: false });
     }
 
     #[test]

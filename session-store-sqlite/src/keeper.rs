@@ -1,4 +1,5 @@
-//! The thread that waits for the disk so that nobody else does: checkpoints, `flush`, `close`.
+//! The thread that waits for the disk so that nobody else does: checkpoints, `flush`, `close`, and under `Process` a
+//! synchronisation now and then, so that power loss takes seconds and not hours.
 //!
 //! Checkpoints run beside the writer as long as the log is short. Under a steady load that never starts the log
 //! afresh, for there is always a frame that came after; so once the log has reached its limit, one is run while the
@@ -7,6 +8,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
@@ -15,8 +17,9 @@ use session_core::{Error, ErrorKind, Operation, Result};
 use crate::config::PAGE_BYTES;
 use crate::error::Cause;
 use crate::open;
-use crate::queue::{Phase, Waiting};
+use crate::queue::{Phase, Waiting, now};
 use crate::readers::Readers;
+use crate::schema::APPLICATION_ID;
 use crate::writer::{Abandon, Writer};
 
 type Caller = oneshot::Sender<Result<()>>;
@@ -24,6 +27,7 @@ type Caller = oneshot::Sender<Result<()>>;
 enum Chore {
     Flush(Vec<Caller>),
     Checkpoint,
+    Sync,
     Close,
 }
 
@@ -37,6 +41,8 @@ pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
                 answer(callers, &done, Operation::Flush);
             }
             Chore::Checkpoint => checkpoint(writer, &connection),
+            // Nobody waits for this one: what fails will fail the next `flush` too.
+            Chore::Sync => drop(sync_log(writer)),
             Chore::Close => break,
         }
     }
@@ -59,7 +65,15 @@ fn next(writer: &Writer) -> Chore {
         if let Some(chore) = pick(&mut waiting) {
             return chore;
         }
-        waiting = writer.queue.chores.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(since) = waiting.unsynced else {
+            waiting = writer.queue.chores.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let left = writer.config.sync_every.saturating_sub(now().duration_since(since));
+        if left.is_zero() {
+            return Chore::Sync;
+        }
+        waiting = writer.queue.chores.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 
@@ -76,14 +90,16 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 /// Moves the log into the file. What fails here fails no caller: the log stays, and the next one tries again.
 fn checkpoint(writer: &Writer, connection: &Connection) {
     let log = &writer.log;
-    let moved = move_log(connection, "PASSIVE");
-    log.checkpointed(moved.map_or_else(|_| log.pages(), |moved| moved.pages));
-    let limit = writer.config.wal_limit / PAGE_BYTES;
-    if log.pages() >= limit {
+    let cramped = log.was_cramped();
+    let moved = move_log(connection, "PASSIVE").ok();
+    log.checkpointed(moved.as_ref().map_or_else(|| log.pages(), |moved| moved.pages));
+    if moved.is_some_and(|moved| moved.all && moved.pages == log.pages()) {
+        writer.alone(|connection| begin_log(connection.as_ref()));
+    } else if cramped || log.pages() >= writer.config.wal_limit / PAGE_BYTES {
         // Once more beside the writers, so that little is left to be done while they wait.
         let _ = move_log(connection, "PASSIVE");
-        writer.alone(|_| match move_log(connection, "RESTART") {
-            Ok(moved) if !moved.busy => log.restarted(),
+        writer.alone(|own| match move_log(connection, "RESTART") {
+            Ok(moved) if moved.all => begin_log(own.as_ref()),
             // A reader of another process is in the way: the next step of growth is soon enough.
             _ => log.checkpointed(log.pages()),
         });
@@ -92,16 +108,28 @@ fn checkpoint(writer: &Writer, connection: &Connection) {
     writer.queue.lock().checkpoint_due = false;
 }
 
+/// Begins the log afresh, if it has been moved, with a write that changes nothing. Whoever does that must synchronise
+/// the log's header, and so it is done here and while opening, and not by the next caller on its own thread.
+pub(crate) fn begin_log(connection: Option<&Connection>) {
+    if let Some(connection) = connection {
+        // The same in every version of the schema, which may be newer than ours by now. If another process holds the
+        // lock, it has begun the log.
+        let _ = connection.pragma_update(None, "application_id", APPLICATION_ID);
+    }
+}
+
 struct Moved {
-    busy: bool,
+    /// Nothing of the log is left to be moved, nor read from there.
+    all: bool,
     pages: u64,
 }
 
 fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
-    let (busy, pages): (bool, i64) =
-        connection.prepare_cached(&statement)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Moved { busy, pages: u64::try_from(pages).unwrap_or(0) })
+    let (busy, pages, moved): (bool, i64, i64) = connection
+        .prepare_cached(&statement)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(Moved { all: !busy && pages == moved, pages: u64::try_from(pages).unwrap_or(0) })
 }
 
 /// Makes everything that is committed survive power loss.
@@ -111,6 +139,8 @@ fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
 /// too, unless a reader holds it up: then it answers well and has synchronised nothing.) The log may be opened and
 /// closed here because SQLite holds no locks on it; on the file itself that would drop them.
 fn sync_log(writer: &Writer) -> io::Result<()> {
+    writer.queue.lock().unsynced = None;
+    writer.log.will_be_synced();
     let mut log = writer.config.path.clone().into_os_string();
     log.push("-wal");
     match std::fs::OpenOptions::new().write(true).open(PathBuf::from(log)) {

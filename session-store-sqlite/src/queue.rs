@@ -58,6 +58,8 @@ pub(crate) struct Waiting {
     /// The writer's thread waits to be woken.
     pub(crate) asleep: bool,
     pub(crate) checkpoint_due: bool,
+    /// Since when there is something in the log that power loss would take.
+    pub(crate) unsynced: Option<Instant>,
     pub(crate) flushes: Vec<oneshot::Sender<Result<()>>>,
     pub(crate) closes: Vec<oneshot::Sender<Result<()>>>,
 }
@@ -113,6 +115,7 @@ impl Queue {
                 handed_over: false,
                 asleep: false,
                 checkpoint_due: false,
+                unsynced: None,
                 flushes: Vec::new(),
                 closes: Vec::new(),
             }),

@@ -11,7 +11,7 @@ use session_core::{
     Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
 };
 
-use crate::change::{Answer, Change, SWEEP};
+use crate::change::{Answer, Change};
 use crate::config::{Config, Durability};
 use crate::query::{self, Range};
 use crate::queue::Phase;
@@ -64,9 +64,15 @@ impl Sqlite {
 
 impl Driver for Sqlite {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let readers = &self.0.readers;
+        let query = |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
+        if let Some(answer) = readers.here(Operation::Retrieve, query) {
+            return answer;
+        }
+        // Only a read that goes to another thread needs a key of its own.
         let key = key.clone();
         let query = move |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
-        self.0.readers.read(Operation::Retrieve, query).await
+        readers.elsewhere(Operation::Retrieve, query).await
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
@@ -113,21 +119,17 @@ impl Driver for Sqlite {
         }
     }
 
-    /// Removes in transactions of 128, each of which goes through the queue: other changes come between.
+    /// Works in transactions of 128 records, each of which goes through the queue: other changes come between.
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        let mut total = Purged::default();
-        let mut left = limit;
+        let mut removed = 0;
         loop {
-            let step = left.min(SWEEP);
-            match self.change(Change::Purge { limit: step }).await? {
-                Answer::Purged(purged) => {
-                    total = Purged { removed: total.removed + purged.removed, more: purged.more };
-                    left -= step;
-                    if left == 0 || !purged.more {
-                        return Ok(total);
-                    }
-                }
-                _ => return Err(unexpected(Operation::Purge)),
+            let limit = limit.saturating_sub(usize::try_from(removed).unwrap_or(usize::MAX));
+            let Answer::Purged(step) = self.change(Change::Purge { limit }).await? else {
+                return Err(unexpected(Operation::Purge));
+            };
+            removed += step.removed;
+            if !step.more || limit as u64 == step.removed {
+                return Ok(Purged { removed, more: step.more });
             }
         }
     }

@@ -8,7 +8,7 @@
 //! Nobody is stranded: a change is queued under the queue's lock after the writer was found taken, and each holder of
 //! the writer looks at the queue after letting go of it (`settle`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use futures_channel::oneshot;
@@ -18,8 +18,8 @@ use session_core::{Clock, Error, ErrorKind, Operation, Result};
 use crate::change::{Answer, Change};
 use crate::config::{Config, Durability, PAGE_BYTES};
 use crate::error::{Cause, Fault};
-use crate::open;
 use crate::queue::{Answered, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, deliver, now};
+use crate::{keeper, open};
 
 /// What the callers, the writer's thread and the keeper's thread share.
 pub(crate) struct Writer {
@@ -42,6 +42,7 @@ impl Writer {
                 Ok(())
             }))
             .map_err(|error| Cause::from(error).at_open(&config.path))?;
+        keeper::begin_log(Some(&connection));
         Ok(Self {
             config: config.clone(),
             queue: Queue::new(),
@@ -76,9 +77,11 @@ impl Writer {
             let jobs = waiting.take(self.config.max_batch);
             if jobs.is_empty() {
                 // Seen with the writer in hand: nobody is about to put anything back.
-                if waiting.phase != Phase::Open {
+                if waiting.phase == Phase::Closing {
                     waiting.phase = Phase::Drained;
                     self.queue.chores.notify_all();
+                }
+                if waiting.phase != Phase::Open {
                     return;
                 }
                 continue;
@@ -152,6 +155,7 @@ impl Writer {
             }
             Commit::Busy(_) => false,
             Commit::Failed(cause) if jobs.is_empty() => {
+                self.log.refused(&cause);
                 drop(held);
                 self.settle(self.queue.lock());
                 return Ticket::Done(Err(cause.during(change.operation())));
@@ -201,6 +205,7 @@ impl Writer {
                     }
                 }
                 Commit::Failed(cause) if jobs.len() == 1 => {
+                    self.log.refused(&cause);
                     answers.extend(jobs.into_iter().map(|job| refused(job, &cause)));
                 }
                 Commit::Failed(_) => groups.extend(jobs.into_iter().rev().map(|job| vec![job])),
@@ -214,8 +219,13 @@ impl Writer {
 
     /// What every holder does after letting go of the writer.
     fn settle(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if self.log.is_due() && !waiting.checkpoint_due {
-            waiting.checkpoint_due = true;
+        let due = !waiting.checkpoint_due && self.log.is_due();
+        waiting.checkpoint_due |= due;
+        let fresh = waiting.unsynced.is_none() && self.log.is_unsynced();
+        if fresh && self.config.durability == Durability::Process {
+            waiting.unsynced = Some(now());
+        }
+        if due || fresh {
             self.queue.chores.notify_all();
         }
         if !waiting.jobs.is_empty() {
@@ -341,33 +351,61 @@ pub(crate) struct Log {
     pages: AtomicU64,
     due: AtomicU64,
     step: u64,
+    /// Something was committed that only the operating system has seen so far.
+    unsynced: AtomicBool,
+    /// The disk is full, and the log may be what fills it.
+    cramped: AtomicBool,
 }
+
+/// A log that is shorter is not what fills a disk.
+const WORTH_MOVING: u64 = (1 << 20) / PAGE_BYTES;
 
 impl Log {
     fn new(step: u64) -> Self {
         let step = (step / PAGE_BYTES).max(1);
-        Self { pages: AtomicU64::new(0), due: AtomicU64::new(step), step }
+        Self {
+            pages: AtomicU64::new(0),
+            due: AtomicU64::new(step),
+            step,
+            unsynced: AtomicBool::new(false),
+            cramped: AtomicBool::new(false),
+        }
     }
 
     fn committed(&self, pages: u64) {
+        self.unsynced.store(true, Ordering::Release);
         // It has become shorter: someone began it afresh.
         if pages < self.pages.swap(pages, Ordering::Relaxed) {
             self.due.store(self.step, Ordering::Relaxed);
         }
     }
 
+    fn is_unsynced(&self) -> bool {
+        self.unsynced.load(Ordering::Acquire)
+    }
+
+    /// The log is about to be synchronised: whatever is committed by now will be.
+    pub(crate) fn will_be_synced(&self) {
+        self.unsynced.store(false, Ordering::Release);
+    }
+
+    fn refused(&self, cause: &Cause) {
+        if cause.kind() == ErrorKind::Full && self.pages() >= WORTH_MOVING {
+            self.cramped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a change was refused for want of room, and the log is long: moving it may make room. Asked once.
+    pub(crate) fn was_cramped(&self) -> bool {
+        self.cramped.swap(false, Ordering::Relaxed)
+    }
+
     fn is_due(&self) -> bool {
-        self.pages() >= self.due.load(Ordering::Relaxed)
+        self.pages() >= self.due.load(Ordering::Relaxed) || self.cramped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
-    }
-
-    /// It will be begun afresh by the next commit.
-    pub(crate) fn restarted(&self) {
-        self.pages.store(0, Ordering::Relaxed);
-        self.due.store(self.step, Ordering::Relaxed);
     }
 
     /// A checkpoint has seen the log at this length.

@@ -9,24 +9,30 @@ use crate::{Result, cargo};
 /// What is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only this area, such as `web`, `memory` or `sqlite`
+    /// Only the rows of this area, such as `web`, `memory` or `sqlite`; may be given several times
     #[arg(long, value_name = "AREA")]
-    only: Option<String>,
+    only: Vec<String>,
     /// Short runs: enough to see that it works, too short to quote
     #[arg(long)]
     quick: bool,
+    /// Says which rows there are, and measures nothing
+    #[arg(long)]
+    list: bool,
     /// Writes the rows as a JSON array to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    let mut command = cargo::cargo(["run", "--quiet", "--release", "--package", "session-bench", "--"]);
-    if let Some(area) = &options.only {
+    let mut command = cargo::cargo(["run", "--release", "--package", "session-bench", "--"]);
+    for area in &options.only {
         command.args(["--only", area]);
     }
     if options.quick {
         command.arg("--quick");
+    }
+    if options.list {
+        command.arg("--list");
     }
     if let Some(file) = &options.json {
         // Taken where the command was typed, for cargo runs in the workspace's folder.

@@ -67,8 +67,8 @@ pub(crate) fn metadata() -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Builds one program of the workspace and says where it is. `arguments` choose the package and the profile.
-pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf> {
+/// Builds the program `name` of the workspace and says where it is. `arguments` choose what is built.
+pub(crate) fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(["build", "--message-format=json-render-diagnostics"]);
     command.args(arguments).stderr(Stdio::inherit());
     let output = command.output()?;
@@ -79,8 +79,8 @@ pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| message["reason"] == "compiler-artifact" && message["target"]["name"] == name)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
-        .ok_or_else(|| format!("{} built no program", text(&command)).into())
+        .ok_or_else(|| format!("{} built no program {name}", text(&command)).into())
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(options: &Options) -> Result {
         ("dependencies", step(dependencies)),
     ];
     if !options.no_tests {
-        steps.push(("tests", step(|| test::run(&test::Options {}))));
+        steps.push(("tests", step(|| test::run(&test::Options { full: false }))));
     }
 
     println!();

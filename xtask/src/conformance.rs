@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{Result, cargo};
 
-/// The test target in which a driver's suite stands, and the one that prints the matrix. All is built with the features
-/// that `cargo xtask test` builds with, so that whichever comes second compiles nothing.
+/// The test target in which a driver's suite stands. It is built with the features that `cargo xtask test` builds with,
+/// so that whichever comes second compiles nothing.
 const BUILD: &[&str] = &[
     "test",
     "--workspace",
@@ -21,11 +21,13 @@ const BUILD: &[&str] = &[
     "--message-format=json-render-diagnostics",
     "--test",
     "conformance",
-    "--test",
-    "mutants",
-    "--example",
-    "matrix",
 ];
+
+/// As an example it is built with the features of the tests, as above; named in that command it would be a test itself.
+const PRINTER: &[&str] = &["--workspace", "--all-features", "--example", "matrix"];
+
+/// What makes the tests run their long forms.
+pub(crate) const FULL: [(&str, &str); 2] = [("SESSION_CONFORMANCE_FULL", "1"), ("SESSION_KIT_FULL", "1")];
 
 /// What is run, and how it is shown.
 #[derive(Debug, Args)]
@@ -39,7 +41,7 @@ pub(crate) struct Options {
     /// Writes the matrix to this file and not to stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Longer histories, and at least 200 kills for each clause that kills
+    /// Longer histories, at least 200 kills for each clause that kills, and the drivers' own long tests
     #[arg(long)]
     full: bool,
     /// Puts the summary into README.md
@@ -63,7 +65,8 @@ impl Format {
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    let built = build()?;
+    let built = build(if options.full { &["--test", "driver"] } else { &[] })?;
+    // With all drivers there is the reference driver too, whose mutants show that the clauses bite.
     let drivers: Vec<_> = built
         .suites
         .iter()
@@ -79,26 +82,22 @@ pub(crate) fn run(options: &Options) -> Result {
 
     forget()?;
     let mut failed = Vec::new();
-    // Whether the clauses bite says something about all drivers, and is asked when all are.
-    let mutants = if options.driver.is_none() { built.mutants.as_slice() } else { &[] };
-    for suite in mutants.iter().chain(drivers.iter().copied()) {
+    for suite in &drivers {
+        eprintln!("\nThe suite of {}:", suite.driver);
         let mut command = Command::new(&suite.program);
         command.current_dir(&suite.folder);
         if options.full {
-            command.env("SESSION_CONFORMANCE_FULL", "1").env("SESSION_KIT_FULL", "1");
+            command.envs(FULL);
         }
         if let Err(error) = cargo::run(&mut command, true) {
             eprintln!("xtask: {error}");
             failed.push(suite.driver.clone());
         }
     }
-    if options.driver.is_none() && built.mutants.is_empty() {
-        failed.push("mutants (not found)".to_owned());
-    }
 
-    let names: Vec<_> =
-        drivers.iter().filter(|suite| suite.ours).map(|suite| suite.driver.as_str()).collect();
-    let (matrix, green) = built.matrix(options.format.as_str(), &names)?;
+    let mut expected = ours()?;
+    expected.retain(|name| options.driver.as_ref().is_none_or(|wanted| name == wanted));
+    let (matrix, green) = built.matrix(options.format.as_str(), &expected)?;
     match &options.out {
         Some(file) => {
             fs::write(file, &matrix).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -128,14 +127,9 @@ pub(crate) fn forget() -> Result {
 
 /// Prints the matrix of what a run of all tests has left, and whether it is green and README.md has its summary.
 pub(crate) fn report() -> Result<bool> {
-    let built = build()?;
-    let names: Vec<_> = built.ours().collect();
-    let (matrix, green) = built.matrix("text", &names)?;
+    let built = build(&[])?;
+    let (matrix, green) = built.matrix("text", &ours()?)?;
     println!("\n{matrix}");
-    if names.is_empty() {
-        println!("no driver has a conformance suite");
-        return Ok(false);
-    }
     let current = fs::read_to_string(cargo::root().join(README))?.contains(&built.summary()?);
     if !current {
         println!("the matrix in {README} is not this one: cargo xtask conformance --write-readme");
@@ -165,11 +159,28 @@ fn results() -> Result<PathBuf> {
     })
 }
 
+/// What the folders of drivers begin with.
+const STORE: &str = "session-store-";
+
+/// The drivers that must be in the matrix, whether or not they have a suite and leave any result. The reference driver
+/// and the example's are in it as well, under the names that their harnesses give them.
+fn ours() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(cargo::root())? {
+        let entry = entry?;
+        if let Some(driver) = entry.file_name().to_string_lossy().strip_prefix(STORE)
+            && entry.path().join("Cargo.toml").is_file()
+        {
+            found.push(driver.to_owned());
+        }
+    }
+    found.sort();
+    if found.is_empty() { Err("there are no drivers".into()) } else { Ok(found) }
+}
+
 /// A program with tests in it.
 struct Suite {
     driver: String,
-    /// Whether it is one of the drivers that people use. The example's harness has a name that only it knows.
-    ours: bool,
     program: PathBuf,
     /// The folder of its package, where cargo would start it.
     folder: PathBuf,
@@ -178,13 +189,12 @@ struct Suite {
 /// What has been built.
 struct Built {
     suites: Vec<Suite>,
-    mutants: Vec<Suite>,
     printer: PathBuf,
 }
 
 impl Built {
     /// The matrix of these drivers, and of any other that left results; and whether it is green.
-    fn matrix(&self, format: &str, drivers: &[&str]) -> Result<(String, bool)> {
+    fn matrix(&self, format: &str, drivers: &[String]) -> Result<(String, bool)> {
         let mut command = Command::new(&self.printer);
         command.arg(format).arg(results()?).args(drivers).current_dir(cargo::root());
         let output = command.stderr(Stdio::inherit()).output()?;
@@ -196,28 +206,21 @@ impl Built {
         Ok((String::from_utf8(output.stdout)?, green))
     }
 
-    /// The drivers that must be in the matrix, whether or not they leave any result.
-    fn ours(&self) -> impl Iterator<Item = &str> {
-        self.suites.iter().filter(|suite| suite.ours).map(|suite| suite.driver.as_str())
-    }
-
     /// The matrix of the drivers that people use, summed up by level, for README.md.
     fn summary(&self) -> Result<String> {
-        let drivers: Vec<_> = self.ours().collect();
-        Ok(self.matrix("summary", &drivers)?.0)
+        Ok(self.matrix("summary", &ours()?)?.0)
     }
 }
 
-fn build() -> Result<Built> {
+fn build(more: &[&str]) -> Result<Built> {
     let mut command = cargo::cargo(BUILD);
+    command.args(more);
     cargo::show(&command);
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{} failed ({})", cargo::text(&command), output.status).into());
     }
     let mut suites = Vec::new();
-    let mut mutants = Vec::new();
-    let mut printer = None;
     let mut seen = BTreeSet::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Value = serde_json::from_str(line)?;
@@ -232,18 +235,14 @@ fn build() -> Result<Built> {
         if !seen.insert(program.clone()) {
             continue;
         }
-        let name = package.strip_prefix("session-store-");
-        let (driver, ours) = (name.unwrap_or(&package).to_owned(), name.is_some());
-        let is_test = message["target"]["kind"][0] == "test";
+        let driver = package.strip_prefix(STORE).unwrap_or(&package).to_owned();
         match message["target"]["name"].as_str() {
-            Some("matrix") => printer = Some(program),
-            Some("mutants") if is_test => {
-                mutants.push(Suite { driver: "mutants".to_owned(), ours: false, program, folder })
-            }
-            Some("conformance") if is_test => suites.push(Suite { driver, ours, program, folder }),
+            // Other crates' tests of that name are not a driver's.
+            Some("driver") if !package.starts_with(STORE) => {}
+            Some("conformance" | "driver") => suites.push(Suite { driver, program, folder }),
             _ => {}
         }
     }
     suites.sort_by(|a, b| a.driver.cmp(&b.driver));
-    Ok(Built { suites, mutants, printer: printer.ok_or("the example that prints the matrix was not built")? })
+    Ok(Built { suites, printer: cargo::build("matrix", PRINTER)? })
 }

@@ -10,15 +10,19 @@ use crate::{Result, cargo, conformance, demo};
 
 /// How the tests are run.
 #[derive(Debug, Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Longer histories, and at least 200 kills for each test that kills
+    #[arg(long)]
+    pub(crate) full: bool,
+}
 
-pub(crate) fn run(_: &Options) -> Result {
+pub(crate) fn run(options: &Options) -> Result {
     // The matrix is joined from what this very run leaves behind, never from an older one.
     conformance::forget()?;
     let parts = [
-        ("cargo test --workspace --all-features", harness()?),
+        ("cargo test --workspace --all-features", harness(options.full)?),
         ("conformance matrix", Tally::one(conformance::report()?)),
-        ("demo --check", told(demo::check())),
+        ("demo --check", told(demo::check(true))),
     ];
 
     println!();
@@ -38,8 +42,11 @@ pub(crate) fn run(_: &Options) -> Result {
 }
 
 /// All tests and doctests of all crates, with every feature. One command, so that everything is compiled once.
-fn harness() -> Result<Tally> {
+fn harness(full: bool) -> Result<Tally> {
     let mut command = cargo::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    if full {
+        command.envs(conformance::FULL);
+    }
     cargo::show(&command);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().ok_or("cargo has no stdout")?;

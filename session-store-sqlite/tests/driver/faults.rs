@@ -68,7 +68,7 @@ fn columns_of_wrong_types_and_keys_that_are_none_harm_nobody() {
         .raw()
         .execute_batch(
             "DROP TABLE records;
-             CREATE TABLE records (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, revision, deadline, data);
+             CREATE TABLE records (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, revision, deadline, due INTEGER, data);
              INSERT INTO records (key, revision, deadline, data) VALUES
                (CAST('test:a' AS BLOB), 7, NULL, x'00'), (CAST('test:b' AS BLOB), x'0102030405060708', 'soon', x'00'),
                (CAST('test:c' AS BLOB), x'0102030405060708', NULL, 1.5), (CAST('test:' AS BLOB), x'01', 1, x'00'),

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use session_core::{Condition, Driver, Record, Stored};
+use session_core::{Applied, Condition, Driver, ErrorKind, Record, Stored};
 use session_store_sqlite::{Config, Durability, Sqlite};
 
 use crate::{Place, key, record, run};
@@ -39,6 +39,7 @@ fn child_does_what_it_is_told() {
     let config = Config::new(path).busy_deadline(Duration::from_secs(60));
     match task.to_str().unwrap() {
         "count" => run(count(&Sqlite::open(config).unwrap(), rounds)),
+        "limited" => run(write_until_the_disk_fails(&Sqlite::open(config).unwrap())),
         "write" => run(write_for_ever(&Sqlite::open(config).unwrap())),
         "write-power" => run(write_for_ever(&Sqlite::open(config.durability(Durability::Power)).unwrap())),
         other => panic!("{other}"),
@@ -178,4 +179,83 @@ fn kill_and_look(task: &str, rounds: u64) {
         let check: String = place.raw().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(check, "ok");
     }
+}
+
+/// What a task has written and been told, line by line, until the disk has failed each.
+async fn write_until_the_disk_fails(store: &Sqlite) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let (key, mut failures) = (key(&task.to_string()), 0);
+            for n in 1.. {
+                let next = record(pattern(task, n));
+                let word = match store.store(&key, next, Condition::Any).await {
+                    Ok(stored) => {
+                        assert!(stored.is_yes());
+                        "ack"
+                    }
+                    Err(error) => {
+                        assert!(matches!(error.kind(), ErrorKind::Backend | ErrorKind::Full), "{error:?}");
+                        failures += 1;
+                        if error.applied() == Applied::No { "no" } else { "unknown" }
+                    }
+                };
+                std::io::stdout().lock().write_all(format!("\n{word} {task} {n}\n").as_bytes()).unwrap();
+                if failures == 20 {
+                    break;
+                }
+            }
+            // Reads go on.
+            store.retrieve(&key).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// A limit on the size of files stands for a disk that refuses to be written: each write beyond it fails.
+#[test]
+fn a_disk_that_fails_loses_nothing_that_was_acknowledged_and_keeps_nothing_that_was_refused() {
+    let place = Place::new();
+    run(place.open().close()).unwrap();
+    let program = env::current_exe().unwrap();
+    // Blocks of 512 bytes or 1 KiB, by the shell: 1 or 2 MB. The signal that goes with the limit is ignored.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["processes::child_does_what_it_is_told", "--exact", "--nocapture"])
+        .env("SESSION_SQLITE_TASK", "limited")
+        .env("SESSION_SQLITE_PATH", place.path())
+        .env("SESSION_SQLITE_ROUNDS", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+    // For each task: the last acknowledged, and those after it of which nothing is known.
+    let mut allowed = vec![Vec::new(); TASKS as usize];
+    for line in said.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        if let [word @ ("ack" | "unknown"), task, n] = words[..] {
+            let allowed: &mut Vec<u64> = &mut allowed[task.parse::<usize>().unwrap()];
+            if word == "ack" {
+                allowed.clear();
+            }
+            allowed.push(n.parse().unwrap());
+        }
+    }
+    assert!(said.contains("\nack ") && (said.contains("\nno ") || said.contains("\nunknown ")), "{said}");
+    let store = place.open();
+    for (task, allowed) in allowed.iter().enumerate() {
+        let Some(found) = run(store.retrieve(&key(&task.to_string()))).unwrap() else {
+            assert!(
+                !allowed.iter().any(|n| said.contains(&format!("ack {task} {n}\n"))),
+                "task {task} lost all"
+            );
+            continue;
+        };
+        let n = number(&found);
+        assert!(allowed.contains(&n), "task {task}: {n} is there, of {allowed:?}");
+        assert!(found.data == pattern(task as u64, n));
+    }
+    assert!(run(store.store(&key("0"), record("again"), Condition::Any)).unwrap().is_yes());
 }

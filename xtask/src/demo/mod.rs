@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result {
     if options.check {
         let tally = match &options.program {
             Some(program) => promises::check(&std::path::absolute(program)?)?,
-            None => check()?,
+            None => check(false)?,
         };
         println!("{} passed, {} failed", tally.passed, tally.failed);
         return if tally.is_good() { Ok(()) } else { Err("the demo does not keep its promises".into()) };
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result {
         Some(data) => std::path::absolute(data)?,
         None => cargo::target()?.join("demo"),
     };
-    let program = shop::build()?;
+    let program = shop::build(false)?;
     // The shop would say so too, but after the advice below, and in its own words.
     match TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)) {
         Ok(_) => {}
@@ -66,8 +66,8 @@ pub(crate) fn run(options: &Options) -> Result {
 }
 
 /// Drives the shop and prints one line for each promise.
-pub(crate) fn check() -> Result<Tally> {
-    promises::check(&shop::build()?)
+pub(crate) fn check(after_all_tests: bool) -> Result<Tally> {
+    promises::check(&shop::build(after_all_tests)?)
 }
 
 fn advice(port: u16) -> String {

@@ -15,8 +15,16 @@ use crate::{Result, cargo};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds the shop and says where the program is.
-pub(crate) fn build() -> Result<PathBuf> {
-    cargo::build(&["--package", "shop"])
+///
+/// After a run of all tests it is built with the features of the whole workspace, for what it depends on has just been
+/// compiled with these; the example is named because it brings in the features of the tests. By itself, the shop is
+/// built with what it needs.
+pub(crate) fn build(after_all_tests: bool) -> Result<PathBuf> {
+    if after_all_tests {
+        cargo::build("shop", &["--workspace", "--all-features", "--bin", "shop", "--example", "matrix"])
+    } else {
+        cargo::build("shop", &["--package", "shop"])
+    }
 }
 
 /// The command that starts the shop.

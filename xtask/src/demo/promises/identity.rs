@@ -60,7 +60,7 @@ pub(super) fn logout_during_a_slow_request(scene: &mut Scene) -> Result {
     browser.get("/")?;
     log_in(&browser, "trent")?;
     let late = browser.copy();
-    let answer = during_a_slow_request(&browser, 1500, || browser.post("/logout", &[]).map(drop))?;
+    let answer = during_a_slow_request(&browser, 2000, || browser.post("/logout", &[]).map(drop))?;
     must(answer.status == 200, || format!("the slow request answered {}", answer.status))?;
     must(answer.text().contains("visit 2"), || {
         format!("the slow request had no session: {}", answer.text())

@@ -44,7 +44,7 @@ pub(super) fn sustained_additions(scene: &mut Scene) -> Result {
 pub(super) fn a_late_save_overwrites_nothing(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     browser.get("/")?;
-    let answer = during_a_slow_request(&browser, 800, || add(&browser, "honey", 1).map(drop))?;
+    let answer = during_a_slow_request(&browser, 2000, || add(&browser, "honey", 1).map(drop))?;
     must(answer.status == 200, || format!("the slow request answered {}", answer.status))?;
     let state = browser.state()?;
     must(state.cart("honey") == 1, || format!("what was added meanwhile is gone: {}", state.0))?;

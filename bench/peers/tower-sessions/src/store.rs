@@ -1,0 +1,97 @@
+//! The session of tower-sessions over stores in memory, without the web.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use session_bench_work::{
+    Args, COUNT_KEY, Operation, READ_KEY, Random, Runner, Sample, Turn, Work, live_bytes, parts,
+    start_counting,
+};
+use time::{Duration, OffsetDateTime};
+use tower_sessions::MemoryStore;
+use tower_sessions_moka_store::MokaStore;
+
+// The two stores are written for two versions of one core, whose types are alike and not the same.
+macro_rules! subject {
+    ($name:ident, $core:ident, $store:ty, $new:expr) => {
+        pub fn $name(args: &Args) -> Result<Sample, Box<dyn Error>> {
+            use $core::SessionStore;
+            use $core::session::{Id, Record, Session};
+
+            #[derive(Clone)]
+            struct Task {
+                store: Arc<$store>,
+                ids: Vec<Id>,
+            }
+
+            impl Task {
+                fn session(&self, place: usize) -> Session {
+                    Session::new(Some(self.ids[place]), self.store.clone(), None)
+                }
+            }
+
+            struct Load(Task);
+
+            impl Operation for Load {
+                const BEFORE_YIELD: u64 = 16;
+
+                async fn once(&mut self, place: usize, _: u64) -> bool {
+                    let session = self.0.session(place);
+                    let part = session.get::<String>(READ_KEY).await;
+                    std::hint::black_box(part).is_ok_and(|part| part.is_some())
+                }
+            }
+
+            struct Save(Task);
+
+            impl Operation for Save {
+                const BEFORE_YIELD: u64 = 16;
+
+                async fn once(&mut self, place: usize, turn: u64) -> bool {
+                    let session = self.0.session(place);
+                    let part = session.get::<String>(READ_KEY).await;
+                    let read = std::hint::black_box(part).is_ok_and(|part| part.is_some());
+                    read && session.insert(COUNT_KEY, turn).await.is_ok() && session.save().await.is_ok()
+                }
+            }
+
+            fn id(record: usize) -> Id {
+                Id(i128::from_le_bytes(Random::new(record as u64).bytes()))
+            }
+
+            async fn fill(store: &$store, args: &Args) -> Result<(), Box<dyn Error>> {
+                for record in 0..args.records {
+                    let parts = parts(args.size).into_iter().map(|(key, value)| (key, value.into()));
+                    let data = parts.chain([(COUNT_KEY.to_owned(), 0.into())]).collect();
+                    let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
+                    store.save(&Record { id: id(record), data, expiry_date }).await?;
+                }
+                Ok(())
+            }
+
+            let runner = Runner::new(args)?;
+            if args.work == Work::Heap {
+                start_counting();
+            }
+            let before = live_bytes();
+            let store: Arc<$store> = Arc::new($new);
+            runner.block_on(fill(&store, args))?;
+            let bytes = (live_bytes() - before) as f64 / args.records as f64;
+            let make = |turn: Turn| Task {
+                store: Arc::clone(&store),
+                ids: turn.list.iter().map(|record| id(*record)).collect(),
+            };
+            match args.work {
+                Work::Heap => Ok(Sample::new().with("bytes", bytes)),
+                Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
+                Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
+                _ => Err("not the work of a store in memory".into()),
+            }
+        }
+    };
+}
+
+use tower_sessions as core_015;
+
+subject!(memory, core_015, MemoryStore, MemoryStore::default());
+subject!(moka, tower_sessions_core_014, MokaStore, MokaStore::new(None));

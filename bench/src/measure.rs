@@ -1,0 +1,191 @@
+//! Runs the groups: every subject in turn, again and again, so that noise hits all alike; then medians.
+
+use std::time::Duration;
+
+use session_bench_work::{Args, Work};
+
+use crate::groups::{Against, Area, Compare, Group};
+use crate::programs::{Figures, Programs};
+use crate::report::{complain, progress};
+
+/// How much is done for a figure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    runs: usize,
+    measured: Duration,
+    warm_up: Duration,
+}
+
+impl Effort {
+    pub(crate) const FULL: Self =
+        Self { runs: 5, measured: Duration::from_millis(1_000), warm_up: Duration::from_millis(300) };
+    pub(crate) const QUICK: Self =
+        Self { runs: 3, measured: Duration::from_millis(300), warm_up: Duration::from_millis(100) };
+}
+
+/// A row that was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) area: Area,
+    pub(crate) work: String,
+    pub(crate) tasks: usize,
+    pub(crate) subject: &'static str,
+    pub(crate) peer: String,
+    pub(crate) unit: &'static str,
+    pub(crate) ours: f64,
+    pub(crate) theirs: f64,
+    pub(crate) ratio: f64,
+    pub(crate) target: Option<f64>,
+    /// The longest gap of the heartbeat in any run, in milliseconds: ours and theirs.
+    pub(crate) gaps: Option<(f64, f64)>,
+}
+
+impl Row {
+    pub(crate) fn met(&self) -> Option<bool> {
+        self.target.map(|target| self.ratio >= target)
+    }
+}
+
+/// What was measured, and whether that is everything.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) complete: bool,
+}
+
+/// Measures the groups one after the other.
+pub(crate) fn all(groups: &[Group], programs: &Programs, effort: Effort) -> Measured {
+    let mut measured = Measured { rows: Vec::new(), complete: true };
+    for group in groups {
+        progress(&format!("{}: {}, {} tasks", group.area.name(), group.label, group.args.tasks));
+        let samples = in_turns(group, programs, effort);
+        for compare in &group.rows {
+            match row(group, compare, &samples) {
+                Some(row) => measured.rows.push(row),
+                None => measured.complete = false,
+            }
+        }
+    }
+    measured
+}
+
+/// The runs of each subject of the group; fewer than were asked for means that one of them failed.
+fn in_turns(group: &Group, programs: &Programs, effort: Effort) -> Vec<Option<Vec<Figures>>> {
+    // Bytes are counted, not timed, and are the same each time.
+    let runs = if group.args.work == Work::Heap { 1 } else { effort.runs };
+    let mut samples: Vec<Option<Vec<Figures>>> = vec![Some(Vec::new()); group.subjects.len()];
+    for _ in 0..runs {
+        for (subject, taken) in group.subjects.iter().zip(&mut samples) {
+            let Some(list) = taken else { continue };
+            let args = Args { measured: effort.measured, warm_up: effort.warm_up, ..group.args.clone() };
+            match programs.run(subject, group, args).and_then(done) {
+                Ok(figures) => list.push(figures),
+                Err(error) => {
+                    complain(&format!("{} {}, {}: {error}", group.area.name(), group.label, subject.name));
+                    *taken = None;
+                }
+            }
+        }
+    }
+    samples
+}
+
+/// A run in which operations failed measured something else.
+fn done(figures: Figures) -> Result<Figures, String> {
+    match figures.get("failed") {
+        Some(failed) if *failed > 0.0 => Err(format!("{failed} operations failed")),
+        _ => Ok(figures),
+    }
+}
+
+fn row(group: &Group, compare: &Compare, samples: &[Option<Vec<Figures>>]) -> Option<Row> {
+    let figure =
+        |place: usize, name| median(samples.get(place)?.as_ref()?.iter().map(|run| run.get(name).copied()));
+    let gap = |place: usize| {
+        let runs = samples.get(place)?.as_ref()?;
+        runs.iter()
+            .map(|run| run.get("gap_ms").copied())
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .reduce(f64::max)
+    };
+    let ours = figure(0, compare.figure.name)?;
+    let (theirs, peer, gaps) = match compare.against {
+        Against::Subject(place) => {
+            let peer = group.subjects.get(place)?.name.to_owned();
+            (figure(place, compare.figure.name)?, peer, gap(0).zip(gap(place)))
+        }
+        Against::Limit(limit) => (limit, "limit".to_owned(), None),
+    };
+    let ratio = if compare.figure.more_is_better { ours / theirs } else { theirs / ours };
+    Some(Row {
+        area: group.area,
+        work: group.label.clone(),
+        tasks: group.args.tasks,
+        subject: group.subjects.first()?.name,
+        peer,
+        unit: compare.figure.unit,
+        ours,
+        theirs,
+        ratio,
+        target: compare.target,
+        gaps,
+    })
+}
+
+/// The middle one, or `None` where one is missing.
+fn median(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect::<Option<_>>()?;
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::groups;
+
+    #[test]
+    fn the_median_is_missing_where_a_figure_is() {
+        assert_eq!(median([Some(3.0), Some(1.0), Some(2.0)].into_iter()), Some(2.0));
+        assert_eq!(median([Some(3.0), None].into_iter()), None);
+    }
+
+    #[test]
+    fn a_run_with_failures_is_no_figure() {
+        let run = |failed| Figures::from([("rate".to_owned(), 1.0), ("failed".to_owned(), failed)]);
+        assert!(done(run(0.0)).is_ok());
+        assert!(done(run(1.0)).is_err());
+    }
+
+    #[test]
+    fn every_ratio_above_one_says_that_ours_is_better() {
+        for group in groups() {
+            for compare in &group.rows {
+                let better = if compare.figure.more_is_better { (2.0, 1.0) } else { (1.0, 2.0) };
+                let name = compare.figure.name.to_owned();
+                let mut samples =
+                    vec![Some(vec![Figures::from([(name.clone(), better.1)])]); group.subjects.len()];
+                let ours = match compare.against {
+                    Against::Subject(_) => better.0,
+                    Against::Limit(limit) => limit / 2.0,
+                };
+                samples[0] = Some(vec![Figures::from([(name, ours)])]);
+                let row = row(&group, compare, &samples).unwrap();
+                assert!((row.ratio - 2.0).abs() < 1e-9, "{row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_a_peer_is_not_made_up() {
+        for group in groups() {
+            for compare in &group.rows {
+                let mut samples = vec![None; group.subjects.len()];
+                samples[0] = Some(vec![Figures::from([(compare.figure.name.to_owned(), 1.0)])]);
+                let made = row(&group, compare, &samples);
+                assert_eq!(made.is_some(), matches!(compare.against, Against::Limit(_)));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What is printed.
+
+use serde_json::{Value, json};
+
+use crate::groups::{Against, Group};
+use crate::measure::Row;
+
+/// Says what is being done, while it is.
+#[expect(clippy::print_stderr, reason = "the table alone goes to standard output")]
+pub(crate) fn progress(text: &str) {
+    eprintln!("  {text}");
+}
+
+/// Says what went wrong.
+#[expect(clippy::print_stderr, reason = "the table alone goes to standard output")]
+pub(crate) fn complain(text: &str) {
+    eprintln!("session-bench: {text}");
+}
+
+/// The rows that there are.
+pub(crate) fn list(groups: &[Group]) {
+    let mut lines =
+        vec![["area", "work", "tasks", "subject", "peer", "unit", "target"].map(str::to_owned).to_vec()];
+    for group in groups {
+        for compare in &group.rows {
+            let peer = match compare.against {
+                Against::Subject(place) => {
+                    group.subjects.get(place).map_or("", |subject| subject.name).to_owned()
+                }
+                Against::Limit(limit) => format!("limit {limit}"),
+            };
+            lines.push(vec![
+                group.area.name().to_owned(),
+                group.label.clone(),
+                group.args.tasks.to_string(),
+                group.subjects.first().map_or("", |subject| subject.name).to_owned(),
+                peer,
+                compare.figure.unit.to_owned(),
+                compare.target.map_or_else(String::new, |target| format!("{target:.2}")),
+            ]);
+        }
+    }
+    print(&lines);
+}
+
+/// The rows that were measured, and how many of the targets they meet.
+#[expect(clippy::print_stdout, reason = "the table is what the program is for")]
+pub(crate) fn table(rows: &[Row]) {
+    let head = [
+        "area", "work", "tasks", "subject", "peer", "unit", "ours", "theirs", "ratio", "target", "met",
+        "gap ms",
+    ];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for row in rows {
+        lines.push(vec![
+            row.area.name().to_owned(),
+            row.work.clone(),
+            row.tasks.to_string(),
+            row.subject.to_owned(),
+            row.peer.clone(),
+            row.unit.to_owned(),
+            number(row.ours),
+            number(row.theirs),
+            format!("{:.2}", row.ratio),
+            row.target.map_or_else(String::new, |target| format!("{target:.2}")),
+            row.met().map_or("", |met| if met { "yes" } else { "NO" }).to_owned(),
+            row.gaps.map_or_else(String::new, |(ours, theirs)| format!("{ours:.1} / {theirs:.1}")),
+        ]);
+    }
+    print(&lines);
+    let asked = rows.iter().filter_map(Row::met);
+    println!("{} of {} targets met", asked.clone().filter(|met| *met).count(), asked.count());
+}
+
+/// The rows as an array of objects.
+pub(crate) fn json(rows: &[Row]) -> String {
+    let object = |row: &Row| {
+        json!({
+            "area": row.area.name(),
+            "work": row.work,
+            "tasks": row.tasks,
+            "subject": row.subject,
+            "peer": row.peer,
+            "unit": row.unit,
+            "ours": row.ours,
+            "theirs": row.theirs,
+            "ratio": row.ratio,
+            "target": row.target,
+            "met": row.met(),
+            "gap_ms": row.gaps.map(|(ours, theirs)| json!({ "ours": ours, "theirs": theirs })),
+        })
+    };
+    format!("{:#}\n", Value::Array(rows.iter().map(object).collect()))
+}
+
+/// Four digits at most, with a unit's prefix.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e6 => format!("{:.2} M", value / 1e6),
+        size if size >= 1e4 => format!("{:.1} k", value / 1e3),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// Columns as wide as their widest cell; numbers stand to the right.
+#[expect(clippy::print_stdout, reason = "the table is what the program is for")]
+fn print(lines: &[Vec<String>]) {
+    let columns = lines.first().map_or(0, Vec::len);
+    let width = |column: usize| lines.iter().filter_map(|line| Some(line.get(column)?.chars().count())).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for line in lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| {
+            if cell.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            }
+        });
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(number(15_945_926.0), "15.95 M");
+        assert_eq!(number(22_538.8), "22.5 k");
+        assert_eq!(number(1_235.9), "1236");
+    }
+}

@@ -1,0 +1,205 @@
+//! What a subject is asked to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One piece of work, the same for every subject that can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Fill a store in `dir`; measures nothing.
+    Prepare,
+    /// Requests without a cookie whose handler leaves the session alone.
+    WebBare,
+    /// Requests with a cookie whose handler leaves the session alone.
+    WebCookie,
+    /// Requests whose handler reads one key of a session of 1 KiB.
+    WebRead,
+    /// Requests whose handler reads that key, changes another, and has it saved.
+    WebSave,
+    /// A driver's retrieve.
+    Retrieve,
+    /// A driver's store of a changed value, on the revision that was read, where the subject knows conditions.
+    Store,
+    /// A driver's store of a new key followed by its removal.
+    CreateRemove,
+    /// Moving a deadline.
+    Touch,
+    /// Through the session layer: open a session and read one key.
+    Load,
+    /// Through the session layer: open a session, read one key, change another, save.
+    Save,
+    /// Heap bytes per stored session.
+    Heap,
+    /// Removing what has expired.
+    Purge,
+    /// Opening a store that holds the records already.
+    Open,
+}
+
+impl Work {
+    const NAMES: [(&'static str, Self); 14] = [
+        ("prepare", Self::Prepare),
+        ("web-bare", Self::WebBare),
+        ("web-cookie", Self::WebCookie),
+        ("web-read", Self::WebRead),
+        ("web-save", Self::WebSave),
+        ("retrieve", Self::Retrieve),
+        ("store", Self::Store),
+        ("create-remove", Self::CreateRemove),
+        ("touch", Self::Touch),
+        ("load", Self::Load),
+        ("save", Self::Save),
+        ("heap", Self::Heap),
+        ("purge", Self::Purge),
+        ("open", Self::Open),
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, work)| *work == self).map_or("", |(name, _)| name)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, work)| *work).ok_or_else(|| format!("no work is called {text:?}"))
+    }
+}
+
+/// What an acknowledged write must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process: WAL and `synchronous = NORMAL` for SQLite.
+    Process,
+    /// Power loss: WAL and `synchronous = FULL`; for a peer's store its defaults, which are power-safe.
+    Power,
+}
+
+impl Durability {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Power => "power",
+        }
+    }
+}
+
+/// What a subject is asked to do, and how much of it.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// Which of the program's subjects.
+    pub subject: String,
+    /// Which work.
+    pub work: Work,
+    /// How many tasks at once.
+    pub tasks: usize,
+    /// How long it is measured.
+    pub measured: Duration,
+    /// How long it runs before that.
+    pub warm_up: Duration,
+    /// How many sessions are stored.
+    pub records: usize,
+    /// How many bytes a value has.
+    pub size: usize,
+    /// Where the store is, for subjects on disk.
+    pub dir: PathBuf,
+    /// What a write survives.
+    pub durability: Durability,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            subject: String::new(),
+            work: Work::Retrieve,
+            tasks: 8,
+            measured: Duration::from_millis(1_000),
+            warm_up: Duration::from_millis(300),
+            records: 100_000,
+            size: 1_024,
+            dir: PathBuf::new(),
+            durability: Durability::Process,
+        }
+    }
+}
+
+impl Args {
+    /// Reads `--name value` pairs.
+    ///
+    /// # Errors
+    /// A sentence that names the argument which is not understood.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut args = Self::default();
+        let mut words = words.into_iter();
+        while let Some(name) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{name} has no value"))?;
+            let number = || value.parse::<usize>().map_err(|_| format!("{name} {value:?} is not a number"));
+            let millis = || Ok::<_, String>(Duration::from_millis(number()? as u64));
+            match name.as_str() {
+                "--subject" => args.subject = value,
+                "--work" => args.work = Work::parse(&value)?,
+                "--tasks" => args.tasks = number()?.max(1),
+                "--millis" => args.measured = millis()?,
+                "--warm-up" => args.warm_up = millis()?,
+                "--records" => args.records = number()?.max(1),
+                "--size" => args.size = number()?.max(32),
+                "--dir" => args.dir = value.into(),
+                "--durability" => {
+                    args.durability = match value.as_str() {
+                        "process" => Durability::Process,
+                        "power" => Durability::Power,
+                        _ => return Err(format!("no durability is called {value:?}")),
+                    };
+                }
+                _ => return Err(format!("{name} is not known")),
+            }
+        }
+        Ok(args)
+    }
+
+    /// The words that [`parse`](Self::parse) reads back.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        [
+            ("--subject", self.subject.clone()),
+            ("--work", self.work.name().into()),
+            ("--tasks", self.tasks.to_string()),
+            ("--millis", self.measured.as_millis().to_string()),
+            ("--warm-up", self.warm_up.as_millis().to_string()),
+            ("--records", self.records.to_string()),
+            ("--size", self.size.to_string()),
+            ("--dir", self.dir.display().to_string()),
+            ("--durability", self.durability.name().into()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_back_as_they_were() {
+        for (name, work) in Work::NAMES {
+            let args = Args { work, tasks: 3, subject: "x".into(), dir: "/d".into(), ..Args::default() };
+            assert_eq!(work.name(), name);
+            assert_eq!(format!("{:?}", Args::parse(args.words()).unwrap()), format!("{args:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for bad in ["--work nothing", "--tasks many", "--what 1", "--tasks"] {
+            let error = Args::parse(bad.split(' ').map(str::to_owned)).unwrap_err();
+            assert!(
+                error.contains(bad.split(' ').next_back().unwrap()) || error.contains("--what"),
+                "{error}"
+            );
+        }
+    }
+}

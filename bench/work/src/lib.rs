@@ -1,0 +1,22 @@
+//! The work that the bench gives to every subject, so that it is the same everywhere: keys, values, tasks, requests
+//! and counting.
+//!
+//! A subject is a program that links this crate, reads [`Args`], does the named [`Work`] and prints one [`Sample`] as
+//! one line of JSON. Ours is the bench itself; the peers live in workspaces of their own, whose dependencies never
+//! reach ours.
+
+mod alloc;
+mod args;
+mod draw;
+mod payload;
+mod run;
+mod sample;
+#[cfg(feature = "web")]
+pub mod web;
+
+pub use alloc::{Counting, counted, live_bytes, start_counting};
+pub use args::{Args, Durability, Work};
+pub use draw::{Random, text_id};
+pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts};
+pub use run::{Operation, Runner, Turn, stopwatch};
+pub use sample::Sample;

@@ -1,0 +1,57 @@
+//! What is stored.
+
+use crate::draw::Random;
+
+/// How many bytes one value of a session has.
+const PART: usize = 128;
+
+/// The key of the one value where a record has only one.
+pub const PAGE_KEY: &str = "page";
+/// The key that a reading request reads; each session has it.
+pub const READ_KEY: &str = "part-0";
+/// The key of the small value that a saving request changes: a number.
+pub const COUNT_KEY: &str = "count";
+
+/// The values of a session of `size` bytes: text of 128 bytes under each of the keys `part-0`, `part-1` and so on, for
+/// a session is rarely one large value. The count is stored beside them.
+#[must_use]
+pub fn parts(size: usize) -> Vec<(String, String)> {
+    let part = |number| (format!("part-{number}"), Payload::new(PART).stamped(number as u64).to_owned());
+    (0..size.div_ceil(PART).max(1)).map(part).collect()
+}
+
+/// A value that differs at each use. SQLite skips a write whose bytes are there already, and would measure nothing.
+#[derive(Clone, Debug)]
+pub struct Payload(String);
+
+impl Payload {
+    /// Printable text of `size` bytes, at least 16.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        let mut random = Random::new(3);
+        Self((0..size.max(16)).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect())
+    }
+
+    /// The text, whose first 16 characters say `turn`.
+    pub fn stamped(&mut self, turn: u64) -> &str {
+        let digits: [u8; 16] =
+            std::array::from_fn(|place| b"0123456789abcdef"[(turn >> (60 - 4 * place)) as usize & 15]);
+        let digits = std::str::from_utf8(&digits).unwrap_or("0000000000000000");
+        self.0.replace_range(..16, digits);
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_turn_has_its_own_bytes_and_the_same_length() {
+        let mut payload = Payload::new(1_024);
+        let first = payload.stamped(1).to_owned();
+        assert_eq!(first.len(), 1_024);
+        assert!(first.starts_with("0000000000000001"));
+        assert_ne!(payload.stamped(2), first);
+    }
+}

@@ -1,0 +1,179 @@
+//! Tasks on a runtime of two workers, counted over a window of time.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+
+use crate::args::Args;
+use crate::draw::Draws;
+use crate::sample::Sample;
+
+/// What one task does again and again.
+pub trait Operation: Send + 'static {
+    /// How many operations a task does before it lets others run. A handler that works in memory does several in one
+    /// go; one that waits for a disk is a request by itself.
+    const BEFORE_YIELD: u64;
+
+    /// Does it once, on the record that stands at `place` of the task's list; `turn` is different each time within a
+    /// task. `false` means that it was not done, and the figure will not count.
+    fn once(&mut self, place: usize, turn: u64) -> impl Future<Output = bool> + Send;
+}
+
+/// Which task this is, and the records that it will work on, in order and again from the start.
+///
+/// A subject makes the keys beforehand and keeps them in this order. In a request the key has just been computed and is
+/// at hand; looked up all over memory it would cost more than a store in memory does.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which task, from 0.
+    pub task: usize,
+    /// The numbers of the records.
+    pub list: Vec<usize>,
+    tasks: usize,
+    records: usize,
+}
+
+impl Turn {
+    /// The same list with each record replaced by the nearest one that belongs to this task alone: for work that must
+    /// know the revision it left.
+    #[must_use]
+    pub fn own(mut self) -> Self {
+        for record in &mut self.list {
+            let own = *record - *record % self.tasks + self.task;
+            *record = if own < self.records { own } else { self.task };
+        }
+        self
+    }
+}
+
+/// The present moment of the monotonic clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+pub fn stopwatch() -> Instant {
+    Instant::now()
+}
+
+/// Two workers, as every subject gets them.
+#[derive(Debug)]
+pub struct Runner {
+    runtime: Runtime,
+    args: Args,
+}
+
+impl Runner {
+    /// A runtime for this work.
+    ///
+    /// # Errors
+    /// Where the operating system gives no threads.
+    pub fn new(args: &Args) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Ok(Self { runtime, args: args.clone() })
+    }
+
+    /// Runs something on the runtime beforehand: opening a store, filling it.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Runs `make(task)` on every task, and counts what gets done in the measured window.
+    ///
+    /// The figures are `rate` (operations per second), `failed` (how many were not done) and `gap_ms` (the longest
+    /// time that a task which only sleeps 1 ms had to wait beyond that).
+    pub fn measure<O: Operation>(&self, mut make: impl FnMut(Turn) -> O) -> Sample {
+        let tasks = self.args.tasks;
+        let draws = Draws::new(self.args.records);
+        let shared = Arc::new(Shared::default());
+        let (mut operations, mut handles) = (Vec::new(), Vec::new());
+        let counters: Vec<Arc<Counter>> = (0..tasks).map(|_| Arc::default()).collect();
+        for (task, counter) in counters.iter().enumerate() {
+            let list: Vec<usize> = draws.of(task, tasks).collect();
+            let len = list.len();
+            let operation = make(Turn { task, list, tasks, records: self.args.records });
+            operations.push(repeat(operation, Arc::clone(counter), Arc::clone(&shared), len));
+        }
+        // Making them takes long; all start together.
+        handles.extend(operations.into_iter().map(|operation| self.runtime.spawn(operation)));
+        handles.push(self.runtime.spawn(heartbeat(Arc::clone(&shared))));
+
+        let sum = || counters.iter().map(|counter| counter.0.load(Relaxed)).sum::<u64>();
+        pause(self.args.warm_up);
+        shared.measuring.store(true, Relaxed);
+        let (start, before) = (stopwatch(), sum());
+        pause(self.args.measured);
+        let (elapsed, after) = (start.elapsed(), sum());
+        shared.stop.store(true, Relaxed);
+        let panicked = handles.into_iter().filter_map(|handle| self.runtime.block_on(handle).err()).count();
+
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let figure = |count: u64| count as f64;
+        Sample::new()
+            .with("rate", figure(after - before) / elapsed.as_secs_f64())
+            .with("failed", figure(shared.failed.load(Relaxed) + panicked as u64))
+            .with("gap_ms", figure(shared.gap_micros.load(Relaxed)) / 1_000.0)
+    }
+}
+
+/// A counter on cache lines of its own, so that counting does not make tasks wait for each other.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counter(AtomicU64);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    measuring: AtomicBool,
+    failed: AtomicU64,
+    gap_micros: AtomicU64,
+}
+
+async fn repeat<O: Operation>(mut operation: O, counter: Arc<Counter>, shared: Arc<Shared>, len: usize) {
+    let (mut place, mut turn) = (0, 0);
+    while !shared.stop.load(Relaxed) {
+        for _ in 0..O::BEFORE_YIELD {
+            turn += 1;
+            place = if place + 1 < len { place + 1 } else { 0 };
+            if !operation.once(place, turn).await {
+                shared.failed.fetch_add(1, Relaxed);
+            }
+        }
+        counter.0.fetch_add(O::BEFORE_YIELD, Relaxed);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sleeps a millisecond at a time and notes by how much it overslept: that is how long another task on this runtime
+/// was kept waiting.
+async fn heartbeat(shared: Arc<Shared>) {
+    const BEAT: Duration = Duration::from_millis(1);
+    while !shared.stop.load(Relaxed) {
+        let start = stopwatch();
+        tokio::time::sleep(BEAT).await;
+        if shared.measuring.load(Relaxed) {
+            let late = start.elapsed().saturating_sub(BEAT).as_micros();
+            shared.gap_micros.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the window of a measurement is real time")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_belongs_to_exactly_one_task() {
+        let (tasks, records) = (8, 1_003);
+        for task in 0..tasks {
+            let turn = Turn { task, list: (0..records).collect(), tasks, records };
+            assert!(turn.own().list.iter().all(|mine| *mine < records && mine % tasks == task));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a session layer adds to a request, in process, without a socket.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use tower_service::Service;
+
+use crate::alloc::{counted, start_counting};
+use crate::args::{Args, Work};
+use crate::run::stopwatch;
+use crate::sample::Sample;
+
+/// How many requests are timed at a time: enough to hide the clock, few enough that bare and layered take turns a
+/// thousand times in a second.
+const BATCH: usize = 100;
+
+/// The handler that all the work is compared with: it answers and knows no session.
+pub async fn plain() -> &'static str {
+    "ok"
+}
+
+/// A router with one route and nothing else.
+#[must_use]
+pub fn bare() -> Router {
+    Router::new().route("/", get(plain))
+}
+
+/// Measures `layered` against [`bare`], in turns, on this thread.
+///
+/// `cookie` is what the client repeats, where the work has a cookie. The figures are `added_ns` (median of layered
+/// less median of bare), `bare_ns`, `layered_ns`, `added_allocations` and `bare_allocations`.
+///
+/// # Errors
+/// Where an answer is not 200, or a request with a cookie of the work's own is not understood.
+pub async fn measure(
+    args: &Args,
+    mut layered: Router,
+    cookie: Option<HeaderValue>,
+) -> Result<Sample, String> {
+    let mut bare = bare();
+    let cookie = cookie.filter(|_| args.work != Work::WebBare);
+    let mut plain = Vec::new();
+    let mut with_layer = Vec::new();
+    let start = stopwatch();
+    while start.elapsed() < args.warm_up + args.measured {
+        let (a, b) = (batch(&mut bare, cookie.as_ref()).await?, batch(&mut layered, cookie.as_ref()).await?);
+        if start.elapsed() > args.warm_up {
+            plain.push(a);
+            with_layer.push(b);
+        }
+    }
+    let (bare_ns, layered_ns) = (median(plain), median(with_layer));
+
+    start_counting();
+    let bare_allocations = allocations(&mut bare, cookie.as_ref()).await?;
+    let all = allocations(&mut layered, cookie.as_ref()).await?;
+    Ok(Sample::new()
+        .with("added_ns", layered_ns - bare_ns)
+        .with("bare_ns", bare_ns)
+        .with("layered_ns", layered_ns)
+        .with("added_allocations", all - bare_allocations)
+        .with("bare_allocations", bare_allocations))
+}
+
+/// Sends one request and gives the cookie that the answer sets, as a browser would repeat it.
+///
+/// # Errors
+/// Where the answer is not 200 or sets no cookie.
+pub async fn cookie_from(router: &Router) -> Result<HeaderValue, String> {
+    let mut router = router.clone();
+    let Ok(response) = router.call(request(None)).await;
+    if response.status() != StatusCode::OK {
+        return Err(format!("answered {}", response.status()));
+    }
+    let set = response.headers().get(header::SET_COOKIE).ok_or("set no cookie")?;
+    let text = set.to_str().map_err(|error| error.to_string())?;
+    let pair = text.split(';').next().unwrap_or_default();
+    HeaderValue::from_str(pair).map_err(|error| error.to_string())
+}
+
+fn request(cookie: Option<&HeaderValue>) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = Method::GET;
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("example.org"));
+    if let Some(cookie) = cookie {
+        request.headers_mut().insert(header::COOKIE, cookie.clone());
+    }
+    request
+}
+
+/// Nanoseconds per request; making the requests is not timed, dropping the answers is.
+async fn batch(router: &mut Router, cookie: Option<&HeaderValue>) -> Result<f64, String> {
+    let requests: Vec<_> = (0..BATCH).map(|_| request(cookie)).collect();
+    let mut good = true;
+    let start = stopwatch();
+    for request in requests {
+        let Ok(response) = router.call(request).await;
+        good &= response.status() == StatusCode::OK;
+        drop(black_box(response));
+    }
+    let elapsed = start.elapsed();
+    if good { Ok(nanos(elapsed) / BATCH as f64) } else { Err("an answer was not 200".into()) }
+}
+
+/// The fewest allocations that a request made in three batches: what happens once in a while is not a request's.
+async fn allocations(router: &mut Router, cookie: Option<&HeaderValue>) -> Result<f64, String> {
+    let mut least = u64::MAX;
+    for _ in 0..3 * BATCH {
+        let request = request(cookie);
+        let before = counted();
+        let Ok(response) = router.call(request).await;
+        if response.status() != StatusCode::OK {
+            return Err("an answer was not 200".into());
+        }
+        drop(black_box(response));
+        least = least.min(counted() - before);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    Ok(least as f64)
+}
+
+fn nanos(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,636 @@
+//! Level basic: retrieve, store, remove, touch, close.
+
+use std::error::Error as _;
+
+use session_core::{
+    Capabilities, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Expiry, Key, Prefix, Record,
+    Shared, Survives, Timestamp,
+};
+
+use crate::common::{
+    absent, conflict, expiring, fails, holds, payload, poll_then_drop, put, record, rev, same, sized, yes,
+};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::harness::Time;
+use crate::stage::Stage;
+use crate::table::{Need, clause};
+
+pub(crate) async fn b01_a_driver_claims_what_it_can_do_and_answers_unsupported_for_what_it_lacks(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let capabilities = driver.capabilities();
+    for &need in Need::ALL {
+        let declared = stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
+        let Some(met) = is_met(stage, &driver, &capabilities, need).await? else { continue };
+        if met && declared {
+            return Err(unmet(
+                format!("the driver does not meet {need}, for it is declared to lack it"),
+                format!("it does: {capabilities:?}"),
+            ));
+        }
+        if !met && !declared {
+            return Err(unmet(
+                format!("the driver meets {need}, or `lacks` says why not"),
+                format!("it does not: {capabilities:?}"),
+            ));
+        }
+    }
+    for (id, _) in &stage.context.known {
+        ensure(clause(id).is_some(), "`known` names clauses", || (*id).to_owned())?;
+    }
+    Ok(())
+}
+
+/// Whether the driver meets `need`: by what it claims, and by trying where a claim can be tried. `None` where only the
+/// harness knows.
+async fn is_met(
+    stage: &Stage,
+    driver: &DynDriver,
+    claims: &Capabilities,
+    need: Need,
+) -> Result<Option<bool>, Failure> {
+    let key = stage.key("capability");
+    let agrees = |claimed: bool, works: bool| {
+        ensure(claimed == works, format!("{need} works as claimed ({claimed})"), || format!("works: {works}"))
+    };
+    Ok(Some(match need {
+        Need::Conditional => {
+            let works = offers(driver.remove(&key, Condition::Revision(rev(1))).await)?;
+            agrees(claims.conditional, works)?;
+            agrees(works, offers(driver.store(&key, record(1), Condition::Absent).await)?)?;
+            works
+        }
+        Need::Traverse => offers(driver.traverse(&Prefix::SESSION, Cursor::start(), 1).await)?,
+        Need::ExactlyOnce => claims.exactly_once,
+        Need::Purge => {
+            let works = offers(driver.purge(1).await)?;
+            works && !matches!(claims.expiry, Expiry::Engine { .. })
+        }
+        Need::VirtualTime => stage.context.harness.time() == Time::Virtual && claims.expiry == Expiry::Caller,
+        Need::ValueBound => claims.max_value.is_some_and(|bound| bound <= 64 << 20),
+        Need::Close => claims.survives >= Survives::Close,
+        Need::Kill => claims.survives >= Survives::Kill,
+        Need::PowerLoss => claims.survives >= Survives::PowerLoss,
+        Need::Processes => claims.shared >= Shared::Host,
+        Need::Damage => return Ok(None),
+    }))
+}
+
+fn offers<T>(answer: Result<T, Error>) -> Result<bool, Failure> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) async fn b02_retrieve_returns_what_the_last_store_wrote(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let (first, second) = (expiring(1, stage.later()), record(2));
+    put(&driver, &stage.key("one"), &first).await?;
+    put(&driver, &stage.key("two"), &second).await?;
+    holds(&driver, &stage.key("one"), &first, "a record with a deadline").await?;
+    holds(&driver, &stage.key("two"), &second, "a record without a deadline").await?;
+    holds(&driver, &stage.key("one"), &first, "the same record, asked for again").await
+}
+
+pub(crate) async fn b03_storing_again_replaces_data_deadline_and_revision(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let long = Record::new(sized(1, 5_000), Some(stage.later()), rev(1));
+    for (what, next) in [
+        ("the first", long.clone()),
+        ("a shorter one, without a deadline", record(2)),
+        ("a longer one, with another deadline", Record { expires: Some(stage.soon()), ..long }),
+    ] {
+        put(&driver, &key, &next).await?;
+        holds(&driver, &key, &next, what).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b04_what_was_never_stored_is_absent_and_asking_makes_no_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("never");
+    absent(&driver, &key, "a key that was never stored").await?;
+    absent(&driver, &key, "the same key, asked for again").await?;
+    let answer = driver.remove(&key, Condition::Any).await?;
+    conflict(&answer, None, "removing what was only asked for")
+}
+
+pub(crate) async fn b05_empty_data_is_a_value_and_not_absence(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("empty");
+    let empty = Record::new(&b""[..], None, rev(1));
+    put(&driver, &key, &empty).await?;
+    holds(&driver, &key, &empty, "an empty record").await?;
+    put(&driver, &key, &record(2)).await?;
+    put(&driver, &key, &empty).await?;
+    holds(&driver, &key, &empty, "an empty record over a full one").await
+}
+
+pub(crate) async fn b06_data_is_any_bytes(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    let cases: [&[u8]; 7] = [&[0], b"a\0b", &[0xff, 0xfe], &[0xc3, 0x28], b"\r\n\r\n", b"';--\"", &all];
+    for (index, bytes) in cases.into_iter().enumerate() {
+        let key = stage.key(&format!("bytes-{index}"));
+        let stored = Record::new(bytes.to_vec(), None, rev(index as u64 + 1));
+        put(&driver, &key, &stored).await?;
+        holds(&driver, &key, &stored, &format!("the bytes {:02x?}", &bytes[..bytes.len().min(8)])).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_large(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let bound = driver.capabilities().max_value.unwrap_or(u64::MAX);
+    for length in [1_usize, 17, 255, 4_096, 65_535, 65_536, 1 << 20] {
+        let key = stage.key(&format!("sized-{length}"));
+        let old = record(1);
+        put(&driver, &key, &old).await?;
+        let data = sized(length as u64, length.max(16)).slice(..length);
+        let new = Record::new(data, Some(stage.later()), rev(2));
+        match driver.store(&key, new.clone(), Condition::Any).await {
+            Ok(answer) => {
+                yes(&answer, &format!("storing {length} bytes"))?;
+                holds(&driver, &key, &new, &format!("{length} bytes")).await?;
+            }
+            Err(error) if error.kind() == ErrorKind::TooLarge && length as u64 > bound => {
+                holds(&driver, &key, &old, "the old record, after a store that was too large").await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn b08_a_value_above_the_claimed_bound_is_too_large_and_the_old_one_stays(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let bound = driver.capabilities().max_value.unwrap_or(0) as usize;
+    let key = stage.key("bounded");
+    let fits = Record::new(sized(1, bound.max(16)).slice(..bound), None, rev(1));
+    put(&driver, &key, &fits).await?;
+    holds(&driver, &key, &fits, "a value of exactly the bound").await?;
+    let large = Record::new(sized(2, bound + 17), None, rev(2));
+    fails(driver.store(&key, large, Condition::Any).await, ErrorKind::TooLarge, "a value above the bound")?;
+    holds(&driver, &key, &fits, "the old record, after a store that was too large").await
+}
+
+pub(crate) async fn b09_an_id_may_be_any_text_and_every_id_has_its_own_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let ids = [
+        "/",
+        "\\",
+        "..",
+        ".",
+        "../one",
+        "../../etc/passwd",
+        "a/b",
+        "a//b",
+        "a\\b",
+        "/a",
+        "a/",
+        "'",
+        "\"",
+        "';--",
+        "' OR '1'='1",
+        "%",
+        "%2e%2e",
+        "*",
+        "?",
+        "[a]",
+        "{a}",
+        "$(a)",
+        "`a`",
+        "\n",
+        "a\nb",
+        "\r\n",
+        "\0",
+        "a\0b",
+        "a\0",
+        "a",
+        "a:b",
+        ":",
+        "::",
+        "é",
+        "e\u{301}",
+        "\u{1F980}",
+        "\u{202e}a",
+        "ſ",
+        "con",
+        "nul",
+        "-rf",
+        "~",
+        "#a",
+        "a b",
+        "\u{feff}a",
+        "\u{7f}",
+    ];
+    for (index, id) in ids.iter().enumerate() {
+        put(&driver, &stage.key(id), &record(index as u64 + 1)).await?;
+    }
+    for (index, id) in ids.iter().enumerate() {
+        holds(&driver, &stage.key(id), &record(index as u64 + 1), &format!("the id {id:?}")).await?;
+    }
+    for id in ids {
+        yes(&driver.remove(&stage.key(id), Condition::Any).await?, &format!("removing the id {id:?}"))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b10_ids_are_case_sensitive_and_never_trimmed(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let ids = ["Id", "id", "ID", " id", "id ", "\tid", "id\n", "İd", "ıd"];
+    for (index, id) in ids.iter().enumerate() {
+        absent(&driver, &stage.key(id), &format!("the id {id:?} before it is stored")).await?;
+        put(&driver, &stage.key(id), &record(index as u64 + 1)).await?;
+    }
+    for (index, id) in ids.iter().enumerate() {
+        holds(&driver, &stage.key(id), &record(index as u64 + 1), &format!("the id {id:?}")).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b11_keys_of_different_prefixes_do_not_meet(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let texts =
+        ["session:a", "user:a", "user2:a", "user-2:a", "u:a", "session:user:a", "x_y:a", "x-y:a", "9:a"];
+    let keys = texts.map(|text| Key::parse(text).expect("these are valid"));
+    for (index, key) in keys.iter().enumerate() {
+        absent(&driver, key, "a key of another prefix").await?;
+        put(&driver, key, &record(index as u64 + 1)).await?;
+    }
+    yes(&driver.remove(&keys[0], Condition::Any).await?, "removing one of them")?;
+    absent(&driver, &keys[0], "the removed one").await?;
+    for (index, key) in keys.iter().enumerate().skip(1) {
+        holds(&driver, key, &record(index as u64 + 1), &format!("prefix {}", key.prefix())).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b12_the_longest_keys_are_told_apart_by_their_last_byte(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let prefix = Prefix::new("p".repeat(Prefix::MAX_LEN)).expect("32 letters are a prefix");
+    let head = "i".repeat(Key::MAX_ID_LEN - 1);
+    let keys = ["a", "b", "\0"]
+        .map(|last| Key::new(&prefix, &format!("{head}{last}")).expect("255 bytes are an id"));
+    for (index, key) in keys.iter().enumerate() {
+        put(&driver, key, &record(index as u64 + 1)).await?;
+    }
+    for (index, key) in keys.iter().enumerate() {
+        holds(&driver, key, &record(index as u64 + 1), "a key of 288 bytes").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b13_what_was_removed_is_absent_and_can_be_stored_anew(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    put(&driver, &stage.key("two"), &record(2)).await?;
+    yes(&driver.remove(&key, Condition::Any).await?, "removing a live record")?;
+    absent(&driver, &key, "a removed record").await?;
+    holds(&driver, &stage.key("two"), &record(2), "its neighbour").await?;
+    put(&driver, &key, &record(3)).await?;
+    holds(&driver, &key, &record(3), "a record stored after a removal").await
+}
+
+pub(crate) async fn b14_removing_what_is_not_there_answers_conflict_with_nothing(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    conflict(&driver.remove(&key, Condition::Any).await?, None, "removing what never was")?;
+    put(&driver, &key, &record(1)).await?;
+    yes(&driver.remove(&key, Condition::Any).await?, "removing a live record")?;
+    conflict(&driver.remove(&key, Condition::Any).await?, None, "removing it again")?;
+    conflict(&driver.remove(&key, Condition::Any).await?, None, "and again")
+}
+
+pub(crate) async fn b15_remove_when_absent_removes_nothing(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    yes(&driver.remove(&key, Condition::Absent).await?, "remove when absent, of what is absent")?;
+    put(&driver, &key, &record(1)).await?;
+    let answer = driver.remove(&key, Condition::Absent).await?;
+    conflict(&answer, Some(&record(1)), "remove when absent, of what is live")?;
+    holds(&driver, &key, &record(1), "the live record").await
+}
+
+pub(crate) async fn b16_remove_at_a_revision_removes_only_that_revision(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let at = |number| Condition::Revision(rev(number));
+    conflict(&driver.remove(&key, at(1)).await?, None, "removing a revision of what is absent")?;
+    put(&driver, &key, &record(1)).await?;
+    put(&driver, &key, &record(2)).await?;
+    conflict(&driver.remove(&key, at(1)).await?, Some(&record(2)), "removing an older revision")?;
+    holds(&driver, &key, &record(2), "the newer record").await?;
+    yes(&driver.remove(&key, at(2)).await?, "removing the live revision")?;
+    absent(&driver, &key, "the removed record").await
+}
+
+pub(crate) async fn b17_store_when_absent_creates_and_never_replaces(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    yes(&driver.store(&key, record(1), Condition::Absent).await?, "a store when absent, of what is absent")?;
+    holds(&driver, &key, &record(1), "the new record").await?;
+    let answer = driver.store(&key, record(2), Condition::Absent).await?;
+    ensure(!answer.is_yes(), "a store when absent conflicts with a live record", || format!("{answer:?}"))?;
+    holds(&driver, &key, &record(1), "the record that was there first").await
+}
+
+pub(crate) async fn b18_store_at_a_revision_replaces_only_that_revision(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let at = |number| Condition::Revision(rev(number));
+    put(&driver, &key, &record(1)).await?;
+    let next = expiring(2, stage.later());
+    yes(&driver.store(&key, next.clone(), at(1)).await?, "a store at the live revision")?;
+    holds(&driver, &key, &next, "the replaced record").await?;
+    let answer = driver.store(&key, record(3), at(1)).await?;
+    ensure(!answer.is_yes(), "a store at an older revision conflicts", || format!("{answer:?}"))?;
+    holds(&driver, &key, &next, "the record after a refused store").await
+}
+
+pub(crate) async fn b19_store_at_a_revision_never_creates(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let at = Condition::Revision(rev(1));
+    conflict(&driver.store(&key, record(2), at).await?, None, "a store at a revision of what never was")?;
+    absent(&driver, &key, "what never was").await?;
+    put(&driver, &key, &record(1)).await?;
+    yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
+    conflict(&driver.store(&key, record(2), at).await?, None, "a store at a revision of what was removed")?;
+    absent(&driver, &key, "what was removed").await
+}
+
+pub(crate) async fn b20_a_conflict_hands_back_the_whole_live_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let live = Record::new(sized(7, 70_000), Some(stage.later()), rev(7));
+    put(&driver, &key, &live).await?;
+    let absent = driver.store(&key, record(8), Condition::Absent).await?;
+    conflict(&absent, Some(&live), "a store when absent")?;
+    let at = driver.store(&key, record(8), Condition::Revision(rev(6))).await?;
+    conflict(&at, Some(&live), "a store at another revision")
+}
+
+pub(crate) async fn b21_a_change_that_is_repeated_answers_yes_and_happens_once(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    for (what, number, when) in [
+        ("a store when absent", 1, Condition::Absent),
+        ("a store at a revision", 2, Condition::Revision(rev(1))),
+        ("a store without a condition", 3, Condition::Any),
+    ] {
+        yes(&driver.store(&key, record(number), when).await?, what)?;
+        yes(&driver.store(&key, record(number), when).await?, &format!("{what}, repeated"))?;
+        yes(&driver.store(&key, record(number), when).await?, &format!("{what}, repeated twice"))?;
+        holds(&driver, &key, &record(number), what).await?;
+    }
+    put(&driver, &key, &record(4)).await?;
+    let late = driver.store(&key, record(2), Condition::Revision(rev(1))).await?;
+    conflict(&late, Some(&record(4)), "a repetition that comes after a newer store")
+}
+
+pub(crate) async fn b22_revisions_are_compared_as_eight_bytes(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    // Pairs that one number format or another takes for equal: floating point, signed, text, cut to 32 bits.
+    let pairs = [
+        (u64::MAX, u64::MAX - 1),
+        ((1 << 53) + 1, 1 << 53),
+        (1 << 63, (1 << 63) + 1),
+        (0, 1 << 56),
+        (0, 1 << 32),
+        (0x3100_0000_0000_0000, 0x3120_0000_0000_0000),
+        (0x0a0a_0a0a_0a0a_0a0a, 0x0d0a_0d0a_0d0a_0d0a),
+        (0x4100_4200_0000_0000, 0x4100_4300_0000_0000),
+        (0x4142_4344_4546_4748, 0x6162_6364_6566_6768),
+    ];
+    for (index, (one, other)) in pairs.into_iter().enumerate() {
+        for (live, wrong) in [(one, other), (other, one)] {
+            let key = stage.key(&format!("revision-{index}-{live}"));
+            let old = Record::new(payload(1), None, rev(live));
+            put(&driver, &key, &old).await?;
+            let new = Record::new(payload(2), None, rev(42));
+            let answer = driver.store(&key, new.clone(), Condition::Revision(rev(wrong))).await?;
+            conflict(&answer, Some(&old), &format!("live {live:#018x}, expected {wrong:#018x}"))?;
+            let answer = driver.store(&key, new, Condition::Revision(rev(live))).await?;
+            yes(&answer, &format!("a store at the live revision {live:#018x}"))?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn b23_touch_moves_deadline_and_revision_and_leaves_the_data(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
+    put(&driver, &key, &old).await?;
+    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
+    equal("a touch of the live revision", &done, &true)?;
+    let expected = Record { expires: Some(stage.later()), revision: rev(2), ..old };
+    holds(&driver, &key, &expected, "the touched record").await
+}
+
+pub(crate) async fn b24_touch_of_another_revision_is_false_and_changes_nothing(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &expiring(1, stage.soon())).await?;
+    let newer = expiring(2, stage.soon());
+    put(&driver, &key, &newer).await?;
+    let done = driver.touch(&key, rev(1), rev(3), Some(stage.later())).await?;
+    equal("a touch of an older revision", &done, &false)?;
+    holds(&driver, &key, &newer, "the record that was written last").await
+}
+
+pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    equal("a touch of what never was", &driver.touch(&key, rev(1), rev(2), None).await?, &false)?;
+    absent(&driver, &key, "what never was").await?;
+    put(&driver, &key, &record(1)).await?;
+    yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
+    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
+    equal("a touch of what was removed", &done, &false)?;
+    absent(&driver, &key, "what was removed").await
+}
+
+pub(crate) async fn b26_a_touch_that_is_repeated_is_true(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    for what in ["a touch", "the same touch", "the same touch again"] {
+        equal(what, &driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?, &true)?;
+    }
+    holds(&driver, &key, &Record { revision: rev(2), ..expiring(1, stage.later()) }, "the record").await
+}
+
+pub(crate) async fn b27_touch_sets_any_deadline_nearer_later_or_none(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &expiring(1, stage.later())).await?;
+    let deadlines = [Some(stage.soon()), None, Some(stage.later())];
+    for (index, deadline) in deadlines.into_iter().enumerate() {
+        let number = index as u64 + 1;
+        let done = driver.touch(&key, rev(number), rev(number + 1), deadline).await?;
+        equal("a touch of the live revision", &done, &true)?;
+        let expected = Record { revision: rev(number + 1), expires: deadline, ..record(1) };
+        holds(&driver, &key, &expected, &format!("touched to {deadline:?}")).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b28_a_clone_is_a_handle_on_the_same_store(stage: &Stage) -> Check {
+    let (driver, clone) = stage.open_with_clone().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    holds(&clone, &key, &record(1), "read through a clone").await?;
+    put(&clone, &key, &record(2)).await?;
+    holds(&driver, &key, &record(2), "written through a clone").await?;
+    drop(clone);
+    holds(&driver, &key, &record(2), "after the clone was dropped").await
+}
+
+pub(crate) async fn b29_a_dropped_future_leaves_the_old_record_or_the_new_one(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    for times in 0..8 {
+        let key = stage.key(&format!("dropped-{times}"));
+        let (old, new) = (record(1), Record::new(sized(2, 9_000), Some(stage.later()), rev(2)));
+        put(&driver, &key, &old).await?;
+        poll_then_drop(driver.store(&key, new.clone(), Condition::Any), times).await.transpose()?;
+        let when = format!("after a store whose future was dropped after {times} polls");
+        match driver.retrieve(&key).await? {
+            Some(found) if found.revision == new.revision => same(&found, &new, &when)?,
+            Some(found) => same(&found, &old, &when)?,
+            None => return Err(unmet(format!("{when}: the old record or the new one"), "no record")),
+        }
+        let gone = stage.key(&format!("removed-{times}"));
+        put(&driver, &gone, &old).await?;
+        poll_then_drop(driver.remove(&gone, Condition::Any), times).await.transpose()?;
+        if driver.retrieve(&gone).await?.is_some() {
+            holds(&driver, &gone, &old, &when).await?;
+        }
+        let other = stage.key(&format!("other-{times}"));
+        put(&driver, &other, &new).await?;
+        holds(&driver, &other, &new, "the next call").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b30_a_failed_call_does_not_spoil_the_next(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    let far_too_large = Record::new(vec![7; 24 << 20], None, rev(9));
+    for round in 0..3 {
+        // Whether these fail is other clauses' business.
+        let _ = driver.traverse(&Prefix::SESSION, Cursor::from_bytes(vec![0xff; 9]), 10).await;
+        let _ = driver.store(&stage.key("large"), far_too_large.clone(), Condition::Any).await;
+        let _ = driver.store(&key, record(8), Condition::Absent).await;
+        let _ = driver.store(&stage.key("none"), record(8), Condition::Revision(rev(77))).await;
+        let next = record(round + 2);
+        put(&driver, &key, &next).await?;
+        holds(&driver, &key, &next, "a store after failed calls").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("SecretIdOfAlice");
+    let secret = Record::new(&b"SecretDataOfAlice"[..], None, rev(1));
+    let mut errors = Vec::new();
+    let garbage = Cursor::from_bytes(&b"SecretIdOfAlice"[..]);
+    errors.extend(driver.traverse(&Prefix::SESSION, garbage, 1).await.err());
+    let bound = driver.capabilities().max_value.unwrap_or(u64::MAX);
+    if bound <= 64 << 20 {
+        let large = Record::new(b"SecretDataOfAlice".repeat(bound as usize / 17 + 1), None, rev(1));
+        errors.extend(driver.store(&key, large, Condition::Any).await.err());
+    }
+    driver.close().await?;
+    errors.extend(driver.retrieve(&key).await.err());
+    errors.extend(driver.store(&key, secret, Condition::Any).await.err());
+    errors.extend(driver.remove(&key, Condition::Any).await.err());
+    errors.extend(driver.touch(&key, rev(1), rev(2), None).await.err());
+    ensure(!errors.is_empty(), "some error to look at", || "none: even a closed driver answers".into())?;
+    for error in errors {
+        let mut text = format!("{error} {error:?}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(" {cause} {cause:?}"));
+            source = cause.source();
+        }
+        for secret in ["SecretIdOfAlice", "SecretDataOfAlice"] {
+            ensure(!text.contains(secret), "an error text without ids and data", || text.clone())?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn b32_after_close_every_call_on_every_clone_is_closed(stage: &Stage) -> Check {
+    let (driver, clone) = stage.open_with_clone().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    driver.close().await?;
+    for handle in [&driver, &clone] {
+        let closed = ErrorKind::Closed;
+        fails(handle.retrieve(&key).await, closed, "retrieve after close")?;
+        fails(handle.store(&key, record(2), Condition::Any).await, closed, "store after close")?;
+        fails(handle.remove(&key, Condition::Any).await, closed, "remove after close")?;
+        fails(handle.touch(&key, rev(1), rev(2), None).await, closed, "touch after close")?;
+        fails(handle.flush().await, closed, "flush after close")?;
+        for (need, answer) in [
+            (Need::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),
+            (Need::Traverse, handle.count(&Prefix::SESSION).await.err()),
+            (Need::Traverse, handle.clear(&Prefix::SESSION).await.err()),
+            (Need::Purge, handle.purge(1).await.err()),
+        ] {
+            // What the driver lacks may go on answering Unsupported.
+            let kind = answer.map(|error| error.kind());
+            let lacked = kind == Some(ErrorKind::Unsupported)
+                && stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
+            if !lacked {
+                equal("a listing or purging call after close", &kind, &Some(closed))?;
+            }
+        }
+        handle.close().await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b33_flush_succeeds_and_changes_nothing(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    driver.flush().await?;
+    let key = stage.key("one");
+    let stored = expiring(1, stage.later());
+    put(&driver, &key, &stored).await?;
+    driver.flush().await?;
+    driver.flush().await?;
+    holds(&driver, &key, &stored, "a record after flush").await
+}
+
+pub(crate) async fn b34_a_deadline_comes_back_to_the_millisecond(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    // The last second of the year 9999, and moments that fit no 32-bit second and no float.
+    for (index, millis) in [253_402_300_799_999, 4_294_967_296_001, 4_294_967_295_999].into_iter().enumerate()
+    {
+        let key = stage.key(&format!("deadline-{index}"));
+        let stored = expiring(1, Timestamp::from_millis(millis));
+        put(&driver, &key, &stored).await?;
+        holds(&driver, &key, &stored, "a far deadline").await?;
+    }
+    // Beyond that a driver may keep a later moment or none, but the record is live.
+    for (index, millis) in
+        [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX].into_iter().enumerate()
+    {
+        let key = stage.key(&format!("end-of-time-{index}"));
+        put(&driver, &key, &expiring(1, Timestamp::from_millis(millis))).await?;
+        let found = driver.retrieve(&key).await?;
+        ensure(found.is_some(), format!("a record that expires at {millis} is live"), || "no record".into())?;
+    }
+    Ok(())
+}

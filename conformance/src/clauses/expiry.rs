@@ -1,0 +1,302 @@
+//! Level expiry: deadlines and purge.
+
+use std::time::Duration;
+
+use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp};
+
+use crate::common::{absent, conflict, expiring, holds, put, record, rev, yes};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::stage::Stage;
+
+const TICK: Duration = Duration::from_millis(1);
+
+pub(crate) async fn e01_a_record_is_expired_at_its_deadline_and_live_a_millisecond_before(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let deadline = stage.soon();
+    let stored = expiring(1, deadline);
+    put(&driver, &key, &stored).await?;
+    stage.set(deadline.saturating_sub(TICK));
+    holds(&driver, &key, &stored, "one millisecond before the deadline").await?;
+    stage.set(deadline);
+    absent(&driver, &key, "at the deadline").await?;
+    stage.set(deadline.saturating_add(TICK));
+    absent(&driver, &key, "after the deadline").await
+}
+
+pub(crate) async fn e02_an_expired_record_is_absent_before_any_cleanup(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    let keys = ["one", "two", "three"].map(|id| stage.key(id));
+    for key in &keys {
+        put(&driver, key, &expiring(1, deadline)).await?;
+    }
+    put(&driver, &stage.key("live"), &expiring(2, stage.later())).await?;
+    let live = expiring(2, stage.later());
+    put(&driver, &stage.key("live"), &live).await?;
+    stage.pass(&driver, deadline).await;
+    for key in &keys {
+        absent(&driver, key, "after its deadline").await?;
+    }
+    holds(&driver, &stage.key("live"), &live, "a record whose deadline is far away").await
+}
+
+pub(crate) async fn e03_a_store_when_absent_may_follow_an_expired_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let (early, late) = (stage.key("early"), stage.key("late"));
+    let deadline = stage.soon();
+    let stored = expiring(1, deadline);
+    put(&driver, &early, &stored).await?;
+    put(&driver, &late, &stored).await?;
+    let answer = driver.store(&early, record(2), Condition::Absent).await?;
+    conflict(&answer, Some(&stored), "a store when absent, before the deadline")?;
+    stage.pass(&driver, deadline).await;
+    yes(&driver.store(&late, record(2), Condition::Absent).await?, "a store when absent, after it")?;
+    holds(&driver, &late, &record(2), "the new record").await
+}
+
+pub(crate) async fn e04_a_store_at_the_revision_of_an_expired_record_does_not_revive_it(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let deadline = stage.soon();
+    put(&driver, &key, &expiring(1, deadline)).await?;
+    stage.pass(&driver, deadline).await;
+    for _ in 0..2 {
+        let answer = driver.store(&key, record(2), Condition::Revision(rev(1))).await?;
+        conflict(&answer, None, "a store at the revision of an expired record")?;
+        absent(&driver, &key, "the expired record").await?;
+    }
+    // A repetition of the write that has expired since is no success either: nothing is live.
+    let answer = driver.store(&key, expiring(1, stage.later()), Condition::Revision(rev(9))).await?;
+    conflict(&answer, None, "a repeated store of a record that has expired")
+}
+
+pub(crate) async fn e05_removing_an_expired_record_is_removing_nothing(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    let keys = ["any", "at", "absent"].map(|id| stage.key(id));
+    for key in &keys {
+        put(&driver, key, &expiring(1, deadline)).await?;
+    }
+    stage.pass(&driver, deadline).await;
+    conflict(&driver.remove(&keys[0], Condition::Any).await?, None, "removing an expired record")?;
+    let answer = driver.remove(&keys[1], Condition::Revision(rev(1))).await?;
+    conflict(&answer, None, "removing an expired record at its revision")?;
+    yes(&driver.remove(&keys[2], Condition::Absent).await?, "removing an expired record when absent")
+}
+
+pub(crate) async fn e06_a_touch_does_not_revive_an_expired_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let deadline = stage.soon();
+    put(&driver, &key, &expiring(1, deadline)).await?;
+    stage.pass(&driver, deadline).await;
+    for deadline in [Some(stage.later()), None] {
+        let done = driver.touch(&key, rev(1), rev(2), deadline).await?;
+        equal("a touch of an expired record", &done, &false)?;
+        absent(&driver, &key, "the expired record").await?;
+    }
+    let done = driver.touch(&key, rev(9), rev(1), Some(stage.later())).await?;
+    equal("a repeated touch of a record that has expired", &done, &false)
+}
+
+pub(crate) async fn e07_a_touch_keeps_a_record_alive_until_its_new_deadline(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let first = stage.soon();
+    put(&driver, &key, &expiring(1, first)).await?;
+    let second = first.saturating_add(Duration::from_secs(1));
+    equal("a touch", &driver.touch(&key, rev(1), rev(2), Some(second)).await?, &true)?;
+    stage.set(first);
+    let touched = Record { revision: rev(2), ..expiring(1, second) };
+    holds(&driver, &key, &touched, "at the old deadline").await?;
+    stage.set(second.saturating_sub(TICK));
+    holds(&driver, &key, &touched, "one millisecond before the new deadline").await?;
+    stage.set(second);
+    absent(&driver, &key, "at the new deadline").await
+}
+
+pub(crate) async fn e08_storing_what_is_past_its_deadline_removes(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    let past = stage.now();
+    yes(&driver.store(&key, expiring(1, past), Condition::Any).await?, "a late store on nothing")?;
+    absent(&driver, &key, "what was stored too late").await?;
+    for (what, when) in [("any", Condition::Any), ("at its revision", Condition::Revision(rev(2)))] {
+        put(&driver, &key, &record(2)).await?;
+        let answer = driver.store(&key, expiring(3, past), when).await?;
+        yes(&answer, &format!("a late store over a live record, {what}"))?;
+        absent(&driver, &key, "what a late store has replaced").await?;
+        let answer = driver.remove(&key, Condition::Any).await?;
+        conflict(&answer, None, "removing what a late store has removed")?;
+    }
+    put(&driver, &key, &record(2)).await?;
+    for (what, when) in [("when absent", Condition::Absent), ("elsewhere", Condition::Revision(rev(7)))] {
+        let answer = driver.store(&key, expiring(3, past), when).await?;
+        conflict(&answer, Some(&record(2)), &format!("a late store whose condition fails, {what}"))?;
+        holds(&driver, &key, &record(2), "the live record").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn e09_a_touch_to_a_past_deadline_ends_the_record(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    equal("a touch to now", &driver.touch(&key, rev(1), rev(2), Some(stage.now())).await?, &true)?;
+    absent(&driver, &key, "a record touched to now").await?;
+    equal("the next touch", &driver.touch(&key, rev(2), rev(3), None).await?, &false)?;
+    yes(&driver.store(&key, record(4), Condition::Absent).await?, "a store when absent")
+}
+
+pub(crate) async fn e10_a_record_without_a_deadline_never_expires(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("one");
+    put(&driver, &key, &record(1)).await?;
+    let century = Duration::from_secs(100 * 366 * 24 * 3_600);
+    for _ in 0..3 {
+        stage.set(stage.now().saturating_add(century));
+        holds(&driver, &key, &record(1), "a record without a deadline, a century on").await?;
+    }
+    stage.set(Timestamp::from_millis(i64::MAX as u64 - 1));
+    holds(&driver, &key, &record(1), "a record without a deadline, at the end of time").await
+}
+
+pub(crate) async fn e11_a_deadline_of_zero_is_long_past_and_not_none(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    for millis in [0, 1] {
+        let key = stage.key(&format!("zero-{millis}"));
+        put(&driver, &key, &record(1)).await?;
+        let answer = driver.store(&key, expiring(2, Timestamp::from_millis(millis)), Condition::Any).await?;
+        yes(&answer, "a store with a deadline of 1970")?;
+        absent(&driver, &key, "a record that expired in 1970").await?;
+        put(&driver, &key, &record(1)).await?;
+        let done = driver.touch(&key, rev(1), rev(2), Some(Timestamp::from_millis(millis))).await?;
+        equal("a touch to 1970", &done, &true)?;
+        absent(&driver, &key, "a record touched to 1970").await?;
+    }
+    Ok(())
+}
+
+/// Stores `expired` records that expire at `deadline`, and `live` of each other kind.
+async fn mixed(
+    stage: &Stage,
+    driver: &DynDriver,
+    deadline: Timestamp,
+    expired: usize,
+    live: usize,
+) -> Result<(), Failure> {
+    for number in 0..expired {
+        put(driver, &stage.key(&format!("expired-{number:04}")), &expiring(1, deadline)).await?;
+    }
+    for number in 0..live {
+        let later = deadline.saturating_add(TICK);
+        put(driver, &stage.key(&format!("later-{number:04}")), &expiring(2, later)).await?;
+        put(driver, &stage.key(&format!("never-{number:04}")), &record(3)).await?;
+    }
+    Ok(())
+}
+
+/// Purges until there is no more, and gives how many that were.
+async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
+    let mut total = 0;
+    for _ in 0..10_000 {
+        let purged = driver.purge(limit).await?;
+        ensure(purged.removed <= limit as u64, format!("at most {limit} removed"), || format!("{purged:?}"))?;
+        total += purged.removed;
+        if !purged.more {
+            return Ok(total);
+        }
+    }
+    Err(unmet("purging comes to an end", "10,000 purges and still more"))
+}
+
+pub(crate) async fn e12_purge_removes_exactly_the_expired_and_says_how_many(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    mixed(stage, &driver, deadline, 70, 20).await?;
+    stage.set(deadline.saturating_sub(TICK));
+    equal("purged a millisecond before the deadline", &purge_all(&driver, 1_000).await?, &0)?;
+    stage.set(deadline);
+    equal("purged at the deadline", &purge_all(&driver, 1_000).await?, &70)?;
+    equal("purged the second time", &purge_all(&driver, 1_000).await?, &0)
+}
+
+pub(crate) async fn e13_purge_takes_at_most_its_limit_and_says_whether_there_is_more(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    mixed(stage, &driver, deadline, 60, 10).await?;
+    stage.set(deadline);
+    let first = driver.purge(25).await?;
+    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", || format!("{first:?}"))?;
+    equal("the rest", &(first.removed + purge_all(&driver, 7).await?), &60)
+}
+
+pub(crate) async fn e14_purge_spares_what_is_live_or_has_no_deadline(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    mixed(stage, &driver, deadline, 15, 15).await?;
+    stage.set(deadline);
+    purge_all(&driver, 4).await?;
+    for number in 0..15 {
+        let later = expiring(2, deadline.saturating_add(TICK));
+        holds(&driver, &stage.key(&format!("later-{number:04}")), &later, "a live record").await?;
+        let never = stage.key(&format!("never-{number:04}"));
+        holds(&driver, &never, &record(3), "a record without a deadline").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn e15_purge_covers_every_prefix(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    for prefix in ["session", "user", "index", "flash", "x"] {
+        let key = Key::parse(&format!("{prefix}:a")).expect("these are valid");
+        put(&driver, &key, &expiring(1, deadline)).await?;
+    }
+    stage.set(deadline);
+    equal("purged over all prefixes", &purge_all(&driver, 2).await?, &5)
+}
+
+pub(crate) async fn e16_purge_with_nothing_to_do_answers_none_and_no_more(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let empty = driver.purge(10).await?;
+    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", || format!("{empty:?}"))?;
+    mixed(stage, &driver, stage.soon(), 30, 30).await?;
+    for _ in 0..200 {
+        // A driver may look at its records in parts; it must come to the end of them.
+        let purged = driver.purge(10).await?;
+        equal("removed where nothing has expired", &purged.removed, &0)?;
+        if !purged.more {
+            return Ok(());
+        }
+    }
+    Err(unmet("`more` becomes false", "200 purges with nothing to do, and still more"))
+}
+
+pub(crate) async fn e17_what_was_purged_can_be_stored_anew_and_stays(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    mixed(stage, &driver, deadline, 10, 0).await?;
+    stage.set(deadline);
+    for number in 0..5 {
+        // One half anew before the purge, one after it.
+        let key = stage.key(&format!("expired-{number:04}"));
+        yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store over an expired record")?;
+    }
+    equal("purged after half was stored anew", &purge_all(&driver, 100).await?, &5)?;
+    for number in 5..10 {
+        let key = stage.key(&format!("expired-{number:04}"));
+        yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store after the purge")?;
+    }
+    equal("purged afterwards", &purge_all(&driver, 100).await?, &0)?;
+    for number in 0..10 {
+        let key = stage.key(&format!("expired-{number:04}"));
+        holds(&driver, &key, &record(5), "a record that was stored anew").await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The functions that check the clauses, a module per level.
+//!
+//! # Adding a clause
+//! 1. Write `pub(crate) async fn x99_a_sentence_about_behaviour(stage: &Stage) -> Check` in the module of its level;
+//!    a level may spread over several files that its module re-exports.
+//! 2. Give it a row in `table.rs` with the next free id. An id that was ever used is never used again.
+//! 3. Name in the row the defects of the reference driver (`tests/reference/defect.rs`) that the clause notices, new
+//!    ones as needed: one up to level concurrent, two above. A clause that no defect fails proves nothing.
+//! 4. Give it its line, text and reason in SPEC.md.
+
+pub(crate) mod basic;
+pub(crate) mod concurrent;
+pub(crate) mod durable;
+pub(crate) mod expiry;
+pub(crate) mod faults;
+pub(crate) mod roles;
+pub(crate) mod shared;
+pub(crate) mod traverse;

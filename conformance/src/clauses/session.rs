@@ -1,0 +1,171 @@
+//! Level session: what `session-manager` promises, over any driver. Here is what its checks have in common.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use session_core::{Driver, Key, Operation, Record, Revision, SessionId, Timestamp};
+use session_manager::{ClientAction, Committed, Error, ErrorKind, Outcome, Session, Sessions, SessionsBuilder};
+
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::probe::Probe;
+use crate::stage::Stage;
+
+pub(crate) use super::session_checks::*;
+pub(crate) use super::session_commit::*;
+pub(crate) use super::session_find::*;
+pub(crate) use super::session_flash::*;
+pub(crate) use super::session_identity::*;
+pub(crate) use super::session_lifecycle::*;
+pub(crate) use super::session_replay::*;
+pub(crate) use super::session_time::*;
+pub(crate) use super::session_values::*;
+
+/// A manager over a probe of the stage's driver.
+pub(super) type Manager = Sessions<Probe>;
+
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+
+impl From<Error> for Failure {
+    /// An error where none was expected.
+    fn from(error: Error) -> Self {
+        unmet("the call succeeds", format!("{error:?}"))
+    }
+}
+
+/// A manager with the default options.
+pub(super) async fn fresh(stage: &Stage) -> Result<(Probe, Manager), Failure> {
+    with(stage, |options| options).await
+}
+
+/// A manager with options.
+pub(super) async fn with(
+    stage: &Stage,
+    options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
+) -> Result<(Probe, Manager), Failure> {
+    let probe = Probe::new(stage.open().await?);
+    let sessions = options(Sessions::builder(probe.clone())).build()?;
+    Ok((probe, sessions))
+}
+
+/// A new session, filled and stored: its id.
+pub(super) async fn begun(
+    sessions: &Manager,
+    fill: impl FnOnce(&Session) -> Result<(), Error>,
+) -> Result<SessionId, Failure> {
+    let session = sessions.open(None).await?;
+    fill(&session)?;
+    let committed = sessions.finish(&session).await?;
+    equal("the outcome of a first write", &committed.outcome, &Outcome::Created)?;
+    new_id(&session)
+}
+
+/// A whole request: opens, changes, finishes.
+pub(super) async fn request(
+    sessions: &Manager,
+    id: SessionId,
+    change: impl FnOnce(&Session) -> Result<(), Error>,
+) -> Result<Committed, Failure> {
+    let session = opened(sessions, id).await?;
+    change(&session)?;
+    Ok(sessions.finish(&session).await?)
+}
+
+/// A request's handle on a session that must be there.
+pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
+    let session = sessions.open(id).await?;
+    ensure(session.exists(), "the session is there", || format!("{:?}", session.end_reason()))?;
+    Ok(session)
+}
+
+/// The id that the client is told to repeat from now on.
+pub(super) fn new_id(session: &Session) -> Result<SessionId, Failure> {
+    match session.client_action() {
+        ClientAction::Repeat { id, .. } => Ok(id),
+        other => Err(unmet("the client is told a new id", format!("{other:?}"))),
+    }
+}
+
+/// Fails unless the client is told nothing.
+pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
+    equal(&format!("what the client is told after {what}"), &session.client_action(), &ClientAction::Keep)
+}
+
+/// Fails unless the commit came to this.
+pub(super) fn came_to(committed: &Committed, expected: &Outcome, what: &str) -> Check {
+    equal(&format!("the outcome of {what}"), &committed.outcome, expected)
+}
+
+/// Fails unless this is an error of `kind`.
+pub(super) fn refused<T: Debug>(answer: Result<T, Error>, kind: ErrorKind, what: &str) -> Result<Error, Failure> {
+    match answer {
+        Err(error) if error.kind() == kind => Ok(error),
+        other => Err(unmet(format!("{what} fails with {kind:?}"), format!("{other:?}"))),
+    }
+}
+
+/// Fails unless a later request finds this value, `None` for none, in a session that is there.
+pub(super) async fn finds<T: DeserializeOwned + PartialEq + Debug>(
+    sessions: &Manager,
+    id: SessionId,
+    key: &str,
+    expected: Option<T>,
+) -> Check {
+    let session = opened(sessions, id).await?;
+    equal(&format!("{key:?} in a later request"), &session.get::<T>(key)?, &expected)
+}
+
+/// What the store has for a session.
+pub(super) async fn raw(probe: &Probe, id: SessionId) -> Result<Option<Record>, Failure> {
+    raw_at(probe, &id.key()).await
+}
+
+/// The same by key.
+pub(super) async fn raw_at(probe: &Probe, key: &Key) -> Result<Option<Record>, Failure> {
+    Ok(probe.under().retrieve(key).await?)
+}
+
+/// What the store has for a session that must be there.
+pub(super) async fn stored(probe: &Probe, id: SessionId) -> Result<Record, Failure> {
+    raw(probe, id).await?.ok_or_else(|| unmet("the store has the session", "nothing"))
+}
+
+/// Fails unless the store has nothing for this session.
+pub(super) async fn nothing(probe: &Probe, id: SessionId, what: &str) -> Check {
+    equal(&format!("what the store has {what}"), &raw(probe, id).await?, &None)
+}
+
+/// Fails unless the store has nothing under the keys that were stored since the probe was last asked, these excepted.
+pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &str) -> Check {
+    let expected: Vec<Key> = expected.iter().map(SessionId::key).collect();
+    for call in probe.calls() {
+        let Some(key) = call.key.filter(|key| call.operation == Operation::Store && !expected.contains(key)) else {
+            continue;
+        };
+        equal(&format!("what the store has elsewhere {what}"), &raw_at(probe, &key).await?, &None)?;
+    }
+    Ok(())
+}
+
+/// Whether this is the marker that a rotation leaves.
+pub(super) fn is_marker(record: &Record) -> bool {
+    record.data == Bytes::from_static(&[1, 2, 4, 0])
+}
+
+/// A moment from now.
+pub(super) fn after(stage: &Stage, time: Duration) -> Timestamp {
+    stage.now().saturating_add(time)
+}
+
+/// Moves the virtual clock on.
+pub(super) fn advance(stage: &Stage, time: Duration) {
+    stage.set(after(stage, time));
+}
+
+/// A revision of the check's own.
+pub(super) fn any_revision() -> Result<Revision, Failure> {
+    Ok(Revision::random()?)
+}

@@ -1,0 +1,132 @@
+//! Values for the next request.
+
+use session_core::SessionId;
+use session_manager::{Outcome, Session};
+
+use super::session::{Manager, begun, came_to, fresh, opened, raw, request, stored};
+use crate::failure::{Check, Failure, ensure, equal};
+use crate::stage::Stage;
+
+async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
+    begun(sessions, |session| {
+        session.flash().set("notice", "saved")?;
+        session.flash().set("error", "none")
+    })
+    .await
+}
+
+/// Fails unless a handle sees exactly these flash values. Looking uses flash.
+fn sees(session: &Session, expected: &[&str], when: &str) -> Check {
+    let expected: Vec<String> = expected.iter().map(|&key| key.to_owned()).collect();
+    equal(&format!("the flash values {when}"), &session.flash().keys()?, &expected)
+}
+
+pub(crate) async fn s58_a_flash_value_is_there_in_the_next_request_and_gone_in_the_one_after(
+    stage: &Stage,
+) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    let second = opened(&sessions, id).await?;
+    equal("the value in the next request", &second.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    sees(&second, &["error", "notice"], "in the next request")?;
+    equal("whether it is a plain value", &second.contains("notice")?, &false)?;
+    came_to(&sessions.finish(&second).await?, &Outcome::Updated, "the request that used it")?;
+    sees(&opened(&sessions, id).await?, &[], "in the request after that")
+}
+
+
+pub(crate) async fn s59_a_request_that_does_not_use_flash_leaves_it_alone(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    request(&sessions, id, |_| Ok(())).await?;
+    request(&sessions, id, |session| session.insert("a", &1)).await?;
+    request(&sessions, id, |session| session.clear()).await?;
+    let login = opened(&sessions, id).await?;
+    login.rotate()?;
+    sessions.finish(&login).await?;
+    let id = super::session::new_id(&login)?;
+    sees(&opened(&sessions, id).await?, &["error", "notice"], "four requests later")
+}
+
+pub(crate) async fn s60_a_flash_value_that_is_kept_is_there_once_more(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    request(&sessions, id, |session| {
+        session.flash().keep("notice")?;
+        session.flash().keep("missing")?;
+        session.insert("a", &1)
+    })
+    .await?;
+    let third = opened(&sessions, id).await?;
+    sees(&third, &["notice"], "after keeping one")?;
+    third.flash().keep_all()?;
+    third.flash().set("new", &1)?;
+    sessions.finish(&third).await?;
+    let fourth = opened(&sessions, id).await?;
+    sees(&fourth, &["new", "notice"], "after keeping all")?;
+    sessions.finish(&fourth).await?;
+    sees(&opened(&sessions, id).await?, &[], "after keeping none")
+}
+
+pub(crate) async fn s61_flash_that_was_cleared_is_empty_now_and_later(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    let second = opened(&sessions, id).await?;
+    second.flash().set("own", &1)?;
+    second.flash().keep("notice")?;
+    second.flash().clear()?;
+    sees(&second, &[], "right after clearing")?;
+    second.insert("a", &1)?;
+    sessions.finish(&second).await?;
+    sees(&opened(&sessions, id).await?, &[], "in the next request")
+}
+
+pub(crate) async fn s62_without_a_commit_no_flash_value_is_lost(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    let before = stored(&probe, id).await?;
+    let failing = opened(&sessions, id).await?;
+    equal("the value", &failing.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    failing.flash().set("error", "another")?;
+    drop(failing);
+    equal("the record after a request that failed", &raw(&probe, id).await?, &Some(before))?;
+    let next = opened(&sessions, id).await?;
+    sees(&next, &["error", "notice"], "in the next request")?;
+    equal("the value", &next.flash().get::<String>("error")?.as_deref(), &Some("none"))
+}
+
+pub(crate) async fn s63_a_newer_flash_value_survives_whoever_used_the_older_one(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
+    let clearing = opened(&sessions, id).await?;
+    for reader in [&one, &two, &clearing] {
+        equal("what a reader sees", &reader.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    }
+    one.flash().set("notice", "newer")?;
+    clearing.flash().clear()?;
+    sessions.finish(&one).await?;
+    // It has seen the older value and consumes that, and only that.
+    sessions.finish(&two).await?;
+    sessions.finish(&clearing).await?;
+    let next = opened(&sessions, id).await?;
+    equal("the newer value", &next.flash().get::<String>("notice")?.as_deref(), &Some("newer"))?;
+    sees(&next, &["notice"], "in the next request")?;
+    sessions.finish(&next).await?;
+    sees(&opened(&sessions, id).await?, &[], "in the request after that")
+}
+
+pub(crate) async fn s64_a_flash_value_that_is_set_again_lives_one_request_longer(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    // A form that fails over and over says so each time.
+    for round in 0..3_u64 {
+        let again = opened(&sessions, id).await?;
+        ensure(again.flash().get::<String>("notice").is_ok(), "the value can be read", || "no".into())?;
+        again.flash().set("notice", &format!("round {round}"))?;
+        sessions.finish(&again).await?;
+    }
+    let last = opened(&sessions, id).await?;
+    equal("the last value", &last.flash().get::<String>("notice")?.as_deref(), &Some("round 2"))?;
+    sees(&last, &["notice"], "at the end")
+}

@@ -1,0 +1,384 @@
+//! Rotation with its marker, and ending a session at once.
+
+use session_core::{Condition, Operation};
+use session_manager::{ClientAction, EndReason, Outcome, Session};
+
+use super::session::{
+    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, finds, fresh, is_marker, new_id, nothing,
+    nothing_else, opened, raw, request, stored, tells_nothing,
+};
+use crate::failure::{Check, ensure, equal, unmet};
+use crate::probe::Fault;
+use crate::stage::Stage;
+
+pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| {
+        session.insert("cart", "book")?;
+        session.flash().set("notice", "hello")
+    })
+    .await?;
+    let loaded = stored(&probe, old).await?;
+    let session = opened(&sessions, old).await?;
+    let created = session.created();
+    session.insert("before", &1)?;
+    session.rotate()?;
+    session.bind_user("alice")?;
+    session.rotate()?;
+    session.insert("after", &1)?;
+    probe.calls();
+    let committed = sessions.finish(&session).await?;
+    came_to(&committed, &Outcome::Rotated, "a rotation with changes")?;
+    ensure(committed.critical && !committed.refuses_response(), "critical, and done", || format!("{committed:?}"))?;
+    let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.when)).collect();
+    let steps = [Condition::Absent, Condition::Revision(loaded.revision)];
+    equal("the calls of a rotation", &conditions, &steps.map(|when| (Operation::Store, Some(when))).to_vec())?;
+
+    let new = new_id(&session)?;
+    ensure(new != old, "the id is new", || "the same".into())?;
+    let under_new = opened(&sessions, new).await?;
+    equal("its user", &under_new.user()?.as_deref(), &Some("alice"))?;
+    equal("when it was created", &under_new.created(), &created)?;
+    equal("its keys", &under_new.keys()?, &["after", "before", "cart"].map(str::to_owned).to_vec())?;
+    equal("its flash value", &under_new.flash().get::<String>("notice")?.as_deref(), &Some("hello"))?;
+    ensure(is_marker(&stored(&probe, old).await?), "a marker without data under the old id", || "data".into())
+}
+
+pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_the_client_is_told_nothing(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let login = opened(&sessions, old).await?;
+    login.rotate()?;
+    sessions.finish(&login).await?;
+    let marker = raw(&probe, old).await?;
+    for writes in [false, true] {
+        let late = sessions.open(old).await?;
+        equal("the end reason", &late.end_reason(), &Some(EndReason::Replaced))?;
+        ensure(!late.exists(), "there is no session", || "there is one".into())?;
+        equal("a value", &late.get::<u64>("a")?, &None)?;
+        if writes {
+            late.insert("a", &2)?;
+            late.flash().set("b", &2)?;
+        }
+        probe.calls();
+        let committed = sessions.finish(&late).await?;
+        came_to(&committed, &Outcome::Ended(EndReason::Replaced), "a request with the old id")?;
+        tells_nothing(&late, "a request with the old id")?;
+        equal("the calls of its commit", &probe.operations(), &vec![])?;
+    }
+    let late = sessions.open(old).await?;
+    equal("whether a logout with the old id ended anything", &late.destroy("logout").await?, &false)?;
+    tells_nothing(&late, "a logout with the old id")?;
+    equal("the marker afterwards", &raw(&probe, old).await?, &marker)?;
+    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+}
+
+pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+    let login = opened(&sessions, old).await?;
+    login.update("count", |count: Option<u64>| count.unwrap_or(0) + 10)?;
+    login.rotate()?;
+    // Of all stores the second and the fifth place the marker; the third is the other request, the fourth the new
+    // record once more.
+    for (number, key) in [(2, "one"), (5, "two")] {
+        let other = sessions.clone();
+        probe.before(Operation::Store, number, async move {
+            let change = |session: &Session| {
+                session.insert(key, &1)?;
+                session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1).map(drop)
+            };
+            request(&other, old, change).await.map(drop)
+        });
+    }
+    probe.calls();
+    let committed = sessions.finish(&login).await?;
+    came_to(&committed, &Outcome::Rotated, "a rotation that met other writes")?;
+    let new = new_id(&login)?;
+    for key in ["one", "two"] {
+        finds(&sessions, new, key, Some(1)).await?;
+    }
+    finds(&sessions, new, "count", Some(13_u64)).await?;
+    ensure(is_marker(&stored(&probe, old).await?), "a marker under the old id", || "data".into())?;
+    nothing_else(&probe, &[old, new], "after the rotation").await
+}
+
+pub(crate) async fn s34_of_two_rotations_at_once_one_successor_is_left(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = (opened(&sessions, old).await?, opened(&sessions, old).await?);
+    one.rotate()?;
+    two.rotate()?;
+    two.insert("b", &1)?;
+    probe.calls();
+    came_to(&sessions.finish(&one).await?, &Outcome::Rotated, "the first rotation")?;
+    let new = new_id(&one)?;
+    let record = stored(&probe, new).await?;
+    let committed = sessions.finish(&two).await?;
+    came_to(&committed, &Outcome::Ended(EndReason::Replaced), "the second rotation")?;
+    ensure(committed.refuses_response(), "its response does not go out", || format!("{committed:?}"))?;
+    tells_nothing(&two, "the second rotation")?;
+    equal("the successor", &stored(&probe, new).await?, &record)?;
+    nothing_else(&probe, &[old, new], "after two rotations").await
+}
+
+pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_record(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    // Ended before the rotation begins, between its steps, and while it repeats them.
+    for moment in 1..=3 {
+        let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+        let login = opened(&sessions, old).await?;
+        login.rotate()?;
+        login.insert("b", &1)?;
+        let (logout, other) = (opened(&sessions, old).await?, sessions.clone());
+        match moment {
+            1 => drop(logout.destroy("logout").await?),
+            2 => probe.before(Operation::Store, 2, async move {
+                logout.destroy("logout").await?;
+                Ok(())
+            }),
+            _ => {
+                probe.before(Operation::Store, 2, async move {
+                    request(&other, old, |session| session.insert("c", &1)).await.map(drop)
+                });
+                // The other request's store is the third, the new record's second version the fourth.
+                probe.before(Operation::Store, 5, async move {
+                    logout.destroy("logout").await?;
+                    Ok(())
+                });
+            }
+        }
+        probe.calls();
+        let committed = sessions.finish(&login).await?;
+        came_to(&committed, &Outcome::Ended(EndReason::Revoked), "a rotation of a session that is gone")?;
+        ensure(committed.refuses_response(), "its response does not go out", || format!("{committed:?}"))?;
+        tells_nothing(&login, "a rotation of a session that is gone")?;
+        nothing(&probe, old, "under the old id").await?;
+        nothing_else(&probe, &[], "after the rotation").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s36_a_rotation_before_the_first_write_is_a_first_write(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let session = sessions.open(None).await?;
+    session.rotate()?;
+    session.insert("a", &1)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Created, "a rotation with a first write")?;
+    equal("the calls", &probe.operations(), &vec![Operation::Store])?;
+    finds(&sessions, new_id(&session)?, "a", Some(1)).await?;
+
+    let session = sessions.open(None).await?;
+    session.rotate()?;
+    probe.calls();
+    came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a rotation of nothing")?;
+    tells_nothing(&session, "a rotation of nothing")?;
+    equal("the calls", &probe.operations(), &vec![])
+}
+
+pub(crate) async fn s37_a_rotation_whose_answers_are_lost_happens_once(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    // Each of its two stores, applied and not; the dropped commit is repeated.
+    for number in [1, 2] {
+        for (what, fault) in [
+            ("an answer lost", Fault::LoseAnswer),
+            ("a call lost", Fault::LoseCall),
+            ("a commit dropped", Fault::Stall),
+        ] {
+            let old = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+            let login = opened(&sessions, old).await?;
+            login.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+            login.rotate()?;
+            probe.plan(Operation::Store, number, fault);
+            probe.calls();
+            let committed = match probe.drop_at_stall(login.commit()).await {
+                Some(committed) => committed?,
+                None => login.commit().await?,
+            };
+            let what = format!("a rotation with {what} at its store {number}");
+            came_to(&committed, &Outcome::Rotated, &what)?;
+            let new = new_id(&login)?;
+            finds(&sessions, new, "count", Some(2_u64)).await?;
+            ensure(is_marker(&stored(&probe, old).await?), format!("a marker after {what}"), || "data".into())?;
+            if number == 2 {
+                // A first store that is dropped without an answer leaves a record out of anybody's reach.
+                nothing_else(&probe, &[old, new], &format!("after {what}")).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn s38_a_rotation_begins_a_new_absolute_lifetime(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| {
+        session.set_absolute_lifetime(Some(3 * HOUR))?;
+        session.insert("a", &1)
+    })
+    .await?;
+    advance(stage, HOUR + 30 * MINUTE);
+    request(&sessions, old, |session| session.insert("b", &1)).await?;
+    let left = after(stage, HOUR + 30 * MINUTE);
+    equal("the deadline without a rotation", &stored(&probe, old).await?.expires, &Some(left))?;
+    let session = opened(&sessions, old).await?;
+    session.rotate()?;
+    sessions.finish(&session).await?;
+    let new = new_id(&session)?;
+    equal("the deadline after it", &stored(&probe, new).await?.expires, &Some(after(stage, 2 * HOUR)))?;
+    advance(stage, HOUR + 30 * MINUTE);
+    request(&sessions, new, |session| session.insert("c", &1)).await?;
+    let end = after(stage, HOUR + 30 * MINUTE);
+    equal("the new absolute deadline", &stored(&probe, new).await?.expires, &Some(end))
+}
+
+pub(crate) async fn s39_a_marker_stays_for_sixty_seconds(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let login = opened(&sessions, old).await?;
+    login.rotate()?;
+    sessions.finish(&login).await?;
+    let end = after(stage, MINUTE);
+    stage.set(end.saturating_sub(MILLISECOND));
+    let late = sessions.open(old).await?;
+    equal("the end reason at the last moment", &late.end_reason(), &Some(EndReason::Replaced))?;
+    stage.set(end);
+    let late = sessions.open(old).await?;
+    equal("the end reason afterwards", &late.end_reason(), &Some(EndReason::Expired))?;
+    late.insert("a", &2)?;
+    came_to(&sessions.finish(&late).await?, &Outcome::Created, "a write under an id that means nothing")?;
+    ensure(new_id(&late)? != old, "it gets a new id", || "the old one".into())?;
+    nothing(&probe, old, "under the old id").await?;
+    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+}
+
+pub(crate) async fn s40_destroy_ends_the_session_at_once_and_not_at_the_commit(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    for commits in [true, false] {
+        let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+        let session = opened(&sessions, id).await?;
+        session.insert("b", &1)?;
+        probe.calls();
+        equal("whether it ended the session", &session.destroy("logout").await?, &true)?;
+        equal("its calls", &probe.operations(), &vec![Operation::Remove])?;
+        nothing(&probe, id, "before any commit").await?;
+        equal("the end reason", &session.end_reason(), &Some(EndReason::Destroyed("logout".into())))?;
+        equal("what the client is told", &session.client_action(), &ClientAction::Forget)?;
+        ensure(!session.exists(), "there is no session", || "there is one".into())?;
+        equal("what was written before", &session.get::<u64>("b")?, &None)?;
+        if commits {
+            sessions.finish(&session).await?;
+            equal("the calls of its commit", &probe.operations(), &vec![])?;
+        } else {
+            // A handler that fails, or a client that hangs up.
+            drop(session);
+        }
+        nothing(&probe, id, "at the end of the request").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let logout = opened(&sessions, id).await?;
+    request(&sessions, id, |session| session.insert("b", &1)).await?;
+    let other = sessions.clone();
+    probe.before(Operation::Remove, 2, async move {
+        request(&other, id, |session| session.insert("c", &1)).await.map(drop)
+    });
+    probe.calls();
+    equal("whether it ended the session", &logout.destroy("logout").await?, &true)?;
+    let removals = probe.operations().iter().filter(|&&operation| operation == Operation::Remove).count();
+    equal("the removals that it took", &removals, &3)?;
+    nothing(&probe, id, "after the logout").await?;
+    equal("what the client is told", &logout.client_action(), &ClientAction::Forget)
+}
+
+pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_forget(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let mut handles = Vec::new();
+    for _ in 0..3 {
+        handles.push(opened(&sessions, id).await?);
+    }
+    let [one, two, reader] = handles.as_slice() else { return Err(unmet("three handles", "others")) };
+    equal("whether the first ended it", &one.destroy("logout").await?, &true)?;
+    equal("whether the second ended it", &two.destroy("logout").await?, &false)?;
+    equal("the end reason of the second", &two.end_reason(), &Some(EndReason::Revoked))?;
+    equal("what the first client is told", &one.client_action(), &ClientAction::Forget)?;
+    sessions.finish(two).await?;
+    tells_nothing(two, "finding the session gone")?;
+    sessions.finish(reader).await?;
+    tells_nothing(reader, "only having read")?;
+    let later = sessions.open(id).await?;
+    equal("the end reason of a later request", &later.end_reason(), &Some(EndReason::Expired))?;
+    sessions.finish(&later).await?;
+    tells_nothing(&later, "bringing a dead id")
+}
+
+pub(crate) async fn s43_writing_after_destroy_begins_a_session_with_a_new_id(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let session = opened(&sessions, old).await?;
+    session.insert("b", &1)?;
+    session.destroy("logout").await?;
+    session.insert("c", &1)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Created, "a write after destroy")?;
+    let new = new_id(&session)?;
+    ensure(new != old, "the id is new", || "the same".into())?;
+    nothing(&probe, old, "under the old id").await?;
+    equal("the keys of the new session", &opened(&sessions, new).await?.keys()?, &vec!["c".to_owned()])
+}
+
+pub(crate) async fn s44_a_destroy_whose_answer_is_lost_ends_the_session(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    for (what, fault) in [
+        ("an answer lost", Fault::LoseAnswer),
+        ("a call lost", Fault::LoseCall),
+        ("a call refused", Fault::Refuse),
+        ("a request dropped", Fault::Stall),
+    ] {
+        let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+        let session = opened(&sessions, id).await?;
+        probe.plan(Operation::Remove, 1, fault);
+        match probe.drop_at_stall(session.destroy("logout")).await {
+            Some(Ok(ended)) => {
+                equal(&format!("whether it ended the session, with {what}"), &ended, &true)?;
+                equal("what the client is told", &session.client_action(), &ClientAction::Forget)?;
+            }
+            // A refusal is an error, and the call may be repeated.
+            Some(Err(error)) => {
+                equal("the error of a refused removal", &error.kind(), &session_manager::ErrorKind::Store)?;
+                ensure(raw(&probe, id).await?.is_some(), "the session is still there", || "gone".into())?;
+                equal("whether the repetition ended it", &session.destroy("logout").await?, &true)?;
+            }
+            None => drop(session),
+        }
+        nothing(&probe, id, &format!("after a destroy with {what}")).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s45_a_late_logout_ends_neither_the_marker_nor_the_successor(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let late = opened(&sessions, old).await?;
+    let login = opened(&sessions, old).await?;
+    login.rotate()?;
+    sessions.finish(&login).await?;
+    let marker = stored(&probe, old).await?;
+    equal("whether the late logout ended anything", &late.destroy("logout").await?, &false)?;
+    equal("its end reason", &late.end_reason(), &Some(EndReason::Replaced))?;
+    tells_nothing(&late, "a late logout")?;
+    late.insert("b", &1)?;
+    came_to(
+        &sessions.finish(&late).await?,
+        &Outcome::Ended(EndReason::Replaced),
+        "a write after a late logout",
+    )?;
+    tells_nothing(&late, "a write after a late logout")?;
+    equal("the marker afterwards", &stored(&probe, old).await?, &marker)?;
+    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+}

@@ -1,0 +1,285 @@
+//! Opening, the first write, laziness, failures of the store, events.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use session_core::{Candidates, Condition, Operation, SessionId};
+use session_manager::{
+    ClientAction, EndReason, ErrorKind, Event, Observer, Outcome, Request, SessionTag, Sessions,
+};
+
+use super::session::{
+    begun, came_to, finds, fresh, new_id, nothing, opened, refused, request, stored, tells_nothing, with,
+};
+use crate::failure::{Check, ensure, equal, unmet};
+use crate::probe::{Fault, Probe};
+use crate::stage::Stage;
+
+pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    begun(&sessions, |other| other.insert("secret", &1)).await?;
+    let unknown = SessionId::generate()?;
+    let mut malformed = Candidates::none();
+    malformed.push_malformed();
+    probe.calls();
+    for (what, request, reason, calls) in [
+        ("no id", Request::default(), None, vec![]),
+        ("a malformed id", Request::new(malformed), None, vec![]),
+        ("an unknown id", Request::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
+    ] {
+        let session = sessions.open(request).await?;
+        ensure(!session.exists(), format!("with {what} there is no session yet"), || "there is one".into())?;
+        equal(&format!("the keys with {what}"), &session.keys()?, &vec![])?;
+        equal(&format!("a value with {what}"), &session.get::<u64>("secret")?, &None)?;
+        equal(&format!("the end reason with {what}"), &session.end_reason(), &reason)?;
+        came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, what)?;
+        tells_nothing(&session, what)?;
+        equal(&format!("the calls of the store with {what}"), &probe.operations(), &calls)?;
+    }
+    nothing(&probe, unknown, "under an id that was asked for").await
+}
+
+pub(crate) async fn s02_the_first_write_is_one_store_when_absent_under_a_new_id(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let brought = SessionId::generate()?;
+    let session = sessions.open(brought).await?;
+    session.insert("name", "Ada")?;
+    probe.calls();
+    came_to(&sessions.finish(&session).await?, &Outcome::Created, "a first write")?;
+    let calls = probe.calls();
+    equal("the conditions of its stores", &conditions(&calls), &vec![Some(Condition::Absent)])?;
+    let id = new_id(&session)?;
+    ensure(id != brought, "an id from a client is never adopted", || "it was".into())?;
+    nothing(&probe, brought, "under the id that was brought").await?;
+    let record = stored(&probe, id).await?;
+    equal(
+        "what the client is told",
+        &session.client_action(),
+        &ClientAction::Repeat { id, deadline: record.expires },
+    )?;
+    finds(&sessions, id, "name", Some("Ada".to_owned())).await
+}
+
+fn conditions(calls: &[crate::probe::Call]) -> Vec<Option<Condition>> {
+    calls.iter().map(|call| call.when).collect()
+}
+
+pub(crate) async fn s03_a_request_that_changes_nothing_makes_one_retrieve_and_nothing_else(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("cart", &vec!["book"])?;
+        session.insert("name", "Ada")
+    })
+    .await?;
+    let before = stored(&probe, id).await?;
+    probe.calls();
+    // Reading; reading and changing the copy; writing what is there already.
+    for equal_insert in [false, true] {
+        let session = opened(&sessions, id).await?;
+        let mut cart = session.get::<Vec<String>>("cart")?.unwrap_or_default();
+        cart.push("pen".into());
+        if equal_insert {
+            session.insert("name", "Ada")?;
+        }
+        came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a request without changes")?;
+        tells_nothing(&session, "a request without changes")?;
+        equal("the calls of the store", &probe.operations(), &vec![Operation::Retrieve])?;
+    }
+    equal("the record afterwards", &stored(&probe, id).await?, &before)
+}
+
+pub(crate) async fn s04_what_was_written_and_cleared_in_one_request_was_never_there(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    for by_name in [true, false] {
+        let brought = SessionId::generate()?;
+        let session = sessions.open(brought).await?;
+        ensure(!session.exists(), "there is no session yet", || "there is one".into())?;
+        session.insert("a", &1)?;
+        session.update("b", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+        if by_name {
+            session.remove("a")?;
+            session.remove("b")?;
+        } else {
+            session.clear()?;
+        }
+        probe.calls();
+        came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "writing and clearing again")?;
+        tells_nothing(&session, "writing and clearing again")?;
+        equal("the calls of its commit", &probe.operations(), &vec![])?;
+        nothing(&probe, brought, "under the id that was brought").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s05_a_session_is_asked_for_once_and_only_when_it_is_wanted(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    probe.calls();
+    for _ in 0..2 {
+        let session = sessions.begin(id);
+        refused(session.get::<u64>("a"), ErrorKind::NotLoaded, "reading before the load")?;
+        refused(session.insert("a", &2), ErrorKind::NotLoaded, "writing before the load")?;
+        came_to(&sessions.commit(&session).await?, &Outcome::Unchanged, "a commit without a load")?;
+        equal("the calls before the load", &probe.operations(), &vec![])?;
+        let other = session.clone();
+        let loads = tokio::spawn(async move { other.load().await });
+        session.load().await?;
+        loads.await.map_err(|cause| unmet("no panic", cause))??;
+        session.load().await?;
+        equal("the calls of three loads", &probe.operations(), &vec![Operation::Retrieve])?;
+        equal("a value", &session.get::<u64>("a")?, &Some(1))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s06_a_request_that_is_dropped_before_its_commit_has_done_nothing(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let before = stored(&probe, id).await?;
+    probe.calls();
+    let session = opened(&sessions, id).await?;
+    session.insert("a", &2)?;
+    session.flash().set("notice", "saved")?;
+    session.rotate()?;
+    drop(session);
+    equal("its calls", &probe.operations(), &vec![Operation::Retrieve])?;
+    equal("the record afterwards", &stored(&probe, id).await?, &before)?;
+    finds(&sessions, id, "a", Some(1)).await
+}
+
+pub(crate) async fn s07_of_several_ids_the_first_that_is_live_is_taken(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let mut ids = Vec::new();
+    for number in 0..2_u64 {
+        ids.push(begun(&sessions, |session| session.insert("number", &number)).await?);
+    }
+    let dead = SessionId::generate()?;
+    for (order, expected) in
+        [([dead, ids[0], ids[1]], 0), ([dead, ids[1], ids[0]], 1), ([ids[1], dead, ids[0]], 1)]
+    {
+        let mut candidates = Candidates::none();
+        order.iter().for_each(|id| candidates.push(*id));
+        let session = sessions.open(candidates).await?;
+        equal("the session that was taken", &session.get::<u64>("number")?, &Some(expected))?;
+        equal("the end reason of a live session", &session.end_reason(), &None)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s08_a_store_that_fails_is_a_typed_error_and_loses_nothing(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+
+    probe.plan(Operation::Retrieve, 1, Fault::Refuse);
+    let error = refused(sessions.open(id).await, ErrorKind::Store, "opening while the store is away")?;
+    let retryable = error.store_error().is_some_and(session_core::Error::is_retryable);
+    ensure(retryable, "the store's own error is there, and retryable", || format!("{error:?}"))?;
+
+    // Who brings no id has nothing to do with the store.
+    probe.plan(Operation::Retrieve, 1, Fault::Refuse);
+    let anonymous = sessions.open(None).await?;
+    came_to(&sessions.finish(&anonymous).await?, &Outcome::Unchanged, "an anonymous request")?;
+    refused(sessions.open(id).await, ErrorKind::Store, "opening while the store is away")?;
+
+    let session = opened(&sessions, id).await?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    probe.plan(Operation::Store, 1, Fault::Refuse);
+    refused(session.commit().await, ErrorKind::Store, "a commit while the store is away")?;
+    let committed = session.commit().await?;
+    came_to(&committed, &Outcome::Updated, "the same commit when the store is back")?;
+    equal("its replays", &committed.replays, &0)?;
+    finds(&sessions, id, "count", Some(2_u64)).await
+}
+
+pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless_asked_for_by_name(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let refusal = Sessions::new(Probe::unconditional(driver.clone()));
+    refused(refusal, ErrorKind::Config, "a manager over such a driver")?;
+    let probe = Probe::unconditional(driver.clone());
+    let sessions = Sessions::builder(probe).allow_last_write_wins().build()?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    request(&sessions, id, |session| session.insert("b", &2)).await?;
+    finds(&sessions, id, "a", Some(1)).await?;
+    finds(&sessions, id, "b", Some(2)).await?;
+    Sessions::new(driver)?;
+    Ok(())
+}
+
+pub(crate) async fn s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let session = sessions.open(None).await?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    came_to(&session.commit().await?, &Outcome::Created, "the first commit")?;
+    let id = new_id(&session)?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    came_to(&session.commit().await?, &Outcome::Updated, "the second commit")?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    probe.calls();
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the last commit")?;
+    equal("the calls of the last commit", &probe.operations(), &vec![Operation::Store])?;
+    equal("the id for the client", &new_id(&session)?, &id)?;
+    equal("reading afterwards", &session.get::<u64>("count")?, &Some(3))?;
+    refused(session.insert("late", &1), ErrorKind::Committed, "writing afterwards")?;
+    refused(session.rotate(), ErrorKind::Committed, "rotating afterwards")?;
+    refused(session.destroy("late").await, ErrorKind::Committed, "destroying afterwards")?;
+    finds(&sessions, id, "count", Some(3_u64)).await?;
+    finds::<u64>(&sessions, id, "late", None).await
+}
+
+#[derive(Default)]
+struct Ears(Mutex<Vec<(Option<SessionTag>, Event)>>);
+
+impl Observer for Ears {
+    fn event(&self, session: Option<SessionTag>, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session, event.clone()));
+    }
+}
+
+impl Ears {
+    fn tag_of(&self, wanted: &Event) -> Result<Option<SessionTag>, crate::failure::Failure> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = heard.iter().find(|(_, event)| event == wanted);
+        found.map(|(tag, _)| *tag).ok_or_else(|| unmet(format!("an event {wanted:?}"), format!("{heard:?}")))
+    }
+}
+
+pub(crate) async fn s11_what_happens_to_sessions_is_told_without_their_ids(stage: &Stage) -> Check {
+    let ears = Arc::new(Ears::default());
+    let (_, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
+    let late = opened(&sessions, id).await?;
+    one.insert("b", &1)?;
+    two.insert("c", &1)?;
+    late.insert("d", &1)?;
+    sessions.finish(&one).await?;
+    sessions.finish(&two).await?;
+    request(&sessions, id, session_manager::Session::rotate).await?;
+    sessions.finish(&late).await?;
+    let mut malformed = Candidates::from(SessionId::generate()?);
+    malformed.push_malformed();
+    sessions.open(malformed).await?;
+
+    let created = ears.tag_of(&Event::Created)?;
+    ensure(created.is_some(), "a session has a tag", || "none".into())?;
+    for event in [
+        Event::Loaded,
+        Event::Replayed { times: 1 },
+        Event::ResurrectionPrevented,
+        Event::Ended(EndReason::Replaced),
+    ] {
+        equal(&format!("the tag of {event:?}"), &ears.tag_of(&event)?, &created)?;
+    }
+    ensure(ears.tag_of(&Event::Rotated)? != created, "the tag of a new id is another", || "the same".into())?;
+    ears.tag_of(&Event::UnknownId)?;
+    equal("the tag of a malformed id", &ears.tag_of(&Event::MalformedId { count: 1 })?, &None)?;
+    let told = format!("{:?}", ears.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let secret = id.reveal();
+    ensure(!told.contains(secret.as_str()), "no event shows an id", || told.clone())?;
+    ensure(!told.contains(id.key().id()), "no event shows a key", || told.clone())
+}

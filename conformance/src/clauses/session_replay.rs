@@ -1,0 +1,241 @@
+//! What two requests of one session mean to each other: the replay table, row by row.
+
+use session_core::SessionId;
+use session_manager::{Committed, ErrorKind, Outcome, Session, Sessions};
+
+use super::session::{HOUR, Manager, MINUTE, advance, after, begun, came_to, finds, fresh, opened, refused, stored};
+use crate::common::Crowd;
+use crate::failure::{Check, Failure, ensure, equal};
+use crate::probe::Probe;
+use crate::stage::Stage;
+
+/// Two requests that have loaded the same state.
+async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Failure> {
+    Ok((opened(sessions, id).await?, opened(sessions, id).await?))
+}
+
+/// Commits `first`, which meets nothing, and then `second`, which meets it and is replayed once.
+async fn in_turn(sessions: &Manager, first: &Session, second: &Session) -> Result<Committed, Failure> {
+    let committed = sessions.finish(first).await?;
+    came_to(&committed, &Outcome::Updated, "the first commit")?;
+    equal("replays of the first commit", &committed.replays, &0)?;
+    let committed = sessions.finish(second).await?;
+    came_to(&committed, &Outcome::Updated, "the second commit")?;
+    equal("replays of the second commit", &committed.replays, &1)?;
+    Ok(committed)
+}
+
+pub(crate) async fn s12_two_requests_that_set_different_keys_keep_both(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("old", &1)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("a", "one")?;
+    two.insert("b", "two")?;
+    in_turn(&sessions, &one, &two).await?;
+    // Who commits sees what it has met.
+    equal("the other's value in the second request", &two.get::<String>("a")?.as_deref(), &Some("one"))?;
+    finds(&sessions, id, "a", Some("one".to_owned())).await?;
+    finds(&sessions, id, "b", Some("two".to_owned())).await?;
+    finds(&sessions, id, "old", Some(1)).await
+}
+
+pub(crate) async fn s13_of_two_inserts_the_later_commit_wins_and_a_removal_stays(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("gone", &1)?;
+        session.insert("mine", &1)
+    })
+    .await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("same", "first")?;
+    equal("what is removed was there", &one.remove("gone")?, &true)?;
+    one.insert("mine", &2)?;
+    two.insert("same", "second")?;
+    two.insert("other", &1)?;
+    two.remove("mine")?;
+    in_turn(&sessions, &one, &two).await?;
+    finds(&sessions, id, "same", Some("second".to_owned())).await?;
+    finds(&sessions, id, "other", Some(1)).await?;
+    finds::<u64>(&sessions, id, "gone", None).await?;
+    finds::<u64>(&sessions, id, "mine", None).await
+}
+
+pub(crate) async fn s14_the_updates_of_two_requests_add_up(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("count", &10_u64)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    let add = |session: &Session, by: u64| {
+        session.update("count", move |count: Option<u64>| count.unwrap_or(0) + by)
+    };
+    equal("the provisional result of the first", &add(&one, 1)?, &11)?;
+    equal("the provisional result of the second", &add(&two, 5)?, &15)?;
+    equal("its provisional result after one more", &add(&two, 5)?, &20)?;
+    in_turn(&sessions, &one, &two).await?;
+    equal("the result after the commit", &two.get::<u64>("count")?, &Some(21))?;
+    finds(&sessions, id, "count", Some(21_u64)).await
+}
+
+pub(crate) async fn s15_of_two_requests_that_take_one_value_one_gets_it(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("token", &7)?;
+        session.insert("changed", &7)?;
+        session.insert("quiet", &7)
+    })
+    .await?;
+
+    // Taken by both.
+    let (one, two) = two(&sessions, id).await?;
+    equal("the token of the first", &one.take::<u64>("token")?, &Some(7))?;
+    equal("the token of the second", &two.take::<u64>("token")?, &Some(7))?;
+    two.insert("spent by", "two")?;
+    let committed = sessions.finish(&one).await?;
+    came_to(&committed, &Outcome::Updated, "the first take")?;
+    ensure(committed.critical, "a take is critical", || format!("{committed:?}"))?;
+    let error = refused(sessions.finish(&two).await, ErrorKind::Contention, "the second take")?;
+    ensure(error.refuses_response(), "its response does not go out", || format!("{error:?}"))?;
+    finds::<u64>(&sessions, id, "token", None).await?;
+    finds::<String>(&sessions, id, "spent by", None).await?;
+
+    // Changed by another.
+    let (one, two) = self::two(&sessions, id).await?;
+    one.insert("changed", &8)?;
+    two.take::<u64>("changed")?;
+    sessions.finish(&one).await?;
+    refused(sessions.finish(&two).await, ErrorKind::Contention, "taking what another changed")?;
+    finds(&sessions, id, "changed", Some(8)).await?;
+
+    // Untouched by another's write.
+    let (one, two) = self::two(&sessions, id).await?;
+    one.insert("other", &1)?;
+    equal("the value of the second", &two.take::<u64>("quiet")?, &Some(7))?;
+    in_turn(&sessions, &one, &two).await?;
+    finds(&sessions, id, "other", Some(1)).await?;
+    finds::<u64>(&sessions, id, "quiet", None).await
+}
+
+pub(crate) async fn s16_clear_removes_what_is_there_then_but_no_user_flash_or_time(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("old", &1)?;
+        session.flash().set("notice", "hello")?;
+        session.set_idle_timeout(3 * HOUR)?;
+        session.bind_user("alice")
+    })
+    .await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("new", &2)?;
+    two.clear()?;
+    two.insert("after", &3)?;
+    in_turn(&sessions, &one, &two).await?;
+    let later = opened(&sessions, id).await?;
+    equal("the keys afterwards", &later.keys()?, &vec!["after".to_owned()])?;
+    equal("the user afterwards", &later.user()?.as_deref(), &Some("alice"))?;
+    equal("the flash value afterwards", &later.flash().get::<String>("notice")?.as_deref(), &Some("hello"))?;
+    let deadline = stored(&probe, id).await?.expires.map(|at| at.saturating_since(stage.now()));
+    let kept = deadline.is_some_and(|left| left > 2 * HOUR && left <= 3 * HOUR);
+    ensure(kept, "the idle timeout is still three hours", || format!("{deadline:?} left"))
+}
+
+pub(crate) async fn s17_expire_key_applies_only_to_the_value_it_was_given_for(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("replaced", "old")?;
+        session.insert("same", "old")
+    })
+    .await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("replaced", "new")?;
+    for key in ["replaced", "same"] {
+        equal("expire_key finds its value", &two.expire_key(key, MINUTE)?, &true)?;
+    }
+    equal("expire_key of no value", &two.expire_key("missing", MINUTE)?, &false)?;
+    in_turn(&sessions, &one, &two).await?;
+    advance(stage, MINUTE);
+    finds(&sessions, id, "replaced", Some("new".to_owned())).await?;
+    finds::<String>(&sessions, id, "same", None).await
+}
+
+pub(crate) async fn s18_the_last_time_policy_wins_and_the_deadline_follows_the_merged_record(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.set_idle_timeout(HOUR)?;
+    two.set_idle_timeout(3 * HOUR)?;
+    in_turn(&sessions, &one, &two).await?;
+    equal("the deadline of the later policy", &stored(&probe, id).await?.expires, &Some(after(stage, 3 * HOUR)))?;
+
+    // One shortens the absolute lifetime; the other, which knows nothing of it, writes.
+    let (one, two) = self::two(&sessions, id).await?;
+    one.set_absolute_lifetime(Some(30 * MINUTE))?;
+    two.insert("b", &1)?;
+    in_turn(&sessions, &one, &two).await?;
+    equal("the merged deadline", &stored(&probe, id).await?.expires, &Some(after(stage, 30 * MINUTE)))
+}
+
+pub(crate) async fn s19_a_session_is_never_bound_to_a_mix_of_two_users(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.bind_user("alice")?;
+    one.insert("name", "Alice")?;
+    two.bind_user("bob")?;
+    two.insert("name", "Bob")?;
+    let committed = sessions.finish(&one).await?;
+    ensure(committed.critical, "binding a user is critical", || format!("{committed:?}"))?;
+    let error = refused(sessions.finish(&two).await, ErrorKind::Contention, "binding another user")?;
+    ensure(error.refuses_response(), "its response does not go out", || format!("{error:?}"))?;
+    finds(&sessions, id, "name", Some("Alice".to_owned())).await?;
+    equal("the user", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))?;
+
+    // The same user twice is no contention.
+    let other = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = self::two(&sessions, other).await?;
+    one.bind_user("alice")?;
+    two.bind_user("alice")?;
+    two.insert("b", &1)?;
+    in_turn(&sessions, &one, &two).await?;
+    finds(&sessions, other, "b", Some(1)).await
+}
+
+pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -> Check {
+    const TASKS: u64 = 8;
+    let rounds = stage.amount(200, 2_000) as u64;
+    // Two handles, as two processes would have.
+    let mut managers = Vec::new();
+    for _ in 0..2 {
+        managers.push(Sessions::new(Probe::new(stage.open().await?))?);
+    }
+    let id = begun(&managers[0], |session| session.insert("count", &0_u64)).await?;
+    let mut crowd = Crowd::new();
+    for task in 0..TASKS {
+        let sessions = managers[task as usize % managers.len()].clone();
+        crowd.add(async move {
+            for round in 1..=rounds {
+                let session = opened(&sessions, id).await?;
+                session.insert(&format!("task-{task}"), &round)?;
+                session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+                // After a contention the log is still there, and the commit may be repeated.
+                let mut repeats = 0;
+                let committed = loop {
+                    match session.commit().await {
+                        Err(error) if error.kind() == ErrorKind::Contention && repeats < 20 => repeats += 1,
+                        answer => break answer?,
+                    }
+                };
+                came_to(&committed, &Outcome::Updated, &format!("round {round} of task {task}"))?;
+                let own = session.get::<u64>(&format!("task-{task}"))?;
+                equal("the task's own value after its commit", &own, &Some(round))?;
+            }
+            Ok(())
+        });
+    }
+    crowd.join().await?;
+    finds(&managers[1], id, "count", Some(TASKS * rounds)).await?;
+    for task in 0..TASKS {
+        finds(&managers[0], id, &format!("task-{task}"), Some(rounds)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! Idle timeout, absolute lifetime, touches, deadlines of single values.
+
+use session_core::{Operation, Timestamp};
+use session_manager::{ClientAction, EndReason, Outcome, Request, Session};
+
+use super::session::{
+    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, finds, fresh, is_marker, new_id, nothing, opened,
+    raw, request, stored, tells_nothing, with,
+};
+use crate::failure::{Check, ensure, equal};
+use crate::stage::Stage;
+
+fn one(session: &Session) -> Result<(), session_manager::Error> {
+    session.insert("a", &1)
+}
+
+/// Only loads and finishes.
+fn read(_: &Session) -> Result<(), session_manager::Error> {
+    Ok(())
+}
+
+pub(crate) async fn s46_a_session_ends_when_its_idle_timeout_has_passed(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    let deadline = after(stage, 2 * HOUR);
+    equal("the deadline of a new session", &stored(&probe, id).await?.expires, &Some(deadline))?;
+    stage.set(deadline.saturating_sub(MILLISECOND));
+    let session = opened(&sessions, id).await?;
+    equal("the deadline that the handle shows", &session.deadline(), &Some(deadline))?;
+    drop(session);
+    stage.set(deadline);
+    let session = sessions.open(id).await?;
+    ensure(!session.exists(), "no session at its deadline", || "it is there".into())?;
+    equal("the end reason", &session.end_reason(), &Some(EndReason::Expired))?;
+    equal("a value", &session.get::<u64>("a")?, &None)?;
+    session.insert("b", &1)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Created, "a write after the end")?;
+    ensure(new_id(&session)? != id, "an expired id is not taken over", || "it was".into())?;
+    nothing(&probe, id, "under the expired id").await
+}
+
+pub(crate) async fn s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    for _ in 0..3 {
+        let before = stored(&probe, id).await?;
+        advance(stage, HOUR);
+        let session = opened(&sessions, id).await?;
+        probe.calls();
+        came_to(&sessions.finish(&session).await?, &Outcome::Touched, "a late read")?;
+        equal("the calls of its commit", &probe.operations(), &vec![Operation::Touch])?;
+        let touched = stored(&probe, id).await?;
+        let deadline = Some(after(stage, 2 * HOUR));
+        equal("the new deadline", &touched.expires, &deadline)?;
+        ensure(touched.data == before.data, "the same data", || format!("{touched:?}, was {before:?}"))?;
+        // The client and the store are extended together.
+        equal("what the client is told", &session.client_action(), &ClientAction::Extend { id, deadline })?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s48_the_deadline_is_moved_once_that_is_worth_a_twentieth_of_the_idle_timeout(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    for _ in 0..2 {
+        let deadline = stored(&probe, id).await?.expires;
+        advance(stage, 6 * MINUTE);
+        let session = opened(&sessions, id).await?;
+        probe.calls();
+        came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a read within the threshold")?;
+        equal("its calls", &probe.operations(), &vec![])?;
+        tells_nothing(&session, "a read within the threshold")?;
+        equal("the deadline", &stored(&probe, id).await?.expires, &deadline)?;
+        advance(stage, MILLISECOND);
+        came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read after it")?;
+        equal("the calls of that request", &probe.operations(), &vec![Operation::Retrieve, Operation::Touch])?;
+        came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read right after that")?;
+        equal("its calls", &probe.operations(), &vec![Operation::Retrieve])?;
+    }
+    let (_, eager) = with(stage, |options| options.touch_fraction(1_000)).await?;
+    advance(stage, MINUTE);
+    came_to(&request(&eager, id, read).await?, &Outcome::Touched, "a read with a smaller threshold")
+}
+
+pub(crate) async fn s49_a_stale_readers_touch_reverts_no_newer_write(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    advance(stage, HOUR);
+    let reader = opened(&sessions, id).await?;
+    request(&sessions, id, |session| session.insert("a", &2)).await?;
+    request(&sessions, id, |session| session.set_idle_timeout(HOUR)).await?;
+    let written = stored(&probe, id).await?;
+    came_to(&sessions.finish(&reader).await?, &Outcome::Unchanged, "the commit of a stale reader")?;
+    tells_nothing(&reader, "the commit of a stale reader")?;
+    equal("the record", &stored(&probe, id).await?, &written)?;
+    finds(&sessions, id, "a", Some(2)).await
+}
+
+pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    let moved = begun(&sessions, one).await?;
+    advance(stage, HOUR);
+    let (late, late_too) = (opened(&sessions, id).await?, opened(&sessions, moved).await?);
+    opened(&sessions, id).await?.destroy("logout").await?;
+    request(&sessions, moved, Session::rotate).await?;
+    let marker = raw(&probe, moved).await?;
+    for (what, late) in [("a removal", late), ("a rotation", late_too)] {
+        probe.calls();
+        sessions.finish(&late).await?;
+        equal(&format!("the calls of a touch after {what}"), &probe.operations(), &vec![Operation::Touch])?;
+        tells_nothing(&late, &format!("a touch after {what}"))?;
+    }
+    nothing(&probe, id, "after a late touch").await?;
+    equal("the marker after a late touch", &raw(&probe, moved).await?, &marker)?;
+    ensure(marker.is_some_and(|marker| is_marker(&marker)), "it is a marker", || "data".into())
+}
+
+pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    let end = after(stage, 24 * HOUR);
+    for hour in 1..24_u64 {
+        advance(stage, HOUR);
+        // Now a read, now a write.
+        request(&sessions, id, |session| if hour % 2 == 0 { session.insert("hour", &hour) } else { Ok(()) })
+            .await?;
+        let deadline = after(stage, 2 * HOUR).min(end);
+        equal(&format!("the deadline after {hour} hours"), &stored(&probe, id).await?.expires, &Some(deadline))?;
+    }
+    stage.set(end.saturating_sub(MILLISECOND));
+    came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read at the last moment")?;
+    stage.set(end);
+    equal("the end reason at the end", &sessions.open(id).await?.end_reason(), &Some(EndReason::Expired))?;
+
+    let (probe, endless) = with(stage, |options| options.absolute_lifetime(None)).await?;
+    let id = begun(&endless, one).await?;
+    for _ in 0..60 {
+        advance(stage, HOUR);
+        request(&endless, id, read).await?;
+    }
+    let deadline = Some(after(stage, 2 * HOUR));
+    equal("the deadline without an absolute lifetime", &stored(&probe, id).await?.expires, &deadline)
+}
+
+pub(crate) async fn s52_a_session_may_have_times_of_its_own(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    // "Remember me", set at the beginning or later, and a short one.
+    let long = |session: &Session| {
+        session.set_idle_timeout(7 * 24 * HOUR)?;
+        session.set_absolute_lifetime(Some(10 * 24 * HOUR))?;
+        session.insert("a", &1)
+    };
+    let start = stage.now();
+    let remembered = begun(&sessions, long).await?;
+    let later = begun(&sessions, one).await?;
+    let short = begun(&sessions, |session| {
+        session.set_idle_timeout(MINUTE)?;
+        session.insert("a", &1)
+    })
+    .await?;
+    equal("the deadline of a short one", &stored(&probe, short).await?.expires, &Some(after(stage, MINUTE)))?;
+    came_to(&request(&sessions, later, long).await?, &Outcome::Updated, "a change of policy")?;
+    for id in [remembered, later] {
+        let deadline = Some(start.saturating_add(7 * 24 * HOUR));
+        equal("the deadline of a long one", &stored(&probe, id).await?.expires, &deadline)?;
+    }
+    stage.set(start.saturating_add(5 * 24 * HOUR));
+    for id in [remembered, later] {
+        came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read after five days")?;
+        let deadline = Some(start.saturating_add(10 * 24 * HOUR));
+        equal("its absolute deadline", &stored(&probe, id).await?.expires, &deadline)?;
+    }
+    nothing(&probe, short, "after the short one's time").await?;
+    // A time policy moves the deadline also back, and by itself.
+    let committed = request(&sessions, later, |session| session.set_idle_timeout(HOUR)).await?;
+    came_to(&committed, &Outcome::Updated, "a policy by itself")?;
+    equal("the shorter deadline", &stored(&probe, later).await?.expires, &Some(after(stage, HOUR)))
+}
+
+pub(crate) async fn s53_a_session_that_expires_before_the_commit_stays_expired(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    for rotates in [false, true] {
+        let id = begun(&sessions, one).await?;
+        let deadline = after(stage, 2 * HOUR);
+        advance(stage, HOUR);
+        let session = opened(&sessions, id).await?;
+        session.insert("a", &2)?;
+        if rotates {
+            session.rotate()?;
+        }
+        stage.set(deadline);
+        let committed = sessions.finish(&session).await?;
+        came_to(&committed, &Outcome::Ended(EndReason::Expired), "a commit after the deadline")?;
+        equal("whether the response is refused", &committed.refuses_response(), &rotates)?;
+        tells_nothing(&session, "a commit after the deadline")?;
+        nothing(&probe, id, "after it").await?;
+    }
+    // A reader that comes to its end late has nothing to extend.
+    let id = begun(&sessions, one).await?;
+    advance(stage, HOUR);
+    let reader = opened(&sessions, id).await?;
+    advance(stage, HOUR);
+    let committed = sessions.finish(&reader).await?;
+    came_to(&committed, &Outcome::Ended(EndReason::Expired), "a touch after the deadline")?;
+    nothing(&probe, id, "after a touch").await
+}
+
+pub(crate) async fn s54_a_request_may_say_that_it_does_not_extend(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, one).await?;
+    let deadline = Some(after(stage, 2 * HOUR));
+    advance(stage, HOUR);
+    for round in 0..2_u64 {
+        let poll = if round == 0 {
+            sessions.open(Request::new(id).extend(false)).await?
+        } else {
+            let poll = opened(&sessions, id).await?;
+            poll.do_not_extend();
+            poll
+        };
+        probe.calls();
+        came_to(&poll.commit().await?, &Outcome::Unchanged, "a poll")?;
+        equal("its calls", &probe.operations(), &vec![])?;
+        tells_nothing(&poll, "a poll")?;
+        poll.insert("polls", &round)?;
+        came_to(&sessions.finish(&poll).await?, &Outcome::Updated, "a poll that writes")?;
+        equal("the deadline after it", &stored(&probe, id).await?.expires, &deadline)?;
+        finds(&sessions, id, "polls", Some(round)).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s55_a_value_ends_at_its_own_deadline_while_the_rest_lives(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("code", &1234)?;
+        session.expire_key("code", 10 * MINUTE)?;
+        session.insert("a", &1)
+    })
+    .await?;
+    let end = after(stage, 10 * MINUTE);
+    advance(stage, 8 * MINUTE);
+    // Neither a touch nor a write extends the value.
+    came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read")?;
+    request(&sessions, id, |session| session.insert("b", &1)).await?;
+    stage.set(end.saturating_sub(MILLISECOND));
+    finds(&sessions, id, "code", Some(1234)).await?;
+    let open = opened(&sessions, id).await?;
+    stage.set(end);
+    equal("the value in a request that is under way", &open.get::<u64>("code")?, &None)?;
+    let session = opened(&sessions, id).await?;
+    equal("the value at its deadline", &session.get::<u64>("code")?, &None)?;
+    equal("whether it is contained", &session.contains("code")?, &false)?;
+    equal("the keys", &session.keys()?, &["a", "b"].map(str::to_owned).to_vec())?;
+    equal("whether it can be given more time", &session.expire_key("code", HOUR)?, &false)
+}
+
+pub(crate) async fn s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        for key in ["inserted", "updated", "again", "left"] {
+            session.insert(key, &1)?;
+            session.expire_key(key, 10 * MINUTE)?;
+        }
+        Ok(())
+    })
+    .await?;
+    request(&sessions, id, |session| {
+        session.insert("inserted", &2)?;
+        session.update("updated", |value: Option<u64>| value.unwrap_or(0) + 1)?;
+        session.expire_key("again", 20 * MINUTE)?;
+        Ok(())
+    })
+    .await?;
+    advance(stage, 10 * MINUTE);
+    finds(&sessions, id, "inserted", Some(2)).await?;
+    finds(&sessions, id, "updated", Some(2)).await?;
+    finds(&sessions, id, "again", Some(1)).await?;
+    finds::<u64>(&sessions, id, "left", None).await?;
+    advance(stage, 10 * MINUTE);
+    finds::<u64>(&sessions, id, "again", None).await
+}
+
+pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_nothing(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let session = sessions.open(None).await?;
+    session.insert("a", &1)?;
+    session.commit().await?;
+    let id = new_id(&session)?;
+    let told = |session: &Session| -> Option<Option<Timestamp>> {
+        match session.client_action() {
+            ClientAction::Repeat { deadline, .. } | ClientAction::Extend { deadline, .. } => Some(deadline),
+            _ => None,
+        }
+    };
+    equal("after the first write", &told(&session), &Some(stored(&probe, id).await?.expires))?;
+    session.set_idle_timeout(30 * MINUTE)?;
+    session.commit().await?;
+    equal("the id after one more commit", &new_id(&session)?, &id)?;
+    equal("after a change of policy", &told(&session), &Some(stored(&probe, id).await?.expires))?;
+    for change in [read, one, Session::rotate] {
+        advance(stage, 10 * MINUTE);
+        let session = opened(&sessions, id).await?;
+        change(&session)?;
+        sessions.finish(&session).await?;
+        let now_at = new_id(&session).unwrap_or(id);
+        let in_store = stored(&probe, now_at).await?.expires;
+        equal("what the client was told", &told(&session), &Some(in_store))?;
+        equal("the deadline in the store", &in_store, &Some(after(stage, 30 * MINUTE)))?;
+    }
+    Ok(())
+}

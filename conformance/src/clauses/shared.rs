@@ -1,0 +1,251 @@
+//! Level shared: many handles and many processes on one store.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use session_core::{Condition, Cursor, Driver, Prefix};
+
+use crate::child::{Child, Line, calls_in};
+use crate::clauses::concurrent;
+use crate::common::{
+    absent, conflict, count_in, expiring, holds, increment, keys_of, nap, put, record, rev, yes,
+};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::history::{Op, Recorder};
+use crate::linear;
+use crate::stage::Stage;
+
+pub(crate) async fn p01_what_one_handle_stores_or_removes_every_other_sees_at_once(stage: &Stage) -> Check {
+    let (one, other) = (stage.open().await?, stage.open().await?);
+    let key = stage.key("one");
+    absent(&other, &key, "before anything was stored").await?;
+    for number in 1..40 {
+        let (writer, reader) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        put(writer, &key, &record(number)).await?;
+        holds(reader, &key, &record(number), "stored through another handle").await?;
+        if number % 5 == 0 {
+            yes(&writer.remove(&key, Condition::Any).await?, "a removal")?;
+            absent(reader, &key, "removed through another handle").await?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn p02_no_increment_through_any_handle_is_lost(stage: &Stage) -> Check {
+    let mut handles = Vec::new();
+    for _ in 0..4 {
+        handles.push(stage.open().await?);
+    }
+    concurrent::count_up(stage, handles, 8, stage.amount(25, 250) as u64).await
+}
+
+pub(crate) async fn p03_histories_over_several_handles_are_linearizable(stage: &Stage) -> Check {
+    let mut handles = Vec::new();
+    for _ in 0..3 {
+        handles.push(stage.open().await?);
+    }
+    for round in 0..stage.amount(8, 120) as u64 {
+        concurrent::history(stage, &handles, round, 6, 40).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn p04_no_other_handle_brings_back_what_one_has_removed(stage: &Stage) -> Check {
+    let (one, other) = (stage.open().await?, stage.open().await?);
+    for round in 0..20 {
+        let key = stage.key(&format!("ended-{round}"));
+        put(&one, &key, &record(1)).await?;
+        holds(&other, &key, &record(1), "seen through the other handle").await?;
+        yes(&one.remove(&key, Condition::Any).await?, "a removal")?;
+        let answer = other.store(&key, record(2), Condition::Revision(rev(1))).await?;
+        conflict(&answer, None, "a store at a revision that another handle has removed")?;
+        let done = other.touch(&key, rev(1), rev(3), Some(stage.later())).await?;
+        equal("a touch of what another handle has removed", &done, &false)?;
+        conflict(&other.remove(&key, Condition::Any).await?, None, "removing it once more")?;
+        absent(&one, &key, "after the removal").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn p05_a_cursor_of_one_handle_can_be_followed_by_another(stage: &Stage) -> Check {
+    let one = stage.open().await?;
+    let keys: Vec<_> = (0..50).map(|number| stage.key(&format!("key-{number:03}"))).collect();
+    for key in &keys {
+        put(&one, key, &record(1)).await?;
+    }
+    let mut found = Vec::new();
+    let mut from = Cursor::start();
+    for _ in 0..500 {
+        // A handle that has never seen the traversal, for each page.
+        let page = stage.open().await?.traverse(&Prefix::SESSION, from, 8).await?;
+        found.extend(page.entries);
+        match page.next {
+            Some(next) => from = Cursor::from_bytes(next.as_bytes().to_vec()),
+            None => {
+                equal("how many keys all handles together report", &keys_of(&found).len(), &50)?;
+                let pages = found.len();
+                return ensure(pages <= 100, "about one report per key", || format!("{pages} reports"));
+            }
+        }
+    }
+    Err(unmet("the traversal comes to an end", "500 pages and no end"))
+}
+
+pub(crate) async fn p06_another_process_sees_and_changes_the_same_records(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    for round in 0..3 {
+        let number = round * 10 + 1;
+        put(&driver, &stage.key("one"), &record(number)).await?;
+        put(&driver, &stage.key("two"), &record(number)).await?;
+        let mut child = stage.child("look", &[])?;
+        child.ready().await?;
+        child.go()?;
+        let notes = notes_in(&child.finish().await?);
+        equal("what the other process read, replaced and removed", &notes, &vec![number, 1, 1])?;
+        holds(&driver, &stage.key("one"), &record(number + 1), "replaced by the other process").await?;
+        absent(&driver, &stage.key("two"), "removed by the other process").await?;
+    }
+    Ok(())
+}
+
+fn notes_in(lines: &[Line]) -> Vec<u64> {
+    let note = |line: &Line| match line {
+        Line::Note(number) => Some(*number),
+        _ => None,
+    };
+    lines.iter().filter_map(note).collect()
+}
+
+/// Starts `count` children in `role` at once; the last argument of each is its number.
+async fn start(stage: &Stage, role: &str, count: u64, args: &[String]) -> Result<Vec<Child>, Failure> {
+    let mut children = Vec::new();
+    for number in 0..count {
+        let own: Vec<String> = args.iter().cloned().chain([(number + 1).to_string()]).collect();
+        children.push(stage.child(role, &own)?);
+    }
+    for child in &mut children {
+        child.ready().await?;
+    }
+    for child in &children {
+        child.go()?;
+    }
+    Ok(children)
+}
+
+pub(crate) async fn p07_no_increment_of_any_process_is_lost(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let times = stage.amount(60, 1_000) as u64;
+    let children = start(stage, "count", 3, &[times.to_string()]).await?;
+    let mut rng = stage.rng(0);
+    for _ in 0..times {
+        increment(&driver, &stage.key("counter"), || rng.next_u64()).await?;
+    }
+    for child in children {
+        equal(
+            "the increments that a process was told of",
+            &notes_in(&child.finish().await?).len(),
+            &(times as usize),
+        )?;
+    }
+    let found = driver.retrieve(&stage.key("counter")).await?;
+    let found = found.ok_or_else(|| unmet("the counter is there", "no record"))?;
+    equal("the counter after four processes", &count_in(&found)?, &(4 * times))
+}
+
+pub(crate) async fn p08_histories_of_several_processes_are_linearizable(stage: &Stage) -> Check {
+    for _ in 0..stage.amount(2, 30) {
+        let fresh = Stage::new(std::sync::Arc::clone(&stage.context)).await?;
+        let driver = fresh.open().await?;
+        let children = start(&fresh, "history", 3, &["40".into()]).await?;
+        let mut calls = Vec::new();
+        for child in children {
+            calls.extend(calls_in(&child.finish().await?));
+        }
+        let recorder = Recorder::default();
+        for index in 0..3 {
+            let key = fresh.key(&format!("history-{index}"));
+            recorder.perform(&driver, index, &key, Op::Retrieve).await?;
+        }
+        calls.extend(recorder.calls());
+        linear::check(&[None; 3], &calls)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn p09_a_process_killed_within_a_change_holds_nothing_up_and_loses_nothing(
+    stage: &Stage,
+) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("counter");
+    let mut rng = stage.rng(9);
+    let mut told = 0;
+    let kills = stage.amount(6, 200);
+    for kill in 0..kills as u64 {
+        let mut child = stage.child("count", &["0".into(), (kill + 1).to_string()])?;
+        child.ready().await?;
+        child.go()?;
+        nap(Duration::from_micros(2_000 + rng.below(15_000))).await;
+        told += notes_in(&child.kill()?).len() as u64;
+        let own = increment(&driver, &key, || rng.next_u64());
+        match tokio::time::timeout(Duration::from_secs(10), own).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(unmet("a change after the kill is answered", "no answer for 10 s")),
+        };
+        told += 1;
+        let found = driver.retrieve(&key).await?;
+        let found = found.ok_or_else(|| unmet("the counter is there", "no record"))?;
+        // The increment that was under way when the kill came may have happened.
+        let counted = count_in(&found)?;
+        let most = told + 1;
+        ensure((told..=most).contains(&counted), format!("{told} increments, or one more"), || {
+            format!("{counted}, after kill {kill}")
+        })?;
+        told = counted;
+    }
+    Ok(())
+}
+
+pub(crate) async fn p10_of_many_processes_that_create_a_record_one_wins(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let total = stage.amount(60, 1_000) as u64;
+    let children = start(stage, "create", 3, &[total.to_string()]).await?;
+    let mut won = Vec::new();
+    for child in children {
+        won.extend(notes_in(&child.finish().await?));
+    }
+    let distinct: HashSet<u64> = won.iter().copied().collect();
+    equal("how many records were created", &distinct.len(), &(total as usize))?;
+    equal("how many times a process was told that it created one", &won.len(), &(total as usize))?;
+    let found = driver.retrieve(&stage.key("created-0")).await?;
+    ensure(found.is_some(), "the first of them is there", || "no record".into())
+}
+
+pub(crate) async fn p11_purges_of_several_processes_count_each_record_once(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let deadline = stage.soon();
+    for number in 0..120 {
+        put(&driver, &stage.key(&format!("old-{number}")), &expiring(1, deadline)).await?;
+    }
+    put(&driver, &stage.key("live"), &record(1)).await?;
+    stage.set(deadline);
+    let children = start(stage, "purge", 3, &[]).await?;
+    let mut total = 0;
+    for child in children {
+        total += notes_in(&child.finish().await?).iter().sum::<u64>();
+    }
+    total += driver.purge(1_000).await?.removed;
+    equal("what all purges together say they removed", &total, &120)?;
+    holds(&driver, &stage.key("live"), &record(1), "a live record").await
+}
+
+pub(crate) async fn p12_a_process_reads_whole_records_while_others_write(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    put(&driver, &stage.key("whole"), &record(7)).await?;
+    let writes = stage.amount(150, 3_000);
+    let writers = start(stage, "write-whole", 2, &[writes.to_string()]).await?;
+    let readers = start(stage, "read-whole", 1, &[(writes * 2).to_string()]).await?;
+    for child in readers.into_iter().chain(writers) {
+        child.finish().await?;
+    }
+    Ok(())
+}

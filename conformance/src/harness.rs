@@ -1,0 +1,174 @@
+//! What a driver author writes so that the suite can make stores.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use session_core::{Clock, Driver, DynDriver, Key};
+
+/// How the suite gets at a driver: fresh storage as a guard, and any number of handles on it.
+///
+/// # For driver authors
+/// `make` and `open` are enough for most clauses. The hooks below them are for what only you can do: damage a record
+/// from outside, or reach the storage from another process.
+pub trait Harness: Send + Sync + 'static {
+    /// The driver. A clone shares the store with its original.
+    type Driver: Driver + Clone;
+    /// The guard of fresh storage: dropping it removes what the test has stored, and nothing else.
+    type Storage: Send + Sync + 'static;
+
+    /// The name of the driver, as the matrix shows it.
+    fn name(&self) -> String;
+
+    /// Makes fresh, empty storage that nobody else uses.
+    fn make(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send;
+
+    /// Opens one more handle on `storage`, with a state of its own where the driver keeps any (a pool, a cache), by
+    /// `clock`. Where the store is the driver itself, this is a clone.
+    fn open(
+        &self,
+        storage: &Self::Storage,
+        clock: Arc<dyn Clock>,
+    ) -> impl Future<Output = Result<Self::Driver, Trouble>> + Send;
+
+    /// Whether the driver follows the clock that `open` was given.
+    fn time(&self) -> Time {
+        Time::Virtual
+    }
+
+    /// Damages what is stored under `key`, from outside of the driver. Needed unless `Damage` is lacked.
+    fn damage(&self, storage: &Self::Storage, key: &Key) -> impl Future<Output = Result<(), Trouble>> + Send {
+        let _ = (storage, key);
+        async { Err(Trouble::new("the harness has no damage()")) }
+    }
+
+    /// Text by which another process reaches `storage`, a path for instance. Needed unless `Kill` and `Processes` are
+    /// lacked.
+    fn address(&self, storage: &Self::Storage) -> Option<String> {
+        let _ = storage;
+        None
+    }
+
+    /// The storage at an address that [`address`](Self::address) gave, in another process. Dropping this guard
+    /// removes nothing.
+    ///
+    /// # Errors
+    /// Where there is no storage at the address.
+    fn attach(&self, address: &str) -> Result<Self::Storage, Trouble> {
+        let _ = address;
+        Err(Trouble::new("the harness has no attach()"))
+    }
+
+    /// Where it is shown that a write is on stable storage before it is acknowledged, a trace of system calls for
+    /// instance. Needed unless `PowerLoss` is lacked.
+    fn power_evidence(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Which time the driver follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// The clock given to [`Harness::open`]: the suite moves it, and nothing ever waits.
+    Virtual,
+    /// A clock of its own: the suite waits for real, as long as the granularity demands that the driver claims.
+    Real,
+}
+
+/// Why a harness could not do its part. It becomes the verdict `error`, which is red and says nothing of the driver.
+pub struct Trouble(String);
+
+impl Trouble {
+    /// Trouble in words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl<E: std::error::Error> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+pub(crate) type AnyStorage = Box<dyn Any + Send + Sync>;
+
+/// [`Harness`] behind a pointer, so that the clauses are compiled once and not once per driver.
+pub(crate) trait ErasedHarness: Send + Sync {
+    fn name(&self) -> String;
+    fn make(&self) -> Boxed<'_, AnyStorage>;
+    /// A handle and a clone of it, which is more than two pointers to one handle.
+    fn open<'a>(
+        &'a self,
+        storage: &'a AnyStorage,
+        clock: Arc<dyn Clock>,
+    ) -> Boxed<'a, (DynDriver, DynDriver)>;
+    fn time(&self) -> Time;
+    fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()>;
+    fn address(&self, storage: &AnyStorage) -> Option<String>;
+    fn attach(&self, address: &str) -> Result<AnyStorage, Trouble>;
+    fn power_evidence(&self) -> Option<String>;
+}
+
+pub(crate) struct Erased<H>(pub(crate) H);
+
+fn storage_of<H: Harness>(storage: &AnyStorage) -> &H::Storage {
+    storage.downcast_ref().expect("a stage gives a harness only the storage that this harness made")
+}
+
+impl<H: Harness> ErasedHarness for Erased<H> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    fn make(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.make().await?) as AnyStorage) })
+    }
+    fn open<'a>(
+        &'a self,
+        storage: &'a AnyStorage,
+        clock: Arc<dyn Clock>,
+    ) -> Boxed<'a, (DynDriver, DynDriver)> {
+        Box::pin(async move {
+            let driver = self.0.open(storage_of::<H>(storage), clock).await?;
+            let clone = driver.clone();
+            Ok((Arc::new(driver) as DynDriver, Arc::new(clone) as DynDriver))
+        })
+    }
+    fn time(&self) -> Time {
+        self.0.time()
+    }
+    fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()> {
+        Box::pin(self.0.damage(storage_of::<H>(storage), key))
+    }
+    fn address(&self, storage: &AnyStorage) -> Option<String> {
+        self.0.address(storage_of::<H>(storage))
+    }
+    fn attach(&self, address: &str) -> Result<AnyStorage, Trouble> {
+        Ok(Box::new(self.0.attach(address)?))
+    }
+    fn power_evidence(&self) -> Option<String> {
+        self.0.power_evidence()
+    }
+}

@@ -1,0 +1,233 @@
+//! Operations on a driver, recorded with when they began, when they ended, and what they answered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use session_core::{Applied, Condition, Driver, DynDriver, Error, Key, Record, Revision, Stored, Timestamp};
+
+use crate::child::{Line, Post};
+use crate::common::{number_of, payload, rev};
+use crate::failure::{Failure, unmet};
+use crate::rng::Rng;
+
+/// A record, as a history keeps it: the number in its data instead of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Rec {
+    pub(crate) revision: u64,
+    pub(crate) data: u64,
+    pub(crate) expires: Option<u64>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Op {
+    Retrieve,
+    Store(Rec, When),
+    Remove(When),
+    Touch { from: u64, to: u64, deadline: Option<u64> },
+}
+
+/// [`Condition`] with a number for the revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum When {
+    Any,
+    Absent,
+    Revision(u64),
+}
+
+impl When {
+    pub(crate) fn condition(self) -> Condition {
+        match self {
+            Self::Any => Condition::Any,
+            Self::Absent => Condition::Absent,
+            Self::Revision(number) => Condition::Revision(rev(number)),
+        }
+    }
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Found(Option<Rec>),
+    Yes,
+    Conflict(Option<Rec>),
+    Touched(bool),
+    /// A typed error that says: nothing happened.
+    Refused,
+    /// No answer, or an error that says: nobody knows.
+    Unknown,
+}
+
+/// One operation, from its begin to its answer. Times are nanoseconds of the machine's monotonic clock, which all of
+/// its processes share.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) id: u64,
+    pub(crate) key: usize,
+    pub(crate) op: Op,
+    pub(crate) start: u64,
+    pub(crate) end: Option<u64>,
+    pub(crate) answer: Answer,
+}
+
+/// Performs operations and keeps the record of them; in a child process each one goes to the parent at once.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    calls: Mutex<Vec<Call>>,
+    next: AtomicU64,
+    post: Option<Arc<Post>>,
+}
+
+impl Recorder {
+    pub(crate) fn posting(post: Arc<Post>) -> Self {
+        Self { post: Some(post), ..Self::default() }
+    }
+
+    /// Performs `op`. Torn data, and errors that a caller could not act on, are failures.
+    pub(crate) async fn perform(
+        &self,
+        driver: &DynDriver,
+        index: usize,
+        key: &Key,
+        op: Op,
+    ) -> Result<Answer, Failure> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut call = Call { id, key: index, op, start: nanos(), end: None, answer: Answer::Unknown };
+        if let Some(post) = &self.post {
+            post.say(&Line::Call(call));
+        }
+        let answer = answer_of(driver, key, op).await?;
+        if answer != Answer::Unknown {
+            call.end = Some(nanos());
+        }
+        call.answer = answer;
+        match &self.post {
+            Some(post) => post.say(&Line::Call(call)),
+            None => self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call),
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Nanoseconds of the clock that all processes of the machine share.
+pub(crate) fn nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
+}
+
+async fn answer_of(driver: &DynDriver, key: &Key, op: Op) -> Result<Answer, Failure> {
+    let answer = match op {
+        Op::Retrieve => match driver.retrieve(key).await {
+            Ok(found) => Ok(Answer::Found(rec(found)?)),
+            Err(error) => Err(error),
+        },
+        Op::Store(rec, when) => stored(driver.store(key, unrec(rec), when.condition()).await)?,
+        Op::Remove(when) => stored(driver.remove(key, when.condition()).await)?,
+        Op::Touch { from, to, deadline } => {
+            let deadline = deadline.map(Timestamp::from_millis);
+            driver.touch(key, rev(from), rev(to), deadline).await.map(Answer::Touched)
+        }
+    };
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(error) if !error.is_retryable() => Err(error.into()),
+        Err(error) if error.applied() == Applied::Unknown => Ok(Answer::Unknown),
+        Err(_) => Ok(Answer::Refused),
+    }
+}
+
+fn stored(answer: Result<Stored, Error>) -> Result<Result<Answer, Error>, Failure> {
+    Ok(match answer {
+        Ok(Stored::Yes) => Ok(Answer::Yes),
+        Ok(Stored::Conflict(live)) => Ok(Answer::Conflict(rec(live)?)),
+        Err(error) => Err(error),
+    })
+}
+
+pub(crate) fn rec(record: Option<Record>) -> Result<Option<Rec>, Failure> {
+    record
+        .map(|record| {
+            let data = number_of(&record.data)
+                .ok_or_else(|| unmet("data as it was written, whole", format!("torn data in {record:?}")))?;
+            Ok(Rec {
+                revision: number(record.revision),
+                data,
+                expires: record.expires.map(Timestamp::as_millis),
+            })
+        })
+        .transpose()
+}
+
+pub(crate) fn unrec(rec: Rec) -> Record {
+    Record::new(payload(rec.data), rec.expires.map(Timestamp::from_millis), rev(rec.revision))
+}
+
+fn number(revision: Revision) -> u64 {
+    u64::from_be_bytes(revision.to_bytes())
+}
+
+/// Which operations a history is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Mix {
+    /// All of them.
+    All,
+    /// Stores without a condition.
+    Stores,
+    /// Stores and removals without a condition.
+    Removals,
+    /// Stores without a condition, and touches.
+    Touches,
+    /// Compare-and-store only.
+    Chain,
+}
+
+/// Picks the next operation, given what was last seen under the key.
+pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> Op {
+    let expires = match rng.below(3) {
+        0 => None,
+        _ => Some(horizon + rng.below(1_000_000)),
+    };
+    let new = rng.next_u64();
+    let rec = Rec { revision: new, data: new, expires };
+    let known = seen.map_or_else(|| rng.next_u64(), |seen| seen.revision);
+    let die = rng.below(100);
+    let chain = Op::Store(rec, seen.map_or(When::Absent, |seen| When::Revision(seen.revision)));
+    let touch = Op::Touch { from: known, to: new, deadline: expires };
+    match mix {
+        Mix::Stores => Op::Store(rec, When::Any),
+        Mix::Removals if die < 50 => Op::Remove(When::Any),
+        Mix::Removals => Op::Store(rec, When::Any),
+        Mix::Touches if die < 70 && seen.is_some() => touch,
+        Mix::Touches => Op::Store(rec, When::Any),
+        Mix::Chain if die < 8 => Op::Remove(When::Revision(known)),
+        Mix::Chain => chain,
+        Mix::All => match die {
+            0..30 => Op::Retrieve,
+            30..45 => Op::Store(rec, When::Any),
+            45..55 => Op::Store(rec, When::Absent),
+            55..75 => chain,
+            75..83 => Op::Remove(When::Any),
+            83..89 => Op::Remove(When::Revision(known)),
+            89..91 => Op::Remove(When::Absent),
+            _ => touch,
+        },
+    }
+}
+
+/// What is known to be under a key after `answer`, for the next [`pick`].
+pub(crate) fn seen_after(seen: Option<Rec>, op: Op, answer: Answer) -> Option<Rec> {
+    match (op, answer) {
+        (_, Answer::Found(found) | Answer::Conflict(found)) => found,
+        (Op::Store(rec, _), Answer::Yes) => Some(rec),
+        (Op::Remove(_), Answer::Yes) => None,
+        (Op::Touch { to, deadline, .. }, Answer::Touched(true)) => {
+            seen.map(|seen| Rec { revision: to, expires: deadline, ..seen })
+        }
+        _ => seen,
+    }
+}

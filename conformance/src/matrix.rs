@@ -1,0 +1,387 @@
+//! The matrix driver x clause, joined from the result files that the tests leave.
+//!
+//! Whoever runs the suites does it in three steps:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use session_conformance::matrix::{Matrix, reset};
+//!
+//! let dir = Path::new("target/conformance");
+//! reset(dir)?; // what an earlier run left must not count
+//! // … run `cargo test -p <driver> --test conformance` for each driver, whatever it exits with …
+//! let matrix = Matrix::read(dir, &["memory", "sqlite"])?;
+//! println!("{}", matrix.text());
+//! std::fs::write("matrix.json", matrix.json())?;
+//! assert!(matrix.is_green());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A test leaves `<dir>/<driver>/<clause>.json`; an ignored test leaves nothing, and the test of clause B01 leaves
+//! `declared.json`, from which the reasons of `n/a` come. A clause with neither is `not run`, which is red.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::{CLAUSES, Clause, Level, Need};
+
+/// The clause whose test writes down what is declared.
+pub(crate) const DECLARATIONS: &str = "B01";
+const DECLARED: &str = "declared.json";
+
+/// What came of a clause on a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The driver keeps it.
+    #[serde(rename = "pass")]
+    Pass,
+    /// It does not.
+    #[serde(rename = "fail")]
+    Fail,
+    /// It does not apply, for a declared reason that was checked.
+    #[serde(rename = "n/a")]
+    NotApplicable,
+    /// It fails, as declared, with a link.
+    #[serde(rename = "known")]
+    Known,
+    /// The harness could not do its part.
+    #[serde(rename = "error")]
+    Error,
+    /// Nothing is known.
+    #[serde(rename = "not run")]
+    NotRun,
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotApplicable => "n/a",
+            Self::Known => "known",
+            Self::Error => "error",
+            Self::NotRun => "not run",
+        }
+    }
+
+    /// Whether it makes the run a failure.
+    #[must_use]
+    pub const fn is_red(self) -> bool {
+        matches!(self, Self::Fail | Self::Error | Self::NotRun)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The whole matrix. Serialized, it is the JSON form.
+#[derive(Clone, Debug, Serialize)]
+pub struct Matrix {
+    /// The version of the specification.
+    pub spec: String,
+    /// One entry per driver.
+    pub drivers: Vec<Column>,
+}
+
+/// One driver.
+#[derive(Clone, Debug, Serialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its version, empty where nothing was run.
+    pub version: String,
+    /// Every clause of the table, in its order.
+    pub clauses: Vec<Cell>,
+}
+
+/// One clause on one driver.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// The clause.
+    pub id: String,
+    /// Its level.
+    pub level: String,
+    /// Whether it is a MUST.
+    pub must: bool,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Why, where the verdict needs a word; else empty.
+    pub reason: String,
+}
+
+/// Removes the results of earlier runs.
+///
+/// # Errors
+/// Where the directory cannot be removed or made.
+pub fn reset(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    std::fs::create_dir_all(dir)
+}
+
+impl Matrix {
+    /// Joins the result files in `dir` with the table: for the drivers that are `expected`, whether or not they left
+    /// anything, and then for any others that did.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn read(dir: &Path, expected: &[&str]) -> io::Result<Self> {
+        let mut folders: BTreeSet<String> = BTreeSet::new();
+        if dir.exists() {
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.insert(entry.file_name().to_string_lossy().into_owned());
+                }
+            }
+        }
+        let mut drivers = Vec::new();
+        for name in expected {
+            folders.remove(&folder(name));
+            drivers.push(Column::read(&dir.join(folder(name)), name));
+        }
+        drivers.extend(folders.iter().map(|name| Column::read(&dir.join(name), name)));
+        Ok(Self { spec: env!("CARGO_PKG_VERSION").to_owned(), drivers })
+    }
+
+    /// Whether nothing is red, and there is anything at all.
+    #[must_use]
+    pub fn is_green(&self) -> bool {
+        !self.drivers.is_empty() && self.drivers.iter().all(|driver| driver.red().next().is_none())
+    }
+
+    /// The JSON form.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("strings, numbers and lists always serialize")
+    }
+
+    /// A Markdown table with a row per level and a column per driver of these names: how many clauses pass, and how
+    /// many do not apply. Anything else that is there is said too.
+    #[must_use]
+    pub fn summary(&self, drivers: &[&str]) -> String {
+        let columns: Vec<&Column> =
+            self.drivers.iter().filter(|driver| drivers.contains(&driver.name.as_str())).collect();
+        let names: String = columns.iter().map(|driver| format!(" {} |", driver.name)).collect();
+        let mut text = format!("| level | clauses |{names}\n|---|---|{}\n", "---|".repeat(columns.len()));
+        for &level in Level::ALL {
+            let total = CLAUSES.iter().filter(|clause| clause.level == level).count();
+            if total == 0 {
+                continue;
+            }
+            let cells: String = columns.iter().map(|driver| format!(" {} |", driver.at(level))).collect();
+            let _ = writeln!(text, "| {level} | {total} |{cells}");
+        }
+        text
+    }
+
+    /// A table for people: a row per clause, a column per driver, the reasons below.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("Conformance with specification {}\n\n", self.spec);
+        let width = |driver: &Column| driver.name.len().max("not run".len()) + 2;
+        let head: String =
+            self.drivers.iter().map(|driver| format!("{:<1$}", driver.name, width(driver))).collect();
+        let _ = writeln!(text, "{:<5} {:<11} {:<7} {head}sentence", "id", "level", "");
+        for (index, clause) in CLAUSES.iter().enumerate() {
+            let cells: String = self
+                .drivers
+                .iter()
+                .map(|driver| format!("{:<1$}", driver.clauses[index].verdict, width(driver)))
+                .collect();
+            let (level, strength) = (clause.level, clause.strength());
+            let _ = writeln!(text, "{:<5} {level:<11} {strength:<7} {cells}{}", clause.id, clause.text);
+        }
+        for driver in &self.drivers {
+            let _ = writeln!(text, "\n{} {}: {}", driver.name, driver.version, driver.totals());
+            for (reason, ids) in driver.reasons() {
+                let _ = writeln!(text, "  {}: {reason}", ids.join(" "));
+            }
+        }
+        text
+    }
+}
+
+impl Column {
+    fn read(dir: &Path, name: &str) -> Self {
+        let declared: Option<Declared> = parse(&dir.join(DECLARED));
+        let mut column = Self { name: name.to_owned(), version: String::new(), clauses: Vec::new() };
+        if let Some(declared) = &declared {
+            column.name.clone_from(&declared.driver);
+            column.version.clone_from(&declared.version);
+        }
+        for clause in CLAUSES {
+            let found: Option<Found> = parse(&dir.join(format!("{}.json", clause.id)));
+            let (verdict, reason) = match (declared.as_ref().and_then(|all| all.reason(clause)), found) {
+                (Some(reason), _) => (Verdict::NotApplicable, reason),
+                (None, Some(found)) => (found.verdict, found.reason),
+                (None, None) => (Verdict::NotRun, "its test left no result".to_owned()),
+            };
+            column.clauses.push(Cell {
+                id: clause.id.to_owned(),
+                level: clause.level.to_string(),
+                must: clause.must,
+                verdict,
+                reason,
+            });
+        }
+        column
+    }
+
+    /// The clauses that make the run a failure.
+    pub fn red(&self) -> impl Iterator<Item = &Cell> {
+        self.clauses.iter().filter(|cell| cell.verdict.is_red())
+    }
+
+    /// How many of each verdict a level has.
+    fn at(&self, level: Level) -> String {
+        let mut counts: Vec<(Verdict, usize)> = Vec::new();
+        for cell in self.clauses.iter().filter(|cell| cell.level == level.as_str()) {
+            match counts.iter_mut().find(|(verdict, _)| *verdict == cell.verdict) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((cell.verdict, 1)),
+            }
+        }
+        counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn totals(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for cell in &self.clauses {
+            *counts.entry(cell.verdict.as_str()).or_default() += 1;
+        }
+        counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn reasons(&self) -> Vec<(String, Vec<&str>)> {
+        let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+        for cell in self.clauses.iter().filter(|cell| !cell.reason.is_empty()) {
+            let reason = format!("{}, {}", cell.verdict, cell.reason);
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, ids)) => ids.push(&cell.id),
+                None => reasons.push((reason, vec![&cell.id])),
+            }
+        }
+        reasons
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Declared {
+    driver: String,
+    version: String,
+    lacks: BTreeMap<String, String>,
+}
+
+impl Declared {
+    fn reason(&self, clause: &Clause) -> Option<String> {
+        let reason = |need: &Need| self.lacks.get(need.as_str()).map(|why| format!("{need}: {why}"));
+        clause.needs.iter().find_map(reason)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Found {
+    driver: String,
+    version: String,
+    clause: String,
+    verdict: Verdict,
+    reason: String,
+}
+
+/// Leaves what is declared.
+pub(crate) fn declare(dir: &Path, driver: &str, version: &str, lacks: &[(Need, &'static str)]) {
+    let lacks = lacks.iter().map(|(need, why)| (need.to_string(), (*why).to_owned())).collect();
+    write(dir, driver, DECLARED, &Declared { driver: driver.to_owned(), version: version.to_owned(), lacks });
+}
+
+/// Leaves the result of one test.
+pub(crate) fn leave(dir: &Path, driver: &str, version: &str, id: &str, verdict: Verdict, reason: &str) {
+    let found = Found {
+        driver: driver.to_owned(),
+        version: version.to_owned(),
+        clause: id.to_owned(),
+        verdict,
+        reason: reason.to_owned(),
+    };
+    write(dir, driver, &format!("{id}.json"), &found);
+}
+
+/// The directory of the results, next to the scratch directory of the integration tests.
+pub(crate) fn next_to(scratch: &str) -> PathBuf {
+    let scratch = Path::new(scratch);
+    scratch.parent().unwrap_or(scratch).join("conformance")
+}
+
+// A result that cannot be written shows as `not run`, which is red: no need to fail the test as well.
+fn write(dir: &Path, driver: &str, file: &str, content: &impl Serialize) {
+    let dir = dir.join(folder(driver));
+    let Ok(text) = serde_json::to_string(content) else { return };
+    let temporary = dir.join(format!(".{file}.{}", std::process::id()));
+    let _ = std::fs::create_dir_all(&dir)
+        .and_then(|()| std::fs::write(&temporary, text))
+        .and_then(|()| std::fs::rename(&temporary, dir.join(file)));
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn folder(driver: &str) -> String {
+    driver.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_left_no_result_is_not_run_and_what_is_lacked_has_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        declare(dir.path(), "one", "1.2.3", &[(Need::Traverse, "no listing")]);
+        leave(dir.path(), "one", "1.2.3", "B02", Verdict::Pass, "");
+        leave(dir.path(), "one", "1.2.3", "B03", Verdict::Known, "https://example.org/1");
+        let matrix = Matrix::read(dir.path(), &["one", "two"]).unwrap();
+        let cell = |driver: usize, id: &str| {
+            let cells = &matrix.drivers[driver].clauses;
+            cells.iter().find(|cell| cell.id == id).unwrap().clone()
+        };
+        assert_eq!(cell(0, "B02").verdict, Verdict::Pass);
+        assert_eq!(cell(0, "B03").verdict, Verdict::Known);
+        assert_eq!(cell(0, "B04").verdict, Verdict::NotRun);
+        assert_eq!(cell(0, "T01").verdict, Verdict::NotApplicable);
+        assert_eq!(cell(0, "T01").reason, "Traverse: no listing");
+        assert_eq!(matrix.drivers[0].version, "1.2.3");
+        assert!(matrix.drivers[1].clauses.iter().all(|cell| cell.verdict == Verdict::NotRun));
+        assert!(!matrix.is_green());
+        assert!(matrix.text().contains("not run"));
+
+        let json: serde_json::Value = serde_json::from_str(&matrix.json()).unwrap();
+        let first = &json["drivers"][0]["clauses"][1];
+        assert_eq!(first["id"], "B02");
+        assert_eq!(first["level"], "basic");
+        assert_eq!(first["must"], true);
+        assert_eq!(first["verdict"], "pass");
+        assert_eq!(first["reason"], "");
+    }
+
+    #[test]
+    fn reset_forgets_an_earlier_run_and_nothing_at_all_is_not_green() {
+        let dir = tempfile::tempdir().unwrap();
+        leave(dir.path(), "one", "1", "B02", Verdict::Pass, "");
+        reset(dir.path()).unwrap();
+        let matrix = Matrix::read(dir.path(), &[]).unwrap();
+        assert!(matrix.drivers.is_empty() && !matrix.is_green());
+    }
+}

@@ -1,0 +1,238 @@
+//! Runs one clause on one driver, and says what came of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use crate::child;
+use crate::failure::{Check, Failure, unmet};
+use crate::harness::{Erased, ErasedHarness, Harness};
+use crate::matrix::{self, Verdict};
+use crate::rng::Rng;
+use crate::settings::Settings;
+use crate::stage::{Context, Stage};
+use crate::suite::Place;
+use crate::table::{CLAUSES, Clause, Level, Need};
+
+/// All clauses for one driver, as `suite!` sets them up.
+pub struct Suite {
+    context: Context,
+    settings: Settings,
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Suite({})", self.context.harness.name())
+    }
+}
+
+impl Suite {
+    /// The suite of one driver. `suite!` calls this.
+    pub fn new(
+        harness: impl Harness,
+        place: Place,
+        lacks: &[(Need, &'static str)],
+        known: &[(&'static str, &'static str)],
+    ) -> Self {
+        let settings = Settings::from_env();
+        let seed = settings.seed.unwrap_or_else(fresh_seed);
+        let harness: Arc<dyn ErasedHarness> = Arc::new(Erased(harness));
+        let context = Context {
+            harness,
+            place,
+            lacks: lacks.to_vec(),
+            known: known.to_vec(),
+            tag: String::new(),
+            test: String::new(),
+            full: settings.full,
+            seed,
+            remark: Arc::default(),
+        };
+        Self { context, settings }
+    }
+
+    /// The same suite with a word that its child processes get to hear through [`child_tag`], for a test that runs
+    /// many harnesses.
+    #[must_use]
+    pub fn tagged(mut self, tag: impl Into<String>) -> Self {
+        self.context.tag = tag.into();
+        self
+    }
+
+    /// The same suite with its result files in `dir`, whatever the environment says.
+    #[must_use]
+    pub fn leaving_results_in(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.settings.out = Some(dir.into());
+        self
+    }
+
+    /// Runs the clause of the test `name`, leaves a result file, and panics unless the verdict is green.
+    ///
+    /// # Panics
+    /// Where the clause fails, the harness has trouble, or a clause that is known to fail passes.
+    pub fn run(&self, name: &str) {
+        let clause = by_name(name);
+        let context = self.for_test(name);
+        child::serve(context.clone());
+        let dir = self.results();
+        let driver = self.context.harness.name();
+        let version = self.context.place.version;
+        if clause.id == matrix::DECLARATIONS {
+            matrix::declare(&dir, &driver, version, &self.context.lacks);
+        }
+        let link = self.context.known.iter().find(|(id, _)| *id == clause.id).map(|(_, link)| *link);
+        let outcome = examine(&context, clause, self.patience());
+        let (verdict, reason, red) = match (outcome, link) {
+            (Ok(()), None) => {
+                let remark = context.remark.lock().unwrap_or_else(PoisonError::into_inner);
+                (Verdict::Pass, remark.clone(), None)
+            }
+            (Ok(()), Some(link)) => {
+                let text = format!("known to fail ({link}), but it passes: take it out of `known`");
+                (Verdict::Fail, text.clone(), Some(unmet("the failure that was declared", text)))
+            }
+            (Err(Failure::Unmet { .. }), Some(link)) => (Verdict::Known, link.to_owned(), None),
+            (Err(Failure::Trouble(text)), _) => (Verdict::Error, text.clone(), Some(Failure::Trouble(text))),
+            (Err(failure), None) => (Verdict::Fail, short(&failure), Some(failure)),
+        };
+        matrix::leave(&dir, &driver, version, clause.id, verdict, &reason);
+        if let Some(failure) = red {
+            panic!("{}", report(&context, clause, name, &failure));
+        }
+    }
+
+    /// Runs the clause of an ignored test all the same, for whoever asks the test runner for it. It leaves no result
+    /// file: what the driver is declared to lack stays `n/a`.
+    ///
+    /// # Panics
+    /// Where the clause fails, which is to be expected.
+    pub fn run_ignored(&self, name: &str) {
+        let clause = by_name(name);
+        let context = self.for_test(name);
+        child::serve(context.clone());
+        if let Err(failure) = examine(&context, clause, self.patience()) {
+            panic!("{}", report(&context, clause, name, &failure));
+        }
+    }
+
+    /// Runs the clause `id` within the test `test`, and hands back what came of it instead of a verdict. For tests of
+    /// the suite itself.
+    ///
+    /// # Errors
+    /// What the clause found.
+    pub fn examine(&self, id: &str, test: &str, patience: Duration) -> Result<(), Failure> {
+        let clause = crate::table::clause(id).ok_or_else(|| Failure::Trouble(format!("no clause {id}")))?;
+        let context = self.for_test(test);
+        child::serve(context.clone());
+        examine(&context, clause, patience)
+    }
+
+    fn for_test(&self, name: &str) -> Context {
+        let module = self.context.place.module;
+        let test = match module.split_once("::") {
+            Some((_, inner)) => format!("{inner}::{name}"),
+            None => name.to_owned(),
+        };
+        Context { test, ..self.context.clone() }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(if self.settings.full { 1_200 } else { 120 })
+    }
+
+    fn results(&self) -> PathBuf {
+        self.settings.out.clone().unwrap_or_else(|| matrix::next_to(self.context.place.scratch))
+    }
+}
+
+/// In a child process, the tag of the suite that it belongs to.
+#[must_use]
+pub fn child_tag() -> Option<String> {
+    child::tag()
+}
+
+fn by_name(name: &str) -> &'static Clause {
+    let found = CLAUSES.iter().find(|clause| clause.name == name);
+    found.expect("suite! takes its tests from the table")
+}
+
+/// Runs a clause on a thread of its own, so that a driver that blocks for ever is a failure and not a stuck run.
+fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Check {
+    let (tell, told) = channel();
+    let context = Arc::new(context.clone());
+    let thread = std::thread::Builder::new().name(clause.id.to_owned()).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| on_runtime(context, clause)));
+        let _ = tell.send(result.unwrap_or_else(|panic| Err(unmet("no panic", panic_text(&*panic)))));
+    });
+    if let Err(cause) = thread {
+        return Err(Failure::Trouble(format!("no thread: {cause}")));
+    }
+    match told.recv_timeout(patience) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => {
+            Err(unmet(format!("an end within {} s", patience.as_secs()), "it hangs"))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(unmet("no panic", "the check's thread has died")),
+    }
+}
+
+fn on_runtime(context: Arc<Context>, clause: &Clause) -> Check {
+    // Up to level expiry everything happens in turn; above it the tasks are to meet each other on several threads.
+    let mut builder = match clause.level {
+        Level::Basic | Level::Traverse | Level::Expiry => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.worker_threads(4).enable_all().build();
+    let runtime = runtime.map_err(|cause| Failure::Trouble(format!("no runtime: {cause}")))?;
+    let result = runtime.block_on(async {
+        let stage = Stage::new(context).await?;
+        (clause.check)(&stage).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+}
+
+fn short(failure: &Failure) -> String {
+    match failure {
+        Failure::Unmet { expected, actual } => format!("expected {expected}; got {actual}"),
+        Failure::Trouble(text) => text.clone(),
+    }
+}
+
+fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> String {
+    let Place { package, version, target, .. } = context.place;
+    let (first, second) = match failure {
+        Failure::Unmet { expected, actual } => {
+            (format!("expected: {expected}"), format!("actual:   {actual}"))
+        }
+        Failure::Trouble(text) => {
+            ("error:    the harness could not do its part".to_owned(), format!("cause:    {text}"))
+        }
+    };
+    let full = if context.full { "SESSION_CONFORMANCE_FULL=1 " } else { "" };
+    format!(
+        "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\n{first}\n{second}\n\
+         again:    {full}SESSION_CONFORMANCE_SEED={} cargo test -p {package} --test {target} {} -- --exact \
+         --include-ignored\n",
+        context.harness.name(),
+        clause.id,
+        clause.strength(),
+        clause.level,
+        clause.text,
+        context.seed,
+        if context.test.is_empty() { name } else { &context.test },
+    )
+}
+
+fn fresh_seed() -> u64 {
+    // Random enough, and small enough to type again.
+    let seed = session_core::Revision::random().map_or(1, |word| u64::from_be_bytes(word.to_bytes()));
+    Rng::new(seed).below(1_000_000)
+}

@@ -1,0 +1,159 @@
+//! What a check has to work with: one driver's storage, its time, and random numbers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use session_core::{Clock, Driver, DynDriver, Expiry, Key, Prefix, SystemClock, TestClock, Timestamp};
+
+use crate::child::Child;
+use crate::common::nap;
+use crate::failure::{Check, Failure, unmet};
+use crate::harness::{AnyStorage, ErasedHarness, Time};
+use crate::rng::Rng;
+use crate::suite::Place;
+use crate::table::Need;
+
+/// What the checks of one suite have in common.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) harness: Arc<dyn ErasedHarness>,
+    pub(crate) place: Place,
+    pub(crate) lacks: Vec<(Need, &'static str)>,
+    pub(crate) known: Vec<(&'static str, &'static str)>,
+    /// What tells a child process which of several harnesses it is to use.
+    pub(crate) tag: String,
+    /// The name of the running test, as the test runner knows it.
+    pub(crate) test: String,
+    pub(crate) full: bool,
+    pub(crate) seed: u64,
+    /// What a check says of a pass that rests on more, or less, than the check.
+    pub(crate) remark: Arc<Mutex<String>>,
+}
+
+/// Fresh storage of one driver, for one check.
+pub(crate) struct Stage {
+    pub(crate) context: Arc<Context>,
+    storage: AnyStorage,
+    clock: TestClock,
+}
+
+/// Where virtual time begins: 15 January 2027, 08:00 UTC.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+impl Stage {
+    /// Fresh storage.
+    pub(crate) async fn new(context: Arc<Context>) -> Result<Self, Failure> {
+        let storage = context.harness.make().await?;
+        Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
+    }
+
+    /// The storage of another process.
+    pub(crate) fn attached(context: Arc<Context>, address: &str, now: Timestamp) -> Result<Self, Failure> {
+        let storage = context.harness.attach(address)?;
+        Ok(Self { context, storage, clock: TestClock::new(now) })
+    }
+
+    /// One more handle on the storage.
+    pub(crate) async fn open(&self) -> Result<DynDriver, Failure> {
+        Ok(self.open_with_clone().await?.0)
+    }
+
+    /// One more handle, and a clone of it.
+    pub(crate) async fn open_with_clone(&self) -> Result<(DynDriver, DynDriver), Failure> {
+        Ok(self.context.harness.open(&self.storage, Arc::new(self.clock.clone())).await?)
+    }
+
+    /// A handle on storage that was closed, or whose process was killed. That it cannot be opened is the driver's
+    /// failure, not the harness's.
+    pub(crate) async fn reopen(&self) -> Result<DynDriver, Failure> {
+        self.open().await.map_err(|failure| match failure {
+            Failure::Trouble(text) => unmet("the store opens again", text),
+            other => other,
+        })
+    }
+
+    /// Another process of this test binary, which plays `role` on this storage.
+    pub(crate) fn child(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
+        self.wrapped_child(role, args, &[])
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn wrapped_child(
+        &self,
+        role: &str,
+        args: &[String],
+        wrapper: &[&str],
+    ) -> Result<Child, Failure> {
+        let address = self
+            .context
+            .harness
+            .address(&self.storage)
+            .ok_or_else(|| Failure::Trouble("the harness has no address() for another process".into()))?;
+        Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
+    }
+
+    /// Damages the record of `key` from outside.
+    pub(crate) async fn damage(&self, key: &Key) -> Check {
+        Ok(self.context.harness.damage(&self.storage, key).await?)
+    }
+
+    /// A key among the sessions.
+    pub(crate) fn key(&self, id: &str) -> Key {
+        Key::new(&Prefix::SESSION, id).expect("the ids of the checks are valid")
+    }
+
+    /// The present moment of the driver.
+    pub(crate) fn now(&self) -> Timestamp {
+        match self.context.harness.time() {
+            Time::Virtual => self.clock.now(),
+            Time::Real => SystemClock.now(),
+        }
+    }
+
+    /// A deadline that [`pass`](Self::pass) can reach without a long wait.
+    pub(crate) fn soon(&self) -> Timestamp {
+        match self.context.harness.time() {
+            Time::Virtual => self.now().saturating_add(Duration::from_secs(3_600)),
+            Time::Real => self.now().saturating_add(Duration::from_secs(2)),
+        }
+    }
+
+    /// A deadline that no check reaches.
+    pub(crate) fn later(&self) -> Timestamp {
+        self.now().saturating_add(Duration::from_secs(30 * 24 * 3_600))
+    }
+
+    /// Goes on to `deadline`: moves the clock there, or waits until the driver must have noticed it.
+    pub(crate) async fn pass(&self, driver: &DynDriver, deadline: Timestamp) {
+        match self.context.harness.time() {
+            Time::Virtual => self.set(deadline.max(self.now())),
+            Time::Real => {
+                let late = match driver.capabilities().expiry {
+                    Expiry::Engine { granularity } => granularity,
+                    _ => Duration::ZERO,
+                };
+                nap(deadline.saturating_since(self.now()) + late + Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    /// Sets the virtual clock. Only for clauses that need `VirtualTime`.
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.clock.set(now);
+    }
+
+    /// Says what a pass rests on, for the matrix.
+    pub(crate) fn remark(&self, text: String) {
+        *self.context.remark.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// Random numbers that the seed of this run repeats; `stream` keeps those of several tasks apart.
+    pub(crate) fn rng(&self, stream: u64) -> Rng {
+        Rng::new(self.context.seed.wrapping_add(stream.wrapping_mul(0xA076_1D64_78BD_642F)))
+    }
+
+    /// `normal`, or `full` in a full run.
+    pub(crate) fn amount(&self, normal: usize, full: usize) -> usize {
+        if self.context.full { full } else { normal }
+    }
+}

@@ -1,0 +1,97 @@
+//! Each clause is shown to bite: for every defect that its row names, the driver with that defect fails it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use session_conformance::{CLAUSES, Failure, Level, Place, Suite, child_tag, clause};
+
+use crate::reference::{Defect, ReferenceHarness};
+
+/// Long enough for a slow machine; a mutant that hangs has failed too.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+macro_rules! mutants {
+    ($($id:ident $name:ident $level:ident $must:ident $needs:tt [$($mutant:ident)*] $text:literal;)*) => {
+        const TABLE: &[(&str, &[Defect])] = &[$((stringify!($id), &[$(Defect::$mutant),*])),*];
+
+        /// One test per clause, named like the clause's own.
+        mod fails {
+            use super::{Defect, each_is_caught};
+            $(
+                #[test]
+                fn $name() {
+                    each_is_caught(stringify!($id), stringify!($name), &[$(Defect::$mutant),*]);
+                }
+            )*
+        }
+    };
+}
+
+session_conformance::__clauses! { mutants }
+
+/// The suite of a mutant, for a test in `module`.
+fn suite(module: &'static str, defect: Option<Defect>, power: bool) -> Suite {
+    let place = Place {
+        package: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        target: env!("CARGO_CRATE_NAME"),
+        module,
+        scratch: env!("CARGO_TARGET_TMPDIR"),
+    };
+    let tag = defect.map(|defect| format!("{defect:?}")).unwrap_or_default();
+    Suite::new(ReferenceHarness { defect, power }, place, &[], &[]).tagged(tag)
+}
+
+const FAILS: &str = concat!(module_path!(), "::fails");
+
+fn each_is_caught(id: &str, test: &str, mutants: &[Defect]) {
+    if let Some(tag) = child_tag() {
+        // This process is the child of a mutant: it takes the same defect and plays its role.
+        let _ = suite(FAILS, Defect::from_name(&tag), id == "D08").examine(id, test, PATIENCE);
+        return;
+    }
+    for &defect in mutants {
+        match suite(FAILS, Some(defect), id == "D08").examine(id, test, PATIENCE) {
+            Err(Failure::Unmet { expected, actual }) => {
+                eprintln!("{id} catches {defect:?}: expected {expected}; got {actual}");
+            }
+            Err(Failure::Trouble(text)) => panic!("{id}: trouble is no verdict on {defect:?}: {text}"),
+            Ok(()) => panic!("{id} does not notice {defect:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_clause_has_its_mutants_one_up_to_level_concurrent_and_two_above() {
+    for (id, mutants) in TABLE {
+        let clause = clause(id).unwrap();
+        let least = if clause.level <= Level::Concurrent { 1 } else { 2 };
+        let distinct: HashSet<_> = mutants.iter().collect();
+        assert!(distinct.len() >= least, "{clause:?} has {} mutants and needs {least}", distinct.len());
+    }
+    assert_eq!(TABLE.len(), CLAUSES.len());
+}
+
+#[test]
+fn every_defect_is_named_by_a_clause() {
+    // One is seen only by a tracer, and one is for the suite itself; they have tests of their own.
+    let others = [Defect::PowerDoesNotSync, Defect::RetrievePanics];
+    for defect in Defect::ALL.iter().filter(|defect| !others.contains(defect)) {
+        assert!(TABLE.iter().any(|(_, mutants)| mutants.contains(defect)), "no clause names {defect:?}");
+    }
+}
+
+#[test]
+fn the_clause_of_power_loss_passes_on_a_driver_that_syncs_and_has_evidence() {
+    let test = "the_clause_of_power_loss_passes_on_a_driver_that_syncs_and_has_evidence";
+    let outcome = suite(module_path!(), None, true).examine("D08", test, PATIENCE);
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+#[test]
+fn a_driver_that_claims_power_and_does_not_sync_is_caught_where_it_can_be_traced() {
+    let test = "a_driver_that_claims_power_and_does_not_sync_is_caught_where_it_can_be_traced";
+    let outcome = suite(module_path!(), Some(Defect::PowerDoesNotSync), true).examine("D08", test, PATIENCE);
+    let can_trace = std::process::Command::new("strace").arg("-V").output().is_ok();
+    assert_eq!(outcome.is_err(), can_trace, "{outcome:?}");
+}

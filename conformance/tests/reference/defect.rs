@@ -1,0 +1,42 @@
+//! The defects of the mutants.
+
+macro_rules! defects {
+    ($($name:ident,)*) => {
+        /// One small mistake. Its name says what the driver then does; the rows of the clause table name the clauses
+        /// that notice it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Defect { $($name,)* }
+
+        impl Defect {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The defect of this name, in a child process.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|defect| format!("{defect:?}") == name)
+            }
+        }
+    };
+}
+
+defects! {
+    ClaimsNoConditional, LosesRevision, KeepsOldDeadline, RetrieveCreates, EmptyIsAbsent, CutsAtNul,
+    CutsAt64K, TooLargeRemoves, PathIds, FoldsCase, IgnoresPrefix, CutsKeys, RemoveKeeps,
+    RemoveAlwaysYes, RemoveIgnoresAbsent, RemoveIgnoresRevision, AbsentReplaces, StoreIgnoresRevision,
+    RevisionCreates, ConflictCutsData, RepeatConflicts, ComparesAsFloat, TouchCutsData,
+    TouchIgnoresRevision, TouchCreates, TouchRepeatIsFalse, TouchOnlyExtends, CloneIsCopy,
+    DropLosesRecord, FailurePoisons, ErrorShowsKey, CloseIsForgotten, FlushFails, CutsDeadline,
+    TraverseSkipsLast, PrefixMatchesLonger, LimitZeroEnds, EmptyTraversalFails, EntryLies,
+    ReportsExpired, CursorIsOffset, ReportsRemoved, GarbageStartsAgain, CursorOfHandle, WholeAtOnce,
+    RepeatsKeys, CountsOtherPrefixes, ClearsOtherPrefixes, TraverseTouches, CursorNeedsItsKey,
+    ExpiresLate, NeedsCleanup, AbsentSeesExpired, StoreRevivesExpired, RemoveSeesExpired,
+    TouchRevivesExpired, TouchDoesNotExtend, LateStoreIgnored, TouchRefusesPast, NoneMeansACentury,
+    ZeroMeansNever, PurgeMiscounts, PurgeIgnoresLimit, PurgeTakesLive, PurgeOnlySessions,
+    PurgeNeverEnds, PurgeRemembersDeadline, RacyRevision, RacyAbsent, RacyRemove, RacyRemoveAtRevision,
+    TornWrite, EmptyFirst, RacyTouch, TouchRevivesRemoved, PurgeDoesNotRecheck, PurgeCountsTwice,
+    StaleRead, AnswersEarly, TraverseFailsOnChange, DropKeepsLock, FalseConflict, TiedToThread,
+    CloseBreaksCalls, ComparesStaleCopy, HandleCaches, HandleIsCopy, LockPerHandle, ComparesHandleCache,
+    CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
+    RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
+    RetrievePanics,
+    DamagedIsAbsent, DamagedIsReturned,
+}

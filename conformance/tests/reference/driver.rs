@@ -1,0 +1,713 @@
+//! The driver.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Decision, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
+    Prefix, Purged, Record, Result, Revision, Shared, Stored, Survives, Timestamp, is_live,
+};
+
+use super::log::{Log, Slot, backend, dawdle};
+use super::{Defect, listing};
+
+const MAX_VALUE: usize = 4 << 20;
+
+#[derive(Debug)]
+pub struct Reference {
+    pub(super) handle: Arc<Handle>,
+    /// Tells handles apart, for mutants.
+    pub(super) id: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    log: Mutex<Log>,
+    clock: Arc<dyn Clock>,
+    path: PathBuf,
+    power: bool,
+    closed: AtomicBool,
+    pub(super) defect: Option<Defect>,
+    // Only mutants use what follows.
+    cache: Mutex<HashMap<Key, Option<Record>>>,
+    turn: tokio::sync::Mutex<()>,
+    busy: AtomicBool,
+    poisoned: AtomicBool,
+    reads: AtomicU64,
+    thread: Mutex<Option<ThreadId>>,
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+impl Reference {
+    pub fn open(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        defect: Option<Defect>,
+        power: bool,
+    ) -> std::io::Result<Self> {
+        let id = (u64::from(std::process::id()) << 32) | NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut path = path.to_owned();
+        if defect == Some(Defect::HandleIsCopy) {
+            path = copy(&path, id)?;
+        }
+        let log = Log::open(&path, defect)?;
+        let handle = Handle {
+            log: Mutex::new(log),
+            clock,
+            path,
+            power,
+            closed: AtomicBool::new(false),
+            defect,
+            cache: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+            busy: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            thread: Mutex::default(),
+        };
+        Ok(Self { handle: Arc::new(handle), id })
+    }
+}
+
+fn copy(path: &Path, id: u64) -> std::io::Result<PathBuf> {
+    let copy = path.with_extension(format!("copy-{id}"));
+    if path.exists() {
+        std::fs::copy(path, &copy)?;
+    }
+    Ok(copy)
+}
+
+impl Clone for Reference {
+    fn clone(&self) -> Self {
+        if self.has(Defect::CloneIsCopy) {
+            let path = copy(&self.handle.path, NUMBER.fetch_add(1, Ordering::Relaxed)).unwrap();
+            return Self::open(&path, Arc::clone(&self.handle.clock), self.handle.defect, false).unwrap();
+        }
+        Self { handle: Arc::clone(&self.handle), id: NUMBER.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+/// What of the record counts as there, for an operation.
+fn live(log: &Log, key: &Key, now: Timestamp, defect: Option<Defect>, blind: bool) -> Option<Slot> {
+    let slot = log.index.get(key).copied()?;
+    let live = match slot.expires {
+        _ if blind => true,
+        Some(deadline) if defect == Some(Defect::ExpiresLate) => now <= deadline,
+        None if defect == Some(Defect::NoneMeansACentury) => now.as_millis() < 6_000_000_000_000,
+        deadline => is_live(deadline, now),
+    };
+    live.then_some(slot)
+}
+
+impl Reference {
+    pub(super) fn has(&self, defect: Defect) -> bool {
+        self.handle.defect == Some(defect)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.handle.clock.now()
+    }
+
+    /// Whether the call may begin.
+    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<()> {
+        if self.handle.closed.load(Ordering::SeqCst) {
+            if self.has(Defect::CloseBreaksCalls) {
+                return Err(Error::new(ErrorKind::Backend, operation));
+            }
+            let error = Error::closed(operation);
+            return Err(match key {
+                Some(key) if self.has(Defect::ErrorShowsKey) => error.with_detail(key.as_str()),
+                _ => error,
+            });
+        }
+        if self.has(Defect::FailurePoisons) && self.handle.poisoned.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Backend, operation));
+        }
+        if self.has(Defect::TiedToThread) {
+            let here = std::thread::current().id();
+            if *self.handle.thread.lock().unwrap().get_or_insert(here) != here {
+                return Err(Error::new(ErrorKind::Backend, operation));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, error: Error) -> Error {
+        self.handle.poisoned.store(true, Ordering::SeqCst);
+        error
+    }
+
+    /// One step: nobody else, in this process or another, is within one on the same log.
+    pub(super) fn step<T>(&self, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
+        let mut log = self.handle.log.lock().unwrap();
+        if self.has(Defect::NoFileLock) {
+            log.catch_up()?;
+            dawdle();
+            return work(&mut log);
+        }
+        if self.has(Defect::LockFileOfTheDead) {
+            let path = self.handle.path.with_extension("lock");
+            let mut tries = 0;
+            while std::fs::File::create_new(&path).is_err() {
+                tries += 1;
+                if tries > 300 {
+                    return Err(Error::new(ErrorKind::Backend, Operation::Store));
+                }
+                dawdle();
+            }
+            log.catch_up()?;
+            dawdle();
+            let answer = work(&mut log);
+            std::fs::remove_file(path).map_err(backend)?;
+            return answer;
+        }
+        log.file.lock().map_err(backend)?;
+        let answer = log.catch_up().and_then(|()| work(&mut log));
+        if self.handle.power && !self.has(Defect::PowerDoesNotSync) {
+            log.file.sync_data().map_err(backend)?;
+        }
+        log.file.unlock().map_err(backend)?;
+        answer
+    }
+
+    /// Some mutants take two steps, with a pause between them.
+    pub(super) async fn pause(&self) {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+
+    fn mapped(&self, key: &Key) -> Key {
+        let id = match self.handle.defect {
+            Some(Defect::PathIds) => key.id().replace(['/', '\\'], "_"),
+            Some(Defect::FoldsCase) => key.id().to_lowercase(),
+            Some(Defect::CutsKeys) => key.id().chars().take(250).collect(),
+            _ => key.id().to_owned(),
+        };
+        let prefix = if self.has(Defect::IgnoresPrefix) { "session" } else { key.prefix() };
+        Key::parse(&format!("{prefix}:{id}")).unwrap()
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Record>> {
+        let now = self.now();
+        self.step(|log| {
+            let blind = self.has(Defect::NeedsCleanup);
+            if self.has(Defect::StaleRead)
+                && self.handle.reads.fetch_add(1, Ordering::Relaxed) % 7 == 6
+                && let Some(previous) = log.previous.get(key)
+            {
+                return Ok(previous.clone());
+            }
+            match live(log, key, now, self.handle.defect, blind) {
+                Some(slot) => log.read(key, slot),
+                None => {
+                    if self.has(Defect::RetrieveCreates) {
+                        let empty = Record::new(&b""[..], None, Revision::from_bytes([0; 8]));
+                        log.put(key, &empty)?;
+                    }
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    fn same(&self, one: Revision, other: Revision) -> bool {
+        if self.has(Defect::ComparesAsFloat) {
+            let float = |revision: Revision| u64::from_be_bytes(revision.to_bytes()) as f64;
+            return float(one) == float(other);
+        }
+        one == other
+    }
+
+    fn decide(
+        &self,
+        log: &Log,
+        key: &Key,
+        when: Condition,
+        live: Option<Revision>,
+        offered: Option<Revision>,
+    ) -> Decision {
+        if let Condition::Revision(expected) = when {
+            if live.is_some_and(|live| self.same(live, expected)) {
+                if self.has(Defect::FalseConflict) && log.last_revision != Some(expected) {
+                    return Decision::Conflict;
+                }
+                return Decision::Apply;
+            }
+            if self.has(Defect::ComparesStaleCopy)
+                && let Some(Some(previous)) = log.previous.get(key)
+                && previous.revision == expected
+            {
+                return Decision::Apply;
+            }
+            if self.has(Defect::ComparesHandleCache)
+                && let Some(Some(cached)) = self.handle.cache.lock().unwrap().get(key)
+                && cached.revision == expected
+            {
+                return Decision::Apply;
+            }
+        }
+        match when.decide(live, offered) {
+            Decision::AlreadyApplied if self.has(Defect::RepeatConflicts) => Decision::Conflict,
+            decision => decision,
+        }
+    }
+
+    /// Decides about a change. `Err` is the answer where nothing is to be done.
+    fn judge(
+        &self,
+        log: &Log,
+        key: &Key,
+        when: Condition,
+        offered: Option<Revision>,
+        blind: bool,
+    ) -> Result<Result<Option<Slot>, Stored>> {
+        let slot = live(log, key, self.now(), self.handle.defect, blind);
+        Ok(match self.decide(log, key, when, slot.map(|slot| slot.revision), offered) {
+            Decision::Apply => Ok(slot),
+            Decision::AlreadyApplied => Err(Stored::Yes),
+            Decision::Conflict => {
+                let mut record = slot.map(|slot| log.read(key, slot)).transpose()?.flatten();
+                if self.has(Defect::ConflictCutsData)
+                    && let Some(record) = &mut record
+                {
+                    record.data = Bytes::new();
+                }
+                Err(Stored::Conflict(record))
+            }
+        })
+    }
+
+    /// Writes a record that was decided to be written.
+    fn write(&self, log: &mut Log, key: &Key, record: &Record, slot: Option<Slot>) -> Result<()> {
+        if !record.is_live(self.now()) {
+            if slot.is_some() && !self.has(Defect::LateStoreIgnored) {
+                log.remove(key)?;
+            }
+            return Ok(());
+        }
+        let mut record = record.clone();
+        if let Some(slot) = slot
+            && self.has(Defect::KeepsOldDeadline)
+        {
+            record.expires = slot.expires;
+        }
+        log.put(key, &record)
+    }
+
+    fn altered(&self, mut record: Record) -> Record {
+        match self.handle.defect {
+            Some(Defect::CutsAtNul) => {
+                let end = record.data.iter().position(|byte| *byte == 0).unwrap_or(record.data.len());
+                record.data.truncate(end);
+            }
+            Some(Defect::CutsAt64K) => record.data.truncate(65_535),
+            Some(Defect::CutsDeadline) => {
+                record.expires =
+                    record.expires.map(|at| Timestamp::from_millis(at.as_millis() / 1_000 * 1_000));
+            }
+            Some(Defect::ZeroMeansNever) => record.expires = record.expires.filter(|at| at.as_millis() != 0),
+            _ => {}
+        }
+        record
+    }
+
+    fn remember(&self, key: &Key, record: Option<&Record>) {
+        if matches!(self.handle.defect, Some(Defect::HandleCaches | Defect::ComparesHandleCache)) {
+            self.handle.cache.lock().unwrap().insert(key.clone(), record.cloned());
+        }
+    }
+
+    /// Whether this change is done in two steps, the decision and the deed.
+    fn is_racy(&self, when: Condition, removal: bool) -> bool {
+        match self.handle.defect {
+            Some(Defect::LockPerHandle) => true,
+            Some(Defect::RacyRevision) => matches!(when, Condition::Revision(_)) && !removal,
+            Some(Defect::RacyAbsent) => when == Condition::Absent && !removal,
+            Some(Defect::RacyRemove) => when == Condition::Any && removal,
+            Some(Defect::RacyRemoveAtRevision) => matches!(when, Condition::Revision(_)) && removal,
+            _ => false,
+        }
+    }
+
+    async fn store_oddly(&self, key: &Key, record: &Record, when: Condition) -> Result<()> {
+        match self.handle.defect {
+            Some(Defect::DropLosesRecord) => {
+                self.step(|log| log.remove(key))?;
+                self.pause().await;
+            }
+            Some(Defect::TornWrite) => {
+                self.step(|log| match log.index.get(key).copied() {
+                    Some(slot) => log.put(key, &Record { revision: slot.revision, ..record.clone() }),
+                    None => Ok(()),
+                })?;
+                self.pause().await;
+            }
+            Some(Defect::EmptyFirst) => {
+                self.step(|log| log.put(key, &Record { data: Bytes::new(), ..record.clone() }))?;
+                self.pause().await;
+            }
+            Some(Defect::DropKeepsLock) => {
+                let mut tries = 0;
+                while self.handle.busy.swap(true, Ordering::SeqCst) {
+                    tries += 1;
+                    if tries > 100 {
+                        return Err(Error::new(ErrorKind::Timeout, Operation::Store));
+                    }
+                    self.pause().await;
+                }
+                self.pause().await;
+                self.handle.busy.store(false, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        let _ = when;
+        Ok(())
+    }
+}
+
+impl Driver for Reference {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.enter(Operation::Retrieve, Some(key))?;
+        assert!(!self.has(Defect::RetrievePanics), "what a driver must not do");
+        let key = self.mapped(key);
+        if self.has(Defect::HandleCaches)
+            && let Some(cached) = self.handle.cache.lock().unwrap().get(&key)
+        {
+            return Ok(cached.clone());
+        }
+        let mut found = self.read(&key)?;
+        self.remember(&key, found.as_ref());
+        if let Some(record) = &mut found
+            && self.has(Defect::LosesRevision)
+        {
+            record.revision = Revision::from_bytes([0; 8]);
+        }
+        Ok(found.filter(|record| !(self.has(Defect::EmptyIsAbsent) && record.data.is_empty())))
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        self.enter(Operation::Store, Some(key))?;
+        let (key, record) = (self.mapped(key), self.altered(record));
+        if record.data.len() > MAX_VALUE {
+            if self.has(Defect::TooLargeRemoves) {
+                self.step(|log| log.remove(&key))?;
+            }
+            return Err(self.failed(Error::new(ErrorKind::TooLarge, Operation::Store)));
+        }
+        let when = match when {
+            Condition::Absent if self.has(Defect::AbsentReplaces) => Condition::Any,
+            Condition::Revision(_) if self.has(Defect::StoreIgnoresRevision) => Condition::Any,
+            Condition::Revision(_) if self.has(Defect::RevisionCreates) => {
+                let there = self.step(|log| Ok(log.index.contains_key(&key)))?;
+                if there { when } else { Condition::Any }
+            }
+            when => when,
+        };
+        self.store_oddly(&key, &record, when).await?;
+        let blind = matches!(
+            (self.handle.defect, when),
+            (Some(Defect::AbsentSeesExpired), Condition::Absent)
+                | (Some(Defect::StoreRevivesExpired), Condition::Revision(_))
+        );
+        if self.is_racy(when, false) {
+            let _turn = match self.has(Defect::LockPerHandle) {
+                true => Some(self.handle.turn.lock().await),
+                false => None,
+            };
+            match self.step(|log| self.judge(log, &key, when, Some(record.revision), blind))? {
+                Err(answer) => return Ok(answer),
+                Ok(slot) => {
+                    self.pause().await;
+                    self.step(|log| self.write(log, &key, &record, slot))?;
+                }
+            }
+            return Ok(Stored::Yes);
+        }
+        if self.has(Defect::AnswersEarly) {
+            if let Err(answer) = self.step(|log| self.judge(log, &key, when, Some(record.revision), blind))? {
+                return Ok(answer);
+            }
+            let own = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                own.step(|log| log.put(&key, &record))
+            });
+            return Ok(Stored::Yes);
+        }
+        let answer = self.step(|log| {
+            Ok(match self.judge(log, &key, when, Some(record.revision), blind)? {
+                Err(answer) => answer,
+                Ok(slot) => {
+                    self.write(log, &key, &record, slot)?;
+                    Stored::Yes
+                }
+            })
+        })?;
+        if answer.is_yes() {
+            self.remember(&key, Some(&record));
+        }
+        Ok(answer)
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        self.enter(Operation::Remove, Some(key))?;
+        let key = self.mapped(key);
+        let when = match when {
+            Condition::Absent if self.has(Defect::RemoveIgnoresAbsent) => Condition::Any,
+            Condition::Revision(_) if self.has(Defect::RemoveIgnoresRevision) => Condition::Any,
+            when => when,
+        };
+        let blind = self.has(Defect::RemoveSeesExpired);
+        let judge = |log: &mut Log| match self.judge(log, &key, when, None, blind)? {
+            Ok(None) if when == Condition::Any => Ok(Err(Stored::Conflict(None))),
+            judged => Ok(judged),
+        };
+        let _turn = match self.has(Defect::LockPerHandle) {
+            true => Some(self.handle.turn.lock().await),
+            false => None,
+        };
+        let answer = if self.is_racy(when, true) {
+            match self.step(judge)? {
+                Err(answer) => answer,
+                Ok(_) => {
+                    self.pause().await;
+                    self.step(|log| log.remove(&key))?;
+                    Stored::Yes
+                }
+            }
+        } else if self.has(Defect::AnswersEarly) {
+            match self.step(judge)? {
+                Err(answer) => answer,
+                Ok(_) => {
+                    let (own, key) = (self.clone(), key.clone());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                        own.step(|log| log.remove(&key))
+                    });
+                    Stored::Yes
+                }
+            }
+        } else {
+            self.step(|log| {
+                Ok(match judge(log)? {
+                    Err(answer) => answer,
+                    Ok(slot) => {
+                        if slot.is_some() && !self.has(Defect::RemoveKeeps) {
+                            log.remove(&key)?;
+                        }
+                        Stored::Yes
+                    }
+                })
+            })?
+        };
+        if answer.is_yes() {
+            self.remember(&key, None);
+        }
+        match answer {
+            Stored::Conflict(None) if self.has(Defect::RemoveAlwaysYes) => Ok(Stored::Yes),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        self.enter(Operation::Traverse, None)?;
+        let now = self.now();
+        let page = self.step(|log| {
+            let lively = |log: &Log, key: &Key| {
+                let blind = self.has(Defect::ReportsExpired);
+                live(log, key, now, self.handle.defect, blind)
+            };
+            listing::page(self, log, prefix, &from, limit, lively)
+        });
+        page.map_err(|error| self.failed(error))
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        self.enter(Operation::Touch, Some(key))?;
+        let key = self.mapped(key);
+        let now = self.now();
+        if self.has(Defect::TouchRefusesPast) && !is_live(deadline, now) {
+            return Ok(false);
+        }
+        // What the touch would write, if it applies; or the answer.
+        let judge = |log: &mut Log| -> Result<Result<Record, bool>> {
+            let blind = self.has(Defect::TouchRevivesExpired);
+            let Some(slot) = live(log, &key, now, self.handle.defect, blind) else {
+                return Ok(if self.has(Defect::TouchCreates) {
+                    Ok(Record::new(&b""[..], deadline, to))
+                } else {
+                    Err(false)
+                });
+            };
+            if slot.revision == to {
+                return Ok(Err(!self.has(Defect::TouchRepeatIsFalse)));
+            }
+            if slot.revision != from && !self.has(Defect::TouchIgnoresRevision) {
+                return Ok(Err(false));
+            }
+            let Some(mut record) = log.read(&key, slot)? else { return Ok(Err(false)) };
+            record.expires = match self.handle.defect {
+                Some(Defect::TouchDoesNotExtend) => record.expires,
+                Some(Defect::TouchOnlyExtends) => match (record.expires, deadline) {
+                    (Some(old), Some(new)) => Some(old.max(new)),
+                    _ => None,
+                },
+                Some(Defect::ZeroMeansNever) => deadline.filter(|at| at.as_millis() != 0),
+                _ => deadline,
+            };
+            record.revision = to;
+            if self.has(Defect::TouchCutsData) {
+                record.data.truncate(1_000);
+            }
+            Ok(Ok(record))
+        };
+        let racy = matches!(
+            self.handle.defect,
+            Some(Defect::RacyTouch | Defect::TouchRevivesRemoved | Defect::LockPerHandle)
+        );
+        if racy {
+            let touched = match self.step(judge)? {
+                Err(answer) => return Ok(answer),
+                Ok(touched) => touched,
+            };
+            self.pause().await;
+            return self.step(|log| {
+                let there = log.index.contains_key(&key);
+                match self.handle.defect {
+                    Some(Defect::TouchRevivesRemoved) if there => match judge(log)? {
+                        Ok(touched) => log.touch(&key, &touched).map(|()| true),
+                        Err(answer) => Ok(answer),
+                    },
+                    Some(Defect::RacyTouch) if !there => Ok(false),
+                    _ => log.touch(&key, &touched).map(|()| true),
+                }
+            });
+        }
+        if self.has(Defect::AnswersEarly) {
+            return match self.step(judge)? {
+                Err(answer) => Ok(answer),
+                Ok(touched) => {
+                    let own = self.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                        own.step(|log| log.touch(&key, &touched))
+                    });
+                    Ok(true)
+                }
+            };
+        }
+        self.step(|log| match judge(log)? {
+            Ok(touched) => log.touch(&key, &touched).map(|()| true),
+            Err(answer) => Ok(answer),
+        })
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.enter(Operation::Purge, None)?;
+        let now = self.now();
+        let limit = if self.has(Defect::PurgeIgnoresLimit) { usize::MAX } else { limit };
+        let mut purged =
+            if matches!(self.handle.defect, Some(Defect::PurgeDoesNotRecheck | Defect::PurgeCountsTwice)) {
+                let due = self.step(|log| Ok(listing::due(self, log, now, limit)))?;
+                self.pause().await;
+                self.step(|log| {
+                    for key in &due {
+                        let still = log.index.get(key).is_some_and(|slot| !is_live(slot.expires, now));
+                        if still || self.has(Defect::PurgeDoesNotRecheck) {
+                            log.remove(key)?;
+                        }
+                    }
+                    let more = !listing::due(self, log, now, 1).is_empty();
+                    Ok(Purged { removed: due.len() as u64, more })
+                })?
+            } else {
+                self.step(|log| {
+                    let due = listing::due(self, log, now, limit);
+                    for key in &due {
+                        log.remove(key)?;
+                        log.first_due.remove(key);
+                    }
+                    let more = !listing::due(self, log, now, 1).is_empty();
+                    Ok(Purged { removed: due.len() as u64, more })
+                })?
+            };
+        if self.has(Defect::PurgeMiscounts) {
+            purged.removed = purged.removed.saturating_sub(1);
+        }
+        purged.more |= self.has(Defect::PurgeNeverEnds);
+        Ok(purged)
+    }
+
+    async fn count(&self, prefix: &Prefix) -> Result<u64> {
+        self.enter(Operation::Count, None)?;
+        let now = self.now();
+        self.step(|log| {
+            let here = |key: &Key| key.is_in(prefix) || self.has(Defect::CountsOtherPrefixes);
+            let counted = log.index.iter().filter(|(key, slot)| here(key) && is_live(slot.expires, now));
+            Ok(counted.count() as u64)
+        })
+    }
+
+    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
+        self.enter(Operation::Clear, None)?;
+        let now = self.now();
+        self.step(|log| {
+            let wide = self.has(Defect::ClearsOtherPrefixes);
+            let here = |key: &Key| key.is_in(prefix) || (wide && key.prefix().starts_with(prefix.as_str()));
+            let live = log.index.iter().filter(|(key, slot)| here(key) && is_live(slot.expires, now));
+            let keys: Vec<Key> = live.map(|(key, _)| key.clone()).collect();
+            for key in &keys {
+                log.remove(key)?;
+            }
+            Ok(keys.len() as u64)
+        })
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.enter(Operation::Flush, None)?;
+        if self.has(Defect::FlushFails) {
+            return Err(Error::unsupported(Operation::Flush));
+        }
+        self.step(|log| log.file.sync_data().map_err(backend))
+    }
+
+    async fn close(&self) -> Result<()> {
+        if self.handle.closed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.flush().await?;
+        if self.has(Defect::CloseForgetsLast) {
+            self.step(Log::forget_last)?;
+        }
+        if !self.has(Defect::CloseIsForgotten) {
+            self.handle.closed.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+            .conditional(!self.has(Defect::ClaimsNoConditional))
+            .survives(if self.handle.power { Survives::PowerLoss } else { Survives::Kill })
+            .shared(Shared::Host)
+            .expiry(Expiry::Caller)
+            .max_value(Some(MAX_VALUE as u64))
+            .exactly_once(true)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.handle.clock)
+    }
+}

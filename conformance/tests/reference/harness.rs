@@ -1,0 +1,69 @@
+//! How the suite gets at the reference driver and its mutants.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use session_conformance::{Harness, Trouble};
+use session_core::{Clock, Key};
+
+use super::log::Log;
+use super::{Defect, Reference};
+
+/// The reference driver, or a mutant of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReferenceHarness {
+    pub defect: Option<Defect>,
+    /// Whether every step is synced to the disk, and survival of power loss claimed.
+    pub power: bool,
+}
+
+/// A directory of the test's own, or another process's path.
+#[derive(Debug)]
+pub struct Storage {
+    path: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Harness for ReferenceHarness {
+    type Driver = Reference;
+    type Storage = Storage;
+
+    fn name(&self) -> String {
+        "reference".into()
+    }
+
+    async fn make(&self) -> Result<Storage, Trouble> {
+        let dir = tempfile::tempdir()?;
+        Ok(Storage { path: dir.path().join("log"), _dir: Some(dir) })
+    }
+
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Reference, Trouble> {
+        Ok(Reference::open(&storage.path, clock, self.defect, self.power)?)
+    }
+
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+        let mut log = Log::open(&storage.path, None)?;
+        log.catch_up()?;
+        let at = log.data_at(key).ok_or_else(|| Trouble::new("no such record to damage"))?;
+        // A file opened for appending would write at its end.
+        let file = std::fs::OpenOptions::new().write(true).read(true).open(&storage.path)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at)?;
+        file.write_all_at(&[byte[0] ^ 0x40], at)?;
+        Ok(())
+    }
+
+    fn address(&self, storage: &Storage) -> Option<String> {
+        storage.path.to_str().map(str::to_owned)
+    }
+
+    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+        Ok(Storage { path: Path::new(address).to_owned(), _dir: None })
+    }
+
+    fn power_evidence(&self) -> Option<String> {
+        let named = self.power && self.defect != Some(Defect::PowerWithoutEvidence);
+        named.then(|| "sync_data before every answer, in the reference's step()".into())
+    }
+}

@@ -1,0 +1,254 @@
+//! The shop: what each request does with its session.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router, middleware};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use session_manager::Sessions;
+use session_state_cookie::CookieState;
+use session_store_sqlite::Sqlite;
+use session_tower::{Error, RoutePolicy, Session, SessionLayer};
+
+use crate::goods::{self, Cart, MOST};
+use crate::page::{self, Page};
+use crate::same_origin;
+
+const VISITS: &str = "visits";
+const CART: &str = "cart";
+const SLOW: &str = "slow";
+const NOTICE: &str = "notice";
+
+/// The whole application.
+pub(crate) fn app(sessions: Sessions<Sqlite>, cookie: CookieState) -> Router {
+    // For scripts that look on: their requests keep nobody logged in.
+    let state = get(state).layer(RoutePolicy::new().do_not_extend());
+    Router::new()
+        .route("/", get(home))
+        .route("/cart", get(cart).post(add_to_cart))
+        .route("/login", post(login))
+        .route("/logout", post(logout))
+        .route("/slow", get(slow))
+        .route("/api/state", state)
+        .layer(SessionLayer::new(sessions, cookie))
+        .layer(middleware::from_fn(same_origin::only))
+        .layer(middleware::map_response(only_own_content))
+        // Without a session: whoever asks whether the server lives is no visitor.
+        .route("/healthz", get(async || "ok"))
+}
+
+/// Counts the visit. `update` runs again if another request of this visitor was faster, so that every visit counts.
+async fn home(session: Session) -> Result<Html<String>, Error> {
+    let visits = session.update(VISITS, |visits: Option<u64>| visits.unwrap_or(0) + 1)?;
+    let page = read(&session)?;
+    Ok(page::home(&page, visits))
+}
+
+async fn cart(session: Session) -> Result<Html<String>, Error> {
+    Ok(page::cart(&read(&session)?))
+}
+
+#[derive(Deserialize)]
+struct Add {
+    item: String,
+    qty: Option<String>,
+}
+
+/// Two of these at the same time add up, even from two servers: the closure computes, and the commit compares.
+async fn add_to_cart(session: Session, Form(add): Form<Add>) -> Result<Response, Error> {
+    let qty = add.qty.as_deref().map_or(Ok(1), |qty| qty.trim().parse());
+    let (Some(item), Ok(qty @ 1..=MOST)) = (goods::find(&add.item), qty) else {
+        return Ok((StatusCode::BAD_REQUEST, page::refused(&read(&session)?)).into_response());
+    };
+    session.update(CART, move |cart: Option<Cart>| {
+        let mut cart = cart.unwrap_or_default();
+        let pieces = cart.entry(item.id.to_owned()).or_default();
+        *pieces = pieces.saturating_add(qty).min(MOST);
+        cart
+    })?;
+    Ok(Redirect::to("/cart").into_response())
+}
+
+#[derive(Deserialize)]
+struct Login {
+    name: String,
+}
+
+/// The session gets a new id, so that an id from before the login, wherever it leaked to, is worth nothing. If that
+/// cannot be stored, the response is a 503 and never this redirect.
+async fn login(session: Session, Form(login): Form<Login>) -> Result<Response, Error> {
+    let name: String = login.name.trim().chars().filter(|c| !c.is_control()).take(40).collect();
+    if name.is_empty() {
+        return Ok((StatusCode::BAD_REQUEST, page::refused(&read(&session)?)).into_response());
+    }
+    session.rotate()?;
+    session.bind_user(&name)?;
+    session.flash().set(NOTICE, &format!("Welcome, {name}"))?;
+    Ok(Redirect::to("/").into_response())
+}
+
+/// Ends the session at once, not at the end of the request: whatever happens now, and however late another request of
+/// this visitor comes to its end, it stays ended.
+async fn logout(session: Session) -> Result<Redirect, Error> {
+    session.destroy("logged out").await?;
+    Ok(Redirect::to("/"))
+}
+
+#[derive(Deserialize)]
+struct Slow {
+    ms: Option<u64>,
+}
+
+/// Something that takes its time between reading and writing. Log out meanwhile: the write then comes to nothing.
+async fn slow(session: Session, Query(slow): Query<Slow>) -> Result<String, Error> {
+    let visits: u64 = session.get(VISITS)?.unwrap_or(0);
+    let ms = slow.ms.unwrap_or(1_000).min(10_000);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    session.insert(SLOW, "done")?;
+    Ok(format!("Waited {ms} ms after visit {visits}.\n"))
+}
+
+/// For scripts: what the session holds, without consuming the notice or extending the session.
+async fn state(session: Session) -> Result<Json<Value>, Error> {
+    let notice = session.flash().get::<String>(NOTICE)?;
+    session.flash().keep_all()?;
+    Ok(Json(json!({
+        "visits": session.get::<u64>(VISITS)?.unwrap_or(0),
+        "user": session.user()?,
+        "cart": session.get::<Cart>(CART)?.unwrap_or_default(),
+        "flash": notice.into_iter().collect::<Vec<_>>(),
+        "slow": session.get::<String>(SLOW)?,
+    })))
+}
+
+/// What every page shows. Reading the notice consumes it, once the page has gone out.
+fn read(session: &Session) -> Result<Page, Error> {
+    Ok(Page {
+        user: session.user()?,
+        notice: session.flash().get(NOTICE)?,
+        cart: session.get(CART)?.unwrap_or_default(),
+    })
+}
+
+/// No page of the shop runs a script, and none loads anything from elsewhere.
+async fn only_own_content(response: Response) -> impl IntoResponse {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+                  frame-ancestors 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, policy), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], response)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use session_core::Driver;
+    use session_state_cookie::CookieConfig;
+    use session_store_sqlite::Sqlite;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A visitor of a shop of their own.
+    struct Visitor {
+        app: Router,
+        cookie: String,
+        store: Sqlite,
+        _data: tempfile::TempDir,
+    }
+
+    impl Visitor {
+        fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let store = Sqlite::open(data.path().join("sessions.db")).unwrap();
+            let cookie = CookieConfig::development(([127, 0, 0, 1], 3000).into()).build().unwrap();
+            let app = app(Sessions::new(store.clone()).unwrap(), cookie);
+            Self { app, cookie: String::new(), store, _data: data }
+        }
+
+        async fn send(&mut self, request: Request<Body>) -> (StatusCode, String) {
+            let response = self.app.clone().oneshot(request).await.unwrap();
+            if let Some(set) = response.headers().get(header::SET_COOKIE) {
+                self.cookie = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+            }
+            let status = response.status();
+            let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+
+        async fn get(&mut self, path: &str) -> (StatusCode, String) {
+            let request = Request::get(path).header(header::COOKIE, &self.cookie);
+            self.send(request.body(Body::empty()).unwrap()).await
+        }
+
+        async fn post(&mut self, path: &str, form: &'static str) -> StatusCode {
+            let request = Request::post(path)
+                .header(header::COOKIE, &self.cookie)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            self.send(request.body(Body::from(form)).unwrap()).await.0
+        }
+
+        async fn state(&mut self) -> Value {
+            serde_json::from_str(&self.get("/api/state").await.1).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn visits_count_the_cart_adds_up_and_looking_on_changes_nothing() {
+        let mut visitor = Visitor::new();
+        visitor.get("/").await;
+        visitor.get("/").await;
+        assert_eq!(visitor.post("/cart", "item=teapot&qty=2").await, 303);
+        assert_eq!(visitor.post("/cart", "item=teapot").await, 303);
+        for _ in 0..2 {
+            let state = visitor.state().await;
+            assert_eq!((&state["visits"], &state["cart"]), (&json!(2), &json!({ "teapot": 3 })));
+        }
+        assert!(visitor.get("/cart").await.1.contains("€ 147.00"));
+        visitor.store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn login_changes_the_id_and_welcomes_once_and_logout_ends_all() {
+        let mut visitor = Visitor::new();
+        visitor.get("/").await;
+        let before = visitor.cookie.clone();
+        assert_eq!(visitor.post("/login", "name=%3CAda%3E").await, 303);
+        assert_ne!(visitor.cookie, before);
+        for _ in 0..2 {
+            assert_eq!(visitor.state().await["flash"], json!(["Welcome, <Ada>"]));
+        }
+        assert!(visitor.get("/").await.1.contains("Welcome, &lt;Ada&gt;"));
+        assert!(!visitor.get("/").await.1.contains("Welcome"));
+        assert_eq!(visitor.post("/logout", "").await, 303);
+        assert_eq!(visitor.cookie, "session=");
+        let state = visitor.state().await;
+        assert_eq!((&state["user"], &state["visits"]), (&Value::Null, &json!(0)));
+    }
+
+    #[tokio::test]
+    async fn forms_that_make_no_sense_are_refused_and_change_nothing() {
+        let mut visitor = Visitor::new();
+        for form in
+            ["item=unicorn", "item=mug&qty=0", "item=mug&qty=-1", "item=mug&qty=1000", "item=mug&qty=x"]
+        {
+            assert_eq!(visitor.post("/cart", form).await, 400, "{form}");
+        }
+        assert_eq!(visitor.post("/login", "name=+%00+").await, 400);
+        assert_eq!(visitor.cookie, "");
+    }
+
+    #[tokio::test]
+    async fn a_form_from_another_site_is_refused() {
+        let mut visitor = Visitor::new();
+        let request = Request::post("/login")
+            .header(header::HOST, "127.0.0.1:3000")
+            .header(header::ORIGIN, "http://127.0.0.1:4000")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let (status, _) = visitor.send(request.body(Body::from("name=mallory")).unwrap()).await;
+        assert_eq!((status, visitor.cookie.as_str()), (StatusCode::FORBIDDEN, ""));
+    }
+}

@@ -1,0 +1,162 @@
+//! The pages: plain HTML that needs no script.
+
+use std::fmt::{self, Write};
+
+use axum::response::Html;
+
+use crate::goods::{self, Cart, ITEMS, MOST};
+
+const STYLE: &str = include_str!("style.css");
+
+/// What every page shows of the session.
+pub(crate) struct Page {
+    pub(crate) user: Option<String>,
+    pub(crate) notice: Option<String>,
+    pub(crate) cart: Cart,
+}
+
+pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
+    let mut body = String::new();
+    let times = if visits == 1 { "your first visit".to_owned() } else { format!("visit number {visits}") };
+    body.push_str("<section class=intro><h1>Things for tea</h1>");
+    put(
+        &mut body,
+        format_args!("<p>This is {times} in this session. Reload, and it is one more.</p></section>"),
+    );
+    body.push_str("<ul class=goods>");
+    for item in &ITEMS {
+        put(
+            &mut body,
+            format_args!(
+                "<li class=card><div class=picture style='--hue:{hue}' aria-hidden=true>{initial}</div>\
+                 <h2>{name}</h2><p>{about}</p><form method=post action=/cart class=buy>\
+                 <strong>{price}</strong><input type=hidden name=item value={id}>\
+                 <label>Qty <input type=number name=qty value=1 min=1 max={MOST} required></label>\
+                 <button>Add</button></form></li>",
+                hue = item.hue,
+                initial = &item.name[..1],
+                name = Text(item.name),
+                about = Text(item.about),
+                price = goods::euros(item.cents.into()),
+                id = item.id,
+            ),
+        );
+    }
+    body.push_str("</ul>");
+    whole("Shop", page, &body)
+}
+
+pub(crate) fn cart(page: &Page) -> Html<String> {
+    let mut body = String::from("<section class=intro><h1>Your cart</h1>");
+    if page.cart.is_empty() {
+        body.push_str("<p>Nothing in it yet.</p></section>");
+    } else {
+        body.push_str("</section><table><thead><tr><th>Item<th class=n>Each<th class=n>Qty<th class=n>Sum</thead><tbody>");
+        for (id, qty) in &page.cart {
+            let (name, cents) = goods::find(id).map_or((&**id, 0), |item| (item.name, item.cents));
+            put(
+                &mut body,
+                format_args!(
+                    "<tr><td>{}<td class=n>{}<td class=n>{qty}<td class=n>{}",
+                    Text(name),
+                    goods::euros(cents.into()),
+                    goods::euros(u64::from(cents) * u64::from(*qty)),
+                ),
+            );
+        }
+        let total = goods::euros(goods::total_cents(&page.cart));
+        put(
+            &mut body,
+            format_args!("</tbody><tfoot><tr><td colspan=3>Total<td class=n>{total}</tfoot></table>"),
+        );
+    }
+    body.push_str("<p><a class=button href=/>Back to the shop</a></p>");
+    whole("Your cart", page, &body)
+}
+
+pub(crate) fn refused(page: &Page) -> Html<String> {
+    let body = "<section class=intro><h1>That did not work</h1><p>The form held something that the shop does not \
+                understand.</p></section><p><a class=button href=/>Back to the shop</a></p>";
+    whole("That did not work", page, body)
+}
+
+fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
+    let mut html = String::with_capacity(8 << 10);
+    put(
+        &mut html,
+        format_args!(
+            "<!doctype html><html lang=en><head><meta charset=utf-8><title>{} · session-kit shop</title>\
+             <meta name=viewport content='width=device-width, initial-scale=1'>\
+             <style>{STYLE}</style></head><body><header><a class=brand href=/>session-kit <b>shop</b></a><nav>",
+            Text(title),
+        ),
+    );
+    match &page.user {
+        Some(user) => put(
+            &mut html,
+            format_args!(
+                "<span class=user>Signed in as <b>{}</b></span>\
+                 <form method=post action=/logout><button class=quiet>Log out</button></form>",
+                Text(user),
+            ),
+        ),
+        None => html.push_str(
+            "<form method=post action=/login><input name=name placeholder='Your name' aria-label='Your name' \
+             maxlength=40 autocomplete=username required><button class=quiet>Log in</button></form>",
+        ),
+    }
+    let summary = match goods::pieces(&page.cart) {
+        0 => "Cart is empty".to_owned(),
+        pieces => format!("Cart · {pieces} · {}", goods::euros(goods::total_cents(&page.cart))),
+    };
+    put(&mut html, format_args!("<a class=cart href=/cart>{summary}</a></nav></header><main>"));
+    if let Some(notice) = &page.notice {
+        put(&mut html, format_args!("<p class=notice role=status>{}</p>", Text(notice)));
+    }
+    html.push_str(body);
+    html.push_str(
+        "</main><footer>Open two tabs, press buttons in both, log out in one, kill the server and start it again: \
+         nothing you did is lost, and what has ended stays ended. <a href=/api/state>The session as JSON</a></footer>\
+         </body></html>",
+    );
+    Html(html)
+}
+
+fn put(html: &mut String, what: fmt::Arguments<'_>) {
+    html.write_fmt(what).expect("writing into a string does not fail");
+}
+
+/// Text from anywhere, with what has a meaning in HTML escaped.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            '\'' => f.write_str("&#39;"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_visitor_typed_is_shown_as_text() {
+        let page = Page {
+            user: Some("<script>alert('&')</script>".into()),
+            notice: Some("Welcome, \"<b>\"".into()),
+            cart: [("<i>".to_owned(), 2)].into(),
+        };
+        for Html(html) in [home(&page, 1), cart(&page), refused(&page)] {
+            assert!(html.contains("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
+            assert!(html.contains("Welcome, &quot;&lt;b&gt;&quot;"));
+            assert!(!html.contains("<script>") && !html.contains("<i>"));
+        }
+    }
+}

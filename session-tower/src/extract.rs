@@ -1,0 +1,68 @@
+//! Extractors for axum. Only `axum-core` is needed, so that the version of `axum` is the application's own choice.
+
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::error::{Error, Refused, cause_of};
+use crate::handle::SessionHandle;
+use crate::session::Session;
+use crate::typed::{SessionValue, Typed};
+
+/// Gives the handle, without loading anything.
+impl<S: Send + Sync> FromRequestParts<S> for SessionHandle {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Self::of(&parts.extensions).cloned().ok_or(Error::MissingLayer)
+    }
+}
+
+/// Loads the session.
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        SessionHandle::of(&parts.extensions).ok_or(Error::MissingLayer)?.load().await
+    }
+}
+
+/// Loads the session and decodes one value of it.
+impl<T: SessionValue, S: Send + Sync> FromRequestParts<S> for Typed<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let session = Session::from_request_parts(parts, state).await?;
+        Ok(Self::read(session)?)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let text = match &self {
+            // The one who reads this is building the application.
+            Self::MissingLayer => {
+                tracing::error!(error = %self, "a session was asked for outside of every session layer");
+                return (status, self.to_string()).into_response();
+            }
+            // Has had its event.
+            Self::Load(_) => text_of(status),
+            Self::Session(error) => {
+                tracing::error!(%error, cause = cause_of(error), "a handler failed with a session error");
+                text_of(status)
+            }
+        };
+        let mut response = (status, text).into_response();
+        response.extensions_mut().insert(Refused);
+        response
+    }
+}
+
+fn text_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => "Sessions are not available at the moment. Please try again.",
+        _ => "Something went wrong with the session.",
+    }
+}

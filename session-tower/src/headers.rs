@@ -1,0 +1,102 @@
+//! The two headers that keep caches from mixing up visitors.
+
+use http::header::{CACHE_CONTROL, COOKIE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Says that no cache may keep this response, for it sets a cookie.
+///
+/// A `Cache-Control` that forbids it already stays as it is. Any other is replaced: what it allows is what must not
+/// happen, and next to `no-store` it would only be contradiction. `no-transform` says nothing about keeping and stays.
+pub(crate) fn no_store(headers: &mut HeaderMap) {
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+    const BOTH: HeaderValue = HeaderValue::from_static("no-store, no-transform");
+    let has = |name: &str| {
+        let lines = headers.get_all(CACHE_CONTROL).iter();
+        lines.flat_map(|line| items(line.as_bytes())).any(|item| item.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if has("no-store") {
+        return;
+    }
+    let value = if has("no-transform") { BOTH } else { NO_STORE };
+    let _ = headers.try_insert(CACHE_CONTROL, value);
+}
+
+/// Says that this response depends on the request's header `on`.
+pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
+    let known = headers
+        .get_all(VARY)
+        .iter()
+        .flat_map(|line| items(line.as_bytes()))
+        .any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()));
+    if !known {
+        let value = match on {
+            COOKIE => HeaderValue::from_static("Cookie"),
+            other => HeaderValue::from(other),
+        };
+        // A response with more headers than a map can hold goes nowhere anyway.
+        let _ = headers.try_append(VARY, value);
+    }
+}
+
+/// The members of a comma-separated list. Commas inside quotes do not separate (`no-cache="a, no-store"`).
+fn items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.split(move |byte| {
+        let separates = *byte == b',' && !quoted;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        separates
+    })
+    .map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: HeaderName, lines: &[&'static str]) -> HeaderMap {
+        lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line))).collect()
+    }
+
+    fn lines(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+        headers.get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn no_store_replaces_what_allows_and_leaves_what_forbids() {
+        for (before, after) in [
+            (&[][..], &["no-store"][..]),
+            (&["public, max-age=600"], &["no-store"]),
+            (&["private"], &["no-store"]),
+            (&["max-age=0", "s-maxage=9, no-transform"], &["no-store, no-transform"]),
+            (&["private, No-Store, max-age=0"], &["private, No-Store, max-age=0"]),
+            (&["max-age=0", "no-store"], &["max-age=0", "no-store"]),
+            (&["no-cache=\"a, no-store\", max-age=60"], &["no-store"]),
+            (&["x=\"\\\", no-store\""], &["no-store"]),
+        ] {
+            let mut headers = with(CACHE_CONTROL, before);
+            no_store(&mut headers);
+            assert_eq!(lines(&headers, &CACHE_CONTROL), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn vary_is_added_once_and_beside_what_is_there() {
+        for (before, after) in [
+            (&[][..], &["Cookie"][..]),
+            (&["accept-encoding"], &["accept-encoding", "Cookie"]),
+            (&["accept, Cookie"], &["accept, Cookie"]),
+            (&["accept", "COOKIE"], &["accept", "COOKIE"]),
+            (&["*"], &["*"]),
+        ] {
+            let mut headers = with(VARY, before);
+            vary(&mut headers, COOKIE);
+            vary(&mut headers, COOKIE);
+            assert_eq!(lines(&headers, &VARY), after, "{before:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The layer and its options.
+
+use std::fmt;
+use std::sync::Arc;
+
+use session_core::{Driver, State};
+use session_manager::Sessions;
+use tower_layer::Layer;
+
+use crate::client::ClientAddress;
+use crate::engine::{Options, Parts};
+use crate::policy::{WhenHandlerFails, WhenStoreFails};
+use crate::service::SessionService;
+
+/// Gives every request of a service its session.
+///
+/// The defaults: a store failure is `503 Service Unavailable`, the changes of a handler that answers with a server
+/// error are dropped, a response that sets a cookie is `no-store`, and no client address is looked for. The first
+/// two can be overruled per route by [`RoutePolicy`](crate::RoutePolicy).
+///
+/// # Several layers
+/// Two layers may be nested, each with its own cookie name. A handler sees the inner one's session; the outer one's
+/// is behind [`SessionHandle::outer`](crate::SessionHandle::outer). Each layer commits its own and writes its own
+/// cookie. Two nested layers of one cookie name would both write it: do not do that.
+pub struct SessionLayer<D, S> {
+    /// Ready to be shared: axum calls [`Layer::layer`] for every request of a router that is not finished
+    /// (`with_state`), so that must not make anything.
+    parts: Arc<Parts<D, S>>,
+}
+
+impl<D: Driver, S: State> SessionLayer<D, S> {
+    /// A layer that keeps its sessions in `sessions` and gets clients to repeat their ids by `state`.
+    #[must_use]
+    pub fn new(sessions: Sessions<D>, state: S) -> Self {
+        Self { parts: Arc::new(Parts::new(sessions, Arc::new(state))) }
+    }
+
+    /// What a visitor gets when the session store fails; [`WhenStoreFails::Refuse`] by default.
+    #[must_use]
+    pub fn when_store_fails(self, what: WhenStoreFails) -> Self {
+        self.with(|options| options.policy.when_store_fails(what))
+    }
+
+    /// What happens to the changes of a handler that answers with a server error; [`WhenHandlerFails::Discard`] by
+    /// default.
+    #[must_use]
+    pub fn when_handler_fails(self, what: WhenHandlerFails) -> Self {
+        self.with(|options| options.policy.when_handler_fails(what))
+    }
+
+    /// Whether a response that sets or deletes the session's cookie says `Cache-Control: no-store`; true by default.
+    /// A cache that keeps such a response hands one visitor's session to the next.
+    #[must_use]
+    pub fn no_store(self, no_store: bool) -> Self {
+        self.with(|options| options.no_store = no_store)
+    }
+
+    /// How to find the client's address, for `Sessions` that check it; none by default, and nothing is then bound
+    /// to an address.
+    #[must_use]
+    pub fn client_address(self, address: ClientAddress) -> Self {
+        self.with(|options| options.address = Some(address))
+    }
+
+    /// A clone that was made before keeps its own options.
+    fn with(self, set: impl FnOnce(&mut Options)) -> Self {
+        let mut parts = Parts::clone(&self.parts);
+        set(&mut parts.options);
+        Self { parts: Arc::new(parts) }
+    }
+}
+
+impl<D, S> Clone for SessionLayer<D, S> {
+    fn clone(&self) -> Self {
+        Self { parts: Arc::clone(&self.parts) }
+    }
+}
+
+impl<D, S> fmt::Debug for SessionLayer<D, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("options", &self.parts.options).finish_non_exhaustive()
+    }
+}
+
+impl<D: Driver, S: State, Svc> Layer<Svc> for SessionLayer<D, S> {
+    type Service = SessionService<Svc>;
+
+    fn layer(&self, inner: Svc) -> Self::Service {
+        SessionService::new(inner, Arc::clone(&self.parts) as _)
+    }
+}

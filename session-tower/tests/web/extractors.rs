@@ -1,0 +1,80 @@
+//! What axum handlers take.
+
+use axum::Router;
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use session_tower::{Error, Session, SessionHandle, SessionValue, Typed};
+
+use crate::common::{Browser, Probe, layer};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Settings {
+    theme: String,
+    visits: u32,
+}
+
+impl SessionValue for Settings {
+    const KEY: &'static str = "settings";
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(
+            "/read",
+            get(async |settings: Typed<Settings>| format!("{} {}", settings.theme, settings.visits)),
+        )
+        .route(
+            "/visit",
+            get(async |mut settings: Typed<Settings>| {
+                Ok::<_, Error>(settings.update(|settings| settings.visits += 1)?.visits.to_string())
+            }),
+        )
+        .route(
+            "/dark",
+            get(async |mut settings: Typed<Settings>| {
+                settings.theme = "dark".into();
+                Ok::<_, Error>(settings.save()?)
+            }),
+        )
+        .route("/forgotten", get(async |mut settings: Typed<Settings>| settings.theme = "unsaved".into()))
+        .route("/remove", get(async |settings: Typed<Settings>| Ok::<_, Error>(settings.remove()?)))
+        .route(
+            "/spoil",
+            get(async |session: Session| Ok::<_, Error>(session.insert("settings", &[1, 2, 3])?)),
+        )
+        .route("/session", get(async |_: Session| ()))
+        .route("/handle", get(async |_: SessionHandle| ()))
+}
+
+#[tokio::test]
+async fn one_struct_is_read_updated_and_saved() {
+    let probe = Probe::new();
+    let mut browser = Browser::new(routes().layer(layer(&probe)));
+    assert_eq!(browser.get("/read").await.is(200).sets_no_cookie().body, " 0");
+    assert_eq!(browser.get("/visit").await.is(200).body, "1");
+    assert_eq!(browser.get("/visit").await.is(200).body, "2");
+    browser.get("/forgotten").await.is(200);
+    browser.get("/dark").await.is(200);
+    assert_eq!(browser.get("/read").await.is(200).body, "dark 2");
+    browser.get("/remove").await.is(200);
+    assert_eq!(browser.get("/read").await.is(200).body, " 0");
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_decode_is_a_500_and_the_rest_of_the_session_lives() {
+    let probe = Probe::new();
+    let mut browser = Browser::new(routes().layer(layer(&probe)));
+    browser.get("/spoil").await.is(200);
+    let answer = browser.get("/read").await.is(500);
+    assert_eq!(answer.body, "Something went wrong with the session.");
+    browser.get("/session").await.is(200);
+}
+
+#[tokio::test]
+async fn without_a_layer_the_answer_says_what_to_do() {
+    let mut browser = Browser::new(routes());
+    for path in ["/session", "/handle", "/read"] {
+        let body = browser.get(path).await.is(500).body;
+        assert!(body.contains("SessionLayer::new(sessions, state)"), "{body}");
+    }
+}

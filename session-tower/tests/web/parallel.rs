@@ -1,0 +1,122 @@
+//! Many requests of one session at the same time: nothing is lost.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use session_core::Driver;
+use session_manager::Sessions;
+use session_state_cookie::CookieConfig;
+use session_store_memory::MemoryOptions;
+use session_store_sqlite::Sqlite;
+use session_tower::{Error, Session, SessionLayer};
+use tokio::sync::Barrier;
+
+use crate::common::{Browser, Probe, layer};
+
+const TASKS: u32 = 8;
+const ROUNDS: u32 = 200;
+
+fn app<D: Driver>(driver: D) -> Router {
+    Router::new()
+        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("sum", &0)?)))
+        .route(
+            "/work/{task}/{round}",
+            get(async |Path((task, round)): Path<(u32, u32)>, session: Session| {
+                let mine = format!("task-{task}");
+                let before = session.get::<u32>(&mine)?.unwrap_or(0);
+                tokio::task::yield_now().await;
+                session.insert(&mine, &round)?;
+                session.update("sum", |sum: Option<u32>| sum.unwrap_or(0) + 1)?;
+                Ok::<_, Error>(before.to_string())
+            }),
+        )
+        .route(
+            "/read",
+            get(async |session: Session| {
+                let mut all = vec![session.get::<u32>("sum")?.unwrap_or(0)];
+                for task in 0..TASKS {
+                    all.push(session.get(&format!("task-{task}"))?.unwrap_or(0));
+                }
+                Ok::<_, Error>(format!("{all:?}"))
+            }),
+        )
+        .layer(SessionLayer::new(Sessions::new(driver).unwrap(), CookieConfig::new().build().unwrap()))
+}
+
+async fn eight_tasks<D: Driver>(driver: D) {
+    let mut browser = Browser::new(app(driver));
+    browser.get("/start").await.is(200);
+    let mut tasks = Vec::new();
+    for task in 0..TASKS {
+        let mut tab = browser.clone();
+        tasks.push(tokio::spawn(async move {
+            for round in 1..=ROUNDS {
+                let answer = tab.get(&format!("/work/{task}/{round}")).await.is(200).sets_no_cookie();
+                // Each round sees the one before it: what was acknowledged is there.
+                assert_eq!(answer.body, (round - 1).to_string());
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let mut expected = vec![TASKS * ROUNDS];
+    expected.extend((0..TASKS).map(|_| ROUNDS));
+    assert_eq!(browser.get("/read").await.is(200).body, format!("{expected:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_tasks_with_200_rounds_lose_nothing_in_memory() {
+    eight_tasks(MemoryOptions::new().open().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_tasks_with_200_rounds_lose_nothing_on_sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(directory.path().join("sessions.db")).unwrap();
+    eight_tasks(store.clone()).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn eight_requests_that_all_loaded_before_any_commits_lose_nothing() {
+    let probe = Probe::new();
+    let all_loaded = Arc::new(Barrier::new(8));
+    let add = get(async |State(all_loaded): State<Arc<Barrier>>, Path(n): Path<u32>, session: Session| {
+        all_loaded.wait().await;
+        session.insert(&format!("key-{n}"), &n)?;
+        session.update("cart", move |cart: Option<Vec<u32>>| {
+            let mut cart = cart.unwrap_or_default();
+            cart.push(n);
+            cart
+        })?;
+        Ok::<_, Error>(())
+    });
+    let app = Router::new()
+        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("x", &0)?)))
+        .route("/add/{n}", add)
+        .route(
+            "/read",
+            get(async |session: Session| {
+                let mut cart = session.get::<Vec<u32>>("cart")?.unwrap_or_default();
+                cart.sort_unstable();
+                Ok::<_, Error>(format!("{cart:?} {}", session.keys()?.len()))
+            }),
+        )
+        .with_state(all_loaded)
+        .layer(layer(&probe));
+    let mut browser = Browser::new(app);
+    browser.get("/start").await.is(200);
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let mut tab = browser.clone();
+            tokio::spawn(async move { tab.get(&format!("/add/{n}")).await.is(200) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(browser.get("/read").await.is(200).body, "[0, 1, 2, 3, 4, 5, 6, 7] 10");
+}

@@ -1,0 +1,117 @@
+//! Who may depend on whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::root;
+
+/// The layers, lowest first. A crate depends on crates of lower layers only.
+fn layer(package: &str) -> Option<u32> {
+    Some(match package {
+        "session-core" => 0,
+        name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
+        "session-manager" => 2,
+        "session-tower" | "session-actix" => 3,
+        "session-kit" | "session-interop" => 4,
+        "session-cli" => 5,
+        _ => return None,
+    })
+}
+
+#[test]
+fn invariant_01_dependencies_point_one_way() {
+    for (package, dependencies) in own_dependencies() {
+        let Some(own) = layer(&package) else { continue };
+        for dependency in dependencies {
+            // A crate that people use depends on none that they do not.
+            let other = layer(&dependency).unwrap_or(u32::MAX);
+            assert!(other < own, "{package} may not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn invariant_02_a_driver_depends_on_the_core_and_on_no_other_crate_of_ours() {
+    let mut drivers = 0;
+    for (package, dependencies) in own_dependencies() {
+        if package.starts_with("session-store-") {
+            drivers += 1;
+            assert_eq!(dependencies, BTreeSet::from(["session-core".to_owned()]), "{package}");
+        }
+    }
+    assert!(drivers >= 2, "found {drivers} drivers");
+}
+
+#[test]
+fn invariant_03_the_core_needs_no_runtime_and_no_serde() {
+    let tree = tree(&["--package", "session-core", "--edges", "normal"]);
+    assert!(tree.contains("bytes"), "the tree looks wrong: {tree:?}");
+    for unwanted in ["tokio", "async-std", "futures", "serde", "serde_core", "serde_json", "tracing"] {
+        assert!(!tree.contains(unwanted), "session-core depends on {unwanted}");
+    }
+}
+
+#[test]
+fn invariant_04_drivers_see_opaque_bytes_so_none_of_them_needs_serde() {
+    for driver in ["session-store-memory", "session-store-sqlite"] {
+        let tree = tree(&["--package", driver, "--edges", "normal", "--depth", "1"]);
+        assert!(tree.contains("session-core"), "the tree looks wrong: {tree:?}");
+        for unwanted in ["serde", "serde_json", "rmp-serde", "bincode"] {
+            assert!(!tree.contains(unwanted), "{driver} depends on {unwanted}");
+        }
+    }
+}
+
+#[test]
+fn invariant_05_foreign_session_libraries_stay_in_the_bench() {
+    for (package, names) in dependencies(|_| true, |_| true) {
+        if package == "session-bench" || package == "session-interop" {
+            continue;
+        }
+        for name in names {
+            let foreign =
+                name.starts_with("tower-sessions") || name.starts_with("actix-session") || name == "moka";
+            assert!(!foreign, "{package} depends on {name}");
+        }
+    }
+}
+
+/// The crates of ours that each package depends on, to be built or to be used; those for tests alone do not count.
+fn own_dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    dependencies(|dependency| dependency["kind"] != "dev", |dependency| !dependency["path"].is_null())
+}
+
+fn dependencies(
+    kind: impl Fn(&Value) -> bool,
+    wanted: impl Fn(&Value) -> bool,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 5, "cargo metadata lists {} packages", packages.len());
+    packages
+        .iter()
+        .map(|package| {
+            let names = package["dependencies"].as_array().unwrap().iter();
+            let names = names
+                .filter(|dependency| kind(dependency) && wanted(dependency))
+                .map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+                .collect();
+            (package["name"].as_str().unwrap().to_owned(), names)
+        })
+        .collect()
+}
+
+/// The names of the packages in a dependency tree.
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
+    let all = [&["tree", "--prefix", "none", "--format", "{p}"], arguments].concat();
+    cargo(&all).lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,86 @@
+//! What the documents say of the code.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{files, read, root};
+
+#[test]
+fn links_between_files_lead_somewhere() {
+    let mut links = 0;
+    for document in files(root(), ".md") {
+        for target in link_targets(&read(&document)) {
+            let path = document.parent().unwrap().join(&target);
+            assert!(path.exists(), "{}: {target} leads nowhere", document.display());
+            links += 1;
+        }
+    }
+    assert!(links > 5, "found {links} links");
+}
+
+#[test]
+fn the_clauses_that_the_documents_cite_are_in_the_specification() {
+    let known = clause_ids(&read(&root().join("SPEC.md")));
+    assert!(known.len() > 20, "SPEC.md has {} clauses", known.len());
+    for name in ["README.md", "SECURITY.md", "ARCHITECTURE.md"] {
+        let cited = clause_ids(&read(&root().join(name)));
+        let unknown: Vec<_> = cited.difference(&known).collect();
+        assert!(unknown.is_empty(), "{name} cites {unknown:?}");
+    }
+    assert!(!clause_ids(&read(&root().join("README.md"))).is_empty(), "README.md cites no clause");
+}
+
+#[test]
+fn the_map_shows_every_crate_of_the_workspace() {
+    let map = read(&root().join("ARCHITECTURE.md"));
+    assert!(map.lines().count() <= 150, "ARCHITECTURE.md is longer than 150 lines");
+    let manifest = read(&root().join("Cargo.toml"));
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    let mut seen = 0;
+    for member in members.split(',').map(|line| line.trim().trim_matches('"')).filter(|line| !line.is_empty())
+    {
+        let name = Path::new(member).file_name().unwrap().to_string_lossy().into_owned();
+        assert!(map.contains(&name), "ARCHITECTURE.md does not show {member}");
+        seen += 1;
+    }
+    assert!(seen > 5, "found {seen} members");
+}
+
+#[test]
+fn no_document_names_what_is_only_on_one_machine() {
+    for ending in [".md", ".toml", ".rs"] {
+        for file in files(root(), ending) {
+            // Spelled apart, or this file would find itself.
+            let text = read(&file);
+            for path in [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")] {
+                assert!(!text.contains(path), "{} names {path}", file.display());
+            }
+        }
+    }
+}
+
+/// The targets of Markdown links that are paths: no addresses, no anchors, no items of rustdoc.
+fn link_targets(text: &str) -> Vec<String> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#', ' ']).next())
+        .filter(|target| !target.is_empty() && !target.contains(':') && !target.starts_with('<'))
+        .filter(|target| target.contains('.') || target.ends_with('/'))
+        .filter(|target| !target.contains('`'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Ids such as `B01`: one letter of a level, two or three digits, and nothing of the sort around.
+fn clause_ids(text: &str) -> BTreeSet<String> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != '-')
+        .filter(|word| {
+            let mut letters = word.chars();
+            letters.next().is_some_and(|letter| "BTECPDFS".contains(letter))
+                && (3..=4).contains(&word.len())
+                && letters.all(|letter| letter.is_ascii_digit())
+        })
+        .map(str::to_owned)
+        .collect()
+}
