@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use session_bench_work::{Args, Work};
+use session_bench_work::{Args, Work, pause, stopwatch};
 
 use crate::SUBJECT;
 use crate::groups::{Area, Group, Program, Subject};
@@ -86,8 +88,8 @@ fn call(program: &Path, which: Program, args: &Args) -> Result<Figures, String> 
     if which == Program::Ours {
         command.arg(SUBJECT);
     }
-    let output =
-        command.args(args.words()).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    command.args(args.words()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = in_time(command).map_err(|error| error.to_string())?;
     let (text, complaint) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
@@ -96,6 +98,25 @@ fn call(program: &Path, which: Program, args: &Args) -> Result<Figures, String> 
     let line = text.lines().next_back().unwrap_or_default();
     serde_json::from_str(line).map_err(|error| format!("answered {line:?}: {error}"))
 }
+
+/// Runs it to its end, or kills it after [`PATIENCE`]. What it prints is shorter than a pipe is, so it never waits for
+/// us to read.
+fn in_time(mut command: Command) -> io::Result<Output> {
+    let mut child = command.spawn()?;
+    let start = stopwatch();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not come to an end"));
+        }
+        pause(Duration::from_millis(20));
+    }
+    child.wait_with_output()
+}
+
+/// Filling a store takes ten seconds on a slow day; a run takes two.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn build(name: &str, target: &Path) -> Result<PathBuf, String> {
     progress(&format!("building peer {name}"));

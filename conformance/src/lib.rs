@@ -12,13 +12,16 @@ mod common;
 mod failure;
 mod history;
 mod linear;
+mod probe;
 mod rng;
 mod stage;
 
 pub mod matrix;
+pub mod order;
 mod run;
 mod settings;
 pub mod spec;
+pub mod step;
 
 pub use failure::Failure;
 pub use harness::{Harness, Time, Trouble};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, Stored, Timestamp,
+    Capabilities, Clock, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Key, Operation, Page,
+    Prefix, Purged, Record, Result, Revision, Stored, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -112,27 +112,23 @@ impl Probe {
         .await
     }
 
-    async fn pass<T>(
-        &self,
-        call: Call,
-        make: impl AsyncFnOnce(&DynDriver) -> Result<T>,
-    ) -> Result<T> {
+    async fn pass<T>(&self, call: Call, make: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let operation = call.operation;
         lock(&self.0.calls).push(call);
         let lost = || Error::new(ErrorKind::Timeout, operation).applied_unknown();
         match self.due(operation) {
-            None => make(&self.0.under).await,
+            None => make.await,
             Some(Fault::Refuse) => Err(Error::new(ErrorKind::Unavailable, operation)),
             Some(Fault::LoseCall) => Err(lost()),
-            Some(Fault::LoseAnswer) => make(&self.0.under).await.and(Err(lost())),
+            Some(Fault::LoseAnswer) => make.await.and(Err(lost())),
             Some(Fault::Stall) => {
-                let answer = make(&self.0.under).await;
+                let answer = make.await;
                 self.0.stalled.notify_one();
                 std::future::pending::<()>().await;
                 answer
             }
             Some(Fault::Before(act)) => match act.await {
-                Ok(()) => make(&self.0.under).await,
+                Ok(()) => make.await,
                 Err(failure) => {
                     Err(Error::new(ErrorKind::Backend, operation).with_detail(format!("{failure:?}")))
                 }
@@ -163,22 +159,22 @@ fn on(operation: Operation, key: &Key, when: Option<Condition>) -> Call {
 
 impl Driver for Probe {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.pass(on(Operation::Retrieve, key, None), async |driver| driver.retrieve(key).await).await
+        self.pass(on(Operation::Retrieve, key, None), self.0.under.retrieve(key)).await
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
         let call = on(Operation::Store, key, Some(when));
-        self.pass(call, async |driver| driver.store(key, record, when).await).await
+        self.pass(call, self.0.under.store(key, record, when)).await
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
         let call = on(Operation::Remove, key, Some(when));
-        self.pass(call, async |driver| driver.remove(key, when).await).await
+        self.pass(call, self.0.under.remove(key, when)).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         let call = Call { limit: Some(limit), ..call(Operation::Traverse) };
-        self.pass(call, async |driver| driver.traverse(prefix, from, limit).await).await
+        self.pass(call, self.0.under.traverse(prefix, from, limit)).await
     }
 
     async fn touch(
@@ -189,28 +185,28 @@ impl Driver for Probe {
         deadline: Option<Timestamp>,
     ) -> Result<bool> {
         let call = on(Operation::Touch, key, Some(Condition::Revision(from)));
-        self.pass(call, async |driver| driver.touch(key, from, to, deadline).await).await
+        self.pass(call, self.0.under.touch(key, from, to, deadline)).await
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
         let call = Call { limit: Some(limit), ..call(Operation::Purge) };
-        self.pass(call, async |driver| driver.purge(limit).await).await
+        self.pass(call, self.0.under.purge(limit)).await
     }
 
     async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        self.pass(call(Operation::Count), async |driver| driver.count(prefix).await).await
+        self.pass(call(Operation::Count), self.0.under.count(prefix)).await
     }
 
     async fn clear(&self, prefix: &Prefix) -> Result<u64> {
-        self.pass(call(Operation::Clear), async |driver| driver.clear(prefix).await).await
+        self.pass(call(Operation::Clear), self.0.under.clear(prefix)).await
     }
 
     async fn flush(&self) -> Result<()> {
-        self.pass(call(Operation::Flush), async |driver| driver.flush().await).await
+        self.pass(call(Operation::Flush), self.0.under.flush()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.pass(call(Operation::Close), async |driver| driver.close().await).await
+        self.pass(call(Operation::Close), self.0.under.close()).await
     }
 
     fn capabilities(&self) -> Capabilities {

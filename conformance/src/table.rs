@@ -111,7 +111,7 @@ words! {
         ExactlyOnce = "ExactlyOnce",
         /// It removes expired records when told to; an engine that expires by itself does not.
         Purge = "Purge",
-        /// It follows the clock that it is given (`Harness::time`), and expiry is exact (`Expiry::Caller`).
+        /// It follows the clock that it is given (`Harness::time`), and expiry is observed to the millisecond.
         VirtualTime = "VirtualTime",
         /// It states a largest value (`Capabilities::max_value`) of 64 MiB at the most.
         ValueBound = "ValueBound",
@@ -349,6 +349,168 @@ D08 d08_an_acknowledged_write_survives_power_loss durable MUST [PowerLoss] [Powe
     "An acknowledged write survives power loss; this is a declared claim with evidence";
 F01 f01_a_damaged_record_is_corrupt_and_its_neighbours_live faults MUST [Damage] [DamagedIsAbsent DamagedIsReturned]
     "A damaged record is `Corrupt`, stays as it is, and does not touch its neighbours";
+S01 s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record session MUST [Conditional] [RetrieveCreates AbsentIsAnother]
+    "A request with no id, a malformed or an unknown one gets a usable session, and no record is made by asking";
+S02 s02_the_first_write_is_one_store_when_absent_under_a_new_id session MUST [Conditional] [LosesCreates RefusesFirstId]
+    "The first write makes the session: one store when absent, under a new id, which the client is told once";
+S03 s03_a_request_that_changes_nothing_makes_one_retrieve_and_nothing_else session MUST [Conditional] [ShowsEarlierDeadlines ReadExtends]
+    "A request that changes nothing makes one retrieve, no other call, and tells the client nothing";
+S04 s04_what_was_written_and_cleared_in_one_request_was_never_there session MUST [Conditional] [AbsentIsEmptySession RetrieveCreates]
+    "What was written and cleared again in one request was never there: no call, no id for the client";
+S05 s05_a_session_is_asked_for_once_and_only_when_it_is_wanted session MUST [Conditional] [FirstReadFails ReadRemoves]
+    "The store is asked when a request first wants its session, and then once, from however many tasks";
+S06 s06_a_request_that_is_dropped_before_its_commit_has_done_nothing session MUST [Conditional] [ReadRemoves ReadExtends]
+    "A request that is dropped before its commit has done nothing";
+S07 s07_of_several_ids_the_first_that_is_live_is_taken session MUST [Conditional] [AbsentIsAnError AbsentIsAnother]
+    "Of several ids in one request the first that is live is taken";
+S08 s08_a_store_that_fails_is_a_typed_error_and_loses_nothing session MUST [Conditional] [LosesUpdates SpuriousConflicts]
+    "A store that fails is a typed error with the store's own cause; the log is kept, the commit can be repeated, and anonymous requests are not touched by it";
+S09 s09_a_driver_that_cannot_compare_and_store_is_refused_unless_asked_for_by_name session MUST [Conditional] [ClaimsNoConditional LosesCreates]
+    "A driver that cannot compare and store is refused, unless last-write-wins is asked for by name";
+S10 s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals session MUST [Conditional] [LosesUpdates LosesCreates]
+    "A commit in the middle of a request starts a new log; after the last one the session can be read, and writing is an error";
+S11 s11_what_happens_to_sessions_is_told_without_their_ids session MUST [Conditional] [SwallowsConflicts MarkerIsLost]
+    "What happens to a session is told as events that name it by a keyed hash, never by its id or key";
+S12 s12_two_requests_that_set_different_keys_keep_both session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "Two requests that load the same session and set different keys keep both";
+S13 s13_of_two_inserts_the_later_commit_wins_and_a_removal_stays session MUST [Conditional] [StoreIgnoresRevision StaleConflicts]
+    "Inserts and removals are replayed blindly: of two on one key the later commit wins, and a removal stays beside another request's write";
+S14 s14_the_updates_of_two_requests_add_up session MUST [Conditional] [StoreIgnoresRevision HidesConflicts]
+    "The updates of two requests add up: the closure runs again on the value that is there";
+S15 s15_of_two_requests_that_take_one_value_one_gets_it session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "Of two requests that take one value one gets it, and the other's commit is `Contention` and its response does not go out";
+S16 s16_clear_removes_what_is_there_then_but_no_user_flash_or_time session MUST [Conditional] [StripsFlash StripsUser]
+    "`clear` removes what is there when it is replayed, other requests' values too, but no user, flash value or time policy";
+S17 s17_expire_key_applies_only_to_the_value_it_was_given_for session MUST [Conditional VirtualTime] [StripsValueDeadlines SwallowsConflicts]
+    "`expire_key` applies only to the value that it was given for";
+S18 s18_the_last_time_policy_wins_and_the_deadline_follows_the_merged_record session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
+    "The last time policy wins, and the deadline is computed from the record that is written";
+S19 s19_a_session_is_never_bound_to_a_mix_of_two_users session MUST [Conditional] [StoreIgnoresRevision StripsUser]
+    "Binding a user to a session that another request has bound to somebody else is `Contention`, and its response does not go out";
+S20 s20_eight_tasks_on_one_session_lose_nothing session MUST [Conditional] [RacyRevision SwallowsConflicts]
+    "Eight tasks on one session, each setting its own key and adding to one counter, lose nothing";
+S21 s21_a_change_is_one_store_on_the_revision_that_was_loaded session MUST [Conditional] [SpuriousConflicts LosesRevision]
+    "A change is one retrieve and one store, on the condition of the revision that was loaded";
+S22 s22_every_change_draws_a_new_revision session MUST [Conditional VirtualTime] [KeepsRevision TouchKeepsRevision]
+    "Every change, a moved deadline included, has a new revision";
+S23 s23_a_store_that_was_applied_without_an_answer_counts_once session MUST [Conditional] [ReadsOneBehind LosesUpdates]
+    "A store that was applied and whose answer was lost counts once";
+S24 s24_a_store_that_never_arrived_is_made_again session MUST [Conditional] [ReadsOneBehind LosesUpdates]
+    "A store that never arrived and whose answer was lost is made again";
+S25 s25_a_lost_answer_that_another_request_wrote_over_is_uncertain_and_never_replayed session MUST [Conditional] [ReadsOneBehind KeepsRevision]
+    "A lost answer that another request wrote over is `Uncertain`, and nothing is replayed";
+S26 s26_a_commit_that_was_dropped_and_is_repeated_counts_once session MUST [Conditional] [RepeatConflicts LosesUpdates]
+    "A commit that was dropped after its store was applied, and is repeated, counts once and loses nothing that was recorded since";
+S27 s27_endless_conflicts_end_in_a_typed_contention_with_nothing_written session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "A commit that meets another write each time ends in `Contention` after at most 100 tries, with nothing written";
+S28 s28_what_comes_after_the_end_of_a_session_writes_nothing session MUST [Conditional] [RevisionCreates RemoveKeeps]
+    "Whatever a request did, a commit that comes after the end of its session writes nothing, says so, and tells the client nothing";
+S29 s29_what_comes_after_a_rotation_is_refused_under_the_old_id session MUST [Conditional] [StoreIgnoresRevision MarkerIsLost]
+    "Whatever a request did, a commit under an id that was rotated meanwhile writes nothing, neither there nor under the new id";
+S30 s30_an_id_that_repeats_never_merges_two_visitors session MUST [Conditional] [AbsentReplaces SaysYesToTaken]
+    "An id that is drawn twice never merges two visitors: the second gets another one, and three in a row are an error";
+S31 s31_a_rotation_moves_the_session_to_one_new_id session MUST [Conditional] [MarkerIsLost StripsUser]
+    "A rotation, however often it was asked for, moves the session with its changes to one new id and leaves a marker without data";
+S32 s32_under_a_marker_nothing_is_read_written_or_created_and_the_client_is_told_nothing session MUST [Conditional] [MarkerRemoves MarkerIsEmptySession]
+    "Under a marker nothing is read, written, created or ended, and the client is told nothing";
+S33 s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "A write that comes between the steps of a rotation is carried over to the new id";
+S34 s34_of_two_rotations_at_once_one_successor_is_left session MUST [Conditional] [StoreIgnoresRevision RemoveKeeps]
+    "Of two rotations at once one succeeds, and the other leaves no record";
+S35 s35_a_rotation_of_a_session_that_is_gone_leaves_neither_record session MUST [Conditional] [RevisionCreates RemoveKeeps]
+    "A rotation of a session that ends before or between its steps leaves neither record";
+S36 s36_a_rotation_before_the_first_write_is_a_first_write session MUST [Conditional] [RefusesFirstId LosesCreates]
+    "A rotation of a session that is not stored yet is a first write, or nothing if nothing was written";
+S37 s37_a_rotation_whose_answers_are_lost_happens_once session MUST [Conditional] [ReadsOneBehind RepeatConflicts]
+    "A rotation whose answers are lost, or which is dropped and repeated, happens once and leaves one successor";
+S38 s38_a_rotation_begins_a_new_absolute_lifetime session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
+    "A rotation begins a new absolute lifetime";
+S39 s39_a_marker_stays_for_sixty_seconds session MUST [Conditional VirtualTime] [MarkerForever MarkerRemoves]
+    "A marker stays for 60 seconds, and then its id means nothing";
+S40 s40_destroy_ends_the_session_at_once_and_not_at_the_commit session MUST [Conditional] [RemoveKeeps RemoveSaysGone]
+    "`destroy` ends the session at once, not at the commit, and drops what was recorded";
+S41 s41_destroy_ends_what_other_requests_have_written_since session MUST [Conditional] [RemoveSaysYesOnConflict RemoveKeeps]
+    "`destroy` ends the session whatever other requests have written to it since";
+S42 s42_only_the_request_that_ended_a_session_makes_the_client_forget session MUST [Conditional] [RemoveAlwaysYes RemoveSaysGone]
+    "Only the request that ended a session makes the client forget its id";
+S43 s43_writing_after_destroy_begins_a_session_with_a_new_id session MUST [Conditional] [RemoveKeeps LosesCreates]
+    "Writing after `destroy`, in the same request, begins a session with a new id and none of the old values";
+S44 s44_a_destroy_whose_answer_is_lost_ends_the_session session MUST [Conditional] [RemoveKeeps ShowsRemoved]
+    "A `destroy` whose answer was lost, whose call was lost, or whose request was dropped afterwards has ended the session; a refused one is an error and can be repeated";
+S45 s45_a_late_logout_ends_neither_the_marker_nor_the_successor session MUST [Conditional] [RemoveIgnoresRevision MarkerIsLost]
+    "A late logout under an id that was rotated ends neither the marker nor the successor, and says that it ended nothing";
+S46 s46_a_session_ends_when_its_idle_timeout_has_passed session MUST [Conditional VirtualTime] [ShowsExpired AddsAnHour]
+    "A session that is not used ends at exactly its idle timeout, not a millisecond before, and its id is not taken over";
+S47 s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone session MUST [Conditional VirtualTime] [TouchSaysTrue TouchCutsData]
+    "A session that is only read has its deadline moved by a touch that leaves its bytes alone";
+S48 s48_the_deadline_is_moved_once_that_is_worth_a_twentieth_of_the_idle_timeout session MUST [Conditional VirtualTime] [ShowsEarlierDeadlines TouchSaysTrue]
+    "The deadline is moved once that is worth more than a twentieth of the idle timeout, and until then a read makes no further call";
+S49 s49_a_stale_readers_touch_reverts_no_newer_write session MUST [Conditional VirtualTime] [TouchIgnoresRevision TouchReverts]
+    "The touch of a reader that loaded before a newer write changes nothing of it, its deadline neither";
+S50 s50_a_late_touch_brings_no_session_back session MUST [Conditional VirtualTime] [TouchCreates TouchIgnoresRevision]
+    "A touch that comes after a removal or a rotation brings nothing back";
+S51 s51_no_use_extends_a_session_beyond_its_absolute_lifetime session MUST [Conditional VirtualTime] [RestartsLifetime AddsAnHour]
+    "No use extends a session beyond its absolute lifetime, unless that is switched off";
+S52 s52_a_session_may_have_times_of_its_own session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
+    "A session may have an idle timeout and an absolute lifetime of its own, longer or shorter, from the commit that sets them";
+S53 s53_a_session_that_expires_before_the_commit_stays_expired session MUST [Conditional VirtualTime] [LosesDeadlines AddsAnHour]
+    "A session that was live at the load and expires before the commit stays expired, whatever the request did";
+S54 s54_a_request_may_say_that_it_does_not_extend session MUST [Conditional VirtualTime] [ReadExtends AddsAnHour]
+    "A request that says so does not extend the session, even if it writes";
+S55 s55_a_value_ends_at_its_own_deadline_while_the_rest_lives session MUST [Conditional VirtualTime] [StripsValueDeadlines ExtendsValueDeadlines]
+    "A value ends at exactly its own deadline while the rest lives, and extending the session does not extend it";
+S56 s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one session MUST [Conditional VirtualTime] [StripsValueDeadlines SpreadsValueDeadlines]
+    "A new value does not inherit the deadline of the one that it replaces, and no other value gets it";
+S57 s57_the_client_is_told_the_deadline_that_the_store_has_or_nothing session MUST [Conditional VirtualTime] [AddsAnHour KeepsOldDeadline]
+    "What the client is told of the deadline is what the store has, after every kind of commit";
+S58 s58_a_flash_value_is_there_in_the_next_request_and_gone_in_the_one_after session MUST [Conditional] [StripsFlash LosesUpdates]
+    "A flash value is there in the next request that uses flash and gone in the one after, and it is no plain value";
+S59 s59_a_request_that_does_not_use_flash_leaves_it_alone session MUST [Conditional] [AgesFlash StripsFlash]
+    "A request that does not use flash leaves it alone, even if it writes, clears or rotates";
+S60 s60_a_flash_value_that_is_kept_is_there_once_more session MUST [Conditional] [AgesFlash StripsFlash]
+    "A flash value that is kept is there for one more request";
+S61 s61_flash_that_was_cleared_is_empty_now_and_later session MUST [Conditional] [LosesUpdates ReadsOneBehind]
+    "Flash that was cleared is empty now and in later requests, whatever was set or kept before";
+S62 s62_without_a_commit_no_flash_value_is_lost session MUST [Conditional] [ReadRemoves StripsFlash]
+    "A request that used flash and did not commit has lost none of it";
+S63 s63_a_newer_flash_value_survives_whoever_used_the_older_one session MUST [Conditional] [SharesFlashIds StoreIgnoresRevision]
+    "A newer flash value survives every request that used or cleared the older one of its name";
+S64 s64_a_flash_value_that_is_set_again_lives_one_request_longer session MUST [Conditional] [AgesFlash LosesUpdates]
+    "A flash value that is set again in the request that reads it is there in the next one";
+S65 s65_a_request_from_another_address_is_refused_and_the_session_stays_intact session MUST [Conditional] [StripsBindings ReadExtends]
+    "A session that is bound to an address refuses a request from another with the reason `AddressMismatch`, and stays as it is";
+S66 s66_a_session_may_be_bound_to_a_network session MUST [Conditional] [StripsBindings ReadExtends]
+    "A session may be bound to the network of its client, before and after a rotation";
+S67 s67_a_request_with_another_user_agent_is_refused_and_the_session_stays_intact session MUST [Conditional] [StripsBindings ReadExtends]
+    "A session that is bound to a user agent refuses a request with another with the reason `UserAgentMismatch`, and stays as it is";
+S68 s68_a_session_is_bound_only_to_what_it_recorded session MUST [Conditional] [StripsBindings InventsBindings]
+    "A session is bound only to what was recorded when it was made, and refused only by a manager that checks";
+S69 s69_values_of_any_kind_come_back_equal_under_any_key session MUST [Conditional] [ReadCutsData FlipsLastByte]
+    "Values of any kind come back equal, under any key and with any codec, and no key reaches the session's own fields";
+S70 s70_what_a_newer_release_has_stored_survives_an_older_ones_writes session MUST [Conditional] [StripsUnknown FlipsLastByte]
+    "Entries of an unknown codec, class or form survive changes and rotations byte for byte";
+S71 s71_a_value_that_does_not_decode_loses_no_other session MUST [Conditional] [ReadCutsData LosesUpdates]
+    "A value that does not decode as what was asked for is a typed error without its content, and neither it nor any other value is lost";
+S72 s72_a_record_that_is_no_session_is_told_of_and_never_a_crash session MUST [Conditional] [GarbageIsAbsent GarbageIsDeleted]
+    "A record that is no session, or of an unknown version, is an event and a fresh session or an error as the policy says, and stays as it is";
+S73 s73_a_record_damaged_in_the_store_is_told_of_and_left_alone session MUST [Conditional Damage] [DamagedIsAbsent DamagedIsDeleted]
+    "A record that the driver reports as damaged is an event and a fresh session or an error as the policy says, and its neighbours live";
+S74 s74_a_session_in_the_first_layout_always_reads session MUST [Conditional] [FlipsLastByte ReadCutsData]
+    "A session in the first layout, byte for byte as it was then, is read and changed";
+S75 s75_find_visits_every_live_session_and_changes_none session MUST [Conditional Traverse] [TraverseSkipsLast TraverseTouches]
+    "`find` visits every live session and leaves deadlines, revisions and bytes untouched";
+S76 s76_find_leaves_out_markers_other_records_and_what_has_expired session MUST [Conditional Traverse VirtualTime] [MarkerIsEmptySession IgnoresPrefix]
+    "`find` leaves out markers, damaged records, other prefixes and what has expired";
+S77 s77_find_survives_that_each_session_is_ended_in_the_loop session MUST [Conditional Traverse] [CursorIsOffset RemoveKeeps]
+    "`find` survives that each session it gives is ended in the loop, and a session is ended whatever was written to it since";
+S78 s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_nothing_else session MUST [Conditional Purge VirtualTime] [PurgeTakesLive PurgeIgnoresLimit]
+    "A sweep removes what has expired, at most its limit at a time, and nothing else";
+S79 s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_stopped session MUST [Conditional Purge VirtualTime] [PurgeTakesLive PurgeSaysNone]
+    "A sweep on a schedule goes on in batches until it is stopped or its handle is dropped, and then makes no further call";
+S80 s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "An update that meets a value on replay that it cannot decode fails the commit, and nothing of the request is written";
+S81 s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was session MUST [Conditional ValueBound] [TooLargeRemoves FailurePoisons]
+    "A session that the store refuses as too large is a typed error, stays as it was, and can be committed once it is smaller";
         }
     };
 }

@@ -150,7 +150,7 @@ pub enum Expiry {
     Caller,
     /// The engine expires records by itself, up to `granularity` late; `purge` has nothing to do.
     Engine {
-        /// How late expiry may be observed.
+        /// How late expiry may be observed; zero where the driver compares deadlines with its clock all the same.
         granularity: Duration,
     },
 }

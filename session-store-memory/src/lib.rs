@@ -6,11 +6,14 @@ mod large;
 mod packed;
 mod page;
 mod pause;
+mod purge;
 mod queue;
 mod row;
 mod shard;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use config::{MemoryOptions, WhenFull};

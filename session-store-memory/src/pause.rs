@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A future that is ready the second time: the task goes to the end of its runtime's queue, whatever runtime it is.
-/// Pages and batches take tens of microseconds, and without this a caller's loop over them would hold its worker to
+/// Pages and batches take hundreds of microseconds, and without this a caller's loop over them would hold its worker to
 /// the end.
 #[derive(Default)]
 pub(crate) struct Pause {

@@ -1,6 +1,6 @@
 //! One shard: two tables and an expiry queue that always agree.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::RandomState;
 use dashmap::{RwLock, RwLockReadGuard, RwLockWriteGuard, SharedValue};
@@ -26,6 +26,8 @@ pub(crate) type Rows = RawTable<(Large, SharedValue<()>)>;
 pub(crate) struct Side {
     /// No deadline of this shard is before this moment, so that a purge passes by without taking the lock.
     due: AtomicU64,
+    /// Whether there ever was a small record here. Until then nobody who misses a large one need ask `rest`.
+    any_small: AtomicBool,
     rest: RwLock<Rest>,
 }
 
@@ -39,10 +41,15 @@ struct Rest {
 impl Side {
     pub(crate) fn new(now: u64) -> Self {
         let (sessions, others) = (Queue::new(now), Queue::new(now));
-        Self {
-            due: AtomicU64::new(u64::MAX),
-            rest: RwLock::new(Rest { small: RawTable::new(), sessions, others }),
-        }
+        let rest = RwLock::new(Rest { small: RawTable::new(), sessions, others });
+        Self { due: AtomicU64::new(u64::MAX), any_small: AtomicBool::new(false), rest }
+    }
+
+    /// Finds a small record for who holds the lock of the shard.
+    fn with_small<T>(&self, place: Place, key: &Key, show: impl FnOnce(&Block) -> T) -> Option<T> {
+        // Written under the write lock of the shard, so that it is up to date for who holds that lock.
+        let any = self.any_small.load(Ordering::Relaxed);
+        if any { find_small(&self.rest.read().small, place, key).map(show) } else { None }
     }
 
     pub(crate) fn may_be_due(&self, now: Timestamp) -> bool {
@@ -64,7 +71,7 @@ impl Reading<'_> {
         if let Some(large) = find_large(&self.rows, place, key) {
             return Some(copy(Found::Large(large)));
         }
-        find_small(&self.side.rest.read().small, place, key).map(|block| copy(Found::Small(block)))
+        self.side.with_small(place, key, |block| copy(Found::Small(block)))
     }
 
     /// Shows every tag of the sessions, or of all else, to `visit`.
@@ -110,7 +117,7 @@ impl Writing<'_> {
         if let Some(large) = find_large(&self.rows, place, key) {
             return Some(standing(Found::Large(large), true));
         }
-        find_small(&self.side.rest.read().small, place, key).map(|block| standing(Found::Small(block), false))
+        self.side.with_small(place, key, |block| standing(Found::Small(block), false))
     }
 
     /// The record of this key.
@@ -123,7 +130,7 @@ impl Writing<'_> {
         if let Some(large) = find_large(&self.rows, place, key) {
             return Some(record(Found::Large(large)));
         }
-        find_small(&self.side.rest.read().small, place, key).map(|block| record(Found::Small(block)))
+        self.side.with_small(place, key, |block| record(Found::Small(block)))
     }
 
     /// Puts a row under its key, in the place of what stands there. What is left over is to be dropped after the lock.
@@ -195,8 +202,8 @@ impl Writing<'_> {
             if let Some((large, _)) = found {
                 large.touch(deadline, revision);
             }
-        } else if let Some(block) = find_small(&self.side.rest.read().small, place, key) {
-            block.touch(deadline, revision);
+        } else {
+            self.side.with_small(place, key, |block| block.touch(deadline, revision));
         }
         if sooner(deadline, standing.expires) {
             self.both().refile(place, key, standing);
@@ -281,7 +288,7 @@ impl Writing<'_> {
     }
 }
 
-/// How many records one step of a purge looks at under one lock: some ten microseconds.
+/// How many records one step of a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
 /// How many sessions are compared for each that is evicted.
 const SAMPLE: usize = 16;
@@ -308,6 +315,7 @@ impl Both<'_> {
                 self.rows.insert(spread(tag), value, |(large, _)| rehash(Found::Large(large)));
             }
             Row::Small(block) => {
+                self.side.any_small.store(true, Ordering::Relaxed);
                 self.rest.small.insert(spread(tag), block, |block| rehash(Found::Small(block)));
             }
         }
@@ -423,9 +431,6 @@ fn find_large<'a>(rows: &'a Rows, place: Place, key: &Key) -> Option<&'a Large> 
 
 /// The key is packed here, and not before: most of its cost is not needed where the record is large.
 fn find_small<'a>(small: &'a RawTable<Block>, place: Place, key: &Key) -> Option<&'a Block> {
-    if small.is_empty() {
-        return None;
-    }
     let packed = Packed::new(key);
     small.get(spread(place.tag), |block| block.has_key(&packed))
 }

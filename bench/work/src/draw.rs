@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Random {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         for chunk in bytes.chunks_mut(8) {
-            let word = self.next().to_le_bytes();
+            let word = self.word().to_le_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
         bytes
@@ -33,7 +33,7 @@ impl Random {
     /// A number from 0 up to and without 1.
     pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
-        let numerator = (self.next() >> 11) as f64;
+        let numerator = (self.word() >> 11) as f64;
         numerator / 9_007_199_254_740_992.0
     }
 }
@@ -63,7 +63,7 @@ impl Draws {
         let mut random = Random::new(7);
         let mut places: Vec<u32> = (0..u32::try_from(records).unwrap_or(u32::MAX)).collect();
         for last in (1..places.len()).rev() {
-            let other = random.next() as usize % (last + 1);
+            let other = random.word() as usize % (last + 1);
             places.swap(last, other);
         }
         #[expect(clippy::cast_precision_loss, reason = "ranks are far below 2^53")]

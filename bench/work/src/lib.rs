@@ -18,5 +18,5 @@ pub use alloc::{Counting, counted, live_bytes, start_counting};
 pub use args::{Args, Durability, Work};
 pub use draw::{Random, text_id};
 pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts};
-pub use run::{Operation, Runner, Turn, stopwatch};
+pub use run::{Operation, Runner, Turn, pause, stopwatch};
 pub use sample::Sample;

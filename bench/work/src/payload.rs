@@ -29,7 +29,7 @@ impl Payload {
     #[must_use]
     pub fn new(size: usize) -> Self {
         let mut random = Random::new(3);
-        Self((0..size.max(16)).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect())
+        Self((0..size.max(16)).map(|_| char::from(b'a' + (random.word() % 26) as u8)).collect())
     }
 
     /// The text, whose first 16 characters say `turn`.

@@ -81,8 +81,9 @@ impl Runner {
 
     /// Runs `make(task)` on every task, and counts what gets done in the measured window.
     ///
-    /// The figures are `rate` (operations per second), `failed` (how many were not done) and `gap_ms` (the longest
-    /// time that a task which only sleeps 1 ms had to wait beyond that).
+    /// The figures are `rate` (operations per second), `cpu_ns` (processor time of all threads per operation, which other
+    /// programs disturb less; 0 where the system does not tell), `failed` (how many were not done) and `gap_ms` (the
+    /// longest time that a task which only sleeps 1 ms had to wait beyond that).
     pub fn measure<O: Operation>(&self, mut make: impl FnMut(Turn) -> O) -> Sample {
         let tasks = self.args.tasks;
         let draws = Draws::new(self.args.records);
@@ -102,9 +103,9 @@ impl Runner {
         let sum = || counters.iter().map(|counter| counter.0.load(Relaxed)).sum::<u64>();
         pause(self.args.warm_up);
         shared.measuring.store(true, Relaxed);
-        let (start, before) = (stopwatch(), sum());
+        let (start, before, cpu_before) = (stopwatch(), sum(), cpu_nanos());
         pause(self.args.measured);
-        let (elapsed, after) = (start.elapsed(), sum());
+        let (elapsed, after, cpu_after) = (start.elapsed(), sum(), cpu_nanos());
         shared.stop.store(true, Relaxed);
         let panicked = handles.into_iter().filter_map(|handle| self.runtime.block_on(handle).err()).count();
 
@@ -112,6 +113,7 @@ impl Runner {
         let figure = |count: u64| count as f64;
         Sample::new()
             .with("rate", figure(after - before) / elapsed.as_secs_f64())
+            .with("cpu_ns", figure(cpu_after.saturating_sub(cpu_before)) / figure((after - before).max(1)))
             .with("failed", figure(shared.failed.load(Relaxed) + panicked as u64))
             .with("gap_ms", figure(shared.gap_micros.load(Relaxed)) / 1_000.0)
     }
@@ -159,8 +161,19 @@ async fn heartbeat(shared: Arc<Shared>) {
     }
 }
 
+/// What the threads of this process have run so far.
+fn cpu_nanos() -> u64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let of = |thread: io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    threads.filter_map(of).sum()
+}
+
+/// Waits, on the thread.
 #[expect(clippy::disallowed_methods, reason = "the window of a measurement is real time")]
-fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 

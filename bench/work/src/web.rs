@@ -24,7 +24,6 @@ pub async fn plain() -> &'static str {
 }
 
 /// A router with one route and nothing else.
-#[must_use]
 pub fn bare() -> Router {
     Router::new().route("/", get(plain))
 }

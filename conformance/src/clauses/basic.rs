@@ -1,19 +1,17 @@
-//! Level basic: retrieve, store, remove, touch, close.
-
-use std::error::Error as _;
+//! Level basic: what a driver claims, retrieve, store, remove. The rest is in `basic_handle.rs`.
 
 use session_core::{
     Capabilities, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Expiry, Key, Prefix, Record,
-    Shared, Survives, Timestamp,
+    Shared, Survives,
 };
 
-use crate::common::{
-    absent, conflict, expiring, fails, holds, payload, poll_then_drop, put, record, rev, same, sized, yes,
-};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::common::{absent, conflict, expiring, fails, holds, payload, put, record, rev, sized, yes};
+use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Time;
 use crate::stage::Stage;
 use crate::table::{Need, clause};
+
+pub(crate) use super::basic_handle::*;
 
 pub(crate) async fn b01_a_driver_claims_what_it_can_do_and_answers_unsupported_for_what_it_lacks(
     stage: &Stage,
@@ -67,7 +65,13 @@ async fn is_met(
             let works = offers(driver.purge(1).await)?;
             works && !matches!(claims.expiry, Expiry::Engine { .. })
         }
-        Need::VirtualTime => stage.context.harness.time() == Time::Virtual && claims.expiry == Expiry::Caller,
+        Need::VirtualTime => {
+            let exact = match claims.expiry {
+                Expiry::Engine { granularity } => granularity.is_zero(),
+                _ => true,
+            };
+            exact && stage.context.harness.time() == Time::Virtual
+        }
         Need::ValueBound => claims.max_value.is_some_and(|bound| bound <= 64 << 20),
         Need::Close => claims.survives >= Survives::Close,
         Need::Kill => claims.survives >= Survives::Kill,
@@ -421,216 +425,6 @@ pub(crate) async fn b22_revisions_are_compared_as_eight_bytes(stage: &Stage) -> 
             let answer = driver.store(&key, new, Condition::Revision(rev(live))).await?;
             yes(&answer, &format!("a store at the live revision {live:#018x}"))?;
         }
-    }
-    Ok(())
-}
-
-pub(crate) async fn b23_touch_moves_deadline_and_revision_and_leaves_the_data(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
-    put(&driver, &key, &old).await?;
-    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
-    equal("a touch of the live revision", &done, &true)?;
-    let expected = Record { expires: Some(stage.later()), revision: rev(2), ..old };
-    holds(&driver, &key, &expected, "the touched record").await
-}
-
-pub(crate) async fn b24_touch_of_another_revision_is_false_and_changes_nothing(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &expiring(1, stage.soon())).await?;
-    let newer = expiring(2, stage.soon());
-    put(&driver, &key, &newer).await?;
-    let done = driver.touch(&key, rev(1), rev(3), Some(stage.later())).await?;
-    equal("a touch of an older revision", &done, &false)?;
-    holds(&driver, &key, &newer, "the record that was written last").await
-}
-
-pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    equal("a touch of what never was", &driver.touch(&key, rev(1), rev(2), None).await?, &false)?;
-    absent(&driver, &key, "what never was").await?;
-    put(&driver, &key, &record(1)).await?;
-    yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
-    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
-    equal("a touch of what was removed", &done, &false)?;
-    absent(&driver, &key, "what was removed").await
-}
-
-pub(crate) async fn b26_a_touch_that_is_repeated_is_true(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &record(1)).await?;
-    for what in ["a touch", "the same touch", "the same touch again"] {
-        equal(what, &driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?, &true)?;
-    }
-    holds(&driver, &key, &Record { revision: rev(2), ..expiring(1, stage.later()) }, "the record").await
-}
-
-pub(crate) async fn b27_touch_sets_any_deadline_nearer_later_or_none(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &expiring(1, stage.later())).await?;
-    let deadlines = [Some(stage.soon()), None, Some(stage.later())];
-    for (index, deadline) in deadlines.into_iter().enumerate() {
-        let number = index as u64 + 1;
-        let done = driver.touch(&key, rev(number), rev(number + 1), deadline).await?;
-        equal("a touch of the live revision", &done, &true)?;
-        let expected = Record { revision: rev(number + 1), expires: deadline, ..record(1) };
-        holds(&driver, &key, &expected, &format!("touched to {deadline:?}")).await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn b28_a_clone_is_a_handle_on_the_same_store(stage: &Stage) -> Check {
-    let (driver, clone) = stage.open_with_clone().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &record(1)).await?;
-    holds(&clone, &key, &record(1), "read through a clone").await?;
-    put(&clone, &key, &record(2)).await?;
-    holds(&driver, &key, &record(2), "written through a clone").await?;
-    drop(clone);
-    holds(&driver, &key, &record(2), "after the clone was dropped").await
-}
-
-pub(crate) async fn b29_a_dropped_future_leaves_the_old_record_or_the_new_one(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    for times in 0..8 {
-        let key = stage.key(&format!("dropped-{times}"));
-        let (old, new) = (record(1), Record::new(sized(2, 9_000), Some(stage.later()), rev(2)));
-        put(&driver, &key, &old).await?;
-        poll_then_drop(driver.store(&key, new.clone(), Condition::Any), times).await.transpose()?;
-        let when = format!("after a store whose future was dropped after {times} polls");
-        match driver.retrieve(&key).await? {
-            Some(found) if found.revision == new.revision => same(&found, &new, &when)?,
-            Some(found) => same(&found, &old, &when)?,
-            None => return Err(unmet(format!("{when}: the old record or the new one"), "no record")),
-        }
-        let gone = stage.key(&format!("removed-{times}"));
-        put(&driver, &gone, &old).await?;
-        poll_then_drop(driver.remove(&gone, Condition::Any), times).await.transpose()?;
-        if driver.retrieve(&gone).await?.is_some() {
-            holds(&driver, &gone, &old, &when).await?;
-        }
-        let other = stage.key(&format!("other-{times}"));
-        put(&driver, &other, &new).await?;
-        holds(&driver, &other, &new, "the next call").await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn b30_a_failed_call_does_not_spoil_the_next(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &record(1)).await?;
-    let far_too_large = Record::new(vec![7; 24 << 20], None, rev(9));
-    for round in 0..3 {
-        // Whether these fail is other clauses' business.
-        let _ = driver.traverse(&Prefix::SESSION, Cursor::from_bytes(vec![0xff; 9]), 10).await;
-        let _ = driver.store(&stage.key("large"), far_too_large.clone(), Condition::Any).await;
-        let _ = driver.store(&key, record(8), Condition::Absent).await;
-        let _ = driver.store(&stage.key("none"), record(8), Condition::Revision(rev(77))).await;
-        let next = record(round + 2);
-        put(&driver, &key, &next).await?;
-        holds(&driver, &key, &next, "a store after failed calls").await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("SecretIdOfAlice");
-    let secret = Record::new(&b"SecretDataOfAlice"[..], None, rev(1));
-    let mut errors = Vec::new();
-    let garbage = Cursor::from_bytes(&b"SecretIdOfAlice"[..]);
-    errors.extend(driver.traverse(&Prefix::SESSION, garbage, 1).await.err());
-    let bound = driver.capabilities().max_value.unwrap_or(u64::MAX);
-    if bound <= 64 << 20 {
-        let large = Record::new(b"SecretDataOfAlice".repeat(bound as usize / 17 + 1), None, rev(1));
-        errors.extend(driver.store(&key, large, Condition::Any).await.err());
-    }
-    driver.close().await?;
-    errors.extend(driver.retrieve(&key).await.err());
-    errors.extend(driver.store(&key, secret, Condition::Any).await.err());
-    errors.extend(driver.remove(&key, Condition::Any).await.err());
-    errors.extend(driver.touch(&key, rev(1), rev(2), None).await.err());
-    ensure(!errors.is_empty(), "some error to look at", || "none: even a closed driver answers".into())?;
-    for error in errors {
-        let mut text = format!("{error} {error:?}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(&format!(" {cause} {cause:?}"));
-            source = cause.source();
-        }
-        for secret in ["SecretIdOfAlice", "SecretDataOfAlice"] {
-            ensure(!text.contains(secret), "an error text without ids and data", || text.clone())?;
-        }
-    }
-    Ok(())
-}
-
-pub(crate) async fn b32_after_close_every_call_on_every_clone_is_closed(stage: &Stage) -> Check {
-    let (driver, clone) = stage.open_with_clone().await?;
-    let key = stage.key("one");
-    put(&driver, &key, &record(1)).await?;
-    driver.close().await?;
-    for handle in [&driver, &clone] {
-        let closed = ErrorKind::Closed;
-        fails(handle.retrieve(&key).await, closed, "retrieve after close")?;
-        fails(handle.store(&key, record(2), Condition::Any).await, closed, "store after close")?;
-        fails(handle.remove(&key, Condition::Any).await, closed, "remove after close")?;
-        fails(handle.touch(&key, rev(1), rev(2), None).await, closed, "touch after close")?;
-        fails(handle.flush().await, closed, "flush after close")?;
-        for (need, answer) in [
-            (Need::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),
-            (Need::Traverse, handle.count(&Prefix::SESSION).await.err()),
-            (Need::Traverse, handle.clear(&Prefix::SESSION).await.err()),
-            (Need::Purge, handle.purge(1).await.err()),
-        ] {
-            // What the driver lacks may go on answering Unsupported.
-            let kind = answer.map(|error| error.kind());
-            let lacked = kind == Some(ErrorKind::Unsupported)
-                && stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
-            if !lacked {
-                equal("a listing or purging call after close", &kind, &Some(closed))?;
-            }
-        }
-        handle.close().await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn b33_flush_succeeds_and_changes_nothing(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    driver.flush().await?;
-    let key = stage.key("one");
-    let stored = expiring(1, stage.later());
-    put(&driver, &key, &stored).await?;
-    driver.flush().await?;
-    driver.flush().await?;
-    holds(&driver, &key, &stored, "a record after flush").await
-}
-
-pub(crate) async fn b34_a_deadline_comes_back_to_the_millisecond(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    // The last second of the year 9999, and moments that fit no 32-bit second and no float.
-    for (index, millis) in [253_402_300_799_999, 4_294_967_296_001, 4_294_967_295_999].into_iter().enumerate()
-    {
-        let key = stage.key(&format!("deadline-{index}"));
-        let stored = expiring(1, Timestamp::from_millis(millis));
-        put(&driver, &key, &stored).await?;
-        holds(&driver, &key, &stored, "a far deadline").await?;
-    }
-    // Beyond that a driver may keep a later moment or none, but the record is live.
-    for (index, millis) in
-        [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX].into_iter().enumerate()
-    {
-        let key = stage.key(&format!("end-of-time-{index}"));
-        put(&driver, &key, &expiring(1, Timestamp::from_millis(millis))).await?;
-        let found = driver.retrieve(&key).await?;
-        ensure(found.is_some(), format!("a record that expires at {millis} is live"), || "no record".into())?;
     }
     Ok(())
 }

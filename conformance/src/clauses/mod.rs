@@ -9,10 +9,22 @@
 //! 4. Give it its line, text and reason in SPEC.md.
 
 pub(crate) mod basic;
+mod basic_handle;
 pub(crate) mod concurrent;
+mod concurrent_use;
 pub(crate) mod durable;
 pub(crate) mod expiry;
 pub(crate) mod faults;
 pub(crate) mod roles;
+pub(crate) mod session;
+mod session_checks;
+mod session_commit;
+mod session_find;
+mod session_flash;
+mod session_identity;
+mod session_lifecycle;
+mod session_replay;
+mod session_time;
+mod session_values;
 pub(crate) mod shared;
 pub(crate) mod traverse;

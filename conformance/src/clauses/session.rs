@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use session_core::{Driver, Key, Operation, Record, Revision, SessionId, Timestamp};
-use session_manager::{ClientAction, Committed, Error, ErrorKind, Outcome, Session, Sessions, SessionsBuilder};
+use session_manager::{
+    ClientAction, Committed, Error, ErrorKind, Outcome, Session, Sessions, SessionsBuilder,
+};
 
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::probe::Probe;
@@ -74,6 +76,25 @@ pub(super) async fn request(
     Ok(sessions.finish(&session).await?)
 }
 
+/// A whole request that must not find its session ended.
+pub(super) async fn does(
+    sessions: &Manager,
+    id: SessionId,
+    change: impl FnOnce(&Session) -> Result<(), Error>,
+) -> Check {
+    goes_well(&request(sessions, id, change).await?)
+}
+
+/// Finishes a request that must not find its session ended.
+pub(super) async fn done(sessions: &Manager, session: &Session) -> Check {
+    goes_well(&sessions.finish(session).await?)
+}
+
+fn goes_well(committed: &Committed) -> Check {
+    let ended = matches!(committed.outcome, Outcome::Ended(_));
+    ensure(!ended, "the session has not ended", || format!("{committed:?}"))
+}
+
 /// A request's handle on a session that must be there.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
     let session = sessions.open(id).await?;
@@ -100,7 +121,11 @@ pub(super) fn came_to(committed: &Committed, expected: &Outcome, what: &str) -> 
 }
 
 /// Fails unless this is an error of `kind`.
-pub(super) fn refused<T: Debug>(answer: Result<T, Error>, kind: ErrorKind, what: &str) -> Result<Error, Failure> {
+pub(super) fn refused<T: Debug>(
+    answer: Result<T, Error>,
+    kind: ErrorKind,
+    what: &str,
+) -> Result<Error, Failure> {
     match answer {
         Err(error) if error.kind() == kind => Ok(error),
         other => Err(unmet(format!("{what} fails with {kind:?}"), format!("{other:?}"))),
@@ -142,7 +167,8 @@ pub(super) async fn nothing(probe: &Probe, id: SessionId, what: &str) -> Check {
 pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &str) -> Check {
     let expected: Vec<Key> = expected.iter().map(SessionId::key).collect();
     for call in probe.calls() {
-        let Some(key) = call.key.filter(|key| call.operation == Operation::Store && !expected.contains(key)) else {
+        let Some(key) = call.key.filter(|key| call.operation == Operation::Store && !expected.contains(key))
+        else {
             continue;
         };
         equal(&format!("what the store has elsewhere {what}"), &raw_at(probe, &key).await?, &None)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use session_core::SessionId;
 use session_manager::{AddressCheck, EndReason, Outcome, Request, Session};
 
-use super::session::{Manager, came_to, new_id, opened, stored, tells_nothing, with};
+use super::session::{Manager, came_to, done, new_id, opened, stored, tells_nothing, with};
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::stage::Stage;
 
@@ -79,7 +79,7 @@ pub(crate) async fn s66_a_session_may_be_bound_to_a_network(stage: &Stage) -> Ch
     // The binding moves with a rotation.
     let login = is_let_in(&sessions, from(Some(id), NEXT_DOOR, "fox"), "a neighbour").await?;
     login.rotate()?;
-    sessions.finish(&login).await?;
+    done(&sessions, &login).await?;
     let new = new_id(&login)?;
     is_refused(&sessions, from(Some(new), ABROAD, "fox"), &reason, "another network").await?;
     is_let_in(&sessions, from(Some(new), AT_HOME, "fox"), "its own client").await.map(drop)
@@ -108,7 +108,7 @@ pub(crate) async fn s68_a_session_is_bound_only_to_what_it_recorded(stage: &Stag
     let old = victim(&unbound).await?;
     let session = is_let_in(&bound, from(Some(old), AT_HOME, "fox"), "its own client").await?;
     session.insert("more", &1)?;
-    bound.finish(&session).await?;
+    done(&bound, &session).await?;
     is_let_in(&bound, from(Some(old), ABROAD, "hen"), "another client of an unbound session").await?;
     // And the other way round: nobody is refused by a manager that does not check.
     let strict = victim(&bound).await?;

@@ -3,7 +3,7 @@
 use session_core::SessionId;
 use session_manager::{Outcome, Session};
 
-use super::session::{Manager, begun, came_to, fresh, opened, raw, request, stored};
+use super::session::{Manager, begun, came_to, does, done, fresh, opened, raw, stored};
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::stage::Stage;
 
@@ -27,23 +27,26 @@ pub(crate) async fn s58_a_flash_value_is_there_in_the_next_request_and_gone_in_t
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let second = opened(&sessions, id).await?;
-    equal("the value in the next request", &second.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    equal(
+        "the value in the next request",
+        &second.flash().get::<String>("notice")?.as_deref(),
+        &Some("saved"),
+    )?;
     sees(&second, &["error", "notice"], "in the next request")?;
     equal("whether it is a plain value", &second.contains("notice")?, &false)?;
     came_to(&sessions.finish(&second).await?, &Outcome::Updated, "the request that used it")?;
     sees(&opened(&sessions, id).await?, &[], "in the request after that")
 }
 
-
 pub(crate) async fn s59_a_request_that_does_not_use_flash_leaves_it_alone(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
-    request(&sessions, id, |_| Ok(())).await?;
-    request(&sessions, id, |session| session.insert("a", &1)).await?;
-    request(&sessions, id, |session| session.clear()).await?;
+    does(&sessions, id, |_| Ok(())).await?;
+    does(&sessions, id, |session| session.insert("a", &1)).await?;
+    does(&sessions, id, |session| session.clear()).await?;
     let login = opened(&sessions, id).await?;
     login.rotate()?;
-    sessions.finish(&login).await?;
+    done(&sessions, &login).await?;
     let id = super::session::new_id(&login)?;
     sees(&opened(&sessions, id).await?, &["error", "notice"], "four requests later")
 }
@@ -51,7 +54,7 @@ pub(crate) async fn s59_a_request_that_does_not_use_flash_leaves_it_alone(stage:
 pub(crate) async fn s60_a_flash_value_that_is_kept_is_there_once_more(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
-    request(&sessions, id, |session| {
+    does(&sessions, id, |session| {
         session.flash().keep("notice")?;
         session.flash().keep("missing")?;
         session.insert("a", &1)
@@ -61,10 +64,10 @@ pub(crate) async fn s60_a_flash_value_that_is_kept_is_there_once_more(stage: &St
     sees(&third, &["notice"], "after keeping one")?;
     third.flash().keep_all()?;
     third.flash().set("new", &1)?;
-    sessions.finish(&third).await?;
+    done(&sessions, &third).await?;
     let fourth = opened(&sessions, id).await?;
     sees(&fourth, &["new", "notice"], "after keeping all")?;
-    sessions.finish(&fourth).await?;
+    done(&sessions, &fourth).await?;
     sees(&opened(&sessions, id).await?, &[], "after keeping none")
 }
 
@@ -77,7 +80,7 @@ pub(crate) async fn s61_flash_that_was_cleared_is_empty_now_and_later(stage: &St
     second.flash().clear()?;
     sees(&second, &[], "right after clearing")?;
     second.insert("a", &1)?;
-    sessions.finish(&second).await?;
+    done(&sessions, &second).await?;
     sees(&opened(&sessions, id).await?, &[], "in the next request")
 }
 
@@ -105,14 +108,14 @@ pub(crate) async fn s63_a_newer_flash_value_survives_whoever_used_the_older_one(
     }
     one.flash().set("notice", "newer")?;
     clearing.flash().clear()?;
-    sessions.finish(&one).await?;
+    done(&sessions, &one).await?;
     // It has seen the older value and consumes that, and only that.
-    sessions.finish(&two).await?;
-    sessions.finish(&clearing).await?;
+    done(&sessions, &two).await?;
+    done(&sessions, &clearing).await?;
     let next = opened(&sessions, id).await?;
     equal("the newer value", &next.flash().get::<String>("notice")?.as_deref(), &Some("newer"))?;
     sees(&next, &["notice"], "in the next request")?;
-    sessions.finish(&next).await?;
+    done(&sessions, &next).await?;
     sees(&opened(&sessions, id).await?, &[], "in the request after that")
 }
 
@@ -124,7 +127,7 @@ pub(crate) async fn s64_a_flash_value_that_is_set_again_lives_one_request_longer
         let again = opened(&sessions, id).await?;
         ensure(again.flash().get::<String>("notice").is_ok(), "the value can be read", || "no".into())?;
         again.flash().set("notice", &format!("round {round}"))?;
-        sessions.finish(&again).await?;
+        done(&sessions, &again).await?;
     }
     let last = opened(&sessions, id).await?;
     equal("the last value", &last.flash().get::<String>("notice")?.as_deref(), &Some("round 2"))?;

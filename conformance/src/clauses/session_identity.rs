@@ -4,8 +4,8 @@ use session_core::{Condition, Operation};
 use session_manager::{ClientAction, EndReason, Outcome, Session};
 
 use super::session::{
-    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, finds, fresh, is_marker, new_id, nothing,
-    nothing_else, opened, raw, request, stored, tells_nothing,
+    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
+    nothing, nothing_else, opened, raw, request, stored, tells_nothing,
 };
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::probe::Fault;
@@ -29,10 +29,16 @@ pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage
     probe.calls();
     let committed = sessions.finish(&session).await?;
     came_to(&committed, &Outcome::Rotated, "a rotation with changes")?;
-    ensure(committed.critical && !committed.refuses_response(), "critical, and done", || format!("{committed:?}"))?;
+    ensure(committed.critical && !committed.refuses_response(), "critical, and done", || {
+        format!("{committed:?}")
+    })?;
     let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.when)).collect();
     let steps = [Condition::Absent, Condition::Revision(loaded.revision)];
-    equal("the calls of a rotation", &conditions, &steps.map(|when| (Operation::Store, Some(when))).to_vec())?;
+    equal(
+        "the calls of a rotation",
+        &conditions,
+        &steps.map(|when| (Operation::Store, Some(when))).to_vec(),
+    )?;
 
     let new = new_id(&session)?;
     ensure(new != old, "the id is new", || "the same".into())?;
@@ -51,7 +57,7 @@ pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_th
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;
-    sessions.finish(&login).await?;
+    done(&sessions, &login).await?;
     let marker = raw(&probe, old).await?;
     for writes in [false, true] {
         let late = sessions.open(old).await?;
@@ -75,7 +81,9 @@ pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_th
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }
 
-pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over(stage: &Stage) -> Check {
+pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over(
+    stage: &Stage,
+) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
     let login = opened(&sessions, old).await?;
@@ -201,7 +209,9 @@ pub(crate) async fn s37_a_rotation_whose_answers_are_lost_happens_once(stage: &S
             came_to(&committed, &Outcome::Rotated, &what)?;
             let new = new_id(&login)?;
             finds(&sessions, new, "count", Some(2_u64)).await?;
-            ensure(is_marker(&stored(&probe, old).await?), format!("a marker after {what}"), || "data".into())?;
+            ensure(is_marker(&stored(&probe, old).await?), format!("a marker after {what}"), || {
+                "data".into()
+            })?;
             if number == 2 {
                 // A first store that is dropped without an answer leaves a record out of anybody's reach.
                 nothing_else(&probe, &[old, new], &format!("after {what}")).await?;
@@ -219,16 +229,16 @@ pub(crate) async fn s38_a_rotation_begins_a_new_absolute_lifetime(stage: &Stage)
     })
     .await?;
     advance(stage, HOUR + 30 * MINUTE);
-    request(&sessions, old, |session| session.insert("b", &1)).await?;
+    does(&sessions, old, |session| session.insert("b", &1)).await?;
     let left = after(stage, HOUR + 30 * MINUTE);
     equal("the deadline without a rotation", &stored(&probe, old).await?.expires, &Some(left))?;
     let session = opened(&sessions, old).await?;
     session.rotate()?;
-    sessions.finish(&session).await?;
+    done(&sessions, &session).await?;
     let new = new_id(&session)?;
     equal("the deadline after it", &stored(&probe, new).await?.expires, &Some(after(stage, 2 * HOUR)))?;
     advance(stage, HOUR + 30 * MINUTE);
-    request(&sessions, new, |session| session.insert("c", &1)).await?;
+    does(&sessions, new, |session| session.insert("c", &1)).await?;
     let end = after(stage, HOUR + 30 * MINUTE);
     equal("the new absolute deadline", &stored(&probe, new).await?.expires, &Some(end))
 }
@@ -238,7 +248,7 @@ pub(crate) async fn s39_a_marker_stays_for_sixty_seconds(stage: &Stage) -> Check
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;
-    sessions.finish(&login).await?;
+    done(&sessions, &login).await?;
     let end = after(stage, MINUTE);
     stage.set(end.saturating_sub(MILLISECOND));
     let late = sessions.open(old).await?;
@@ -268,7 +278,8 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once_and_not_at_the_commit(s
         ensure(!session.exists(), "there is no session", || "there is one".into())?;
         equal("what was written before", &session.get::<u64>("b")?, &None)?;
         if commits {
-            sessions.finish(&session).await?;
+            let ended = Outcome::Ended(EndReason::Destroyed("logout".into()));
+            came_to(&sessions.finish(&session).await?, &ended, "a commit after destroy")?;
             equal("the calls of its commit", &probe.operations(), &vec![])?;
         } else {
             // A handler that fails, or a client that hangs up.
@@ -283,7 +294,7 @@ pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stag
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let logout = opened(&sessions, id).await?;
-    request(&sessions, id, |session| session.insert("b", &1)).await?;
+    does(&sessions, id, |session| session.insert("b", &1)).await?;
     let other = sessions.clone();
     probe.before(Operation::Remove, 2, async move {
         request(&other, id, |session| session.insert("c", &1)).await.map(drop)
@@ -296,7 +307,9 @@ pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stag
     equal("what the client is told", &logout.client_action(), &ClientAction::Forget)
 }
 
-pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_forget(stage: &Stage) -> Check {
+pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_forget(
+    stage: &Stage,
+) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let mut handles = Vec::new();
@@ -308,13 +321,13 @@ pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_f
     equal("whether the second ended it", &two.destroy("logout").await?, &false)?;
     equal("the end reason of the second", &two.end_reason(), &Some(EndReason::Revoked))?;
     equal("what the first client is told", &one.client_action(), &ClientAction::Forget)?;
-    sessions.finish(two).await?;
+    done(&sessions, two).await?;
     tells_nothing(two, "finding the session gone")?;
-    sessions.finish(reader).await?;
+    done(&sessions, reader).await?;
     tells_nothing(reader, "only having read")?;
     let later = sessions.open(id).await?;
     equal("the end reason of a later request", &later.end_reason(), &Some(EndReason::Expired))?;
-    sessions.finish(&later).await?;
+    done(&sessions, &later).await?;
     tells_nothing(&later, "bringing a dead id")
 }
 
@@ -367,7 +380,7 @@ pub(crate) async fn s45_a_late_logout_ends_neither_the_marker_nor_the_successor(
     let late = opened(&sessions, old).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;
-    sessions.finish(&login).await?;
+    done(&sessions, &login).await?;
     let marker = stored(&probe, old).await?;
     equal("whether the late logout ended anything", &late.destroy("logout").await?, &false)?;
     equal("its end reason", &late.end_reason(), &Some(EndReason::Replaced))?;

@@ -8,7 +8,7 @@ use session_manager::{
 };
 
 use super::session::{
-    begun, came_to, finds, fresh, new_id, nothing, opened, refused, request, stored, tells_nothing, with,
+    begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored, tells_nothing, with,
 };
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::probe::{Fault, Probe};
@@ -203,14 +203,16 @@ pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless
     let probe = Probe::unconditional(driver.clone());
     let sessions = Sessions::builder(probe).allow_last_write_wins().build()?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
-    request(&sessions, id, |session| session.insert("b", &2)).await?;
+    does(&sessions, id, |session| session.insert("b", &2)).await?;
     finds(&sessions, id, "a", Some(1)).await?;
     finds(&sessions, id, "b", Some(2)).await?;
     Sessions::new(driver)?;
     Ok(())
 }
 
-pub(crate) async fn s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals(stage: &Stage) -> Check {
+pub(crate) async fn s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals(
+    stage: &Stage,
+) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.open(None).await?;
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
@@ -257,10 +259,11 @@ pub(crate) async fn s11_what_happens_to_sessions_is_told_without_their_ids(stage
     one.insert("b", &1)?;
     two.insert("c", &1)?;
     late.insert("d", &1)?;
-    sessions.finish(&one).await?;
-    sessions.finish(&two).await?;
-    request(&sessions, id, session_manager::Session::rotate).await?;
-    sessions.finish(&late).await?;
+    done(&sessions, &one).await?;
+    done(&sessions, &two).await?;
+    does(&sessions, id, session_manager::Session::rotate).await?;
+    let ended = Outcome::Ended(EndReason::Replaced);
+    came_to(&sessions.finish(&late).await?, &ended, "a late write")?;
     let mut malformed = Candidates::from(SessionId::generate()?);
     malformed.push_malformed();
     sessions.open(malformed).await?;

@@ -1,9 +1,11 @@
 //! What two requests of one session mean to each other: the replay table, row by row.
 
 use session_core::SessionId;
-use session_manager::{Committed, ErrorKind, Outcome, Session, Sessions};
+use session_manager::{ErrorKind, Outcome, Session, Sessions};
 
-use super::session::{HOUR, Manager, MINUTE, advance, after, begun, came_to, finds, fresh, opened, refused, stored};
+use super::session::{
+    HOUR, MINUTE, Manager, advance, after, begun, came_to, done, finds, fresh, opened, refused, stored,
+};
 use crate::common::Crowd;
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::probe::Probe;
@@ -15,14 +17,13 @@ async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Fa
 }
 
 /// Commits `first`, which meets nothing, and then `second`, which meets it and is replayed once.
-async fn in_turn(sessions: &Manager, first: &Session, second: &Session) -> Result<Committed, Failure> {
+async fn in_turn(sessions: &Manager, first: &Session, second: &Session) -> Check {
     let committed = sessions.finish(first).await?;
     came_to(&committed, &Outcome::Updated, "the first commit")?;
     equal("replays of the first commit", &committed.replays, &0)?;
     let committed = sessions.finish(second).await?;
     came_to(&committed, &Outcome::Updated, "the second commit")?;
-    equal("replays of the second commit", &committed.replays, &1)?;
-    Ok(committed)
+    equal("replays of the second commit", &committed.replays, &1)
 }
 
 pub(crate) async fn s12_two_requests_that_set_different_keys_keep_both(stage: &Stage) -> Check {
@@ -101,7 +102,7 @@ pub(crate) async fn s15_of_two_requests_that_take_one_value_one_gets_it(stage: &
     let (one, two) = self::two(&sessions, id).await?;
     one.insert("changed", &8)?;
     two.take::<u64>("changed")?;
-    sessions.finish(&one).await?;
+    done(&sessions, &one).await?;
     refused(sessions.finish(&two).await, ErrorKind::Contention, "taking what another changed")?;
     finds(&sessions, id, "changed", Some(8)).await?;
 
@@ -165,7 +166,11 @@ pub(crate) async fn s18_the_last_time_policy_wins_and_the_deadline_follows_the_m
     one.set_idle_timeout(HOUR)?;
     two.set_idle_timeout(3 * HOUR)?;
     in_turn(&sessions, &one, &two).await?;
-    equal("the deadline of the later policy", &stored(&probe, id).await?.expires, &Some(after(stage, 3 * HOUR)))?;
+    equal(
+        "the deadline of the later policy",
+        &stored(&probe, id).await?.expires,
+        &Some(after(stage, 3 * HOUR)),
+    )?;
 
     // One shortens the absolute lifetime; the other, which knows nothing of it, writes.
     let (one, two) = self::two(&sessions, id).await?;
@@ -238,4 +243,19 @@ pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -
         finds(&managers[0], id, &format!("task-{task}"), Some(rounds)).await?;
     }
     Ok(())
+}
+
+pub(crate) async fn s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing(
+    stage: &Stage,
+) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+    let (one, two) = two(&sessions, id).await?;
+    one.insert("count", "many")?;
+    two.insert("before", &1)?;
+    two.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    done(&sessions, &one).await?;
+    refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of what is no number any more")?;
+    finds(&sessions, id, "count", Some("many".to_owned())).await?;
+    finds::<u64>(&sessions, id, "before", None).await
 }

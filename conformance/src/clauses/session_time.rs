@@ -4,8 +4,8 @@ use session_core::{Operation, Timestamp};
 use session_manager::{ClientAction, EndReason, Outcome, Request, Session};
 
 use super::session::{
-    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, finds, fresh, is_marker, new_id, nothing, opened,
-    raw, request, stored, tells_nothing, with,
+    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
+    nothing, opened, raw, request, stored, tells_nothing, with,
 };
 use crate::failure::{Check, ensure, equal};
 use crate::stage::Stage;
@@ -41,7 +41,7 @@ pub(crate) async fn s46_a_session_ends_when_its_idle_timeout_has_passed(stage: &
 
 pub(crate) async fn s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let id = begun(&sessions, |session| session.insert("text", &"a long one ".repeat(400))).await?;
     for _ in 0..3 {
         let before = stored(&probe, id).await?;
         advance(stage, HOUR);
@@ -75,7 +75,11 @@ pub(crate) async fn s48_the_deadline_is_moved_once_that_is_worth_a_twentieth_of_
         equal("the deadline", &stored(&probe, id).await?.expires, &deadline)?;
         advance(stage, MILLISECOND);
         came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read after it")?;
-        equal("the calls of that request", &probe.operations(), &vec![Operation::Retrieve, Operation::Touch])?;
+        equal(
+            "the calls of that request",
+            &probe.operations(),
+            &vec![Operation::Retrieve, Operation::Touch],
+        )?;
         came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read right after that")?;
         equal("its calls", &probe.operations(), &vec![Operation::Retrieve])?;
     }
@@ -89,8 +93,8 @@ pub(crate) async fn s49_a_stale_readers_touch_reverts_no_newer_write(stage: &Sta
     let id = begun(&sessions, one).await?;
     advance(stage, HOUR);
     let reader = opened(&sessions, id).await?;
-    request(&sessions, id, |session| session.insert("a", &2)).await?;
-    request(&sessions, id, |session| session.set_idle_timeout(HOUR)).await?;
+    does(&sessions, id, |session| session.insert("a", &2)).await?;
+    does(&sessions, id, |session| session.set_idle_timeout(HOUR)).await?;
     let written = stored(&probe, id).await?;
     came_to(&sessions.finish(&reader).await?, &Outcome::Unchanged, "the commit of a stale reader")?;
     tells_nothing(&reader, "the commit of a stale reader")?;
@@ -105,11 +109,11 @@ pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Ch
     advance(stage, HOUR);
     let (late, late_too) = (opened(&sessions, id).await?, opened(&sessions, moved).await?);
     opened(&sessions, id).await?.destroy("logout").await?;
-    request(&sessions, moved, Session::rotate).await?;
+    does(&sessions, moved, Session::rotate).await?;
     let marker = raw(&probe, moved).await?;
     for (what, late) in [("a removal", late), ("a rotation", late_too)] {
         probe.calls();
-        sessions.finish(&late).await?;
+        done(&sessions, &late).await?;
         equal(&format!("the calls of a touch after {what}"), &probe.operations(), &vec![Operation::Touch])?;
         tells_nothing(&late, &format!("a touch after {what}"))?;
     }
@@ -125,10 +129,14 @@ pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(st
     for hour in 1..24_u64 {
         advance(stage, HOUR);
         // Now a read, now a write.
-        request(&sessions, id, |session| if hour % 2 == 0 { session.insert("hour", &hour) } else { Ok(()) })
+        does(&sessions, id, |session| if hour % 2 == 0 { session.insert("hour", &hour) } else { Ok(()) })
             .await?;
         let deadline = after(stage, 2 * HOUR).min(end);
-        equal(&format!("the deadline after {hour} hours"), &stored(&probe, id).await?.expires, &Some(deadline))?;
+        equal(
+            &format!("the deadline after {hour} hours"),
+            &stored(&probe, id).await?.expires,
+            &Some(deadline),
+        )?;
     }
     stage.set(end.saturating_sub(MILLISECOND));
     came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read at the last moment")?;
@@ -139,7 +147,7 @@ pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(st
     let id = begun(&endless, one).await?;
     for _ in 0..60 {
         advance(stage, HOUR);
-        request(&endless, id, read).await?;
+        does(&endless, id, read).await?;
     }
     let deadline = Some(after(stage, 2 * HOUR));
     equal("the deadline without an absolute lifetime", &stored(&probe, id).await?.expires, &deadline)
@@ -245,7 +253,7 @@ pub(crate) async fn s55_a_value_ends_at_its_own_deadline_while_the_rest_lives(st
     advance(stage, 8 * MINUTE);
     // Neither a touch nor a write extends the value.
     came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read")?;
-    request(&sessions, id, |session| session.insert("b", &1)).await?;
+    does(&sessions, id, |session| session.insert("b", &1)).await?;
     stage.set(end.saturating_sub(MILLISECOND));
     finds(&sessions, id, "code", Some(1234)).await?;
     let open = opened(&sessions, id).await?;
@@ -268,7 +276,7 @@ pub(crate) async fn s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one(
         Ok(())
     })
     .await?;
-    request(&sessions, id, |session| {
+    does(&sessions, id, |session| {
         session.insert("inserted", &2)?;
         session.update("updated", |value: Option<u64>| value.unwrap_or(0) + 1)?;
         session.expire_key("again", 20 * MINUTE)?;
@@ -284,11 +292,13 @@ pub(crate) async fn s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one(
     finds::<u64>(&sessions, id, "again", None).await
 }
 
-pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_nothing(stage: &Stage) -> Check {
+pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_nothing(
+    stage: &Stage,
+) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.open(None).await?;
     session.insert("a", &1)?;
-    session.commit().await?;
+    drop(session.commit().await?);
     let id = new_id(&session)?;
     let told = |session: &Session| -> Option<Option<Timestamp>> {
         match session.client_action() {
@@ -298,14 +308,14 @@ pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_no
     };
     equal("after the first write", &told(&session), &Some(stored(&probe, id).await?.expires))?;
     session.set_idle_timeout(30 * MINUTE)?;
-    session.commit().await?;
+    drop(session.commit().await?);
     equal("the id after one more commit", &new_id(&session)?, &id)?;
     equal("after a change of policy", &told(&session), &Some(stored(&probe, id).await?.expires))?;
     for change in [read, one, Session::rotate] {
         advance(stage, 10 * MINUTE);
         let session = opened(&sessions, id).await?;
         change(&session)?;
-        sessions.finish(&session).await?;
+        done(&sessions, &session).await?;
         let now_at = new_id(&session).unwrap_or(id);
         let in_store = stored(&probe, now_at).await?.expires;
         equal("what the client was told", &told(&session), &Some(in_store))?;

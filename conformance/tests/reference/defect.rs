@@ -39,4 +39,14 @@ defects! {
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned,
+    // Of what stands between the session layer and the driver: see `between.rs`.
+    SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
+    LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,
+    RemoveSaysGone, RemoveSaysYesOnConflict, TouchSaysTrue, TouchReverts, TouchKeepsRevision,
+    AbsentIsAnError, AbsentIsEmptySession, AbsentIsAnother, ShowsExpired, ShowsRemoved, ReadsOneBehind,
+    ReadExtends, ReadRemoves, ReadCutsData, FirstReadFails, DamagedIsDeleted, GarbageIsAbsent,
+    GarbageIsDeleted, MarkerIsLost, MarkerRemoves, MarkerForever, MarkerIsEmptySession, StripsFlash,
+    AgesFlash, SharesFlashIds, StripsUnknown, StripsBindings, InventsBindings, StripsUser,
+    StripsValueDeadlines, ExtendsValueDeadlines, SpreadsValueDeadlines, ResetsTimes, RestartsLifetime,
+    FlipsLastByte, PurgeSaysNone,
 }

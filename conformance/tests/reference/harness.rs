@@ -8,7 +8,7 @@ use session_conformance::{Harness, Trouble};
 use session_core::{Clock, Key};
 
 use super::log::Log;
-use super::{Defect, Reference};
+use super::{Between, Defect, Reference};
 
 /// The reference driver, or a mutant of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +26,7 @@ pub struct Storage {
 }
 
 impl Harness for ReferenceHarness {
-    type Driver = Reference;
+    type Driver = Between;
     type Storage = Storage;
 
     fn name(&self) -> String {
@@ -38,8 +38,9 @@ impl Harness for ReferenceHarness {
         Ok(Storage { path: dir.path().join("log"), _dir: Some(dir) })
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Reference, Trouble> {
-        Ok(Reference::open(&storage.path, clock, self.defect, self.power)?)
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Between, Trouble> {
+        let reference = Reference::open(&storage.path, clock, self.defect, self.power)?;
+        Ok(Between::new(reference, self.defect))
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {

@@ -3,12 +3,16 @@
 //!
 //! It is also the base of the mutants: a [`Defect`] changes one thing, in the place where such a mistake is made.
 
+mod between;
 mod defect;
 mod driver;
 mod harness;
 mod listing;
 mod log;
+mod step;
+mod table;
 
+pub use between::Between;
 pub use defect::Defect;
 pub use driver::Reference;
 pub use harness::{ReferenceHarness, Storage};

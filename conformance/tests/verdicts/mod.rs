@@ -9,7 +9,7 @@ use session_conformance::matrix::{Matrix, Verdict, reset};
 use session_conformance::{CLAUSES, Failure, Harness, Need, Place, Suite, Time, Trouble, clause};
 use session_core::{Clock, SystemClock};
 
-use crate::reference::{Defect, Reference, ReferenceHarness, Storage};
+use crate::reference::{Between, Defect, ReferenceHarness, Storage};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -135,7 +135,7 @@ enum Odd {
 }
 
 impl Harness for Odd {
-    type Driver = Reference;
+    type Driver = Between;
     type Storage = Storage;
 
     fn name(&self) -> String {
@@ -149,7 +149,7 @@ impl Harness for Odd {
         }
     }
 
-    async fn open(&self, storage: &Storage, _: Arc<dyn Clock>) -> Result<Reference, Trouble> {
+    async fn open(&self, storage: &Storage, _: Arc<dyn Clock>) -> Result<Between, Trouble> {
         ReferenceHarness::default().open(storage, SystemClock::shared()).await
     }
 

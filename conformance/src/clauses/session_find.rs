@@ -1,0 +1,230 @@
+//! Finding sessions, and sweeping what has expired.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use session_core::{Condition, Cursor, Driver, DynDriver, Key, Operation, Record, SessionId};
+use session_manager::{EndReason, Event, Observer, Outcome, Session, SessionTag, Sweep};
+
+use super::session::{
+    Manager, any_revision, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, stored, with,
+};
+use crate::common::{nap, yes};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::stage::Stage;
+
+/// Sessions that hold their numbers.
+async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Failure> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        ids.push(begun(sessions, |session| session.insert("number", &number)).await?);
+    }
+    Ok(ids)
+}
+
+/// The numbers of all sessions that are found, and how often each was.
+async fn walk(
+    sessions: &Manager,
+    limit: usize,
+    end_each: bool,
+) -> Result<BTreeMap<Option<u64>, usize>, Failure> {
+    let mut found = BTreeMap::new();
+    let mut from = Cursor::start();
+    for _ in 0..1_000 {
+        let page = sessions.find(from, limit).await?;
+        for session in page.sessions {
+            *found.entry(session.get::<u64>("number")?).or_insert(0) += 1;
+            if end_each {
+                session.end("operator").await?;
+            }
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => return Ok(found),
+        }
+    }
+    Err(unmet("find comes to an end", "1,000 pages and no end"))
+}
+
+fn all(count: u64) -> Vec<Option<u64>> {
+    (0..count).map(Some).collect()
+}
+
+pub(crate) async fn s75_find_visits_every_live_session_and_changes_none(stage: &Stage) -> Check {
+    const COUNT: u64 = 23;
+    let (probe, sessions) = fresh(stage).await?;
+    let ids = numbered(&sessions, COUNT).await?;
+    let mut before = Vec::new();
+    for id in &ids {
+        before.push(stored(&probe, *id).await?);
+    }
+    for limit in [1, 4, 100] {
+        probe.calls();
+        let found = walk(&sessions, limit, false).await?;
+        equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
+        if probe.under().capabilities().exactly_once {
+            ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
+        }
+        let writes = |operation: &Operation| !matches!(operation, Operation::Traverse | Operation::Retrieve);
+        equal("its calls that write", &probe.operations().iter().filter(|&o| writes(o)).count(), &0)?;
+    }
+    for (id, record) in ids.iter().zip(&before) {
+        equal("the record of a session that was found", &stored(&probe, *id).await?, record)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s76_find_leaves_out_markers_other_records_and_what_has_expired(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let short = begun(&sessions, |session| {
+        session.insert("number", &100)?;
+        session.set_idle_timeout(Duration::from_secs(10))
+    })
+    .await?;
+    stage.set(stage.now().saturating_add(Duration::from_secs(10)));
+    let ids = numbered(&sessions, 4).await?;
+    let login = opened(&sessions, ids[0]).await?;
+    login.rotate()?;
+    done(&sessions, &login).await?;
+    // A session's own bytes under another prefix, and bytes that are no session.
+    let record = stored(&probe, ids[1]).await?;
+    for (key, record) in [
+        ("user:alice", record.clone()),
+        ("index:session:a", record.clone()),
+        ("session:garbage", Record { data: "no session".into(), revision: any_revision()?, ..record }),
+    ] {
+        let key = Key::parse(key)?;
+        yes(&probe.under().store(&key, record, Condition::Absent).await?, "a store when absent")?;
+    }
+    let found = walk(&sessions, 3, false).await?;
+    equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(4))?;
+    if probe.under().capabilities().exactly_once {
+        ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
+    }
+    nothing(&probe, short, "of the session that has expired").await?;
+    finds(&sessions, new_id(&login)?, "number", Some(0_u64)).await
+}
+
+pub(crate) async fn s77_find_survives_that_each_session_is_ended_in_the_loop(stage: &Stage) -> Check {
+    const COUNT: u64 = 17;
+    let (probe, sessions) = fresh(stage).await?;
+    for limit in [1, 5, 100] {
+        let ids = numbered(&sessions, COUNT).await?;
+        let other = opened(&sessions, ids[3]).await?;
+        let found = walk(&sessions, limit, true).await?;
+        equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
+        for id in &ids {
+            nothing(&probe, *id, "of a session that was ended").await?;
+        }
+        other.insert("late", &1)?;
+        let ended = Outcome::Ended(EndReason::Revoked);
+        came_to(&sessions.finish(&other).await?, &ended, "a late write")?;
+        nothing(&probe, ids[3], "after a late write").await?;
+    }
+    // What was written since it was found does not save a session.
+    let id = begun(&sessions, |session| session.insert("number", &0)).await?;
+    let page = sessions.find(Cursor::start(), 10).await?;
+    does(&sessions, id, |session: &Session| session.insert("number", &1)).await?;
+    for found in &page.sessions {
+        equal("whether it was ended", &found.end("operator").await?, &true)?;
+        equal("whether it was ended twice", &found.end("operator").await?, &false)?;
+    }
+    nothing(&probe, id, "of a session that was written to").await
+}
+
+/// Expired records, live ones, and some without a deadline.
+async fn stocked(stage: &Stage, driver: &DynDriver, expired: usize) -> Result<Vec<Key>, Failure> {
+    let soon = stage.soon();
+    let mut kept = Vec::new();
+    for number in 0..expired + 6 {
+        let expires = match number % 2 {
+            _ if number < expired => Some(soon),
+            0 => Some(soon.saturating_add(Duration::from_millis(1))),
+            _ => None,
+        };
+        let key = stage.key(&format!("record-{number}"));
+        let record = Record::new("x", expires, any_revision()?);
+        yes(&driver.store(&key, record, Condition::Absent).await?, "a store when absent")?;
+        if number >= expired {
+            kept.push(key);
+        }
+    }
+    stage.set(soon);
+    Ok(kept)
+}
+
+async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {
+    for key in keys {
+        ensure(driver.retrieve(key).await?.is_some(), "what is live stays", || {
+            "a live record is gone".into()
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_nothing_else(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let live = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let kept = stocked(stage, probe.under(), 9).await?;
+    let mut removed = 0;
+    for _ in 0..100 {
+        let purged = sessions.sweep_once(4).await?;
+        ensure(purged.removed <= 4, "at most four at a time", || format!("{purged:?}"))?;
+        removed += purged.removed;
+        if !purged.more {
+            break;
+        }
+    }
+    equal("what was removed", &removed, &9)?;
+    are_there(probe.under(), &kept).await?;
+    finds(&sessions, live, "a", Some(1)).await
+}
+
+/// How many records a sweep has said that it removed.
+#[derive(Default)]
+struct Broom(AtomicU64);
+
+impl Observer for Broom {
+    fn event(&self, _: Option<SessionTag>, event: &Event) {
+        if let Event::Swept { removed } = event {
+            self.0.fetch_add(*removed, Ordering::SeqCst);
+        }
+    }
+}
+
+pub(crate) async fn s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_stopped(stage: &Stage) -> Check {
+    let broom = Arc::new(Broom::default());
+    let told = Arc::clone(&broom);
+    let (probe, sessions) = with(stage, |options| options.observer(told)).await?;
+    let kept = stocked(stage, probe.under(), 9).await?;
+    let options = Sweep::default().every(Duration::from_millis(10)).batch(2).pause(Duration::from_millis(1));
+    for drops in [false, true] {
+        let sweeper = sessions.sweep(options);
+        let mut limits = Vec::new();
+        // This must happen by then; how long it takes does not matter.
+        for _ in 0..3_000 {
+            limits.extend(probe.calls().iter().map(|call| call.limit));
+            if broom.0.load(Ordering::SeqCst) >= 9 && !limits.is_empty() {
+                break;
+            }
+            nap(Duration::from_millis(5)).await;
+        }
+        equal("what was swept within 15 s", &broom.0.load(Ordering::SeqCst), &9)?;
+        if drops {
+            drop(sweeper);
+            nap(Duration::from_millis(60)).await;
+        } else {
+            sweeper.stop().await;
+        }
+        limits.extend(probe.calls().iter().map(|call| call.limit));
+        ensure(limits.iter().all(|&limit| limit == Some(2)), "batches of two", || format!("{limits:?}"))?;
+        // And this must not happen any more.
+        nap(Duration::from_millis(60)).await;
+        equal("calls after the end", &probe.operations().len(), &0)?;
+    }
+    are_there(probe.under(), &kept).await
+}

@@ -1,0 +1,310 @@
+//! Values, and what is damaged, unknown or of another time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use session_core::{Condition, Driver, Record, SessionId};
+use session_manager::{
+    Codec, ErrorKind, Event, Observer, OnCorrupt, Outcome, SessionTag, Sessions, SessionsBuilder,
+};
+
+use super::session::{
+    any_revision, begun, came_to, does, finds, fresh, new_id, opened, raw, refused, stored, with,
+};
+use crate::common::yes;
+use crate::failure::{Check, Failure, ensure, equal};
+use crate::probe::Probe;
+use crate::stage::Stage;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Size {
+    Small,
+    Made { width: u16, height: Option<u16> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Order {
+    name: String,
+    sizes: Vec<Size>,
+    prices: BTreeMap<String, i64>,
+    weight: f64,
+    gift: Option<bool>,
+    bytes: Vec<u8>,
+}
+
+fn order(length: usize) -> Order {
+    Order {
+        name: "tea – Tee – お茶\0\n\"'".into(),
+        sizes: vec![Size::Small, Size::Made { width: u16::MAX, height: None }],
+        prices: [("EUR".to_owned(), i64::MIN), (String::new(), -1)].into(),
+        weight: -0.5,
+        gift: None,
+        bytes: (0..length).map(|at| (at % 251) as u8).collect(),
+    }
+}
+
+pub(crate) async fn s69_values_of_any_kind_come_back_equal_under_any_key(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    // Names that the layout uses itself reach nothing but their own values.
+    let keys = ["a", "A", "a ", "", "é", "user", "created", "expires", "flash:notice", "__id", "k\0k"];
+    let long = "k".repeat(4_000);
+    let id = begun(&sessions, |session| {
+        for (number, key) in keys.iter().copied().chain([long.as_str()]).enumerate() {
+            session.insert(key, &(number as u64))?;
+        }
+        session.insert("order", &order(40_000))?;
+        session.insert_as("json", &order(10), Codec::Json)?;
+        session.insert("empty", "")?;
+        session.insert("unit", &())?;
+        session.insert("none", &None::<u8>)
+    })
+    .await?;
+    for (number, key) in keys.iter().copied().chain([long.as_str()]).enumerate() {
+        finds(&sessions, id, key, Some(number as u64)).await?;
+    }
+    finds(&sessions, id, "order", Some(order(40_000))).await?;
+    finds(&sessions, id, "json", Some(order(10))).await?;
+    finds(&sessions, id, "empty", Some(String::new())).await?;
+    finds(&sessions, id, "unit", Some(())).await?;
+    finds(&sessions, id, "none", Some(None::<u8>)).await?;
+    let session = opened(&sessions, id).await?;
+    equal("the user", &session.user()?, &None)?;
+    equal("how many keys there are", &session.keys()?.len(), &(keys.len() + 6))?;
+    refused(session.insert(&"k".repeat(65_536), &1), ErrorKind::Name, "a key that is too long").map(drop)
+}
+
+/// Puts other bytes in the place of a session's data, as another release or a broken program would.
+async fn put(probe: &Probe, id: SessionId, data: Vec<u8>) -> Result<Record, Failure> {
+    let record = Record { data: data.into(), revision: any_revision()?, ..stored(probe, id).await? };
+    yes(
+        &probe.under().store(&id.key(), record.clone(), Condition::Any).await?,
+        "a store without a condition",
+    )?;
+    Ok(record)
+}
+
+/// An entry in the layout of the table.
+fn entry(class: u8, codec: u8, flags: u8, extras: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![class, codec, flags, extras.len() as u8];
+    bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(&[0, 0]);
+    bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    [&bytes, extras, key.as_bytes(), value].concat()
+}
+
+fn holds(record: &Record, part: &[u8]) -> bool {
+    record.data.windows(part.len()).any(|window| window == part)
+}
+
+pub(crate) async fn s70_what_a_newer_release_has_stored_survives_an_older_ones_writes(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let parts = [
+        entry(0, 200, 0, &[], "unknown codec", b"\x01\x02\x03"),
+        entry(0, 1, 0, b"unknown extras", "with extras", b"\x07"),
+        entry(9, 77, 0, &[], "unknown class", b"whatever it is"),
+    ];
+    put(&probe, id, [&stored(&probe, id).await?.data[..], &parts.concat()].concat()).await?;
+
+    let session = opened(&sessions, id).await?;
+    refused(session.get::<u64>("unknown codec"), ErrorKind::Codec, "reading a value of an unknown codec")?;
+    equal("whether it is contained", &session.contains("unknown codec")?, &true)?;
+    equal("a value with unknown extras", &session.get::<u64>("with extras")?, &Some(7))?;
+    equal("a known value", &session.get::<u64>("a")?, &Some(1))?;
+    session.insert("b", &2)?;
+    session.rotate()?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Rotated, "an older release's write")?;
+    let id = new_id(&session)?;
+    does(&sessions, id, |session| session.insert("c", &3)).await?;
+    let record = stored(&probe, id).await?;
+    for part in &parts {
+        ensure(holds(&record, part), "every unknown entry is there, byte for byte", || {
+            format!("{part:?} is not")
+        })?;
+    }
+    finds(&sessions, id, "b", Some(2)).await
+}
+
+pub(crate) async fn s71_a_value_that_does_not_decode_loses_no_other(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| {
+        session.insert("good", &1)?;
+        session.insert("text", "not a number")
+    })
+    .await?;
+    // 0xc1 is never used in MessagePack.
+    let damaged = entry(0, 1, 0, &[], "zz", b"\xc1");
+    put(&probe, id, [&stored(&probe, id).await?.data[..], &damaged].concat()).await?;
+
+    let session = opened(&sessions, id).await?;
+    for key in ["text", "zz"] {
+        let error = refused(session.get::<u64>(key), ErrorKind::Decode, "reading it as a number")?;
+        ensure(!format!("{error:?} {error}").contains("not a"), "no value in the error", || {
+            format!("{error:?}")
+        })?;
+        refused(session.take::<u64>(key), ErrorKind::Decode, "taking it as a number")?;
+        let added = session.update(key, |value: Option<u64>| value.unwrap_or(0) + 1);
+        refused(added, ErrorKind::Decode, "updating it as a number")?;
+    }
+    equal("the good value", &session.get::<u64>("good")?, &Some(1))?;
+    session.insert("new", &2)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "a write beside it")?;
+    finds(&sessions, id, "text", Some("not a number".to_owned())).await?;
+    finds(&sessions, id, "good", Some(1)).await?;
+    finds(&sessions, id, "new", Some(2)).await?;
+    ensure(holds(&stored(&probe, id).await?, &damaged), "the damaged value is still there", || {
+        "gone".into()
+    })?;
+    does(&sessions, id, |session| session.insert("zz", &5)).await?;
+    finds(&sessions, id, "zz", Some(5)).await
+}
+
+#[derive(Default)]
+struct CorruptEvents(AtomicUsize);
+
+impl Observer for CorruptEvents {
+    fn event(&self, _: Option<SessionTag>, event: &Event) {
+        self.0.fetch_add(usize::from(*event == Event::Corrupt), Ordering::SeqCst);
+    }
+}
+
+type Options = SessionsBuilder<Probe>;
+
+/// Two managers, one of each policy, and the number of `Corrupt` events that they had.
+async fn both_policies(stage: &Stage) -> Result<(Probe, [Sessions<Probe>; 2], Arc<CorruptEvents>), Failure> {
+    let events = Arc::new(CorruptEvents::default());
+    let (told, heard) = (Arc::clone(&events), Arc::clone(&events));
+    let (probe, fresh) = with(stage, |options: Options| options.observer(told)).await?;
+    let (_, fail) =
+        with(stage, |options: Options| options.observer(heard).on_corrupt(OnCorrupt::Fail)).await?;
+    Ok((probe, [fresh, fail], events))
+}
+
+/// Fails unless each policy does what it says with the damaged record of `id`.
+async fn handles_damage(
+    managers: &[Sessions<Probe>; 2],
+    events: &CorruptEvents,
+    id: SessionId,
+    what: &str,
+) -> Check {
+    let [fresh, fail] = managers;
+    let heard = events.0.load(Ordering::SeqCst);
+    refused(fail.open(id).await, ErrorKind::Corrupt, &format!("opening {what} with the policy to fail"))?;
+    let session = fresh.open(id).await?;
+    ensure(!session.exists(), format!("no session from {what}"), || "there is one".into())?;
+    equal("a value", &session.get::<u64>("a")?, &None)?;
+    equal(&format!("the events of {what}"), &(events.0.load(Ordering::SeqCst) - heard), &2)?;
+    session.insert("b", &2)?;
+    came_to(&fresh.finish(&session).await?, &Outcome::Created, "a write after that")?;
+    ensure(new_id(&session)? != id, "the fresh session has a new id", || "the same".into())
+}
+
+pub(crate) async fn s72_a_record_that_is_no_session_is_told_of_and_never_a_crash(stage: &Stage) -> Check {
+    let (probe, managers, events) = both_policies(stage).await?;
+    let id = begun(&managers[0], |session| session.insert("a", &1)).await?;
+    let good = stored(&probe, id).await?.data;
+    let mut damaged: Vec<(&str, Vec<u8>)> = vec![
+        ("no bytes at all", Vec::new()),
+        ("text", b"a:1:{s:1:\"a\";i:1;}".to_vec()),
+        ("another version", [&[2], &good[1..]].concat()),
+        ("another kind", [&[1, 3], &good[2..]].concat()),
+        ("a header that ends before it begins", [&good[..2], &[0, 0], &good[4..]].concat()),
+        ("a header longer than the data", [&good[..2], &[255, 255], &good[4..]].concat()),
+        ("bytes after the entries", [&good[..], &[0]].concat()),
+        ("a marker with more", vec![1, 2, 4, 0, 0]),
+    ];
+    for cut in [1, 63, 64, good.len() - 1] {
+        damaged.push(("less than there was", good[..cut].to_vec()));
+    }
+    let mut many = good.to_vec();
+    let key_len = many.len() - 1 - 1 - 8;
+    many[key_len..key_len + 2].copy_from_slice(&[255, 255]);
+    damaged.push(("a key longer than the data", many));
+    for (what, data) in damaged {
+        let record = put(&probe, id, data).await?;
+        handles_damage(&managers, &events, id, what).await?;
+        equal(&format!("the record with {what} afterwards"), &raw(&probe, id).await?, &Some(record))?;
+    }
+    // What is found in the way of a commit is told of as well, and stays.
+    put(&probe, id, good.to_vec()).await?;
+    let session = opened(&managers[0], id).await?;
+    session.insert("b", &1)?;
+    let record = put(&probe, id, b"no session".to_vec()).await?;
+    refused(managers[0].finish(&session).await, ErrorKind::Corrupt, "a commit onto a damaged record")?;
+    equal("the record afterwards", &raw(&probe, id).await?, &Some(record))
+}
+
+pub(crate) async fn s73_a_record_damaged_in_the_store_is_told_of_and_left_alone(stage: &Stage) -> Check {
+    let (probe, managers, events) = both_policies(stage).await?;
+    let id = begun(&managers[0], |session| session.insert("a", &1)).await?;
+    let neighbour = begun(&managers[0], |session| session.insert("a", &2)).await?;
+    stage.damage(&id.key()).await?;
+    for _ in 0..2 {
+        handles_damage(&managers, &events, id, "a damaged record").await?;
+    }
+    finds(&managers[0], neighbour, "a", Some(2)).await?;
+    finds(&managers[1], neighbour, "a", Some(2)).await?;
+    let answer = probe.under().retrieve(&id.key()).await;
+    crate::common::fails(answer, session_core::ErrorKind::Corrupt, "retrieving it afterwards")
+}
+
+/// A session of the first release. These bytes are in somebody's store: they must always read.
+fn of_the_first_release(now: u64) -> Vec<u8> {
+    let mut data = vec![1, 1, 73, 0, 0, 0, 0, 0];
+    for word in [now, now, now, now + 86_400_000, 7_200_000, 86_400_000, 0] {
+        data.extend_from_slice(&word.to_le_bytes());
+    }
+    data.extend_from_slice(b"\x00\x00\x05alice\x00");
+    data.extend(entry(0, 1, 0, &[], "count", &[41]));
+    data.extend(entry(0, 1, 1, &(now + 60_000).to_le_bytes(), "timed", &[2]));
+    data.extend(entry(1, 1, 2, &99_u64.to_le_bytes(), "notice", b"\xa5saved"));
+    data
+}
+
+pub(crate) async fn s74_a_session_in_the_first_layout_always_reads(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = SessionId::from_bytes([42; SessionId::BYTES]);
+    let now = stage.now();
+    let record = Record {
+        data: Bytes::from(of_the_first_release(now.as_millis())),
+        expires: Some(stage.later()),
+        revision: any_revision()?,
+    };
+    yes(&probe.under().store(&id.key(), record, Condition::Absent).await?, "a store when absent")?;
+    let session = opened(&sessions, id).await?;
+    equal("its user", &session.user()?.as_deref(), &Some("alice"))?;
+    equal("when it was created", &session.created(), &Some(now))?;
+    equal("its keys", &session.keys()?, &["count", "timed"].map(str::to_owned).to_vec())?;
+    equal("a value", &session.get::<u64>("count")?, &Some(41))?;
+    equal("a flash value", &session.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    session.flash().keep_all()?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "a change of it")?;
+    finds(&sessions, id, "count", Some(42_u64)).await?;
+    equal("its user afterwards", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))
+}
+
+pub(crate) async fn s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was(
+    stage: &Stage,
+) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let bound = probe.capabilities().max_value.unwrap_or(0);
+    let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
+    let before = stored(&probe, id).await?;
+    let session = opened(&sessions, id).await?;
+    session.insert("large", &"x".repeat(usize::try_from(bound).unwrap_or(usize::MAX)))?;
+    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    let error = refused(session.commit().await, ErrorKind::Store, "a commit that is too large")?;
+    let kind = error.store_error().map(session_core::Error::kind);
+    equal("the store's own error", &kind, &Some(session_core::ErrorKind::TooLarge))?;
+    equal("the record afterwards", &stored(&probe, id).await?, &before)?;
+    // The handler may make room and commit again.
+    session.remove("large")?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the commit with less")?;
+    finds(&sessions, id, "count", Some(2_u64)).await
+}

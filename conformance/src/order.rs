@@ -1,0 +1,570 @@
+//! What must be true after requests of one session met, in whatever order. The clauses of the session level walk it
+//! over any driver, and the tests of `session-manager` walk all of it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
+use session_manager::{ClientAction, Committed, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+
+use crate::failure::{Failure, ensure, equal, unmet};
+use crate::step::{Fate, Request, Stepped, Tree, interleave};
+
+/// What one request does with the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Act {
+    /// Sets a key that no other request sets.
+    Insert,
+    /// Adds one to a counter.
+    Update,
+    /// Only reads, when a touch is due.
+    Touch,
+    /// Ends the session.
+    Destroy,
+    /// Asks for a new id.
+    Rotate,
+    /// The same, and sets a key of its own.
+    RotateInsert,
+    /// Logs a user in.
+    BindRotate,
+    /// Spends a token.
+    Take,
+    /// Reads the flash values and sets one.
+    Flash,
+    /// Removes all values.
+    Clear,
+    /// Lets a value expire.
+    Expire,
+    /// Sets a key of its own, commits, and adds one to the counter.
+    CommitThenMore,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Insert,
+        Self::Update,
+        Self::Touch,
+        Self::Destroy,
+        Self::Rotate,
+        Self::RotateInsert,
+        Self::BindRotate,
+        Self::Take,
+        Self::Flash,
+        Self::Clear,
+        Self::Expire,
+        Self::CommitThenMore,
+    ];
+
+    const fn inserts(self) -> bool {
+        matches!(self, Self::Insert | Self::RotateInsert | Self::CommitThenMore)
+    }
+
+    const fn counts(self) -> bool {
+        matches!(self, Self::Update | Self::CommitThenMore)
+    }
+
+    const fn rotates(self) -> bool {
+        matches!(self, Self::Rotate | Self::RotateInsert | Self::BindRotate)
+    }
+}
+
+/// Where the walks happen.
+#[derive(Debug)]
+pub struct Ground<D> {
+    driver: Stepped<D>,
+    sessions: Sessions<Stepped<D>>,
+    clock: Option<TestClock>,
+    ids: Arc<Mutex<Vec<SessionId>>>,
+}
+
+/// How far a walk came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walked {
+    /// How many orders.
+    pub orders: usize,
+    /// The most changes that one of them asked the store for.
+    pub changes: usize,
+}
+
+impl<D: Driver> Ground<D> {
+    /// A ground over a driver, with the clock that it follows, if it follows one. With `after`, requests also stop
+    /// between a change and its answer.
+    ///
+    /// # Errors
+    /// Where the driver cannot compare and store.
+    pub fn new(inner: D, clock: Option<TestClock>, after: bool) -> Result<Self, Failure> {
+        static GROUNDS: AtomicU64 = AtomicU64::new(0);
+        let driver = Stepped::new(inner, after);
+        let ids: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+        let drawn = Arc::clone(&ids);
+        let ground = u64::from(std::process::id()) << 32 | GROUNDS.fetch_add(1, Ordering::Relaxed);
+        let next = AtomicU64::new(0);
+        let sessions = Sessions::builder(driver.clone())
+            .touch_fraction(1_000_000)
+            .id_source(move || {
+                let mut bytes = [7; 24];
+                bytes[..8].copy_from_slice(&ground.to_be_bytes());
+                bytes[8..16].copy_from_slice(&next.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+                let id = SessionId::from_bytes(bytes);
+                drawn.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                Ok(id)
+            })
+            .build()
+            .map_err(|error| Wrong::from(error).0)?;
+        Ok(Self { driver, sessions, clock, ids })
+    }
+
+    /// Walks all orders in which these requests can meet, with one change meeting its fate if asked for, and checks
+    /// what they leave each time.
+    ///
+    /// # Errors
+    /// The first order after which something is wrong.
+    pub async fn walk(&self, acts: &[Act], fate: Option<(usize, Fate)>) -> Result<Walked, Failure> {
+        let mut tree = Tree::new();
+        let mut walked = Walked::default();
+        while tree.again() {
+            let changes = self.run(acts, fate, &mut tree).await.map_err(|wrong| match wrong.0 {
+                Failure::Unmet { expected, actual } => Failure::Unmet {
+                    expected,
+                    actual: format!(
+                        "{actual} (requests {acts:?}, fate {fate:?}, order {:?})",
+                        tree.choices()
+                    ),
+                },
+                trouble => trouble,
+            })?;
+            walked.changes = walked.changes.max(changes);
+        }
+        walked.orders = tree.runs();
+        Ok(walked)
+    }
+
+    async fn run(&self, acts: &[Act], fate: Option<(usize, Fate)>, tree: &mut Tree) -> Result<usize, Wrong> {
+        self.driver.open_gates();
+        self.drawn().clear();
+        let old = self.begun().await?;
+        self.pass(Duration::from_millis(10)).await;
+        self.driver.close_gates();
+        self.driver.set_fate(fate.map_or(usize::MAX, |(number, _)| number), fate.map_or(Fate::Late, |f| f.1));
+        let requests = acts.iter().enumerate().map(|(slot, act)| {
+            Box::pin(perform(&self.sessions, old, *act, slot)) as Request<'_, Result<Report, Error>>
+        });
+        let reports = interleave(&self.driver, tree, requests.collect()).await?;
+        let changes = self.driver.changes();
+        self.driver.open_gates();
+        let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let verdict = self.judge(old, &reports, fate.is_some()).await;
+        let ids = self.drawn().clone();
+        for id in ids {
+            let _ = self.driver.remove(&id.key(), Condition::Any).await?;
+        }
+        match verdict.map_err(|wrong| wrong.0) {
+            Ok(()) => Ok(changes),
+            Err(Failure::Unmet { expected, actual }) => {
+                Err(unmet(expected, format!("{actual}; they say {reports:?}")).into())
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    fn drawn(&self) -> std::sync::MutexGuard<'_, Vec<SessionId>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pass(&self, time: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(time),
+            None => crate::common::nap(time).await,
+        }
+    }
+
+    async fn begun(&self) -> Result<SessionId, Wrong> {
+        let session = self.sessions.open(None).await?;
+        for (key, value) in [("n", 0), ("base", 1), ("token", 2), ("tmp", 3)] {
+            session.insert(key, &value)?;
+        }
+        session.flash().set("seen", &1)?;
+        session.flash().set("family", &1)?;
+        equal("the first commit", &self.sessions.finish(&session).await?.outcome, &Outcome::Created)?;
+        match session.client_action() {
+            ClientAction::Repeat { id, .. } => Ok(id),
+            other => Err(unmet("the client gets an id", format!("{other:?}")).into()),
+        }
+    }
+
+    async fn judge(&self, old: SessionId, reports: &[Report], faulty: bool) -> Result<(), Wrong> {
+        self.audit()?;
+        let ended = reports.iter().filter(|report| report.destroyed == Some(Ok(true))).count();
+        let maybe_ended = reports.iter().any(|report| matches!(report.destroyed, Some(Err(_))));
+        let rotated: Vec<_> =
+            reports.iter().filter(|report| report.outcome() == Some(&Outcome::Rotated)).collect();
+        let maybe_rotated =
+            reports.iter().any(|report| report.act.rotates() && report.effect() == Effect::Maybe);
+        ensure(ended <= 1 || faulty, "one request ends the session", || format!("{ended} say so"))?;
+        ensure(rotated.len() <= 1, "a session has one successor", || format!("{} rotations", rotated.len()))?;
+        for report in reports {
+            report.check(old, ended > 0 || maybe_ended, !rotated.is_empty(), maybe_rotated, faulty)?;
+        }
+
+        // Everything that the ids lead to.
+        let mut family = Vec::new();
+        let mut told = vec![old];
+        told.extend(reports.iter().filter_map(Report::told));
+        let drawn = self.drawn().clone();
+        for id in drawn {
+            let session = self.sessions.open(id).await?;
+            if !session.exists() {
+                continue;
+            }
+            if session.flash().get::<u32>("family")?.is_some() {
+                // Where answers get lost a record may be left under an id that nobody was told.
+                if !faulty || told.contains(&id) {
+                    family.push((id, session));
+                }
+            } else {
+                ensure(told.contains(&id) || faulty, "no session that nobody knows", || "one more".into())?;
+            }
+        }
+        if let Some(report) = rotated.first() {
+            let session = self.sessions.open(old).await?;
+            equal("what stands under the old id", &session.end_reason(), &Some(EndReason::Replaced))?;
+            let there = family.first().map(|(id, _)| *id);
+            ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", || {
+                "it does not".into()
+            })?;
+        }
+        if ended > 0 {
+            return Ok(ensure(family.is_empty(), "the session that ended stays away", || {
+                "it is there".into()
+            })?);
+        }
+        match &family[..] {
+            [] => Ok(ensure(maybe_ended || maybe_rotated, "the session lives", || "it is gone".into())?),
+            [(_, session)] => self.contents(session, reports).await,
+            more => Err(unmet("one session", format!("{} of them", more.len())).into()),
+        }
+    }
+
+    /// Nothing was done to a key that had come to its end, and nothing was stored blindly.
+    fn audit(&self) -> Result<(), Wrong> {
+        let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
+        for change in self.driver.applied() {
+            let stored = change.record.is_some();
+            let blind = stored && change.when == Some(Condition::Any);
+            ensure(!blind, "every change names what it changes", || "a blind store".into())?;
+            let revision = change.record.as_ref().map(|record| record.revision);
+            // A repeated call is the same change: the answer is Yes, and nothing happens.
+            let again =
+                dead.iter().any(|(key, end)| *key == change.key && (end.is_none() || *end != revision));
+            ensure(!again, "what has ended is never changed again", || format!("{:?}", change.record))?;
+            if change.record.is_none_or(|record| record.data[..] == [1, 2, 4, 0]) {
+                dead.push((change.key, revision));
+            }
+        }
+        Ok(())
+    }
+
+    async fn contents(&self, session: &Session, reports: &[Report]) -> Result<(), Wrong> {
+        let cleared = worst(reports, |report| report.act == Act::Clear);
+        let has = |key: String| session.contains(&key);
+        for report in reports.iter().filter(|report| report.act.inserts()) {
+            let there = has(report.own())?;
+            match report.effect_of_first() {
+                Effect::No => ensure(!there, "what was not committed is not there", || report.own())?,
+                Effect::Yes if cleared == Effect::No => {
+                    ensure(there, "what was committed is there", || format!("{} is not", report.own()))?;
+                }
+                _ => {}
+            }
+        }
+        let count = |wanted| reports.iter().filter(|r| r.act.counts() && r.effect() == wanted).count();
+        let (least, most) = (count(Effect::Yes), count(Effect::Yes) + count(Effect::Maybe));
+        let least = if cleared == Effect::No { least } else { 0 };
+        let counter = session.get::<usize>("n")?.unwrap_or(0);
+        ensure((least..=most).contains(&counter), format!("a counter of {least} to {most}"), || {
+            counter.to_string()
+        })?;
+        let takes = |wanted| reports.iter().filter(|r| r.took && r.effect() == wanted).count();
+        ensure(takes(Effect::Yes) <= 1, "a token is spent once", || takes(Effect::Yes).to_string())?;
+        for (key, gone) in [("base", cleared), ("token", worst(reports, |r| r.took || r.act == Act::Clear))] {
+            let there = session.contains(key)?;
+            ensure(
+                gone == Effect::Maybe || there == (gone == Effect::No),
+                format!("{key} is there unless it was removed"),
+                || format!("there: {there}, removed: {gone:?}"),
+            )?;
+        }
+        self.flash(session, reports)?;
+        let user = session.user()?;
+        let bound: Vec<_> = reports.iter().filter(|report| report.act == Act::BindRotate).collect();
+        let right = match &user {
+            None => bound.iter().all(|report| report.effect() != Effect::Yes),
+            Some(user) => bound.iter().any(|r| *user == r.user() && r.effect() != Effect::No),
+        };
+        ensure(right, "the user who logged in", || format!("{user:?}"))?;
+        if reports.iter().any(|report| report.outcome() == Some(&Outcome::Touched))
+            && let (Some(clock), Some(deadline)) = (&self.clock, session.deadline())
+        {
+            let due = session_core::Clock::now(clock).saturating_add(Duration::from_secs(7_200));
+            ensure(deadline >= due, "a touch moved the deadline", || format!("{deadline:?}, not {due:?}"))?;
+        }
+        if self.clock.is_some() {
+            self.pass(Duration::from_secs(120)).await;
+            let expired = worst(reports, |report| report.expired || report.act == Act::Clear);
+            let there = session.contains("tmp")?;
+            ensure(
+                expired == Effect::Maybe || there == (expired == Effect::No),
+                "a value is there until its deadline",
+                || format!("there: {there}, expired: {expired:?}"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn flash(&self, session: &Session, reports: &[Report]) -> Result<(), Wrong> {
+        let there = session.flash().keys()?;
+        let users: Vec<_> = reports.iter().filter(|report| report.act == Act::Flash).collect();
+        let flashes = users.iter().map(|user| (user.flash(), user.effect()));
+        for (key, set) in flashes.chain([("seen".to_owned(), Effect::Yes)]) {
+            let consumed = worst(reports, |report| report.act == Act::Flash && report.saw.contains(&key));
+            let here = there.contains(&key);
+            let right = match (set, consumed) {
+                (Effect::No, _) | (_, Effect::Yes) => !here,
+                (Effect::Yes, Effect::No) => here,
+                _ => true,
+            };
+            ensure(right, "a flash value lasts until it was seen", || {
+                format!("{key}: set {set:?}, consumed {consumed:?}, there {here}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A failure, whatever it was made of.
+struct Wrong(Failure);
+
+impl From<Failure> for Wrong {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl From<session_core::Error> for Wrong {
+    fn from(error: session_core::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Error> for Wrong {
+    fn from(error: Error) -> Self {
+        Self(unmet("the call succeeds", format!("{error:?}")))
+    }
+}
+
+/// Whether what a request recorded has come to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    No,
+    Maybe,
+    Yes,
+}
+
+fn worst(reports: &[Report], which: impl Fn(&Report) -> bool) -> Effect {
+    let effects = reports.iter().filter(|report| which(report)).map(Report::effect);
+    effects.max().unwrap_or(Effect::No)
+}
+
+/// What a request says that it did.
+struct Report {
+    act: Act,
+    slot: usize,
+    /// Whether it found the session.
+    found: bool,
+    /// Whether it found a marker.
+    replaced: bool,
+    saw: Vec<String>,
+    took: bool,
+    expired: bool,
+    destroyed: Option<Result<bool, ErrorKind>>,
+    first: Option<Result<Committed, Error>>,
+    done: Result<Committed, Error>,
+    action: ClientAction,
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}: ", self.act, self.slot)?;
+        if !self.found {
+            f.write_str(if self.replaced { "replaced, " } else { "absent, " })?;
+        }
+        if let Some(destroyed) = &self.destroyed {
+            write!(f, "destroyed {destroyed:?}, ")?;
+        }
+        if let Some(first) = &self.first {
+            write!(f, "first {:?}, ", first.as_ref().map(|done| &done.outcome))?;
+        }
+        write!(f, "{:?}, {:?}", self.done.as_ref().map(|done| &done.outcome), self.action)
+    }
+}
+
+fn effect(found: bool, done: &Result<Committed, Error>) -> Effect {
+    match done {
+        Ok(done) => match done.outcome {
+            Outcome::Ended(_) | Outcome::Created => Effect::No,
+            _ if !found => Effect::No,
+            _ => Effect::Yes,
+        },
+        Err(error) if error.kind() == ErrorKind::Uncertain && found => Effect::Maybe,
+        Err(_) => Effect::No,
+    }
+}
+
+impl Report {
+    fn own(&self) -> String {
+        format!("k{}", self.slot)
+    }
+
+    fn user(&self) -> String {
+        format!("u{}", self.slot)
+    }
+
+    fn flash(&self) -> String {
+        format!("g{}", self.slot)
+    }
+
+    fn outcome(&self) -> Option<&Outcome> {
+        self.done.as_ref().ok().map(|done| &done.outcome)
+    }
+
+    fn effect(&self) -> Effect {
+        // A first commit that is still in doubt when the second fails leaves its part in doubt, and no more.
+        effect(self.found, &self.done)
+    }
+
+    fn effect_of_first(&self) -> Effect {
+        match &self.first {
+            // The last commit has found out what became of the first, unless it failed too.
+            Some(first) if effect(self.found, first) == Effect::Maybe => match &self.done {
+                Err(error) if error.kind() != ErrorKind::Uncertain => Effect::Maybe,
+                _ => self.effect(),
+            },
+            Some(Err(_)) => self.effect(),
+            Some(first) => effect(self.found, first),
+            None => self.effect(),
+        }
+    }
+
+    fn told(&self) -> Option<SessionId> {
+        match self.action {
+            ClientAction::Repeat { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether what it says fits together, and fits what happened.
+    fn check(
+        &self,
+        old: SessionId,
+        ended: bool,
+        rotated: bool,
+        maybe_rotated: bool,
+        faulty: bool,
+    ) -> Result<(), Wrong> {
+        let action = match &self.action {
+            ClientAction::Repeat { id, .. } if *id == old => "Repeat old",
+            ClientAction::Repeat { .. } => "Repeat",
+            ClientAction::Extend { .. } => "Extend",
+            ClientAction::Forget => "Forget",
+            _ => "Keep",
+        };
+        let right: &[&str] = match (&self.destroyed, self.outcome()) {
+            (Some(Ok(true)), _) => &["Forget"],
+            (Some(_), _) => &["Keep"],
+            (None, Some(Outcome::Rotated | Outcome::Created)) => &["Repeat"],
+            (None, Some(Outcome::Ended(_))) => &["Keep"],
+            // Nobody else knows the session that its first commit began.
+            _ if matches!(&self.first, Some(Ok(first)) if first.outcome == Outcome::Created) => &["Repeat"],
+            (None, Some(Outcome::Touched)) => &["Extend"],
+            (None, _) => &["Keep", "Extend"],
+        };
+        ensure(right.contains(&action), format!("the client is told {right:?}"), || action.into())?;
+        match &self.done {
+            Ok(done) => {
+                let truthful = match &done.outcome {
+                    Outcome::Created => !self.found && !self.replaced && ended,
+                    Outcome::Ended(EndReason::Replaced) => rotated || maybe_rotated,
+                    Outcome::Ended(EndReason::Destroyed(_)) => self.destroyed == Some(Ok(true)),
+                    Outcome::Ended(_) => ended,
+                    _ => true,
+                };
+                ensure(truthful, "an outcome that is true", || format!("{:?}", done.outcome))?;
+                if matches!(done.outcome, Outcome::Ended(_)) && (self.act.rotates() || self.took) {
+                    ensure(done.refuses_response(), "the response is refused", || "it goes out".into())?;
+                }
+            }
+            Err(error) => {
+                let usual = match error.kind() {
+                    ErrorKind::Contention => self.took,
+                    ErrorKind::Uncertain | ErrorKind::Store => faulty,
+                    _ => false,
+                };
+                ensure(usual, "no error", || format!("{error:?}"))?;
+                if self.act.rotates() || self.took {
+                    ensure(error.refuses_response(), "the response is refused", || "it goes out".into())?;
+                }
+            }
+        }
+        let there = self.found || self.replaced || ended || maybe_rotated;
+        Ok(ensure(there, "it finds the session", || "nothing".into())?)
+    }
+}
+
+async fn perform<D: Driver>(
+    sessions: &Sessions<Stepped<D>>,
+    id: SessionId,
+    act: Act,
+    slot: usize,
+) -> Result<Report, Error> {
+    let session = sessions.open(id).await?;
+    let (found, end) = (session.exists(), session.end_reason());
+    let own = format!("k{slot}");
+    let (mut saw, mut took, mut expired) = (Vec::new(), false, false);
+    let (mut destroyed, mut first) = (None, None);
+    let add = |session: &Session| session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).map(drop);
+    match act {
+        Act::Insert => session.insert(&own, &slot)?,
+        Act::Update => add(&session)?,
+        Act::Touch => drop(session.get::<u32>("n")?),
+        Act::Destroy => destroyed = Some(session.destroy("logout").await.map_err(|error| error.kind())),
+        Act::Rotate => session.rotate()?,
+        Act::RotateInsert => {
+            session.rotate()?;
+            session.insert(&own, &slot)?;
+        }
+        Act::BindRotate => {
+            session.bind_user(&format!("u{slot}"))?;
+            session.rotate()?;
+        }
+        Act::Take => took = session.take::<u32>("token")?.is_some(),
+        Act::Flash => {
+            saw = session.flash().keys()?;
+            session.flash().keep("family")?;
+            session.flash().set(&format!("g{slot}"), &slot)?;
+        }
+        Act::Clear => session.clear()?,
+        Act::Expire => expired = session.expire_key("tmp", Duration::from_secs(60))?,
+        Act::CommitThenMore => {
+            session.insert(&own, &slot)?;
+            first = Some(sessions.commit(&session).await);
+            add(&session)?;
+        }
+    }
+    let done = sessions.finish(&session).await;
+    let action = session.client_action();
+    let replaced = end == Some(EndReason::Replaced);
+    Ok(Report { act, slot, found, replaced, saw, took, expired, destroyed, first, done, action })
+}

@@ -1,0 +1,279 @@
+//! What stands between the session layer and the driver, and gets one thing wrong.
+//!
+//! The session layer has no switch for defects. What one in it, or in a driver that it trusts, would lead to is done
+//! here: answers that are swallowed, records that are old, tables that lost a part. Without a defect of its own this
+//! passes everything on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Page, Prefix, Purged,
+    Record, Result, Revision, Stored, Timestamp,
+};
+
+use super::table::{self, MARKER};
+use super::{Defect, Reference};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[derive(Clone, Debug)]
+pub struct Between {
+    under: Reference,
+    defect: Option<Defect>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// Only mutants use this.
+#[derive(Debug, Default)]
+struct Memory {
+    versions: HashMap<Key, Vec<Record>>,
+    last: Option<Key>,
+    /// What has happened to a key an odd number of times.
+    odd: HashSet<Key>,
+    refused: bool,
+}
+
+impl Memory {
+    fn newest(&self, key: &Key) -> Option<Record> {
+        self.versions.get(key)?.last().cloned()
+    }
+
+    fn one_behind(&self, key: &Key) -> Option<Record> {
+        self.versions.get(key)?.iter().rev().nth(1).cloned()
+    }
+
+    /// Whether this is the first, third, fifth … time.
+    fn is_odd(&mut self, key: &Key) -> bool {
+        if self.odd.remove(key) {
+            return false;
+        }
+        self.odd.insert(key.clone())
+    }
+}
+
+impl Between {
+    pub fn new(under: Reference, defect: Option<Defect>) -> Self {
+        Self { under, defect, memory: Arc::default() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.under.clock().now()
+    }
+
+    fn remember<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
+        with(&mut self.memory.lock().unwrap())
+    }
+
+    /// The record that is stored in the place of the one that should be.
+    fn altered(&self, mut record: Record, when: Condition) -> Record {
+        let Some(defect) = self.defect else { return record };
+        if *record.data == MARKER {
+            match defect {
+                Defect::MarkerForever => record.expires = None,
+                Defect::MarkerIsEmptySession => record.data = table::empty(self.now()),
+                _ => {}
+            }
+        } else if let Some(altered) = table::altered(&record.data, defect, when, self.now()) {
+            record.data = altered;
+        }
+        match (defect, when) {
+            (Defect::LosesDeadlines, _) => record.expires = None,
+            (Defect::AddsAnHour, _) => record.expires = record.expires.map(|at| at.saturating_add(HOUR)),
+            (Defect::KeepsRevision, Condition::Revision(kept)) => record.revision = kept,
+            _ => {}
+        }
+        record
+    }
+
+    /// The answer to a store that is not made.
+    async fn instead_of_storing(
+        &self,
+        key: &Key,
+        record: &Record,
+        when: Condition,
+    ) -> Option<Result<Stored>> {
+        match (self.defect?, when) {
+            (Defect::LosesCreates, Condition::Absent) => Some(Ok(Stored::Yes)),
+            (Defect::LosesUpdates, Condition::Revision(expected)) => {
+                let live = self.under.retrieve(key).await.ok()?;
+                (live?.revision == expected).then_some(Ok(Stored::Yes))
+            }
+            (Defect::RefusesFirstId, Condition::Absent) => {
+                let first = self.remember(|memory| !std::mem::replace(&mut memory.refused, true));
+                first.then_some(Ok(Stored::Conflict(None)))
+            }
+            (Defect::SpuriousConflicts, Condition::Revision(_)) => {
+                let first = self.remember(|memory| memory.is_odd(key));
+                if first { Some(self.under.retrieve(key).await.map(Stored::Conflict)) } else { None }
+            }
+            (Defect::MarkerIsLost, _) if *record.data == MARKER => Some(Ok(Stored::Yes)),
+            (Defect::MarkerRemoves, _) if *record.data == MARKER => Some(self.under.remove(key, when).await),
+            _ => None,
+        }
+    }
+
+    /// What is read where there is nothing.
+    fn instead_of_nothing(&self, key: &Key) -> Result<Option<Record>> {
+        let now = self.now();
+        Ok(match self.defect {
+            Some(Defect::AbsentIsAnError) => return Err(Error::new(ErrorKind::Backend, Operation::Retrieve)),
+            Some(Defect::AbsentIsEmptySession) => Some(Record::new(
+                table::empty(now),
+                Some(now.saturating_add(2 * HOUR)),
+                Revision::from_bytes([1; 8]),
+            )),
+            Some(Defect::AbsentIsAnother) => {
+                self.remember(|memory| memory.last.clone().and_then(|last| memory.newest(&last)))
+            }
+            Some(Defect::ShowsExpired) => {
+                self.remember(|memory| memory.newest(key)).filter(|record| !record.is_live(now))
+            }
+            Some(Defect::ShowsRemoved) => self.remember(|memory| memory.newest(key)),
+            _ => None,
+        })
+    }
+
+    /// What is read in the place of what is there.
+    async fn instead_of(&self, key: &Key, mut record: Record) -> Result<Option<Record>> {
+        let is_table = matches!(record.data[..], [1, 1 | 2, ..]);
+        match self.defect {
+            Some(Defect::ReadsOneBehind) => {
+                if let Some(older) = self.remember(|memory| memory.one_behind(key)) {
+                    record = older;
+                }
+            }
+            Some(Defect::ReadExtends) => {
+                let expires = record.expires.map(|at| at.saturating_add(HOUR));
+                drop(self.under.store(key, Record { expires, ..record.clone() }, Condition::Any).await?);
+            }
+            Some(Defect::ReadRemoves) => drop(self.under.remove(key, Condition::Any).await?),
+            Some(Defect::ReadCutsData) => record.data.truncate(record.data.len().saturating_sub(1)),
+            Some(Defect::ShowsEarlierDeadlines) => {
+                record.expires = record.expires.map(|at| at.saturating_sub(HOUR / 2));
+            }
+            Some(Defect::GarbageIsAbsent) if !is_table => return Ok(None),
+            Some(Defect::GarbageIsDeleted) if !is_table => {
+                drop(self.under.remove(key, Condition::Any).await?);
+                return Ok(None);
+            }
+            _ => {}
+        }
+        Ok(Some(record))
+    }
+}
+
+impl Driver for Between {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        if self.defect == Some(Defect::FirstReadFails) && self.remember(|memory| memory.is_odd(key)) {
+            return Err(Error::new(ErrorKind::Unavailable, Operation::Retrieve));
+        }
+        match self.under.retrieve(key).await {
+            Ok(Some(record)) => self.instead_of(key, record).await,
+            Ok(None) => self.instead_of_nothing(key),
+            Err(error)
+                if self.defect == Some(Defect::DamagedIsDeleted) && error.kind() == ErrorKind::Corrupt =>
+            {
+                // Storing what has expired removes.
+                let expired = Record::new(Bytes::new(), Some(Timestamp::EPOCH), Revision::from_bytes([1; 8]));
+                drop(self.under.store(key, expired, Condition::Any).await);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        if let Some(answer) = self.instead_of_storing(key, &record, when).await {
+            return answer;
+        }
+        let record = self.altered(record, when);
+        let answer = self.under.store(key, record.clone(), when).await?;
+        if answer.is_yes() && self.defect.is_some() {
+            self.remember(|memory| {
+                memory.versions.entry(key.clone()).or_default().push(record);
+                memory.last = Some(key.clone());
+            });
+        }
+        Ok(match (self.defect, when, answer) {
+            (Some(Defect::SwallowsConflicts), Condition::Revision(_), Stored::Conflict(_))
+            | (Some(Defect::SaysYesToTaken), Condition::Absent, Stored::Conflict(_)) => Stored::Yes,
+            (Some(Defect::HidesConflicts), _, Stored::Conflict(_)) => Stored::Conflict(None),
+            (Some(Defect::StaleConflicts), _, Stored::Conflict(Some(live))) => {
+                Stored::Conflict(self.remember(|memory| memory.one_behind(key)).or(Some(live)))
+            }
+            (_, _, answer) => answer,
+        })
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        let answer = self.under.remove(key, when).await?;
+        Ok(match (self.defect, answer) {
+            (Some(Defect::RemoveSaysGone), Stored::Yes) => Stored::Conflict(None),
+            (Some(Defect::RemoveSaysYesOnConflict), Stored::Conflict(Some(_))) => Stored::Yes,
+            (_, answer) => answer,
+        })
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        self.under.traverse(prefix, from, limit).await
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        match self.defect {
+            Some(Defect::TouchSaysTrue) => Ok(true),
+            Some(Defect::TouchReverts) => {
+                let versions = self.remember(|memory| memory.versions.get(key).cloned().unwrap_or_default());
+                let Some(old) = versions.into_iter().find(|record| record.revision == from) else {
+                    return Ok(false);
+                };
+                let reverted = Record { expires: deadline, revision: to, ..old };
+                Ok(self.under.store(key, reverted, Condition::Any).await?.is_yes())
+            }
+            Some(Defect::TouchKeepsRevision) => self.under.touch(key, from, from, deadline).await,
+            Some(Defect::AddsAnHour) => {
+                self.under.touch(key, from, to, deadline.map(|at| at.saturating_add(HOUR))).await
+            }
+            _ => self.under.touch(key, from, to, deadline).await,
+        }
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        if self.defect == Some(Defect::PurgeSaysNone) {
+            return Ok(Purged::default());
+        }
+        self.under.purge(limit).await
+    }
+
+    async fn count(&self, prefix: &Prefix) -> Result<u64> {
+        self.under.count(prefix).await
+    }
+
+    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
+        self.under.clear(prefix).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.under.flush().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.under.close().await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.under.capabilities()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.under.clock()
+    }
+}

@@ -1,0 +1,298 @@
+//! What every operation is made of: the entry, the step that nobody else comes between, the decision, the deed. Most
+//! defects are here.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{
+    Condition, Decision, Error, ErrorKind, Key, Operation, Record, Result, Revision, Stored, Timestamp,
+    is_live,
+};
+
+use super::log::{Log, Slot, backend, dawdle};
+use super::{Defect, Reference};
+
+/// What of the record counts as there, for an operation.
+pub(super) fn live(
+    log: &Log,
+    key: &Key,
+    now: Timestamp,
+    defect: Option<Defect>,
+    blind: bool,
+) -> Option<Slot> {
+    let slot = log.index.get(key).copied()?;
+    let live = match slot.expires {
+        _ if blind => true,
+        Some(deadline) if defect == Some(Defect::ExpiresLate) => now <= deadline,
+        None if defect == Some(Defect::NoneMeansACentury) => now.as_millis() < 6_000_000_000_000,
+        deadline => is_live(deadline, now),
+    };
+    live.then_some(slot)
+}
+
+impl Reference {
+    pub(super) fn has(&self, defect: Defect) -> bool {
+        self.handle.defect == Some(defect)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.handle.clock.now()
+    }
+
+    /// Whether the call may begin.
+    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<()> {
+        if self.handle.closed.load(Ordering::SeqCst) {
+            if self.has(Defect::CloseBreaksCalls) {
+                return Err(Error::new(ErrorKind::Backend, operation));
+            }
+            let error = Error::closed(operation);
+            return Err(match key {
+                Some(key) if self.has(Defect::ErrorShowsKey) => error.with_detail(key.as_str()),
+                _ => error,
+            });
+        }
+        if self.has(Defect::FailurePoisons) && self.handle.poisoned.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Backend, operation));
+        }
+        if self.has(Defect::TiedToThread) {
+            let here = std::thread::current().id();
+            if *self.handle.thread.lock().unwrap().get_or_insert(here) != here {
+                return Err(Error::new(ErrorKind::Backend, operation));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, error: Error) -> Error {
+        self.handle.poisoned.store(true, Ordering::SeqCst);
+        error
+    }
+
+    /// One step: nobody else, in this process or another, is within one on the same log.
+    pub(super) fn step<T>(&self, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
+        let mut log = self.handle.log.lock().unwrap();
+        if self.has(Defect::NoFileLock) {
+            log.catch_up()?;
+            dawdle();
+            return work(&mut log);
+        }
+        if self.has(Defect::LockFileOfTheDead) {
+            let path = self.handle.path.with_extension("lock");
+            let mut tries = 0;
+            while std::fs::File::create_new(&path).is_err() {
+                tries += 1;
+                if tries > 300 {
+                    return Err(Error::new(ErrorKind::Backend, Operation::Store));
+                }
+                dawdle();
+            }
+            log.catch_up()?;
+            dawdle();
+            let answer = work(&mut log);
+            std::fs::remove_file(path).map_err(backend)?;
+            return answer;
+        }
+        log.file.lock().map_err(backend)?;
+        let answer = log.catch_up().and_then(|()| work(&mut log));
+        if self.handle.power && !self.has(Defect::PowerDoesNotSync) {
+            log.file.sync_data().map_err(backend)?;
+        }
+        log.file.unlock().map_err(backend)?;
+        answer
+    }
+
+    /// Some mutants take two steps, with a pause between them.
+    pub(super) async fn pause(&self) {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+
+    pub(super) fn mapped(&self, key: &Key) -> Key {
+        let id = match self.handle.defect {
+            Some(Defect::PathIds) => key.id().replace(['/', '\\'], "_"),
+            Some(Defect::FoldsCase) => key.id().to_lowercase(),
+            Some(Defect::CutsKeys) => key.id().chars().take(250).collect(),
+            _ => key.id().to_owned(),
+        };
+        let prefix = if self.has(Defect::IgnoresPrefix) { "session" } else { key.prefix() };
+        Key::parse(&format!("{prefix}:{id}")).unwrap()
+    }
+
+    pub(super) fn read(&self, key: &Key) -> Result<Option<Record>> {
+        let now = self.now();
+        self.step(|log| {
+            let blind = self.has(Defect::NeedsCleanup);
+            if self.has(Defect::StaleRead)
+                && self.handle.reads.fetch_add(1, Ordering::Relaxed) % 7 == 6
+                && let Some(previous) = log.previous.get(key)
+            {
+                return Ok(previous.clone());
+            }
+            match live(log, key, now, self.handle.defect, blind) {
+                Some(slot) => log.read(key, slot),
+                None => {
+                    if self.has(Defect::RetrieveCreates) {
+                        let empty = Record::new(&b""[..], None, Revision::from_bytes([0; 8]));
+                        log.put(key, &empty)?;
+                    }
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    pub(super) fn same(&self, one: Revision, other: Revision) -> bool {
+        if self.has(Defect::ComparesAsFloat) {
+            let float = |revision: Revision| u64::from_be_bytes(revision.to_bytes()) as f64;
+            return float(one) == float(other);
+        }
+        one == other
+    }
+
+    pub(super) fn decide(
+        &self,
+        log: &Log,
+        key: &Key,
+        when: Condition,
+        live: Option<Revision>,
+        offered: Option<Revision>,
+    ) -> Decision {
+        if let Condition::Revision(expected) = when {
+            if live.is_some_and(|live| self.same(live, expected)) {
+                if self.has(Defect::FalseConflict) && log.last_revision != Some(expected) {
+                    return Decision::Conflict;
+                }
+                return Decision::Apply;
+            }
+            if self.has(Defect::ComparesStaleCopy)
+                && let Some(Some(previous)) = log.previous.get(key)
+                && previous.revision == expected
+            {
+                return Decision::Apply;
+            }
+            if self.has(Defect::ComparesHandleCache)
+                && let Some(Some(cached)) = self.handle.cache.lock().unwrap().get(key)
+                && cached.revision == expected
+            {
+                return Decision::Apply;
+            }
+        }
+        match when.decide(live, offered) {
+            Decision::AlreadyApplied if self.has(Defect::RepeatConflicts) => Decision::Conflict,
+            decision => decision,
+        }
+    }
+
+    /// Decides about a change. `Err` is the answer where nothing is to be done.
+    pub(super) fn judge(
+        &self,
+        log: &Log,
+        key: &Key,
+        when: Condition,
+        offered: Option<Revision>,
+        blind: bool,
+    ) -> Result<Result<Option<Slot>, Stored>> {
+        let slot = live(log, key, self.now(), self.handle.defect, blind);
+        Ok(match self.decide(log, key, when, slot.map(|slot| slot.revision), offered) {
+            Decision::Apply => Ok(slot),
+            Decision::AlreadyApplied => Err(Stored::Yes),
+            Decision::Conflict => {
+                let mut record = slot.map(|slot| log.read(key, slot)).transpose()?.flatten();
+                if self.has(Defect::ConflictCutsData)
+                    && let Some(record) = &mut record
+                {
+                    record.data = Bytes::new();
+                }
+                Err(Stored::Conflict(record))
+            }
+        })
+    }
+
+    /// Writes a record that was decided to be written.
+    pub(super) fn write(&self, log: &mut Log, key: &Key, record: &Record, slot: Option<Slot>) -> Result<()> {
+        if !record.is_live(self.now()) {
+            if slot.is_some() && !self.has(Defect::LateStoreIgnored) {
+                log.remove(key)?;
+            }
+            return Ok(());
+        }
+        let mut record = record.clone();
+        if let Some(slot) = slot
+            && self.has(Defect::KeepsOldDeadline)
+        {
+            record.expires = slot.expires;
+        }
+        log.put(key, &record)
+    }
+
+    pub(super) fn altered(&self, mut record: Record) -> Record {
+        match self.handle.defect {
+            Some(Defect::CutsAtNul) => {
+                let end = record.data.iter().position(|byte| *byte == 0).unwrap_or(record.data.len());
+                record.data.truncate(end);
+            }
+            Some(Defect::CutsAt64K) => record.data.truncate(65_535),
+            Some(Defect::CutsDeadline) => {
+                record.expires =
+                    record.expires.map(|at| Timestamp::from_millis(at.as_millis() / 1_000 * 1_000));
+            }
+            Some(Defect::ZeroMeansNever) => record.expires = record.expires.filter(|at| at.as_millis() != 0),
+            _ => {}
+        }
+        record
+    }
+
+    pub(super) fn remember(&self, key: &Key, record: Option<&Record>) {
+        if matches!(self.handle.defect, Some(Defect::HandleCaches | Defect::ComparesHandleCache)) {
+            self.handle.cache.lock().unwrap().insert(key.clone(), record.cloned());
+        }
+    }
+
+    /// Whether this change is done in two steps, the decision and the deed.
+    pub(super) fn is_racy(&self, when: Condition, removal: bool) -> bool {
+        match self.handle.defect {
+            Some(Defect::LockPerHandle) => true,
+            Some(Defect::RacyRevision) => matches!(when, Condition::Revision(_)) && !removal,
+            Some(Defect::RacyAbsent) => when == Condition::Absent && !removal,
+            Some(Defect::RacyRemove) => when == Condition::Any && removal,
+            Some(Defect::RacyRemoveAtRevision) => matches!(when, Condition::Revision(_)) && removal,
+            _ => false,
+        }
+    }
+
+    pub(super) async fn store_oddly(&self, key: &Key, record: &Record, when: Condition) -> Result<()> {
+        match self.handle.defect {
+            Some(Defect::DropLosesRecord) => {
+                self.step(|log| log.remove(key))?;
+                self.pause().await;
+            }
+            Some(Defect::TornWrite) => {
+                self.step(|log| match log.index.get(key).copied() {
+                    Some(slot) => log.put(key, &Record { revision: slot.revision, ..record.clone() }),
+                    None => Ok(()),
+                })?;
+                self.pause().await;
+            }
+            Some(Defect::EmptyFirst) => {
+                self.step(|log| log.put(key, &Record { data: Bytes::new(), ..record.clone() }))?;
+                self.pause().await;
+            }
+            Some(Defect::DropKeepsLock) => {
+                let mut tries = 0;
+                while self.handle.busy.swap(true, Ordering::SeqCst) {
+                    tries += 1;
+                    if tries > 100 {
+                        return Err(Error::new(ErrorKind::Timeout, Operation::Store));
+                    }
+                    self.pause().await;
+                }
+                self.pause().await;
+                self.handle.busy.store(false, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        let _ = when;
+        Ok(())
+    }
+}

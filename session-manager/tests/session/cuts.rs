@@ -1,0 +1,342 @@
+//! A request that is dropped at any point, and the same handle used again after it.
+
+use session_core::{SessionId, TestClock};
+use session_manager::{ClientAction, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+
+use crate::map::Map;
+use crate::orders::block_on;
+use crate::step::{Request, Stepped, step};
+use crate::{HOUR, add, begun, clock, told};
+
+/// What is dropped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Create,
+    Update,
+    Touch,
+    Rotate,
+    Destroy,
+}
+
+/// What another request does before the handle is used again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meanwhile {
+    Nothing,
+    Adds,
+    Destroys,
+    Rotates,
+}
+
+/// When a change arrives that was sent and then dropped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Arrives {
+    Never,
+    BeforeTheOther,
+    AfterTheOther,
+    AtTheEnd,
+}
+
+/// How the handle is used again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Again {
+    Commit,
+    Destroy,
+}
+
+struct Stage {
+    map: Map,
+    clock: TestClock,
+    stepped: Stepped<Map>,
+    sessions: Sessions<Stepped<Map>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let clock = clock();
+        let map = Map::new(clock.clone());
+        let stepped = Stepped::new(map.clone(), true);
+        let sessions = Sessions::new(stepped.clone()).unwrap();
+        Self { map, clock, stepped, sessions }
+    }
+
+    async fn open(&self, id: SessionId) -> Session {
+        self.sessions.open(id).await.unwrap()
+    }
+
+    async fn counter(&self, id: SessionId) -> Option<u32> {
+        self.open(id).await.get("n").unwrap()
+    }
+
+    /// Runs `request` through `cut` gates and drops it. Gives its answer if it came to one.
+    async fn cut<T>(&self, mut request: Request<'_, T>, cut: usize) -> Option<T> {
+        self.stepped.close_gates();
+        let mut answer = None;
+        for _ in 0..cut {
+            answer = step(&self.stepped, &mut request).await;
+            if answer.is_some() {
+                break;
+            }
+        }
+        drop(request);
+        self.stepped.open_gates();
+        answer
+    }
+
+    async fn arrive(&self) {
+        while self.stepped.late() > 0 {
+            self.stepped.apply_late().await.unwrap();
+        }
+    }
+
+    /// How many session records there are, markers left out.
+    fn records(&self) -> usize {
+        self.map.all().values().filter(|record| record.data[..] != [1, 2, 4, 0]).count()
+    }
+}
+
+async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
+    if what == What::Create {
+        let session = stage.sessions.open(None).await.unwrap();
+        session.insert("name", "Grace").unwrap();
+        add(&session);
+        return (session, None);
+    }
+    let id = begun(&stage.sessions).await;
+    stage.clock.advance(HOUR);
+    let session = stage.open(id).await;
+    if matches!(what, What::Update | What::Rotate) {
+        session.insert("name", "Grace").unwrap();
+        add(&session);
+    }
+    if what == What::Rotate {
+        session.rotate().unwrap();
+    }
+    (session, Some(id))
+}
+
+/// Whether the call that was dropped had come to an end.
+async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, again: Again) -> bool {
+    let case = format!("{what:?} dropped at {cut}, the other {meanwhile:?}, arrives {arrives:?}, then {again:?}");
+    let stage = Stage::new();
+    let (session, id) = prepare(&stage, what).await;
+    stage.stepped.detach_dropped(arrives != Arrives::Never);
+    let ended = match what {
+        What::Destroy => stage.cut(Box::pin(async { session.destroy("bye").await.map(drop) }), cut).await,
+        _ => stage.cut(Box::pin(async { session.commit().await.map(drop) }), cut).await,
+    };
+    stage.stepped.detach_dropped(false);
+    if let Some(answer) = &ended {
+        assert!(answer.is_ok(), "{case}: {answer:?}");
+    }
+    let sent = stage.stepped.changes() > 0;
+    state_is_allowed(&stage, what, id, &case).await;
+
+    if arrives == Arrives::BeforeTheOther {
+        stage.arrive().await;
+    }
+    let other = other(&stage, meanwhile, id).await;
+    if arrives == Arrives::AfterTheOther {
+        stage.arrive().await;
+    }
+    match again {
+        Again::Destroy => destroyed_again(&stage, &session, what, id, &other, arrives, &case).await,
+        Again::Commit if what == What::Destroy => {
+            add(&session);
+            let done = session.commit().await;
+            stage.arrive().await;
+            let alive = stage.open(id.unwrap()).await.exists();
+            match done.map(|done| done.outcome) {
+                // The destruction is not repeated by itself: the session lives, or has ended, or is begun anew.
+                Ok(Outcome::Updated) => assert!(alive, "{case}"),
+                Ok(Outcome::Ended(_) | Outcome::Created) => assert!(!alive, "{case}"),
+                answer => panic!("{case}: {answer:?}"),
+            }
+        }
+        Again::Commit => committed_again(&stage, &session, what, id, &other, sent, &case).await,
+    }
+    ended.is_some()
+}
+
+/// Old or new, and nothing between.
+async fn state_is_allowed(stage: &Stage, what: What, id: Option<SessionId>, case: &str) {
+    let Some(id) = id else {
+        assert!(stage.records() <= 1, "{case}");
+        return;
+    };
+    let session = stage.open(id).await;
+    if session.exists() {
+        let name: Option<String> = session.get("name").unwrap();
+        let new = session.get("n").unwrap() == Some(1);
+        assert_eq!(name.as_deref(), Some(if new { "Grace" } else { "Ada" }), "{case}");
+        assert!(!new || what == What::Update, "{case}: what is rotated is not under the old id");
+        assert!(stage.records() <= if what == What::Rotate { 2 } else { 1 }, "{case}");
+    } else if what == What::Rotate {
+        assert_eq!(session.end_reason(), Some(EndReason::Replaced), "{case}");
+        assert_eq!(stage.records(), 1, "{case}: the successor is there");
+    } else {
+        assert_eq!(what, What::Destroy, "{case}: the session is lost");
+        assert_eq!(stage.records(), 0, "{case}");
+    }
+}
+
+struct Other {
+    added: bool,
+    destroyed: bool,
+    rotated: Option<SessionId>,
+}
+
+async fn other(stage: &Stage, meanwhile: Meanwhile, id: Option<SessionId>) -> Other {
+    let mut other = Other { added: false, destroyed: false, rotated: None };
+    let Some(id) = id else { return other };
+    let session = stage.open(id).await;
+    if !session.exists() {
+        return other;
+    }
+    match meanwhile {
+        Meanwhile::Nothing => {}
+        Meanwhile::Adds => {
+            session.update("n", |n: Option<u32>| n.unwrap_or(0) + 10).unwrap();
+            other.added = stage.sessions.finish(&session).await.unwrap().outcome == Outcome::Updated;
+        }
+        Meanwhile::Destroys => other.destroyed = session.destroy("other").await.unwrap(),
+        Meanwhile::Rotates => {
+            session.rotate().unwrap();
+            assert_eq!(stage.sessions.finish(&session).await.unwrap().outcome, Outcome::Rotated);
+            other.rotated = Some(told(&session));
+        }
+    }
+    other
+}
+
+async fn committed_again(
+    stage: &Stage,
+    session: &Session,
+    what: What,
+    id: Option<SessionId>,
+    other: &Other,
+    sent: bool,
+    case: &str,
+) {
+    add(session);
+    let done = stage.sessions.finish(session).await.map(|done| done.outcome);
+    stage.arrive().await;
+    let tens = if other.added { 10 } else { 0 };
+    let all = if what == What::Touch { 1 } else { 2 } + tens;
+    let is_uncertain = |done: &Result<Outcome, Error>| {
+        matches!(done, Err(error) if error.kind() == ErrorKind::Uncertain)
+    };
+    if let Some(next) = other.rotated {
+        let counter = stage.counter(next).await.unwrap();
+        match &done {
+            Ok(Outcome::Ended(EndReason::Replaced)) => {}
+            done if is_uncertain(done) && sent && what == What::Update => {}
+            done => panic!("{case}: {done:?}"),
+        }
+        assert!(counter <= u32::from(what == What::Update && sent), "{case}: {counter}");
+        assert_eq!(stage.open(id.unwrap()).await.end_reason(), Some(EndReason::Replaced), "{case}");
+        assert_eq!(session.client_action(), ClientAction::Keep, "{case}");
+        return;
+    }
+    if other.destroyed {
+        assert!(matches!(done, Ok(Outcome::Ended(_))), "{case}: {done:?}");
+        assert!(!stage.open(id.unwrap()).await.exists(), "{case}: it is back");
+        assert_eq!(session.client_action(), ClientAction::Keep, "{case}");
+        return;
+    }
+    if is_uncertain(&done) {
+        assert!(sent && what == What::Update && other.added, "{case}: nothing stands in doubt");
+        let counter = stage.counter(id.unwrap()).await.unwrap();
+        assert!((tens..=tens + 1).contains(&counter), "{case}: {counter}");
+        return;
+    }
+    let expected = match what {
+        What::Create => Outcome::Created,
+        What::Rotate => Outcome::Rotated,
+        _ => Outcome::Updated,
+    };
+    let outcome = done.unwrap();
+    // The dropped call may have been at its end: then the later one only adds to it.
+    assert!(outcome == expected || outcome == Outcome::Updated, "{case}: {outcome:?}");
+    let now = if matches!(what, What::Create | What::Rotate) { told(session) } else { id.unwrap() };
+    assert_eq!(stage.counter(now).await, Some(all), "{case}: counted once");
+    if what == What::Rotate {
+        assert_eq!(stage.open(id.unwrap()).await.end_reason(), Some(EndReason::Replaced), "{case}");
+    }
+}
+
+async fn destroyed_again(
+    stage: &Stage,
+    session: &Session,
+    what: What,
+    id: Option<SessionId>,
+    other: &Other,
+    arrives: Arrives,
+    case: &str,
+) {
+    let before = stage.records();
+    let destroyed = session.destroy("again").await.unwrap();
+    stage.arrive().await;
+    if let Some(next) = other.rotated {
+        assert!(!destroyed && stage.open(next).await.exists(), "{case}: the successor lives");
+        return;
+    }
+    if let Some(id) = id {
+        assert!(!stage.open(id).await.exists(), "{case}");
+        assert!(!destroyed || session.client_action() == ClientAction::Forget, "{case}");
+    }
+    assert!(destroyed || other.destroyed || before == 0 || what == What::Create, "{case}");
+    if !matches!(session.client_action(), ClientAction::Keep | ClientAction::Forget) {
+        panic!("{case}: {:?}", session.client_action());
+    }
+    // A new record that is still on its way when its handle gives it up is out of everybody's reach.
+    if arrives == Arrives::Never {
+        let unplaced = matches!(what, What::Rotate) && stage.records() > 0;
+        assert!(!unplaced || before > 1 || other.destroyed, "{case}: {} records", stage.records());
+    }
+}
+
+#[test]
+fn a_call_dropped_at_any_point_leaves_old_or_new_and_counts_once() {
+    let mut scenes = 0;
+    for what in [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy] {
+        for meanwhile in [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates] {
+            for arrives in [
+                Arrives::Never,
+                Arrives::BeforeTheOther,
+                Arrives::AfterTheOther,
+                Arrives::AtTheEnd,
+            ] {
+                for again in [Again::Commit, Again::Destroy] {
+                    for cut in 0.. {
+                        scenes += 1;
+                        if block_on(scene(what, cut, meanwhile, arrives, again)) {
+                            assert!(cut > 2, "{what:?} has more than one gate");
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    eprintln!("{scenes} scenes");
+}
+
+#[test]
+fn a_rotation_asked_for_after_a_dropped_commit_is_not_forgotten() {
+    block_on(async {
+        for cut in 0..4 {
+            let stage = Stage::new();
+            let (session, id) = prepare(&stage, What::Update).await;
+            drop(stage.cut(Box::pin(session.commit()), cut).await);
+            session.bind_user("ada").unwrap();
+            session.rotate().unwrap();
+            let done = stage.sessions.finish(&session).await.unwrap();
+            assert_eq!((done.outcome, done.critical), (Outcome::Rotated, true), "{cut}");
+            let next = stage.open(told(&session)).await;
+            assert_eq!(next.user().unwrap().as_deref(), Some("ada"));
+            assert_eq!(next.get("n").unwrap(), Some(1));
+            assert!(!stage.open(id.unwrap()).await.exists());
+        }
+    });
+}
+

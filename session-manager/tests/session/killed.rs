@@ -1,0 +1,143 @@
+//! A process that is killed between any two steps of a commit, over sqlite.
+//!
+//! The test runs itself again as a child, which goes on to one of its gates, says so, and waits there for SIGKILL.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use session_core::{Driver, SessionId};
+use session_manager::{EndReason, Session, Sessions};
+use session_store_sqlite::Sqlite;
+
+use crate::step::{Request, Stepped, step};
+use crate::{add, begun};
+
+const CHILD: &str = "SESSION_KIT_KILLED_CHILD";
+const WHATS: [&str; 4] = ["create", "update", "rotate", "destroy"];
+
+#[test]
+fn a_process_killed_at_any_step_leaves_old_or_new() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Some(task) = task() {
+        runtime.block_on(child(&task));
+        return;
+    }
+    let mut kills = 0;
+    for what in WHATS {
+        for cut in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("sessions.db");
+            let id = runtime.block_on(async {
+                let driver = Sqlite::open(path.as_path()).unwrap();
+                let id = begun(&Sessions::new(driver.clone()).unwrap()).await;
+                driver.close().await.unwrap();
+                id
+            });
+            let parked = kill_at(what, cut, &path, id);
+            runtime.block_on(judge(what, cut, parked, &path, id));
+            if !parked {
+                assert!(cut > 2, "{what} has more than one gate");
+                break;
+            }
+            kills += 1;
+        }
+    }
+    eprintln!("{kills} kills");
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is how a test tells its child from itself")]
+fn task() -> Option<String> {
+    std::env::var(CHILD).ok()
+}
+
+/// Lets a child come to its gate number `cut` and kills it there; `false` where it came to its end before that.
+fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["killed::a_process_killed_at_any_step_leaves_old_or_new", "--exact", "--nocapture"])
+        .env(CHILD, format!("{what} {cut} {} {}", id.reveal().as_str(), path.display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let word = lines.map(Result::unwrap).find(|line| ["parked", "ended"].iter().any(|word| line.ends_with(word)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    match word.as_deref() {
+        Some(line) => line.ends_with("parked"),
+        None => panic!("{what}, {cut}: the child did not come to its gate"),
+    }
+}
+
+async fn child(task: &str) {
+    let [what, cut, id, path] = *task.splitn(4, ' ').collect::<Vec<_>>() else { panic!("{task}") };
+    let stepped = Stepped::new(Sqlite::open(path).unwrap(), true);
+    let sessions = Sessions::new(stepped.clone()).unwrap();
+    let id = SessionId::parse(id.as_bytes()).filter(|_| what != "create");
+    let session = sessions.open(id).await.unwrap();
+    stepped.close_gates();
+    let mut request = Box::pin(act(what, &session)) as Request<'_, ()>;
+    for _ in 0..cut.parse().unwrap() {
+        if step(&stepped, &mut request).await.is_some() {
+            say("ended");
+        }
+    }
+    say("parked");
+}
+
+async fn act(what: &str, session: &Session) {
+    if what == "destroy" {
+        assert!(session.destroy("bye").await.unwrap());
+        return;
+    }
+    add(session);
+    session.insert("name", "Grace").unwrap();
+    if what == "rotate" {
+        session.rotate().unwrap();
+    }
+    let _ = session.commit().await.unwrap();
+}
+
+/// Says where this process stands, and waits there for its end.
+fn say(word: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{word}").and_then(|()| out.flush()).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId) {
+    let sessions = Sessions::new(Sqlite::open(path).unwrap()).unwrap();
+    let page = sessions.find(session_core::Cursor::start(), 100).await.unwrap();
+    assert!(page.next.is_none());
+    let mut names: Vec<(String, u32)> = Vec::new();
+    for found in &page.sessions {
+        names.push((found.get("name").unwrap().unwrap(), found.get("n").unwrap().unwrap()));
+    }
+    names.sort();
+    let (old, new) = (("Ada".to_owned(), 0), ("Grace".to_owned(), 1));
+    let create = ("Grace".to_owned(), 1);
+    let allowed: &[&[_]] = match (what, parked) {
+        ("create", true) => &[&[old.clone()], &[old.clone(), create]],
+        ("create", false) => &[&[old.clone(), create]],
+        ("update", true) => &[&[old], &[new]],
+        ("rotate", true) => &[&[old.clone()], &[old, new.clone()], &[new]],
+        ("update" | "rotate", false) => &[&[new]],
+        (_, true) => &[&[old], &[]],
+        (_, false) => &[&[]],
+    };
+    assert!(allowed.contains(&&names[..]), "{what} killed at {cut}: {names:?}");
+    let session = sessions.open(id).await.unwrap();
+    if what == "rotate" && !session.exists() {
+        assert_eq!(session.end_reason(), Some(EndReason::Replaced), "{what} killed at {cut}");
+    }
+    if session.exists() {
+        // It can be used as ever.
+        add(&session);
+        let _ = sessions.finish(&session).await.unwrap();
+        let again = sessions.open(id).await.unwrap();
+        assert_eq!(again.get::<u32>("n").unwrap(), session.get("n").unwrap());
+    }
+    sessions.driver().close().await.unwrap();
+}

@@ -1,0 +1,69 @@
+//! What sessions promise, tried in every order, at every step, and with every answer lost.
+//!
+//! `SESSION_KIT_FULL=1` walks all of it; without it the walks of three requests and of lost answers are a part.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common {
+    pub async fn nap(length: std::time::Duration) {
+        tokio::time::sleep(length).await;
+    }
+}
+mod harness {
+    #[derive(Debug)] pub struct Trouble; impl std::fmt::Display for Trouble { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) } }
+}
+#[path = "../../../conformance/src/failure.rs"]
+mod failure;
+#[path = "../../../conformance/src/step.rs"]
+pub mod step;
+#[path = "../../../conformance/src/order.rs"]
+pub mod order;
+mod cuts;
+mod killed;
+mod map;
+mod orders;
+
+use std::time::Duration;
+
+use session_core::{SessionId, TestClock, Timestamp};
+use session_manager::{ClientAction, Session, Sessions};
+
+use map::Map;
+
+#[expect(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
+fn full() -> bool {
+    std::env::var("SESSION_KIT_FULL").is_ok_and(|value| value != "0")
+}
+
+fn clock() -> TestClock {
+    TestClock::new(Timestamp::from_millis(1_800_000_000_000))
+}
+
+fn fresh() -> (Map, Sessions<Map>, TestClock) {
+    let clock = clock();
+    let map = Map::new(clock.clone());
+    (map.clone(), Sessions::new(map).unwrap(), clock)
+}
+
+fn told(session: &Session) -> SessionId {
+    match session.client_action() {
+        ClientAction::Repeat { id, .. } => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A stored session with a counter of 0 and a few values.
+async fn begun<D: session_core::Driver>(sessions: &Sessions<D>) -> SessionId {
+    let session = sessions.open(None).await.unwrap();
+    session.insert("n", &0).unwrap();
+    session.insert("name", "Ada").unwrap();
+    session.flash().set("notice", &1).unwrap();
+    let _ = sessions.finish(&session).await.unwrap();
+    told(&session)
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn add(session: &Session) {
+    session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
+}

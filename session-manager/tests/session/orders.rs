@@ -1,0 +1,88 @@
+//! Requests that meet in every order.
+
+use crate::failure::Failure;
+use crate::order::{Act, Ground, Walked};
+use crate::step::Fate;
+
+use crate::map::Map;
+use crate::{clock, full};
+
+fn ground(after: bool) -> Ground<Map> {
+    let clock = clock();
+    Ground::new(Map::new(clock.clone()), Some(clock), after).unwrap()
+}
+
+fn sets(size: usize) -> Vec<Vec<Act>> {
+    let mut sets = vec![vec![]];
+    for _ in 0..size {
+        sets = sets
+            .into_iter()
+            .flat_map(|set: Vec<Act>| {
+                let last = set.last().copied();
+                let more = Act::ALL.into_iter().filter(move |act| last.is_none_or(|last| last <= *act));
+                more.map(move |act| [set.clone(), vec![act]].concat())
+            })
+            .collect();
+    }
+    sets
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    // The pauses of a commit that met many conflicts pass at once.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
+}
+
+fn well(walked: Result<Walked, Failure>) -> Walked {
+    walked.unwrap_or_else(|failure| panic!("{failure:#?}"))
+}
+
+#[test]
+fn two_requests_in_every_order() {
+    let ground = ground(true);
+    let mut orders = 0;
+    for acts in sets(2) {
+        orders += block_on(async { well(ground.walk(&acts, None).await) }).orders;
+    }
+    eprintln!("{orders} orders of {} pairs", sets(2).len());
+    assert!(orders > 1_000);
+}
+
+#[test]
+fn three_requests_in_every_order() {
+    let ground = ground(false);
+    let (mut orders, mut triples) = (0, 0);
+    for acts in sets(3).into_iter().filter(|acts| full() || is_short(acts)) {
+        orders += block_on(async { well(ground.walk(&acts, None).await) }).orders;
+        triples += 1;
+    }
+    eprintln!("{orders} orders of {triples} triples");
+    assert!(triples > 100);
+}
+
+/// Whether a set belongs to the run of every day: a request that commits twice makes a tree of a hundred thousand
+/// leaves, and the three kinds of rotation differ in what they carry along only.
+fn is_short(acts: &[Act]) -> bool {
+    let is_rotation = |act: &&Act| matches!(act, Act::Rotate | Act::RotateInsert | Act::BindRotate);
+    let rotations = acts.iter().filter(is_rotation).count();
+    !acts.contains(&Act::CommitThenMore) && !acts.contains(&Act::Rotate) && rotations < 2
+}
+
+#[test]
+fn two_requests_in_every_order_while_one_change_loses_its_answer() {
+    let ground = ground(false);
+    let mut orders = 0;
+    for acts in sets(2) {
+        for fate in [Fate::AnswerLost, Fate::RequestLost, Fate::Late] {
+            for number in 0.. {
+                let walked = block_on(async { well(ground.walk(&acts, Some((number, fate))).await) });
+                orders += walked.orders;
+                if walked.changes <= number + 1 {
+                    break;
+                }
+            }
+        }
+    }
+    eprintln!("{orders} orders of {} pairs", sets(2).len());
+    assert!(orders > 1_000 || !full());
+}
