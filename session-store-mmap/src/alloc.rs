@@ -13,11 +13,11 @@ use crate::shard::Locked;
 
 impl Locked<'_> {
     /// Room for a record of so many units, or `None`.
-    pub(crate) fn allocate(&self, units: u64) -> Result<Option<u64>, Fault> {
+    pub(crate) fn allocate(&self, units: u64, spare: Spare) -> Result<Option<u64>, Fault> {
         let geometry = &self.area.geometry;
         if units > geometry.most_small_units() {
             let Ok(run) = u32::try_from(geometry.run_of(units)) else { return Ok(None) };
-            let first = self.area.claim(Use::Large, self.number, run, Spare::Leave)?;
+            let first = self.area.claim(Use::Large, self.number, run, spare)?;
             return Ok(first.map(|first| geometry.first_unit(first)));
         }
         if let Some(unit) =
@@ -30,14 +30,14 @@ impl Locked<'_> {
         if self.is_sparse() {
             self.compact(units)?;
         } else {
-            self.next_extent(Spare::Leave)?;
+            self.next_extent(spare)?;
         }
         for _ in 0..4 {
             if let Some(unit) = self.fill(units).or_else(|| self.reuse(units, false)) {
                 self.count_live(unit, units, true);
                 return Ok(Some(unit));
             }
-            if !self.next_extent(Spare::Leave)? && !self.compact(units)? {
+            if !self.next_extent(spare)? && !self.compact(units)? {
                 return Ok(None);
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::error::Fault;
 use crate::extent::Spare;
-use crate::layout::{ExtentWord, Use};
-use crate::protocol::publish;
+use crate::layout::{ExtentWord, Use, shard};
+use crate::protocol::{Words, publish};
 use crate::record::bury;
 use crate::shard::Locked;
 use crate::table::{slot, tag_of, unit_of};
@@ -24,39 +24,34 @@ impl Locked<'_> {
         let Some(table) = self.table()? else { return Ok(false) };
         for index in 0..table.len() {
             let word = table.get(index);
-            let Some(unit) = unit_of(word) else { continue };
-            if self.area.geometry.extent_of(unit) != victim {
-                continue;
-            }
-            let Some(place) = self.place(index, unit) else {
-                // Damaged: it stays where it is, and so does the extent.
+            let Some(unit) = unit_of(word).filter(|&unit| self.area.geometry.extent_of(unit) == victim)
+            else {
                 continue;
             };
-            let to = match self.fill(place.head.units) {
-                Some(to) => to,
-                None if self.next_extent(Spare::Take)? => match self.fill(place.head.units) {
-                    Some(to) => to,
-                    None => return Ok(false),
-                },
-                None => return Ok(false),
+            let Some((head, span)) = self.area.head(unit) else {
+                // Nobody knows how long it is: the extent stays until the next owner has counted.
+                self.head.set(shard::DIRTY, 1);
+                return Ok(false);
             };
-            let Some(span) = self.area.units(to, place.head.units) else { return Ok(false) };
-            let data = place.span.copy_out(place.head.data_at(), place.head.data_len);
-            place.head.again(&place.key(), &data, place.state).write(
-                &span,
-                self.area.seed,
-                to,
-                place.head.used,
-            );
+            let Some(to) = self.fill_somewhere(head.units)? else { return Ok(false) };
+            let Some(target) = self.area.units(to, head.units) else { return Ok(false) };
+            head.copy(&span, &target, self.area.seed, to);
             let (words, at) = table.word(index);
             publish(words, at, slot(tag_of(word), to));
             self.retire();
-            bury(&place.span);
-            self.count_live(to, place.head.units, true);
-            self.count_live(unit, place.head.units, false);
+            bury(&span);
+            self.count_live(to, head.units, true);
+            self.count_live(unit, head.units, false);
         }
         self.release_if_dead(victim);
         Ok(true)
+    }
+
+    fn fill_somewhere(&self, units: u64) -> Result<Option<u64>, Fault> {
+        match self.fill(units) {
+            None if self.next_extent(Spare::Take)? => Ok(self.fill(units)),
+            room => Ok(room),
+        }
     }
 
     /// The extent with the fewest live units, the current one aside.

@@ -6,7 +6,8 @@ use crate::layout::{ExtentWord, Use, superblock};
 use crate::map::Held;
 use crate::protocol::Words;
 
-/// How many extents only a compaction may take: it needs one before it can give any back.
+/// How many extents only those may take who are going to give one back: a compaction, and a record that replaces one
+/// of its size.
 const SPARE: u32 = 2;
 
 /// Whether the spare extents may be taken too.

@@ -185,7 +185,7 @@ impl TableWord {
 
     /// `None` for what nobody has written. 0 means that there is no table yet, and is not for this.
     pub(crate) fn unpack(word: u64) -> Option<Self> {
-        let bits = word & (1 << 56) - 1;
+        let bits = word & ((1 << 56) - 1);
         let run = (bits >> 24 & 0xffff) as u32;
         let whole = Self { first: (bits & 0xff_ffff) as u32, run, generation: (bits >> 40) as u16 };
         (run > 0 && Self::check(bits) == word >> 56).then_some(whole)

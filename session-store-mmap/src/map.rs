@@ -242,9 +242,10 @@ impl<'a> Span<'a> {
         }
         // SAFETY: the loop has initialised this many bytes, which is within the capacity.
         unsafe { bytes.set_len(8 * whole) };
-        if length % 8 > 0 {
+        let rest = length - 8 * whole;
+        if rest > 0 {
             let word = self.word(index + whole).load(Ordering::Relaxed).to_ne_bytes();
-            bytes.extend_from_slice(&word[..length % 8]);
+            bytes.extend_from_slice(&word[..rest]);
         }
         bytes
     }

@@ -86,9 +86,25 @@ impl Head {
         body_check(self.hash, data) == self.body_check
     }
 
-    /// The same record, to be written elsewhere. Its data is not judged: what is damaged stays so.
-    pub(crate) fn again<'a>(&self, key: &'a [u8], data: &'a [u8], state: State) -> Draft<'a> {
-        Draft { key, hash: self.hash, data, body_check: self.body_check, units: self.units, state }
+    /// Copies the record from one place to another, at `unit`, where nobody can reach it yet. Nothing of it is judged:
+    /// what is damaged stays so.
+    pub(crate) fn copy(&self, from: &Span<'_>, to: &Span<'_>, seed: u64, unit: u64) {
+        let key = from.copy_out(HEAD_WORDS, self.key_len);
+        let data = from.copy_out(self.data_at(), self.data_len);
+        let nothing = State { expires: None, revision: Revision::from_bytes([0; 8]) };
+        let draft = Draft {
+            key: &key,
+            hash: self.hash,
+            data: &data,
+            body_check: self.body_check,
+            units: self.units,
+            state: self.state.unwrap_or(nothing),
+        };
+        draft.write(to, seed, unit, self.used);
+        if self.state.is_none() {
+            // No number with its complement.
+            to.set(TURN, 0);
+        }
     }
 
     /// Gives the record another state: the block that does not count is written, then one word makes it count.

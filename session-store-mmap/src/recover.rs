@@ -13,7 +13,7 @@ use crate::layout::record::NO_DEADLINE;
 use crate::layout::{ExtentWord, TableWord, Use, doubled, hash, shard, superblock, undoubled};
 use crate::protocol::{Words, publish};
 use crate::shard::{Locked, Shard};
-use crate::table::{NOTHING, REMOVED, Table, is_labelled, labelled, tag, tag_of, unit_of};
+use crate::table::{NOTHING, REMOVED, Table, labelled, tag, tag_of, unit_of};
 
 /// How much of each record is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,26 +114,21 @@ impl Area {
 }
 
 impl Shard<'_> {
-    /// Where the table is. If the pointer to it is damaged, what its extents say of themselves.
+    /// Where the table is. If the pointer to it is damaged, what its extents say of themselves: a table that was given
+    /// up has lost its label.
     fn find_table(&self) -> Option<TableWord> {
         let area = self.area;
-        let begins = |word: TableWord| area.extents(word.first, word.run);
         let word = self.head.get(shard::TABLE);
-        if word == 0 {
+        if word == 0 && undoubled(self.head.get(shard::COUNT)) == Some(0) {
             return None;
         }
-        let good = TableWord::unpack(word).filter(|&word| {
-            begins(word).is_some_and(|span| is_labelled(&span, self.number, word))
-                && area.table(word).is_some()
-        });
+        let labelled_at = |extent: u32| labelled(&area.extents(extent, 1)?, self.number);
+        let good = TableWord::unpack(word)
+            .filter(|&word| labelled_at(word.first) == Some(word) && area.table(word).is_some());
         good.or_else(|| {
-            let candidates = (0..area.grown()).filter_map(|extent| {
-                let owned = area.extent_word(extent)?;
-                let ours = owned.usage == Use::Table && owned.shard == self.number;
-                let word = labelled(&area.extents(extent, 1).filter(|_| ours)?, self.number)?;
-                (word.first == extent && area.table(word).is_some()).then_some(word)
-            });
-            candidates.max_by_key(|word| word.generation)
+            let found = (0..area.grown())
+                .filter_map(|extent| labelled_at(extent).filter(|word| word.first == extent));
+            found.filter(|&word| area.table(word).is_some()).max_by_key(|word| word.generation)
         })
     }
 }
@@ -188,9 +183,12 @@ impl Survey {
         for entry in entries {
             survey.add(shard, &entry);
         }
-        if let Some(said) = said {
-            survey.lost = survey.lost.max(u64::from(said.saturating_sub(survey.count)));
-        }
+        survey.lost = match said {
+            Some(said) => survey.lost.max(u64::from(said.saturating_sub(survey.count))),
+            // Nobody knows how many there were.
+            None if word.is_none() => survey.lost.max(1),
+            None => survey.lost,
+        };
         survey
     }
 
@@ -329,4 +327,39 @@ fn look_at(
     let deadline =
         head.state.map_or(NO_DEADLINE, |state| state.expires.map_or(NO_DEADLINE, Timestamp::as_millis));
     Some(Entry { slot, unit, units: head.units, hash: head.hash, deadline })
+}
+
+#[cfg(test)]
+impl Area {
+    /// Counts everything anew, as after a crash, and compares it with the books that were kept.
+    pub(crate) fn audit(&self) {
+        let words = self.extent_words();
+        let mut owners: HashMap<u32, ExtentWord> = HashMap::new();
+        for number in 0..self.geometry.shards {
+            let locked = self.shard(number).lock().unwrap();
+            let survey = Survey::of(&locked, Depth::Bodies, |first, run, usage| {
+                (first..first + run).all(|extent| {
+                    let word = self.extent_word(extent).unwrap();
+                    word.usage == usage && word.shard == number
+                })
+            });
+            assert_eq!(survey.lost, 0, "shard {number}");
+            assert_eq!(survey.count, locked.count(), "records of shard {number}");
+            assert_eq!(survey.tombs, locked.head.get(shard::TOMBS), "tombs of shard {number}");
+            assert_eq!(survey.live, locked.head.get(shard::LIVE), "live units of shard {number}");
+            assert!(survey.due >= locked.head.get(shard::DUE), "what is due in shard {number}");
+            for (extent, (usage, live)) in survey.extents {
+                owners.insert(extent, ExtentWord::new(usage, number, live));
+            }
+            if let Some(current) = locked.current() {
+                owners.entry(current).or_insert(ExtentWord::new(Use::Small, number, 0));
+            }
+            let small = owners.values().filter(|word| word.usage == Use::Small && word.shard == number);
+            assert_eq!(small.count() as u64, locked.head.get(shard::EXTENTS), "extents of shard {number}");
+        }
+        for extent in 0..self.geometry.extents {
+            let owner = owners.get(&extent).copied().unwrap_or(ExtentWord::FREE);
+            assert_eq!(ExtentWord::unpack(words.get(extent as usize)), Some(owner), "extent {extent}");
+        }
+    }
 }

@@ -15,6 +15,9 @@ use crate::table::TAGS;
 /// How many sessions are compared to find those that were not used for longest.
 const WINDOW: usize = 4096;
 
+/// How many extents are emptied in one go at the most.
+const SHRINKS: usize = 32;
+
 /// A walk over a shard that removes what has expired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purge {
@@ -124,16 +127,14 @@ impl Locked<'_> {
     /// Gives sparse extents back; `true` if there are fewer afterwards.
     fn shrink(&self) -> Result<bool, Fault> {
         let before = self.head.get(shard::EXTENTS);
-        while self.dead_units() > self.area.geometry.units_per_extent() {
+        // The first may only begin a new extent, or give back the holes of the current one; and a damaged one may not
+        // be emptied at all.
+        for _ in 0..SHRINKS {
             let extents = self.head.get(shard::EXTENTS);
-            if !self.compact(0)? {
+            if self.dead_units() <= self.area.geometry.units_per_extent() || !self.compact(0)? {
                 break;
             }
-            // The first may only fill up a new one.
-            if self.head.get(shard::EXTENTS) >= extents && extents < before {
-                break;
-            }
-            if self.head.get(shard::EXTENTS) > before {
+            if extents < before && self.head.get(shard::EXTENTS) >= extents {
                 break;
             }
         }

@@ -7,6 +7,7 @@ use session_core::{Record, Timestamp};
 
 use crate::area::Area;
 use crate::error::Fault;
+use crate::extent::Spare;
 use crate::layout::record::NO_DEADLINE;
 use crate::layout::{SHARD_BYTES, TableWord, Use, WORD, doubled, shard, undoubled};
 use crate::map::{Held, Span};
@@ -212,7 +213,14 @@ impl<'a> Locked<'a> {
                 None => return Ok(false),
             },
         };
-        let Some(unit) = self.allocate(draft.units)? else { return Ok(false) };
+        let mut unit = self.allocate(draft.units, Spare::Leave)?;
+        if let (None, Look::Found(place)) = (unit, look)
+            && draft.units <= place.head.units
+        {
+            // In a full file a record can still be replaced by one of its size: what is taken is given back at once.
+            unit = self.allocate(draft.units, Spare::Take)?;
+        }
+        let Some(unit) = unit else { return Ok(false) };
         let Some(span) = self.area.units(unit, draft.units) else {
             return Err(Fault::Damaged("the extents of a shard"));
         };
@@ -332,8 +340,7 @@ impl<'a> Locked<'a> {
         let mut run = self.area.run_for(u64::from(self.count()) + 1);
         // Probing that found no end calls for a larger one even if few slots are taken.
         for _ in 0..4 {
-            let Some(first) = self.area.claim(Use::Table, self.number, run, crate::extent::Spare::Leave)?
-            else {
+            let Some(first) = self.area.claim(Use::Table, self.number, run, Spare::Leave)? else {
                 return Ok(false);
             };
             let generation = old_word.map_or(0, |word| word.generation.wrapping_add(1));
@@ -349,8 +356,9 @@ impl<'a> Locked<'a> {
                 publish(&self.head, shard::TABLE, word.pack());
                 self.retire();
                 self.head.set(shard::TOMBS, 0);
-                if let Some(old) = old_word {
-                    self.area.release(old.first, old.run);
+                if let (Some(old), Some(word)) = (&old, old_word) {
+                    old.bury();
+                    self.area.release(word.first, word.run);
                 }
                 return Ok(true);
             }

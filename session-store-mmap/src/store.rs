@@ -389,3 +389,128 @@ async fn yield_now() {
     });
     pin!(once).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use session_core::TestClock;
+
+    use super::*;
+
+    fn next(seed: &mut u64) -> u64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *seed >> 33
+    }
+
+    fn revision(n: u64) -> Revision {
+        Revision::from_bytes(n.to_le_bytes())
+    }
+
+    /// Thousands of random operations on a small file, against a map in plain sight.
+    #[test]
+    fn it_answers_as_a_plain_map_would_and_the_books_stay_right() {
+        for (seed, max_bytes, shards, longest) in [
+            (1, 16 << 20, 4, 3_000),
+            (2, 256 << 10, 1, 700),
+            (3, 512 << 10, 2, 9_000),
+            (4, 400 << 10, 4, 1_900),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let clock = TestClock::new(Timestamp::from_millis(1_000_000));
+            let config = || {
+                Config::new(directory.path().join("map"))
+                    .max_bytes(max_bytes)
+                    .extent_bytes(4096)
+                    .shards(shards)
+                    .clock(Arc::new(clock.clone()))
+            };
+            let mut store = Mmap::open(config()).unwrap();
+            let mut model: HashMap<Key, Record> = HashMap::new();
+            let mut seed: u64 = seed;
+            let mut refused = 0;
+            for step in 0..12_000 {
+                let now = clock.now();
+                let pick = next(&mut seed);
+                let key =
+                    Key::parse(&format!("{}:{:0>20}", ["session", "user"][pick as usize % 2], pick % 463))
+                        .unwrap();
+                let live = model.get(&key).filter(|record| record.is_live(now)).cloned();
+                let known = live.as_ref().map_or(revision(0), |record| record.revision);
+                let when = match next(&mut seed) % 4 {
+                    0 => Condition::Any,
+                    1 => Condition::Absent,
+                    _ => Condition::Revision(known),
+                };
+                let deadline = match next(&mut seed) % 5 {
+                    0 => None,
+                    1 => Some(now),
+                    _ => Some(now.saturating_add(Duration::from_millis(next(&mut seed) % 400_000))),
+                };
+                match next(&mut seed) % 10 {
+                    0..=5 => {
+                        let data = vec![step as u8; (next(&mut seed) % longest) as usize];
+                        let record = Record::new(data, deadline, revision(step + 1));
+                        let decision =
+                            when.decide(live.as_ref().map(|live| live.revision), Some(record.revision));
+                        match store.0.store(&key, &record, when) {
+                            Ok(answer) if decision == Decision::Apply => {
+                                assert_eq!(answer, Stored::Yes);
+                                model.insert(key, record);
+                            }
+                            Ok(answer) => assert_eq!(answer, Stored::Conflict(live)),
+                            Err(Fault::Full) if decision == Decision::Apply => refused += 1,
+                            Err(fault) => panic!("{fault:?}"),
+                        }
+                    }
+                    6 => {
+                        let answer = store.0.remove(&key, when, None).unwrap();
+                        let decision = when.decide(live.as_ref().map(|live| live.revision), None);
+                        match (decision, live) {
+                            (Decision::Apply, None) if when == Condition::Absent => {
+                                assert_eq!(answer, Stored::Yes)
+                            }
+                            (Decision::Apply, Some(_)) => {
+                                assert_eq!(answer, Stored::Yes);
+                                model.remove(&key);
+                            }
+                            (_, live) => assert_eq!(answer, Stored::Conflict(live)),
+                        }
+                    }
+                    7 => {
+                        let moved = store.0.touch(&key, known, revision(step + 1), deadline).unwrap();
+                        assert_eq!(moved, live.is_some());
+                        if let Some(record) = live {
+                            model.insert(
+                                key,
+                                Record { expires: deadline, revision: revision(step + 1), ..record },
+                            );
+                        }
+                    }
+                    8 => clock.advance(Duration::from_millis(pick % 300)),
+                    _ => {
+                        let mut under_way = None;
+                        let number = pick as u32 & (shards as u32 - 1);
+                        let gone = store.0.purge_some(number, &mut under_way, 5).unwrap();
+                        assert!(gone <= 5);
+                    }
+                }
+                if step % 1_000 == 999 {
+                    for (key, record) in &model {
+                        let expected = record.is_live(clock.now()).then(|| record.clone());
+                        assert_eq!(store.0.retrieve(key).unwrap(), expected);
+                    }
+                    store.0.area.audit();
+                }
+                if step % 3_000 == 2_999 {
+                    drop(store);
+                    store = Mmap::open(config()).unwrap();
+                    store.0.area.audit();
+                    assert_eq!(store.repairs(), Repairs::default());
+                }
+            }
+            assert_eq!(refused > 0, max_bytes < 1 << 20, "{refused} of a file of {max_bytes} bytes");
+        }
+    }
+}

@@ -7,7 +7,7 @@
 use crate::layout::TableWord;
 use crate::layout::table::{CHECK, EMPTY, MAGIC, MAGIC_AT, SHARD, SLOTS, TAIL, TOMB, UNIT_BIAS, WORD};
 use crate::map::Span;
-use crate::protocol::Words;
+use crate::protocol::{Words, prepare};
 
 /// One more than the greatest tag: where a walk over all tags ends.
 pub(crate) const TAGS: u64 = 1 << 32;
@@ -68,6 +68,12 @@ impl<'a> Table<'a> {
         (0..self.len()).for_each(|slot| self.set(slot, EMPTY));
     }
 
+    /// Makes a table that was given up unrecognisable.
+    pub(crate) fn bury(&self) {
+        prepare(&self.span);
+        self.span.set(MAGIC_AT, 0);
+    }
+
     /// Writes what a table begins with.
     pub(crate) fn label(&self, shard: u32, word: TableWord) {
         let words = label(shard, word);
@@ -77,16 +83,13 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whether `span` begins as the table of `shard` at `word` does.
-pub(crate) fn is_labelled(span: &Span<'_>, shard: u32, word: TableWord) -> bool {
-    let words = label(shard, word);
-    [MAGIC_AT, SHARD, WORD, CHECK].into_iter().zip(words).all(|(index, value)| span.get(index) == value)
-}
-
 /// The table word that the label in `span` names, if it is one of this shard.
 pub(crate) fn labelled(span: &Span<'_>, shard: u32) -> Option<TableWord> {
     let word = TableWord::unpack(span.get(WORD))?;
-    is_labelled(span, shard, word).then_some(word)
+    let words = label(shard, word);
+    let same =
+        [MAGIC_AT, SHARD, WORD, CHECK].into_iter().zip(words).all(|(index, value)| span.get(index) == value);
+    same.then_some(word)
 }
 
 fn label(shard: u32, word: TableWord) -> [u64; 4] {
