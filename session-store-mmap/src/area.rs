@@ -80,7 +80,7 @@ impl Area {
         self.superblock().set_release(superblock::GROWN, doubled(extents));
     }
 
-    /// What a failed allocation is called.
+    /// Makes the disk have everything that was stored before.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
         self.map.file().sync_data().map_err(Fault::Os)
     }

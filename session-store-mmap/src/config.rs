@@ -95,8 +95,8 @@ impl Config {
         self
     }
 
-    /// How large the file may become, in bytes: it starts small and grows. At least 256 KiB, at most 128 GiB. So much
-    /// address space is reserved, and 1/8192 of it at the most for the file's own bookkeeping. Default: 1 GiB.
+    /// How large the file may become, in bytes: it starts small and grows. At most 128 GiB; from 64 KiB up there is
+    /// room for records. So much address space is reserved. Default: 1 GiB.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self

@@ -324,7 +324,7 @@ pub(crate) fn encode_superblock(geometry: &Geometry, seed: u64, id: u64) -> [u64
     words
 }
 
-fn superblock_check(words: &[u64]) -> u64 {
+pub(crate) fn superblock_check(words: &[u64]) -> u64 {
     let bytes: Vec<u8> = words[..superblock::CHECK].iter().flat_map(|word| word.to_ne_bytes()).collect();
     xxh3_64(&bytes)
 }

@@ -316,3 +316,146 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn failed(cause: io::Error, path: &Path) -> Error {
     Error::new(kind(&cause), Operation::Open).with_detail(path.display().to_string()).with_source(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use session_core::{Condition, Driver, ErrorKind, Key, Record, Revision};
+
+    use super::*;
+    use crate::Mmap;
+    use crate::layout::{BYTE_ORDER, SHARD_BYTES, VERSION};
+    use crate::shard::Locked;
+
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn config(&self) -> Config {
+            let path = self.0.path().join("map");
+            Config::new(path).max_bytes(256 << 10).shards(1).busy_deadline(Duration::from_millis(20))
+        }
+
+        fn refused(&self) -> (ErrorKind, String) {
+            let error = open(&self.config()).unwrap_err();
+            (error.kind(), format!("{error:?}"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_was_held_when_the_file_was_copied_is_made_anew() {
+        let (place, copy) = (Place::new(), Place::new());
+        let area = open(&place.config()).unwrap();
+        let held: Locked<'_> = area.shard(0).lock().unwrap();
+        std::fs::copy(place.config().path, copy.config().path).unwrap();
+        let store = Mmap::open(copy.config()).unwrap();
+        let (key, record) =
+            (Key::parse("test:a").unwrap(), Record::new("a", None, Revision::from_bytes([1; 8])));
+        assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_yes());
+        assert_eq!(store.retrieve(&key).await.unwrap(), Some(record.clone()));
+        // The original is still held, and says so in time.
+        let other = Mmap::open(place.config()).unwrap();
+        let error = other.store(&key, record.clone(), Condition::Absent).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(other.retrieve(&key).await.unwrap(), None, "readers need no lock");
+        drop(held);
+        assert!(other.store(&key, record, Condition::Absent).await.unwrap().is_yes());
+    }
+
+    #[test]
+    fn a_thread_that_panics_or_ends_with_a_lock_leaves_a_shard_that_is_repaired() {
+        let place = Place::new();
+        let area = open(&place.config()).unwrap();
+        let repaired = || area.superblock().get(superblock::REPAIRED);
+        std::thread::scope(|scope| {
+            let panicking = scope.spawn(|| {
+                let _held = area.shard(0).lock().unwrap();
+                std::panic::resume_unwind(Box::new("within a change"));
+            });
+            assert!(panicking.join().is_err());
+        });
+        assert_eq!(repaired(), 0);
+        drop(area.shard(0).lock().unwrap());
+        assert_eq!(repaired(), 1);
+        // The kernel tells of a thread that ended; here the guard is never dropped.
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::mem::forget(area.shard(0).lock().unwrap()));
+        });
+        drop(area.shard(0).lock().unwrap());
+        assert_eq!(repaired(), 2);
+        area.audit();
+    }
+
+    #[test]
+    fn locks_of_another_boot_or_namespace_are_refused_while_somebody_holds_the_file() {
+        for word in [superblock::BOOT, superblock::NAMESPACE, superblock::PLATFORM] {
+            let place = Place::new();
+            let first = open(&place.config()).unwrap();
+            drop(open(&place.config()).unwrap());
+            first.superblock().add(word, 1);
+            let (kind, text) = place.refused();
+            assert_eq!(kind, ErrorKind::Misconfigured);
+            assert!(text.contains("in use by"), "{text}");
+            // Who is alone makes the locks anew.
+            drop(first);
+            let second = open(&place.config()).unwrap();
+            drop(second.shard(0).lock().unwrap());
+            drop(open(&place.config()).unwrap());
+        }
+    }
+
+    #[test]
+    fn another_version_or_byte_order_is_named_and_a_damaged_superblock_is_not_believed() {
+        let place = Place::new();
+        drop(open(&place.config()).unwrap());
+        let path = place.config().path;
+        let good = std::fs::read(&path).unwrap();
+        let geometry = place.config().geometry().unwrap();
+        let with = |change: &dyn Fn(&mut [u64])| {
+            let mut words = encode_superblock(&geometry, 1, 2);
+            change(&mut words);
+            let words = words.map(u64::to_ne_bytes).concat();
+            let bytes = [&words[..], &good[words.len()..]].concat();
+            std::fs::write(&path, &bytes).unwrap();
+            let refused = place.refused();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "refused and changed");
+            refused
+        };
+        let (kind, text) = with(&|words| {
+            words[superblock::VERSION] = VERSION + 1;
+            words[superblock::CHECK] = crate::layout::superblock_check(words);
+        });
+        assert_eq!(kind, ErrorKind::Misconfigured);
+        assert!(text.contains("Version(2)"), "{text}");
+        let (kind, text) = with(&|words| words[superblock::BYTE_ORDER] = BYTE_ORDER.swap_bytes());
+        assert_eq!(kind, ErrorKind::Misconfigured);
+        assert!(text.contains("ByteOrder"), "{text}");
+        for word in superblock::VERSION..=superblock::CHECK {
+            assert_eq!(with(&|words| words[word] ^= 1 << 9).0, ErrorKind::Corrupt, "word {word}");
+        }
+        std::fs::write(&path, good).unwrap();
+        drop(open(&place.config()).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_another_is_just_opening_is_unavailable_after_a_while() {
+        let place = Place::new();
+        let gate = lock_gate(&place.config()).unwrap();
+        let error = open(&place.config().open_deadline(Duration::from_millis(20))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        drop(gate);
+        open(&place.config()).unwrap();
+    }
+
+    #[test]
+    fn the_parts_of_the_file_do_not_overlap() {
+        let place = Place::new();
+        let geometry = place.config().geometry().unwrap();
+        assert_eq!(geometry.shard_at(0), SUPERBLOCK_BYTES);
+        assert_eq!(geometry.extent_words_at(), SUPERBLOCK_BYTES + SHARD_BYTES);
+        assert!(geometry.base >= geometry.extent_words_at() + u64::from(geometry.extents) * 8);
+        assert!(geometry.extent_at(geometry.extents) <= geometry.max_bytes);
+    }
+}

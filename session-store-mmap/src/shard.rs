@@ -1,6 +1,7 @@
 //! A shard: how a key is found in it, without its lock and with it, and the changes to one record.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{Record, Timestamp};
@@ -86,8 +87,14 @@ impl<'a> Shard<'a> {
     /// Takes the lock, repairing first what a dead owner may have left half done.
     #[inline]
     pub(crate) fn lock(self) -> Result<Locked<'a>, Fault> {
+        self.lock_within(self.area.patience)
+    }
+
+    /// The same with another patience.
+    #[inline]
+    pub(crate) fn lock_within(self, patience: Duration) -> Result<Locked<'a>, Fault> {
         let area = self.area;
-        let (held, died) = area.map.lock(area.geometry.shard_at(self.number), area.patience)?;
+        let (held, died) = area.map.lock(area.geometry.shard_at(self.number), patience)?;
         if died {
             // Whoever comes next if this thread dies, or panics, before the repair is done.
             self.head.set(shard::DIRTY, 1);
@@ -158,6 +165,8 @@ impl<'a> Shard<'a> {
             if tag_of(word) != tag {
                 continue;
             }
+            // Head, key and the first of the data at once: each would be waited for otherwise.
+            self.area.map.prefetch(self.area.geometry.unit_at(unit), 8);
             match self.place(slot, unit) {
                 Some(place) if place.holds(key, hash) => return Ok(Look::Found(place)),
                 Some(_) => {}

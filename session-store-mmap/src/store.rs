@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use session_core::{
@@ -27,6 +28,8 @@ use crate::table::TAGS;
 const USE_GRAIN: u64 = 1000;
 /// How often a store that finds no room makes some and tries again. Each time makes some; others may take it.
 const TURNS: usize = 10_000;
+/// Storing more than this takes a good part of a millisecond, and does so on a thread of its own.
+const LARGE: u64 = 256 << 10;
 /// How many steps a purge or a count makes before it lets other tasks run.
 const BATCH: usize = 4;
 
@@ -99,7 +102,14 @@ impl Driver for Mmap {
             let detail = format!("{length} bytes of data, and max_value is {}", self.0.max_value);
             return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
-        self.0.store(key, &record, when).map_err(|fault| fault.during(Operation::Store))
+        let store = move |inner: &Inner, key: &Key, record: &Record| {
+            inner.store(key, record, when).map_err(|fault| fault.during(Operation::Store))
+        };
+        if length <= LARGE {
+            return store(&self.0, key, &record);
+        }
+        let (inner, key) = (Arc::clone(&self.0), key.clone());
+        elsewhere(Operation::Store, move || store(&inner, &key, &record)).await
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
@@ -232,12 +242,19 @@ impl Inner {
             return Ok(None);
         }
         if evicts && now.as_millis().abs_diff(used) >= USE_GRAIN {
-            let locked = self.area.shard_of(hash).lock()?;
-            if let Look::Found(place) = locked.look(key, hash)? {
-                locked.note_use(&place, now.as_millis());
-            }
+            self.note_use(key, hash, now);
         }
         Ok(Some(record))
+    }
+
+    /// Only if the lock is free: a reader does not wait for a note.
+    #[cold]
+    fn note_use(&self, key: &[u8], hash: u64, now: Timestamp) {
+        if let Ok(locked) = self.area.shard_of(hash).lock_within(Duration::ZERO)
+            && let Ok(Look::Found(place)) = locked.look(key, hash)
+        {
+            locked.note_use(&place, now.as_millis());
+        }
     }
 
     fn store(&self, key: &Key, record: &Record, when: Condition) -> Result<Stored, Fault> {
@@ -364,18 +381,28 @@ fn decide(
 }
 
 async fn sync(inner: &Arc<Inner>, operation: Operation) -> Result<()> {
+    let inner = Arc::clone(inner);
+    elsewhere(operation, move || inner.area.sync().map_err(|fault| fault.during(operation))).await
+}
+
+/// Runs what takes its time on a thread of its own. Who drops the future does not stop it.
+async fn elsewhere<T: Send + 'static>(
+    operation: Operation,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (done, answer) = oneshot::channel();
-    let shared = Arc::clone(inner);
-    let thread = std::thread::Builder::new().name("session-mmap-sync".into()).spawn(move || {
-        let _ = done.send(shared.area.sync());
+    let thread = std::thread::Builder::new().name("session-mmap".into()).spawn(move || {
+        // Nobody may be waiting any more.
+        let _ = done.send(work());
     });
-    thread.map_err(|cause| Error::new(ErrorKind::Unavailable, operation).with_source(cause))?;
-    match answer.await {
-        Ok(answer) => answer.map_err(|fault| fault.during(operation)),
-        Err(_) => {
-            Err(Error::new(ErrorKind::Backend, operation).with_detail("a thread of the driver has ended"))
-        }
-    }
+    thread.map_err(|cause| {
+        let error = Error::new(ErrorKind::Unavailable, operation).with_source(cause);
+        error.with_detail("a thread of the driver could not be started")
+    })?;
+    answer.await.unwrap_or_else(|_| {
+        let error = Error::new(ErrorKind::Backend, operation).with_detail("a thread of the driver has ended");
+        Err(error.applied_unknown())
+    })
 }
 
 async fn yield_now() {
@@ -393,7 +420,6 @@ async fn yield_now() {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::time::Duration;
 
     use session_core::TestClock;
 
