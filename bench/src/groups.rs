@@ -160,6 +160,8 @@ fn memory() -> Vec<Group> {
         group(Work::Retrieve, "retrieve", &raw(0.75), MEMORY),
         group(Work::Store, "store on revision", &raw(0.75), MEMORY),
         group(Work::CreateRemove, "create, remove", &raw(0.75), MEMORY),
+        group(Work::Retrieve, "load, the store alone", &layers(12.0), MEMORY),
+        group(Work::Store, "save, the store alone", &layers(6.0), MEMORY),
         group(Work::Load, "open, read a key", &layers(12.0), SESSION),
         group(Work::Save, "open, read, change, save", &layers(6.0), SESSION),
         group(Work::Touch, "touch", &[(MEMORY.doing(Work::Store, "its own store"), Some(1.5))], MEMORY),

@@ -146,7 +146,9 @@ impl<D: Driver> Ground<D> {
         self.driver.open_gates();
         self.drawn().clear();
         let old = self.begun().await?;
-        self.pass(Duration::from_millis(10)).await;
+        if acts.contains(&Act::Touch) {
+            self.pass(Duration::from_millis(10)).await;
+        }
         self.driver.close_gates();
         self.driver.set_fate(fate.map_or(usize::MAX, |(number, _)| number), fate.map_or(Fate::Late, |f| f.1));
         let requests = acts.iter().enumerate().map(|(slot, act)| {

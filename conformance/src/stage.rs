@@ -137,6 +137,11 @@ impl Stage {
         }
     }
 
+    /// The clock that the driver follows, if it follows one.
+    pub(crate) fn virtual_clock(&self) -> Option<TestClock> {
+        matches!(self.context.harness.time(), Time::Virtual).then(|| self.clock.clone())
+    }
+
     /// Sets the virtual clock. Only for clauses that need `VirtualTime`.
     pub(crate) fn set(&self, now: Timestamp) {
         self.clock.set(now);

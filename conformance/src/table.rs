@@ -511,6 +511,16 @@ S80 s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing se
     "An update that meets a value on replay that it cannot decode fails the commit, and nothing of the request is written";
 S81 s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was session MUST [Conditional ValueBound] [TooLargeRemoves FailurePoisons]
     "A session that the store refuses as too large is a typed error, stays as it was, and can be committed once it is smaller";
+S90 s90_two_requests_lose_nothing_in_any_order session MUST [Conditional] [StoreIgnoresRevision LosesUpdates]
+    "Two requests of one session lose nothing of each other's, in every order in which their store calls can meet";
+S91 s91_nothing_outlives_the_end_of_a_session_in_any_order session MUST [Conditional] [RevisionCreates RemoveKeeps]
+    "A session that a request has ended stays away, in every order in which another request's store calls can meet that";
+S92 s92_a_rotation_has_one_successor_in_any_order session MUST [Conditional] [MarkerIsLost SwallowsConflicts]
+    "A rotation carries along what was committed and leaves one successor, in every order in which another request's store calls can meet it";
+S93 s93_a_change_whose_answer_is_lost_counts_once_in_any_order session MUST [Conditional] [RepeatConflicts StoreIgnoresRevision]
+    "A change whose answer is lost, or that arrives late, counts once or is said to be uncertain, in every order";
+S94 s94_three_requests_keep_their_promises_in_any_order session MUST [Conditional] [SwallowsConflicts RemoveIgnoresRevision]
+    "Three requests of one session keep the promises of two, in every order in which their store calls can meet";
         }
     };
 }

@@ -1,4 +1,5 @@
 //! What wraps a driver hands every call on: behind a pointer, and from plain functions to futures.
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

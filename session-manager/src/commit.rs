@@ -18,12 +18,11 @@ use crate::work::{Loaded, Pending, Phase, Work};
 impl<D: Driver> Inner<D> {
     /// With `seal`, the handle can only be read when this is done, and before anybody else has a turn.
     pub(crate) async fn commit(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
-        // Most requests have nothing to commit: see that without taking a turn.
-        if let Some(work) = session.lock().as_mut()
-            && self.is_idle(work)
-        {
-            work.sealed |= seal;
-            return Ok(Committed::new(Outcome::Unchanged));
+        if !session.belongs_to(self) {
+            return Err(Error::new(ErrorKind::Config).with_detail("the session is another manager's"));
+        }
+        if let Some(committed) = self.commit_now(session, seal) {
+            return Ok(committed);
         }
         let mut lease = session.lease().await;
         let critical = lease.is_critical();
@@ -43,6 +42,13 @@ impl<D: Driver> Inner<D> {
         }
     }
 
+    /// A commit that has nothing to do, without taking a turn: most are. `None` where there is something to do.
+    pub(crate) fn commit_now(&self, session: &Session, seal: bool) -> Option<Committed> {
+        let mut work = session.lock().filter(|work| self.is_idle(work))?;
+        work.sealed |= seal;
+        Some(Committed::new(Outcome::Unchanged))
+    }
+
     /// Whether a commit has nothing to do and nothing to say.
     fn is_idle(&self, work: &Work) -> bool {
         work.phase == Phase::Unloaded
@@ -56,7 +62,11 @@ impl<D: Driver> Inner<D> {
         if work.phase != Phase::Open {
             return Ok(Committed::new(Outcome::Unchanged));
         }
-        let resolved = self.resolve(work).await?;
+        // Both are rare, and would make every commit's future as large as they are.
+        let resolved = match work.pending {
+            Some(_) => Box::pin(self.resolve(work)).await?,
+            None => None,
+        };
         if work.dead {
             let reason = work.end.clone().unwrap_or(EndReason::Revoked);
             return Ok(Committed::new(Outcome::Ended(reason)));
@@ -64,9 +74,9 @@ impl<D: Driver> Inner<D> {
         let mut committed = match work.loaded.clone() {
             _ if !work.is_dirty() && resolved.is_some() => Committed::new(Outcome::Unchanged),
             None if !work.is_dirty() => Committed::new(self.without_session(work)),
-            None => self.create(work).await?,
+            None => Box::pin(self.create(work)).await?,
             Some(_) if !work.is_dirty() => self.touch(work).await?,
-            Some(loaded) if work.rotations > 0 => self.rotate(work, loaded).await?,
+            Some(loaded) if work.rotations > 0 => Box::pin(self.rotate(work, loaded)).await?,
             Some(loaded) => self.update(work, loaded).await?,
         };
         // What the earlier call turns out to have done is news too, and the greater one is told.
@@ -94,11 +104,10 @@ impl<D: Driver> Inner<D> {
         let agent = work.request.user_agent.as_deref().filter(|_| self.config.agent).map(Agent::of);
         let encoded = work.encode(&self.config, now, |header| {
             header.created = now;
-            header.network = network;
-            header.agent = agent;
+            header.bind_to(network, agent);
             renew(header, now);
         });
-        if encoded.entries == 0 && encoded.header.user.is_empty() {
+        if encoded.entries == 0 && encoded.header.user().is_none() {
             // Written and cleared again: as if nothing had been.
             let outcome = self.without_session(work);
             work.start_log();
@@ -162,7 +171,7 @@ impl<D: Driver> Inner<D> {
                     return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Updated) });
                 }
                 Stored::Conflict(there) => {
-                    match self.rebase(work, &mut loaded, there, &mut patience).await? {
+                    match Box::pin(self.rebase(work, &mut loaded, there, &mut patience)).await? {
                         None => {}
                         Some(reason) => return Ok(self.ended(work, reason, patience.tries)),
                     }
@@ -182,9 +191,13 @@ impl<D: Driver> Inner<D> {
         if is_live(loaded.expires, self.clock.now()) {
             return Ok(None);
         }
-        let there = self.retrieve_again(loaded).await?;
-        let live = there.filter(|record| record.is_live(self.clock.now()));
-        self.rebase(work, loaded, live, patience).await
+        // Rare, as all that is boxed here.
+        Box::pin(async {
+            let there = self.retrieve_again(loaded).await?;
+            let live = there.filter(|record| record.is_live(self.clock.now()));
+            self.rebase(work, loaded, live, patience).await
+        })
+        .await
     }
 
     async fn retrieve_again(&self, loaded: &Loaded) -> Result<Option<Record>, Error> {
@@ -281,7 +294,7 @@ impl<D: Driver> Inner<D> {
         if pending.marker.is_some() {
             return self.resolve_rotation(work).await;
         }
-        let Pending { next, data, before, ops, rotations, .. } = pending;
+        let Pending { next, data, before, ops, rotations, .. } = &**pending;
         let (next, data, ops, rotations) = (next.clone(), data.clone(), *ops, *rotations);
         let Some(before) = *before else {
             match self.driver.retrieve(&next.key).await {
@@ -300,6 +313,10 @@ impl<D: Driver> Inner<D> {
         };
         let record = Record { data: data.clone(), expires: next.expires, revision: next.revision };
         match self.replace(&next.key, &record, before, false).await? {
+            // It was to shorten the session's time, which is over by now.
+            Stored::Yes if !is_live(next.expires, self.clock.now()) => {
+                Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
+            }
             Stored::Yes => {
                 let client = work.client.extended(next.id, next.expires);
                 work.adopt(next, data, ops, rotations, self.clock.now())?;
@@ -333,7 +350,7 @@ impl Work {
     /// Remembers a store call that is about to be made, in case its answer is never seen.
     fn await_answer(&mut self, next: Loaded, data: Bytes, before: Option<session_core::Revision>) {
         let (ops, rotations) = (self.log.len(), self.rotations);
-        self.pending = Some(Pending { next, data, ops, rotations, before, marker: None });
+        self.pending = Some(Box::new(Pending { next, data, ops, rotations, before, marker: None }));
     }
 
     /// The answer was seen; only one that is uncertain is still to be resolved.
@@ -354,7 +371,7 @@ impl Work {
         rotations: u32,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let Ok(Content::Session(table)) = Table::parse(data) else {
+        let Ok(Content::Session(table)) = Table::parse_own(data) else {
             return Err(Error::new(ErrorKind::Corrupt));
         };
         self.replay(table, ops, now)?;

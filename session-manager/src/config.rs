@@ -42,7 +42,7 @@ pub(crate) type IdSource = Box<dyn Fn() -> session_core::Result<SessionId> + Sen
 impl Config {
     /// The header of a session that is not stored yet: its times are set when it is.
     pub(crate) fn new_header(&self) -> Header {
-        Header { idle: self.idle, lifetime: self.lifetime, ..Header::default() }
+        Header::new(self.idle, self.lifetime)
     }
 }
 

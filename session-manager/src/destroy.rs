@@ -34,7 +34,7 @@ impl<D: Driver> Inner<D> {
             removal = self.end_record(&loaded.key, loaded.revision).await?;
         }
         // A call whose answer was lost may have put the session under an id of which only this handle knows.
-        if let Some(Pending { next, before, marker, .. }) = &work.pending
+        if let Some(Pending { next, before, marker, .. }) = work.pending.as_deref()
             && (before.is_none() || marker.is_some())
         {
             let ours = |(_, revision, _): &(_, Revision, _)| removal == Removal::Replaced(*revision);

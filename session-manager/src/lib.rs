@@ -10,6 +10,8 @@ mod error;
 mod event;
 mod find;
 mod flash;
+#[cfg(test)]
+mod golden;
 mod load;
 mod op;
 mod outcome;

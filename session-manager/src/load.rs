@@ -14,10 +14,6 @@ use crate::table::{Content, Table};
 use crate::work::{Loaded, Phase, Work};
 
 /// What one id of a request leads to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made per load, and a box would cost more than the move"
-)]
 enum Found {
     Session(Loaded, Table),
     Replaced,
@@ -35,15 +31,14 @@ impl<D: Driver> Inner<D> {
     }
 
     pub(crate) async fn load_work(&self, work: &mut Work) -> Result<(), Error> {
-        let request = work.request.clone();
-        let candidates = request.candidates;
+        let candidates = work.request.candidates;
         if candidates.malformed() > 0 {
             self.emit(None, &Event::MalformedId { count: candidates.malformed() });
         }
         let mut end = None;
         let mut replaced = false;
         for id in candidates.iter() {
-            match self.look_up(id, &request).await? {
+            match self.look_up(id, &work.request).await? {
                 Found::Session(loaded, table) => {
                     self.emit(Some(&loaded.key), &Event::Loaded);
                     work.attach(loaded, table);
@@ -106,12 +101,12 @@ impl<D: Driver> Inner<D> {
     fn mismatch(&self, request: &Request, table: &Table) -> Option<EndReason> {
         let header = &table.header;
         if self.config.address != crate::check::AddressCheck::Off
-            && header.network.is_some_and(|network| !network.contains(request.address))
+            && header.network().is_some_and(|network| !network.contains(request.address))
         {
             return Some(EndReason::AddressMismatch);
         }
         if self.config.agent
-            && header.agent.is_some_and(|agent| request.user_agent.as_deref().map(Agent::of) != Some(agent))
+            && header.agent().is_some_and(|agent| request.user_agent.as_deref().map(Agent::of) != Some(agent))
         {
             return Some(EndReason::UserAgentMismatch);
         }

@@ -94,14 +94,13 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn new(table: &Table) -> Self {
         let mut at = table.entries_at as u32;
-        let slots = table
-            .entries()
-            .map(|entry| {
-                let len = entry.whole.len() as u32;
-                at += len;
-                Slot::Base { at: at - len, len }
-            })
-            .collect();
+        // Room for one more: a view is made for a change.
+        let mut slots = Vec::with_capacity(table.entries().count() + 1);
+        slots.extend(table.entries().map(|entry| {
+            let len = entry.whole.len() as u32;
+            at += len;
+            Slot::Base { at: at - len, len }
+        }));
         Self { header: table.header.clone(), slots }
     }
 
@@ -158,12 +157,13 @@ impl View {
             Op::Idle(idle) => self.header.idle = *idle,
             Op::Lifetime(lifetime) => self.header.set_lifetime(*lifetime),
             Op::BindUser { user, over } => {
-                if replay && self.header.user != *over && self.header.user != *user {
+                let there = self.header.user_bytes();
+                if replay && there != *over && there != *user {
                     return Err(
                         Error::new(ErrorKind::Contention).with_detail("bound to another user meanwhile")
                     );
                 }
-                self.header.user = user.clone();
+                self.header.set_user(user.clone());
             }
         }
         Ok(())

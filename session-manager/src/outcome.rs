@@ -27,7 +27,10 @@ impl Committed {
     /// "welcome" who is not logged in.
     #[must_use]
     pub fn refuses_response(&self) -> bool {
-        self.critical && matches!(self.outcome, Outcome::Ended(_))
+        // A request that ended its session itself says nothing of that session that did not happen.
+        let ended =
+            matches!(&self.outcome, Outcome::Ended(reason) if !matches!(reason, EndReason::Destroyed(_)));
+        self.critical && ended
     }
 }
 

@@ -38,14 +38,14 @@ impl<D: Driver> Inner<D> {
                 expires: Some(now.saturating_add(MARKER_TIME)),
                 revision: random::revision()?,
             };
-            work.pending = Some(Pending {
+            work.pending = Some(Box::new(Pending {
                 next: next.clone(),
                 data: data.clone(),
                 ops: work.log.len(),
                 rotations: work.rotations,
                 before: Some(old.revision),
                 marker: Some((old.key.clone(), marker.revision, marker.expires)),
-            });
+            }));
             let answer = self.replace(&old.key, &marker, old.revision, true).await;
             let there = match work.answered(answer) {
                 Ok(Stored::Yes) => {
@@ -74,8 +74,11 @@ impl<D: Driver> Inner<D> {
             }
             match self.place_again(work, &next).await {
                 Ok(Some((newer, bytes))) => (next, data) = (newer, bytes),
-                // Nobody else knows the new id: an operator's clean-up, or the end of its time.
-                Ok(None) => return Ok(self.ended(work, EndReason::Revoked, patience.tries)),
+                // Nobody else knows the new id: an operator's clean-up, or a store that evicts. The old session lives.
+                Ok(None) => {
+                    self.take_back(&next).await;
+                    (next, data) = self.place(work).await?;
+                }
                 Err(error) => {
                     self.take_back(&next).await;
                     return Err(error);
@@ -140,7 +143,7 @@ impl<D: Driver> Inner<D> {
     /// As [`resolve`](Self::resolve), where the call was the one that places the marker.
     pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
         let Some(Pending { next, data, ops, rotations, before: Some(before), marker: Some(marker) }) =
-            &work.pending
+            work.pending.as_deref()
         else {
             return Ok(None);
         };

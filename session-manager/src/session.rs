@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 use session_core::Timestamp;
+use tokio::sync::MutexGuard;
 
 use crate::codec::{Codec, decode};
 use crate::config::MIN_TIME;
@@ -15,7 +17,7 @@ use crate::flash::Flash;
 use crate::op::Op;
 use crate::outcome::{ClientAction, Committed, EndReason};
 use crate::request::Request;
-use crate::sessions::Backend;
+use crate::sessions::{Backend, Inner};
 use crate::table::{NewEntry, RawEntry, VALUE};
 use crate::work::{Phase, Work};
 
@@ -35,16 +37,21 @@ pub struct Session(Arc<Shared>);
 
 struct Shared {
     backend: Arc<dyn Backend>,
-    /// Whose turn it is to talk to the store.
-    turn: tokio::sync::Mutex<()>,
-    /// `None` while a call that talks to the store has it.
-    work: Mutex<Option<Work>>,
+    /// In one place for good, since it is too large to be moved for every call. Plain calls hold it for themselves, and
+    /// a call that talks to the store as long as that takes.
+    work: tokio::sync::Mutex<Work>,
+    /// How many calls hold it, or wait for it, to talk to the store.
+    leases: AtomicUsize,
+    /// What the client is to be told, where it can be read at any time: a new id must not get lost because another
+    /// task of the request talks to the store.
+    client: Mutex<ClientAction>,
 }
 
 impl Session {
     pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
-        let work = Mutex::new(Some(Work::new(request)));
-        Self(Arc::new(Shared { backend, turn: tokio::sync::Mutex::new(()), work }))
+        let work = tokio::sync::Mutex::new(Work::new(request));
+        let client = Mutex::new(ClientAction::Keep);
+        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0), client }))
     }
 
     /// Asks the store for the session. The first call does it; later ones are free.
@@ -53,7 +60,7 @@ impl Session {
     /// As [`Sessions::open`](crate::Sessions::open); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
         // While another clone of this handle loads, this one waits for it.
-        if self.lock().as_ref().is_some_and(|work| work.phase != Phase::Unloaded) {
+        if self.lock().as_deref().is_some_and(|work| work.phase != Phase::Unloaded) {
             return Ok(());
         }
         self.0.backend.load_boxed(self).await
@@ -62,31 +69,31 @@ impl Session {
     /// Whether [`load`](Self::load) has been done: whether the request wanted its session at all.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.lock().as_ref().is_none_or(|work| work.phase != Phase::Unloaded)
+        self.lock().as_deref().is_none_or(|work| work.phase != Phase::Unloaded)
     }
 
     /// Whether a stored session stands behind this one, as of the load or the last commit.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.lock().as_ref().is_some_and(|work| work.loaded.is_some())
+        self.lock().as_deref().is_some_and(|work| work.loaded.is_some())
     }
 
     /// Whether anything is recorded for the next commit.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        self.lock().as_ref().is_none_or(Work::is_dirty)
+        self.lock().as_deref().is_none_or(Work::is_dirty)
     }
 
     /// Why the session that the client asked for is not here, if it asked for one.
     #[must_use]
     pub fn end_reason(&self) -> Option<EndReason> {
-        self.lock().as_ref().and_then(|work| work.end.clone())
+        self.lock().as_deref().and_then(|work| work.end.clone())
     }
 
     /// What the response has to tell the client, over all commits of this request.
     #[must_use]
     pub fn client_action(&self) -> ClientAction {
-        self.lock().as_ref().map_or(ClientAction::Keep, |work| work.client)
+        *self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of `key`, or `None` where there is none or its deadline has passed. Decodes this one value.
@@ -278,7 +285,7 @@ impl Session {
 
     /// This request does not move the session's deadline: for polls that run by themselves.
     pub fn do_not_extend(&self) {
-        if let Some(work) = self.lock().as_mut() {
+        if let Some(work) = self.lock().as_deref_mut() {
             work.request.extend = false;
         }
     }
@@ -294,7 +301,7 @@ impl Session {
         }
         let user = bytes::Bytes::copy_from_slice(user.as_bytes());
         self.write(|work| {
-            let over = work.header().user.clone();
+            let over = work.header().user_bytes();
             work.record(Op::BindUser { user, over }, self.config(), self.now())
         })
     }
@@ -359,7 +366,7 @@ impl Session {
     }
 
     fn stored<R>(&self, read: impl FnOnce(&Work) -> Option<R>) -> Option<R> {
-        self.lock().as_ref().filter(|work| work.loaded.is_some()).and_then(read)
+        self.lock().as_deref().filter(|work| work.loaded.is_some()).and_then(read)
     }
 
     pub(crate) fn get_in<T: DeserializeOwned>(
@@ -372,7 +379,7 @@ impl Session {
     }
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> Result<R, Error>) -> Result<R, Error> {
-        match self.lock().as_ref() {
+        match self.lock().as_deref() {
             None => Err(Error::new(ErrorKind::Busy)),
             Some(work) if work.phase == Phase::Unloaded => Err(Error::new(ErrorKind::NotLoaded)),
             Some(work) => read(work),
@@ -383,6 +390,11 @@ impl Session {
         write(writable(&mut self.lock())?)
     }
 
+    /// Whether this manager opened it: its record must never be written into another store.
+    pub(crate) fn belongs_to<D>(&self, manager: &Inner<D>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0.backend), manager)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.0.backend.now()
     }
@@ -391,19 +403,31 @@ impl Session {
         self.0.backend.config()
     }
 
-    /// Waits for the turn to talk to the store, and takes what the request holds.
+    /// Waits for the turn to talk to the store.
     pub(crate) async fn lease(&self) -> Lease<'_> {
-        let turn = self.0.turn.lock().await;
-        let work = self.lock().take();
-        // Only a lease takes it, and there is one at a time.
-        Lease { session: self, work: work.unwrap_or_else(|| Work::new(Request::default())), _turn: turn }
+        let counted = Counted::new(&self.0.leases);
+        Lease { work: self.0.work.lock().await, client: &self.0.client, _counted: counted }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Work>> {
-        // A panic in a value's own code leaves the log as it was before that call.
-        self.0.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the request holds; `None` while a call talks to the store, or waits to.
+    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, Work>> {
+        for _ in 0..TURNS {
+            if let Ok(work) = self.0.work.try_lock() {
+                return Some(work);
+            }
+            if self.0.leases.load(Ordering::Acquire) > 0 {
+                return None;
+            }
+            // Another thread is in a plain call, which takes no time to speak of.
+            std::thread::yield_now();
+        }
+        None
     }
 }
+
+/// How often a plain call lets others run before it gives up: only a value that, while it is decoded, asks the very
+/// session that it is in comes that far.
+const TURNS: u32 = 100_000;
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -411,11 +435,17 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What the request holds, while a call talks to the store. Dropping it, at whatever point, gives it back.
+/// What the request holds, for a call that talks to the store. Dropping it, at whatever point, lets the others go on.
 pub(crate) struct Lease<'a> {
-    session: &'a Session,
-    work: Work,
-    _turn: tokio::sync::MutexGuard<'a, ()>,
+    work: MutexGuard<'a, Work>,
+    client: &'a Mutex<ClientAction>,
+    _counted: Counted<'a>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = self.work.client;
+    }
 }
 
 impl Deref for Lease<'_> {
@@ -431,15 +461,25 @@ impl DerefMut for Lease<'_> {
     }
 }
 
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let work = std::mem::replace(&mut self.work, Work::new(Request::default()));
-        *self.session.lock() = Some(work);
+/// Counted from before the wait for a lease until after its end, so that a plain call on the same thread never waits
+/// for a task that cannot run meanwhile.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(leases: &'a AtomicUsize) -> Self {
+        leases.fetch_add(1, Ordering::AcqRel);
+        Self(leases)
     }
 }
 
-fn writable(guard: &mut Option<Work>) -> Result<&mut Work, Error> {
-    match guard {
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn writable<'a>(guard: &'a mut Option<MutexGuard<'_, Work>>) -> Result<&'a mut Work, Error> {
+    match guard.as_deref_mut() {
         None => Err(Error::new(ErrorKind::Busy)),
         Some(work) => match work.phase {
             _ if work.sealed => Err(Error::new(ErrorKind::Committed)),

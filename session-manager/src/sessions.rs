@@ -69,7 +69,7 @@ impl<D: Driver> Sessions<D> {
     /// Stores what the session's log holds and starts a new log.
     ///
     /// # Errors
-    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, and what an update's closure gives on replay. The log is kept, so the
+    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Config` for a session that another manager opened, and what an update's closure gives on replay. The log is kept, so the
     /// call may be repeated.
     ///
     /// # Cancellation
@@ -87,6 +87,13 @@ impl<D: Driver> Sessions<D> {
     /// still store it.
     pub async fn finish(&self, session: &Session) -> Result<Committed, Error> {
         self.inner.commit(session, true).await
+    }
+
+    /// [`finish`](Self::finish) where there is nothing to store, which takes no future; `None` where there is, or
+    /// where another task of the request has the session.
+    #[must_use]
+    pub fn finish_idle(&self, session: &Session) -> Option<Committed> {
+        self.inner.commit_now(session, true)
     }
 
     /// Removes at most `limit` expired records of any kind.

@@ -62,10 +62,6 @@ pub(crate) const MARKER_DATA: [u8; 4] = [VERSION, MARKER, 4, 0];
 pub(crate) struct Malformed;
 
 /// What a record's data is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made per load, and a box would cost more than the move"
-)]
 pub(crate) enum Content {
     Session(Table),
     Marker,
@@ -84,22 +80,31 @@ pub(crate) struct Table {
 impl Table {
     /// Reads the header and checks that the entries are whole; decodes no value.
     pub(crate) fn parse(data: Bytes) -> Result<Content, Malformed> {
+        let content = Self::parse_own(data)?;
+        if let Content::Session(table) = &content {
+            let mut rest = table.body();
+            while !rest.is_empty() {
+                rest = &rest[RawEntry::parse(rest)?.whole.len()..];
+            }
+        }
+        Ok(content)
+    }
+
+    /// [`parse`](Self::parse) of what this process has just encoded: its entries are whole.
+    pub(crate) fn parse_own(data: Bytes) -> Result<Content, Malformed> {
         match data[..] {
             [VERSION, MARKER, 4, 0] => return Ok(Content::Marker),
             [VERSION, SESSION, ..] if data.len() >= FIXED => {}
             _ => return Err(Malformed),
         }
         let entries_at = usize::from(u16::from_le_bytes([data[2], data[3]]));
-        if data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
+        // Views keep offsets in 32 bits.
+        let too_long = u32::try_from(data.len()).is_err();
+        if too_long || data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
             return Err(Malformed);
         }
         let header = Header::parse(&data, entries_at)?;
-        let table = Self { header, data, entries_at };
-        let mut rest = table.body();
-        while !rest.is_empty() {
-            rest = &rest[RawEntry::parse(rest)?.whole.len()..];
-        }
-        Ok(Content::Session(table))
+        Ok(Content::Session(Self { header, data, entries_at }))
     }
 
     fn body(&self) -> &[u8] {
@@ -127,14 +132,24 @@ pub(crate) struct Header {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) epoch: u64,
-    pub(crate) network: Option<Network>,
-    pub(crate) agent: Option<Agent>,
+    /// What most sessions do without, apart, for a header is moved and copied a lot.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rare {
+    network: Option<Network>,
+    agent: Option<Agent>,
     /// UTF-8, checked when it was read.
-    pub(crate) user: Bytes,
-    pub(crate) extra: Bytes,
+    user: Bytes,
+    extra: Bytes,
 }
 
 impl Header {
+    pub(crate) fn new(idle: Duration, lifetime: Option<Duration>) -> Self {
+        Self { idle, lifetime, ..Self::default() }
+    }
+
     fn parse(data: &Bytes, end: usize) -> Result<Self, Malformed> {
         let word =
             |at: usize| u64::from_le_bytes(*data[at..].first_chunk().expect("the fixed part is there"));
@@ -157,11 +172,11 @@ impl Header {
             idle: Duration::from_millis(word(40)),
             lifetime: (word(48) != NONE).then(|| Duration::from_millis(word(48))),
             epoch: word(56),
-            network,
-            agent,
-            // `slice` of nothing is free; of something it shares the record's bytes.
-            user: data.slice(user),
-            extra: data.slice(at..end),
+            // Three lengths of nothing, and nothing behind them.
+            rare: (end > FIXED + 3).then(|| {
+                // Slices share the record's bytes.
+                Box::new(Rare { network, agent, user: data.slice(user), extra: data.slice(at..end) })
+            }),
         })
     }
 
@@ -179,15 +194,20 @@ impl Header {
         ] {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        Network::write(self.network.as_ref(), out);
-        Agent::write(self.agent.as_ref(), out);
-        out.push(u8::try_from(self.user.len()).expect("bind_user refuses a name over 255 bytes"));
-        out.extend_from_slice(&self.user);
-        out.extend_from_slice(&self.extra);
+        let Some(rare) = &self.rare else {
+            out.extend_from_slice(&[0; 3]);
+            out[2..4].copy_from_slice(&(FIXED as u16 + 3).to_le_bytes());
+            return;
+        };
+        Network::write(rare.network.as_ref(), out);
+        Agent::write(rare.agent.as_ref(), out);
+        out.push(u8::try_from(rare.user.len()).expect("bind_user refuses a name over 255 bytes"));
+        out.extend_from_slice(&rare.user);
+        out.extend_from_slice(&rare.extra);
         // 64 fixed bytes, three parts of at most 256 bytes, and what was read from a header of at most 65,535: only
         // the last can make it too long, together with a longer user name; then what is unknown is dropped.
         let len = u16::try_from(out.len()).unwrap_or_else(|_| {
-            out.truncate(out.len() - self.extra.len());
+            out.truncate(out.len() - rare.extra.len());
             out.len() as u16
         });
         out[2..4].copy_from_slice(&len.to_le_bytes());
@@ -206,7 +226,42 @@ impl Header {
     }
 
     pub(crate) fn user(&self) -> Option<&str> {
-        std::str::from_utf8(&self.user).ok().filter(|user| !user.is_empty())
+        std::str::from_utf8(&self.rare.as_ref()?.user).ok().filter(|user| !user.is_empty())
+    }
+
+    /// The user's name as bytes, empty for none.
+    pub(crate) fn user_bytes(&self) -> Bytes {
+        self.rare.as_ref().map_or_else(Bytes::new, |rare| rare.user.clone())
+    }
+
+    pub(crate) fn set_user(&mut self, user: Bytes) {
+        self.rare.get_or_insert_default().user = user;
+    }
+
+    pub(crate) fn network(&self) -> Option<Network> {
+        self.rare.as_ref()?.network
+    }
+
+    pub(crate) fn agent(&self) -> Option<Agent> {
+        self.rare.as_ref()?.agent
+    }
+
+    pub(crate) fn bind_to(&mut self, network: Option<Network>, agent: Option<Agent>) {
+        if network.is_some() || agent.is_some() || self.rare.is_some() {
+            let rare = self.rare.get_or_insert_default();
+            (rare.network, rare.agent) = (network, agent);
+        }
+    }
+
+    /// What a later release has added.
+    #[cfg(test)]
+    pub(crate) fn extra(&self) -> Bytes {
+        self.rare.as_ref().map_or_else(Bytes::new, |rare| rare.extra.clone())
+    }
+
+    /// How many bytes [`write`](Self::write) appends.
+    pub(crate) fn len(&self) -> usize {
+        FIXED + 3 + self.rare.as_ref().map_or(0, |rare| 17 + 16 + rare.user.len() + rare.extra.len())
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) struct Work {
     /// Whether the client knows an id of the session that stands behind this: only then has it one to forget.
     pub(crate) known: bool,
     pub(crate) client: ClientAction,
-    pub(crate) pending: Option<Pending>,
+    pub(crate) pending: Option<Box<Pending>>,
 }
 
 impl Work {
@@ -134,7 +134,9 @@ impl Work {
     }
 
     pub(crate) fn is_critical(&self) -> bool {
-        self.betrayed || self.rotations > 0 || self.log.iter().any(Op::is_critical)
+        // A rotation of nothing is nothing.
+        let rotates = self.rotations > 0 && (self.loaded.is_some() || self.dead || !self.log.is_empty());
+        self.betrayed || rotates || self.log.iter().any(Op::is_critical)
     }
 
     fn consumes_flash(&self) -> bool {
@@ -187,6 +189,12 @@ impl Work {
     /// If an operation cannot be replayed, everything is as it was.
     pub(crate) fn replay(&mut self, table: Table, from: usize, now: Timestamp) -> Result<(), Error> {
         let from = from.min(self.log.len());
+        if from == self.log.len() {
+            self.log.clear();
+            self.view = None;
+            self.table = table;
+            return Ok(());
+        }
         let mut rerun = Replaying { log: &mut self.log[from..], before: Vec::new() };
         let mut view = View::new(&table);
         for index in 0..rerun.log.len() {
@@ -219,7 +227,7 @@ impl Work {
             for entry in view.entries(&self.table, &self.log) {
                 logged += entry.whole.len();
             }
-            data.reserve_exact(logged + 64 + 3 + 17 + 16 + header.user.len() + header.extra.len());
+            data.reserve_exact(logged + header.len());
             header.write(&mut data);
             for entry in view.entries(&self.table, &self.log) {
                 let consumed = entry.class == FLASH && self.flash.consumes(entry.id);

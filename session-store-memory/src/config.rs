@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
 
-use crate::store::Memory;
 use crate::usage::OVERHEAD;
 
 /// The options of a [`Memory`] store. Whoever needs none calls [`Memory::new`].
@@ -19,7 +18,7 @@ use crate::usage::OVERHEAD;
 /// | [`clock`](Self::clock) | [`SystemClock`] |
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing happens until `open`"]
-pub struct MemoryOptions {
+pub struct Config {
     pub(crate) max_entries: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) when_full: Option<WhenFull>,
@@ -41,7 +40,7 @@ pub enum WhenFull {
     Evict,
 }
 
-impl MemoryOptions {
+impl Config {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -85,12 +84,8 @@ impl MemoryOptions {
         self
     }
 
-    /// Makes the store.
-    ///
-    /// # Errors
-    /// `Misconfigured` for options that cannot be kept, with what would be right; `Unavailable` where the operating
-    /// system gives no random numbers.
-    pub fn open(self) -> Result<Memory> {
+    /// Whether these options can be kept.
+    pub(crate) fn check(&self) -> Result<()> {
         if self.max_entries == Some(0) {
             return Err(misconfigured("max_entries is at least 1; leave it out for no bound"));
         }
@@ -110,7 +105,7 @@ impl MemoryOptions {
         if self.shards.is_some_and(|n| !n.is_power_of_two() || !(2..=MAX_SHARDS).contains(&n)) {
             return Err(misconfigured("shards is a power of two from 2 to 65536"));
         }
-        Memory::with(self)
+        Ok(())
     }
 
     pub(crate) fn shard_count(&self) -> usize {
@@ -136,25 +131,26 @@ fn misconfigured(detail: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Memory;
 
     #[test]
     fn what_is_wrong_is_an_error_when_the_store_is_made() {
         for (options, word) in [
-            (MemoryOptions::new().max_entries(0), "max_entries"),
-            (MemoryOptions::new().max_bytes(159), "max_bytes"),
-            (MemoryOptions::new().max_bytes(1_000).max_value(841), "max_value"),
-            (MemoryOptions::new().when_full(WhenFull::Evict), "when_full"),
-            (MemoryOptions::new().shards(0), "shards"),
-            (MemoryOptions::new().shards(1), "shards"),
-            (MemoryOptions::new().shards(48), "shards"),
-            (MemoryOptions::new().shards(1 << 17), "shards"),
+            (Config::new().max_entries(0), "max_entries"),
+            (Config::new().max_bytes(159), "max_bytes"),
+            (Config::new().max_bytes(1_000).max_value(841), "max_value"),
+            (Config::new().when_full(WhenFull::Evict), "when_full"),
+            (Config::new().shards(0), "shards"),
+            (Config::new().shards(1), "shards"),
+            (Config::new().shards(48), "shards"),
+            (Config::new().shards(1 << 17), "shards"),
         ] {
-            let error = options.open().unwrap_err();
+            let error = Memory::open(options).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misconfigured);
             assert_eq!(error.operation(), Operation::Open);
             assert!(error.to_string().contains(word), "{error}");
         }
-        let most = MemoryOptions::new().max_bytes(1_000).max_value(840).when_full(WhenFull::Evict).shards(2);
-        assert!(most.max_entries(1).open().is_ok());
+        let most = Config::new().max_bytes(1_000).max_value(840).when_full(WhenFull::Evict).shards(2);
+        assert!(Memory::open(most.max_entries(1)).is_ok());
     }
 }

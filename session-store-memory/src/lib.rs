@@ -16,6 +16,6 @@ mod table;
 mod tests;
 mod usage;
 
-pub use config::{MemoryOptions, WhenFull};
+pub use config::{Config, WhenFull};
 pub use store::Memory;
 pub use usage::OVERHEAD;

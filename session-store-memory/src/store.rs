@@ -9,7 +9,7 @@ use session_core::{
     Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp, is_live,
 };
 
-use crate::config::{MemoryOptions, WhenFull};
+use crate::config::{Config, WhenFull};
 use crate::page;
 use crate::pause::Pause;
 use crate::purge::Purge;
@@ -38,10 +38,16 @@ impl Memory {
     /// # Errors
     /// `Unavailable` where the operating system gives no random numbers.
     pub fn new() -> Result<Self> {
-        MemoryOptions::new().open()
+        Self::open(Config::new())
     }
 
-    pub(crate) fn with(options: MemoryOptions) -> Result<Self> {
+    /// A store with options.
+    ///
+    /// # Errors
+    /// `Misconfigured` for options that cannot be kept, with what would be right; `Unavailable` where the operating
+    /// system gives no random numbers.
+    pub fn open(options: Config) -> Result<Self> {
+        options.check()?;
         let clock = options.clock_or_system();
         let when_full = options.when_full.unwrap_or_default();
         let largest = options.max_bytes.map(|bytes| bytes.saturating_sub(crate::OVERHEAD));

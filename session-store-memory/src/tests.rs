@@ -8,7 +8,7 @@ use session_core::{
     Clock, Condition, Decision, ErrorKind, Key, Purged, Record, Revision, Stored, TestClock, Timestamp,
 };
 
-use crate::MemoryOptions;
+use crate::{Config, Memory};
 use crate::purge::Purge;
 use crate::store::Inner;
 use crate::usage::Amount;
@@ -54,11 +54,11 @@ impl Inner {
 fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
     for (seed, bytes) in [(1, None), (2, Some(64_000)), (3, Some(9_000))] {
         let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-        let mut options = MemoryOptions::new().max_entries(300).shards(2).clock(Arc::new(clock.clone()));
+        let mut options = Config::new().max_entries(300).shards(2).clock(Arc::new(clock.clone()));
         if let Some(bytes) = bytes {
             options = options.max_bytes(bytes);
         }
-        let store = options.open().unwrap().0;
+        let store = Memory::open(options).unwrap().0;
         let mut model: HashMap<Key, Record> = HashMap::new();
         let mut seed: u64 = seed;
         let mut refused = 0;
@@ -153,7 +153,7 @@ fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
 #[test]
 fn a_purge_looks_at_what_it_removes_and_not_at_the_rest() {
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let store = MemoryOptions::new().clock(Arc::new(clock.clone())).open().unwrap().0;
+    let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap().0;
     let stored = |n: u64, after: u64| {
         let key = Key::parse(&format!("session:{n}")).unwrap();
         let deadline = clock.now().saturating_add(Duration::from_secs(after));
@@ -182,7 +182,7 @@ fn a_purge_looks_at_what_it_removes_and_not_at_the_rest() {
 #[test]
 fn sessions_that_are_used_are_looked_at_once_a_lifetime_and_survive() {
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let store = MemoryOptions::new().clock(Arc::new(clock.clone())).open().unwrap().0;
+    let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap().0;
     let keys: Vec<Key> = (0..1_000).map(|n| Key::parse(&format!("session:{n}")).unwrap()).collect();
     let idle = Duration::from_secs(1_000);
     for key in &keys {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use session_conformance::{Harness, Trouble};
 use session_core::Clock;
-use session_store_memory::{Memory, MemoryOptions};
+use session_store_memory::{Config, Memory};
 
 /// The store is the driver itself: made with the clock of the first handle, and every handle is a clone.
 struct InMemory;
@@ -22,7 +22,7 @@ impl Harness for InMemory {
     }
 
     async fn open(&self, storage: &OnceLock<Memory>, clock: Arc<dyn Clock>) -> Result<Memory, Trouble> {
-        let fresh = MemoryOptions::new().max_value(4 << 20).clock(clock).open()?;
+        let fresh = Memory::open(Config::new().max_value(4 << 20).clock(clock))?;
         Ok(storage.get_or_init(|| fresh).clone())
     }
 }

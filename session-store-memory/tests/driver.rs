@@ -10,7 +10,7 @@ use session_core::{
     Applied, Clock, Condition, Cursor, Driver, Entry, ErrorKind, Key, Operation, Prefix, Record, Revision,
     SessionId, Stored, TestClock, Timestamp,
 };
-use session_store_memory::{Memory, MemoryOptions, OVERHEAD, WhenFull};
+use session_store_memory::{Config, Memory, OVERHEAD, WhenFull};
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -36,9 +36,9 @@ fn record(len: usize, expires: Option<Timestamp>, n: u64) -> Record {
     Record::new(vec![n as u8; len], expires, revision(n))
 }
 
-fn with_clock(options: MemoryOptions) -> (Memory, TestClock) {
+fn with_clock(options: Config) -> (Memory, TestClock) {
     let clock = TestClock::new(START);
-    (options.clock(Arc::new(clock.clone())).open().unwrap(), clock)
+    (Memory::open(options.clock(Arc::new(clock.clone()))).unwrap(), clock)
 }
 
 async fn all(store: &Memory, prefix: &Prefix, limit: usize) -> Vec<Entry> {
@@ -56,7 +56,7 @@ async fn all(store: &Memory, prefix: &Prefix, limit: usize) -> Vec<Entry> {
 #[tokio::test]
 async fn at_the_bound_a_record_is_refused_and_nothing_else_changes() {
     let room = 10 * (OVERHEAD + 200);
-    let (store, clock) = with_clock(MemoryOptions::new().max_bytes(room));
+    let (store, clock) = with_clock(Config::new().max_bytes(room));
     for n in 0..10 {
         assert!(
             store
@@ -94,14 +94,14 @@ async fn at_the_bound_a_record_is_refused_and_nothing_else_changes() {
 
 #[tokio::test]
 async fn what_could_never_fit_is_too_large_and_leaves_the_old_record() {
-    let (store, _) = with_clock(MemoryOptions::new().max_bytes(OVERHEAD + 100).when_full(WhenFull::Evict));
+    let (store, _) = with_clock(Config::new().max_bytes(OVERHEAD + 100).when_full(WhenFull::Evict));
     assert_eq!(store.capabilities().max_value, Some(100));
     assert!(store.capabilities().evicts);
     assert!(store.store(&session(1), record(100, None, 1), Condition::Absent).await.unwrap().is_yes());
     let error = store.store(&session(1), record(101, None, 2), Condition::Any).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::TooLarge, Applied::No));
     assert_eq!(store.retrieve(&session(1)).await.unwrap(), Some(record(100, None, 1)));
-    let (store, _) = with_clock(MemoryOptions::new().max_value(5));
+    let (store, _) = with_clock(Config::new().max_value(5));
     assert!(store.store(&session(1), record(5, None, 1), Condition::Any).await.unwrap().is_yes());
     assert_eq!(
         store.store(&session(1), record(6, None, 2), Condition::Any).await.unwrap_err().kind(),
@@ -113,8 +113,7 @@ async fn what_could_never_fit_is_too_large_and_leaves_the_old_record() {
 async fn bounds_hold_at_every_moment_while_eight_tasks_write() {
     for policy in [WhenFull::Refuse, WhenFull::Evict] {
         const MOST: u64 = 200;
-        let options =
-            MemoryOptions::new().max_entries(MOST).max_bytes(MOST * (OVERHEAD + 60)).when_full(policy);
+        let options = Config::new().max_entries(MOST).max_bytes(MOST * (OVERHEAD + 60)).when_full(policy);
         let (store, clock) = with_clock(options.shards(4));
         let (full, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let tasks: Vec<_> = (0..8_u64)
@@ -190,8 +189,7 @@ async fn bounds_hold_at_every_moment_while_eight_tasks_write() {
 
 #[tokio::test]
 async fn only_sessions_are_evicted_those_near_their_deadline_and_never_the_one_that_grows() {
-    let (store, clock) =
-        with_clock(MemoryOptions::new().max_entries(1_000).when_full(WhenFull::Evict).shards(2));
+    let (store, clock) = with_clock(Config::new().max_entries(1_000).when_full(WhenFull::Evict).shards(2));
     for n in 0..500 {
         assert!(store.store(&user(n), record(8, in_secs(10), n), Condition::Absent).await.unwrap().is_yes());
         assert!(
@@ -237,8 +235,7 @@ async fn only_sessions_are_evicted_those_near_their_deadline_and_never_the_one_t
     );
     assert_eq!(store.count(&Prefix::SESSION).await.unwrap(), 501);
 
-    let (store, _) =
-        with_clock(MemoryOptions::new().max_bytes(2 * OVERHEAD + 100).when_full(WhenFull::Evict));
+    let (store, _) = with_clock(Config::new().max_bytes(2 * OVERHEAD + 100).when_full(WhenFull::Evict));
     assert!(store.store(&session(1), record(50, in_secs(1), 1), Condition::Absent).await.unwrap().is_yes());
     assert!(store.store(&session(2), record(50, in_secs(9), 2), Condition::Absent).await.unwrap().is_yes());
     assert!(
@@ -260,7 +257,7 @@ async fn only_sessions_are_evicted_those_near_their_deadline_and_never_the_one_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_traversal_reports_what_is_there_all_the_time_exactly_once_while_tables_grow_and_empty() {
-    let (store, _) = with_clock(MemoryOptions::new().shards(2));
+    let (store, _) = with_clock(Config::new().shards(2));
     for n in 0..3_000 {
         assert!(
             store
@@ -322,7 +319,7 @@ async fn a_traversal_reports_what_is_there_all_the_time_exactly_once_while_table
 
 #[tokio::test]
 async fn a_traversal_of_a_rare_prefix_passes_by_the_others_in_pages() {
-    let (store, _) = with_clock(MemoryOptions::new().shards(2));
+    let (store, _) = with_clock(Config::new().shards(2));
     for n in 0..30_000 {
         assert!(store.store(&user(n), record(1, None, n), Condition::Absent).await.unwrap().is_yes());
     }
@@ -348,8 +345,8 @@ async fn a_traversal_of_a_rare_prefix_passes_by_the_others_in_pages() {
 
 #[tokio::test]
 async fn a_cursor_of_another_store_another_prefix_or_no_store_is_invalid() {
-    let (store, _) = with_clock(MemoryOptions::new());
-    let (other, _) = with_clock(MemoryOptions::new());
+    let (store, _) = with_clock(Config::new());
+    let (other, _) = with_clock(Config::new());
     for n in 0..100 {
         assert!(store.store(&session(n), record(1, None, n), Condition::Absent).await.unwrap().is_yes());
     }
@@ -379,7 +376,7 @@ async fn a_cursor_of_another_store_another_prefix_or_no_store_is_invalid() {
 
 #[tokio::test]
 async fn after_close_every_call_on_every_clone_is_closed() {
-    let (store, _) = with_clock(MemoryOptions::new());
+    let (store, _) = with_clock(Config::new());
     let (clone, key) = (store.clone(), session(1));
     assert!(store.store(&key, record(1, None, 1), Condition::Absent).await.unwrap().is_yes());
     store.close().await.unwrap();
@@ -400,7 +397,7 @@ async fn after_close_every_call_on_every_clone_is_closed() {
 
 #[tokio::test]
 async fn a_retrieve_shares_the_bytes_and_keeps_them_through_every_change() {
-    let (store, _) = with_clock(MemoryOptions::new());
+    let (store, _) = with_clock(Config::new());
     assert!(
         store.store(&session(1), record(1_000, in_secs(9), 1), Condition::Absent).await.unwrap().is_yes()
     );
@@ -417,7 +414,7 @@ async fn a_retrieve_shares_the_bytes_and_keeps_them_through_every_change() {
 
 #[tokio::test]
 async fn debug_shows_no_key_and_no_data() {
-    let (store, _) = with_clock(MemoryOptions::new().max_entries(10));
+    let (store, _) = with_clock(Config::new().max_entries(10));
     let secret = Key::parse("user:alice").unwrap();
     let data = Record::new("the data", None, revision(1));
     assert!(store.store(&secret, data, Condition::Absent).await.unwrap().is_yes());

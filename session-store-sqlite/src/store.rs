@@ -257,3 +257,39 @@ async fn yield_now() {
     });
     pin!(once).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use session_core::Driver;
+
+    use super::Sqlite;
+    use crate::queue::Phase;
+
+    /// The writer's thread is told to end while the keeper has the writer to itself, goes back to sleep, and must be
+    /// told again.
+    #[test]
+    fn a_close_during_a_checkpoint_comes_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(directory.path().join("sessions.db")).unwrap();
+        let (closed, answer) = mpsc::channel();
+        store.0.writer.alone(|_| {
+            let closing = store.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                closed.send(runtime.block_on(closing.close())).unwrap();
+            });
+            // Long enough for the thread to have woken up and gone back to sleep, as a rule.
+            let mut seen = 0;
+            while seen < 1_000 {
+                let waiting = store.0.writer.queue.lock();
+                seen += u32::from(waiting.phase == Phase::Closing && waiting.asleep);
+                drop(waiting);
+                std::thread::yield_now();
+            }
+        });
+        answer.recv_timeout(Duration::from_secs(30)).expect("the close has ended").unwrap();
+    }
+}

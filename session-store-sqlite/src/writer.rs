@@ -228,7 +228,8 @@ impl Writer {
         if due || fresh {
             self.queue.chores.notify_all();
         }
-        if !waiting.jobs.is_empty() {
+        // A close that came while the writer was reserved has found the thread unable to do anything about it.
+        if !waiting.jobs.is_empty() || waiting.phase == Phase::Closing {
             self.wake_thread(waiting);
         }
     }

@@ -28,7 +28,8 @@ pub(crate) trait Engine: Send + Sync {
     /// An empty session that is never saved.
     fn spare(&self) -> Option<session_manager::Session>;
 
-    fn finish(self: Arc<Self>, session: session_manager::Session) -> Commit;
+    /// What the response has to wait for: `None` where there is nothing to store.
+    fn finish(self: Arc<Self>, session: &session_manager::Session) -> Option<Commit>;
 
     /// As `finish`, for a session that [`spare`](Self::spare) made: it must never reach the store.
     fn finish_spare(&self, session: session_manager::Session) -> Option<Commit>;
@@ -113,8 +114,12 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         self.spare.begin()
     }
 
-    fn finish(self: Arc<Self>, session: session_manager::Session) -> Commit {
-        Box::pin(async move { self.sessions.finish(&session).await })
+    fn finish(self: Arc<Self>, session: &session_manager::Session) -> Option<Commit> {
+        if self.sessions.finish_idle(session).is_some() {
+            return None;
+        }
+        let session = session.clone();
+        Some(Box::pin(async move { self.sessions.finish(&session).await }))
     }
 
     fn finish_spare(&self, session: session_manager::Session) -> Option<Commit> {

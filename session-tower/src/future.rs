@@ -73,13 +73,13 @@ where
 
 /// The commit that this response has to wait for.
 fn commit_of<R>(handle: &SessionHandle, response: &Response<R>) -> Option<Commit> {
-    let session = handle.used().filter(|session| session.is_loaded())?.clone();
+    let session = handle.used().filter(|session| session.is_loaded())?;
     if response.status().is_server_error() && !handle.policy().commits_failed() {
         return None;
     }
     match handle.spare() {
-        None => Some(Arc::clone(handle.engine()).finish(session)),
-        Some(_) => handle.engine().finish_spare(session),
+        None => Arc::clone(handle.engine()).finish(session),
+        Some(_) => handle.engine().finish_spare(session.clone()),
     }
 }
 

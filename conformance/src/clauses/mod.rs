@@ -23,6 +23,7 @@ mod session_find;
 mod session_flash;
 mod session_identity;
 mod session_lifecycle;
+mod session_order;
 mod session_replay;
 mod session_time;
 mod session_values;

@@ -20,6 +20,7 @@ pub(crate) use super::session_find::*;
 pub(crate) use super::session_flash::*;
 pub(crate) use super::session_identity::*;
 pub(crate) use super::session_lifecycle::*;
+pub(crate) use super::session_order::*;
 pub(crate) use super::session_replay::*;
 pub(crate) use super::session_time::*;
 pub(crate) use super::session_values::*;

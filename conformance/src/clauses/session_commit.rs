@@ -227,11 +227,16 @@ pub(crate) async fn s29_what_comes_after_a_rotation_is_refused_under_the_old_id(
 }
 
 async fn ends(sessions: &Manager, late: &Session, reason: &EndReason, what: &str, critical: bool) -> Check {
-    let committed = sessions.finish(late).await?;
+    let committed = late.commit().await?;
     came_to(&committed, &Outcome::Ended(reason.clone()), &format!("{what} that came late"))?;
     equal(&format!("whether {what} refuses its response"), &committed.refuses_response(), &critical)?;
     equal(&format!("the end reason after {what}"), &late.end_reason(), &Some(reason.clone()))?;
-    tells_nothing(late, &format!("{what} that came late"))
+    tells_nothing(late, &format!("{what} that came late"))?;
+    // Nor does it begin another session in the place of the one that ended.
+    late.insert("more", &1)?;
+    let again = sessions.finish(late).await?;
+    came_to(&again, &Outcome::Ended(reason.clone()), &format!("a write after {what}"))?;
+    tells_nothing(late, &format!("a write after {what}"))
 }
 
 pub(crate) async fn s30_an_id_that_repeats_never_merges_two_visitors(stage: &Stage) -> Check {

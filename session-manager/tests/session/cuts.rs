@@ -5,8 +5,8 @@ use session_manager::{ClientAction, EndReason, Error, ErrorKind, Outcome, Sessio
 
 use crate::map::Map;
 use crate::orders::block_on;
-use crate::step::{Request, Stepped, step};
 use crate::{HOUR, add, begun, clock, told};
+use session_conformance::step::{Request, Stepped, step};
 
 /// What is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,7 +116,8 @@ async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
 
 /// Whether the call that was dropped had come to an end.
 async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, again: Again) -> bool {
-    let case = format!("{what:?} dropped at {cut}, the other {meanwhile:?}, arrives {arrives:?}, then {again:?}");
+    let case =
+        format!("{what:?} dropped at {cut}, the other {meanwhile:?}, arrives {arrives:?}, then {again:?}");
     let stage = Stage::new();
     let (session, id) = prepare(&stage, what).await;
     stage.stepped.detach_dropped(arrives != Arrives::Never);
@@ -222,9 +223,8 @@ async fn committed_again(
     stage.arrive().await;
     let tens = if other.added { 10 } else { 0 };
     let all = if what == What::Touch { 1 } else { 2 } + tens;
-    let is_uncertain = |done: &Result<Outcome, Error>| {
-        matches!(done, Err(error) if error.kind() == ErrorKind::Uncertain)
-    };
+    let is_uncertain =
+        |done: &Result<Outcome, Error>| matches!(done, Err(error) if error.kind() == ErrorKind::Uncertain);
     if let Some(next) = other.rotated {
         let counter = stage.counter(next).await.unwrap();
         match &done {
@@ -300,12 +300,9 @@ fn a_call_dropped_at_any_point_leaves_old_or_new_and_counts_once() {
     let mut scenes = 0;
     for what in [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy] {
         for meanwhile in [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates] {
-            for arrives in [
-                Arrives::Never,
-                Arrives::BeforeTheOther,
-                Arrives::AfterTheOther,
-                Arrives::AtTheEnd,
-            ] {
+            for arrives in
+                [Arrives::Never, Arrives::BeforeTheOther, Arrives::AfterTheOther, Arrives::AtTheEnd]
+            {
                 for again in [Again::Commit, Again::Destroy] {
                     for cut in 0.. {
                         scenes += 1;
@@ -339,4 +336,3 @@ fn a_rotation_asked_for_after_a_dropped_commit_is_not_forgotten() {
         }
     });
 }
-

@@ -10,8 +10,8 @@ use session_core::{Driver, SessionId};
 use session_manager::{EndReason, Session, Sessions};
 use session_store_sqlite::Sqlite;
 
-use crate::step::{Request, Stepped, step};
 use crate::{add, begun};
+use session_conformance::step::{Request, Stepped, step};
 
 const CHILD: &str = "SESSION_KIT_KILLED_CHILD";
 const WHATS: [&str; 4] = ["create", "update", "rotate", "destroy"];
@@ -60,7 +60,8 @@ fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let word = lines.map(Result::unwrap).find(|line| ["parked", "ended"].iter().any(|word| line.ends_with(word)));
+    let word =
+        lines.map(Result::unwrap).find(|line| ["parked", "ended"].iter().any(|word| line.ends_with(word)));
     child.kill().unwrap();
     child.wait().unwrap();
     match word.as_deref() {
@@ -116,13 +117,13 @@ async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId)
         names.push((found.get("name").unwrap().unwrap(), found.get("n").unwrap().unwrap()));
     }
     names.sort();
-    let (old, new) = (("Ada".to_owned(), 0), ("Grace".to_owned(), 1));
-    let create = ("Grace".to_owned(), 1);
+    let names: Vec<_> = names.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+    let (old, new) = (("Ada", 0), ("Grace", 1));
     let allowed: &[&[_]] = match (what, parked) {
-        ("create", true) => &[&[old.clone()], &[old.clone(), create]],
-        ("create", false) => &[&[old.clone(), create]],
+        ("create", true) => &[&[old], &[old, new]],
+        ("create", false) => &[&[old, new]],
         ("update", true) => &[&[old], &[new]],
-        ("rotate", true) => &[&[old.clone()], &[old, new.clone()], &[new]],
+        ("rotate", true) => &[&[old], &[old, new], &[new]],
         ("update" | "rotate", false) => &[&[new]],
         (_, true) => &[&[old], &[]],
         (_, false) => &[&[]],

@@ -4,24 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod common {
-    pub async fn nap(length: std::time::Duration) {
-        tokio::time::sleep(length).await;
-    }
-}
-mod harness {
-    #[derive(Debug)] pub struct Trouble; impl std::fmt::Display for Trouble { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) } }
-}
-#[path = "../../../conformance/src/failure.rs"]
-mod failure;
-#[path = "../../../conformance/src/step.rs"]
-pub mod step;
-#[path = "../../../conformance/src/order.rs"]
-pub mod order;
 mod cuts;
+mod handle;
 mod killed;
+mod lost;
 mod map;
 mod orders;
+mod secrets;
 
 use std::time::Duration;
 

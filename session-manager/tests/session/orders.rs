@@ -1,8 +1,8 @@
 //! Requests that meet in every order.
 
-use crate::failure::Failure;
-use crate::order::{Act, Ground, Walked};
-use crate::step::Fate;
+use session_conformance::Failure;
+use session_conformance::order::{Act, Ground, Walked};
+use session_conformance::step::Fate;
 
 use crate::map::Map;
 use crate::{clock, full};

@@ -16,7 +16,7 @@ use session_core::{
 };
 use session_manager::Sessions;
 use session_state_cookie::{CookieConfig, CookieState};
-use session_store_memory::{Memory, MemoryOptions};
+use session_store_memory::{Config, Memory};
 use session_tower::SessionLayer;
 use tower::ServiceExt;
 
@@ -42,7 +42,7 @@ pub struct Probe {
 impl Probe {
     pub fn new() -> Self {
         let clock = TestClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let store = MemoryOptions::new().clock(Arc::new(clock.clone())).open().unwrap();
+        let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap();
         Self { store, calls: Arc::default(), fault: Arc::default(), yields: Arc::default(), clock }
     }
 

@@ -8,7 +8,7 @@ use axum::routing::get;
 use session_core::Driver;
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
-use session_store_memory::MemoryOptions;
+use session_store_memory::Memory;
 use session_store_sqlite::Sqlite;
 use session_tower::{Error, Session, SessionLayer};
 use tokio::sync::Barrier;
@@ -69,7 +69,7 @@ async fn eight_tasks<D: Driver>(driver: D) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_tasks_with_200_rounds_lose_nothing_in_memory() {
-    eight_tasks(MemoryOptions::new().open().unwrap()).await;
+    eight_tasks(Memory::new().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

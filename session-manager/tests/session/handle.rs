@@ -1,0 +1,529 @@
+//! What the handle promises to whoever holds it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use session_core::{Driver, SessionId};
+use session_manager::{ClientAction, Committed, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+
+use crate::map::Map;
+use crate::orders::block_on;
+use crate::{HOUR, add, begun, clock, fresh, told};
+use session_conformance::step::{Request, Stepped, step};
+
+fn kind<T: std::fmt::Debug>(answer: Result<T, session_manager::Error>) -> ErrorKind {
+    answer.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn what_is_not_loaded_can_neither_be_read_nor_written() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.begin(id);
+    assert!(!session.is_loaded());
+    assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
+    assert_eq!(kind(session.insert("n", &1)), ErrorKind::NotLoaded);
+    assert_eq!(kind(session.flash().keys()), ErrorKind::NotLoaded);
+    assert_eq!(kind(session.rotate()), ErrorKind::NotLoaded);
+    // Nobody asked for it, so nothing is saved; and what was never loaded reads as nothing even then.
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
+    assert_eq!(kind(session.insert("n", &1)), ErrorKind::Committed);
+    session.load().await.unwrap();
+    assert_eq!(session.get("n").unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn after_the_response_the_session_is_for_reading() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(session.get("n").unwrap(), Some(1));
+    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
+    assert_eq!(kind(session.remove("n")), ErrorKind::Committed);
+    assert_eq!(kind(session.clear()), ErrorKind::Committed);
+    assert_eq!(kind(session.rotate()), ErrorKind::Committed);
+    assert_eq!(kind(session.flash().get::<u32>("notice")), ErrorKind::Committed);
+    assert_eq!(kind(session.destroy("late").await), ErrorKind::Committed);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    assert!(sessions.open(id).await.unwrap().exists());
+}
+
+fn stepped() -> (Stepped<Map>, Sessions<Stepped<Map>>) {
+    let stepped = Stepped::new(Map::new(clock()), true);
+    (stepped.clone(), Sessions::new(stepped).unwrap())
+}
+
+#[tokio::test]
+async fn while_one_handle_commits_the_others_are_busy_and_its_seal_has_no_gap() {
+    let (stepped, sessions) = stepped();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    let clone = session.clone();
+    add(&session);
+    stepped.close_gates();
+    let mut first: Request<'_, Result<Committed, Error>> = Box::pin(sessions.finish(&session));
+    assert!(step(&stepped, &mut first).await.is_none());
+    assert_eq!(kind(clone.get::<u32>("n")), ErrorKind::Busy);
+    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy);
+    assert_eq!(kind(clone.update("n", |n: Option<u32>| n.unwrap_or(0))), ErrorKind::Busy);
+    // This one waits for its turn, and gets it as soon as the first gives it up.
+    let mut second = Box::pin(clone.commit());
+    assert!(futures_are_pending(&mut second).await);
+    stepped.open_gates();
+    assert_eq!(first.await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy, "it is the second one's turn");
+    assert_eq!(second.await.unwrap().outcome, Outcome::Unchanged);
+    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Committed);
+}
+
+async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_clone_that_loads_at_the_same_time_waits_for_the_first() {
+    let (stepped, sessions) = stepped();
+    let id = begun(&sessions).await;
+    let session = sessions.begin(id);
+    let clone = session.clone();
+    stepped.close_gates();
+    let mut first: Request<'_, Result<(), Error>> = Box::pin(session.load());
+    assert!(step(&stepped, &mut first).await.is_none());
+    let mut second = Box::pin(clone.load());
+    assert!(futures_are_pending(&mut second).await, "it is not loaded yet");
+    stepped.open_gates();
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(clone.get("n").unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn an_update_may_use_a_clone_of_its_session() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    let clone = session.clone();
+    let n = session.update("n", move |n: Option<u32>| {
+        let length = clone.get::<String>("name").map_or(0, |name| name.map_or(0, |name| name.len() as u32));
+        let _ = clone.insert("seen", &length);
+        let _ = clone.insert("n", &5);
+        n.unwrap_or(0) + length
+    });
+    assert_eq!(n.unwrap(), 8, "it ran on the value that it set itself");
+    // Here it meets another request, and runs again while the handle is busy.
+    let other = sessions.open(id).await.unwrap();
+    other.insert("other", &1).unwrap();
+    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    let done = sessions.finish(&session).await.unwrap();
+    assert_eq!((done.outcome, done.replays), (Outcome::Updated, 1));
+    assert_eq!(session.get("n").unwrap(), Some(5), "no length can be read then");
+
+    let session = sessions.open(id).await.unwrap();
+    let (clone, runs) = (session.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&runs);
+    let never = session.update("n", move |n: Option<usize>| {
+        let run = counted.fetch_add(1, Ordering::SeqCst);
+        clone.insert("n", &(1_000 + run)).unwrap();
+        n.unwrap_or(0)
+    });
+    assert_eq!(kind(never), ErrorKind::Contention);
+    assert!(runs.load(Ordering::SeqCst) <= 1_000);
+}
+
+#[derive(Debug)]
+struct Bomb;
+
+impl Serialize for Bomb {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("a bug in the application's type")
+    }
+}
+
+impl<'de> Deserialize<'de> for Bomb {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("a bug in the application's type")
+    }
+}
+
+#[tokio::test]
+async fn a_value_whose_own_code_panics_does_not_spoil_the_session() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    let quiet = |call: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+    quiet(&|| drop(session.get::<Bomb>("n")));
+    quiet(&|| drop(session.take::<Bomb>("n")));
+    quiet(&|| drop(session.insert("bomb", &Bomb)));
+    quiet(&|| drop(session.flash().set("bomb", &Bomb)));
+    quiet(&|| drop(session.flash().get::<Bomb>("notice")));
+    quiet(&|| drop(session.update("n", |_: Option<u32>| -> u32 { panic!("a bug") })));
+    assert_eq!(session.keys().unwrap(), ["n", "name"]);
+    assert_eq!(session.get("n").unwrap(), Some(1));
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(1));
+}
+
+/// Lets the log of `session` meet another request's write.
+async fn disturb(sessions: &Sessions<Map>, id: SessionId, write: impl FnOnce(&Session)) {
+    let other = sessions.open(id).await.unwrap();
+    write(&other);
+    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    for panics in [false, true] {
+        disturb(&sessions, id, |other| {
+            other.insert("a", &1).unwrap();
+            other.insert("b", &0).unwrap();
+        })
+        .await;
+        let session = sessions.open(id).await.unwrap();
+        session.update("a", |a: Option<u32>| a.unwrap_or(0) + 1).unwrap();
+        session
+            .update("b", move |b: Option<u32>| {
+                assert!(!panics || b != Some(66), "a bug");
+                b.unwrap_or(0) + 1
+            })
+            .unwrap();
+        disturb(&sessions, id, |other| {
+            other.insert("a", &100).unwrap();
+            if panics {
+                other.insert("b", &66).unwrap();
+            } else {
+                other.insert("b", "no number").unwrap();
+            }
+        })
+        .await;
+        if panics {
+            let (sessions, session) = (sessions.clone(), session.clone());
+            let task = tokio::spawn(async move { sessions.commit(&session).await.map(drop) });
+            assert!(task.await.unwrap_err().is_panic());
+        } else {
+            assert_eq!(kind(sessions.commit(&session).await), ErrorKind::Decode);
+        }
+        assert_eq!((session.get("a").unwrap(), session.get("b").unwrap()), (Some(2), Some(1)));
+        // It can still be committed once the way is free.
+        disturb(&sessions, id, |other| other.insert("b", &7).unwrap()).await;
+        assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+        let stored = sessions.open(id).await.unwrap();
+        assert_eq!((stored.get("a").unwrap(), stored.get("b").unwrap()), (Some(101), Some(8)));
+    }
+}
+
+#[test]
+fn clones_on_many_threads_write_one_session() {
+    let (_, sessions, _) = fresh();
+    let id = block_on(begun(&sessions));
+    let session = block_on(sessions.open(id)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let session = session.clone();
+            scope.spawn(move || {
+                for round in 0..25 {
+                    session.insert(&format!("{thread}.{round}"), &round).unwrap();
+                    add(&session);
+                }
+            });
+        }
+    });
+    assert_eq!(block_on(sessions.finish(&session)).unwrap().outcome, Outcome::Updated);
+    let stored = block_on(sessions.open(id)).unwrap();
+    assert_eq!(stored.get("n").unwrap(), Some(100));
+    assert_eq!(stored.keys().unwrap().len(), 102);
+}
+
+#[tokio::test]
+async fn what_came_to_nothing_refuses_the_response_even_if_an_earlier_commit_said_so() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    session.bind_user("ada").unwrap();
+    session.rotate().unwrap();
+    assert!(sessions.open(id).await.unwrap().destroy("gone").await.unwrap());
+    let first = session.commit().await.unwrap();
+    assert!(first.critical && first.refuses_response(), "{first:?}");
+    // The handler does not look, and says "welcome".
+    session.insert("greeting", "welcome").unwrap();
+    let last = sessions.finish(&session).await.unwrap();
+    assert!(last.refuses_response(), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
+    let (map, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let login = sessions.open(id).await.unwrap();
+    login.rotate().unwrap();
+    assert_eq!(sessions.finish(&login).await.unwrap().outcome, Outcome::Rotated);
+    let records = map.all().len();
+    let late = sessions.open(id).await.unwrap();
+    assert_eq!(late.end_reason(), Some(EndReason::Replaced));
+    late.rotate().unwrap();
+    late.insert("user_id", &7).unwrap();
+    let done = sessions.finish(&late).await.unwrap();
+    assert_eq!(done.outcome, Outcome::Ended(EndReason::Replaced));
+    assert!(done.refuses_response());
+    assert_eq!((late.client_action(), map.all().len()), (ClientAction::Keep, records));
+}
+
+#[tokio::test]
+async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
+    let (stepped, sessions) = stepped();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    add(&session);
+    session.rotate().unwrap();
+    stepped.close_gates();
+    let mut rotation: Request<'_, Result<Committed, Error>> = Box::pin(sessions.commit(&session));
+    // The new record is placed, and the marker is not, when another request writes.
+    for _ in 0..3 {
+        assert!(step(&stepped, &mut rotation).await.is_none());
+    }
+    stepped.open_gates();
+    let other = sessions.open(id).await.unwrap();
+    other.insert("other", &1).unwrap();
+    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    let done = rotation.await.unwrap();
+    assert_eq!((done.outcome, done.replays), (Outcome::Rotated, 1));
+    assert_eq!(session.get("other").unwrap(), Some(1));
+    add(&session);
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    let stored = sessions.open(told(&session)).await.unwrap();
+    assert_eq!((stored.get("n").unwrap(), stored.get("other").unwrap()), (Some(2), Some(1)));
+}
+
+#[tokio::test]
+async fn a_logout_that_also_rotates_is_answered() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    for writes in [false, true] {
+        let session = sessions.open(id).await.unwrap();
+        let ended = session.destroy("logout").await.unwrap();
+        session.rotate().unwrap();
+        if writes {
+            session.insert("bye", &1).unwrap();
+            let _ = session.take::<u32>("bye").unwrap();
+        }
+        let done = sessions.finish(&session).await.unwrap();
+        assert!(!done.refuses_response(), "{done:?}");
+        assert_eq!(ended, !writes);
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_committed_by_the_manager_that_opened_it() {
+    let (_, sessions, _) = fresh();
+    let (map, other, _) = fresh();
+    let session = sessions.open(None).await.unwrap();
+    add(&session);
+    assert_eq!(kind(other.finish(&session).await), ErrorKind::Config);
+    assert_eq!(sessions.clone().finish(&session).await.unwrap().outcome, Outcome::Created);
+    assert!(map.all().is_empty());
+}
+
+#[tokio::test]
+async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
+    let (map, sessions, _) = fresh();
+    let session = sessions.open(None).await.unwrap();
+    session.insert("a", &1).unwrap();
+    assert_eq!(session.commit().await.unwrap().outcome, Outcome::Created);
+    assert!(session.destroy("second thoughts").await.unwrap());
+    let done = sessions.finish(&session).await.unwrap();
+    assert_eq!(done.outcome, Outcome::Ended(EndReason::Destroyed("second thoughts".into())));
+    assert_eq!((session.client_action(), map.all().len()), (ClientAction::Keep, 0));
+    // What the client brought is to be forgotten, whatever comes and goes after it.
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    assert!(session.destroy("one").await.unwrap());
+    session.insert("a", &1).unwrap();
+    assert_eq!(session.commit().await.unwrap().outcome, Outcome::Created);
+    assert!(session.destroy("two").await.unwrap());
+    assert_eq!(session.client_action(), ClientAction::Forget);
+}
+
+#[tokio::test]
+async fn a_deadline_that_another_request_moved_does_not_end_the_session() {
+    let (_, sessions, clock) = fresh();
+    for rotates in [false, true] {
+        let id = begun(&sessions).await;
+        let slow = sessions.open(id).await.unwrap();
+        add(&slow);
+        if rotates {
+            slow.rotate().unwrap();
+        }
+        clock.advance(HOUR);
+        let other = sessions.open(id).await.unwrap();
+        assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Touched);
+        clock.advance(HOUR + Duration::from_secs(1));
+        let outcome = sessions.finish(&slow).await.unwrap().outcome;
+        let expected = if rotates { Outcome::Rotated } else { Outcome::Updated };
+        assert_eq!(outcome, expected, "it lives, though not by what this request knew");
+    }
+    let id = begun(&sessions).await;
+    let (slow, reader) = (sessions.open(id).await.unwrap(), sessions.open(id).await.unwrap());
+    add(&slow);
+    clock.advance(HOUR * 2);
+    for session in [slow, reader] {
+        let outcome = sessions.finish(&session).await.unwrap().outcome;
+        assert_eq!(outcome, Outcome::Ended(EndReason::Expired));
+    }
+    assert!(!sessions.open(id).await.unwrap().exists());
+}
+
+#[tokio::test]
+async fn what_was_committed_is_not_to_be_done_again() {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.open(id).await.unwrap();
+    assert_eq!(session.flash().get("notice").unwrap(), Some(1));
+    assert!(session.is_changed());
+    assert_eq!(session.commit().await.unwrap().outcome, Outcome::Updated);
+    assert!(!session.is_changed());
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    assert!(!sessions.open(id).await.unwrap().flash().keys().unwrap().contains(&"notice".to_owned()));
+}
+
+#[test]
+fn ids_that_repeat_never_merge_two_visitors() {
+    block_on(async {
+        let map = Map::new(clock());
+        let drawn = Arc::new(Mutex::new(vec![3, 2, 1, 1]));
+        let source = Arc::clone(&drawn);
+        let sessions = Sessions::builder(map.clone())
+            .id_source(move || Ok(SessionId::from_bytes([source.lock().unwrap().pop().unwrap_or(2); 24])))
+            .build()
+            .unwrap();
+        let one = begun(&sessions).await;
+        let two = begun(&sessions).await;
+        assert!(one != two && map.all().len() == 2);
+        drawn.lock().unwrap().clear();
+        let three = sessions.open(None).await.unwrap();
+        add(&three);
+        assert_eq!(kind(sessions.finish(&three).await), ErrorKind::NoFreeId);
+        assert_eq!((three.client_action(), map.all().len()), (ClientAction::Keep, 2));
+    });
+}
+
+/// Somebody writes before each store.
+#[derive(Clone, Debug)]
+struct Contended(Map, Arc<AtomicUsize>);
+
+impl Driver for Contended {
+    async fn retrieve(&self, key: &session_core::Key) -> session_core::Result<Option<session_core::Record>> {
+        self.0.retrieve(key).await
+    }
+
+    async fn store(
+        &self,
+        key: &session_core::Key,
+        record: session_core::Record,
+        when: session_core::Condition,
+    ) -> session_core::Result<session_core::Stored> {
+        if self.1.load(Ordering::SeqCst) > 0
+            && let Some(there) = self.0.retrieve(key).await?
+        {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            let revision = session_core::Revision::random()?;
+            self.0.put(key.clone(), session_core::Record { revision, ..there });
+        }
+        self.0.store(key, record, when).await
+    }
+
+    async fn remove(
+        &self,
+        key: &session_core::Key,
+        when: session_core::Condition,
+    ) -> session_core::Result<session_core::Stored> {
+        self.0.remove(key, when).await
+    }
+
+    async fn traverse(
+        &self,
+        prefix: &session_core::Prefix,
+        from: session_core::Cursor,
+        limit: usize,
+    ) -> session_core::Result<session_core::Page> {
+        self.0.traverse(prefix, from, limit).await
+    }
+
+    fn capabilities(&self) -> session_core::Capabilities {
+        self.0.capabilities()
+    }
+
+    fn clock(&self) -> Arc<dyn session_core::Clock> {
+        self.0.clock()
+    }
+}
+
+#[test]
+fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leaves_nothing() {
+    block_on(async {
+        let contended = Contended(Map::new(clock()), Arc::new(AtomicUsize::new(0)));
+        let sessions = Sessions::new(contended.clone()).unwrap();
+        for rotates in [false, true] {
+            contended.1.store(0, Ordering::SeqCst);
+            let id = begun(&sessions).await;
+            let session = sessions.open(id).await.unwrap();
+            add(&session);
+            if rotates {
+                session.rotate().unwrap();
+            }
+            let records = contended.0.all().len();
+            contended.1.store(1, Ordering::SeqCst);
+            let error = sessions.finish(&session).await.unwrap_err();
+            assert_eq!((error.kind(), error.refuses_response()), (ErrorKind::Contention, rotates));
+            // The new record of a rotation is nobody's but this request's, yet here it is disturbed too.
+            let tries = contended.1.load(Ordering::SeqCst) - 1;
+            assert_eq!(tries, if rotates { 199 } else { 100 });
+            contended.1.store(0, Ordering::SeqCst);
+            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(0));
+            assert_eq!(contended.0.all().len(), records);
+            // The log is kept: once the way is free it is stored.
+            assert!(matches!(
+                sessions.finish(&session).await.unwrap().outcome,
+                Outcome::Updated | Outcome::Rotated
+            ));
+            let now = if rotates { told(&session) } else { id };
+            assert_eq!(sessions.open(now).await.unwrap().get("n").unwrap(), Some(1));
+        }
+    });
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn values_carry_the_codec_that_they_were_written_with() {
+    use session_manager::Codec;
+    let (map, sessions, _) = fresh();
+    let session = sessions.open(None).await.unwrap();
+    session.insert("message pack", &(1, "a")).unwrap();
+    session.insert_as("json", &(2, "b"), Codec::Json).unwrap();
+    #[cfg(feature = "bincode")]
+    session.insert_as("bincode", &(3, "c"), Codec::Bincode).unwrap();
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Created);
+    let id = told(&session);
+    let later = Sessions::builder(map).codec(Codec::Json).build().unwrap();
+    let session = later.open(id).await.unwrap();
+    assert_eq!(session.get("message pack").unwrap(), Some((1, "a".to_owned())));
+    assert_eq!(session.get("json").unwrap(), Some((2, "b".to_owned())));
+    #[cfg(feature = "bincode")]
+    {
+        assert_eq!(session.get("bincode").unwrap(), Some((3, "c".to_owned())));
+        // It does not describe itself, but what is left over is noticed.
+        assert_eq!(kind(session.get::<u8>("bincode")), ErrorKind::Decode);
+    }
+    assert_eq!(kind(session.get::<bool>("json")), ErrorKind::Decode);
+    assert_eq!(session.update("json", |v: Option<(u32, String)>| v.unwrap()).unwrap().0, 2);
+}

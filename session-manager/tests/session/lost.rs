@@ -1,0 +1,155 @@
+//! One request whose answers get lost: what the orders of two do not reach, for they begin with a session.
+
+use session_conformance::step::{Fate, Request, Stepped, step};
+use session_manager::{ClientAction, Committed, Error, ErrorKind, Outcome, Sessions};
+
+use crate::map::Map;
+use crate::orders::block_on;
+use crate::{HOUR, add, begun, clock, told};
+
+const FATES: [Fate; 3] = [Fate::AnswerLost, Fate::RequestLost, Fate::Late];
+
+fn stage() -> (Map, Stepped<Map>, Sessions<Stepped<Map>>) {
+    let map = Map::new(clock());
+    let stepped = Stepped::new(map.clone(), false);
+    (map, stepped.clone(), Sessions::new(stepped).unwrap())
+}
+
+/// Fates are met by calls that wait at gates; alone, a request goes on at once.
+async fn alone<T>(
+    stepped: &Stepped<Map>,
+    number: usize,
+    fate: Fate,
+    call: impl Future<Output = T> + Send,
+) -> T {
+    stepped.close_gates();
+    stepped.set_fate(number, fate);
+    let mut request: Request<'_, T> = Box::pin(call);
+    loop {
+        if let Some(value) = step(stepped, &mut request).await {
+            stepped.open_gates();
+            return value;
+        }
+    }
+}
+
+async fn arrive(stepped: &Stepped<Map>) {
+    while stepped.late() > 0 {
+        stepped.apply_late().await.unwrap();
+    }
+}
+
+#[test]
+fn a_creation_whose_answer_is_lost_happens_once_and_a_late_one_brings_nothing_back() {
+    for fate in FATES {
+        block_on(async {
+            let (map, stepped, sessions) = stage();
+            let session = sessions.open(None).await.unwrap();
+            add(&session);
+            let done = alone(&stepped, 0, fate, sessions.finish(&session)).await.unwrap();
+            assert_eq!(done.outcome, Outcome::Created, "{fate:?}");
+            let id = told(&session);
+            assert_eq!(map.all().len(), 1, "{fate:?}");
+            let again = sessions.open(id).await.unwrap();
+            assert_eq!(again.get("n").unwrap(), Some(1), "{fate:?}");
+            assert!(again.destroy("logout").await.unwrap());
+            arrive(&stepped).await;
+            assert!(!sessions.open(id).await.unwrap().exists(), "{fate:?}: it is back");
+        });
+    }
+}
+
+#[test]
+fn a_rotation_whose_first_answer_is_lost_brings_nothing_back_either() {
+    for fate in FATES {
+        block_on(async {
+            let (_, stepped, sessions) = stage();
+            let id = begun(&sessions).await;
+            let session = sessions.open(id).await.unwrap();
+            add(&session);
+            session.rotate().unwrap();
+            let done = alone(&stepped, 0, fate, sessions.finish(&session)).await.unwrap();
+            assert_eq!(done.outcome, Outcome::Rotated, "{fate:?}");
+            let next = told(&session);
+            let again = sessions.open(next).await.unwrap();
+            assert_eq!(again.get("n").unwrap(), Some(1), "{fate:?}");
+            assert!(again.destroy("logout").await.unwrap());
+            arrive(&stepped).await;
+            for id in [id, next] {
+                assert!(!sessions.open(id).await.unwrap().exists(), "{fate:?}: it is back");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_destruction_whose_answer_is_lost_is_one() {
+    for fate in FATES {
+        block_on(async {
+            let (map, stepped, sessions) = stage();
+            let id = begun(&sessions).await;
+            let session = sessions.open(id).await.unwrap();
+            assert!(alone(&stepped, 0, fate, session.destroy("logout")).await.unwrap(), "{fate:?}");
+            assert_eq!((session.client_action(), map.all().len()), (ClientAction::Forget, 0), "{fate:?}");
+            // What begins afterwards is out of a late removal's reach.
+            session.insert("notice", "bye").unwrap();
+            assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Created);
+            arrive(&stepped).await;
+            assert!(sessions.open(told(&session)).await.unwrap().exists(), "{fate:?}");
+        });
+    }
+}
+
+#[test]
+fn a_touch_whose_answer_is_lost_is_an_error_and_does_no_harm() {
+    for fate in FATES {
+        block_on(async {
+            let clock = clock();
+            let stepped = Stepped::new(Map::new(clock.clone()), false);
+            let sessions = Sessions::new(stepped.clone()).unwrap();
+            let id = begun(&sessions).await;
+            clock.advance(HOUR);
+            let session = sessions.open(id).await.unwrap();
+            let error = alone(&stepped, 0, fate, session.commit()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store, "{fate:?}");
+            // The handle goes on from what is there.
+            add(&session);
+            assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated, "{fate:?}");
+            arrive(&stepped).await;
+            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(1), "{fate:?}");
+        });
+    }
+}
+
+#[test]
+fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
+    // Its answer is lost, and before it can look, another request writes over it.
+    for fate in FATES {
+        block_on(async {
+            let (_, stepped, sessions) = stage();
+            let id = begun(&sessions).await;
+            let session = sessions.open(id).await.unwrap();
+            add(&session);
+            stepped.close_gates();
+            stepped.set_fate(0, fate);
+            let mut request: Request<'_, Result<Committed, Error>> = Box::pin(sessions.commit(&session));
+            for _ in 0..2 {
+                assert!(step(&stepped, &mut request).await.is_none());
+            }
+            stepped.open_gates();
+            let other = sessions.open(id).await.unwrap();
+            other.update("n", |n: Option<u32>| n.unwrap_or(0) + 10).unwrap();
+            assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+            assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Uncertain, "{fate:?}");
+            for _ in 0..2 {
+                assert_eq!(sessions.commit(&session).await.unwrap_err().kind(), ErrorKind::Uncertain);
+            }
+            arrive(&stepped).await;
+            let expected = if fate == Fate::AnswerLost { 11 } else { 10 };
+            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(expected), "{fate:?}");
+            // It can be ended, and that is sure.
+            assert!(session.destroy("logout").await.unwrap());
+            assert!(!sessions.open(id).await.unwrap().exists());
+        });
+    }
+}
