@@ -50,6 +50,7 @@ pub(crate) struct Root {
 #[derive(Debug)]
 pub(crate) struct Anchor {
     pub(crate) root: OwnedFd,
+    #[expect(dead_code, reason = "held for its number")]
     layout: OwnedFd,
     identity: Identity,
     pub(crate) id: StoreId,
@@ -236,8 +237,7 @@ fn resolve(at: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Er
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
         match rustix::fs::openat2(at, path, CAREFUL | flags, Mode::empty(), resolve) {
-            // A rename somewhere else on the path disturbed the walk.
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             other => return other,
         }
     }
@@ -251,9 +251,7 @@ fn anchor(root: OwnedFd, layout: OwnedFd, id: StoreId) -> Result<Anchor, Fault> 
 impl Anchor {
     /// Writes everything of this file system to the disk.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
-        rustix::fs::syncfs(&self.root)?;
-        // What an earlier failure has lost is told to whoever asks about a file, once.
-        Ok(rustix::fs::fsync(&self.layout)?)
+        Ok(rustix::fs::syncfs(&self.root)?)
     }
 }
 

@@ -72,10 +72,15 @@ pub(crate) fn open(inner: &Inner, folder: Folder) -> Result<Option<OwnedFd>, Fau
 pub(crate) fn part(directory: &OwnedFd, folder: Folder, after: Option<&Hash>) -> Result<Part, Fault> {
     let mut smallest = BinaryHeap::with_capacity(PART + 1);
     let mut part = Part::default();
-    for entry in Dir::read_from(directory)? {
+    let entries = match Dir::read_from(directory) {
+        Ok(entries) => entries,
+        // It was removed after it was opened.
+        Err(Errno::NOENT) => return Ok(part),
+        Err(errno) => return Err(errno.into()),
+    };
+    for entry in entries {
         let entry = match entry {
             Ok(entry) => entry,
-            // It was removed while we read it.
             Err(Errno::NOENT) => break,
             Err(errno) => return Err(errno.into()),
         };

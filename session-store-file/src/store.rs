@@ -129,11 +129,12 @@ impl File {
         Self(Arc::new(Handle { inner: Arc::new(inner), workers, scanners }))
     }
 
-    async fn change(&self, key: &Key, change: Change, heavy: bool) -> Result<Answer> {
+    /// Makes a change in place, or on a thread of the driver where it may have to wait.
+    async fn change(&self, key: &Key, change: Change) -> Result<Answer> {
         let place = Place::of(key);
         let operation = change.operation();
         let inner = &self.0.inner;
-        if !heavy && !inner.durable() {
+        if !inner.durable() {
             for _ in 0..TRIES_IN_PLACE {
                 if let Some(answer) =
                     change.apply(inner, key, &place).map_err(|fault| fault.during(operation))?
@@ -145,6 +146,17 @@ impl File {
         }
         let (inner, key) = (Arc::clone(inner), key.clone());
         self.0.workers.run(operation, move || change.apply(&inner, &key, &place)).await
+    }
+
+    /// Stores data so large that even its checksum takes too long for a runtime worker.
+    async fn store_large(&self, key: &Key, record: Record, when: Condition) -> Result<Answer> {
+        let (inner, key, place) = (Arc::clone(&self.0.inner), key.clone(), Place::of(key));
+        let mut change = None;
+        let store = move || {
+            let change = change.get_or_insert_with(|| Change::store(&key, &record, when));
+            change.apply(&inner, &key, &place)
+        };
+        self.0.workers.run(Operation::Store, store).await
     }
 
     fn check_open(&self, operation: Operation) -> Result<()> {
@@ -175,15 +187,19 @@ impl Driver for File {
                 format!("{} bytes of data, and max_value is {}", record.data.len(), config.max_value);
             return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
-        let heavy = record.data.len() >= config.offload_writes_from;
-        match self.change(key, Change::store(key, &record, when), heavy).await? {
+        let answer = if record.data.len() >= config.offload_writes_from {
+            self.store_large(key, record, when).await?
+        } else {
+            self.change(key, Change::store(key, &record, when)).await?
+        };
+        match answer {
             Answer::Stored(stored) => Ok(stored),
             Answer::Touched(_) => Err(unexpected(Operation::Store)),
         }
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        match self.change(key, Change::Remove { when }, false).await? {
+        match self.change(key, Change::Remove { when }).await? {
             Answer::Stored(stored) => Ok(stored),
             Answer::Touched(_) => Err(unexpected(Operation::Remove)),
         }
@@ -208,7 +224,7 @@ impl Driver for File {
         to: Revision,
         deadline: Option<Timestamp>,
     ) -> Result<bool> {
-        match self.change(key, Change::Touch { from, to, deadline }, false).await? {
+        match self.change(key, Change::Touch { from, to, deadline }).await? {
             Answer::Touched(touched) => Ok(touched),
             Answer::Stored(_) => Err(unexpected(Operation::Touch)),
         }

@@ -236,3 +236,31 @@ async fn words_that_stay_torn_are_corrupt_and_torn_for_a_moment_are_not() {
     let expected: Record = record(1, 100);
     assert_eq!(site.store.retrieve(&key("torn")).await.unwrap(), Some(expected));
 }
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_directory_is_not_followed_either() {
+    let site = site();
+    for level in [1, 2] {
+        put(&site.store, "one", 1).await;
+        let path = file_of(&site.root, "one");
+        let directory = path.ancestors().nth(level).unwrap();
+        let outside = site.directory.path().join(format!("outside-{level}"));
+        fs::rename(directory, &outside).unwrap();
+        symlink(&outside, directory).unwrap();
+        let content = fs::read(&path).unwrap();
+        let errors = [
+            site.store.retrieve(&key("one")).await.unwrap_err(),
+            site.store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
+            site.store.remove(&key("one"), Condition::Any).await.unwrap_err(),
+            site.store.touch(&key("one"), revision(1), revision(2), None).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+        }
+        assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
+        site.clock.advance(Duration::from_secs(1_000_000));
+        assert_eq!(site.store.purge(10).await.unwrap().removed, 0);
+        assert_eq!(fs::read(&path).unwrap(), content);
+        fs::remove_file(directory).unwrap();
+    }
+}

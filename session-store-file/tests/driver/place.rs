@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use session_core::{Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Stored};
+use session_core::{
+    Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Revision, Stored, TestClock, Timestamp,
+};
 use session_store_file::{Config, Durability, File};
 
 use crate::support::{
@@ -275,4 +277,25 @@ async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew()
     assert_eq!(removed, 42);
     assert_eq!(files(&root).len(), 300);
     assert_eq!(store.count(&user()).await.unwrap(), 300);
+}
+
+#[tokio::test]
+async fn a_store_of_layout_1_reads_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("36/2b");
+    fs::create_dir_all(&folder).unwrap();
+    let layout = "session-store-file\nlayout 1\nid 000102030405060708090a0b0c0d0e0f\n";
+    fs::write(directory.path().join("layout"), layout).unwrap();
+    let name = "dabd1db8d35ab13106274f61f1bf977812cce4f477b15014cf38fb796c50a4c4";
+    fs::write(folder.join(name), include_bytes!("../../golden/record-v1.bin")).unwrap();
+    let clock = TestClock::new(Timestamp::from_millis(1_600_000_000_000));
+    let store = open(directory.path(), &clock);
+    let found = store.retrieve(&key("alice")).await.unwrap().unwrap();
+    assert_eq!(
+        (&found.data[..], found.revision),
+        (&b"\x00opaque\xff"[..], Revision::from_bytes(*b"revision"))
+    );
+    assert_eq!(found.expires, Some(Timestamp::from_millis(1_700_000_000_123)));
+    assert_eq!(keys(&store).await.unwrap(), ["alice"]);
+    assert_eq!(fs::read_to_string(directory.path().join("layout")).unwrap(), layout);
 }
