@@ -166,7 +166,7 @@ impl<'a> Shard<'a> {
                 continue;
             }
             // Head, key and the first of the data at once: each would be waited for otherwise.
-            self.area.map.prefetch(self.area.geometry.unit_at(unit), 8);
+            self.area.map.prefetch(self.area.geometry.unit_at(unit), 20);
             match self.place(slot, unit) {
                 Some(place) if place.holds(key, hash) => return Ok(Look::Found(place)),
                 Some(_) => {}
