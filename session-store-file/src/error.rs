@@ -1,0 +1,110 @@
+//! What the failures of system calls mean to a caller.
+
+use std::borrow::Cow;
+use std::io;
+
+use rustix::io::Errno;
+use session_core::{Error, ErrorKind, Operation};
+
+/// A failure on its way to the caller, who knows the operation.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    kind: ErrorKind,
+    detail: Option<Cow<'static, str>>,
+    source: Option<Errno>,
+    unknown: bool,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: Some(detail.into()), source: None, unknown: false }
+    }
+
+    /// What stands where a record would be is none, or a damaged one.
+    pub(crate) fn corrupt(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Corrupt, detail)
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self { kind: ErrorKind::Closed, detail: None, source: None, unknown: false }
+    }
+
+    /// Says where the system call failed, or what is done about it.
+    pub(crate) fn at(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The change may have happened all the same.
+    pub(crate) fn unknown(mut self) -> Self {
+        self.unknown = true;
+        self
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        let mut error = Error::new(self.kind, operation);
+        if let Some(detail) = self.detail {
+            error = error.with_detail(detail);
+        }
+        if let Some(errno) = self.source {
+            // The standard library's error: rustix is no part of what this crate promises.
+            error = error.with_source(io::Error::from(errno));
+        }
+        if self.unknown { error.applied_unknown() } else { error }
+    }
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        let (kind, detail) = match errno {
+            Errno::NOSPC | Errno::DQUOT => (ErrorKind::Full, Some("the disk or the quota is full")),
+            Errno::FBIG => (ErrorKind::TooLarge, Some("larger than a file may be")),
+            Errno::ACCESS | Errno::PERM => (ErrorKind::Misconfigured, Some("permission denied")),
+            Errno::ROFS => (ErrorKind::Misconfigured, Some("the file system is read-only")),
+            Errno::LOOP => {
+                (ErrorKind::Misconfigured, Some("a symbolic link in the path, which is not followed"))
+            }
+            Errno::NOTDIR => (ErrorKind::Misconfigured, Some("something in the path is no directory")),
+            Errno::NAMETOOLONG => (ErrorKind::Misconfigured, Some("the path is too long")),
+            Errno::MFILE | Errno::NFILE => (ErrorKind::Unavailable, Some("no file descriptor is left")),
+            Errno::NOMEM | Errno::AGAIN | Errno::STALE | Errno::INTR | Errno::BUSY => {
+                (ErrorKind::Unavailable, None)
+            }
+            // Something vanished in the middle: whoever tries again finds out what.
+            Errno::NOENT => (ErrorKind::Unavailable, Some("a file or directory has just vanished")),
+            _ => (ErrorKind::Backend, None),
+        };
+        Self { kind, detail: detail.map(Cow::Borrowed), source: Some(errno), unknown: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use session_core::Applied;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_the_kind_that_a_caller_can_act_on() {
+        for (errno, kind) in [
+            (Errno::NOSPC, ErrorKind::Full),
+            (Errno::DQUOT, ErrorKind::Full),
+            (Errno::ACCESS, ErrorKind::Misconfigured),
+            (Errno::PERM, ErrorKind::Misconfigured),
+            (Errno::ROFS, ErrorKind::Misconfigured),
+            (Errno::MFILE, ErrorKind::Unavailable),
+            (Errno::NFILE, ErrorKind::Unavailable),
+            (Errno::FBIG, ErrorKind::TooLarge),
+            (Errno::IO, ErrorKind::Backend),
+        ] {
+            let error = Fault::from(errno).during(Operation::Store);
+            assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{errno}");
+        }
+        let error = Fault::from(Errno::IO).unknown().during(Operation::Store);
+        assert_eq!(error.applied(), Applied::Unknown);
+    }
+}

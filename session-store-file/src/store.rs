@@ -1,0 +1,292 @@
+//! The driver.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+};
+
+use crate::change::{Answer, Change};
+use crate::config::{Config, Durability};
+use crate::error::Fault;
+use crate::layout::Root;
+use crate::place::{Place, TEMPORARY};
+use crate::pool::Pool;
+use crate::purge::{self, Lap};
+use crate::read;
+use crate::shard::{Locked, Shards};
+use crate::traverse::{self, Position};
+
+/// How often a lock that somebody holds is tried in place. Whoever holds it needs microseconds as a rule.
+const TRIES_IN_PLACE: usize = 8;
+/// How many threads look through directories, synchronise and close.
+const SCANNERS: usize = 2;
+
+/// A session store in the files of a directory. Cloning it is cheap, and every clone is the same store.
+///
+/// Dropping the last clone closes the held directories and lets the driver's threads end; nobody waits for it.
+#[derive(Clone)]
+pub struct File(Arc<Handle>);
+
+struct Handle {
+    inner: Arc<Inner>,
+    /// For changes that may wait, and for reads where `offload_reads` is on.
+    workers: Arc<Pool>,
+    /// For what takes long: pages, purges, flushes.
+    scanners: Arc<Pool>,
+}
+
+/// What every operation needs, on whatever thread it runs.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) root: Root,
+    pub(crate) lap: Lap,
+    /// Whether to exchange the names of an old and a new file; tests turn it off.
+    pub(crate) exchanges: bool,
+    shards: Shards,
+    closed: AtomicBool,
+    /// Temporary names are unique, although the lock already sees to it that there is one writer: should a file
+    /// system fail to exclude another host, an update may be lost, but no two are mixed.
+    unique: Revision,
+    count: AtomicU64,
+}
+
+impl Inner {
+    pub(crate) fn open(config: Config) -> Result<Self> {
+        config.check()?;
+        let root = Root::open(&config)?;
+        let unique = Revision::random().map_err(|error| error.during(Operation::Open))?;
+        Ok(Self {
+            config,
+            root,
+            lap: Lap::default(),
+            exchanges: true,
+            shards: Shards::new(),
+            closed: AtomicBool::new(false),
+            unique,
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// Locks a shard, or gives `None` where somebody else holds it just now.
+    pub(crate) fn lock(&self, shard: usize) -> Result<Option<Locked<'_>>, Fault> {
+        self.check_open()?;
+        let locked = self.shards.try_lock(&self.root, shard, self.durable())?;
+        // Once more, for closing waits for those who hold a lock, and for nobody who comes after.
+        self.check_open()?;
+        Ok(locked)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Fault> {
+        if self.closed.load(Ordering::SeqCst) { Err(Fault::closed()) } else { Ok(()) }
+    }
+
+    pub(crate) fn durable(&self) -> bool {
+        self.config.durability == Durability::Power
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.config.clock.now()
+    }
+
+    pub(crate) fn temporary_name(&self) -> Vec<u8> {
+        let unique = u64::from_be_bytes(self.unique.to_bytes());
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{TEMPORARY}{unique:016x}-{count:x}").into_bytes()
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        self.root.check_there()?.sync()
+    }
+
+    fn close(&self) -> Result<(), Fault> {
+        self.shards.release();
+        self.flush()
+    }
+}
+
+impl File {
+    /// Opens the store, making an empty directory one, with a path or a whole [`Config`].
+    ///
+    /// It blocks for a moment: call it while the application starts.
+    ///
+    /// # Errors
+    /// `Misconfigured` for options, paths and permissions that cannot work, for a directory with other things in it and
+    /// for a layout of another version, none of which is changed; `Unavailable`, `Full`, `Backend`.
+    pub fn open(config: impl Into<Config>) -> Result<Self> {
+        Ok(Self::with(Inner::open(config.into())?))
+    }
+
+    pub(crate) fn with(inner: Inner) -> Self {
+        let config = &inner.config;
+        let (queue, patience) = (config.max_queue, config.busy_deadline);
+        let workers = Pool::new("session-file-w", config.threads, queue, patience);
+        let scanners = Pool::new("session-file-s", SCANNERS, queue, patience);
+        Self(Arc::new(Handle { inner: Arc::new(inner), workers, scanners }))
+    }
+
+    /// Makes a change in place, or on a thread of the driver where it may have to wait.
+    async fn change(&self, key: &Key, change: Change) -> Result<Answer> {
+        let place = Place::of(key);
+        let operation = change.operation();
+        let inner = &self.0.inner;
+        if !inner.durable() {
+            for _ in 0..TRIES_IN_PLACE {
+                if let Some(answer) =
+                    change.apply(inner, key, &place).map_err(|fault| fault.during(operation))?
+                {
+                    return Ok(answer);
+                }
+                std::thread::yield_now();
+            }
+        }
+        let (inner, key) = (Arc::clone(inner), key.clone());
+        self.0.workers.run(operation, move || change.apply(&inner, &key, &place)).await
+    }
+
+    /// Stores data so large that even its checksum takes too long for a runtime worker.
+    async fn store_large(&self, key: &Key, record: Record, when: Condition) -> Result<Answer> {
+        let (inner, key, place) = (Arc::clone(&self.0.inner), key.clone(), Place::of(key));
+        let mut change = None;
+        let store = move || {
+            let change = change.get_or_insert_with(|| Change::store(&key, &record, when));
+            change.apply(&inner, &key, &place)
+        };
+        self.0.workers.run(Operation::Store, store).await
+    }
+
+    fn check_open(&self, operation: Operation) -> Result<()> {
+        self.0.inner.check_open().map_err(|fault| fault.during(operation))
+    }
+}
+
+impl Driver for File {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let operation = Operation::Retrieve;
+        let place = Place::of(key);
+        let inner = &self.0.inner;
+        if !inner.config.offload_reads {
+            let found = read::retrieve(inner, key, &place).map_err(|fault| fault.during(operation))?;
+            if let Some(record) = found {
+                return Ok(record);
+            }
+        }
+        let (inner, key) = (Arc::clone(inner), key.clone());
+        self.0.workers.run(operation, move || read::retrieve(&inner, &key, &place)).await
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        self.check_open(Operation::Store)?;
+        let config = &self.0.inner.config;
+        if record.data.len() as u64 > config.max_value {
+            let detail =
+                format!("{} bytes of data, and max_value is {}", record.data.len(), config.max_value);
+            return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
+        }
+        let answer = if record.data.len() >= config.offload_writes_from {
+            self.store_large(key, record, when).await?
+        } else {
+            self.change(key, Change::store(key, &record, when)).await?
+        };
+        match answer {
+            Answer::Stored(stored) => Ok(stored),
+            Answer::Touched(_) => Err(unexpected(Operation::Store)),
+        }
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        match self.change(key, Change::Remove { when }).await? {
+            Answer::Stored(stored) => Ok(stored),
+            Answer::Touched(_) => Err(unexpected(Operation::Remove)),
+        }
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        let operation = Operation::Traverse;
+        self.check_open(operation)?;
+        let Some(position) = Position::parse(&from) else {
+            let error = Error::new(ErrorKind::InvalidCursor, operation);
+            return Err(error.with_detail("not a cursor of this driver"));
+        };
+        let (inner, prefix) = (Arc::clone(&self.0.inner), prefix.clone());
+        let page = move || traverse::page(&inner, &prefix, position, limit).map(Some);
+        self.0.scanners.run(operation, page).await
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        match self.change(key, Change::Touch { from, to, deadline }).await? {
+            Answer::Touched(touched) => Ok(touched),
+            Answer::Stored(_) => Err(unexpected(Operation::Touch)),
+        }
+    }
+
+    /// Looks at 32,768 files at most, and goes on from there with the next call: `more` is false once all
+    /// subdirectories have had their turn. It also removes temporary and torn files that are older than an hour.
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.check_open(Operation::Purge)?;
+        let inner = Arc::clone(&self.0.inner);
+        self.0.scanners.run(Operation::Purge, move || purge::purge(&inner, limit).map(Some)).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.check_open(Operation::Flush)?;
+        let inner = Arc::clone(&self.0.inner);
+        self.0.scanners.run(Operation::Flush, move || inner.flush().map(Some)).await
+    }
+
+    /// Waits for the changes that are being made, flushes, and lets go of all directories. Should the flush fail, the
+    /// store is closed all the same.
+    async fn close(&self) -> Result<()> {
+        let inner = Arc::clone(&self.0.inner);
+        inner.closed.store(true, Ordering::SeqCst);
+        self.0.scanners.run(Operation::Close, move || inner.close().map(Some)).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let config = &self.0.inner.config;
+        let (survives, rolls_back) = match config.durability {
+            Durability::Process => (Survives::Kill, RollsBack::PowerLoss),
+            Durability::Power => (Survives::PowerLoss, RollsBack::Never),
+        };
+        Capabilities::none()
+            .conditional(true)
+            .survives(survives)
+            .rolls_back(rolls_back)
+            .shared(Shared::Host)
+            .expiry(Expiry::Caller)
+            .max_value(Some(config.max_value))
+            .exactly_once(true)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.inner.config.clock)
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("config", &self.0.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.workers.stop();
+        self.scanners.stop();
+    }
+}
+
+/// Only if a change was answered with the answer to another one.
+fn unexpected(operation: Operation) -> Error {
+    Error::new(ErrorKind::Backend, operation).applied_unknown()
+}

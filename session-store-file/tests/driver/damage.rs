@@ -1,0 +1,266 @@
+//! Files that are cut short, damaged, or not ours.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::process::Command;
+use std::time::Duration;
+
+use session_core::{Condition, Driver as _, Error, ErrorKind, Record, Stored};
+
+use crate::support::{
+    Site, events, file_of, files, key, keys, listen, place_of, put, record, revision, site,
+};
+
+fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, Error>, what: &str) {
+    assert_eq!(answer.expect_err(what).kind(), ErrorKind::Corrupt, "{what}");
+}
+
+/// Every operation on the key reports what stands there.
+async fn everything_is_corrupt(site: &Site, name: &str) {
+    let (store, key) = (&site.store, key(name));
+    is_corrupt(store.retrieve(&key).await, "retrieve");
+    for when in [Condition::Any, Condition::Absent, Condition::Revision(revision(1))] {
+        is_corrupt(store.store(&key, record(2, 50), when).await, "store");
+        is_corrupt(store.remove(&key, when).await, "remove");
+    }
+    is_corrupt(store.touch(&key, revision(1), revision(2), None).await, "touch");
+}
+
+#[tokio::test]
+async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed() {
+    let site = site();
+    put(&site.store, "neighbour", 7).await;
+    put(&site.store, "damaged", 1).await;
+    let path = file_of(&site.root, "damaged");
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut bent = whole.clone();
+            bent[at] ^= flip;
+            fs::write(&path, &bent).unwrap();
+            let what = format!("byte {at} flipped by {flip:#x}");
+            is_corrupt(site.store.retrieve(&key("damaged")).await, &what);
+            let at_revision = Condition::Revision(revision(1));
+            is_corrupt(site.store.store(&key("damaged"), record(2, 9), at_revision).await, &what);
+            is_corrupt(site.store.store(&key("damaged"), record(2, 9), Condition::Absent).await, &what);
+            assert_eq!(fs::read(&path).unwrap(), bent, "{what}: it is left as it is");
+            if at >= 5 {
+                // Still a record of ours: who asks for it gets rid of it.
+                if flip == 0x80 {
+                    assert!(site.store.remove(&key("damaged"), Condition::Any).await.unwrap().is_yes());
+                    assert_eq!(site.store.retrieve(&key("damaged")).await.unwrap(), None);
+                } else {
+                    put(&site.store, "damaged", 3).await;
+                    let found = site.store.retrieve(&key("damaged")).await.unwrap();
+                    assert_eq!(found, Some(record(3, 100)));
+                }
+            }
+        }
+    }
+    assert_eq!(site.store.retrieve(&key("neighbour")).await.unwrap(), Some(record(7, 100)));
+}
+
+#[tokio::test]
+async fn a_large_record_is_checked_to_its_last_byte() {
+    let site = site();
+    let large = record(5, 300_000);
+    assert!(site.store.store(&key("large"), large.clone(), Condition::Any).await.unwrap().is_yes());
+    assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), Some(large));
+    let path = file_of(&site.root, "large");
+    let whole = fs::read(&path).unwrap();
+    for at in [9, 12, 70, 16_383, 16_384, 16_385, whole.len() - 1] {
+        let mut bent = whole.clone();
+        bent[at] ^= 1;
+        fs::write(&path, &bent).unwrap();
+        is_corrupt(site.store.retrieve(&key("large")).await, &format!("byte {at}"));
+    }
+    for len in [whole.len() - 1, 16_384, 16_385, 20_000] {
+        fs::write(&path, &whole[..len]).unwrap();
+        assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), None, "cut at {len}");
+    }
+    fs::write(&path, [&whole[..], b"!"].concat()).unwrap();
+    is_corrupt(site.store.retrieve(&key("large")).await, "a byte too many");
+}
+
+#[tokio::test]
+async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
+    listen();
+    let site = site();
+    put(&site.store, "short", 1).await;
+    let path = file_of(&site.root, "short");
+    let whole = fs::read(&path).unwrap();
+    for len in 0..whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), None, "cut at {len}");
+        assert!(!site.store.touch(&key("short"), revision(1), revision(2), None).await.unwrap());
+        let answer = site.store.remove(&key("short"), Condition::Any).await.unwrap();
+        assert_eq!(answer, Stored::Conflict(None), "cut at {len}");
+        let answer = site.store.store(&key("short"), record(2, 9), Condition::Revision(revision(1))).await;
+        assert_eq!(answer.unwrap(), Stored::Conflict(None), "cut at {len}");
+        assert_eq!(keys(&site.store).await.unwrap(), [""; 0]);
+        let answer = site.store.store(&key("short"), record(3, 100), Condition::Absent).await;
+        assert!(answer.unwrap().is_yes(), "cut at {len}");
+        assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), Some(record(3, 100)));
+    }
+    // Blocks that were never written read as zeros.
+    fs::write(&path, vec![0; whole.len()]).unwrap();
+    assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), None);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let events = events();
+    let told = events.lines().filter(|line| line.contains(&name[..8]) && line.contains("cut short")).count();
+    assert!(told >= whole.len(), "{told} events");
+    assert!(!events.contains(name), "the whole name would let keys be tried on it");
+
+    // After an hour it goes, uncounted, for it was no record that has expired.
+    site.clock.advance(Duration::from_secs(3_700));
+    let purged = site.store.purge(10).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(files(&site.root).len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
+    let site = site();
+    let path = place_of(&site, "planted").await;
+    put(&site.store, "beside", 1).await;
+    let target = site.directory.path().join("target");
+    fs::write(&target, b"precious").unwrap();
+    put(&site.store, "other", 9).await;
+    let other = fs::read(file_of(&site.root, "other")).unwrap();
+    let mut newer = other.clone();
+    newer[4] = 2;
+
+    for content in [&b"hello, this is somebody's file"[..], b"x", &[b'#'; 5_000], &other, &newer] {
+        fs::write(&path, content).unwrap();
+        everything_is_corrupt(&site, "planted").await;
+        assert_eq!(fs::read(&path).unwrap(), content);
+        goes_on(&site).await;
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    fs::remove_file(&path).unwrap();
+
+    for to in [target.as_path(), "/nowhere/at/all".as_ref(), "..".as_ref(), &file_of(&site.root, "other")] {
+        symlink(to, &path).unwrap();
+        everything_is_corrupt(&site, "planted").await;
+        goes_on(&site).await;
+        assert_eq!(fs::read_link(&path).unwrap(), to);
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+    assert_eq!(fs::read(file_of(&site.root, "other")).unwrap(), other);
+
+    fs::create_dir(&path).unwrap();
+    everything_is_corrupt(&site, "planted").await;
+    goes_on(&site).await;
+    fs::remove_dir(&path).unwrap();
+
+    // Nobody writes to this pipe: opening it must not wait.
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    everything_is_corrupt(&site, "planted").await;
+    goes_on(&site).await;
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+    fs::remove_file(&path).unwrap();
+
+    let listener = std::os::unix::net::UnixListener::bind(target.with_extension("socket")).unwrap();
+    fs::rename(target.with_extension("socket"), &path).unwrap();
+    everything_is_corrupt(&site, "planted").await;
+    goes_on(&site).await;
+    drop(listener);
+    fs::remove_file(&path).unwrap();
+    put(&site.store, "planted", 4).await;
+}
+
+/// A stray file stops neither a traversal nor a purge.
+async fn goes_on(site: &Site) {
+    assert_eq!(keys(&site.store).await.unwrap(), ["beside", "other"]);
+    let purged = site.store.purge(10).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+}
+
+#[tokio::test]
+async fn stray_files_anywhere_are_reported_and_left_alone() {
+    listen();
+    let site = site();
+    put(&site.store, "one", 1).await;
+    put(&site.store, "two", 2).await;
+    let folder = file_of(&site.root, "one").parent().unwrap().to_owned();
+    let shard = folder.parent().unwrap();
+    // A record that somebody has moved to another directory is not found there either.
+    let moved = file_of(&site.root, "two");
+    let elsewhere = folder.join(moved.file_name().unwrap());
+    let strays = [
+        site.root.join("stray-notes"),
+        site.root.join("7f"),
+        shard.join("stray-in-shard"),
+        folder.join("stray-in-folder"),
+        folder.join("stray-é\u{7}"),
+        folder.join("A".repeat(64)),
+    ];
+    for stray in &strays {
+        fs::write(stray, b"mine").unwrap();
+    }
+    if elsewhere != moved {
+        fs::copy(&moved, &elsewhere).unwrap();
+    }
+    symlink("/nowhere", folder.join("stray-link")).unwrap();
+    fs::create_dir(folder.join("stray-directory")).unwrap();
+    assert_eq!(keys(&site.store).await.unwrap(), ["one", "two"]);
+    site.clock.advance(Duration::from_secs(1_000_000));
+    assert_eq!(site.store.purge(100).await.unwrap().removed, 0);
+    assert_eq!(site.store.clear(&crate::support::user()).await.unwrap(), 2);
+    for stray in &strays {
+        assert_eq!(fs::read(stray).unwrap(), b"mine");
+    }
+    assert!(elsewhere == moved || elsewhere.exists());
+    assert!(folder.join("stray-link").is_symlink() && folder.join("stray-directory").is_dir());
+    let events = events();
+    for word in ["stray-notes", "stray-in-shard", "stray-in-folder", "stray-link", "stray-directory"] {
+        assert!(events.contains(word), "{word} in the events");
+    }
+    assert!(!events.contains('\u{7}'), "control characters are escaped");
+}
+
+#[tokio::test]
+async fn words_that_stay_torn_are_corrupt_and_torn_for_a_moment_are_not() {
+    let site = site();
+    put(&site.store, "torn", 1).await;
+    let path = file_of(&site.root, "torn");
+    let whole = fs::read(&path).unwrap();
+    let mut torn = whole.clone();
+    torn[40] ^= 1;
+    fs::write(&path, &torn).unwrap();
+    is_corrupt(site.store.retrieve(&key("torn")).await, "torn for good");
+    is_corrupt(site.store.touch(&key("torn"), revision(1), revision(2), None).await, "touch");
+    assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
+    fs::write(&path, &whole).unwrap();
+    let expected: Record = record(1, 100);
+    assert_eq!(site.store.retrieve(&key("torn")).await.unwrap(), Some(expected));
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_directory_is_not_followed_either() {
+    let site = site();
+    for level in [1, 2] {
+        put(&site.store, "one", 1).await;
+        let path = file_of(&site.root, "one");
+        let directory = path.ancestors().nth(level).unwrap();
+        let outside = site.directory.path().join(format!("outside-{level}"));
+        fs::rename(directory, &outside).unwrap();
+        symlink(&outside, directory).unwrap();
+        let content = fs::read(&path).unwrap();
+        let errors = [
+            site.store.retrieve(&key("one")).await.unwrap_err(),
+            site.store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
+            site.store.remove(&key("one"), Condition::Any).await.unwrap_err(),
+            site.store.touch(&key("one"), revision(1), revision(2), None).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+        }
+        assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
+        site.clock.advance(Duration::from_secs(1_000_000));
+        assert_eq!(site.store.purge(10).await.unwrap().removed, 0);
+        assert_eq!(fs::read(&path).unwrap(), content);
+        fs::remove_file(directory).unwrap();
+    }
+}

@@ -1,0 +1,301 @@
+//! Directories: what is made where, with which rights, and what happens when they go away.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use session_core::{
+    Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Revision, Stored, TestClock, Timestamp,
+};
+use session_store_file::{Config, Durability, File};
+
+use crate::support::{
+    Site, block_on, config, file_of, files, key, keys, open, put, record, revision, site, user,
+};
+
+#[tokio::test]
+async fn only_the_owner_may_use_what_is_made() {
+    let site = site();
+    put(&site.store, "one", 1).await;
+    put(&site.store, "one", 2).await;
+    let file = file_of(&site.root, "one");
+    let folder = file.parent().unwrap();
+    for directory in [&site.root, folder, folder.parent().unwrap()] {
+        assert_eq!(fs::metadata(directory).unwrap().mode() & 0o777, 0o700, "{}", directory.display());
+    }
+    for file in [&file, &site.root.join("layout")] {
+        assert_eq!(fs::metadata(file).unwrap().mode() & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn nasty_keys_make_nothing_outside_and_meet_nobody_elses_record() {
+    let site = site();
+    let nasty = [
+        "/",
+        ".",
+        "..",
+        "../x",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "\0",
+        "a\0b",
+        "\n",
+        "'",
+        "\"",
+        "%2e%2e",
+        "~",
+        "*",
+        "-rf",
+        "CON",
+        "é",
+        "e\u{301}",
+        "K",
+        "k",
+        " ",
+        "layout",
+        ".new-1",
+        "\u{202e}",
+        &"x".repeat(255),
+        &"../".repeat(80),
+    ];
+    let before = tree(site.directory.path(), 1);
+    for (number, id) in nasty.iter().enumerate() {
+        let key = Key::new(&user(), id).unwrap();
+        let answer = site.store.store(&key, record(number as u64, 20), Condition::Absent).await.unwrap();
+        assert!(answer.is_yes(), "{id:?}");
+    }
+    for (number, id) in nasty.iter().enumerate() {
+        let key = Key::new(&user(), id).unwrap();
+        assert_eq!(site.store.retrieve(&key).await.unwrap(), Some(record(number as u64, 20)), "{id:?}");
+    }
+    assert_eq!(tree(site.directory.path(), 1), before);
+    assert_eq!(files(&site.root).len(), nasty.len());
+    for file in files(&site.root) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    }
+    let expected: BTreeSet<String> = nasty.iter().map(|&id| id.to_owned()).collect();
+    assert_eq!(keys(&site.store).await.unwrap().into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+fn tree(directory: &Path, depth: usize) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        found.insert(entry.path().display().to_string());
+        if depth > 1 && entry.file_type().unwrap().is_dir() {
+            found.extend(tree(&entry.path(), depth - 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |config: Config, word: &str| {
+        let error = File::open(config).unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No), "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+    };
+    let path = |name: &str| directory.path().join(name);
+    refused(Config::new(path("missing")), "missing");
+    refused(Config::new(path("missing/deeper")).create_directory(true), "missing/deeper");
+    assert!(!path("missing").exists());
+
+    fs::create_dir(path("full")).unwrap();
+    fs::write(path("full/notes.txt"), b"mine").unwrap();
+    refused(Config::new(path("full")), "not empty");
+    assert_eq!(fs::read_dir(path("full")).unwrap().count(), 1);
+
+    fs::create_dir(path("empty")).unwrap();
+    refused(Config::new(path("empty")).create(false), "create is off");
+    assert_eq!(fs::read_dir(path("empty")).unwrap().count(), 0);
+    fs::write(path("file"), b"").unwrap();
+    refused(Config::new(path("file")), "file");
+    fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o777)).unwrap();
+    refused(Config::new(path("empty")), "everybody");
+    fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o700)).unwrap();
+
+    drop(File::open(path("empty")).unwrap());
+    let layout = fs::read_to_string(path("empty/layout")).unwrap();
+    for (text, word) in [
+        (layout.replace("layout 1", "layout 2"), "version 2"),
+        (layout.replace("layout 1", "layout one"), "no version"),
+        (layout.replace("session-store-file", "something-else"), "not of this driver"),
+        (layout.replace("id ", "no "), "no id"),
+        (String::new(), "not of this driver"),
+    ] {
+        fs::write(path("empty/layout"), &text).unwrap();
+        refused(Config::new(path("empty")), word);
+        assert_eq!(fs::read_to_string(path("empty/layout")).unwrap(), text);
+    }
+    fs::write(path("empty/layout"), &layout).unwrap();
+    drop(File::open(Config::new(path("empty")).create(false)).unwrap());
+    // Whoever opens may come by a link; it is followed once, then and there.
+    std::os::unix::fs::symlink(path("empty"), path("link")).unwrap();
+    let store = File::open(path("link")).unwrap();
+    fs::remove_file(path("link")).unwrap();
+    block_on(put(&store, "one", 1));
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
+    for durability in [Durability::Process, Durability::Power] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("the-store");
+        let site = site();
+        let store = File::open(config(&root, &site.clock).durability(durability)).unwrap();
+        put(&store, "one", 1).await;
+        for moved in [true, false] {
+            if moved {
+                fs::rename(&root, directory.path().join("aside")).unwrap();
+            } else {
+                // What an unmounted disk leaves: its empty directory.
+                fs::create_dir(&root).unwrap();
+            }
+            let errors = [
+                store.retrieve(&key("one")).await.unwrap_err(),
+                store.retrieve(&key("never")).await.unwrap_err(),
+                store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
+                store.remove(&key("one"), Condition::Any).await.unwrap_err(),
+                store.touch(&key("one"), revision(1), revision(2), None).await.unwrap_err(),
+                store.traverse(&user(), Cursor::start(), 5).await.unwrap_err(),
+                store.purge(5).await.unwrap_err(),
+                store.flush().await.unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error}");
+                assert!(error.to_string().contains("the-store"), "{error}");
+            }
+        }
+        assert_eq!(
+            fs::read_dir(&root).unwrap().count(),
+            0,
+            "nothing is made in a directory that is no store"
+        );
+        fs::remove_dir(&root).unwrap();
+        fs::rename(directory.path().join("aside"), &root).unwrap();
+        assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
+    let site = site();
+    for number in 0..40 {
+        put(&site.store, &format!("old-{number}"), number).await;
+    }
+    let page = site.store.traverse(&user(), Cursor::start(), 5).await.unwrap();
+    let old = page.next.unwrap();
+    fs::rename(&site.root, site.directory.path().join("aside")).unwrap();
+    let other = open(&site.root, &site.clock);
+    for number in 0..40 {
+        // First by the one handle, whose held directories are gone, or by the other: never by both.
+        let name = format!("new-{number}");
+        let (first, second) = if number % 2 == 0 { (&site.store, &other) } else { (&other, &site.store) };
+        let answer = first.store(&key(&name), record(number, 50), Condition::Absent).await.unwrap();
+        assert!(answer.is_yes());
+        let answer = second.store(&key(&name), record(99, 50), Condition::Absent).await.unwrap();
+        assert_eq!(answer, Stored::Conflict(Some(record(number, 50))));
+    }
+    assert_eq!(site.store.retrieve(&key("old-3")).await.unwrap(), None);
+    assert_eq!(keys(&site.store).await.unwrap(), keys(&other).await.unwrap());
+    assert_eq!(files(&site.root).len(), 40);
+    assert_eq!(files(&site.directory.path().join("aside")).len(), 40, "nothing went to the old one");
+    let error = site.store.traverse(&user(), old, 5).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidCursor);
+
+    // A single shard or subdirectory may go, too.
+    for levels in [1, 2] {
+        put(&site.store, "gone", 1).await;
+        let gone = file_of(&site.root, "gone");
+        fs::remove_dir_all(gone.ancestors().nth(levels).unwrap()).unwrap();
+        assert_eq!(site.store.retrieve(&key("gone")).await.unwrap(), None);
+        assert!(!site.store.touch(&key("gone"), revision(1), revision(2), None).await.unwrap());
+        let answer = other.store(&key("gone"), record(5, 50), Condition::Absent).await.unwrap();
+        assert!(answer.is_yes());
+        let answer = site.store.store(&key("gone"), record(6, 50), Condition::Absent).await.unwrap();
+        assert_eq!(answer, Stored::Conflict(Some(record(5, 50))));
+    }
+}
+
+#[tokio::test]
+async fn leftovers_of_dead_writers_go_after_an_hour() {
+    let site = site();
+    put(&site.store, "one", 1).await;
+    let folder = file_of(&site.root, "one").parent().unwrap().to_owned();
+    let leftover = |name: &str, age: u64| {
+        let path = folder.join(name);
+        fs::write(&path, b"half of a rec").unwrap();
+        let written = SystemTime::now() - Duration::from_secs(age);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        path
+    };
+    let old = leftover(".new-0123456789abcdef-7", 3_700);
+    let young = leftover(".new-0123456789abcdef-8", 3_000);
+    let foreign = leftover(".news", 1_000_000);
+    assert_eq!(keys(&site.store).await.unwrap(), ["one"]);
+    let purged = site.store.purge(1).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    assert!(!old.exists() && young.exists() && foreign.exists());
+    assert_eq!(site.store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
+    site.clock.advance(Duration::from_secs(700));
+    site.store.purge(1).await.unwrap();
+    assert!(!young.exists() && foreign.exists());
+}
+
+#[tokio::test]
+async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew() {
+    let Site { store, clock, root, directory: _directory } = site();
+    let deadline = session_core::Clock::now(&clock).saturating_add(Duration::from_secs(10));
+    for number in 0..300 {
+        let mut stored = record(number, 50);
+        stored.expires = Some(deadline);
+        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_yes());
+    }
+    clock.advance(Duration::from_secs(10));
+    let mut removed = 0;
+    for round in 0.. {
+        let purged = store.purge(7).await.unwrap();
+        assert!(purged.removed <= 7);
+        removed += purged.removed;
+        if round == 5 {
+            for number in 0..300 {
+                let answer = store.store(&key(&format!("{number}")), record(9, 50), Condition::Absent).await;
+                assert!(answer.unwrap().is_yes());
+            }
+        }
+        if !purged.more {
+            break;
+        }
+    }
+    assert_eq!(removed, 42);
+    assert_eq!(files(&root).len(), 300);
+    assert_eq!(store.count(&user()).await.unwrap(), 300);
+}
+
+#[tokio::test]
+async fn a_store_of_layout_1_reads_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("36/2b");
+    fs::create_dir_all(&folder).unwrap();
+    let layout = "session-store-file\nlayout 1\nid 000102030405060708090a0b0c0d0e0f\n";
+    fs::write(directory.path().join("layout"), layout).unwrap();
+    let name = "dabd1db8d35ab13106274f61f1bf977812cce4f477b15014cf38fb796c50a4c4";
+    fs::write(folder.join(name), include_bytes!("../../golden/record-v1.bin")).unwrap();
+    let clock = TestClock::new(Timestamp::from_millis(1_600_000_000_000));
+    let store = open(directory.path(), &clock);
+    let found = store.retrieve(&key("alice")).await.unwrap().unwrap();
+    assert_eq!(
+        (&found.data[..], found.revision),
+        (&b"\x00opaque\xff"[..], Revision::from_bytes(*b"revision"))
+    );
+    assert_eq!(found.expires, Some(Timestamp::from_millis(1_700_000_000_123)));
+    assert_eq!(keys(&store).await.unwrap(), ["alice"]);
+    assert_eq!(fs::read_to_string(directory.path().join("layout")).unwrap(), layout);
+}

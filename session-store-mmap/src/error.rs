@@ -1,0 +1,58 @@
+//! What can go wrong inside, and what it means to a caller.
+
+use std::io;
+
+use session_core::{Error, ErrorKind, Operation};
+
+use crate::map::LockError;
+
+/// Why an operation did not come to its end. None of them has changed anything.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Another thread or process holds the lock of a shard for longer than `busy_deadline`.
+    Busy,
+    /// No room, neither in the file nor on the disk.
+    Full,
+    /// What was read is not what was written. It says where.
+    Damaged(&'static str),
+    /// The operating system refused.
+    Os(io::Error),
+}
+
+impl Fault {
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        match self {
+            Self::Busy => Error::new(ErrorKind::Unavailable, operation)
+                .with_detail("another thread or process holds a lock of the file"),
+            Self::Full => {
+                Error::new(ErrorKind::Full, operation).with_detail("max_bytes is reached or the disk is full")
+            }
+            Self::Damaged(what) => Error::new(ErrorKind::Corrupt, operation).with_detail(what),
+            Self::Os(cause) => Error::new(kind(&cause), operation).with_source(cause),
+        }
+    }
+}
+
+/// The kind of a failed system call.
+pub(crate) fn kind(cause: &io::Error) -> ErrorKind {
+    use io::ErrorKind::{
+        FileTooLarge, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull, Unsupported,
+    };
+    match cause.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => ErrorKind::Full,
+        NotFound | PermissionDenied | IsADirectory | NotADirectory | ReadOnlyFilesystem | Unsupported => {
+            ErrorKind::Misconfigured
+        }
+        _ => ErrorKind::Backend,
+    }
+}
+
+impl From<LockError> for Fault {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy => Self::Busy,
+            LockError::Os(cause) => Self::Os(cause),
+        }
+    }
+}

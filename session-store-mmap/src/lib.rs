@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!(
+    "session-store-mmap needs 64-bit Linux (robust process-shared locks, fallocate); session-store-sqlite is the store \
+     for one host elsewhere"
+);
+
+mod alloc;
+mod area;
+mod compact;
+mod config;
+mod error;
+mod extent;
+mod layout;
+mod map;
+mod open;
+mod page;
+mod protocol;
+mod record;
+mod recover;
+mod room;
+mod shard;
+mod store;
+mod table;
+
+pub use config::{Config, Durability, WhenFull};
+pub use store::{Mmap, Repairs};

@@ -1,0 +1,174 @@
+//! Walking over a shard, and the pages of a traversal.
+
+use session_core::{
+    Cursor, Entry, Error, ErrorKind, Key, Operation, Page, Prefix, Result, Timestamp, is_live,
+};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::area::Area;
+use crate::error::Fault;
+use crate::shard::{Locked, Place};
+use crate::table::{NOTHING, TAGS, unit_of};
+
+/// How much may be looked at: a slot costs about a nanosecond, a record that it leads to about a hundred.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) slots: usize,
+    pub(crate) records: usize,
+}
+
+impl Budget {
+    /// Under one lock.
+    pub(crate) const STEP: Self = Self { slots: 16_384, records: 256 };
+    /// For one page, even if it stays empty.
+    const PAGE: Self = Self { slots: 16 * 16_384, records: 16 * 256 };
+    pub(crate) const ALL: Self = Self { slots: usize::MAX, records: usize::MAX };
+
+    fn is_spent(&self) -> bool {
+        self.slots == 0 || self.records == 0
+    }
+
+    fn less(self, spent: Self, rest: Self) -> Self {
+        let slots = self.slots.saturating_sub(spent.slots.saturating_sub(rest.slots));
+        Self { slots, records: self.records.saturating_sub(spent.records.saturating_sub(rest.records)) }
+    }
+}
+
+impl<'a> Locked<'a> {
+    /// Shows the records with tags from `from` on until the budget is spent, and then those to the end of the cluster,
+    /// and says with which tag to go on; [`TAGS`] is the end.
+    ///
+    /// Behind an empty slot there is no record whose home is before it. So all records up to the tag that is
+    /// returned were shown, wherever they or the later ones move to afterwards.
+    pub(crate) fn walk(
+        &self,
+        from: u64,
+        budget: &mut Budget,
+        mut visit: impl FnMut(usize, Place<'a>),
+    ) -> Result<u64, Fault> {
+        let Some(table) = self.table()? else { return Ok(TAGS) };
+        if from >= TAGS {
+            return Ok(TAGS);
+        }
+        for slot in table.home(from)..table.len() {
+            let word = table.get(slot);
+            budget.slots = budget.slots.saturating_sub(1);
+            if word == NOTHING {
+                if budget.is_spent() {
+                    return Ok(table.first_tag_behind(slot));
+                }
+                continue;
+            }
+            let Some(unit) = unit_of(word).filter(|_| word >> 32 >= from) else { continue };
+            if let Some(place) = self.place(slot, unit) {
+                budget.records = budget.records.saturating_sub(1);
+                visit(slot, place);
+            }
+        }
+        Ok(TAGS)
+    }
+}
+
+/// Where a traversal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    shard: u32,
+    tag: u64,
+}
+
+impl Area {
+    /// One page.
+    pub(crate) fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize, now: Timestamp) -> Result<Page> {
+        let fault = |fault: Fault| fault.during(Operation::Traverse);
+        let mut at = self.position(prefix, from).ok_or_else(|| {
+            let error = Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
+            error.with_detail("not a cursor of this file and prefix")
+        })?;
+        let mut entries = Vec::new();
+        let mut left = Budget::PAGE;
+        while at.shard < self.geometry.shards {
+            if entries.len() >= limit.max(1) || left.is_spent() {
+                return Ok(Page { entries, next: Some(self.cursor(prefix, at)) });
+            }
+            let shard = self.shard(at.shard);
+            if shard.count() == 0 {
+                at = Position { shard: at.shard + 1, tag: 0 };
+                continue;
+            }
+            let locked = shard.lock().map_err(fault)?;
+            // No more records than are still asked for: most are of the prefix.
+            let records = limit.saturating_sub(entries.len()).clamp(1, Budget::STEP.records);
+            let step = Budget { records, ..Budget::STEP };
+            let mut rest = step;
+            let next = locked.walk(at.tag, &mut rest, |_, place| entries.extend(entry(prefix, &place, now)));
+            at.tag = next.map_err(fault)?;
+            left = left.less(step, rest);
+            if at.tag >= TAGS {
+                at = Position { shard: at.shard + 1, tag: 0 };
+            }
+        }
+        Ok(Page::last(entries))
+    }
+
+    /// How many live keys of `prefix` the records from here on have, and where to go on.
+    pub(crate) fn count_step(
+        &self,
+        prefix: &Prefix,
+        shard: u32,
+        tag: u64,
+        now: Timestamp,
+    ) -> Result<(u64, u64), Fault> {
+        let mut live = 0;
+        let next = self.shard(shard).lock()?.walk(tag, &mut Budget::STEP.clone(), |_, place| {
+            live += u64::from(is_live(place.state.expires, now) && key_of(prefix, &place).is_some());
+        })?;
+        Ok((live, next))
+    }
+
+    fn cursor(&self, prefix: &Prefix, at: Position) -> Cursor {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&at.shard.to_le_bytes());
+        // Below TAGS, or it would be the next shard.
+        bytes[4..8].copy_from_slice(&(at.tag as u32).to_le_bytes());
+        let check = self.cursor_check(prefix, &bytes[..8]);
+        bytes[8..].copy_from_slice(&check.to_le_bytes());
+        Cursor::from_bytes(bytes.to_vec())
+    }
+
+    fn position(&self, prefix: &Prefix, cursor: &Cursor) -> Option<Position> {
+        if cursor.is_start() {
+            return Some(Position { shard: 0, tag: 0 });
+        }
+        let bytes: &[u8; 16] = cursor.as_bytes().try_into().ok()?;
+        let (at, check) = bytes.split_at(8);
+        if self.cursor_check(prefix, at).to_le_bytes() != check {
+            return None;
+        }
+        let (shard, tag) = at.split_at(4);
+        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).ok();
+        Some(Position { shard: number(shard)?, tag: u64::from(number(tag)?) })
+    }
+
+    /// Of this file and of this prefix.
+    fn cursor_check(&self, prefix: &Prefix, at: &[u8]) -> u64 {
+        xxh3_64_with_seed(&[prefix.as_str().as_bytes(), b":", at].concat(), self.id)
+    }
+}
+
+fn entry(prefix: &Prefix, place: &Place<'_>, now: Timestamp) -> Option<Entry> {
+    if !is_live(place.state.expires, now) {
+        return None;
+    }
+    let key = Key::parse(&String::from_utf8(key_of(prefix, place)?).ok()?).ok()?;
+    let size = place.head.data_len as u64;
+    Some(
+        Entry::new(key).with_expires(place.state.expires).with_revision(place.state.revision).with_size(size),
+    )
+}
+
+/// The key, if it is of this prefix.
+pub(crate) fn key_of(prefix: &Prefix, place: &Place<'_>) -> Option<Vec<u8>> {
+    let key = place.key();
+    let rest = key.strip_prefix(prefix.as_str().as_bytes());
+    rest.is_some_and(|rest| rest.first() == Some(&b':')).then_some(key)
+}

@@ -1,0 +1,209 @@
+//! Processes that are killed at any instruction.
+//!
+//! `SESSION_KIT_FULL=1` runs the long form: 10,000 kills.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::thread;
+use std::time::Duration;
+
+use session_core::{Condition, Cursor, Driver, Key, Prefix, Record, Revision, Stored};
+use session_store_mmap::{Config, Mmap};
+
+use crate::{Place, key, number, pattern, record, rounds, run, spawn};
+
+/// Records of which each child says what was acknowledged.
+const KEYS: u64 = 6;
+/// Records that all processes write, read, touch and remove as fast as they can.
+const NOISE: u64 = 40;
+
+fn own(child: u64, index: u64) -> Key {
+    key(&format!("own-{child}-{index}"))
+}
+
+fn noise(index: u64) -> Key {
+    Key::parse(&format!("session:noise-{index}")).unwrap()
+}
+
+/// What a child does until it is killed.
+pub(crate) fn write_for_ever(config: &Config, child: u64) {
+    let store = Mmap::open(config.clone()).unwrap();
+    for seed in 0..2 {
+        let store = store.clone();
+        thread::spawn(move || run(make_noise(&store, child * 1_000 + seed)));
+    }
+    run(async {
+        let mut seen: Vec<Option<Record>> = Vec::new();
+        for index in 0..KEYS {
+            seen.push(store.retrieve(&own(child, index)).await.unwrap());
+        }
+        let mut out = std::io::stdout().lock();
+        for turn in 0.. {
+            let index = turn % KEYS;
+            let (key, whose) = (own(child, index), child * KEYS + index);
+            let old = seen[index as usize].clone();
+            let n = old.as_ref().map_or(0, |old| number(whose, old)) + 1;
+            if let (1, Some(old)) = (turn / KEYS % 3, &old) {
+                // Every third time the record is touched instead, and keeps its number.
+                let to = Revision::random().unwrap();
+                assert!(store.touch(&key, old.revision, to, None).await.unwrap());
+                seen[index as usize] = Some(Record { revision: to, ..old.clone() });
+                continue;
+            }
+            let when = old.map_or(Condition::Absent, |old| Condition::Revision(old.revision));
+            let next = record(pattern(whose, n));
+            assert_eq!(store.store(&key, next.clone(), when).await.unwrap(), Stored::Yes);
+            // One write call, so that a line is there or not.
+            out.write_all(format!("\nack {index} {n}\n").as_bytes()).unwrap();
+            seen[index as usize] = Some(next);
+        }
+    });
+}
+
+/// Writes over, touches, removes, purges and lists what everybody does; reads must be whole.
+async fn make_noise(store: &Mmap, seed: u64) {
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 33
+    };
+    let mut cursor = Cursor::start();
+    loop {
+        let index = next() % NOISE;
+        let key = noise(index);
+        match next() % 16 {
+            0..=7 => {
+                let soon = store.clock().now().saturating_add(Duration::from_millis(20));
+                let record = record(pattern(index, next()));
+                let record = if next() % 2 == 0 { record } else { Record { expires: Some(soon), ..record } };
+                assert!(store.store(&key, record, Condition::Any).await.unwrap().is_yes());
+            }
+            8..=10 => {
+                if let Some(record) = store.retrieve(&key).await.unwrap() {
+                    number(index, &record);
+                    store.touch(&key, record.revision, Revision::random().unwrap(), None).await.unwrap();
+                }
+            }
+            11..=13 => {
+                if let Some(record) = store.retrieve(&key).await.unwrap() {
+                    number(index, &record);
+                }
+            }
+            14 if next() % 4 == 0 => {
+                let _ = store.remove(&key, Condition::Any).await.unwrap();
+            }
+            14 => drop(store.purge(8).await.unwrap()),
+            _ => {
+                let page = store.traverse(&Prefix::SESSION, cursor, 5).await.unwrap();
+                cursor = page.next.unwrap_or(Cursor::start());
+            }
+        }
+    }
+}
+
+/// A child, and what it has said.
+struct Worker {
+    process: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Worker {
+    fn start(place: &Place, child: u64) -> Self {
+        let mut process = spawn(place, "write", child);
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        Self { process, lines }
+    }
+
+    /// Waits for its first word.
+    fn works(&mut self, acknowledged: &mut [u64]) {
+        let mut line = String::new();
+        while !take(&line, acknowledged) {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "{:?}", self.process.wait());
+        }
+    }
+
+    /// Kills it, and hears what it had said until then.
+    fn kill(mut self, acknowledged: &mut [u64]) {
+        assert_eq!(self.process.try_wait().unwrap(), None, "a process ended that nobody had killed");
+        self.process.kill().unwrap();
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        for line in rest.lines() {
+            take(line, acknowledged);
+        }
+        assert_eq!(self.process.wait().unwrap().signal(), Some(9), "died of something else");
+    }
+}
+
+fn take(line: &str, acknowledged: &mut [u64]) -> bool {
+    let Some((index, n)) = line.strip_prefix("ack ").and_then(|rest| rest.trim_end().split_once(' ')) else {
+        return false;
+    };
+    acknowledged[index.parse::<usize>().unwrap()] = n.parse().unwrap();
+    true
+}
+
+#[test]
+fn whoever_is_killed_takes_nothing_with_it_and_the_others_go_on() {
+    const CHILDREN: usize = 3;
+    let place = Place::new();
+    let mut store = Some(place.open());
+    let mut acknowledged = [[0_u64; KEYS as usize]; CHILDREN];
+    let mut random = u64::from(std::process::id());
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 33
+    };
+    let check = |store: &Mmap, child: usize, acknowledged: &mut [u64]| {
+        for index in 0..KEYS {
+            let known = acknowledged[index as usize];
+            let found = run(store.retrieve(&own(child as u64, index))).unwrap();
+            let n = found.map_or(0, |record| number(child as u64 * KEYS + index, &record));
+            assert!(n == known || n == known + 1, "record {index}: {n}, but {known} was acknowledged");
+            acknowledged[index as usize] = n;
+        }
+    };
+    let start = |child: usize| Worker::start(&place, child as u64);
+    let mut workers: Vec<Worker> = (0..CHILDREN).map(start).collect();
+    let mut kills = 0;
+    let total = rounds(200, 10_000);
+    while kills < total {
+        for (child, worker) in workers.iter_mut().enumerate() {
+            if acknowledged[child] == [0; KEYS as usize] {
+                worker.works(&mut acknowledged[child]);
+            }
+        }
+        let child = next() as usize % CHILDREN;
+        workers[child].works(&mut acknowledged[child]);
+        thread::sleep(Duration::from_micros(next() % 3_000));
+        if kills % 20 == 19 {
+            // All of them, and nobody is left who could notice: the next one to open is alone with the file.
+            drop(store.take());
+            for (child, worker) in workers.drain(..).enumerate() {
+                worker.kill(&mut acknowledged[child]);
+                kills += 1;
+            }
+            let store = store.insert(place.open());
+            for (child, acknowledged) in acknowledged.iter_mut().enumerate() {
+                check(store, child, acknowledged);
+            }
+            workers = (0..CHILDREN).map(start).collect();
+        } else {
+            workers.remove(child).kill(&mut acknowledged[child]);
+            kills += 1;
+            let store = store.get_or_insert_with(|| place.open());
+            check(store, child, &mut acknowledged[child]);
+            workers.insert(child, start(child));
+        }
+    }
+    let store = store.unwrap_or_else(|| place.open());
+    for (child, worker) in workers.into_iter().enumerate() {
+        worker.kill(&mut acknowledged[child]);
+        check(&store, child, &mut acknowledged[child]);
+    }
+    let repairs = store.repairs();
+    assert_eq!(repairs.lost, 0, "{repairs:?}");
+    assert!(repairs.shards > 0, "none of {kills} kills has hit a process within a change: {repairs:?}");
+}

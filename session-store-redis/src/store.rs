@@ -1,0 +1,251 @@
+//! The driver.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp, is_live,
+};
+
+use crate::config::Config;
+use crate::error::{corrupt, unexpected};
+use crate::link::Link;
+use crate::script::Scripts;
+use crate::value::{decode, encode, words};
+
+/// A session store in Redis or Redis Cluster. Clones are handles on the same connection.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) link: Link,
+    pub(crate) config: Config,
+    scripts: Scripts,
+    closed: AtomicBool,
+}
+
+impl Redis {
+    /// Connects, within a tokio runtime. From then on the connection comes back by itself.
+    ///
+    /// # Errors
+    /// `Misconfigured` for an option out of range, a URL that is none, and where the server refuses the password or
+    /// the user's rights; `Unavailable` and `Timeout` where the server cannot be reached.
+    pub async fn connect(config: Config) -> Result<Self> {
+        let wrong =
+            |detail: &str| Err(Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail));
+        if config.namespace.len() > 255 {
+            return wrong("the namespace has at most 255 bytes");
+        }
+        if config.timeout < SHORTEST || config.connect_timeout < SHORTEST {
+            return wrong("timeouts are at least 10 ms");
+        }
+        if config.max_value == 0 || config.max_value > LARGEST {
+            return wrong("max_value is 1 to 536,000,000 bytes");
+        }
+        let link = Link::connect(&config).await?;
+        let inner = Inner { link, config, scripts: Scripts::new(), closed: AtomicBool::new(false) };
+        // A password that is refused shows only with a command.
+        let mut ping = Cmd::new();
+        ping.arg("PING");
+        inner.link.ask(&ping, inner.config.timeout, Operation::Open).await?;
+        Ok(Self(Arc::new(inner)))
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+/// Redis' strings end at 512 MiB.
+const LARGEST: u64 = 536_000_000;
+/// How much later than its deadline the engine collects a record, in milliseconds. Only a collection: a server whose
+/// clock is wrong by less ends nothing early.
+const GRACE: u64 = 60_000;
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("config", &self.0.config)
+            .field("closed", &self.0.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Driver for Redis {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let inner = self.0.open_for(Operation::Retrieve)?;
+        let mut command = Cmd::new();
+        command.arg("GET").arg(inner.name(key));
+        match inner.link.ask(&command, inner.config.timeout, Operation::Retrieve).await? {
+            Value::Nil => Ok(None),
+            Value::BulkString(value) => {
+                let record = decode(value).map_err(|_| corrupt(Operation::Retrieve))?;
+                Ok(record.is_live(inner.config.clock.now()).then_some(record))
+            }
+            _ => Err(unexpected(Operation::Retrieve)),
+        }
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        let inner = self.0.open_for(Operation::Store)?;
+        if record.data.len() as u64 > inner.config.max_value {
+            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+        }
+        let now = inner.config.clock.now();
+        let value = if record.is_live(now) { encode(&record) } else { Vec::new() };
+        let ttl = time_to_live(record.expires, now);
+        if when == Condition::Any {
+            return inner.put(key, &value, ttl.as_deref()).await;
+        }
+        let change = Change { when, offered: Some(record.revision), value: &value, ttl: ttl.as_deref(), now };
+        inner.change(key, change, Operation::Store).await.map(|(answer, _)| answer)
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        let inner = self.0.open_for(Operation::Remove)?;
+        let change = Change { when, offered: None, value: &[], ttl: None, now: inner.config.clock.now() };
+        match inner.change(key, change, Operation::Remove).await? {
+            // A removal says whether there was anything to remove.
+            (Stored::Yes, false) if when != Condition::Absent => Ok(Stored::Conflict(None)),
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        self.0.open_for(Operation::Traverse)?.page(prefix, &from, limit).await
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        let inner = self.0.open_for(Operation::Touch)?;
+        let now = inner.config.clock.now();
+        let ttl = if is_live(deadline, now) { time_to_live(deadline, now) } else { Some("0".into()) };
+        let name = inner.name(key);
+        let answer = inner
+            .link
+            .run(
+                &inner.scripts.touch,
+                &name,
+                &[
+                    now.as_millis().to_string().as_bytes(),
+                    &from.to_bytes(),
+                    &to.to_bytes(),
+                    &words(to, deadline),
+                    ttl.as_deref().unwrap_or_default().as_bytes(),
+                ],
+                inner.config.timeout,
+                Operation::Touch,
+            )
+            .await?;
+        match answer {
+            Value::Int(touched) => Ok(touched == 1),
+            _ => Err(unexpected(Operation::Touch)),
+        }
+    }
+
+    async fn purge(&self, _: usize) -> Result<Purged> {
+        // The engine collects by itself.
+        self.0.open_for(Operation::Purge).map(|_| Purged::default())
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.0.open_for(Operation::Flush).map(|_| ())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+            .conditional(true)
+            .survives(Survives::Kill)
+            .rolls_back(RollsBack::Failover)
+            .shared(Shared::Network)
+            .expiry(Expiry::Engine { granularity: Duration::ZERO })
+            .max_value(Some(self.0.config.max_value))
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.config.clock)
+    }
+}
+
+/// A compare-and-change, as the script takes it.
+struct Change<'a> {
+    when: Condition,
+    offered: Option<Revision>,
+    /// Empty to remove.
+    value: &'a [u8],
+    ttl: Option<&'a str>,
+    now: Timestamp,
+}
+
+impl Inner {
+    fn open_for(&self, operation: Operation) -> Result<&Self> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(self) }
+    }
+
+    /// The name of a key in Redis.
+    pub(crate) fn name(&self, key: &Key) -> Vec<u8> {
+        [self.config.namespace.as_bytes(), key.as_bytes()].concat()
+    }
+
+    /// Writes or removes whatever is there.
+    async fn put(&self, key: &Key, value: &[u8], ttl: Option<&str>) -> Result<Stored> {
+        let mut command = Cmd::new();
+        if value.is_empty() {
+            command.arg("DEL").arg(self.name(key));
+        } else {
+            command.arg("SET").arg(self.name(key)).arg(value);
+            if let Some(ttl) = ttl {
+                command.arg("PX").arg(ttl);
+            }
+        }
+        self.link.ask(&command, self.config.timeout, Operation::Store).await?;
+        Ok(Stored::Yes)
+    }
+
+    /// Also says whether something live was there before.
+    async fn change(&self, key: &Key, change: Change<'_>, operation: Operation) -> Result<(Stored, bool)> {
+        let expected = match change.when {
+            Condition::Any => b"any".to_vec(),
+            Condition::Absent => Vec::new(),
+            Condition::Revision(revision) => revision.to_bytes().to_vec(),
+        };
+        let offered = change.offered.map(Revision::to_bytes);
+        let now = change.now.as_millis().to_string();
+        let arguments: [&[u8]; 5] = [
+            now.as_bytes(),
+            &expected,
+            offered.as_ref().map_or(&[], <[u8; 8]>::as_slice),
+            change.value,
+            change.ttl.unwrap_or_default().as_bytes(),
+        ];
+        let name = self.name(key);
+        match self.link.run(&self.scripts.change, &name, &arguments, self.config.timeout, operation).await? {
+            Value::Int(1) => Ok((Stored::Yes, true)),
+            Value::Int(_) => Ok((Stored::Yes, false)),
+            Value::Nil => Ok((Stored::Conflict(None), false)),
+            Value::BulkString(value) => {
+                let record = decode(value).map_err(|_| corrupt(operation))?;
+                Ok((Stored::Conflict(Some(record)), true))
+            }
+            _ => Err(unexpected(operation)),
+        }
+    }
+}
+
+/// For how long the engine is to keep a record, in milliseconds as text; `None` for ever.
+fn time_to_live(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let left = expires?.as_millis().saturating_sub(now.as_millis()).saturating_add(GRACE);
+    // Redis takes moments up to 2^63 ms; what is further away is for ever.
+    (left < 1 << 52).then(|| left.to_string())
+}

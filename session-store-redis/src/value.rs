@@ -1,0 +1,86 @@
+//! A record as a Redis string.
+//!
+//! | offset | length | what |
+//! |---|---|---|
+//! | 0 | 1 | version, 1 |
+//! | 1 | 8 | revision |
+//! | 9 | 8 | deadline in milliseconds since the Unix epoch, big-endian; 2^64 - 1 for none |
+//! | 17 | | data |
+//!
+//! Revision and deadline stand side by side, so that a touch is one `SETRANGE`.
+
+use bytes::Bytes;
+use session_core::{Record, Revision, Timestamp};
+
+/// The length of everything before the data.
+pub(crate) const HEAD: usize = 17;
+
+const VERSION: u8 = 1;
+const NO_DEADLINE: u64 = u64::MAX;
+
+/// The string is no record of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
+
+pub(crate) fn encode(record: &Record) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEAD + record.data.len());
+    value.push(VERSION);
+    value.extend_from_slice(&words(record.revision, record.expires));
+    value.extend_from_slice(&record.data);
+    value
+}
+
+/// Revision and deadline, as they stand in the value.
+pub(crate) fn words(revision: Revision, expires: Option<Timestamp>) -> [u8; 16] {
+    let mut words = [0; 16];
+    words[..8].copy_from_slice(&revision.to_bytes());
+    words[8..].copy_from_slice(&expires.map_or(NO_DEADLINE, Timestamp::as_millis).to_be_bytes());
+    words
+}
+
+/// The record in a value; the data shares its memory.
+pub(crate) fn decode(value: Vec<u8>) -> Result<Record, Damaged> {
+    let (expires, revision) = decode_head(&value)?;
+    Ok(Record { data: Bytes::from(value).slice(HEAD..), expires, revision })
+}
+
+/// Deadline and revision from the beginning of a value.
+pub(crate) fn decode_head(value: &[u8]) -> Result<(Option<Timestamp>, Revision), Damaged> {
+    let [VERSION, revision @ .., d0, d1, d2, d3, d4, d5, d6, d7] =
+        value.first_chunk::<HEAD>().ok_or(Damaged)?
+    else {
+        return Err(Damaged);
+    };
+    let deadline = u64::from_be_bytes([*d0, *d1, *d2, *d3, *d4, *d5, *d6, *d7]);
+    let revision = Revision::from_bytes(*revision.first_chunk().ok_or(Damaged)?);
+    Ok(((deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline)), revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_version_1_reads_for_ever() {
+        let revision = Revision::from_bytes(*b"revision");
+        let record =
+            Record::new(&b"data\0\xff"[..], Some(Timestamp::from_millis(1_700_000_000_123)), revision);
+        let golden = b"\x01revision\x00\x00\x01\x8b\xcf\xe5\x68\x7bdata\0\xff";
+        assert_eq!(encode(&record), golden);
+        assert_eq!(decode(golden.to_vec()), Ok(record.clone()));
+        let forever = Record { expires: None, data: Bytes::new(), ..record };
+        assert_eq!(decode(encode(&forever)), Ok(forever));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_of_another_version_is_damaged() {
+        let record = Record::new(Bytes::new(), None, Revision::from_bytes([7; 8]));
+        let whole = encode(&record);
+        for len in 0..HEAD {
+            assert_eq!(decode(whole[..len].to_vec()), Err(Damaged));
+        }
+        let mut other = whole;
+        other[0] = 2;
+        assert_eq!(decode(other), Err(Damaged));
+    }
+}
