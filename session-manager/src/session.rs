@@ -48,6 +48,7 @@ struct Shared {
     leases: AtomicUsize,
     /// Wishes that are heard at any time, also while another task of the request talks to the store.
     sealed: AtomicBool,
+    discarded: AtomicBool,
     still: AtomicBool,
     /// What the client is to be told, where it can be read at any time: a new id must not get lost because another
     /// task of the request talks to the store.
@@ -58,8 +59,9 @@ impl Session {
     pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
         let work = tokio::sync::Mutex::new(Work::new(request));
         let client = Mutex::new(ClientAction::Keep);
-        let (sealed, still) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Shared { backend, work, leases: AtomicUsize::new(0), sealed, still, client }))
+        let leases = AtomicUsize::new(0);
+        let [sealed, discarded, still] = [const { AtomicBool::new(false) }; 3];
+        Self(Arc::new(Shared { backend, work, leases, sealed, discarded, still, client }))
     }
 
     /// Asks the store for the session. The first call does it; later ones are free.
@@ -292,9 +294,9 @@ impl Session {
     /// Drops what is recorded and not committed, and seals the handle: for a response that does not commit.
     pub fn discard(&self) {
         self.seal();
-        if let Some(mut work) = self.lock() {
-            work.drop_log();
-        }
+        self.0.discarded.store(true, Ordering::Release);
+        // A task that talks to the store meanwhile does it when it is done.
+        drop(self.lock());
     }
 
     /// Enters the user whom the session belongs to, 1 to 255 bytes. If another request bound it to somebody else
@@ -415,12 +417,15 @@ impl Session {
         let counted = Counted::new(&self.0.leases);
         let mut work = self.0.work.lock().await;
         self.hear_wishes(&mut work);
-        Lease { work, client: &self.0.client, _counted: counted }
+        Lease { work, session: self, _counted: counted }
     }
 
     fn hear_wishes(&self, work: &mut Work) {
         work.sealed |= self.0.sealed.load(Ordering::Acquire);
         work.request.extend &= !self.0.still.load(Ordering::Acquire);
+        if self.0.discarded.load(Ordering::Acquire) {
+            work.drop_log();
+        }
     }
 
     /// What the request holds; `None` while a call talks to the store, or waits to.
@@ -453,13 +458,15 @@ impl std::fmt::Debug for Session {
 /// What the request holds, for a call that talks to the store. Dropping it, at whatever point, lets the others go on.
 pub(crate) struct Lease<'a> {
     work: MutexGuard<'a, Work>,
-    client: &'a Mutex<ClientAction>,
+    session: &'a Session,
     _counted: Counted<'a>,
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = self.work.client;
+        let client = self.work.client;
+        *self.session.0.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        self.session.hear_wishes(&mut self.work);
     }
 }
 

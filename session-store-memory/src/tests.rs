@@ -8,10 +8,10 @@ use session_core::{
     Clock, Condition, Decision, ErrorKind, Key, Purged, Record, Revision, Stored, TestClock, Timestamp,
 };
 
-use crate::{Config, Memory};
 use crate::purge::Purge;
 use crate::store::Inner;
 use crate::usage::Amount;
+use crate::{Config, Memory};
 
 const PREFIXES: [&str; 3] = ["session", "user", "flash"];
 

@@ -272,7 +272,7 @@ pub(crate) async fn s11_what_happens_to_sessions_is_told_without_their_ids(stage
     came_to(&sessions.finish(&late).await?, &ended, "a late write")?;
     let mut malformed = Candidates::from(SessionId::generate()?);
     malformed.push_malformed();
-    sessions.open(malformed).await?;
+    let _ = sessions.open(malformed).await?;
 
     let created = ears.tag_of(&Event::Created)?;
     ensure(created.is_some(), "a session has a tag", || "none".into())?;

@@ -11,6 +11,7 @@ mod lost;
 mod map;
 mod orders;
 mod secrets;
+mod times;
 
 use std::time::Duration;
 
