@@ -27,12 +27,13 @@ fn invariant_07_libraries_read_no_environment_variables() {
 }
 
 #[test]
-fn invariant_08_there_is_no_unsafe_code_but_in_the_benchs_counting_allocator() {
+fn invariant_08_there_is_no_unsafe_code_but_in_one_mapping_and_the_benchs_allocator() {
     assert!(read(&root().join("Cargo.toml")).contains("unsafe_code = \"deny\""));
     // Spelled apart, or this file would find itself.
     let permission = concat!("(unsafe", "_code");
     for file in files(root(), ".rs") {
-        if !file.starts_with(root().join("bench")) {
+        let mapping = file == root().join("session-store-mmap/src/map.rs");
+        if !mapping && !file.starts_with(root().join("bench")) {
             assert_absent(&file, permission);
         }
     }
