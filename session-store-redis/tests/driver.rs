@@ -237,14 +237,8 @@ mod cluster {
             Redis::connect(Config::cluster(cluster.urls()).timeout(Duration::from_secs(2))).await.unwrap();
         let counters: Vec<_> = (0..24).map(|n| key(&format!("counter-{n}"))).collect();
         for counter in &counters {
-            store
-                .store(
-                    counter,
-                    Record::new(vec![0; 4], None, Revision::from_bytes([1; 8])),
-                    Condition::Absent,
-                )
-                .await
-                .unwrap();
+            let zero = Record::new(vec![0; 4], None, Revision::from_bytes([1; 8]));
+            put(&store, counter, zero, Condition::Absent).await;
         }
         let tasks: Vec<_> = counters
             .iter()

@@ -53,7 +53,8 @@ fn invariant_03_the_core_needs_no_runtime_and_no_serde() {
 
 #[test]
 fn invariant_04_drivers_see_opaque_bytes_so_none_of_them_needs_serde() {
-    for driver in ["session-store-memory", "session-store-sqlite", "session-store-file", "session-store-mmap"] {
+    for driver in ["session-store-memory", "session-store-sqlite", "session-store-file", "session-store-mmap"]
+    {
         let tree = tree(&["--package", driver, "--edges", "normal", "--depth", "1"]);
         assert!(tree.contains("session-core"), "the tree looks wrong: {tree:?}");
         for unwanted in ["serde", "serde_json", "rmp-serde", "bincode"] {
