@@ -98,7 +98,15 @@ fn make(config: &Config, geometry: Geometry, host: &Host) -> Result<Area> {
         area.map.file().sync_data().map_err(|cause| failed(cause, &beside))?;
         let cwd = rustix::fs::CWD;
         match rustix::fs::renameat_with(cwd, &beside, cwd, path, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(area),
+            Ok(()) => {
+                // So that `flush` speaks of a file whose name survives, too.
+                let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+                let directory = directory.unwrap_or(Path::new("."));
+                File::open(directory)
+                    .and_then(|directory| directory.sync_all())
+                    .map_err(|cause| failed(cause, directory))?;
+                Ok(area)
+            }
             Err(Errno::EXIST) => {
                 Err(misconfigured(format!("{}: somebody else has just made it", path.display())))
             }
@@ -106,6 +114,7 @@ fn make(config: &Config, geometry: Geometry, host: &Host) -> Result<Area> {
         }
     });
     if made.is_err() {
+        // It may have been moved already, and then there is nothing to remove.
         let _ = std::fs::remove_file(&beside);
     }
     made
