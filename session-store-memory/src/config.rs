@@ -6,7 +6,8 @@ use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
 
 use crate::usage::OVERHEAD;
 
-/// The options of a [`Memory`] store. Whoever needs none calls [`Memory::new`].
+/// The options of a store, for [`Memory::open`](crate::Memory::open). Whoever needs none calls
+/// [`Memory::new`](crate::Memory::new).
 ///
 /// | option | default |
 /// |---|---|

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, RedisResult, Value};
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
@@ -118,7 +118,8 @@ impl Link {
         use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 
         let Self::Cluster(connection) = self else {
-            return Err(Error::new(ErrorKind::Backend, operation).with_detail("not a cluster"));
+            let error = session_core::Error::new(session_core::ErrorKind::Backend, operation);
+            return Err(error.with_detail("not a cluster"));
         };
         let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port });
         let mut connection = connection.clone();
