@@ -64,7 +64,7 @@ pub(crate) struct Post(Mutex<File>);
 
 impl Post {
     pub(crate) fn say(&self, line: &Line) {
-        let mut text = serde_json::to_vec(line).unwrap_or_default();
+        let mut text = serde_json::to_vec(line).expect("a line is plain data, which always has its JSON");
         text.push(b'\n');
         // One write per line; a parent that is gone reads nothing, which is no concern of the child's.
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);

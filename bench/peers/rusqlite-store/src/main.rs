@@ -100,7 +100,8 @@ async fn prepare(args: &Args) -> Result<(), Box<dyn Error>> {
                     .prepare("INSERT INTO tower_sessions (id, data, expiry_date) VALUES (?1, ?2, ?3)")?;
                 for number in 0..records {
                     let record = record(number, size);
-                    let data = rmp_serde::to_vec(&record).unwrap_or_default();
+                    let data = rmp_serde::to_vec(&record)
+                        .expect("a record of texts and numbers has its MessagePack");
                     insert.execute(params![
                         record.id.to_string(),
                         data,
