@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use session_core::{Clock, Driver, DynDriver, Key};
 ///
 /// # For driver authors
 /// `make` and `open` are enough for most clauses. The hooks below them are for what only you can do: damage a record
-/// from outside, or reach the storage from another process.
+/// from outside, reach the storage from another process, take the backend away, fill it, or lock the driver out. Each
+/// says which [`Need`](crate::Need) it serves; what is not served is declared in `lacks`.
 pub trait Harness: Send + Sync + 'static {
     /// The driver. A clone shares the store with its original.
     type Driver: Driver + Clone;
@@ -44,6 +46,57 @@ pub trait Harness: Send + Sync + 'static {
         async { Err(Trouble::new("the harness has no damage()")) }
     }
 
+    /// Where the record of `key` stands, all of its framing included. The suite bends each byte of it in turn. Needed
+    /// unless `Checksum` is lacked.
+    fn region(
+        &self,
+        storage: &Self::Storage,
+        key: &Key,
+    ) -> impl Future<Output = Result<Region, Trouble>> + Send {
+        let _ = (storage, key);
+        async { Err(Trouble::new("the harness has no region()")) }
+    }
+
+    /// Fresh storage whose backend serves no other test, for the clauses that take it away. Where each storage has a
+    /// backend of its own, this is [`make`](Self::make).
+    fn make_alone(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send {
+        self.make()
+    }
+
+    /// Takes the backend away from the handles that are open: kills the server, moves the directory, holds the lock.
+    /// What was acknowledged before is to be there again after [`bring_back`](Self::bring_back), as far as
+    /// `Capabilities::survives` and `rolls_back` say. Needed unless `Outage` is lacked.
+    fn take_away(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+        let _ = storage;
+        async { Err(Trouble::new("the harness has no take_away()")) }
+    }
+
+    /// Undoes [`take_away`](Self::take_away).
+    fn bring_back(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+        let _ = storage;
+        async { Err(Trouble::new("the harness has no bring_back()")) }
+    }
+
+    /// Fresh storage with room for 20 to 2,000 records of 16 KiB and no more: a small disk where that can be mounted,
+    /// else a bound of the engine. Its handles refuse rather than evict. Needed unless `Full` is lacked.
+    fn make_small(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send {
+        async { Err(Trouble::new("the harness has no make_small()")) }
+    }
+
+    /// Takes the permission to use the storage away from the driver, as an operator's mistake does: modes of files,
+    /// rights of an account. Called in a child process whose user the modes of files bind, root's too, and where
+    /// [`attach`](Self::attach) gave the storage. Needed unless `Permission` is lacked.
+    fn deny(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+        let _ = storage;
+        async { Err(Trouble::new("the harness has no deny()")) }
+    }
+
+    /// Undoes [`deny`](Self::deny).
+    fn allow(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+        let _ = storage;
+        async { Err(Trouble::new("the harness has no allow()")) }
+    }
+
     /// Text by which another process reaches `storage`, a path for instance. Needed unless `Kill` and `Processes` are
     /// lacked.
     fn address(&self, storage: &Self::Storage) -> Option<String> {
@@ -66,6 +119,17 @@ pub trait Harness: Send + Sync + 'static {
     fn power_evidence(&self) -> Option<String> {
         None
     }
+}
+
+/// A range of bytes in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the range begins, in bytes.
+    pub from: u64,
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// Which time the driver follows.
@@ -127,6 +191,13 @@ pub(crate) trait ErasedHarness: Send + Sync {
     ) -> Boxed<'a, (DynDriver, DynDriver)>;
     fn time(&self) -> Time;
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()>;
+    fn region<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region>;
+    fn make_alone(&self) -> Boxed<'_, AnyStorage>;
+    fn take_away<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn bring_back<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn make_small(&self) -> Boxed<'_, AnyStorage>;
+    fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn allow<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn address(&self, storage: &AnyStorage) -> Option<String>;
     fn attach(&self, address: &str) -> Result<AnyStorage, Trouble>;
     fn power_evidence(&self) -> Option<String>;
@@ -161,6 +232,27 @@ impl<H: Harness> ErasedHarness for Erased<H> {
     }
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()> {
         Box::pin(self.0.damage(storage_of::<H>(storage), key))
+    }
+    fn region<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region> {
+        Box::pin(self.0.region(storage_of::<H>(storage), key))
+    }
+    fn make_alone(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.make_alone().await?) as AnyStorage) })
+    }
+    fn take_away<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.take_away(storage_of::<H>(storage)))
+    }
+    fn bring_back<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.bring_back(storage_of::<H>(storage)))
+    }
+    fn make_small(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.make_small().await?) as AnyStorage) })
+    }
+    fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.deny(storage_of::<H>(storage)))
+    }
+    fn allow<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.allow(storage_of::<H>(storage)))
     }
     fn address(&self, storage: &AnyStorage) -> Option<String> {
         self.0.address(storage_of::<H>(storage))

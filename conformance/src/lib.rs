@@ -24,7 +24,7 @@ pub mod spec;
 pub mod step;
 
 pub use failure::Failure;
-pub use harness::{Harness, Time, Trouble};
+pub use harness::{Harness, Region, Time, Trouble};
 pub use run::{Suite, child_tag};
 pub use settings::Settings;
 pub use suite::Place;

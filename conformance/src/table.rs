@@ -125,6 +125,14 @@ words! {
         Processes = "Processes",
         /// The harness can damage a record from outside.
         Damage = "Damage",
+        /// Every byte that it keeps of a record is checked when it is read, and the harness can reach each of them.
+        Checksum = "Checksum",
+        /// The harness can take the backend away from open handles, and bring it back.
+        Outage = "Outage",
+        /// It can be full, and the harness can make storage so small.
+        Full = "Full",
+        /// The harness can take the permission to use the storage away, and give it back.
+        Permission = "Permission",
     }
 }
 
