@@ -8,7 +8,7 @@ use session_core::{Clock, Driver, DynDriver, Expiry, Key, Prefix, SystemClock, T
 use crate::child::Child;
 use crate::common::nap;
 use crate::failure::{Check, Failure, unmet};
-use crate::harness::{AnyStorage, ErasedHarness, Time};
+use crate::harness::{AnyStorage, ErasedHarness, Region, Time};
 use crate::rng::Rng;
 use crate::suite::Place;
 use crate::table::Need;
@@ -44,6 +44,18 @@ impl Stage {
     /// Fresh storage.
     pub(crate) async fn new(context: Arc<Context>) -> Result<Self, Failure> {
         let storage = context.harness.make().await?;
+        Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
+    }
+
+    /// Fresh storage whose backend may be taken away.
+    pub(crate) async fn alone(context: Arc<Context>) -> Result<Self, Failure> {
+        let storage = context.harness.make_alone().await?;
+        Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
+    }
+
+    /// Fresh storage that is soon full.
+    pub(crate) async fn small(context: Arc<Context>) -> Result<Self, Failure> {
+        let storage = context.harness.make_small().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
@@ -95,6 +107,31 @@ impl Stage {
     /// Damages the record of `key` from outside.
     pub(crate) async fn damage(&self, key: &Key) -> Check {
         Ok(self.context.harness.damage(&self.storage, key).await?)
+    }
+
+    /// Where the record of `key` stands.
+    pub(crate) async fn region(&self, key: &Key) -> Result<Region, Failure> {
+        Ok(self.context.harness.region(&self.storage, key).await?)
+    }
+
+    /// Takes the backend away from the open handles.
+    pub(crate) async fn take_away(&self) -> Check {
+        Ok(self.context.harness.take_away(&self.storage).await?)
+    }
+
+    /// Brings it back.
+    pub(crate) async fn bring_back(&self) -> Check {
+        Ok(self.context.harness.bring_back(&self.storage).await?)
+    }
+
+    /// Takes the permission to use the storage away.
+    pub(crate) async fn deny(&self) -> Check {
+        Ok(self.context.harness.deny(&self.storage).await?)
+    }
+
+    /// Gives it back.
+    pub(crate) async fn allow(&self) -> Check {
+        Ok(self.context.harness.allow(&self.storage).await?)
     }
 
     /// A key among the sessions.
@@ -155,6 +192,16 @@ impl Stage {
     /// Random numbers that the seed of this run repeats; `stream` keeps those of several tasks apart.
     pub(crate) fn rng(&self, stream: u64) -> Rng {
         Rng::new(self.context.seed.wrapping_add(stream.wrapping_mul(0xA076_1D64_78BD_642F)))
+    }
+
+    /// How many processes are to meet: a few and many, and in a full run every number from two to eight.
+    pub(crate) fn crowds(&self) -> &'static [u64] {
+        if self.context.full { &[2, 3, 4, 5, 6, 7, 8] } else { &[2, 8] }
+    }
+
+    /// Whether the driver lacks `need`.
+    pub(crate) fn lacks(&self, need: Need) -> bool {
+        self.context.lacks.iter().any(|(lacked, _)| *lacked == need)
     }
 
     /// `normal`, or `full` in a full run.

@@ -357,6 +357,20 @@ D08 d08_an_acknowledged_write_survives_power_loss durable MUST [PowerLoss] [Powe
     "An acknowledged write survives power loss; this is a declared claim with evidence";
 F01 f01_a_damaged_record_is_corrupt_and_its_neighbours_live faults MUST [Damage] [DamagedIsAbsent DamagedIsReturned]
     "A damaged record is `Corrupt`, stays as it is, and does not touch its neighbours";
+F02 f02_a_record_with_any_byte_bent_is_corrupt_or_whole faults MUST [Checksum] [DamagedIsAbsent DamagedIsReturned]
+    "A record of which any one byte is bent is `Corrupt` or comes back whole, and reads again once the byte is put back";
+F03 f03_a_damaged_record_stops_no_traversal_count_or_purge faults MUST [Damage Traverse] [TraverseFailsAtDamage DamageEndsTraverse]
+    "A damaged record stops no traversal, no count and no purge";
+F04 f04_without_its_backend_every_call_is_served_or_a_typed_error_in_time faults MUST [Conditional Outage] [GoneIsAbsent GoneSaysYes]
+    "While the backend is away, every call does its work or is `Unavailable` or `Timeout` in time, and nothing that is stored is taken for absent";
+F05 f05_once_its_backend_is_back_every_handle_goes_on_with_what_it_had faults MUST [Conditional Outage] [GoneForever GoneLosesAll]
+    "Once the backend is back, every handle goes on by itself, with everything that was acknowledged";
+F06 f06_a_full_store_says_so_and_keeps_what_it_has faults MUST [Conditional Full] [FullRemovesOld FullSaysYes]
+    "A store without room answers `Full`, unapplied, keeps every record that it has, and serves reads";
+F07 f07_a_full_store_takes_removals_and_then_records_again faults MUST [Conditional Full] [FullForever FullRefusesRemovals]
+    "A full store takes removals, and takes records again once there is room";
+F08 f08_without_permission_every_call_is_served_or_a_typed_error_until_it_is_back faults MUST [Conditional Processes Permission] [DeniedIsAbsent DeniedForever]
+    "Without permission every call does its work or is a typed error, and once it is back the same handle goes on";
 S01 s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record session MUST [Conditional] [RetrieveCreates AbsentIsAnother]
     "A request with no id, a malformed or an unknown one gets a usable session, and no record is made by asking";
 S02 s02_the_first_write_is_one_store_when_absent_under_a_new_id session MUST [Conditional] [LosesCreates RefusesFirstId]

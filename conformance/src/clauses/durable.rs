@@ -103,7 +103,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
 pub(crate) async fn d07_a_store_left_by_a_killed_process_is_whole_in_every_operation(stage: &Stage) -> Check {
     let mut rng = stage.rng(0xbeef);
     let mix = serde_json::to_string(&Mix::Removals).expect("a word is JSON");
-    for kill in 0..stage.amount(5, 60) as u64 {
+    for kill in 0..stage.amount(5, 200) as u64 {
         let mut child = stage.child("work", &[mix.clone(), (kill + 1).to_string()])?;
         child.ready().await?;
         child.go()?;

@@ -1,28 +1,125 @@
-//! Level faults: a backend that fails.
+//! Level faults: a backend that fails. Here is what damage does.
 
-use session_core::{Condition, Driver, ErrorKind};
+use std::os::unix::fs::FileExt as _;
 
-use crate::common::{fails, holds, put, record};
-use crate::failure::Check;
+use session_core::{Condition, Driver, DynDriver, Error, ErrorKind, Prefix};
+
+use crate::common::{fails, holds, keys_of, put, record, shown, sized, walk};
+use crate::failure::{Check, Failure, ensure, unmet};
+use crate::harness::Region;
 use crate::stage::Stage;
+
+pub(crate) use super::faults_away::*;
+pub(crate) use super::faults_full::*;
+
+/// How many healthy records stand beside the damaged one.
+const NEIGHBOURS: u64 = 5;
+
+async fn store_neighbours(stage: &Stage, driver: &DynDriver) -> Check {
+    for number in 0..NEIGHBOURS {
+        put(driver, &stage.key(&format!("neighbour-{number}")), &record(number + 1)).await?;
+    }
+    Ok(())
+}
+
+async fn neighbours_live(stage: &Stage, driver: &DynDriver) -> Check {
+    for number in 0..NEIGHBOURS {
+        let neighbour = stage.key(&format!("neighbour-{number}"));
+        holds(driver, &neighbour, &record(number + 1), "a neighbour of a damaged record").await?;
+    }
+    Ok(())
+}
 
 pub(crate) async fn f01_a_damaged_record_is_corrupt_and_its_neighbours_live(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("damaged");
-    for number in 0..5 {
-        put(&driver, &stage.key(&format!("neighbour-{number}")), &record(number + 1)).await?;
-    }
+    store_neighbours(stage, &driver).await?;
     put(&driver, &key, &record(77)).await?;
     stage.damage(&key).await?;
     for _ in 0..2 {
         fails(driver.retrieve(&key).await, ErrorKind::Corrupt, "retrieving a damaged record")?;
     }
-    for number in 0..5 {
-        let neighbour = stage.key(&format!("neighbour-{number}"));
-        holds(&driver, &neighbour, &record(number + 1), "a neighbour of a damaged record").await?;
-    }
+    neighbours_live(stage, &driver).await?;
     let other = stage.key("neighbour-0");
     let answer = driver.store(&other, record(9), Condition::Any).await?;
     crate::common::yes(&answer, "a store next to a damaged record")?;
     fails(driver.retrieve(&key).await, ErrorKind::Corrupt, "retrieving the damaged record again")
+}
+
+pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let key = stage.key("bent");
+    store_neighbours(stage, &driver).await?;
+    let mut whole = record(78);
+    whole.expires = Some(stage.later());
+    whole.data = sized(78, 90);
+    put(&driver, &key, &whole).await?;
+    let region = stage.region(&key).await?;
+    ensure(region.len > whole.data.len(), "a region that holds the whole record", || format!("{region:?}"))?;
+    let file = std::fs::File::options().read(true).write(true).open(&region.path);
+    let file = file.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))?;
+    let mut rng = stage.rng(2);
+    for at in 0..region.len {
+        // One bit, and the whole byte. All bits in a full run.
+        let bit = rng.below(8);
+        let bits = (0..8).filter(|one| stage.context.full || *one == bit).map(|bit| 1_u8 << bit);
+        for mask in bits.chain([0xff]) {
+            let place = format!("byte {at} of {} bent by {mask:#04x}", region.len);
+            bend(&file, &region, at, mask)?;
+            match driver.retrieve(&key).await {
+                Ok(Some(found)) if found == whole => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                other => {
+                    return Err(unmet(format!("{place}: `Corrupt`, or the record"), format!("{other:?}")));
+                }
+            }
+            if at % 16 == 0 {
+                neighbours_live(stage, &driver).await?;
+            }
+            bend(&file, &region, at, mask)?;
+        }
+        holds(&driver, &key, &whole, "with the byte put back").await?;
+    }
+    neighbours_live(stage, &driver).await
+}
+
+/// Flips the bits of `mask` in one byte of the region. Doing it twice undoes it.
+fn bend(file: &std::fs::File, region: &Region, at: usize, mask: u8) -> Check {
+    let mut byte = [0];
+    let at = region.from + at as u64;
+    let done = file.read_exact_at(&mut byte, at).and_then(|()| file.write_all_at(&[byte[0] ^ mask], at));
+    done.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))
+}
+
+pub(crate) async fn f03_a_damaged_record_stops_no_traversal_count_or_purge(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    store_neighbours(stage, &driver).await?;
+    for name in ["a-first", "neighbour-2-and-more", "z-last"] {
+        put(&driver, &stage.key(name), &record(77)).await?;
+        stage.damage(&stage.key(name)).await?;
+    }
+    for limit in [1, 3, 100] {
+        let found = keys_of(&walk(&driver, &Prefix::SESSION, limit).await?);
+        for number in 0..NEIGHBOURS {
+            let neighbour = stage.key(&format!("neighbour-{number}"));
+            ensure(
+                found.contains(&neighbour),
+                "a traversal reports the neighbours of damaged records",
+                || format!("in pages of {limit}: {}", shown(&found)),
+            )?;
+        }
+    }
+    let counted = driver.count(&Prefix::SESSION).await?;
+    ensure(counted >= NEIGHBOURS, "a count of the healthy records at least", || counted.to_string())?;
+    unless_unsupported(driver.purge(100).await)?;
+    neighbours_live(stage, &driver).await
+}
+
+/// The answer, or `None` where the driver lacks the operation.
+pub(super) fn unless_unsupported<T>(answer: Result<T, Error>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -15,6 +15,8 @@ mod concurrent_use;
 pub(crate) mod durable;
 pub(crate) mod expiry;
 pub(crate) mod faults;
+mod faults_away;
+mod faults_full;
 pub(crate) mod roles;
 pub(crate) mod session;
 mod session_checks;

@@ -19,6 +19,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("purge", |role| Box::pin(purge(role))),
     ("work", |role| Box::pin(work(role))),
     ("acknowledge", |role| Box::pin(acknowledge(role))),
+    ("denied", |role| Box::pin(super::faults::denied(role))),
 ];
 
 /// Reads one record, replaces it at its revision, and removes another.

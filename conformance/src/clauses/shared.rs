@@ -1,6 +1,7 @@
 //! Level shared: many handles and many processes on one store.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Condition, Cursor, Driver, Prefix};
@@ -133,41 +134,49 @@ async fn start(stage: &Stage, role: &str, count: u64, args: &[String]) -> Result
 }
 
 pub(crate) async fn p07_no_increment_of_any_process_is_lost(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let times = stage.amount(60, 1_000) as u64;
-    let children = start(stage, "count", 3, &[times.to_string()]).await?;
-    let mut rng = stage.rng(0);
-    for _ in 0..times {
-        increment(&driver, &stage.key("counter"), || rng.next_u64()).await?;
+    for &crowd in stage.crowds() {
+        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let driver = fresh.open().await?;
+        let times = stage.amount(30, 500) as u64;
+        // One of the processes is this one.
+        let children = start(&fresh, "count", crowd - 1, &[times.to_string()]).await?;
+        let mut rng = stage.rng(0);
+        for _ in 0..times {
+            increment(&driver, &fresh.key("counter"), || rng.next_u64()).await?;
+        }
+        for child in children {
+            equal(
+                "the increments that a process was told of",
+                &notes_in(&child.finish().await?).len(),
+                &(times as usize),
+            )?;
+        }
+        let found = driver.retrieve(&fresh.key("counter")).await?;
+        let found = found.ok_or_else(|| unmet("the counter is there", "no record"))?;
+        equal(&format!("the counter after {crowd} processes"), &count_in(&found)?, &(crowd * times))?;
     }
-    for child in children {
-        equal(
-            "the increments that a process was told of",
-            &notes_in(&child.finish().await?).len(),
-            &(times as usize),
-        )?;
-    }
-    let found = driver.retrieve(&stage.key("counter")).await?;
-    let found = found.ok_or_else(|| unmet("the counter is there", "no record"))?;
-    equal("the counter after four processes", &count_in(&found)?, &(4 * times))
+    Ok(())
 }
 
 pub(crate) async fn p08_histories_of_several_processes_are_linearizable(stage: &Stage) -> Check {
-    for _ in 0..stage.amount(2, 30) {
-        let fresh = Stage::new(std::sync::Arc::clone(&stage.context)).await?;
-        let driver = fresh.open().await?;
-        let children = start(&fresh, "history", 3, &["40".into()]).await?;
-        let mut calls = Vec::new();
-        for child in children {
-            calls.extend(calls_in(&child.finish().await?));
+    for _ in 0..stage.amount(1, 6) {
+        for &crowd in stage.crowds() {
+            let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+            let driver = fresh.open().await?;
+            let length = (120 / crowd).to_string();
+            let children = start(&fresh, "history", crowd, &[length]).await?;
+            let mut calls = Vec::new();
+            for child in children {
+                calls.extend(calls_in(&child.finish().await?));
+            }
+            let recorder = Recorder::default();
+            for index in 0..3 {
+                let key = fresh.key(&format!("history-{index}"));
+                recorder.perform(&driver, index, &key, Op::Retrieve).await?;
+            }
+            calls.extend(recorder.calls());
+            linear::check(&[None; 3], &calls)?;
         }
-        let recorder = Recorder::default();
-        for index in 0..3 {
-            let key = fresh.key(&format!("history-{index}"));
-            recorder.perform(&driver, index, &key, Op::Retrieve).await?;
-        }
-        calls.extend(recorder.calls());
-        linear::check(&[None; 3], &calls)?;
     }
     Ok(())
 }
@@ -206,46 +215,58 @@ pub(crate) async fn p09_a_process_killed_within_a_change_holds_nothing_up_and_lo
 }
 
 pub(crate) async fn p10_of_many_processes_that_create_a_record_one_wins(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let total = stage.amount(60, 1_000) as u64;
-    let children = start(stage, "create", 3, &[total.to_string()]).await?;
-    let mut won = Vec::new();
-    for child in children {
-        won.extend(notes_in(&child.finish().await?));
+    for &crowd in stage.crowds() {
+        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let driver = fresh.open().await?;
+        let total = stage.amount(60, 1_000) as u64;
+        let children = start(&fresh, "create", crowd, &[total.to_string()]).await?;
+        let mut won = Vec::new();
+        for child in children {
+            won.extend(notes_in(&child.finish().await?));
+        }
+        let distinct: HashSet<u64> = won.iter().copied().collect();
+        equal("how many records were created", &distinct.len(), &(total as usize))?;
+        equal("how many times a process was told that it created one", &won.len(), &(total as usize))?;
+        let found = driver.retrieve(&fresh.key("created-0")).await?;
+        ensure(found.is_some(), "the first of them is there", || "no record".into())?;
     }
-    let distinct: HashSet<u64> = won.iter().copied().collect();
-    equal("how many records were created", &distinct.len(), &(total as usize))?;
-    equal("how many times a process was told that it created one", &won.len(), &(total as usize))?;
-    let found = driver.retrieve(&stage.key("created-0")).await?;
-    ensure(found.is_some(), "the first of them is there", || "no record".into())
+    Ok(())
 }
 
 pub(crate) async fn p11_purges_of_several_processes_count_each_record_once(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let deadline = stage.soon();
-    for number in 0..120 {
-        put(&driver, &stage.key(&format!("old-{number}")), &expiring(1, deadline)).await?;
+    for &crowd in stage.crowds() {
+        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let driver = fresh.open().await?;
+        let deadline = fresh.soon();
+        for number in 0..120 {
+            put(&driver, &fresh.key(&format!("old-{number}")), &expiring(1, deadline)).await?;
+        }
+        put(&driver, &fresh.key("live"), &record(1)).await?;
+        fresh.set(deadline);
+        let children = start(&fresh, "purge", crowd, &[]).await?;
+        let mut total = 0;
+        for child in children {
+            total += notes_in(&child.finish().await?).iter().sum::<u64>();
+        }
+        total += driver.purge(1_000).await?.removed;
+        equal(&format!("what {crowd} purges together say they removed"), &total, &120)?;
+        holds(&driver, &fresh.key("live"), &record(1), "a live record").await?;
     }
-    put(&driver, &stage.key("live"), &record(1)).await?;
-    stage.set(deadline);
-    let children = start(stage, "purge", 3, &[]).await?;
-    let mut total = 0;
-    for child in children {
-        total += notes_in(&child.finish().await?).iter().sum::<u64>();
-    }
-    total += driver.purge(1_000).await?.removed;
-    equal("what all purges together say they removed", &total, &120)?;
-    holds(&driver, &stage.key("live"), &record(1), "a live record").await
+    Ok(())
 }
 
 pub(crate) async fn p12_a_process_reads_whole_records_while_others_write(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    put(&driver, &stage.key("whole"), &record(7)).await?;
-    let writes = stage.amount(150, 3_000);
-    let writers = start(stage, "write-whole", 2, &[writes.to_string()]).await?;
-    let readers = start(stage, "read-whole", 1, &[(writes * 2).to_string()]).await?;
-    for child in readers.into_iter().chain(writers) {
-        child.finish().await?;
+    for &crowd in stage.crowds() {
+        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let driver = fresh.open().await?;
+        put(&driver, &fresh.key("whole"), &record(7)).await?;
+        let reading = crowd.div_ceil(4);
+        let writes = stage.amount(300, 6_000) as u64 / crowd;
+        let writers = start(&fresh, "write-whole", crowd - reading, &[writes.to_string()]).await?;
+        let readers = start(&fresh, "read-whole", reading, &[(writes * 2).to_string()]).await?;
+        for child in readers.into_iter().chain(writers) {
+            child.finish().await?;
+        }
     }
     Ok(())
 }

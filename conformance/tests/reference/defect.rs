@@ -38,7 +38,9 @@ defects! {
     CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     RetrievePanics,
-    DamagedIsAbsent, DamagedIsReturned,
+    DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, GoneIsAbsent, GoneSaysYes,
+    GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
+    DeniedForever,
     // Of what stands between the session layer and the driver: see `between.rs`.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,

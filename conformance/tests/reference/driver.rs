@@ -14,6 +14,7 @@ use session_core::{
 
 use super::log::{Log, backend};
 use super::step::live;
+use super::trouble::Trouble;
 use super::{Defect, listing};
 
 const MAX_VALUE: usize = 4 << 20;
@@ -39,6 +40,8 @@ pub(super) struct Handle {
     pub(super) busy: AtomicBool,
     pub(super) poisoned: AtomicBool,
     pub(super) reads: AtomicU64,
+    pub(super) lost: AtomicBool,
+    pub(super) was_full: AtomicBool,
     pub(super) thread: Mutex<Option<ThreadId>>,
 }
 
@@ -56,6 +59,9 @@ impl Reference {
         if defect == Some(Defect::HandleIsCopy) {
             path = copy(&path, id)?;
         }
+        if Trouble::Denied.file(&path).exists() {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
         let log = Log::open(&path, defect)?;
         let handle = Handle {
             log: Mutex::new(log),
@@ -69,6 +75,8 @@ impl Reference {
             busy: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             reads: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
+            was_full: AtomicBool::new(false),
             thread: Mutex::default(),
         };
         Ok(Self { handle: Arc::new(handle), id })
@@ -95,7 +103,9 @@ impl Clone for Reference {
 
 impl Driver for Reference {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.enter(Operation::Retrieve, Some(key))?;
+        if self.enter(Operation::Retrieve, Some(key))?.is_some() {
+            return Ok(None);
+        }
         assert!(!self.has(Defect::RetrievePanics), "what a driver must not do");
         let key = self.mapped(key);
         if self.has(Defect::HandleCaches)
@@ -114,7 +124,9 @@ impl Driver for Reference {
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        self.enter(Operation::Store, Some(key))?;
+        if self.enter(Operation::Store, Some(key))?.is_some() {
+            return Ok(Stored::Yes);
+        }
         let (key, record) = (self.mapped(key), self.altered(record));
         if record.data.len() > MAX_VALUE {
             if self.has(Defect::TooLargeRemoves) {
@@ -179,6 +191,7 @@ impl Driver for Reference {
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
         self.enter(Operation::Remove, Some(key))?;
+        self.room_to_remove()?;
         let key = self.mapped(key);
         let when = match when {
             Condition::Absent if self.has(Defect::RemoveIgnoresAbsent) => Condition::Any,

@@ -4,10 +4,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, Region, Trouble};
 use session_core::{Clock, Key};
 
 use super::log::Log;
+use super::trouble::Trouble as Mark;
 use super::{Between, Defect, Reference};
 
 /// The reference driver, or a mutant of it.
@@ -44,15 +45,43 @@ impl Harness for ReferenceHarness {
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+        let region = self.region(storage, key).await?;
+        let last = region.from + region.len as u64 - 1;
+        // A file opened for appending would write at its end.
+        let file = std::fs::OpenOptions::new().write(true).read(true).open(&region.path)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, last)?;
+        file.write_all_at(&[byte[0] ^ 0x40], last)?;
+        Ok(())
+    }
+
+    async fn region(&self, storage: &Storage, key: &Key) -> Result<Region, Trouble> {
         let mut log = Log::open(&storage.path, None)?;
         log.catch_up()?;
-        let at = log.data_at(key).ok_or_else(|| Trouble::new("no such record to damage"))?;
-        // A file opened for appending would write at its end.
-        let file = std::fs::OpenOptions::new().write(true).read(true).open(&storage.path)?;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at)?;
-        file.write_all_at(&[byte[0] ^ 0x40], at)?;
-        Ok(())
+        let (from, len) = log.frame_of(key).ok_or_else(|| Trouble::new("no such record to damage"))?;
+        Ok(Region { path: storage.path.clone(), from, len })
+    }
+
+    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+        Ok(std::fs::write(Mark::Gone.file(&storage.path), "")?)
+    }
+
+    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+        Ok(std::fs::remove_file(Mark::Gone.file(&storage.path))?)
+    }
+
+    async fn make_small(&self) -> Result<Storage, Trouble> {
+        let storage = self.make().await?;
+        std::fs::write(Mark::Small.file(&storage.path), "1000000")?;
+        Ok(storage)
+    }
+
+    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+        Ok(std::fs::write(Mark::Denied.file(&storage.path), "")?)
+    }
+
+    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+        Ok(std::fs::remove_file(Mark::Denied.file(&storage.path))?)
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {

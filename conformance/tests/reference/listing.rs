@@ -49,10 +49,23 @@ pub fn page(
     };
     let end = begin.saturating_add(limit).min(keys.len());
     let mut entries = Vec::new();
+    let mut ended = false;
     for key in keys.get(begin..end).unwrap_or_default() {
+        let reads =
+            matches!(driver.handle.defect, Some(Defect::TraverseFailsAtDamage | Defect::DamageEndsTraverse));
+        if reads && let Some(slot) = log.index.get(key).copied() {
+            match log.read(key, slot) {
+                Err(error) if driver.has(Defect::TraverseFailsAtDamage) => return Err(error),
+                Err(_) => {
+                    ended = true;
+                    break;
+                }
+                Ok(_) => {}
+            }
+        }
         entries.push(entry(driver, log, key));
     }
-    let next = (end < keys.len()).then(|| cursor(driver, log, &keys[end - 1], end));
+    let next = (end < keys.len() && !ended).then(|| cursor(driver, log, &keys[end - 1], end));
     if driver.has(Defect::TraverseTouches) {
         for entry in &entries {
             let slot = log.index.get(&entry.key).copied();

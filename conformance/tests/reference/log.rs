@@ -21,7 +21,7 @@ const REMOVAL: u8 = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     at: u64,
-    len: usize,
+    pub len: usize,
     pub expires: Option<Timestamp>,
     pub revision: Revision,
 }
@@ -190,10 +190,14 @@ impl Log {
         self.file.set_len(self.last_entry).map_err(backend)
     }
 
-    /// Where the data of `key` begins in the file, for whoever wants to damage it.
-    pub fn data_at(&self, key: &Key) -> Option<u64> {
-        let slot = self.index.get(key)?;
-        Some(slot.at + (frame::HEADER_LEN + key.as_bytes().len()) as u64)
+    /// Where the frame of `key` begins in the file and how long it is, for whoever wants to damage it.
+    pub fn frame_of(&self, key: &Key) -> Option<(u64, usize)> {
+        self.index.get(key).map(|slot| (slot.at, slot.len))
+    }
+
+    /// What the frames of all keys take.
+    pub fn live_bytes(&self) -> usize {
+        self.index.values().map(|slot| slot.len).sum()
     }
 }
 

@@ -11,6 +11,7 @@ mod listing;
 mod log;
 mod step;
 mod table;
+mod trouble;
 
 pub use between::Between;
 pub use defect::Defect;

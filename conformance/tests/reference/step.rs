@@ -11,6 +11,7 @@ use session_core::{
 };
 
 use super::log::{Log, Slot, backend, dawdle};
+use super::trouble::Trouble;
 use super::{Defect, Reference};
 
 /// What of the record counts as there, for an operation.
@@ -40,8 +41,8 @@ impl Reference {
         self.handle.clock.now()
     }
 
-    /// Whether the call may begin.
-    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<()> {
+    /// Whether the call may begin. `Some` where a mutant answers although it may not.
+    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<Option<Trouble>> {
         if self.handle.closed.load(Ordering::SeqCst) {
             if self.has(Defect::CloseBreaksCalls) {
                 return Err(Error::new(ErrorKind::Backend, operation));
@@ -61,7 +62,7 @@ impl Reference {
                 return Err(Error::new(ErrorKind::Backend, operation));
             }
         }
-        Ok(())
+        self.reach(operation)
     }
 
     pub(super) fn failed(&self, error: Error) -> Error {
@@ -223,7 +224,7 @@ impl Reference {
         {
             record.expires = slot.expires;
         }
-        log.put(key, &record)
+        if self.room_for(log, key, &record, slot)? { log.put(key, &record) } else { Ok(()) }
     }
 
     pub(super) fn altered(&self, mut record: Record) -> Record {

@@ -1,0 +1,253 @@
+//! A backend that is gone, or that the driver may not use: every call does its work or says why not.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use session_core::{
+    Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored, Survives,
+};
+
+use crate::child::RoleStage;
+use crate::common::{expiring, nap, put, record, rev};
+use crate::failure::{Check, Failure, ensure, unmet};
+use crate::stage::Stage;
+use crate::table::Need;
+
+/// How long a call may take while something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const GONE: &[ErrorKind] = &[ErrorKind::Unavailable, ErrorKind::Timeout];
+const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable, ErrorKind::Timeout];
+
+/// What there may be under each key, after calls of which some failed: several records where it is not known whether a
+/// change happened.
+#[derive(Default)]
+struct Ledger(BTreeMap<Key, Vec<Option<Record>>>);
+
+impl Ledger {
+    /// Stores what the trouble is then tried on: one record for each kind of change and round.
+    async fn begin(stage: &Stage, driver: &DynDriver, rounds: u64) -> Result<Self, Failure> {
+        let mut ledger = Self::default();
+        for round in 0..rounds {
+            for (number, name) in ["kept", "replaced", "touched", "removed"].iter().enumerate() {
+                let key = stage.key(&format!("{name}-{round}"));
+                let record = expiring(round * 16 + number as u64 + 1, stage.later());
+                put(driver, &key, &record).await?;
+                ledger.0.insert(key, vec![Some(record)]);
+            }
+        }
+        Ok(ledger)
+    }
+
+    fn record(&self, key: &Key) -> Result<Record, Failure> {
+        let known = self.0.get(key).and_then(|states| states.first()).cloned().flatten();
+        known.ok_or_else(|| unmet("a record that was stored before", "none"))
+    }
+
+    /// Notes what a change to `new` came to.
+    fn note<T>(&mut self, key: &Key, new: Option<Record>, answer: &Result<T, Error>) {
+        let states = self.0.entry(key.clone()).or_insert_with(|| vec![None]);
+        match answer {
+            Ok(_) => *states = vec![new],
+            Err(error) if error.applied() == Applied::No => {}
+            Err(_) => states.push(new),
+        }
+    }
+
+    /// Fails unless everything is as it may be, asking again for a while where a call fails.
+    async fn holds(&self, driver: &DynDriver, kinds: &[ErrorKind], when: &str) -> Check {
+        for (key, states) in &self.0 {
+            let found = recovered(kinds, || driver.retrieve(key)).await?;
+            ensure(states.contains(&found), format!("{when}, {}: one of {states:?}", key.as_str()), || {
+                format!("{found:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The answer of a call that may fail with these kinds for a while yet.
+async fn recovered<T, F, Fut>(kinds: &[ErrorKind], mut call: F) -> Result<T, Failure>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, Error>>,
+{
+    let mut last = None;
+    for _ in 0..600 {
+        match in_time(call()).await? {
+            Err(error) if kinds.contains(&error.kind()) => last = Some(error),
+            answer => return Ok(answer?),
+        }
+        nap(Duration::from_millis(50)).await;
+    }
+    Err(unmet("the handle goes on by itself within 30 s", format!("{last:?}")))
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Failure> {
+    let answer = tokio::time::timeout(PATIENCE, call).await;
+    answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
+}
+
+/// Makes every kind of call, each once, while something is wrong. Gives how many of them failed.
+async fn try_everything(
+    stage: &Stage,
+    driver: &DynDriver,
+    ledger: &mut Ledger,
+    kinds: &[ErrorKind],
+    round: u64,
+) -> Result<usize, Failure> {
+    let mut failed = 0;
+    let key = |name: &str| stage.key(&format!("{name}-{round}"));
+
+    let kept = ledger.record(&key("kept"))?;
+    let answer = in_time(driver.retrieve(&key("kept"))).await?;
+    served(&answer, kinds, &mut failed, "retrieving what is stored", |found| *found == Some(kept.clone()))?;
+    let answer = in_time(driver.retrieve(&key("never-stored"))).await?;
+    served(&answer, kinds, &mut failed, "retrieving what is not stored", |found| found.is_none())?;
+
+    let new = record(round * 16 + 9);
+    let answer = in_time(driver.store(&key("new"), new.clone(), Condition::Absent)).await?;
+    served(&answer, kinds, &mut failed, "creating a record", Stored::is_yes)?;
+    ledger.note(&key("new"), Some(new), &answer);
+
+    let (old, new) = (ledger.record(&key("replaced"))?, record(round * 16 + 10));
+    let at = Condition::Revision(old.revision);
+    let answer = in_time(driver.store(&key("replaced"), new.clone(), at)).await?;
+    served(&answer, kinds, &mut failed, "replacing a record", Stored::is_yes)?;
+    ledger.note(&key("replaced"), Some(new), &answer);
+
+    let old = ledger.record(&key("touched"))?;
+    let new = Record { revision: rev(round * 16 + 11), ..old.clone() };
+    let answer = in_time(driver.touch(&key("touched"), old.revision, new.revision, old.expires)).await?;
+    served(&answer, kinds, &mut failed, "touching a record", |touched| *touched)?;
+    ledger.note(&key("touched"), Some(new), &answer);
+
+    let answer = in_time(driver.remove(&key("removed"), Condition::Any)).await?;
+    served(&answer, kinds, &mut failed, "removing a record", Stored::is_yes)?;
+    ledger.note(&key("removed"), None, &answer);
+
+    if !stage.lacks(Need::Traverse) {
+        let answer = in_time(driver.count(&Prefix::SESSION)).await?;
+        let least = ledger.0.values().filter(|states| states.iter().all(Option::is_some)).count() as u64;
+        served(&answer, kinds, &mut failed, "counting", |count| *count >= least)?;
+    }
+    if !stage.lacks(Need::Purge) {
+        let answer = in_time(driver.purge(10)).await?;
+        served(&answer, kinds, &mut failed, "purging", |purged| purged.removed == 0)?;
+    }
+    let answer = in_time(driver.flush()).await?;
+    served(&answer, kinds, &mut failed, "flushing", |()| true)?;
+    Ok(failed)
+}
+
+fn served<T: Debug>(
+    answer: &Result<T, Error>,
+    kinds: &[ErrorKind],
+    failed: &mut usize,
+    what: &str,
+    right: impl FnOnce(&T) -> bool,
+) -> Check {
+    match answer {
+        Ok(answer) if right(answer) => Ok(()),
+        Err(error) if kinds.contains(&error.kind()) => {
+            *failed += 1;
+            Ok(())
+        }
+        other => Err(unmet(format!("{what} is done, or fails as one of {kinds:?}"), format!("{other:?}"))),
+    }
+}
+
+pub(crate) async fn f04_without_its_backend_every_call_is_served_or_a_typed_error_in_time(
+    stage: &Stage,
+) -> Check {
+    let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
+    let (driver, other) = (stage.open().await?, stage.open().await?);
+    let mut ledger = Ledger::begin(&stage, &driver, 2).await?;
+    driver.flush().await?;
+    stage.take_away().await?;
+    let mut failed = try_everything(&stage, &driver, &mut ledger, GONE, 0).await?;
+    failed += try_everything(&stage, &other, &mut ledger, GONE, 1).await?;
+    stage.bring_back().await?;
+    if failed == 0 {
+        return Err(Failure::Trouble("every call was served: take_away() took nothing away".into()));
+    }
+    match driver.capabilities().survives {
+        Survives::Nothing | Survives::Close => Ok(()),
+        _ => ledger.holds(&driver, GONE, "once the backend is back").await,
+    }
+}
+
+pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_it_had(
+    stage: &Stage,
+) -> Check {
+    let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
+    let (used, idle) = (stage.open().await?, stage.open().await?);
+    let mut ledger = Ledger::begin(&stage, &used, 2).await?;
+    for round in 0..2 {
+        used.flush().await?;
+        stage.take_away().await?;
+        // Calls that meet the outage, so that whatever they do to the handle is done.
+        try_everything(&stage, &used, &mut ledger, GONE, round).await?;
+        stage.bring_back().await?;
+        for (number, driver) in [&used, &idle].into_iter().enumerate() {
+            if driver.capabilities().survives >= Survives::Kill {
+                ledger.holds(driver, GONE, "once the backend is back").await?;
+            }
+            let (key, new) = (stage.key(&format!("after-{round}-{number}")), record(round * 16 + 12));
+            let answer = recovered(GONE, || driver.store(&key, new.clone(), Condition::Absent)).await?;
+            ensure(answer.is_yes(), "a new record, once the backend is back", || format!("{answer:?}"))?;
+            ledger.0.insert(key, vec![Some(new)]);
+        }
+    }
+    Ok(())
+}
+
+/// Runs a program as root without the rights by which root passes over the modes of files.
+const BOUND_BY_MODES: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
+
+pub(crate) async fn f08_without_permission_every_call_is_served_or_a_typed_error_until_it_is_back(
+    stage: &Stage,
+) -> Check {
+    let wrapper = if is_root() { BOUND_BY_MODES } else { &[] };
+    let mut child = stage.wrapped_child("denied", &[], wrapper).map_err(|failure| match failure {
+        Failure::Trouble(text) => {
+            Failure::Trouble(format!("root is tried under setpriv (util-linux): {text}"))
+        }
+        other => other,
+    })?;
+    child.ready().await?;
+    child.go()?;
+    child.finish().await.map(drop)
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")))
+}
+
+/// The role of F08: loses the permission, tries everything, gets it back.
+pub(crate) async fn denied(role: &RoleStage) -> Check {
+    let stage = &role.stage;
+    let driver = stage.open().await?;
+    let mut ledger = Ledger::begin(stage, &driver, 2).await?;
+    role.ready().await;
+    stage.deny().await?;
+    let mut failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
+    if let Ok(anew) = stage.open().await {
+        failed += try_everything(stage, &anew, &mut ledger, DENIED, 1).await?;
+    } else {
+        failed += 1;
+    }
+    stage.allow().await?;
+    if failed == 0 {
+        return Err(Failure::Trouble("every call was served: deny() denied nothing".into()));
+    }
+    ledger.holds(&driver, DENIED, "once the permission is back").await?;
+    let (key, new) = (stage.key("after"), record(7));
+    let answer = recovered(DENIED, || driver.store(&key, new.clone(), Condition::Absent)).await?;
+    ensure(answer.is_yes(), "a new record, once the permission is back", || format!("{answer:?}"))
+}

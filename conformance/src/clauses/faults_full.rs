@@ -1,0 +1,114 @@
+//! A store without room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored};
+
+use super::faults::unless_unsupported;
+use crate::common::{absent, holds, keys_of, nap, rev, sized, walk};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::stage::Stage;
+use crate::table::Need;
+
+/// How large the records are that fill a store, in bytes.
+const SIZE: usize = 16 << 10;
+/// How many of them fit into storage of `make_small`, at the least and at the most.
+const LEAST: usize = 20;
+const MOST: usize = 2_000;
+
+fn large(number: u64) -> Record {
+    Record::new(sized(number, SIZE), None, rev(number))
+}
+
+fn key(stage: &Stage, number: u64) -> Key {
+    stage.key(&format!("large-{number}"))
+}
+
+/// Small storage, a handle on it, and how many records it took until it was full.
+async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
+    let stage = Stage::small(Arc::clone(&context.context)).await?;
+    let driver = stage.open().await?;
+    for number in 0..=MOST as u64 {
+        if !taken(driver.store(&key(&stage, number), large(number), Condition::Absent).await)? {
+            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), || number.to_string())?;
+            absent(&driver, &key(&stage, number), "a record that was refused").await?;
+            return Ok((stage, driver, number));
+        }
+        holds(&driver, &key(&stage, number), &large(number), "a record that a store has just taken").await?;
+    }
+    Err(Failure::Trouble(format!("the storage of make_small() has room for {MOST} records")))
+}
+
+/// Whether a change was made; `Full` must leave everything as it was.
+fn taken(answer: Result<Stored, Error>) -> Result<bool, Failure> {
+    match answer {
+        Ok(Stored::Yes) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Full && error.applied() == Applied::No => Ok(false),
+        other => Err(unmet("Yes, or `Full` that changed nothing", format!("{other:?}"))),
+    }
+}
+
+pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage) -> Check {
+    let (stage, driver, count) = filled(stage).await?;
+    for number in 0..count {
+        holds(&driver, &key(&stage, number), &large(number), "a record of a full store").await?;
+    }
+    // A larger record in the place of one: the old record or, where there was room after all, the new one.
+    for number in 0..10 {
+        let (place, grown) = (key(&stage, number), sized(number + 10_000, 2 * SIZE));
+        let new = Record::new(grown, None, rev(number + 10_000));
+        let at = Condition::Revision(rev(number));
+        let now = if taken(driver.store(&place, new.clone(), at).await)? { new } else { large(number) };
+        holds(&driver, &place, &now, "a record that was to be replaced in a full store").await?;
+    }
+    for number in 10..LEAST as u64 {
+        let place = key(&stage, number);
+        let touched = driver.touch(&place, rev(number), rev(number + 20_000), Some(stage.later())).await;
+        let now = match touched {
+            Ok(true) => {
+                Record { expires: Some(stage.later()), revision: rev(number + 20_000), ..large(number) }
+            }
+            Err(error) if error.kind() == ErrorKind::Full && error.applied() == Applied::No => large(number),
+            other => return Err(unmet("a touch, or `Full` that changed nothing", format!("{other:?}"))),
+        };
+        holds(&driver, &place, &now, "a record that was to be touched in a full store").await?;
+    }
+    if !stage.lacks(Need::Traverse) {
+        let found = keys_of(&walk(&driver, &Prefix::SESSION, 16).await?);
+        equal("how many keys a traversal of a full store reports", &(found.len() as u64), &count)?;
+    }
+    let fresh = stage.reopen().await?;
+    for number in LEAST as u64..count {
+        holds(&fresh, &key(&stage, number), &large(number), "a full store that is opened anew").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn f07_a_full_store_takes_removals_and_then_records_again(stage: &Stage) -> Check {
+    let (stage, driver, count) = filled(stage).await?;
+    let (removed, kept) = (0..count / 2, count / 2..count);
+    for number in removed.clone() {
+        let answer = driver.remove(&key(&stage, number), Condition::Revision(rev(number))).await;
+        ensure(taken(answer)?, "a full store takes a removal", || format!("`Full`, at record {number}"))?;
+        absent(&driver, &key(&stage, number), "removed from a full store").await?;
+    }
+    unless_unsupported(driver.purge(1_000).await)?;
+    // A part of what was removed: an engine may need some of the room for its own order.
+    for number in 0..removed.end / 2 {
+        let (place, new) = (key(&stage, number), large(number + 30_000));
+        let mut tries = 0;
+        while !taken(driver.store(&place, new.clone(), Condition::Absent).await)? {
+            tries += 1;
+            ensure(tries < 200, "room again within 10 s, for half of what was removed", || {
+                format!("`Full`, at record {number} of {}", removed.end / 2)
+            })?;
+            nap(Duration::from_millis(50)).await;
+        }
+        holds(&driver, &place, &new, "a record stored where there is room again").await?;
+    }
+    for number in kept {
+        holds(&driver, &key(&stage, number), &large(number), "a record that was there all the time").await?;
+    }
+    Ok(())
+}
