@@ -17,17 +17,25 @@ const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
 
 impl Cluster {
-    /// Starts six servers and joins them, and waits until every one of them says that all is well.
+    /// Starts six servers and joins them, and waits until every one of them says that all is well. They keep nothing on
+    /// disk; a dead primary is replaced by its replica after about three seconds, and the others work meanwhile.
     ///
     /// # Errors
-    /// A server does not start, or they do not come together within 30 s.
+    /// A server does not start, or they do not come together within a minute.
     pub fn start() -> Result<Self> {
-        let options = Options::new()
+        Self::start_with(Options::new().set("appendonly", "no"))
+    }
+
+    /// As [`start`](Self::start), with more settings for each of the servers.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(options: Options) -> Result<Self> {
+        let options = options
             .set("cluster-enabled", "yes")
             .set("cluster-node-timeout", "1500")
             .set("cluster-require-full-coverage", "no")
-            .set("repl-diskless-sync-delay", "0")
-            .set("appendonly", "no");
+            .set("repl-diskless-sync-delay", "0");
         let servers =
             (0..2 * PRIMARIES).map(|_| Server::start(options.clone())).collect::<Result<Vec<_>>>()?;
         let cluster = Self { servers };
@@ -64,21 +72,34 @@ impl Cluster {
             let id = primary.command("CLUSTER MYID")?;
             expect_ok(replica, &format!("CLUSTER REPLICATE {id}"))?;
         }
+        self.until_well()
+    }
+
+    /// Waits until every server is up, says that all is well, and has every replica in step. For after servers were
+    /// killed and started again.
+    ///
+    /// # Errors
+    /// It has not come to that within a minute, or a server does not answer.
+    pub fn until_well(&self) -> Result<()> {
         self.until("all replicas are in step", |server| {
             let nodes = server.command("CLUSTER NODES")?;
             let replication = server.command("INFO replication")?;
             let link = !replication.contains("role:slave") || replication.contains("master_link_status:up");
             let replicas = nodes.lines().filter(|line| line.contains("slave")).count();
-            Ok(link && replicas == PRIMARIES && server.command("CLUSTER INFO")?.contains("cluster_state:ok"))
+            let failed = nodes.lines().any(|line| line.contains("fail"));
+            Ok(link
+                && !failed
+                && replicas == PRIMARIES
+                && server.command("CLUSTER INFO")?.contains("cluster_state:ok"))
         })
     }
 
     /// Waits until every running server says so.
     ///
     /// # Errors
-    /// It has not come to that within 30 s, or a server does not answer.
+    /// It has not come to that within a minute, or a server does not answer.
     pub fn until(&self, what: &str, check: impl Fn(&Server) -> Result<bool>) -> Result<()> {
-        for _ in 0..600 {
+        for _ in 0..1_200 {
             let mut all = true;
             for server in &self.servers {
                 all &= check(server)?;

@@ -4,97 +4,144 @@ use std::fs::File;
 use std::io::{Error, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
-/// What Debian's redis-server is made of, beside what every system has.
-const PACKAGES: [&str; 6] =
-    ["redis-server", "redis-tools", "libjemalloc2", "liblua5.1-0", "liblzf1", "libatomic1"];
-
 /// The program `redis-server`: the one on the path; or Debian's package, installed where this process may; or the
-/// same package, unpacked under `target/redis-server`.
+/// same package, unpacked under `target/redis-server`, for which no rights are needed.
 ///
 /// # Errors
-/// Where none of this can be done; the error says what to install.
+/// Where none of this can be done; the error says what to install, and what was tried.
 pub fn program() -> Result<&'static Path> {
     static FOUND: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| find().map_err(|error| error.to_string()));
+    let found = FOUND.get_or_init(|| find(&home()).map_err(|error| error.to_string()));
     found.as_deref().map_err(|error| Error::other(error.clone()))
 }
 
-fn find() -> Result<PathBuf> {
+/// As [`program`], with the directory that the package is unpacked in; looks anew each time.
+///
+/// # Errors
+/// As [`program`].
+pub fn find(home: &Path) -> Result<PathBuf> {
     if let Some(path) = on_path() {
         return Ok(path);
     }
-    let home = home();
-    std::fs::create_dir_all(&home)?;
+    std::fs::create_dir_all(home)?;
     // Test programs run beside each other: one of them installs, and the others find it done.
     let lock = File::create(home.join("lock"))?;
     lock.lock()?;
-    let launcher = home.join("redis-server");
-    if let Some(path) = on_path().or_else(|| runs(&launcher).then(|| launcher.clone())) {
+    if let Some(path) = on_path().or_else(|| unpacked(home)) {
         return Ok(path);
     }
     let mut reasons = Vec::new();
-    for attempt in [install, unpack] {
-        match attempt(&home) {
+    for attempt in [|_: &Path| install(), unpack] {
+        match attempt(home) {
             Ok(path) => return Ok(path),
             Err(error) => reasons.push(error.to_string()),
         }
     }
     Err(Error::other(format!(
-        "redis-server was not found and could not be fetched. Install it (Debian: apt-get install redis-server) so that \
-         it is on the path, and run this again. What was tried: {}",
+        "redis-server was not found and could not be fetched. Install it so that it is on the path (Debian and Ubuntu, \
+         as root: apt-get update && apt-get install redis-server), and run this again. What was tried: {}",
         reasons.join("; ")
     )))
 }
 
 fn on_path() -> Option<PathBuf> {
     let path = PathBuf::from("redis-server");
-    runs(&path).then_some(path)
+    runs(&path).is_ok().then_some(path)
 }
 
-fn runs(program: &Path) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+fn unpacked(home: &Path) -> Option<PathBuf> {
+    let launcher = home.join("redis-server");
+    runs(&launcher).is_ok().then_some(launcher)
 }
 
-fn install(_: &Path) -> Result<PathBuf> {
+fn runs(program: &Path) -> Result<()> {
+    run(Command::new(program).arg("--version")).map(drop)
+}
+
+fn install() -> Result<PathBuf> {
+    // Old lists of packages may do as well, so that this one's failure counts only with the other's.
     let update = run(Command::new("apt-get").args(["update", "-qq"]));
     let mut command = Command::new("apt-get");
-    command.args(["install", "-y", "-qq", "--no-install-recommends", "redis-server"]);
-    // The package would start a server of its own.
-    run(command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1")).or_else(|error| {
-        update?;
-        Err(error)
+    command.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
+    // The package would start a server of its own, but for the run level.
+    command.arg("redis-server").env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+    run(&mut command).map_err(|error| match update {
+        Ok(_) => error,
+        Err(update) => Error::other(format!("{update}; {error}")),
     })?;
     on_path().ok_or_else(|| Error::other("apt-get installed no redis-server that runs"))
 }
 
-/// Needs no rights: downloads the packages, unpacks them, and writes a launcher that finds their libraries.
-fn unpack(home: &Path) -> Result<PathBuf> {
-    let packages = home.join("packages");
-    std::fs::create_dir_all(&packages)?;
-    for package in PACKAGES {
-        // One that this release of Debian does not know is one that its redis-server does not need.
-        let fetched = run(Command::new("apt-get").args(["download", package]).current_dir(&packages));
-        if package == "redis-server" {
-            fetched?;
+/// Downloads the package, unpacks it, and writes a launcher that finds its libraries. Needs no rights: where the
+/// system's lists of packages are missing or old, they are fetched into `home`.
+///
+/// # Errors
+/// No apt-get or dpkg, nothing to download from, or a library is missing that no package of redis-server names.
+pub fn unpack(home: &Path) -> Result<PathBuf> {
+    let launcher = home.join("redis-server");
+    if launcher.exists() {
+        std::fs::remove_file(&launcher)?;
+    }
+    let (packages, root) = (home.join("packages"), home.join("root"));
+    for old in [&packages, &root] {
+        if old.exists() {
+            std::fs::remove_dir_all(old)?;
         }
     }
-    let root = home.join("root");
+    std::fs::create_dir_all(&packages)?;
+    if let Err(first) = download(&packages, &[]) {
+        let own = own_lists(home)?;
+        run(Command::new("apt-get").args(&own).args(["update", "-qq"]))
+            .and_then(|_| download(&packages, &own))
+            .map_err(|second| {
+                Error::other(format!("{first}; with lists of packages of its own: {second}"))
+            })?;
+    }
     for package in std::fs::read_dir(&packages)? {
         run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&root))?;
     }
     let mut libraries = Vec::new();
     directories_of_libraries(&root, &mut libraries)?;
-    // The server is the same program as its checkers, told apart by its name; Debian has the one as a link to the other.
+    // Debian has the server as a link to its checker, which is told by its name what to be.
     let program = root.join("usr/bin/redis-server");
-    let launcher = home.join("redis-server");
-    let libraries = libraries.join(":");
-    let script = format!("#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n", program.display());
+    let script =
+        format!("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n", libraries.join(":"), program.display());
     std::fs::write(&launcher, script)?;
     std::fs::set_permissions(&launcher, std::fs::Permissions::from_mode(0o755))?;
-    if runs(&launcher) { Ok(launcher) } else { Err(Error::other("the unpacked redis-server does not run")) }
+    runs(&launcher).map_err(|error| Error::other(format!("the unpacked server does not run: {error}")))?;
+    for used in [packages, home.join("apt")] {
+        if used.exists() {
+            std::fs::remove_dir_all(used)?;
+        }
+    }
+    Ok(launcher)
+}
+
+/// Downloads redis-server and what it is made of: what its packages depend on and is a library, but for the system's
+/// own C library.
+fn download(into: &Path, options: &[String]) -> Result<()> {
+    let mut command = Command::new("apt-cache");
+    command.args(options).args(["depends", "--important", "redis-server", "redis-tools", "libjemalloc2"]);
+    let said = run(&mut command)?;
+    let libraries = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let libraries = libraries.filter(|name| name.starts_with("lib") && *name != "libc6");
+    let mut command = Command::new("apt-get");
+    command.args(options).args(["download", "-qq", "redis-server", "redis-tools"]).args(libraries);
+    run(command.current_dir(into)).map(drop)
+}
+
+/// Options by which apt keeps lists and caches under `home`.
+fn own_lists(home: &Path) -> Result<Vec<String>> {
+    let mut options = Vec::new();
+    for (name, place) in [("Dir::State::Lists", "apt/lists"), ("Dir::Cache", "apt/cache")] {
+        let place = home.join(place);
+        std::fs::create_dir_all(place.join("partial"))?;
+        options.extend(["-o".to_owned(), format!("{name}={}", place.display())]);
+    }
+    Ok(options)
 }
 
 fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result<()> {
@@ -113,19 +160,24 @@ fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result
     Ok(())
 }
 
-/// `target/redis-server`, wherever the target directory is: the running program is in it.
+/// `redis-server` in the target directory, wherever that is: the running program is in it, unless it is a doctest.
+/// Never in a directory that others can write to, for what lies there is executed.
 fn home() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     let target = here.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
-    target.map_or_else(std::env::temp_dir, Path::to_path_buf).join("redis-server")
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    target.map_or_else(usual, Path::to_path_buf).join("redis-server")
 }
 
-fn run(command: &mut Command) -> Result<Output> {
+/// What a command says, or that it failed and why.
+fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
     if output.status.success() {
-        return Ok(output);
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let last = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("{name}: {}", last.lines().last().unwrap_or("failed"))))
+    let said = String::from_utf8_lossy(&output.stderr);
+    // apt-get warns of much, and says with `E:` what it died of.
+    let why = said.lines().find(|line| line.starts_with("E:")).or_else(|| said.lines().last());
+    Err(Error::other(format!("{name}: {}", why.unwrap_or("failed"))))
 }

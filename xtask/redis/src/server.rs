@@ -1,16 +1,21 @@
 //! One server.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// What a server is started with, beside a port, a directory, and no snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     arguments: Vec<String>,
+    tls: bool,
 }
 
 impl Options {
@@ -28,16 +33,42 @@ impl Options {
         self.arguments.extend(value.split(' ').map(str::to_owned));
         self
     }
+
+    /// What was acknowledged survives the server's death: every write is in a file, and on the disk, before it is
+    /// answered.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        self.set("appendonly", "yes").set("appendfsync", "always")
+    }
+
+    /// Speaks TLS and nothing else, with a certificate and its key as PEM files. Clients need show none, unless
+    /// `clients` names the file of an authority that signed theirs.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Path, key: &Path, clients: Option<&Path>) -> Self {
+        self.tls = true;
+        let text = |path: &Path| path.display().to_string();
+        let ours = self.set("tls-cert-file", &text(certificate)).set("tls-key-file", &text(key));
+        match clients {
+            Some(authority) => ours.set("tls-ca-cert-file", &text(authority)),
+            None => ours.set("tls-auth-clients", "no").set("tls-ca-cert-file", &text(certificate)),
+        }
+    }
 }
 
-/// A running server.
+/// A running server. Dropping it kills the server and removes its directory; so does the end of this process, however
+/// it comes, SIGKILL included.
 #[derive(Debug)]
 pub struct Server {
-    child: Option<Child>,
-    watcher: Option<Child>,
+    running: Option<Running>,
     port: u16,
     options: Options,
     directory: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    watcher: Child,
 }
 
 impl Server {
@@ -46,60 +77,55 @@ impl Server {
     /// # Errors
     /// There is no redis-server and none could be had, or it does not start; the error says why.
     pub fn start(options: Options) -> Result<Self> {
-        let mut last = Error::other("no free port");
-        for _ in 0..5 {
-            let port = free_port()?;
-            let directory = tempfile::tempdir()?;
-            let mut server = Self { child: None, watcher: None, port, options: options.clone(), directory };
+        let mut attempt = 0;
+        loop {
+            let (port, directory) = (free_port()?, tempfile::tempdir()?);
+            let mut server = Self { running: None, port, options: options.clone(), directory };
             match server.restart() {
                 Ok(()) => return Ok(server),
-                // Somebody may have taken the port meanwhile.
-                Err(error) => last = error,
+                // Somebody took the port meanwhile, or the one above it that a cluster talks on.
+                Err(error) if attempt < 20 && error.to_string().contains("Address already in use") => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
             }
         }
-        Err(last)
     }
 
-    /// Starts the server again on its port and its directory, after [`kill`](Self::kill).
+    /// Starts the server again on its port and its directory, after [`kill`](Self::kill), and waits until it answers.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result<()> {
+        self.kill();
         let mut command = Command::new(crate::program()?);
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        command.arg("--dir").arg(self.directory.path()).args(["--loglevel", "warning"]);
-        command.args(&self.options.arguments);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        self.watcher = Some(watch(&child)?);
-        self.child = Some(child);
-        for _ in 0..500 {
-            if let Some(status) =
-                self.child.as_mut().and_then(|child| child.try_wait().transpose()).transpose()?
-            {
-                let mut said = String::new();
-                if let Some(output) = self.child.as_mut().and_then(|child| child.stdout.as_mut()) {
-                    output.read_to_string(&mut said)?;
-                }
-                return Err(Error::other(format!("redis-server ended ({status}): {}", said.trim())));
-            }
-            if self.answers() {
-                return Ok(());
-            }
-            wait(Duration::from_millis(10));
+        let port = self.port.to_string();
+        if self.options.tls {
+            command.args(["--port", "0", "--tls-port", &port]);
+        } else {
+            command.args(["--port", &port]);
         }
-        Err(Error::other("redis-server did not answer within 5 s"))
+        command.args(["--bind", "127.0.0.1", "--save", ""]).arg("--dir").arg(self.directory.path());
+        command.args(&self.options.arguments);
+        // A file and not a pipe, which would be full one day, and the server stand still.
+        let said = File::create(self.log())?;
+        let child = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
+        let mut running = Running { watcher: watch(&child, self.directory.path())?, child };
+        let ended = running.until_ready(&self.log());
+        self.running = Some(running);
+        match ended? {
+            None => Ok(()),
+            Some(status) => {
+                let said = std::fs::read_to_string(self.log())?;
+                Err(Error::other(format!("redis-server ended ({status}): {}", said.trim())))
+            }
+        }
     }
 
-    /// Kills the server with SIGKILL.
+    /// Kills the server with SIGKILL. Its directory stays, for [`restart`](Self::restart).
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // A server that is dead already is as dead as it should be.
-            drop(child.kill());
-            drop(child.wait());
-        }
-        if let Some(mut watcher) = self.watcher.take() {
-            drop(watcher.stdin.take());
-            drop(watcher.wait());
+        if let Some(running) = self.running.take() {
+            running.end();
         }
     }
 
@@ -120,10 +146,15 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
-        let id =
-            self.child.as_ref().map(Child::id).ok_or_else(|| Error::other("the server is not running"))?;
+        let id = self.process_id().ok_or_else(|| Error::other("the server is not running"))?;
         let status = Command::new("kill").args([signal, &id.to_string()]).status()?;
         if status.success() { Ok(()) } else { Err(Error::other("kill failed")) }
+    }
+
+    /// The process, while the server has not been killed.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.child.id())
     }
 
     /// The port.
@@ -132,23 +163,34 @@ impl Server {
         self.port
     }
 
+    /// Where the server keeps its files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The URL, without password.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.url_of("")
     }
 
-    fn answers(&self) -> bool {
-        self.command("PING").is_ok_and(|line| line.starts_with('+') || line.starts_with("-NOAUTH"))
+    /// The URL for a user, given as `name:password`.
+    #[must_use]
+    pub fn url_of(&self, who: &str) -> String {
+        let scheme = if self.options.tls { "rediss" } else { "redis" };
+        let at = if who.is_empty() { "" } else { "@" };
+        format!("{scheme}://{who}{at}127.0.0.1:{}", self.port)
     }
 
-    /// Sends a command of plain words and gives the first line of the answer, or all of a bulk string.
+    /// Sends a command of plain words and gives the first line of the answer, or all of a bulk string. Not over TLS,
+    /// and not where a password is asked for.
     ///
     /// # Errors
-    /// The server does not answer.
+    /// The server does not answer within 30 s.
     pub fn command(&self, words: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.write_all(format!("{words}\r\n").as_bytes())?;
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
@@ -162,6 +204,10 @@ impl Server {
         }
         Ok(line.trim_end().to_owned())
     }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
 }
 
 impl Drop for Server {
@@ -170,26 +216,43 @@ impl Drop for Server {
     }
 }
 
-/// A process that kills the server once this one is gone, however it went: its standard input ends then. A server in a
-/// `static` is never dropped, and a killed test drops nothing.
-fn watch(server: &Child) -> Result<Child> {
-    Command::new("sh")
-        .args(["-c", "cat >/dev/null; kill -9 \"$0\"", &server.id().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
+impl Running {
+    /// Waits until the server says that it is ready, or gives how it ended. It is believed by its own words: an answer
+    /// on its port could be another server's, to which it lost the port.
+    fn until_ready(&mut self, log: &Path) -> Result<Option<ExitStatus>> {
+        for _ in 0..3_000 {
+            if std::fs::read_to_string(log)?.contains("Ready to accept connections") {
+                return Ok(None);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            wait(Duration::from_millis(10));
+        }
+        Err(Error::other("redis-server was not ready within 30 s"))
+    }
+
+    fn end(mut self) {
+        // A server that is dead already is as dead as it should be. Until it is waited for, its number stays its own,
+        // so that the watcher kills nobody else, and nothing survives if this process is killed right here.
+        drop(self.child.kill());
+        if let Some(mut pipe) = self.watcher.stdin.take() {
+            drop(pipe.write_all(b"keep\n"));
+        }
+        drop(self.watcher.wait());
+        drop(self.child.wait());
+    }
 }
 
-/// A port that is free now, and whose cluster bus port (10,000 above) is a port too.
-fn free_port() -> Result<u16> {
-    for _ in 0..100 {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Error::other("no free port below 55,000"))
+/// A process that kills the server and removes its directory once this process is gone, however it went: its standard
+/// input ends then. A server in a `static` is never dropped, and a killed test drops nothing. The kernel's own signal
+/// at a parent's death would come with the end of the *thread* that started the server.
+fn watch(server: &Child, directory: &Path) -> Result<Child> {
+    const SCRIPT: &str =
+        r#"trap '' INT TERM HUP; read -r word; kill -9 "$0"; [ "$word" = keep ] || rm -rf "$1""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, &server.id().to_string()]).arg(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 #[expect(

@@ -1,0 +1,117 @@
+//! The throw-away servers themselves: how they are had, and that they leave nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use xtask_redis::{Cluster, Options, Server};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is waited for, whose time no clock of ours moves"
+)]
+fn eventually(what: &str, check: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if check() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("not within 20 s: {what}");
+}
+
+/// Neither there nor a zombie that waits for whoever adopted it.
+fn is_dead(process: u32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
+#[test]
+fn the_package_is_unpacked_without_rights_or_the_error_says_what_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    match xtask_redis::unpack(&home.path().join("redis-server")) {
+        Ok(program) => {
+            let output = Command::new(program).arg("--version").output().unwrap();
+            assert!(String::from_utf8_lossy(&output.stdout).contains("Redis server"), "{output:?}");
+        }
+        Err(error) => {
+            let has_apt = Command::new("apt-get").arg("--version").output().is_ok();
+            assert!(!has_apt && error.to_string().contains("apt"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn dropping_a_server_leaves_neither_process_nor_directory() {
+    let server = Server::start(Options::new()).unwrap();
+    let (process, directory) = (server.process_id().unwrap(), server.directory().to_owned());
+    assert!(!is_dead(process) && directory.exists());
+    drop(server);
+    assert!(is_dead(process) && !directory.exists());
+}
+
+#[test]
+fn a_restarted_server_has_its_port_and_what_it_was_told_to_keep() {
+    let mut server = Server::start(Options::new().lasting()).unwrap();
+    let port = server.port();
+    assert_eq!(server.command("SET key value").unwrap(), "+OK");
+    server.kill();
+    assert!(server.command("PING").is_err());
+    server.restart().unwrap();
+    assert_eq!((server.port(), server.command("GET key").unwrap().as_str()), (port, "value"));
+}
+
+#[test]
+fn a_setting_that_is_none_is_an_error_in_the_words_of_the_server() {
+    let error = Server::start(Options::new().set("no-such-setting", "1")).unwrap_err();
+    assert!(error.to_string().contains("no-such-setting"), "{error}");
+}
+
+#[test]
+fn servers_die_with_the_process_that_started_them_even_if_that_is_killed() {
+    let (mut parent, said) = start_in_child();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert_eq!(said.len(), 7, "a server and a cluster of six: {said:?}");
+    for (process, directory) in said {
+        eventually("a server is dead", || is_dead(process));
+        eventually("its directory is gone", || !Path::new(&directory).exists());
+    }
+}
+
+/// Runs [`starts_servers_and_waits_to_be_killed`] in another process, until its servers are up.
+fn start_in_child() -> (Child, Vec<(u32, String)>) {
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "starts_servers_and_waits_to_be_killed", "--nocapture", "--ignored"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(parent.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(rest) = line.strip_prefix("server ") {
+            let (process, directory) = rest.split_once(' ').unwrap();
+            said.push((process.parse().unwrap(), directory.to_owned()));
+        }
+        if line == "all" {
+            break;
+        }
+    }
+    (parent, said)
+}
+
+#[test]
+#[ignore = "the other process of servers_die_with_the_process_that_started_them_even_if_that_is_killed"]
+fn starts_servers_and_waits_to_be_killed() {
+    let (server, cluster) = (Server::start(Options::new()).unwrap(), Cluster::start().unwrap());
+    println!();
+    for server in cluster.servers.iter().chain([&server]) {
+        println!("server {} {}", server.process_id().unwrap(), server.directory().display());
+    }
+    println!("all");
+    // Where it is not killed, its standard input ends with the process that started it.
+    std::io::stdin().lines().for_each(drop);
+}
