@@ -192,6 +192,34 @@ where
     }
 }
 
+/// How long a call may take while something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The answer of a call, which may take [`PATIENCE`] while something is wrong.
+pub(crate) async fn in_time<T>(
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<Result<T, Error>, Failure> {
+    let answer = tokio::time::timeout(PATIENCE, call).await;
+    answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
+}
+
+/// The answer of a call that may fail with these kinds for a while yet, after something was wrong.
+pub(crate) async fn recovered<T, F, Fut>(kinds: &[ErrorKind], mut call: F) -> Result<T, Failure>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, Error>>,
+{
+    let mut last = None;
+    for _ in 0..600 {
+        match in_time(call()).await? {
+            Err(error) if kinds.contains(&error.kind()) => last = Some(error),
+            answer => return Ok(answer?),
+        }
+        nap(Duration::from_millis(50)).await;
+    }
+    Err(unmet("the handle goes on by itself within 30 s", format!("{last:?}")))
+}
+
 /// Adds one to the number under `key` by compare-and-store, and gives the number that it wrote. `fresh` draws
 /// revisions.
 pub(crate) async fn increment(

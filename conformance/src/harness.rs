@@ -83,6 +83,13 @@ pub trait Harness: Send + Sync + 'static {
         async { Err(Trouble::new("the harness has no make_small()")) }
     }
 
+    /// Makes room in such storage from outside, as an operator does who enlarges a disk, and says whether it did. Only for
+    /// engines that need room in order to remove; the others make room by removing.
+    fn make_room(&self, storage: &Self::Storage) -> impl Future<Output = Result<bool, Trouble>> + Send {
+        let _ = storage;
+        async { Ok(false) }
+    }
+
     /// Takes the permission to use the storage away from the driver, as an operator's mistake does: modes of files,
     /// rights of an account. Called in a child process whose user the modes of files bind, root's too, and where
     /// [`attach`](Self::attach) gave the storage. Needed unless `Permission` is lacked.
@@ -196,6 +203,7 @@ pub(crate) trait ErasedHarness: Send + Sync {
     fn take_away<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn bring_back<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn make_small(&self) -> Boxed<'_, AnyStorage>;
+    fn make_room<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool>;
     fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn allow<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn address(&self, storage: &AnyStorage) -> Option<String>;
@@ -247,6 +255,9 @@ impl<H: Harness> ErasedHarness for Erased<H> {
     }
     fn make_small(&self) -> Boxed<'_, AnyStorage> {
         Box::pin(async { Ok(Box::new(self.0.make_small().await?) as AnyStorage) })
+    }
+    fn make_room<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool> {
+        Box::pin(self.0.make_room(storage_of::<H>(storage)))
     }
     fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
         Box::pin(self.0.deny(storage_of::<H>(storage)))

@@ -4,6 +4,7 @@ mod table;
 
 mod clauses;
 
+mod disk;
 mod harness;
 mod suite;
 
@@ -23,6 +24,7 @@ mod settings;
 pub mod spec;
 pub mod step;
 
+pub use disk::SmallDisk;
 pub use failure::Failure;
 pub use harness::{Harness, Region, Time, Trouble};
 pub use run::{Suite, child_tag};

@@ -124,6 +124,11 @@ impl Stage {
         Ok(self.context.harness.bring_back(&self.storage).await?)
     }
 
+    /// Makes room in small storage, where its driver needs that.
+    pub(crate) async fn make_room(&self) -> Result<bool, Failure> {
+        Ok(self.context.harness.make_room(&self.storage).await?)
+    }
+
     /// Takes the permission to use the storage away.
     pub(crate) async fn deny(&self) -> Check {
         Ok(self.context.harness.deny(&self.storage).await?)

@@ -367,8 +367,8 @@ F05 f05_once_its_backend_is_back_every_handle_goes_on_with_what_it_had faults MU
     "Once the backend is back, every handle goes on by itself, with everything that was acknowledged";
 F06 f06_a_full_store_says_so_and_keeps_what_it_has faults MUST [Conditional Full] [FullRemovesOld FullSaysYes]
     "A store without room answers `Full`, unapplied, keeps every record that it has, and serves reads";
-F07 f07_a_full_store_takes_removals_and_then_records_again faults MUST [Conditional Full] [FullForever FullRefusesRemovals]
-    "A full store takes removals, and takes records again once there is room";
+F07 f07_a_full_store_takes_records_again_once_there_is_room faults MUST [Conditional Full] [FullForever FullRefusesRemovals]
+    "A full store takes records again once there is room, after removals or, where those need room themselves, after room was made for it";
 F08 f08_without_permission_every_call_is_served_or_a_typed_error_until_it_is_back faults MUST [Conditional Processes Permission] [DeniedIsAbsent DeniedForever]
     "Without permission every call does its work or is a typed error, and once it is back the same handle goes on";
 S01 s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record session MUST [Conditional] [RetrieveCreates AbsentIsAnother]

@@ -9,21 +9,35 @@ use session_store_memory::{Config, Memory};
 /// The store is the driver itself: made with the clock of the first handle, and every handle is a clone.
 struct InMemory;
 
+#[derive(Default)]
+struct Storage {
+    store: OnceLock<Memory>,
+    max_bytes: Option<u64>,
+}
+
 impl Harness for InMemory {
     type Driver = Memory;
-    type Storage = OnceLock<Memory>;
+    type Storage = Storage;
 
     fn name(&self) -> String {
         "memory".into()
     }
 
-    async fn make(&self) -> Result<OnceLock<Memory>, Trouble> {
-        Ok(OnceLock::new())
+    async fn make(&self) -> Result<Storage, Trouble> {
+        Ok(Storage::default())
     }
 
-    async fn open(&self, storage: &OnceLock<Memory>, clock: Arc<dyn Clock>) -> Result<Memory, Trouble> {
-        let fresh = Memory::open(Config::new().max_value(4 << 20).clock(clock))?;
-        Ok(storage.get_or_init(|| fresh).clone())
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Memory, Trouble> {
+        let mut config = Config::new().max_value(4 << 20).clock(clock);
+        if let Some(bytes) = storage.max_bytes {
+            config = config.max_bytes(bytes);
+        }
+        let fresh = Memory::open(config)?;
+        Ok(storage.store.get_or_init(|| fresh).clone())
+    }
+
+    async fn make_small(&self) -> Result<Storage, Trouble> {
+        Ok(Storage { max_bytes: Some(8 << 20), ..Storage::default() })
     }
 }
 
@@ -35,5 +49,8 @@ session_conformance::suite!(
         PowerLoss: "the data goes with the process",
         Processes: "the memory of a process is its own",
         Damage: "nobody but the driver can reach its memory",
+        Checksum: "nobody but the driver can reach its memory",
+        Outage: "the memory of a process is there as long as the process",
+        Permission: "nobody can take its memory away from a process",
     },
 );

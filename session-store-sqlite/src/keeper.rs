@@ -34,19 +34,21 @@ enum Chore {
 /// Works until the writer's thread has ended, then closes everything.
 pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
     let _guard = Abandon(writer);
+    // Nobody waits for a synchronisation now and then. Its failure is kept for the next `flush`, for the operating
+    // system tells of lost writes only once: the same call again would answer well.
+    let mut untold = Ok(());
     loop {
         match next(writer) {
             Chore::Flush(callers) => {
-                let done = sync_log(writer);
+                let done = std::mem::replace(&mut untold, Ok(())).and(sync_log(writer));
                 answer(callers, &done, Operation::Flush);
             }
             Chore::Checkpoint => checkpoint(writer, &connection),
-            // Nobody waits for this one: what fails will fail the next `flush` too.
-            Chore::Sync => drop(sync_log(writer)),
+            Chore::Sync => untold = untold.and(sync_log(writer)),
             Chore::Close => break,
         }
     }
-    let done = sync_log(writer);
+    let done = untold.and(sync_log(writer));
     readers.close();
     // The last connection of all processes moves the log into the file and removes it.
     drop(connection);
@@ -163,6 +165,7 @@ fn answer(callers: Vec<Caller>, done: &io::Result<()>, operation: Operation) {
 fn failure(cause: &io::Error, operation: Operation) -> Error {
     let kind = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Misconfigured,
         _ => ErrorKind::Backend,
     };
     // An io::Error cannot be copied, and there may be several who are told.

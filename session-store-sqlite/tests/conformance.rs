@@ -1,9 +1,12 @@
 //! The conformance suite over the SQLite driver.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, SmallDisk, Trouble};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Config, Durability, Sqlite};
 
@@ -12,7 +15,28 @@ struct OnDisk(Durability);
 
 struct Storage {
     path: PathBuf,
+    /// What bounds the file, where no small disk could be mounted.
+    max_file: Option<u64>,
+    /// Somebody else's transaction, which keeps all writers away.
+    elsewhere: Mutex<Option<rusqlite::Connection>>,
     _directory: Option<tempfile::TempDir>,
+    disk: Option<SmallDisk>,
+}
+
+impl Storage {
+    fn at(path: PathBuf) -> Self {
+        Self { path, max_file: None, elsewhere: Mutex::default(), _directory: None, disk: None }
+    }
+
+    fn set_modes(&self, directory: u32, file: u32) -> Result<(), Trouble> {
+        let parent = self.path.parent().ok_or_else(|| Trouble::new("a file without a directory"))?;
+        // The directory is opened first and closed last: it leads to the files.
+        fs::set_permissions(parent, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(parent)? {
+            fs::set_permissions(entry?.path(), Permissions::from_mode(file))?;
+        }
+        Ok(fs::set_permissions(parent, Permissions::from_mode(directory))?)
+    }
 }
 
 impl Harness for OnDisk {
@@ -28,11 +52,13 @@ impl Harness for OnDisk {
 
     async fn make(&self) -> Result<Storage, Trouble> {
         let directory = tempfile::tempdir()?;
-        Ok(Storage { path: directory.path().join("sessions.db"), _directory: Some(directory) })
+        let path = directory.path().join("sessions.db");
+        Ok(Storage { _directory: Some(directory), ..Storage::at(path) })
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Sqlite, Trouble> {
-        Ok(Sqlite::open(Config::new(&storage.path).durability(self.0).clock(clock))?)
+        let config = Config::new(&storage.path).durability(self.0).clock(clock).max_file(storage.max_file);
+        Ok(Sqlite::open(config.busy_deadline(Duration::from_secs(2)))?)
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
@@ -54,17 +80,65 @@ impl Harness for OnDisk {
     }
 
     fn attach(&self, address: &str) -> Result<Storage, Trouble> {
-        Ok(Storage { path: Path::new(address).to_owned(), _directory: None })
+        Ok(Storage::at(Path::new(address).to_owned()))
+    }
+
+    /// Another program keeps the database locked: SQLite has no server that could be away.
+    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+        let connection = rusqlite::Connection::open(&storage.path)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        *storage.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        Ok(())
+    }
+
+    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+        let connection = storage.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = connection.ok_or_else(|| Trouble::new("nothing was taken away"))?;
+        Ok(connection.execute_batch("ROLLBACK")?)
+    }
+
+    async fn make_small(&self) -> Result<Storage, Trouble> {
+        const BYTES: u64 = 4 << 20;
+        match SmallDisk::mount(BYTES) {
+            Ok(disk) => {
+                let path = disk.path().join("sessions.db");
+                Ok(Storage { disk: Some(disk), ..Storage::at(path) })
+            }
+            Err(_) => Ok(Storage { max_file: Some(BYTES), ..self.make().await? }),
+        }
+    }
+
+    /// A removal is written to the log first, for which a full disk has no room.
+    async fn make_room(&self, storage: &Storage) -> Result<bool, Trouble> {
+        match &storage.disk {
+            Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
+            None => Ok(false),
+        }
+    }
+
+    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+        storage.set_modes(0o000, 0o000)
+    }
+
+    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+        storage.set_modes(0o700, 0o600)
     }
 }
 
 session_conformance::suite!(
     OnDisk(Durability::Process),
-    lacks: { PowerLoss: "opened with the durability `Process`" },
+    lacks: {
+        PowerLoss: "opened with the durability `Process`",
+        Checksum: "SQLite puts no checksum on the bytes of a value",
+    },
 );
 
 mod power {
     use super::{Durability, OnDisk};
 
-    session_conformance::suite!(OnDisk(Durability::Power));
+    session_conformance::suite!(
+        OnDisk(Durability::Power),
+        lacks: { Checksum: "SQLite puts no checksum on the bytes of a value" },
+    );
 }

@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::future::Future;
-use std::time::Duration;
 
 use session_core::{
     Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored, Survives,
 };
 
 use crate::child::RoleStage;
-use crate::common::{expiring, nap, put, record, rev};
+use crate::common::{expiring, in_time, put, record, recovered, rev};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::stage::Stage;
 use crate::table::Need;
-
-/// How long a call may take while something is wrong.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const GONE: &[ErrorKind] = &[ErrorKind::Unavailable, ErrorKind::Timeout];
 const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable, ErrorKind::Timeout];
@@ -66,28 +61,6 @@ impl Ledger {
         }
         Ok(())
     }
-}
-
-/// The answer of a call that may fail with these kinds for a while yet.
-async fn recovered<T, F, Fut>(kinds: &[ErrorKind], mut call: F) -> Result<T, Failure>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, Error>>,
-{
-    let mut last = None;
-    for _ in 0..600 {
-        match in_time(call()).await? {
-            Err(error) if kinds.contains(&error.kind()) => last = Some(error),
-            answer => return Ok(answer?),
-        }
-        nap(Duration::from_millis(50)).await;
-    }
-    Err(unmet("the handle goes on by itself within 30 s", format!("{last:?}")))
-}
-
-async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Failure> {
-    let answer = tokio::time::timeout(PATIENCE, call).await;
-    answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
 }
 
 /// Makes every kind of call, each once, while something is wrong. Gives how many of them failed.

@@ -36,5 +36,9 @@ session_conformance::suite!(
         PowerLoss: "the data goes with the process",
         Processes: "the memory of a process is its own",
         Damage: "nobody but the driver can reach its memory",
+        Checksum: "nobody but the driver can reach its memory",
+        Outage: "the memory of a process is there as long as the process",
+        Full: "only memory bounds the shelf",
+        Permission: "nobody can take its memory away from a process",
     },
 );

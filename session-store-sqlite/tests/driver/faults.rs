@@ -183,7 +183,7 @@ fn a_write_that_waited_for_a_lock_is_made_when_the_lock_goes() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(Duration::from_millis(40)).await;
         assert_eq!(store.retrieve(&key("0")).await.unwrap(), None);
         other.execute_batch("COMMIT").unwrap();
         for write in writes {
@@ -307,5 +307,31 @@ fn an_expired_row_is_absent_for_every_operation_before_it_is_purged() {
         assert_eq!(store.count(&Prefix::new("test").unwrap()).await.unwrap(), 0);
         assert_eq!(store.clear(&Prefix::new("test").unwrap()).await.unwrap(), 0);
         assert!(store.store(&key("a"), record("z"), Condition::Absent).await.unwrap().is_yes());
+    });
+}
+
+#[test]
+fn a_failure_to_synchronise_that_nobody_waited_for_is_told_to_the_next_flush() {
+    let place = Place::new();
+    let store = Sqlite::open(place.config().sync_every(Duration::from_millis(10))).unwrap();
+    let log = place.directory.path().join("sessions.db-wal");
+    let away = place.directory.path().join("away");
+    run(async {
+        // The log cannot be synchronised while it is elsewhere. Whether that was tried meanwhile only `flush` can say.
+        let told = async || {
+            assert!(store.store(&key("a"), record("x"), Condition::Any).await.unwrap().is_yes());
+            fs::rename(&log, &away).unwrap();
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            fs::rename(&away, &log).unwrap();
+            store.flush().await.err()
+        };
+        for _ in 0..100 {
+            if let Some(error) = told().await {
+                assert_eq!(error.source().unwrap().to_string(), "No such file or directory (os error 2)");
+                store.flush().await.unwrap();
+                return;
+            }
+        }
+        panic!("a lost synchronisation was never told");
     });
 }
