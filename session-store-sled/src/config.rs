@@ -1,20 +1,22 @@
 //! The options of a store.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use session_core::{Clock, SystemClock};
+use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
 
-/// What an acknowledged write survives.
+/// What an acknowledged write survives. sled offers nothing that survives power loss for certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// An orderly `close`. A killed process loses what sled had not flushed by itself: every half second by default,
-    /// and in a probe 706 of 2,000 inserts.
+    /// An orderly `close`. A killed process loses what sled had not flushed by itself: up to half a second of changes,
+    /// the oldest of them acknowledged that long ago.
     #[default]
     Relaxed,
-    /// The sudden death of the process: a flush before the answer, one for all who wait. It is not power-safe, for
-    /// sled 0.34 does not promise that of its flush.
+    /// The sudden death of the process. A change is flushed before it is answered, and whoever reads a change that is
+    /// not flushed yet waits for it too: no answer tells of what a kill could take back.
     Process,
 }
 
@@ -23,18 +25,25 @@ pub enum Durability {
 #[must_use]
 pub struct Config {
     pub(crate) place: Place,
+    pub(crate) cache_bytes: u64,
+    pub(crate) options: Options,
+}
+
+#[derive(Clone)]
+pub(crate) enum Place {
+    Path(PathBuf),
+    Database(sled::Db),
+}
+
+/// What a store needs to know of its options once it is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
     pub(crate) tree: String,
     pub(crate) durability: Durability,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_value: u64,
     pub(crate) scan: usize,
-    pub(crate) cache_bytes: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Place {
-    Path(PathBuf),
-    Database(sled::Db),
+    pub(crate) flush_timeout: Duration,
 }
 
 impl Config {
@@ -43,7 +52,7 @@ impl Config {
         Self::at(Place::Path(path.into()))
     }
 
-    /// A tree of a database that the application has opened already.
+    /// A tree of a database that the application has opened already. Closing the store leaves the database open.
     pub fn in_database(database: sled::Db) -> Self {
         Self::at(Place::Database(database))
     }
@@ -51,43 +60,54 @@ impl Config {
     fn at(place: Place) -> Self {
         Self {
             place,
-            tree: "session-kit".into(),
-            durability: Durability::default(),
-            clock: SystemClock::shared(),
-            max_value: 16 << 20,
-            scan: 4_096,
             cache_bytes: 64 << 20,
+            options: Options {
+                tree: "session-kit".into(),
+                durability: Durability::default(),
+                clock: SystemClock::shared(),
+                max_value: 16 << 20,
+                scan: 4_096,
+                flush_timeout: Duration::from_secs(30),
+            },
         }
     }
 
-    /// The tree that holds the records. Default: `session-kit`. Nothing else may write there.
+    /// The tree that holds the records. Default: `session-kit`. Nothing else may write there, and one store at a time
+    /// may have it open with [`Durability::Process`], for it knows only of its own changes whether they are flushed.
     pub fn tree(mut self, name: impl Into<String>) -> Self {
-        self.tree = name.into();
+        self.options.tree = name.into();
         self
     }
 
     /// What an acknowledged write survives. Default: [`Durability::Relaxed`].
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.options.durability = durability;
         self
     }
 
     /// The clock that decides what has expired. Default: the wall clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.options.clock = clock;
         self
     }
 
-    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB.
+    /// The largest data of one record, in bytes, 1 to 1 GiB; more is `TooLarge`. Default: 16 MiB.
     pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = bytes;
+        self.options.max_value = bytes;
         self
     }
 
-    /// How many records one call of `traverse` or `purge` looks at, 1 to 1,000,000: both run in place. Default:
-    /// 4,096, some milliseconds.
+    /// How many records one call of `traverse` or `purge` looks at, 1 to 1,000,000. Default: 4,096. The worker is given
+    /// back after every 128 of them.
     pub fn scan(mut self, records: usize) -> Self {
-        self.scan = records;
+        self.options.scan = records;
+        self
+    }
+
+    /// How long a flush may take, 1 ms to an hour, before those who wait for it get `Timeout` and changes are refused
+    /// as `Unavailable`, until it comes to its end. Default: 30 s. sled waits for ever after some errors.
+    pub fn flush_timeout(mut self, limit: Duration) -> Self {
+        self.options.flush_timeout = limit;
         self
     }
 
@@ -95,5 +115,37 @@ impl Config {
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
+    }
+
+    /// What is wrong with the options by themselves.
+    pub(crate) fn check(&self) -> Result<()> {
+        let options = &self.options;
+        let wrong = |detail| Err(Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail));
+        if options.tree.is_empty() || options.tree == "__sled__default" {
+            return wrong("the tree needs a name of its own");
+        }
+        if options.max_value == 0 || options.max_value > 1 << 30 {
+            return wrong("max_value is 1 byte to 1 GiB");
+        }
+        if !(1..=1_000_000).contains(&options.scan) {
+            return wrong("scan is 1 to 1,000,000 records");
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&options.flush_timeout) {
+            return wrong("flush_timeout is 1 ms to an hour");
+        }
+        if self.cache_bytes < 1 << 20 {
+            return wrong("cache_bytes is at least 1 MiB");
+        }
+        Ok(())
+    }
+}
+
+/// Not derived: sled's `Debug` of a database shows every key and value in it.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Database(_) => f.write_str("Database"),
+        }
     }
 }

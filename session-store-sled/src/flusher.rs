@@ -1,84 +1,294 @@
-//! One flush for all who wait.
+//! One flush for all who wait, on a thread of the store's own, and another one that watches how long it takes.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use session_core::{Error, ErrorKind, Operation, Result};
-use sled::Db;
 
-use crate::error::from_sled;
+use crate::error::contain;
+use crate::pending::{Pending, Slot};
 
-/// A thread that flushes while anybody waits, so that no runtime worker does, and that ends with its last handle.
-#[derive(Debug)]
+/// What is flushed and let go of. The store gives it a database; tests one that they can hold up.
+pub(crate) trait Log: Send + 'static {
+    /// Brings what was changed before this call to where a kill does not reach it.
+    fn flush(&self) -> Result<()>;
+}
+
+/// Flushes while anybody waits, so that no runtime worker does.
+///
+/// sled can wait for ever: where a record or page that has a file of its own cannot be written, the part of the log
+/// that names it is never completed. So there is a limit, after which those who wait are told.
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
-    wake: Condvar,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    watch: Condvar,
+    pending: Option<Arc<Pending>>,
+    /// sled's first error: from then on it writes nothing more.
+    failed: OnceLock<ErrorKind>,
+    /// A flush has taken longer than the limit and has not come to its end.
+    stalled: AtomicBool,
+    limit: Duration,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    callers: Vec<oneshot::Sender<bool>>,
+#[derive(Default)]
+struct Queue {
+    callers: Vec<Caller>,
+    slots: Vec<Slot>,
+    /// Those for whom a flush is under way, and its number.
+    served: Vec<Caller>,
+    round: Option<u64>,
+    rounds: u64,
+    idle_watch: bool,
+    /// Set when the store is closed: what keeps the database open and is dropped on the thread, for sled flushes then.
+    last: Option<Box<dyn Send>>,
+    closer: Option<Caller>,
     over: bool,
 }
 
+type Caller = oneshot::Sender<Result<(), Refusal>>;
+
+/// Why something is not flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    kind: ErrorKind,
+    detail: &'static str,
+}
+
+const STOPPED: &str = "sled stopped after an error: open the store again";
+const PANICKED: &str = "sled panicked while it closed the database";
+const STALLED: &str = "a flush has not come to its end within flush_timeout";
+
+impl Refusal {
+    fn error(self, operation: Operation) -> Error {
+        Error::new(self.kind, operation).with_detail(self.detail)
+    }
+}
+
+/// A flush that is waited for, or none.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Wait(Option<Result<oneshot::Receiver<Result<(), Refusal>>, Refusal>>);
+
+impl Wait {
+    pub(crate) const NONE: Self = Self(None);
+
+    /// Comes to its end with the flush. `changed` says whether it is a change that is to be answered; a caller who
+    /// stops waiting holds nobody up, and the change is flushed all the same.
+    pub(crate) async fn end(self, operation: Operation, changed: bool) -> Result<()> {
+        let outcome = match self.0 {
+            None => return Ok(()),
+            Some(Err(refusal)) => Err(refusal),
+            Some(Ok(flushed)) => flushed
+                .await
+                .unwrap_or(Err(Refusal { kind: ErrorKind::Backend, detail: "the flushing thread is gone" })),
+        };
+        outcome.map_err(|refusal| {
+            let error = refusal.error(operation);
+            if changed { error.applied_unknown() } else { error }
+        })
+    }
+}
+
 impl Flusher {
-    pub(crate) fn start(database: Db) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let of_thread = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("session-sled-flush".into())
-            .spawn(move || of_thread.run(&database))
-            .map_err(|cause| Error::new(ErrorKind::Unavailable, Operation::Open).with_source(cause))?;
-        Ok(Self { shared })
+    /// Starts the two threads, which end after [`close`](Self::close).
+    pub(crate) fn start(log: impl Log, pending: Option<Arc<Pending>>, limit: Duration) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            watch: Condvar::new(),
+            pending,
+            failed: OnceLock::new(),
+            stalled: AtomicBool::new(false),
+            limit,
+        });
+        // From here on dropping it ends the threads.
+        let flusher = Self { shared: Arc::clone(&shared) };
+        let watched = Arc::clone(&shared);
+        spawn("session-sled-flush", move || shared.run(log))?;
+        spawn("session-sled-watch", move || watched.watch())?;
+        Ok(flusher)
     }
 
-    /// Waits for a flush that began after this call. A caller who stops waiting holds nobody up.
-    pub(crate) async fn flush(&self, operation: Operation) -> Result<()> {
-        let (caller, flushed) = oneshot::channel();
-        self.shared.lock().callers.push(caller);
-        self.shared.wake.notify_one();
-        match flushed.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Error::new(ErrorKind::Backend, operation)
-                .with_detail("sled could not flush its log")
-                .applied_unknown()),
+    /// A flush that begins after this call. A change that it is for is counted out of its slot afterwards.
+    pub(crate) fn flush(&self, change: Option<Slot>) -> Wait {
+        let mut queue = self.shared.lock();
+        queue.slots.extend(change);
+        if let Some(refusal) = self.refusal() {
+            // What is pending stays so, until a flush that stalls comes to its end.
+            return Wait(Some(Err(refusal)));
         }
+        let (caller, flushed) = oneshot::channel();
+        queue.callers.push(caller);
+        drop(queue);
+        self.shared.work.notify_one();
+        Wait(Some(Ok(flushed)))
+    }
+
+    /// Whether a change would be of any use: `Ok`, or why sled would not keep it.
+    pub(crate) fn admits(&self, operation: Operation) -> Result<()> {
+        match self.refusal() {
+            None => Ok(()),
+            Some(refusal) if refusal.kind == ErrorKind::Timeout => {
+                Err(Refusal { kind: ErrorKind::Unavailable, ..refusal }.error(operation))
+            }
+            Some(refusal) => Err(refusal.error(operation)),
+        }
+    }
+
+    /// A read could wait for ever, too, while a flush does.
+    pub(crate) fn admits_reads(&self, operation: Operation) -> Result<()> {
+        if self.shared.stalled.load(Ordering::Acquire) { self.admits(operation) } else { Ok(()) }
+    }
+
+    /// sled has answered a change with an error: it writes nothing from now on, or cannot be trusted to.
+    pub(crate) fn failed(&self, error: &Error) {
+        // Only the first one tells of the cause.
+        let _first = self.shared.failed.set(error.kind());
+    }
+
+    /// Flushes for the last time and then drops `last` and the log on the thread. No call comes after it.
+    pub(crate) fn close(&self, last: Box<dyn Send>) -> Wait {
+        let (closer, closed) = oneshot::channel();
+        let mut queue = self.shared.lock();
+        queue.last = Some(last);
+        if self.shared.stalled.load(Ordering::Acquire) {
+            drop(queue);
+            return Wait(self.refusal().map(Err));
+        }
+        queue.closer = Some(closer);
+        drop(queue);
+        self.shared.work.notify_one();
+        Wait(Some(Ok(closed)))
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        if let Some(kind) = self.shared.failed.get() {
+            return Some(Refusal { kind: *kind, detail: STOPPED });
+        }
+        let stalled = self.shared.stalled.load(Ordering::Acquire);
+        stalled.then_some(Refusal { kind: ErrorKind::Timeout, detail: STALLED })
     }
 }
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.shared.lock().over = true;
-        self.shared.wake.notify_one();
+        // After a close this says nothing new. Without one it can only be that the second thread did not start.
+        let mut queue = self.shared.lock();
+        queue.over |= queue.last.is_none();
+        drop(queue);
+        self.shared.work.notify_one();
+        self.shared.watch.notify_one();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, database: &Db) {
+    fn run(&self, log: impl Log) {
         loop {
-            let mut waiting = self.lock();
-            while waiting.callers.is_empty() {
-                if waiting.over {
-                    return;
-                }
-                waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            let mut queue = self.lock();
+            while queue.callers.is_empty() && queue.last.is_none() && !queue.over {
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            let callers = std::mem::take(&mut waiting.callers);
-            drop(waiting);
-            let flushed = database.flush().map_err(|cause| from_sled(cause, Operation::Flush)).is_ok();
-            for caller in callers {
-                // A caller that no longer waits is no concern of the others.
-                let _gone = caller.send(flushed).is_err();
+            let (last, over) = (queue.last.take(), queue.over);
+            if last.is_none() && over {
+                return;
+            }
+            queue.served = std::mem::take(&mut queue.callers);
+            let closer = queue.closer.take();
+            let slots = std::mem::take(&mut queue.slots);
+            queue.rounds += 1;
+            queue.round = Some(queue.rounds);
+            let wake_watch = std::mem::take(&mut queue.idle_watch);
+            // The closer is told once the database is let go of, but no later than the limit.
+            queue.served.extend(closer);
+            drop(queue);
+            if wake_watch {
+                self.watch.notify_one();
+            }
+
+            let outcome = self.flush(&log, &slots);
+            if let Some(last) = last {
+                // sled flushes here once more, if nobody else has the database.
+                let dropped = contain(Operation::Close, || {
+                    drop(last);
+                    drop(log);
+                    Ok(())
+                });
+                let refused = dropped.map_err(|error| Refusal { kind: error.kind(), detail: PANICKED });
+                self.answer(outcome.and(refused), true);
+                return;
+            }
+            self.answer(outcome, false);
+        }
+    }
+
+    fn flush(&self, log: &impl Log, slots: &[Slot]) -> Result<(), Refusal> {
+        let outcome = match self.failed.get() {
+            Some(kind) => Err(Refusal { kind: *kind, detail: STOPPED }),
+            None => log.flush().map_err(|error| {
+                let kind = *self.failed.get_or_init(|| error.kind());
+                Refusal { kind, detail: "sled could not flush its log" }
+            }),
+        };
+        if let (Ok(()), Some(pending)) = (outcome, &self.pending) {
+            slots.iter().for_each(|slot| pending.leave(*slot));
+        }
+        outcome
+    }
+
+    fn answer(&self, outcome: Result<(), Refusal>, over: bool) {
+        let mut queue = self.lock();
+        let served = std::mem::take(&mut queue.served);
+        queue.round = None;
+        queue.over |= over;
+        self.stalled.store(false, Ordering::Release);
+        drop(queue);
+        if over {
+            self.watch.notify_one();
+        }
+        tell(served, outcome);
+    }
+
+    fn watch(&self) {
+        let mut queue = self.lock();
+        while !queue.over {
+            let Some(round) = queue.round.filter(|_| !self.stalled.load(Ordering::Acquire)) else {
+                queue.idle_watch = true;
+                queue = self.watch.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.watch.wait_timeout_while(queue, self.limit, |queue| !queue.over);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if queue.round == Some(round) && !queue.over {
+                self.stalled.store(true, Ordering::Release);
+                let mut waiting = std::mem::take(&mut queue.served);
+                waiting.append(&mut queue.callers);
+                waiting.extend(queue.closer.take());
+                drop(queue);
+                tell(waiting, Err(Refusal { kind: ErrorKind::Timeout, detail: STALLED }));
+                queue = self.lock();
             }
         }
     }
+}
+
+fn tell(callers: Vec<Caller>, outcome: Result<(), Refusal>) {
+    for caller in callers {
+        // A caller that no longer waits is no concern of the others.
+        let _gone = caller.send(outcome).is_err();
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+    thread.map(drop).map_err(|cause| Error::new(ErrorKind::Unavailable, Operation::Open).with_source(cause))
 }

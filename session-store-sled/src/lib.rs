@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod store;
+
+mod change;
 mod error;
 mod flusher;
 mod open;
+mod pause;
+mod pending;
 mod purge;
-mod store;
+mod traverse;
 
 pub use config::{Config, Durability};
 pub use store::Sled;

@@ -6,49 +6,66 @@ use session_core::{Error, ErrorKind, Operation, Result};
 use sled::{Db, Tree};
 
 use crate::config::{Config, Place};
-use crate::error::from_sled;
+use crate::error::{contain, from_sled};
 
-/// What a file or directory of ours lets others do: nothing.
+/// What the directory of ours lets others do: nothing. sled makes its files by the process's umask.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// Opens the database, or takes the one it was given, and the tree of the records in it.
 pub(crate) fn open(config: &Config) -> Result<(Db, Tree)> {
-    let wrong = |detail: &str| Err(Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail));
-    if config.tree.is_empty() || config.tree == "__sled__default" {
-        return wrong("the tree needs a name of its own");
-    }
-    if config.max_value == 0 || config.max_value > 1 << 30 {
-        return wrong("max_value is 1 byte to 1 GiB");
-    }
-    if !(1..=1_000_000).contains(&config.scan) {
-        return wrong("scan is 1 to 1,000,000 records");
-    }
-    if config.cache_bytes < 1 << 20 {
-        return wrong("cache_bytes is at least 1 MiB");
-    }
+    config.check()?;
     let database = match &config.place {
         Place::Database(database) => database.clone(),
         Place::Path(path) => {
             make_directory(path)?;
             let options = sled::Config::new().path(path).cache_capacity(config.cache_bytes);
-            options.open().map_err(|cause| at(path, from_sled(cause, Operation::Open)))?
+            contain(Operation::Open, || options.open().map_err(refused)).map_err(|error| at(path, error))?
         }
     };
-    let tree = database.open_tree(&config.tree).map_err(|cause| from_sled(cause, Operation::Open))?;
+    let tree = contain(Operation::Open, || {
+        database.open_tree(&config.options.tree).map_err(|cause| from_sled(cause, Operation::Open))
+    })?;
     Ok((database, tree))
 }
 
 fn make_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
-    if path.is_dir() {
-        return Ok(());
+    match std::fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(at(path, Error::new(ErrorKind::Misconfigured, Operation::Open).with_source(cause)))
+        }
+        // Whatever else stands there, sled says so.
+        _ => Ok(()),
     }
-    std::fs::DirBuilder::new()
-        .mode(DIRECTORY_MODE)
-        .create(path)
-        .map_err(|cause| at(path, Error::new(ErrorKind::Misconfigured, Operation::Open).with_source(cause)))
+}
+
+fn refused(cause: sled::Error) -> Error {
+    use std::io::ErrorKind as Io;
+
+    // sled gives the lock that somebody holds no kind of its own.
+    let locked =
+        matches!(&cause, sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock"));
+    let wrong = matches!(&cause, sled::Error::Io(io) if matches!(
+        io.kind(),
+        Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists
+    ));
+    let error = from_sled(cause, Operation::Open);
+    if locked {
+        // Its text names the path and no more.
+        return Error::new(ErrorKind::Unavailable, Operation::Open).with_source(error);
+    }
+    if wrong { Error::new(ErrorKind::Misconfigured, Operation::Open).with_source(error) } else { error }
 }
 
 fn at(path: &Path, error: Error) -> Error {
-    error.with_detail(format!("the database directory {}", path.display()))
+    let place = path.display();
+    let detail = match error.kind() {
+        ErrorKind::Unavailable => {
+            format!("the database {place} is open elsewhere, in this process or another")
+        }
+        ErrorKind::Corrupt => format!("the database {place} is damaged"),
+        _ => format!("the database directory {place}"),
+    };
+    error.with_detail(detail)
 }

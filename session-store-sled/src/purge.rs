@@ -1,47 +1,81 @@
 //! Removing what has expired, a stretch of the tree at a time.
 
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use session_core::{Operation, Purged, Result, Timestamp, is_live};
+use session_core::{Operation, Result, Timestamp, is_live};
 use sled::{IVec, Tree};
 
 use crate::error::from_sled;
 use crate::store::times;
 
-/// Where the next purge goes on. sled has no index on deadlines: a purge reads the tree through, so many records a
-/// call, and a round is over when it has come from the beginning to the end.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Option<IVec>>);
+/// How far the purges of a store have come. sled has no index on deadlines: a round reads the tree through, from its
+/// beginning to its end, over as many calls and callers as it takes.
+#[derive(Debug)]
+pub(crate) struct Round {
+    after: Mutex<Option<IVec>>,
+    /// No record that this round has passed, or that was written meanwhile, has an earlier deadline. Whether one of
+    /// them has expired by the end of the round decides whether there is more to do.
+    soonest: AtomicU64,
+}
 
-impl Progress {
-    pub(crate) fn purge(&self, tree: &Tree, now: Timestamp, limit: usize, scan: usize) -> Result<Purged> {
-        let from = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let after = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut purged = Purged { removed: 0, more: true };
-        let mut last = None;
-        for (seen, entry) in tree.range::<&IVec, _>((after, Bound::Unbounded)).enumerate() {
-            if seen == scan || purged.removed >= limit as u64 {
-                self.go_on_after(last);
-                return Ok(purged);
-            }
-            let (key, value) = entry.map_err(|cause| from_sled(cause, Operation::Purge))?;
-            // What cannot be read is not known to have expired: it stays, to be reported to whoever asks for it.
-            if times(&value).is_ok_and(|(expires, _)| !is_live(expires, now)) {
-                // Only the very bytes that were seen to have expired: what was written since is live.
-                let removed = tree.compare_and_swap(&key, Some(&value), None::<IVec>);
-                let removed = removed.map_err(|cause| from_sled(cause, Operation::Purge))?;
-                purged.removed += u64::from(removed.is_ok());
-            }
-            last = Some(key);
+/// What a purge did with one stretch.
+pub(crate) struct Stretch {
+    pub(crate) removed: u64,
+    /// At the end of a round: whether another one has anything to do.
+    pub(crate) more: Option<bool>,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { after: Mutex::default(), soonest: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Round {
+    /// After a change that has written a deadline: the round may have passed its key already.
+    pub(crate) fn wrote(&self, deadline: Option<Timestamp>) {
+        let Some(deadline) = deadline.map(Timestamp::as_millis) else { return };
+        if deadline < self.soonest.load(Ordering::SeqCst) {
+            self.soonest.fetch_min(deadline, Ordering::SeqCst);
         }
-        // The end. If this call began in the middle, what is before that has yet to be looked at.
-        purged.more = from.is_some();
-        self.go_on_after(None);
-        Ok(purged)
     }
 
-    fn go_on_after(&self, key: Option<IVec>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    /// Looks at no more than `stretch` records and removes no more than `limit` of them.
+    pub(crate) fn go_on(&self, tree: &Tree, now: Timestamp, limit: u64, stretch: usize) -> Result<Stretch> {
+        // Held for the stretch, so that purges at once share the work.
+        let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        if after.is_none() {
+            // A change whose deadline is forgotten here was made before: the round that begins will come to it.
+            self.soonest.store(u64::MAX, Ordering::SeqCst);
+        }
+        let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
+        let mut walk = tree.range::<IVec, _>((from, Bound::Unbounded));
+        let mut done = Stretch { removed: 0, more: None };
+        for _ in 0..stretch {
+            if done.removed >= limit {
+                break;
+            }
+            let Some(entry) = walk.next() else {
+                *after = None;
+                done.more = Some(self.soonest.load(Ordering::SeqCst) <= now.as_millis());
+                break;
+            };
+            let (key, frame) = entry.map_err(|cause| from_sled(cause, Operation::Purge))?;
+            match times(&frame) {
+                Ok((expires, _)) if !is_live(expires, now) => {
+                    // Only the very bytes that were seen to have expired: what was written since is live.
+                    let removed = tree.compare_and_swap(&key, Some(&frame), None::<IVec>);
+                    let removed = removed.map_err(|cause| from_sled(cause, Operation::Purge))?;
+                    done.removed += u64::from(removed.is_ok());
+                }
+                Ok((expires, _)) => self.wrote(expires),
+                // What cannot be read is not known to have expired: it stays, to be reported to whoever asks for it.
+                Err(_) => {}
+            }
+            *after = Some(key);
+        }
+        Ok(done)
     }
 }

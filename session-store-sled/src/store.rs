@@ -1,97 +1,123 @@
 //! The driver.
 
 use std::fmt;
-use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use session_core::frame::{self, FrameError, HEADER_LEN, WORDS_AT, WORDS_LEN};
+use session_core::frame::{self, FrameError};
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Decision, Driver, Entry, Error, ErrorKind, Expiry, Key,
-    Operation, Page, Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives,
-    Timestamp, is_live,
+    Applied, Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
+    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
 };
-use sled::{IVec, Tree};
+use sled::{Db, IVec, Tree};
 
-use crate::config::{Config, Durability};
-use crate::error::from_sled;
-use crate::flusher::Flusher;
-use crate::purge::Progress;
+use crate::change::{Change, Done, corrupt, touch};
+use crate::config::{Config, Durability, Options};
+use crate::error::{contain, from_sled};
+use crate::flusher::{Flusher, Log, Wait};
+use crate::pause::pause;
+use crate::pending::Pending;
+use crate::purge::Round;
+use crate::traverse::Walk;
+
+/// How many records a traversal or a purge looks at before it gives the worker back: about a tenth of a millisecond.
+const STRETCH: usize = 128;
 
 /// A session store in a tree of a sled 0.34 database. Clones are handles on the same store.
 ///
 /// Every record is one frame of `session_core::frame` under its key; a change is a `compare_and_swap` of the whole.
+///
+/// A database of its own is let go of by [`close`](Driver::close), and is free for another process when that returns;
+/// where the last handle is dropped instead, a thread of the store's own does it soon afterwards.
 #[derive(Clone)]
 pub struct Sled(Arc<Inner>);
 
 struct Inner {
-    tree: Tree,
-    config: Config,
+    /// `None` once it is closed.
+    tree: RwLock<Option<Tree>>,
+    options: Options,
     flusher: Flusher,
-    progress: Progress,
-    closed: AtomicBool,
+    /// Under [`Durability::Process`] alone.
+    pending: Option<Arc<Pending>>,
+    round: Round,
 }
 
 impl Sled {
     /// Opens the store. It blocks while sled recovers what an earlier process left.
     ///
     /// # Errors
-    /// `Misconfigured` for an option out of range, a directory that cannot be made or written, or a database that
-    /// another process has open; `Corrupt` and `Backend` as sled finds them.
+    /// `Misconfigured` for an option out of range, or a directory that cannot be made, read or written; `Unavailable`
+    /// for a database that is open elsewhere; `Corrupt` for one that sled finds damaged; `Full` and `Backend`.
     pub fn open(config: Config) -> Result<Self> {
         let (database, tree) = crate::open::open(&config)?;
-        let flusher = Flusher::start(database)?;
-        let progress = Progress::default();
-        Ok(Self(Arc::new(Inner { tree, config, flusher, progress, closed: AtomicBool::new(false) })))
+        Self::over(tree, Database(database), config.options)
+    }
+
+    fn over(tree: Tree, log: impl Log, options: Options) -> Result<Self> {
+        let pending = (options.durability == Durability::Process).then(|| Arc::new(Pending::new()));
+        let flusher = Flusher::start(log, pending.clone(), options.flush_timeout)?;
+        let tree = RwLock::new(Some(tree));
+        Ok(Self(Arc::new(Inner { tree, options, flusher, pending, round: Round::default() })))
+    }
+}
+
+struct Database(Db);
+
+impl Log for Database {
+    fn flush(&self) -> Result<()> {
+        let flush = || self.0.flush().map_err(|cause| from_sled(cause, Operation::Flush));
+        contain(Operation::Flush, flush).map(drop)
     }
 }
 
 impl fmt::Debug for Sled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sled")
-            .field("tree", &self.0.config.tree)
-            .field("durability", &self.0.config.durability)
-            .field("closed", &self.0.closed)
-            .finish_non_exhaustive()
+        f.debug_struct("Sled").field("options", &self.0.options).finish_non_exhaustive()
     }
 }
 
 impl Driver for Sled {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        let inner = self.0.open_for(Operation::Retrieve)?;
-        let found = inner.tree.get(key.as_bytes()).map_err(|cause| from_sled(cause, Operation::Retrieve))?;
-        let Some(frame) = found else { return Ok(None) };
-        let record = read(frame, key, Operation::Retrieve)?;
-        Ok(record.is_live(inner.config.clock.now()).then_some(record))
+        let (record, wait) = self.0.read(Operation::Retrieve, |tree| {
+            let found = tree.get(key.as_bytes()).map_err(|cause| from_sled(cause, Operation::Retrieve))?;
+            let record = found.map(|frame| read(frame, key, Operation::Retrieve)).transpose();
+            Ok((record, self.0.settled(key)))
+        })?;
+        wait.end(Operation::Retrieve, false).await?;
+        let now = self.0.options.clock.now();
+        Ok(record?.filter(|record| record.is_live(now)))
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        let inner = self.0.open_for(Operation::Store)?;
-        if record.data.len() as u64 > inner.config.max_value {
+        if record.data.len() as u64 > self.0.options.max_value {
+            self.0.read(Operation::Store, |_| Ok(()))?;
             return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
         }
-        let now = inner.config.clock.now();
-        let frame = record.is_live(now).then(|| IVec::from(frame::encode(key, &record)));
-        let answer = inner.change(key, when, Some(record.revision), frame, now, Operation::Store)?;
-        if answer.is_yes() {
-            inner.settle(Operation::Store).await?;
-        }
+        let change = Change { key, when, record: Some(&record), now: self.0.options.clock.now() };
+        let (answer, wait) = self.0.change(key, Operation::Store, |tree| change.make(tree))?;
+        self.0.round.wrote(record.expires);
+        wait.end(Operation::Store, answer.is_yes()).await?;
         Ok(answer)
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        let inner = self.0.open_for(Operation::Remove)?;
-        let now = inner.config.clock.now();
-        let answer = inner.change(key, when, None, None, now, Operation::Remove)?;
-        if answer.is_yes() {
-            inner.settle(Operation::Remove).await?;
-        }
+        let change = Change { key, when, record: None, now: self.0.options.clock.now() };
+        let (answer, wait) = self.0.change(key, Operation::Remove, |tree| change.make(tree))?;
+        wait.end(Operation::Remove, answer.is_yes()).await?;
         Ok(answer)
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.0.open_for(Operation::Traverse)?.page(prefix, &from, limit)
+        let inner = &self.0;
+        let now = inner.options.clock.now();
+        let begin = |_: &Tree| Walk::new(prefix, &from, limit, inner.options.scan);
+        let mut walk = inner.read(Operation::Traverse, begin)?;
+        while !inner.read(Operation::Traverse, |tree| walk.go_on(tree, now, STRETCH))? {
+            pause().await;
+        }
+        let wait = inner.read(Operation::Traverse, |_| Ok(inner.settled_everywhere()))?;
+        wait.end(Operation::Traverse, false).await?;
+        Ok(walk.page())
     }
 
     async fn touch(
@@ -101,30 +127,47 @@ impl Driver for Sled {
         to: Revision,
         deadline: Option<Timestamp>,
     ) -> Result<bool> {
-        let inner = self.0.open_for(Operation::Touch)?;
-        let touched = inner.touch(key, from, to, deadline)?;
-        if touched {
-            inner.settle(Operation::Touch).await?;
-        }
+        let now = self.0.options.clock.now();
+        let touch = |tree: &Tree| touch(tree, key, (from, to), deadline, now);
+        let (touched, wait) = self.0.change(key, Operation::Touch, touch)?;
+        self.0.round.wrote(deadline);
+        wait.end(Operation::Touch, touched).await?;
         Ok(touched)
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        let inner = self.0.open_for(Operation::Purge)?;
-        inner.progress.purge(&inner.tree, inner.config.clock.now(), limit, inner.config.scan)
+        let inner = &self.0;
+        let (now, limit) = (inner.options.clock.now(), limit as u64);
+        inner.write(Operation::Purge, |_| Ok(()))?;
+        let mut removed = 0;
+        let mut looks = inner.options.scan;
+        while looks > 0 && removed < limit {
+            let stretch = looks.min(STRETCH);
+            looks -= stretch;
+            // What a kill brings back has still expired: nobody waits for a flush here.
+            let purge = |tree: &Tree| inner.round.go_on(tree, now, limit - removed, stretch);
+            let done = inner.write(Operation::Purge, purge)?;
+            removed += done.removed;
+            if let Some(more) = done.more {
+                return Ok(Purged { removed, more });
+            }
+            pause().await;
+        }
+        Ok(Purged { removed, more: true })
     }
 
     async fn flush(&self) -> Result<()> {
-        self.0.open_for(Operation::Flush)?.flusher.flush(Operation::Flush).await
+        let wait = self.0.write(Operation::Flush, |_| Ok(self.0.flusher.flush(None)))?;
+        wait.end(Operation::Flush, true).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.closed.store(true, Ordering::Release);
-        self.0.flusher.flush(Operation::Close).await
+        let Some(wait) = self.0.let_go() else { return Ok(()) };
+        wait.end(Operation::Close, true).await
     }
 
     fn capabilities(&self) -> Capabilities {
-        let survives = match self.0.config.durability {
+        let survives = match self.0.options.durability {
             Durability::Relaxed => Survives::Close,
             Durability::Process => Survives::Kill,
         };
@@ -134,122 +177,94 @@ impl Driver for Sled {
             .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Process)
             .expiry(Expiry::Caller)
-            .max_value(Some(self.0.config.max_value))
+            .max_value(Some(self.0.options.max_value))
             .exactly_once(true)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.0.config.clock)
+        Arc::clone(&self.0.options.clock)
     }
 }
 
 impl Inner {
-    fn open_for(&self, operation: Operation) -> Result<&Self> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(self) }
+    /// Runs `work` on the tree, which stays open that long.
+    fn with<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let tree = tree.as_ref().ok_or_else(|| Error::closed(operation))?;
+        contain(operation, || work(tree))
     }
 
-    /// Puts `frame` in the place of what is there, or removes it, if `when` holds.
-    fn change(
+    fn read<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
+        self.with(operation, |tree| {
+            self.flusher.admits_reads(operation)?;
+            work(tree)
+        })
+    }
+
+    fn write<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
+        let outcome = self.with(operation, |tree| {
+            self.flusher.admits(operation)?;
+            work(tree)
+        });
+        // An error that leaves it open what was written comes from sled's log.
+        if let Err(error) = &outcome
+            && error.applied() == Applied::Unknown
+        {
+            self.flusher.failed(error);
+        }
+        outcome
+    }
+
+    /// A change of `key`, and the flush that its answer waits for, whatever the answer is.
+    fn change<T>(
         &self,
         key: &Key,
-        when: Condition,
-        offered: Option<Revision>,
-        frame: Option<IVec>,
-        now: Timestamp,
         operation: Operation,
-    ) -> Result<Stored> {
-        let mut there = self.tree.get(key.as_bytes()).map_err(|cause| from_sled(cause, operation))?;
-        loop {
-            let live = match &there {
-                None => None,
-                // What is damaged may be replaced and removed, but nothing can be compared with it.
-                Some(_) if when == Condition::Any => there.as_ref().and_then(|frame| times(frame).ok()),
-                Some(frame) => Some(times(frame).map_err(|cause| corrupt(cause, operation))?),
-            };
-            let live = live.filter(|(expires, _)| is_live(*expires, now));
-            match when.decide(live.map(|(_, revision)| revision), offered) {
-                Decision::AlreadyApplied => return Ok(Stored::Yes),
-                Decision::Conflict => {
-                    let record = match (&there, live) {
-                        (Some(frame), Some(_)) => Some(read(frame.clone(), key, operation)?),
-                        _ => None,
-                    };
-                    return Ok(Stored::Conflict(record));
-                }
-                Decision::Apply => {}
+        make: impl FnOnce(&Tree) -> Result<Done<T>>,
+    ) -> Result<(T, Wait)> {
+        let Some(pending) = &self.pending else {
+            return Ok((self.write(operation, make)?.answer, Wait::NONE));
+        };
+        let slot = pending.slot(key.as_bytes());
+        pending.enter(slot);
+        // Asking for the flush is part of it, so that a close that comes between cannot be the last one.
+        let outcome = self.write(operation, |tree| {
+            let done = make(tree)?;
+            if done.wrote {
+                return Ok((done.answer, self.flusher.flush(Some(slot))));
             }
-            let swapped = self.tree.compare_and_swap(key.as_bytes(), there.as_ref(), frame.clone());
-            match swapped.map_err(|cause| from_sled(cause, operation))? {
-                // A removal says whether there was anything to remove.
-                Ok(()) if offered.is_none() && live.is_none() && when != Condition::Absent => {
-                    return Ok(Stored::Conflict(None));
-                }
-                Ok(()) => return Ok(Stored::Yes),
-                Err(lost) => there = lost.current,
-            }
+            pending.leave(slot);
+            Ok((done.answer, self.flush_if(pending.at(slot))))
+        });
+        if outcome.as_ref().is_err_and(|error| error.applied() == Applied::No) {
+            pending.leave(slot);
         }
+        outcome
     }
 
-    fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> Result<bool> {
-        let now = self.config.clock.now();
-        let fail = |cause| from_sled(cause, Operation::Touch);
-        let mut there = self.tree.get(key.as_bytes()).map_err(fail)?;
-        loop {
-            let Some(frame) = &there else { return Ok(false) };
-            let (expires, revision) = times(frame).map_err(|cause| corrupt(cause, Operation::Touch))?;
-            if !is_live(expires, now) || (revision != from && revision != to) {
-                return Ok(false);
-            }
-            if revision == to {
-                return Ok(true);
-            }
-            let touched = rewrite(frame, deadline, to)?;
-            match self.tree.compare_and_swap(key.as_bytes(), Some(frame), Some(touched)).map_err(fail)? {
-                Ok(()) => return Ok(true),
-                Err(lost) => there = lost.current,
-            }
-        }
+    /// To be asked after reading `key`: the flush, if any, that what was read waits for.
+    fn settled(&self, key: &Key) -> Wait {
+        self.flush_if(self.pending.as_ref().is_some_and(|pending| pending.at(pending.slot(key.as_bytes()))))
     }
 
-    fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
-        let now = self.config.clock.now();
-        let first = format!("{prefix}:");
-        // Every key of the prefix is after `prefix:` and before `prefix;`.
-        let end = format!("{prefix};");
-        let start = if from.is_start() { first.as_bytes() } else { from.as_bytes() };
-        if !start.starts_with(first.as_bytes()) {
-            return Err(Error::new(ErrorKind::InvalidCursor, Operation::Traverse));
-        }
-        let mut entries = Vec::new();
-        let mut last = None;
-        let range = (Bound::Excluded(start), Bound::Excluded(end.as_bytes()));
-        for (seen, item) in self.tree.range::<&[u8], _>(range).enumerate() {
-            if entries.len() >= limit.max(1) || seen == self.config.scan {
-                let next = last.map(|key: IVec| Cursor::from_bytes(Bytes::copy_from_slice(&key)));
-                return Ok(Page { entries, next });
-            }
-            let (bytes, frame) = item.map_err(|cause| from_sled(cause, Operation::Traverse))?;
-            let key = std::str::from_utf8(&bytes).ok().and_then(|text| Key::parse(text).ok());
-            // A damaged record, or what a stranger put into the tree, ends nobody's traversal.
-            if let (Some(key), Ok((expires, revision))) = (key, times(&frame))
-                && is_live(expires, now)
-            {
-                let size = frame.len().saturating_sub(HEADER_LEN + key.as_bytes().len());
-                entries.push(
-                    Entry::new(key).with_expires(expires).with_revision(revision).with_size(size as u64),
-                );
-            }
-            last = Some(bytes);
-        }
-        Ok(Page::last(entries))
+    fn settled_everywhere(&self) -> Wait {
+        self.flush_if(self.pending.as_ref().is_some_and(|pending| pending.anywhere()))
     }
 
-    /// Waits until a change that was made may be acknowledged.
-    async fn settle(&self, operation: Operation) -> Result<()> {
-        match self.config.durability {
-            Durability::Relaxed => Ok(()),
-            Durability::Process => self.flusher.flush(operation).await,
-        }
+    fn flush_if(&self, pending: bool) -> Wait {
+        if pending { self.flusher.flush(None) } else { Wait::NONE }
+    }
+
+    fn let_go(&self) -> Option<Wait> {
+        let tree = self.tree.write().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(self.flusher.close(Box::new(tree)))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // sled flushes where the last of its handles is dropped: that is for the thread to do.
+        let _nobody_waits = self.let_go();
     }
 }
 
@@ -259,21 +274,7 @@ pub(crate) fn times(frame: &[u8]) -> Result<(Option<Timestamp>, Revision), Frame
 }
 
 /// The whole record; its data shares sled's own bytes.
-fn read(frame: IVec, key: &Key, operation: Operation) -> Result<Record> {
+pub(crate) fn read(frame: IVec, key: &Key, operation: Operation) -> Result<Record> {
     let frame = frame::decode(&Bytes::from_owner(frame)).map_err(|cause| corrupt(cause, operation))?;
     if frame.key == *key { Ok(frame.record) } else { Err(corrupt(FrameError::Foreign, operation)) }
-}
-
-/// The same frame with another deadline and revision.
-fn rewrite(frame: &IVec, deadline: Option<Timestamp>, revision: Revision) -> Result<IVec> {
-    let short = || corrupt(FrameError::Short, Operation::Touch);
-    let mut touched = frame.to_vec();
-    let check = *touched.get(16..24).and_then(<[u8]>::first_chunk).ok_or_else(short)?;
-    let words = touched.get_mut(WORDS_AT..WORDS_AT + WORDS_LEN).ok_or_else(short)?;
-    words.copy_from_slice(&frame::encode_words(check, deadline, revision));
-    Ok(touched.into())
-}
-
-fn corrupt(cause: FrameError, operation: Operation) -> Error {
-    Error::new(ErrorKind::Corrupt, operation).with_source(cause)
 }
