@@ -1,5 +1,6 @@
 //! The mapped file with what never changes of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Fault;
@@ -8,17 +9,22 @@ use crate::map::{Map, Span};
 use crate::protocol::Words;
 use crate::record::Head;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Area {
-    pub(crate) map: Map,
+    pub(crate) map: Arc<Map>,
     pub(crate) geometry: Geometry,
     pub(crate) seed: u64,
     pub(crate) id: u64,
-    /// How long to wait for a lock.
+    /// How long to wait for a lock that spinning has not got; not at all for who works in place.
     pub(crate) patience: Duration,
 }
 
 impl Area {
+    /// Whether what takes long is left to others.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.patience.is_zero()
+    }
+
     pub(crate) fn superblock(&self) -> Span<'_> {
         self.fixed(0, SUPERBLOCK_BYTES / WORD)
     }

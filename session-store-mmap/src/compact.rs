@@ -35,6 +35,8 @@ impl Locked<'_> {
             };
             let Some(to) = self.fill_somewhere(head.units)? else { return Ok(false) };
             let Some(target) = self.area.units(to, head.units) else { return Ok(false) };
+            self.note_unit(shard::NEW, to);
+            self.note_unit(shard::OLD, unit);
             head.copy(&span, &target, self.area.seed, to);
             let (words, at) = table.word(index);
             publish(words, at, slot(tag_of(word), to));

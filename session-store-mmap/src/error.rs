@@ -9,12 +9,16 @@ use crate::map::LockError;
 /// Why an operation did not come to its end. None of them has changed anything.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// Another thread or process holds the lock of a shard for longer than `busy_deadline`.
+    /// Another thread or process holds a lock for longer than the patience of who asked for it.
     Busy,
+    /// It would take longer than may be taken in place. Only who works in place is told this.
+    Long,
     /// No room, neither in the file nor on the disk.
     Full,
     /// What was read is not what was written. It says where.
     Damaged(&'static str),
+    /// The cursor is none of this file and prefix.
+    Cursor,
     /// The operating system refused.
     Os(io::Error),
 }
@@ -22,12 +26,14 @@ pub(crate) enum Fault {
 impl Fault {
     pub(crate) fn during(self, operation: Operation) -> Error {
         match self {
-            Self::Busy => Error::new(ErrorKind::Unavailable, operation)
+            Self::Busy | Self::Long => Error::new(ErrorKind::Unavailable, operation)
                 .with_detail("another thread or process holds a lock of the file"),
             Self::Full => {
                 Error::new(ErrorKind::Full, operation).with_detail("max_bytes is reached or the disk is full")
             }
             Self::Damaged(what) => Error::new(ErrorKind::Corrupt, operation).with_detail(what),
+            Self::Cursor => Error::new(ErrorKind::InvalidCursor, operation)
+                .with_detail("not a cursor of this file and prefix"),
             Self::Os(cause) => Error::new(kind(&cause), operation).with_source(cause),
         }
     }
@@ -37,10 +43,12 @@ impl Fault {
 pub(crate) fn kind(cause: &io::Error) -> ErrorKind {
     use io::ErrorKind::{
         FileTooLarge, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
-        ReadOnlyFilesystem, StorageFull, Unsupported,
+        ReadOnlyFilesystem, StorageFull, Unsupported, WouldBlock,
     };
     match cause.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => ErrorKind::Full,
+        // Somebody has it locked under another name of the file.
+        WouldBlock => ErrorKind::Unavailable,
         NotFound | PermissionDenied | IsADirectory | NotADirectory | ReadOnlyFilesystem | Unsupported => {
             ErrorKind::Misconfigured
         }

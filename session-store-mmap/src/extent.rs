@@ -10,6 +10,10 @@ use crate::protocol::Words;
 /// of its size.
 const SPARE: u32 = 2;
 
+/// How far the file grows at a time at the most, in bytes, unless one record needs more. The disk is quick to promise
+/// that much, and all who need room wait meanwhile.
+const GROWTH: u64 = 4 << 20;
+
 /// Whether the spare extents may be taken too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spare {
@@ -122,10 +126,10 @@ impl Area {
             return Ok(false);
         }
         // By an eighth, so that a system call is rare.
-        let many = (grown / 8).max(16).max(missing).min(left);
+        let most = u32::try_from(GROWTH / self.geometry.extent_bytes).unwrap_or(u32::MAX);
+        let many = (grown / 8).max(16).min(most).max(missing).min(left);
         for by in [many, missing] {
-            let length = self.geometry.extent_at(grown + by);
-            match self.map.grow(length) {
+            match self.map.grow(self.geometry.extent_at(grown), self.geometry.extent_at(grown + by)) {
                 Ok(()) => {
                     // The new words are zero, which is free, for nobody has ever written them.
                     self.set_grown(grown + by);

@@ -61,6 +61,10 @@ pub(crate) mod shard {
     pub(crate) const TABLE: usize = 9;
     /// Not 0: somebody could not finish, and whoever locks next rebuilds what follows.
     pub(crate) const DIRTY: usize = 10;
+    /// The units of the record that is being written, and of the one that is being given up, plus 1: what may be left
+    /// where nothing leads to, of an owner that dies.
+    pub(crate) const NEW: usize = 11;
+    pub(crate) const OLD: usize = 12;
     /// Records, twice: see [`super::doubled`].
     pub(crate) const COUNT: usize = 16;
     /// Slots of the table that held a record once.

@@ -8,6 +8,7 @@ compile_error!(
 
 mod alloc;
 mod area;
+mod aside;
 mod compact;
 mod config;
 mod error;
@@ -15,11 +16,13 @@ mod extent;
 mod layout;
 mod map;
 mod open;
+mod ops;
 mod page;
 mod protocol;
 mod record;
 mod recover;
 mod room;
+mod salvage;
 mod shard;
 mod store;
 mod table;

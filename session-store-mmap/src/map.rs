@@ -84,16 +84,16 @@ impl Map {
         Ok(self.known.fetch_max(length, Ordering::Relaxed).max(length))
     }
 
-    /// Makes the disk give all of the first `length` bytes. Afterwards storing there cannot fail; a file that is
-    /// merely made longer would end in a SIGBUS on a full disk. The file may have become longer after an error, too.
-    pub(crate) fn grow(&self, length: u64) -> io::Result<()> {
+    /// Makes the disk give all bytes from `from` to `to`. Afterwards storing there cannot fail; a file that is merely
+    /// made longer would end in a SIGBUS on a full disk. The file may have become longer after an error, too.
+    pub(crate) fn grow(&self, from: u64, to: u64) -> io::Result<()> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-        if limit.is_some_and(|limit| length > limit) && length > self.file.metadata()?.len() {
+        if limit.is_some_and(|limit| to > limit) && to > self.file.metadata()?.len() {
             // The kernel would send SIGXFSZ.
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         loop {
-            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), from, to.saturating_sub(from)) {
                 Ok(()) => return self.look_at_the_length().map(drop),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -122,7 +122,8 @@ impl Map {
     /// Takes the lock at byte `at`. `true` beside the guard: its last owner died with it, and what it guards must be
     /// repaired; until [`Held::make_consistent`] is called, whoever comes next is told the same.
     ///
-    /// It tries and spins for some microseconds, then lets the thread sleep, for `patience` at the most.
+    /// It tries and spins for some microseconds, then lets the thread sleep, for `patience` at the most. No patience is
+    /// no system call.
     #[inline]
     pub(crate) fn lock(&self, at: u64, patience: Duration) -> Result<(Held<'_>, bool), LockError> {
         const SPINS: u32 = 200;
@@ -134,6 +135,9 @@ impl Map {
                 libc::EBUSY => std::hint::spin_loop(),
                 code => return self.taken(mutex, code),
             }
+        }
+        if patience.is_zero() {
+            return Err(LockError::Busy);
         }
         self.lock_slowly(mutex, patience)
     }

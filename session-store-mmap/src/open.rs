@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, RenameFlags, flock};
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use session_core::{Error, ErrorKind, Operation, Result};
 
 use crate::area::Area;
+use crate::aside::SLICE;
 use crate::config::{Config, misconfigured};
 use crate::error::kind;
 use crate::layout::{
@@ -132,7 +134,7 @@ fn fill(config: &Config, geometry: Geometry, host: &Host, file: File) -> Result<
     share(&file, FlockOperation::NonBlockingLockShared, path)?;
     let area = map(config, Superblock { geometry, seed, id }, file)?;
     let grown = FIRST_EXTENTS.min(geometry.extents);
-    area.map.grow(geometry.extent_at(grown)).map_err(|cause| failed(cause, path))?;
+    area.map.grow(0, geometry.extent_at(grown)).map_err(|cause| failed(cause, path))?;
     let head = area.superblock();
     for (index, word) in encode_superblock(&geometry, seed, id).into_iter().enumerate() {
         head.set(index, word);
@@ -179,18 +181,25 @@ fn join(config: &Config, file: File, host: &Host) -> Result<Area> {
 /// Makes the file fit for use by who is alone with it.
 fn take_over(area: &Area, host: &Host, path: &Path) -> Result<()> {
     let geometry = &area.geometry;
-    if undoubled(area.superblock().get(superblock::GROWN)).is_none() {
-        // Damaged: what the file is long enough for was once given by the disk.
-        let length = area.map.file().metadata().map_err(|cause| failed(cause, path))?.len();
-        let extents = length.saturating_sub(geometry.base) / geometry.extent_bytes;
-        area.set_grown(u32::try_from(extents).unwrap_or(u32::MAX).min(geometry.extents));
+    let said = undoubled(area.superblock().get(superblock::GROWN));
+    if said.is_some() {
+        check_length(area, path)?;
     }
-    check_length(area, path)?;
-    // A copy may have holes where there were zeros, and storing into a hole of a full disk is a SIGBUS.
-    area.map.grow(geometry.extent_at(area.grown())).map_err(|cause| failed(cause, path))?;
+    // A copy may have holes where there were zeros, and storing into a hole of a full disk is a SIGBUS. The number may
+    // be damaged, or older than what the file has grown to since: so all of the file is asked for, if it can be had.
+    let length = area.map.file().metadata().map_err(|cause| failed(cause, path))?.len();
+    let reaches = length.saturating_sub(geometry.base) / geometry.extent_bytes;
+    let reaches = u32::try_from(reaches).unwrap_or(u32::MAX).min(geometry.extents);
+    match area.map.grow(0, geometry.extent_at(reaches)) {
+        Ok(()) => area.set_grown(reaches),
+        Err(cause) if said.is_none() => return Err(failed(cause, path)),
+        Err(_) => {
+            area.map.grow(0, geometry.extent_at(area.grown())).map_err(|cause| failed(cause, path))?;
+        }
+    }
     init_locks(area).map_err(|cause| failed(cause, path))?;
     let rebooted = Host::stored(area).boot != host.boot;
-    area.repair_all(if rebooted { Depth::Bodies } else { Depth::Heads });
+    area.repair_all(if rebooted { Depth::Bodies } else { Depth::Heads }).map_err(|fault| fault.during(Operation::Open))?;
     host.store(area);
     Ok(())
 }
@@ -204,7 +213,7 @@ fn map(config: &Config, found: Superblock, file: File) -> Result<Area> {
     let Superblock { geometry, seed, id } = found;
     let size = geometry.extent_at(geometry.extents);
     let map = Map::new(file, size).map_err(|cause| failed(cause, &config.path))?;
-    Ok(Area { map, geometry, seed, id, patience: config.busy_deadline })
+    Ok(Area { map: Arc::new(map), geometry, seed, id, patience: SLICE })
 }
 
 /// Whether this is a file of ours, of this version and with the geometry that was asked for.

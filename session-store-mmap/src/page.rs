@@ -1,8 +1,6 @@
 //! Walking over a shard, and the pages of a traversal.
 
-use session_core::{
-    Cursor, Entry, Error, ErrorKind, Key, Operation, Page, Prefix, Result, Timestamp, is_live,
-};
+use session_core::{Cursor, Entry, Key, Page, Prefix, Timestamp, is_live};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::area::Area;
@@ -78,12 +76,14 @@ struct Position {
 
 impl Area {
     /// One page.
-    pub(crate) fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize, now: Timestamp) -> Result<Page> {
-        let fault = |fault: Fault| fault.during(Operation::Traverse);
-        let mut at = self.position(prefix, from).ok_or_else(|| {
-            let error = Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
-            error.with_detail("not a cursor of this file and prefix")
-        })?;
+    pub(crate) fn page(
+        &self,
+        prefix: &Prefix,
+        from: &Cursor,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Fault> {
+        let mut at = self.position(prefix, from).ok_or(Fault::Cursor)?;
         let mut entries = Vec::new();
         let mut left = Budget::PAGE;
         while at.shard < self.geometry.shards {
@@ -95,13 +95,13 @@ impl Area {
                 at = Position { shard: at.shard + 1, tag: 0 };
                 continue;
             }
-            let locked = shard.lock().map_err(fault)?;
+            let locked = shard.lock()?;
             // No more records than are still asked for: most are of the prefix.
             let records = limit.saturating_sub(entries.len()).clamp(1, Budget::STEP.records);
             let step = Budget { records, ..Budget::STEP };
             let mut rest = step;
             let next = locked.walk(at.tag, &mut rest, |_, place| entries.extend(entry(prefix, &place, now)));
-            at.tag = next.map_err(fault)?;
+            at.tag = next?;
             left = left.less(step, rest);
             if at.tag >= TAGS {
                 at = Position { shard: at.shard + 1, tag: 0 };

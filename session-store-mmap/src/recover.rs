@@ -12,8 +12,9 @@ use crate::error::Fault;
 use crate::layout::record::NO_DEADLINE;
 use crate::layout::{ExtentWord, TableWord, Use, doubled, hash, shard, superblock, undoubled};
 use crate::protocol::{Words, publish};
+use crate::record::bury;
 use crate::shard::{Locked, Shard};
-use crate::table::{NOTHING, REMOVED, Table, labelled, tag, tag_of, unit_of};
+use crate::table::{self, NOTHING, REMOVED, Table, labelled, tag, tag_of, unit_of};
 
 /// How much of each record is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,27 @@ pub(crate) enum Depth {
 impl Locked<'_> {
     /// Repairs this shard, whose last owner did not come to an end.
     #[cold]
-    pub(crate) fn repair(&self, depth: Depth) -> Result<(), Fault> {
+    pub(crate) fn repair(&self) -> Result<(), Fault> {
+        let lost = self.recount();
+        self.area.count_repair(self.number, lost);
+        Ok(())
+    }
+
+    /// Writes the books of this shard anew, gives back what nothing leads to, and says how many records are lost.
+    pub(crate) fn recount(&self) -> u64 {
         let area = self.area;
         let owns = |first: u32, run: u32, usage: Use| {
             let word = Some(ExtentWord::new(usage, self.number, 0));
             (first..first + run)
                 .all(|extent| area.extent_word(extent).map(|word| ExtentWord { live: 0, ..word }) == word)
         };
-        let survey = Survey::of(self, depth, owns);
+        let survey = Survey::of(self, Depth::Heads, owns);
         survey.write(self);
         self.retire();
+        // Only within extents of this shard: elsewhere somebody may be writing just there.
+        survey.bury_orphans(self, |extent| {
+            area.extent_word(extent).is_some_and(|word| word.usage != Use::Free && word.shard == self.number)
+        });
         for extent in 0..area.grown() {
             let Some(word) = area.extent_word(extent) else { continue };
             if word.usage != Use::Free && word.shard == self.number {
@@ -44,30 +56,38 @@ impl Locked<'_> {
                     Some(&(usage, live)) => {
                         area.set_extent_word(extent, ExtentWord::new(usage, self.number, live));
                     }
-                    None => area.release(extent, 1),
+                    None => {
+                        // A table that was never published must not be taken for one.
+                        if labelled_at(area, extent, self.number).is_some() {
+                            area.extents(extent, 1).iter().for_each(table::bury);
+                        }
+                        area.release(extent, 1);
+                    }
                 }
             }
         }
         self.head.set(shard::DIRTY, 0);
-        area.count_repair(self.number, survey.lost);
-        Ok(())
+        survey.lost
     }
 }
 
 impl Area {
     /// Checks and repairs the whole file. The caller is alone with it, and has made its locks anew.
-    pub(crate) fn repair_all(&self, depth: Depth) -> u64 {
-        let mut owners: Vec<ExtentWord> = vec![ExtentWord::FREE; self.geometry.extents as usize];
+    pub(crate) fn repair_all(&self, depth: Depth) -> Result<(), Fault> {
+        // What is behind `grown` may not be used, whoever claims it.
+        let mut owners: Vec<ExtentWord> = vec![ExtentWord::FREE; self.grown() as usize];
         // Tables first: a record that claims to stand in the table of another shard is none.
         for number in 0..self.geometry.shards {
             if let Some(word) = self.shard(number).find_table() {
-                let run = &mut owners[word.first as usize..(word.first + word.run) as usize];
-                if run.iter().all(|owner| owner.usage == Use::Free) {
+                let run = owners.get_mut(word.first as usize..(word.first + word.run) as usize);
+                if let Some(run) = run.filter(|run| run.iter().all(|owner| owner.usage == Use::Free)) {
                     run.fill(ExtentWord::new(Use::Table, number, 0));
                 }
             }
         }
-        let mut lost = 0;
+        let mut lost: Vec<u64> = Vec::new();
+        let mut linked: Vec<(u64, u64)> = Vec::new();
+        let mut dirty: Vec<bool> = Vec::new();
         for number in 0..self.geometry.shards {
             let shard = self.shard(number);
             let mine = |owner: &ExtentWord, usage| owner.usage == usage && owner.shard == number;
@@ -87,23 +107,34 @@ impl Area {
                 may
             });
             survey.write(&shard);
+            survey.bury_orphans(&shard, |_| true);
             for (&extent, &(usage, live)) in &survey.extents {
                 owners[extent as usize] = ExtentWord::new(usage, number, live);
             }
-            if survey.lost > 0 || shard.head.get(shard::DIRTY) != 0 {
-                self.count_repair(number, survey.lost);
-            }
+            dirty.push(shard.head.get(shard::DIRTY) != 0);
             shard.head.set(shard::DIRTY, 0);
-            lost += survey.lost;
+            lost.push(survey.lost);
+            linked.extend(survey.linked);
         }
         let words = self.extent_words();
-        for (index, owner) in owners.into_iter().enumerate() {
+        for index in 0..words.len() {
+            let owner = owners.get(index).copied().unwrap_or(ExtentWord::FREE);
             if words.get(index) != owner.pack() {
                 words.set(index, owner.pack());
             }
         }
         self.superblock().set(superblock::HINT, 0);
-        lost
+        if depth == Depth::Bodies || lost.iter().any(|&lost| lost > 0) {
+            for (number, found) in self.salvage(linked.into_iter().collect())?.into_iter().enumerate() {
+                lost[number] = lost[number].saturating_sub(found);
+            }
+        }
+        for (number, (lost, dirty)) in (0..).zip(lost.into_iter().zip(dirty)) {
+            if lost > 0 || dirty {
+                self.count_repair(number, lost);
+            }
+        }
+        Ok(())
     }
 
     fn count_repair(&self, shard: u32, lost: u64) {
@@ -122,15 +153,17 @@ impl Shard<'_> {
         if word == 0 && undoubled(self.head.get(shard::COUNT)) == Some(0) {
             return None;
         }
-        let labelled_at = |extent: u32| labelled(&area.extents(extent, 1)?, self.number);
-        let good = TableWord::unpack(word)
-            .filter(|&word| labelled_at(word.first) == Some(word) && area.table(word).is_some());
-        good.or_else(|| {
-            let found = (0..area.grown())
-                .filter_map(|extent| labelled_at(extent).filter(|word| word.first == extent));
-            found.filter(|&word| area.table(word).is_some()).max_by_key(|word| word.generation)
-        })
+        let there = |extent: u32| {
+            labelled_at(area, extent, self.number)
+                .filter(|&word| word.first == extent && area.table(word).is_some())
+        };
+        let good = TableWord::unpack(word).filter(|&word| there(word.first) == Some(word));
+        good.or_else(|| (0..area.grown()).filter_map(there).max_by_key(|word| word.generation))
     }
+}
+
+fn labelled_at(area: &Area, extent: u32, shard: u32) -> Option<TableWord> {
+    labelled(&area.extents(extent, 1)?, shard)
 }
 
 /// What a shard really holds.
@@ -145,6 +178,10 @@ struct Survey {
     extents: HashMap<u32, (Use, u64)>,
     /// Where each extent of small records ends to be used.
     ends: HashMap<u32, u64>,
+    /// Where each record begins and ends, in units.
+    linked: Vec<(u64, u64)>,
+    /// Where slots led to that were dropped.
+    dropped: Vec<u64>,
 }
 
 struct Entry {
@@ -170,6 +207,8 @@ impl Survey {
             due: u64::MAX,
             extents: HashMap::new(),
             ends: HashMap::new(),
+            linked: Vec::new(),
+            dropped: Vec::new(),
         };
         let entries = match word.and_then(|word| Some((word, shard.area.table(word)?))) {
             None => Vec::new(),
@@ -200,7 +239,9 @@ impl Survey {
         owns: &mut impl FnMut(u32, u32, Use) -> bool,
     ) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
-        let drop_slot = |slot: usize, lost: &mut u64| {
+        let (lost, dropped) = (&mut self.lost, &mut self.dropped);
+        let mut drop_slot = |slot: usize| {
+            dropped.extend(unit_of(table.get(slot)));
             let (words, index) = table.word(slot);
             publish(words, index, REMOVED);
             *lost += 1;
@@ -223,7 +264,7 @@ impl Survey {
             });
             match entry {
                 Some(entry) => entries.push(entry),
-                None => drop_slot(slot, &mut self.lost),
+                None => drop_slot(slot),
             }
         }
         // No two in one place.
@@ -234,7 +275,7 @@ impl Survey {
             if apart {
                 end = entry.unit + entry.units;
             } else {
-                drop_slot(entry.slot, &mut self.lost);
+                drop_slot(entry.slot);
             }
             apart
         });
@@ -245,7 +286,7 @@ impl Survey {
         entries.dedup_by(|later, first| {
             let same = later.hash == first.hash && key(later) == key(first);
             if same {
-                drop_slot(later.slot, &mut self.lost);
+                drop_slot(later.slot);
             }
             same
         });
@@ -268,6 +309,7 @@ impl Survey {
         let geometry = &shard.area.geometry;
         let first = geometry.extent_of(entry.unit);
         self.count += 1;
+        self.linked.push((entry.unit, entry.unit + entry.units));
         self.due = self.due.min(entry.deadline);
         if entry.units > geometry.most_small_units() {
             let run = geometry.run_of(entry.units) as u32;
@@ -278,6 +320,23 @@ impl Survey {
         self.extents.entry(first).or_insert((Use::Small, 0)).1 += entry.units;
         let end = self.ends.entry(first).or_default();
         *end = (*end).max(entry.unit + entry.units - geometry.first_unit(first));
+    }
+
+    /// Makes unrecognisable what the last owner left where nothing leads to, and what slots led to that were dropped,
+    /// in extents that `may` allow.
+    fn bury_orphans(&self, shard: &Shard<'_>, may: impl Fn(u32) -> bool) {
+        let noted = [shard::NEW, shard::OLD].map(|word| shard.head.get(word).checked_sub(1));
+        for unit in noted.into_iter().flatten().chain(self.dropped.iter().copied()) {
+            if !may(shard.area.geometry.extent_of(unit)) {
+                continue;
+            }
+            let Some((_, span)) = shard.area.head(unit).filter(|(head, _)| shard.owns(head.hash)) else {
+                continue;
+            };
+            if !self.linked.iter().any(|&(first, _)| first == unit) {
+                bury(&span);
+            }
+        }
     }
 
     /// Writes it into the header of the shard.
@@ -313,7 +372,7 @@ fn look_at(
     let key = span.copy_out(crate::layout::record::HEAD_WORDS, head.key_len);
     let here = hash(area.seed, &key) == head.hash
         && tag(head.hash) == tag_of(word)
-        && head.hash as u32 & (area.geometry.shards - 1) == shard.number
+        && shard.owns(head.hash)
         && table.home(tag(head.hash)) <= slot;
     if !here {
         return None;

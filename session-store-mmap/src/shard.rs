@@ -1,7 +1,6 @@
 //! A shard: how a key is found in it, without its lock and with it, and the changes to one record.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{Record, Timestamp};
@@ -14,7 +13,6 @@ use crate::layout::{SHARD_BYTES, TableWord, Use, WORD, doubled, shard, undoubled
 use crate::map::{Held, Span};
 use crate::protocol::{Words, prepare, publish, read, retire};
 use crate::record::{Draft, Head, State, bury};
-use crate::recover::Depth;
 use crate::table::{self, NOTHING, REMOVED, Table, tag, tag_of, unit_of};
 
 /// How often a reader tries without the lock. A try fails only if somebody changed the shard meanwhile.
@@ -84,17 +82,12 @@ impl Area {
 }
 
 impl<'a> Shard<'a> {
-    /// Takes the lock, repairing first what a dead owner may have left half done.
+    /// Takes the lock, repairing first what a dead owner may have left half done. Who works in place leaves the
+    /// repair to others.
     #[inline]
     pub(crate) fn lock(self) -> Result<Locked<'a>, Fault> {
-        self.lock_within(self.area.patience)
-    }
-
-    /// The same with another patience.
-    #[inline]
-    pub(crate) fn lock_within(self, patience: Duration) -> Result<Locked<'a>, Fault> {
         let area = self.area;
-        let (held, died) = area.map.lock(area.geometry.shard_at(self.number), patience)?;
+        let (held, died) = area.map.lock(area.geometry.shard_at(self.number), area.patience)?;
         if died {
             // Whoever comes next if this thread dies, or panics, before the repair is done.
             self.head.set(shard::DIRTY, 1);
@@ -102,7 +95,10 @@ impl<'a> Shard<'a> {
         }
         let locked = Locked { shard: self, _held: held };
         if self.head.get(shard::DIRTY) != 0 {
-            locked.repair(Depth::Heads)?;
+            if area.is_in_place() {
+                return Err(Fault::Long);
+            }
+            locked.repair()?;
         }
         Ok(locked)
     }
@@ -185,6 +181,11 @@ impl<'a> Shard<'a> {
         Some(Place { slot, head, state, span })
     }
 
+    /// Whether keys of this hash belong here.
+    pub(crate) fn owns(&self, hash: u64) -> bool {
+        hash as u32 & (self.area.geometry.shards - 1) == self.number
+    }
+
     /// Whether a record may have expired here.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.head.get(shard::DUE) <= now.as_millis()
@@ -231,13 +232,18 @@ impl<'a> Locked<'a> {
         }
         let Some(unit) = unit else { return Ok(false) };
         let Some(span) = self.area.units(unit, draft.units) else {
+            self.head.set(shard::DIRTY, 1);
             return Err(Fault::Damaged("the extents of a shard"));
         };
         self.note_deadline(draft.state.deadline());
+        self.note_unit(shard::NEW, unit);
         draft.write(&span, self.area.seed, unit, used);
         let Some(table) = self.table()? else { return Err(Fault::Damaged("the table of a shard")) };
         // Making room may have moved the old record, but not its slot.
         let old = table.get(slot);
+        if let Some(old) = unit_of(old) {
+            self.note_unit(shard::OLD, old);
+        }
         let (words, index) = table.word(slot);
         publish(words, index, table::slot(tag(draft.hash), unit));
         self.retire();
@@ -249,7 +255,7 @@ impl<'a> Locked<'a> {
                 }
             }
             Look::Found(place) => self.free_old(old, place.head.units),
-            Look::Damaged(_) => self.free_damaged(old),
+            Look::Damaged(_) => self.free_damaged(),
         }
         Ok(true)
     }
@@ -258,6 +264,9 @@ impl<'a> Locked<'a> {
     pub(crate) fn delete(&self, slot: usize, units: Option<u64>) -> Result<(), Fault> {
         let Some(table) = self.table()? else { return Err(Fault::Damaged("the table of a shard")) };
         let old = table.get(slot);
+        if let Some(old) = unit_of(old) {
+            self.note_unit(shard::OLD, old);
+        }
         // Before, so that whoever counts after a crash finds one too many and not one too few.
         self.set_count(self.count().saturating_sub(1));
         let (words, index) = table.word(slot);
@@ -277,7 +286,7 @@ impl<'a> Locked<'a> {
         self.retire();
         match units {
             Some(units) => self.free_old(old, units),
-            None => self.free_damaged(old),
+            None => self.free_damaged(),
         }
         Ok(())
     }
@@ -288,6 +297,12 @@ impl<'a> Locked<'a> {
         place.head.touch(&place.span, self.area.seed, state);
         self.retire();
         self.note_use(place, used);
+    }
+
+    /// Says, before it is done, where a record is written or given up: whoever finds this thread dead looks there. A
+    /// record that nothing leads to must not stay whole, or a salvage would bring it back.
+    pub(crate) fn note_unit(&self, word: usize, unit: u64) {
+        self.head.set(word, unit + 1);
     }
 
     pub(crate) fn note_use(&self, place: &Place<'_>, used: u64) {
@@ -308,7 +323,7 @@ impl<'a> Locked<'a> {
     }
 
     /// Nobody knows how long it was: the next one to lock counts anew what is in use.
-    fn free_damaged(&self, _old: u64) {
+    fn free_damaged(&self) {
         self.head.set(shard::DIRTY, 1);
     }
 
@@ -323,7 +338,7 @@ impl<'a> Locked<'a> {
     }
 
     /// A slot for a new key: `free`, unless the table is too full.
-    fn slot_for(&self, hash: u64, free: Option<usize>) -> Result<Option<usize>, Fault> {
+    pub(crate) fn slot_for(&self, hash: u64, free: Option<usize>) -> Result<Option<usize>, Fault> {
         if let (Some(slot), Some(table)) = (free, self.table()?) {
             let taken = u64::from(self.count()) + self.head.get(shard::TOMBS);
             if (taken + 1) * 4 <= table.capacity() as u64 * 3 {

@@ -70,8 +70,7 @@ impl<'a> Table<'a> {
 
     /// Makes a table that was given up unrecognisable.
     pub(crate) fn bury(&self) {
-        prepare(&self.span);
-        self.span.set(MAGIC_AT, 0);
+        bury(&self.span);
     }
 
     /// Writes what a table begins with.
@@ -81,6 +80,12 @@ impl<'a> Table<'a> {
             self.span.set(index, value);
         }
     }
+}
+
+/// Makes the table at the start of `span` unrecognisable.
+pub(crate) fn bury(span: &Span<'_>) {
+    prepare(span);
+    span.set(MAGIC_AT, 0);
 }
 
 /// The table word that the label in `span` names, if it is one of this shard.
