@@ -1,10 +1,12 @@
 //! The conformance suite over the file driver.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_conformance::{Harness, Trouble};
+use rustix::mount::{MountFlags, UnmountFlags};
+use session_conformance::{Harness, Region, Trouble};
 use session_core::{Clock, Key};
 use session_store_file::{Config, Durability, File};
 
@@ -13,7 +15,38 @@ struct OnDisk(Durability);
 
 struct Storage {
     path: PathBuf,
+    // Unmounted before the directory below it is removed.
+    _disk: Option<Disk>,
     _directory: Option<tempfile::TempDir>,
+}
+
+impl Storage {
+    /// Where the directory is while it is away.
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension("aside")
+    }
+}
+
+/// A small file system in memory, mounted on a directory.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Room for some 50 records of 16 KiB.
+    fn mount(on: &Path) -> Result<Self, Trouble> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        rustix::mount::mount("tmpfs", on, "tmpfs", flags, c"size=1m,mode=700").map_err(|errno| {
+            let how = "a small disk is mounted for this clause: run it as root, or under `unshare -r -m`";
+            Trouble::new(format!("{how}: {errno}"))
+        })?;
+        Ok(Self(on.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Handles may still be closing theirs; the mount goes when the last of them has.
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
 }
 
 impl Harness for OnDisk {
@@ -29,7 +62,7 @@ impl Harness for OnDisk {
 
     async fn make(&self) -> Result<Storage, Trouble> {
         let directory = tempfile::tempdir()?;
-        Ok(Storage { path: directory.path().join("sessions"), _directory: Some(directory) })
+        Ok(Storage { path: directory.path().join("sessions"), _disk: None, _directory: Some(directory) })
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<File, Trouble> {
@@ -45,6 +78,47 @@ impl Harness for OnDisk {
         Ok(fs::write(&path, bytes)?)
     }
 
+    async fn region(&self, storage: &Storage, key: &Key) -> Result<Region, Trouble> {
+        let path = record_of(&storage.path, key)?;
+        let len = usize::try_from(fs::metadata(&path)?.len())?;
+        Ok(Region { path, from: 0, len })
+    }
+
+    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+        fs::rename(&storage.path, storage.aside())?;
+        // With one of the two an empty directory is left behind, as by a disk that is unmounted.
+        if self.0 == Durability::Power {
+            fs::create_dir(&storage.path)?;
+        }
+        Ok(())
+    }
+
+    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+        // It fails if anything was made in the empty directory.
+        Ok(fs::rename(storage.aside(), &storage.path)?)
+    }
+
+    async fn make_small(&self) -> Result<Storage, Trouble> {
+        let directory = tempfile::tempdir()?;
+        let disk = Disk::mount(directory.path())?;
+        let path = directory.path().join("sessions");
+        Ok(Storage { path, _disk: Some(disk), _directory: Some(directory) })
+    }
+
+    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+        match self.0 {
+            // Nobody may even look into the directory.
+            Durability::Process => Ok(fs::set_permissions(&storage.path, Permissions::from_mode(0o000))?),
+            // Everything may be read, and nothing be changed.
+            Durability::Power => set_modes(&storage.path, 0o500, 0o400),
+        }
+    }
+
+    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+        fs::set_permissions(&storage.path, Permissions::from_mode(0o700))?;
+        set_modes(&storage.path, 0o700, 0o600)
+    }
+
     fn address(&self, storage: &Storage) -> Option<String> {
         storage.path.to_str().map(str::to_owned)
     }
@@ -55,8 +129,21 @@ impl Harness for OnDisk {
     }
 
     fn attach(&self, address: &str) -> Result<Storage, Trouble> {
-        Ok(Storage { path: Path::new(address).to_owned(), _directory: None })
+        Ok(Storage { path: Path::new(address).to_owned(), _disk: None, _directory: None })
     }
+}
+
+/// Sets the modes of a directory, and of the directories and files below it.
+fn set_modes(directory: &Path, of_directories: u32, of_files: u32) -> Result<(), Trouble> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            set_modes(&entry.path(), of_directories, of_files)?;
+        } else {
+            fs::set_permissions(entry.path(), Permissions::from_mode(of_files))?;
+        }
+    }
+    Ok(fs::set_permissions(directory, Permissions::from_mode(of_directories))?)
 }
 
 /// The file that holds the record of a key: found by looking, for the names are the driver's own business.
