@@ -8,10 +8,10 @@ use session_core::frame::{self, HEADER_LEN, WORDS_AT};
 use session_core::{Condition, Decision, Key, Operation, Record, Revision, Stored, Timestamp, is_live};
 
 use crate::error::Fault;
-use crate::layout::{DIRECTORY, make_below};
 use crate::place::Place;
 use crate::publish;
-use crate::read::{self, Found};
+use crate::read::{self, Found, On};
+use crate::root::{self, DIRECTORY, make_below};
 use crate::shard::Locked;
 use crate::store::Inner;
 
@@ -42,6 +42,26 @@ pub(crate) enum Answer {
     Touched(bool),
 }
 
+/// How far a change has come.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    Done(Answer),
+    /// Somebody else holds the lock just now.
+    Busy,
+    /// A large record is in the way, which a thread of the driver is to look at.
+    Large,
+}
+
+impl Tried {
+    /// The answer, or `None` where the change is to be tried again.
+    pub(crate) fn done(self) -> Option<Answer> {
+        match self {
+            Self::Done(answer) => Some(answer),
+            Self::Busy | Self::Large => None,
+        }
+    }
+}
+
 impl Change {
     pub(crate) fn store(key: &Key, record: &Record, when: Condition) -> Self {
         let frame = frame::encode(key, record);
@@ -56,28 +76,29 @@ impl Change {
         }
     }
 
-    /// Makes the change, or gives `None` where somebody else holds the lock just now.
-    pub(crate) fn apply(&self, inner: &Inner, key: &Key, place: &Place) -> Result<Option<Answer>, Fault> {
-        let Some(locked) = inner.lock(place.folder.shard())? else { return Ok(None) };
-        let mut site = Site { inner, key, place, locked, now: inner.now() };
+    /// Makes the change, unless it has to wait.
+    pub(crate) fn apply(&self, inner: &Inner, key: &Key, place: &Place, on: On) -> Result<Tried, Fault> {
+        let Some(locked) = inner.lock(place.folder.shard())? else { return Ok(Tried::Busy) };
+        let mut site = Site { inner, key, place, locked, now: inner.now(), on };
         let answer = match self {
             Self::Store { frame, revision, expires, when } => {
-                site.store(frame, *revision, *expires, *when).map(Answer::Stored)
+                site.store(frame, *revision, *expires, *when)?.map(Answer::Stored)
             }
-            Self::Remove { when } => site.remove(*when).map(Answer::Stored),
-            Self::Touch { from, to, deadline } => site.touch(*from, *to, *deadline).map(Answer::Touched),
+            Self::Remove { when } => site.remove(*when)?.map(Answer::Stored),
+            Self::Touch { from, to, deadline } => site.touch(*from, *to, *deadline)?.map(Answer::Touched),
         };
-        answer.map(Some)
+        Ok(answer.map_or(Tried::Large, Tried::Done))
     }
 }
 
-/// Where a change is made: one key, whose shard is locked.
+/// Where a change is made: one key, whose shard is locked. `None` for an answer is a large record in the way.
 struct Site<'a> {
     inner: &'a Inner,
     key: &'a Key,
     place: &'a Place,
     locked: Locked<'a>,
     now: Timestamp,
+    on: On,
 }
 
 impl Site<'_> {
@@ -87,7 +108,7 @@ impl Site<'_> {
         revision: Revision,
         expires: Option<Timestamp>,
         when: Condition,
-    ) -> Result<Stored, Fault> {
+    ) -> Result<Option<Stored>, Fault> {
         let late = !is_live(expires, self.now);
         let folder = if late || matches!(when, Condition::Revision(_)) {
             self.folder()?
@@ -96,62 +117,67 @@ impl Site<'_> {
         };
         let Some(folder) = folder else {
             // Nothing is there.
-            return Ok(if late && !matches!(when, Condition::Revision(_)) {
-                Stored::Yes
-            } else {
-                Stored::Conflict(None)
-            });
+            let gone = late && !matches!(when, Condition::Revision(_));
+            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
         };
         let found = self.find(folder.as_fd())?;
+        if matches!(found, Found::Large) {
+            return Ok(None);
+        }
         let there = !matches!(found, Found::Nothing);
         let live = self.live(found, when)?;
         match when.decide(live.as_ref().map(|live| live.revision), Some(revision)) {
-            Decision::Conflict => Ok(Stored::Conflict(live)),
-            Decision::AlreadyApplied => {
-                // Whoever made this change may have died before it was on the disk.
-                self.sync(folder.as_fd(), true)?;
-                Ok(Stored::Yes)
-            }
-            Decision::Apply if late => {
-                if there {
-                    self.unlink(folder.as_fd())?;
-                }
-                Ok(Stored::Yes)
-            }
-            Decision::Apply => self.publish(folder.as_fd(), frame, there).map(|()| Stored::Yes),
+            Decision::Conflict => return Ok(Some(Stored::Conflict(live))),
+            // Whoever made this change may have died before it was on the disk.
+            Decision::AlreadyApplied => self.sync(folder.as_fd(), true)?,
+            Decision::Apply if late && there => self.unlink(folder.as_fd())?,
+            // The same of whoever removed what was there.
+            Decision::Apply if late => self.sync(folder.as_fd(), false)?,
+            Decision::Apply => self.publish(folder.as_fd(), frame, there)?,
         }
+        Ok(Some(Stored::Yes))
     }
 
-    fn remove(&mut self, when: Condition) -> Result<Stored, Fault> {
+    fn remove(&mut self, when: Condition) -> Result<Option<Stored>, Fault> {
         let Some(folder) = self.folder()? else {
-            return Ok(if when == Condition::Absent { Stored::Yes } else { Stored::Conflict(None) });
+            let gone = when == Condition::Absent;
+            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
         };
         let found = self.find(folder.as_fd())?;
+        if matches!(found, Found::Large) {
+            return Ok(None);
+        }
         // A damaged record can be removed like any other: this is how one gets rid of it.
         let damaged = matches!(found, Found::Damaged(_));
         let live = self.live(found, when)?;
-        if when == Condition::Any && !damaged && live.is_none() {
-            // A removal that was not answered may have got as far as this.
+        if !damaged && live.is_none() {
+            // Whoever hears that nothing is there relies on it: a removal that was not answered may have got as far
+            // as this.
             self.sync(folder.as_fd(), false)?;
-            return Ok(Stored::Conflict(None));
+            let gone = when == Condition::Absent;
+            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
         }
-        match when.decide(live.as_ref().map(|live| live.revision), None) {
-            Decision::Apply if damaged || live.is_some() => {
-                self.unlink(folder.as_fd())?;
-                Ok(Stored::Yes)
-            }
-            Decision::Apply | Decision::AlreadyApplied => Ok(Stored::Yes),
-            Decision::Conflict => Ok(Stored::Conflict(live)),
+        if when.decide(live.as_ref().map(|live| live.revision), None) == Decision::Conflict {
+            return Ok(Some(Stored::Conflict(live)));
         }
+        self.unlink(folder.as_fd())?;
+        Ok(Some(Stored::Yes))
     }
 
     /// Rewrites the two words of the frame where they stand, with one call.
-    fn touch(&mut self, from: Revision, to: Revision, deadline: Option<Timestamp>) -> Result<bool, Fault> {
-        let (root, shard) = (&self.inner.root, self.locked.directory());
-        let file = match root.open_below(shard, self.place.below_shard(), OFlags::RDWR) {
+    fn touch(
+        &mut self,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<Option<bool>, Fault> {
+        // What is synchronised afterwards, for whoever stored the record may have died before that.
+        let folder = if self.inner.durable() { self.folder()? } else { None };
+        let (shard, below) = (self.locked.directory(), self.place.below_shard());
+        let file = match self.inner.root.open_below(shard, below, OFlags::RDWR) {
             Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(false),
-            Err(errno) => return Err(root.why_not(self.place, errno)),
+            Err(Errno::NOENT) => return Ok(Some(false)),
+            Err(errno) => return Err(root::why_not(shard, below, errno)),
         };
         let mut head = [0; HEADER_LEN + Key::MAX_LEN];
         let len = match read::read(&file, &mut head, 0) {
@@ -170,15 +196,16 @@ impl Site<'_> {
             && rest.get(..self.key.as_bytes().len()) == Some(self.key.as_bytes());
         let (Ok((expires, revision)), true) = (words, whole) else {
             // Read all of it, to say what it is.
-            return match read::judge(&file, self.key, self.place)? {
-                Found::Nothing | Found::Torn => Ok(false),
+            return match read::judge(self.inner, &file, self.key, self.place, self.on)? {
+                Found::Large => Ok(None),
+                Found::Nothing | Found::Torn => Ok(Some(false)),
                 Found::Damaged(what) | Found::Foreign(what) => Err(Fault::corrupt(what)),
                 Found::TornWords => Err(Fault::corrupt(read::TORN_WORDS)),
                 Found::Record(_) => Err(Fault::corrupt("the record changes although it is locked")),
             };
         };
         if !is_live(expires, self.now) {
-            return Ok(false);
+            return Ok(Some(false));
         }
         if revision == from && revision != to {
             let check = *header[16..].first_chunk().expect("a header is longer than that");
@@ -186,25 +213,26 @@ impl Site<'_> {
             loop {
                 match rustix::io::pwrite(&file, &words, WORDS_AT as u64) {
                     Err(Errno::INTR) => {}
-                    Err(errno) => return Err(errno.into()),
+                    Err(errno) => return Err(Fault::of_change(errno)),
                     Ok(len) if len == words.len() => break,
                     // Not for 32 bytes within a page; if so, the words are torn and whoever reads them sees it.
                     Ok(_) => return Err(Fault::from(Errno::IO).unknown()),
                 }
             }
         } else if revision != to {
-            return Ok(false);
+            return Ok(Some(false));
         }
-        if self.inner.durable() {
-            rustix::fs::fdatasync(&file).map_err(|errno| Fault::from(errno).unknown())?;
+        if let Some(folder) = folder {
+            let synced = rustix::fs::fdatasync(&file).and_then(|()| rustix::fs::fsync(&folder));
+            synced.map_err(|errno| Fault::from(errno).unknown())?;
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// What is live. Something that is not ours stops every change, a damaged record every change with a condition.
     fn live(&self, found: Found, when: Condition) -> Result<Option<Record>, Fault> {
         match found {
-            Found::Nothing | Found::Torn => Ok(None),
+            Found::Nothing | Found::Torn | Found::Large => Ok(None),
             Found::Record(record) => Ok(record.is_live(self.now).then_some(record)),
             Found::Damaged(_) if when == Condition::Any => Ok(None),
             Found::Damaged(what) | Found::Foreign(what) => Err(Fault::corrupt(what)),
@@ -215,34 +243,39 @@ impl Site<'_> {
     fn find(&self, folder: BorrowedFd<'_>) -> Result<Found, Fault> {
         match self.inner.root.open_below(folder, self.place.name(), OFlags::RDONLY) {
             // Nobody touches it now, so torn words are damaged ones.
-            Ok(file) => Ok(match read::judge(&file, self.key, self.place)? {
+            Ok(file) => Ok(match read::judge(self.inner, &file, self.key, self.place, self.on)? {
                 Found::TornWords => Found::Damaged(read::TORN_WORDS),
                 found => found,
             }),
             Err(Errno::NOENT) => Ok(Found::Nothing),
-            Err(errno) => Err(self.inner.root.why_not(self.place, errno)),
+            Err(errno) => Err(root::why_not(folder, self.place.name(), errno)),
         }
     }
 
-    fn folder(&self) -> Result<Option<OwnedFd>, Fault> {
+    /// The subdirectory, if it is there. Under `Power` its name is on the disk from now on, whoever has made it.
+    fn folder(&mut self) -> Result<Option<OwnedFd>, Fault> {
+        let sub = self.place.folder.sub();
         match self.inner.root.open_below(self.locked.directory(), self.place.sub(), DIRECTORY) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(folder) => {
+                if self.inner.durable() && !self.locked.is_durable(sub) {
+                    rustix::fs::fsync(self.locked.directory())?;
+                    self.locked.set_durable(sub, true);
+                }
+                Ok(Some(folder))
+            }
+            Err(Errno::NOENT) => {
+                self.locked.set_durable(sub, false);
+                Ok(None)
+            }
             Err(errno) => Err(errno.into()),
         }
     }
 
     fn make_folder(&mut self) -> Result<OwnedFd, Fault> {
-        let sub = self.place.folder.sub();
-        let known = !self.inner.durable() || self.locked.is_durable(sub);
-        if let (Some(folder), true) = (self.folder()?, known) {
+        if let Some(folder) = self.folder()? {
             return Ok(folder);
         }
         make_below(self.locked.directory(), self.place.sub())?;
-        if self.inner.durable() {
-            rustix::fs::fsync(self.locked.directory())?;
-            self.locked.set_durable(sub);
-        }
         self.folder()?.ok_or_else(|| Errno::NOENT.into())
     }
 
@@ -251,23 +284,23 @@ impl Site<'_> {
         publish::write(folder, &temporary, frame, self.inner.durable())?;
         let name = self.place.name();
         let published = if there {
-            publish::replace(folder, &temporary, name, self.inner.exchanges)
+            publish::replace(folder, &temporary, name, self.inner.flags)
         } else {
-            publish::create(folder, &temporary, name)
+            publish::create(folder, &temporary, name, self.inner.flags)
         };
         if let Err(errno) = published {
             publish::discard(folder, &temporary);
             return Err(match errno {
                 // Not by this driver, which would hold the lock.
                 Errno::EXIST => Fault::corrupt("something has just appeared where the record would be"),
-                errno => errno.into(),
+                errno => Fault::of_change(errno),
             });
         }
         self.sync(folder, false)
     }
 
     fn unlink(&self, folder: BorrowedFd<'_>) -> Result<(), Fault> {
-        rustix::fs::unlinkat(folder, self.place.name(), AtFlags::empty())?;
+        rustix::fs::unlinkat(folder, self.place.name(), AtFlags::empty()).map_err(Fault::of_change)?;
         self.sync(folder, false)
     }
 

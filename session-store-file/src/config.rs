@@ -31,7 +31,7 @@ pub struct Config {
     pub(crate) create: bool,
     pub(crate) create_directory: bool,
     pub(crate) offload_reads: bool,
-    pub(crate) offload_writes_from: usize,
+    pub(crate) offload_from: usize,
     pub(crate) max_value: u64,
     pub(crate) max_queue: usize,
     pub(crate) threads: usize,
@@ -48,7 +48,7 @@ impl Config {
             create: true,
             create_directory: false,
             offload_reads: false,
-            offload_writes_from: 128 << 10,
+            offload_from: 128 << 10,
             max_value: 16 << 20,
             max_queue: 16_384,
             threads: 8,
@@ -89,10 +89,10 @@ impl Config {
         self
     }
 
-    /// The size of data, in bytes, from which a store runs on a thread of the driver under `Process` too: copying it
-    /// takes too long for a runtime worker. Default: 128 KiB.
-    pub fn offload_writes_from(mut self, bytes: usize) -> Self {
-        self.offload_writes_from = bytes;
+    /// The size of data, in bytes, from which it is read and written on threads of the driver under `Process` too:
+    /// copying and checking it takes too long for a runtime worker. Default: 128 KiB.
+    pub fn offload_from(mut self, bytes: usize) -> Self {
+        self.offload_from = bytes;
         self
     }
 

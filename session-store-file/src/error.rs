@@ -29,6 +29,19 @@ impl Fault {
         Self { kind: ErrorKind::Closed, detail: None, source: None, unknown: false }
     }
 
+    /// The store is used in a child of the process that opened it.
+    pub(crate) fn forked() -> Self {
+        Self::new(ErrorKind::Misconfigured, "the store was opened before a fork: open it in the child")
+    }
+
+    /// A call failed that makes a change. What the file system refuses has not happened; of anything else, a fault of
+    /// the disk for instance, nobody knows.
+    pub(crate) fn of_change(errno: Errno) -> Self {
+        let fault = Self::from(errno);
+        let unclear = fault.kind == ErrorKind::Backend || matches!(errno, Errno::INTR | Errno::STALE);
+        if unclear { fault.unknown() } else { fault }
+    }
+
     /// Says where the system call failed, or what is done about it.
     pub(crate) fn at(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
@@ -104,7 +117,13 @@ mod tests {
             let error = Fault::from(errno).during(Operation::Store);
             assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{errno}");
         }
-        let error = Fault::from(Errno::IO).unknown().during(Operation::Store);
-        assert_eq!(error.applied(), Applied::Unknown);
+        for errno in [Errno::IO, Errno::STALE, Errno::INTR] {
+            let error = Fault::of_change(errno).during(Operation::Store);
+            assert_eq!(error.applied(), Applied::Unknown, "{errno}");
+        }
+        for errno in [Errno::NOSPC, Errno::ROFS, Errno::ACCESS, Errno::NOENT] {
+            let error = Fault::of_change(errno).during(Operation::Store);
+            assert_eq!(error.applied(), Applied::No, "{errno}");
+        }
     }
 }

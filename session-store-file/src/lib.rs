@@ -14,6 +14,7 @@ mod pool;
 mod publish;
 mod purge;
 mod read;
+mod root;
 mod scan;
 mod shard;
 mod store;

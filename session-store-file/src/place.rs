@@ -104,6 +104,19 @@ pub(crate) fn parse_name(name: &[u8]) -> Option<Hash> {
     Some(hash)
 }
 
+/// Whether a name is one that this driver gives to files that are not published: `.new-<16 digits>-<number>` beside
+/// records, `.new-<32 digits>` beside the layout. Whatever else begins so is somebody else's.
+pub(crate) fn is_temporary(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(TEMPORARY.as_bytes()) else { return false };
+    let digits = |text: &[u8]| text.iter().all(|&character| digit(character).is_some());
+    match rest.split_at_checked(16) {
+        Some((unique, [b'-', count @ ..])) => {
+            digits(unique) && (1..=16).contains(&count.len()) && digits(count)
+        }
+        _ => rest.len() == 32 && digits(rest),
+    }
+}
+
 /// The number of a directory of either level, from its name.
 pub(crate) fn parse_directory(name: &[u8]) -> Option<usize> {
     let [high, low] = name else { return None };
@@ -133,6 +146,28 @@ mod tests {
         let place = Place::of(&Key::parse("user:alice").unwrap());
         let text = std::str::from_utf8(place.below_root()).unwrap();
         assert_eq!(text, "36/2b/dabd1db8d35ab13106274f61f1bf977812cce4f477b15014cf38fb796c50a4c4");
+    }
+
+    #[test]
+    fn only_names_of_this_driver_are_temporary() {
+        let unique = "0123456789abcdef";
+        for (name, expected) in [
+            (format!(".new-{unique}-0"), true),
+            (format!(".new-{unique}-{unique}"), true),
+            (format!(".new-{unique}{unique}"), true),
+            (".new-".into(), false),
+            (".new-notes.txt".into(), false),
+            (format!(".new-{unique}"), false),
+            (format!(".new-{unique}-"), false),
+            (format!(".new-{unique}-{unique}0"), false),
+            (format!(".new-{unique}-g"), false),
+            (format!(".new-{unique}-A"), false),
+            (format!(".new-{unique}{unique}0"), false),
+            (format!("new-{unique}-0"), false),
+            (format!(".new-{unique}é-0"), false),
+        ] {
+            assert_eq!(is_temporary(name.as_bytes()), expected, "{name}");
+        }
     }
 
     #[test]

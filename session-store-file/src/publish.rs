@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::layout::CAREFUL;
+use crate::root::CAREFUL;
 
 /// Writes a new file that only its owner may read. If that fails nothing is left of it.
 pub(crate) fn write(at: BorrowedFd<'_>, name: &[u8], bytes: &[u8], durable: bool) -> Result<(), Errno> {
@@ -18,6 +18,8 @@ pub(crate) fn write(at: BorrowedFd<'_>, name: &[u8], bytes: &[u8], durable: bool
     let mut rest = bytes;
     let written = loop {
         match rustix::io::write(&file, rest) {
+            // Never for a file; if so, it would go on for ever.
+            Ok(0) if !rest.is_empty() => break Err(Errno::IO),
             Ok(len) => rest = &rest[len.min(rest.len())..],
             Err(Errno::INTR) => {}
             Err(errno) => break Err(errno),
@@ -33,25 +35,24 @@ pub(crate) fn write(at: BorrowedFd<'_>, name: &[u8], bytes: &[u8], durable: bool
     written
 }
 
-/// Gives the file its name, unless that is taken (`EEXIST`).
-pub(crate) fn create(at: BorrowedFd<'_>, temporary: &[u8], name: &[u8]) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(at, temporary, at, name, RenameFlags::NOREPLACE) {
-        Err(errno) if unsupported(errno) => {
-            rustix::fs::linkat(at, temporary, at, name, AtFlags::empty())?;
-            rustix::fs::unlinkat(at, temporary, AtFlags::empty())
+/// Gives the file its name, unless that is taken (`EEXIST`). Without `flags` it is linked and unlinked, as where there
+/// is no renaming with flags.
+pub(crate) fn create(at: BorrowedFd<'_>, temporary: &[u8], name: &[u8], flags: bool) -> Result<(), Errno> {
+    if flags {
+        match rustix::fs::renameat_with(at, temporary, at, name, RenameFlags::NOREPLACE) {
+            Err(errno) if unsupported(errno) => {}
+            other => return other,
         }
-        other => other,
     }
+    rustix::fs::linkat(at, temporary, at, name, AtFlags::empty())?;
+    // It has its name, whatever becomes of the other one.
+    discard(at, temporary);
+    Ok(())
 }
 
-/// Puts the file in the place of the one that has the name.
-pub(crate) fn replace(
-    at: BorrowedFd<'_>,
-    temporary: &[u8],
-    name: &[u8],
-    exchange: bool,
-) -> Result<(), Errno> {
-    if exchange {
+/// Puts the file in the place of the one that has the name. Without `flags` that is a plain renaming.
+pub(crate) fn replace(at: BorrowedFd<'_>, temporary: &[u8], name: &[u8], flags: bool) -> Result<(), Errno> {
+    if flags {
         match rustix::fs::renameat_with(at, temporary, at, name, RenameFlags::EXCHANGE) {
             Err(errno) if unsupported(errno) => {}
             Ok(()) => {

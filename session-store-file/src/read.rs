@@ -21,10 +21,19 @@ const LARGEST: usize = (1 << 30) + HEADER_LEN + Key::MAX_LEN;
 const TORN_TRIES: usize = 64;
 const MAGIC: &[u8] = b"SKRF";
 
+/// On whose thread something is read: on the caller's nothing that takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Callers,
+    Own,
+}
+
 /// What stands in a record's place.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
+    /// A file so large that a thread of the driver is to read it.
+    Large,
     /// A file that power loss has cut short: it counts as absent.
     Torn,
     Record(Record),
@@ -36,34 +45,47 @@ pub(crate) enum Found {
     TornWords,
 }
 
-/// The live record of a key, or `None` in the place of an answer where the lock is needed and taken.
-pub(crate) fn retrieve(inner: &Inner, key: &Key, place: &Place) -> Result<Option<Option<Record>>, Fault> {
+/// The live record of a key, or `None` in the place of an answer where a thread of the driver is to look, for the lock
+/// is needed and taken, or the record is large.
+pub(crate) fn retrieve(
+    inner: &Inner,
+    key: &Key,
+    place: &Place,
+    on: On,
+) -> Result<Option<Option<Record>>, Fault> {
     for _ in 0..TORN_TRIES {
         inner.check_open()?;
-        match by_path(inner, key, place)? {
+        match by_path(inner, key, place, on)? {
             Found::TornWords => std::thread::yield_now(),
-            found => return answer(inner, found).map(Some),
+            found => return answer(inner, found),
         }
     }
     let Some(_locked) = inner.lock(place.folder.shard())? else { return Ok(None) };
-    answer(inner, by_path(inner, key, place)?).map(Some)
+    answer(inner, by_path(inner, key, place, on)?)
 }
 
-fn by_path(inner: &Inner, key: &Key, place: &Place) -> Result<Found, Fault> {
-    match inner.root.open_path(place.below_root(), OFlags::RDONLY) {
-        Ok(file) => judge(&file, key, place),
-        Err(Errno::NOENT) => {
-            inner.root.check_there()?;
-            Ok(Found::Nothing)
-        }
-        Err(errno) => Err(inner.root.why_not(place, errno)),
+fn by_path(inner: &Inner, key: &Key, place: &Place, on: On) -> Result<Found, Fault> {
+    let root = &inner.root;
+    match root.open_path(place.below_root(), OFlags::RDONLY) {
+        Ok(file) => return judge(inner, &file, key, place, on),
+        Err(Errno::NOENT) => {}
+        Err(errno) => return Err(root.why_not(place.below_root(), errno)),
+    }
+    // The directory may have been away when the record was looked for, and back when the directory is looked for. So
+    // the record is looked for in the very directory that is there.
+    let anchor = root.check_there()?;
+    match root.open_below(anchor.root.as_fd(), place.below_root(), OFlags::RDONLY) {
+        Ok(file) => judge(inner, &file, key, place, on),
+        Err(Errno::NOENT) => Ok(Found::Nothing),
+        Err(errno) => Err(root.why_not(place.below_root(), errno)),
     }
 }
 
-fn answer(inner: &Inner, found: Found) -> Result<Option<Record>, Fault> {
+fn answer(inner: &Inner, found: Found) -> Result<Option<Option<Record>>, Fault> {
     match found {
-        Found::Nothing | Found::Torn => Ok(None),
-        Found::Record(record) => Ok(is_live(record.expires, inner.now()).then_some(record)),
+        Found::Large => Ok(None),
+        Found::Nothing | Found::Torn => Ok(Some(None)),
+        Found::Record(record) => Ok(Some(is_live(record.expires, inner.now()).then_some(record))),
         Found::Damaged(what) | Found::Foreign(what) => Err(Fault::corrupt(what)),
         Found::TornWords => Err(Fault::corrupt(TORN_WORDS)),
     }
@@ -72,9 +94,14 @@ fn answer(inner: &Inner, found: Found) -> Result<Option<Record>, Fault> {
 pub(crate) const TORN_WORDS: &str = "the deadline and revision of the record are damaged";
 
 /// Reads the whole file and says what it is.
-pub(crate) fn judge(file: &OwnedFd, key: &Key, place: &Place) -> Result<Found, Fault> {
-    let bytes = match whole(file)? {
+pub(crate) fn judge(inner: &Inner, file: &OwnedFd, key: &Key, place: &Place, on: On) -> Result<Found, Fault> {
+    let most = match on {
+        On::Callers => inner.config.offload_from.saturating_add(HEADER_LEN + Key::MAX_LEN),
+        On::Own => usize::MAX,
+    };
+    let bytes = match whole(file, most)? {
         Whole::Bytes(bytes) => bytes,
+        Whole::Large => return Ok(Found::Large),
         Whole::Strange(what) => return Ok(foreign(what, place)),
     };
     Ok(match frame::decode(&bytes) {
@@ -135,10 +162,12 @@ fn event(place: &Place, what: &'static str) {
 
 enum Whole {
     Bytes(Bytes),
+    Large,
     Strange(&'static str),
 }
 
-fn whole(file: &OwnedFd) -> Result<Whole, Fault> {
+/// All bytes of a file, unless it is no file or has more than `most`.
+fn whole(file: &OwnedFd, most: usize) -> Result<Whole, Fault> {
     thread_local!(static PAGE: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]));
     let first = PAGE.with_borrow_mut(|page| match read(file, page, 0) {
         Ok(len) => Ok((len, Bytes::copy_from_slice(&page[..len]))),
@@ -163,6 +192,9 @@ fn whole(file: &OwnedFd) -> Result<Whole, Fault> {
     }
     if size > LARGEST {
         return Ok(Whole::Strange("the file is larger than any record"));
+    }
+    if size > most {
+        return Ok(Whole::Large);
     }
     let mut all = Vec::new();
     all.try_reserve_exact(size).map_err(|_| Fault::from(Errno::NOMEM))?;

@@ -5,17 +5,18 @@
 //! What the kernel says about a position within a directory is not relied on: only the names are.
 
 use std::collections::BinaryHeap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Dir, FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat};
 use rustix::io::Errno;
 use session_core::frame::{self, FrameError, HEADER_LEN};
 use session_core::{Key, Revision, Timestamp};
 
 use crate::error::Fault;
-use crate::layout::{CAREFUL, DIRECTORY};
-use crate::place::{self, FAN_OUT, FOLDERS, Folder, Hash, Place, TEMPORARY};
+use crate::layout::LAYOUT;
+use crate::place::{self, FAN_OUT, FOLDERS, Folder, Hash, Place};
 use crate::read::{self, Found};
+use crate::root::{self, Anchor, CAREFUL, DIRECTORY};
 use crate::store::Inner;
 
 /// How many names of a directory are kept in memory at a time.
@@ -55,9 +56,10 @@ pub(crate) fn folders(from: u16) -> impl Iterator<Item = Folder> {
     (usize::from(from)..FOLDERS).map(|index| Folder(index as u16))
 }
 
-/// Opens a subdirectory, if there is one.
-pub(crate) fn open(inner: &Inner, folder: Folder) -> Result<Option<OwnedFd>, Fault> {
-    match inner.root.open_path(folder.path().as_bytes(), DIRECTORY) {
+/// Opens a subdirectory, if there is one: in the directory that was found to be the store, for by its path nothing
+/// would be found in a moment when that is away.
+pub(crate) fn open(inner: &Inner, anchor: &Anchor, folder: Folder) -> Result<Option<OwnedFd>, Fault> {
+    match inner.root.open_below(anchor.root.as_fd(), folder.path().as_bytes(), DIRECTORY) {
         Ok(directory) => Ok(Some(directory)),
         Err(Errno::NOENT) => Ok(None),
         Err(Errno::LOOP | Errno::NOTDIR) => {
@@ -96,7 +98,7 @@ pub(crate) fn part(directory: &OwnedFd, folder: Folder, after: Option<&Hash>) ->
             }
         } else if after.is_some() || matches!(name, b"." | b"..") {
             // The first part has told of it.
-        } else if !name.starts_with(TEMPORARY.as_bytes()) {
+        } else if !place::is_temporary(name) {
             stray(&folder.path(), name);
         } else if part.temporary.len() < PART {
             part.temporary.push(name.to_owned());
@@ -107,24 +109,23 @@ pub(crate) fn part(directory: &OwnedFd, folder: Folder, after: Option<&Hash>) ->
 }
 
 /// Tells of what stands in the root and in a shard and is none of ours.
-pub(crate) fn report_strays(inner: &Inner, folder: Folder) -> Result<(), Fault> {
+pub(crate) fn report_strays(inner: &Inner, anchor: &Anchor, folder: Folder) -> Result<(), Fault> {
     if folder.0 == 0 {
-        report(inner, b".", |name| {
+        report(inner, anchor, b".", |name| {
             place::parse_directory(name).is_some()
-                || name == b"layout"
-                || name == b"lost+found"
-                || name.starts_with(TEMPORARY.as_bytes())
+                || [LAYOUT.as_bytes(), b"lost+found"].contains(&name)
+                || place::is_temporary(name)
         })?;
     }
     if folder.sub() == 0 {
         let shard = format!("{:02x}", folder.shard());
-        report(inner, shard.as_bytes(), |name| place::parse_directory(name).is_some())?;
+        report(inner, anchor, shard.as_bytes(), |name| place::parse_directory(name).is_some())?;
     }
     Ok(())
 }
 
-fn report(inner: &Inner, below: &[u8], known: impl Fn(&[u8]) -> bool) -> Result<(), Fault> {
-    let directory = match inner.root.open_path(below, DIRECTORY) {
+fn report(inner: &Inner, anchor: &Anchor, below: &[u8], known: impl Fn(&[u8]) -> bool) -> Result<(), Fault> {
+    let directory = match inner.root.open_below(anchor.root.as_fd(), below, DIRECTORY) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return Ok(()),
         Err(Errno::LOOP | Errno::NOTDIR) => {
@@ -144,13 +145,43 @@ fn report(inner: &Inner, below: &[u8], known: impl Fn(&[u8]) -> bool) -> Result<
 }
 
 fn stray(directory: &str, name: &[u8]) {
-    let name = String::from_utf8_lossy(name);
+    // Of the hash of a key the beginning only: it finds the file, and is not enough to try keys on.
+    let (name, more) = if place::parse_name(name).is_some() { (&name[..8], "…") } else { (name, "") };
+    let name = String::from_utf8_lossy(name) + more;
     tracing::warn!(directory, ?name, "not a file of this store; it is left alone");
 }
 
-/// Reads the beginning of a file.
-pub(crate) fn look(inner: &Inner, directory: BorrowedFd<'_>, hash: &Hash) -> Result<Seen, Fault> {
+/// Reads the beginning of a file. One that the disk cannot give, or that is another user's, stops nobody who looks
+/// through the store.
+pub(crate) fn look(directory: BorrowedFd<'_>, hash: &Hash) -> Result<Seen, Fault> {
     let place = Place::at(hash);
+    match look_at(directory, hash, &place) {
+        Err(Trouble::Disk(errno)) => {
+            tracing::warn!(directory = place.folder.path(), %errno, "the disk cannot read a file");
+            Ok(Seen::Nothing)
+        }
+        Err(Trouble::Fault(fault)) => Err(fault),
+        Ok(seen) => Ok(seen),
+    }
+}
+
+/// What went wrong in looking at one file.
+enum Trouble {
+    /// The blocks of this file, or what the file system knows of it, are damaged.
+    Disk(Errno),
+    Fault(Fault),
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA => Self::Disk(errno),
+            errno => Self::Fault(errno.into()),
+        }
+    }
+}
+
+fn look_at(directory: BorrowedFd<'_>, hash: &Hash, place: &Place) -> Result<Seen, Trouble> {
     let file = match rustix::fs::openat(
         directory,
         place.name(),
@@ -160,9 +191,11 @@ pub(crate) fn look(inner: &Inner, directory: BorrowedFd<'_>, hash: &Hash) -> Res
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(Seen::Nothing),
         Err(errno) => {
-            let fault = inner.root.why_not(&place, errno);
-            if fault.kind() != session_core::ErrorKind::Corrupt {
-                return Err(fault);
+            let fault = root::why_not(directory, place.name(), errno);
+            let foreign = fault.kind() == session_core::ErrorKind::Corrupt
+                || errno == Errno::ACCESS && is_of_another_user(directory, place.name())?;
+            if !foreign {
+                return Err(errno.into());
             }
             stray(&place.folder.path(), place.name());
             return Ok(Seen::Nothing);
@@ -186,13 +219,19 @@ pub(crate) fn look(inner: &Inner, directory: BorrowedFd<'_>, hash: &Hash) -> Res
             }
             Err(error) => error,
         };
-        return Ok(match read::name(error, bytes, None, &place) {
+        return Ok(match read::name(error, bytes, None, place) {
             Found::Torn => Seen::Torn(stat),
             _ => Seen::Nothing,
         });
     }
-    read::name(FrameError::TornWords, b"SKRF", None, &place);
+    read::name(FrameError::TornWords, b"SKRF", None, place);
     Ok(Seen::Nothing)
+}
+
+/// Those who share a store are one user, and so are its directories and its files.
+fn is_of_another_user(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
+    let file = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(file.st_uid != rustix::fs::fstat(directory)?.st_uid)
 }
 
 /// The data is not read: the name of the file vouches for the key, and the length of the file for the size.

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use session_core::ErrorKind;
 
 use crate::error::Fault;
-use crate::layout::{Identity, Root};
 use crate::place::FAN_OUT;
+use crate::root::{Identity, Root};
 
 /// How often a directory may have been replaced under our hands before somebody else is to sort that out.
 const TRIES: usize = 8;
@@ -95,9 +95,9 @@ impl Locked<'_> {
         self.0.as_ref().is_some_and(|held| held.durable & (1 << sub) != 0)
     }
 
-    pub(crate) fn set_durable(&mut self, sub: usize) {
+    pub(crate) fn set_durable(&mut self, sub: usize, yes: bool) {
         if let Some(held) = self.0.as_mut() {
-            held.durable |= 1 << sub;
+            held.durable = (held.durable & !(1 << sub)) | (u64::from(yes) << sub);
         }
     }
 }

@@ -3,25 +3,28 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use session_core::{
     Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
     Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
 };
 
-use crate::change::{Answer, Change};
+use crate::change::{Answer, Change, Tried};
 use crate::config::{Config, Durability};
 use crate::error::Fault;
-use crate::layout::Root;
 use crate::place::{Place, TEMPORARY};
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::purge::{self, Lap};
-use crate::read;
+use crate::read::{self, On};
+use crate::root::Root;
 use crate::shard::{Locked, Shards};
 use crate::traverse::{self, Position};
 
 /// How often a lock that somebody holds is tried in place. Whoever holds it needs microseconds as a rule.
 const TRIES_IN_PLACE: usize = 8;
+/// How long a thread of the driver that may wait for a lock does so before it tries again.
+const PAUSE: Duration = Duration::from_micros(200);
 /// How many threads look through directories, synchronise and close.
 const SCANNERS: usize = 2;
 
@@ -45,8 +48,10 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) root: Root,
     pub(crate) lap: Lap,
-    /// Whether to exchange the names of an old and a new file; tests turn it off.
-    pub(crate) exchanges: bool,
+    /// Whether to try renaming with flags, for exchanging and for not replacing; tests turn it off.
+    pub(crate) flags: bool,
+    /// Who has opened the store: a child that was forked from it shares its locks and has none of its threads.
+    pub(crate) process: u32,
     shards: Shards,
     closed: AtomicBool,
     /// Temporary names are unique, although the lock already sees to it that there is one writer: should a file
@@ -64,7 +69,8 @@ impl Inner {
             config,
             root,
             lap: Lap::default(),
-            exchanges: true,
+            flags: true,
+            process: std::process::id(),
             shards: Shards::new(),
             closed: AtomicBool::new(false),
             unique,
@@ -75,10 +81,29 @@ impl Inner {
     /// Locks a shard, or gives `None` where somebody else holds it just now.
     pub(crate) fn lock(&self, shard: usize) -> Result<Option<Locked<'_>>, Fault> {
         self.check_open()?;
+        self.check_process()?;
         let locked = self.shards.try_lock(&self.root, shard, self.durable())?;
         // Once more, for closing waits for those who hold a lock, and for nobody who comes after.
         self.check_open()?;
         Ok(locked)
+    }
+
+    /// Locks a shard, on a thread that may wait for whoever holds it; `None` after the deadline of the options.
+    pub(crate) fn wait_lock(&self, shard: usize) -> Result<Option<Locked<'_>>, Fault> {
+        let began = pool::now();
+        loop {
+            if let Some(locked) = self.lock(shard)? {
+                return Ok(Some(locked));
+            }
+            if pool::now().saturating_duration_since(began) >= self.config.busy_deadline {
+                return Ok(None);
+            }
+            pause();
+        }
+    }
+
+    fn check_process(&self) -> Result<(), Fault> {
+        if std::process::id() == self.process { Ok(()) } else { Err(Fault::forked()) }
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Fault> {
@@ -136,16 +161,29 @@ impl File {
         let inner = &self.0.inner;
         if !inner.durable() {
             for _ in 0..TRIES_IN_PLACE {
-                if let Some(answer) =
-                    change.apply(inner, key, &place).map_err(|fault| fault.during(operation))?
+                match change
+                    .apply(inner, key, &place, On::Callers)
+                    .map_err(|fault| fault.during(operation))?
                 {
-                    return Ok(answer);
+                    Tried::Done(answer) => return Ok(answer),
+                    Tried::Busy => std::thread::yield_now(),
+                    Tried::Large => break,
                 }
-                std::thread::yield_now();
             }
         }
         let (inner, key) = (Arc::clone(inner), key.clone());
-        self.0.workers.run(operation, move || change.apply(&inner, &key, &place)).await
+        let work = move || change.apply(&inner, &key, &place, On::Own).map(Tried::done);
+        self.run(&self.0.workers, operation, work).await
+    }
+
+    /// Runs `work` on threads of the driver, of which a child that was forked from this process has none.
+    async fn run<T, W>(&self, pool: &Arc<Pool>, operation: Operation, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnMut() -> Result<Option<T>, Fault> + Send + 'static,
+    {
+        self.0.inner.check_process().map_err(|fault| fault.during(operation))?;
+        pool.run(operation, work).await
     }
 
     /// Stores data so large that even its checksum takes too long for a runtime worker.
@@ -154,9 +192,9 @@ impl File {
         let mut change = None;
         let store = move || {
             let change = change.get_or_insert_with(|| Change::store(&key, &record, when));
-            change.apply(&inner, &key, &place)
+            change.apply(&inner, &key, &place, On::Own).map(Tried::done)
         };
-        self.0.workers.run(Operation::Store, store).await
+        self.run(&self.0.workers, Operation::Store, store).await
     }
 
     fn check_open(&self, operation: Operation) -> Result<()> {
@@ -170,13 +208,15 @@ impl Driver for File {
         let place = Place::of(key);
         let inner = &self.0.inner;
         if !inner.config.offload_reads {
-            let found = read::retrieve(inner, key, &place).map_err(|fault| fault.during(operation))?;
+            let found = read::retrieve(inner, key, &place, On::Callers);
+            let found = found.map_err(|fault| fault.during(operation))?;
             if let Some(record) = found {
                 return Ok(record);
             }
         }
         let (inner, key) = (Arc::clone(inner), key.clone());
-        self.0.workers.run(operation, move || read::retrieve(&inner, &key, &place)).await
+        let work = move || read::retrieve(&inner, &key, &place, On::Own);
+        self.run(&self.0.workers, operation, work).await
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
@@ -187,7 +227,7 @@ impl Driver for File {
                 format!("{} bytes of data, and max_value is {}", record.data.len(), config.max_value);
             return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
-        let answer = if record.data.len() >= config.offload_writes_from {
+        let answer = if record.data.len() >= config.offload_from {
             self.store_large(key, record, when).await?
         } else {
             self.change(key, Change::store(key, &record, when)).await?
@@ -214,7 +254,7 @@ impl Driver for File {
         };
         let (inner, prefix) = (Arc::clone(&self.0.inner), prefix.clone());
         let page = move || traverse::page(&inner, &prefix, position, limit).map(Some);
-        self.0.scanners.run(operation, page).await
+        self.run(&self.0.scanners, operation, page).await
     }
 
     async fn touch(
@@ -235,13 +275,13 @@ impl Driver for File {
     async fn purge(&self, limit: usize) -> Result<Purged> {
         self.check_open(Operation::Purge)?;
         let inner = Arc::clone(&self.0.inner);
-        self.0.scanners.run(Operation::Purge, move || purge::purge(&inner, limit).map(Some)).await
+        self.run(&self.0.scanners, Operation::Purge, move || purge::purge(&inner, limit).map(Some)).await
     }
 
     async fn flush(&self) -> Result<()> {
         self.check_open(Operation::Flush)?;
         let inner = Arc::clone(&self.0.inner);
-        self.0.scanners.run(Operation::Flush, move || inner.flush().map(Some)).await
+        self.run(&self.0.scanners, Operation::Flush, move || inner.flush().map(Some)).await
     }
 
     /// Waits for the changes that are being made, flushes, and lets go of all directories. Should the flush fail, the
@@ -249,7 +289,7 @@ impl Driver for File {
     async fn close(&self) -> Result<()> {
         let inner = Arc::clone(&self.0.inner);
         inner.closed.store(true, Ordering::SeqCst);
-        self.0.scanners.run(Operation::Close, move || inner.close().map(Some)).await
+        self.run(&self.0.scanners, Operation::Close, move || inner.close().map(Some)).await
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -281,9 +321,20 @@ impl fmt::Debug for File {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.workers.stop();
-        self.scanners.stop();
+        // In a forked child a thread that is not there may hold the queues' locks for ever.
+        if self.inner.check_process().is_ok() {
+            self.workers.stop();
+            self.scanners.stop();
+        }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of the driver waits for another process, not for a moment"
+)]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }
 
 /// Only if a change was answered with the answer to another one.

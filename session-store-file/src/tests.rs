@@ -10,7 +10,8 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let mut inner = Inner::open(Config::new(directory.path())).unwrap();
     inner.root.resolve_by_hand();
-    inner.exchanges = false;
+    inner.flags = false;
+    inner.root.is_unsteady();
     let store = File::with(inner);
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     let record = |n| Record::new(vec![n; 100], None, revision(n));

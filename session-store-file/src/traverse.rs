@@ -51,7 +51,8 @@ impl Position {
 
 /// The part of a traversal that begins at a position.
 pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize) -> Result<Page, Fault> {
-    let store = inner.root.check_there()?.id;
+    let anchor = inner.root.check_there()?;
+    let store = anchor.id;
     if from.store.is_some_and(|id| id != store) {
         return Err(Fault::new(ErrorKind::InvalidCursor, "the cursor is of another store"));
     }
@@ -62,17 +63,21 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
     for folder in scan::folders(from.folder) {
         inner.check_open()?;
         if after.is_none() {
-            scan::report_strays(inner, folder)?;
+            scan::report_strays(inner, &anchor, folder)?;
         }
-        let Some(directory) = scan::open(inner, folder)? else {
+        let Some(directory) = scan::open(inner, &anchor, folder)? else {
             after = None;
             continue;
         };
         loop {
-            let part = scan::part(&directory, folder, after.as_ref())?;
+            let part = {
+                // Where entries move while they are listed, nobody is to move them.
+                let _locked = if inner.root.is_steady() { None } else { inner.wait_lock(folder.shard())? };
+                scan::part(&directory, folder, after.as_ref())?
+            };
             for hash in &part.names {
                 looks += 1;
-                if let Seen::Record(head) = scan::look(inner, directory.as_fd(), hash)?
+                if let Seen::Record(head) = scan::look(directory.as_fd(), hash)?
                     && head.key.is_in(prefix)
                     && is_live(head.expires, now)
                 {
@@ -91,7 +96,7 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
         }
         after = None;
     }
-    // Had the directory vanished on the way, this would look like the end.
+    // What was looked through is the store of before: if another has taken its place, that has not been seen.
     if inner.root.check_there()?.id != store {
         return Err(Fault::new(ErrorKind::InvalidCursor, "the store was made again"));
     }

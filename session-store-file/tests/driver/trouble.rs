@@ -222,8 +222,7 @@ async fn a_lock_that_another_process_keeps_holds_up_its_own_shard_only() {
 #[tokio::test]
 async fn reads_may_be_offloaded_and_large_writes_are() {
     let site = site();
-    let store =
-        File::open(config(&site.root, &site.clock).offload_reads(true).offload_writes_from(10)).unwrap();
+    let store = File::open(config(&site.root, &site.clock).offload_reads(true).offload_from(10)).unwrap();
     put(&store, "one", 1).await;
     assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
     assert_eq!(store.retrieve(&key("two")).await.unwrap(), None);
