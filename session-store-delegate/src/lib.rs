@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod blocking;
+mod config;
+mod delegate;
+mod error;
+mod mapping;
+mod model;
+mod store;
+mod unit;
+
+pub use blocking::{BlockingModel, InPlace};
+pub use config::Config;
+pub use delegate::{Delegate, Value};
+pub use mapping::{ByPrefix, Fields, Mapping, Place};
+pub use model::{Flushed, Model};
+pub use store::Delegated;

@@ -1,0 +1,39 @@
+//! What the model fails with, and what that means to whoever keeps a session in it.
+
+use rusqlite::ErrorCode;
+use session_core::{Applied, ErrorKind};
+
+/// The model's error. SQLite's messages name tables and columns, and no values.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// SQLite refused or failed.
+    #[error("SQLite failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A visitor has no field of this name.
+    #[error("a visitor has no field '{0}'")]
+    NoSuchField(String),
+}
+
+impl Error {
+    /// For [`BlockingModel::classify`](session_store_delegate::BlockingModel::classify).
+    pub(crate) fn classify(&self) -> (ErrorKind, Applied) {
+        use ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+            PermissionDenied, ReadOnly, TooBig,
+        };
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::NoSuchField(_) => return (ErrorKind::Misconfigured, Applied::No),
+        };
+        // Each flush is one statement: where SQLite refuses it, nothing of it has happened.
+        match code {
+            Some(DatabaseBusy | DatabaseLocked) => (ErrorKind::Unavailable, Applied::No),
+            Some(DiskFull) => (ErrorKind::Full, Applied::No),
+            Some(TooBig) => (ErrorKind::TooLarge, Applied::No),
+            Some(ReadOnly | CannotOpen | PermissionDenied) => (ErrorKind::Misconfigured, Applied::No),
+            Some(DatabaseCorrupt | NotADatabase) => (ErrorKind::Corrupt, Applied::Unknown),
+            _ => (ErrorKind::Backend, Applied::Unknown),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A visitor comes twice: the session and the name are in one row of the application's table.
+
+use delegate_example::{Options, Visitors, place};
+use session_manager::{ClientAction, Sessions};
+use session_store_delegate::{Config, Delegated};
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "this is what the example is for")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("site.db");
+    let visitors = Visitors::open(&path, &Options::default())?;
+    let sessions = Sessions::new(Delegated::pooled(Config::new(visitors.clone()).mapping(place)))?;
+
+    let session = sessions.open(None).await?;
+    session.insert("cart", &["a book"])?;
+    let created = sessions.finish(&session).await?;
+    println!("{:?}", created.outcome);
+    let ClientAction::Repeat { id, .. } = session.client_action() else {
+        return Err("a new session has an id for the client".into());
+    };
+
+    // The row of a session is found by the hash of its id, like its record.
+    let visitor = id.key();
+    visitors.rename(visitor.id(), "Ada")?;
+
+    let session = sessions.open(id).await?;
+    let cart: Vec<String> = session.get("cart")?.unwrap_or_default();
+    println!("{} has {cart:?} in the cart", visitors.name(visitor.id())?.unwrap_or_default());
+
+    session.destroy("logout").await?;
+    let ended = !sessions.open(id).await?.exists();
+    let name = visitors.name(visitor.id())?;
+    println!("the session has ended: {ended}; the visitor's name is still there: {name:?}");
+    Ok(())
+}

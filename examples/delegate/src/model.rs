@@ -1,0 +1,274 @@
+//! The model: where visitors come from and how they are written.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use session_core::{
+    Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Result as CoreResult, Revision, Shared,
+    Survives, Timestamp,
+};
+use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Mapping, Place, Value};
+
+use crate::connections::Connections;
+use crate::error::Error;
+use crate::row::{Row, from_sql, to_sql};
+use crate::slot::{EXTRA, FLASH, SCHEMA, SESSION, Slot};
+
+/// The visitors of a site, in a table that is the application's own. Clones share the connections.
+#[derive(Clone)]
+pub struct Visitors(Arc<Connections>);
+
+impl fmt::Debug for Visitors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitors").finish_non_exhaustive()
+    }
+}
+
+/// How the file is used.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a write waits for one of another process. Default: 2 s.
+    pub busy: Duration,
+    /// How many pages of 4 KiB the file may have. Default: as many as fit.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { busy: Duration::from_secs(2), max_pages: None }
+    }
+}
+
+impl Visitors {
+    /// Opens the file, and makes it and its tables if they are missing.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn open(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
+        let connections = Connections::new(path.into(), options.busy, options.max_pages);
+        connections.with(|connection| connection.execute_batch(SCHEMA))?;
+        Ok(Self(Arc::new(connections)))
+    }
+
+    /// Gives a visitor a name: the application's own business, in the same row as the session.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO visitors (id, name) VALUES (?1, ?2) \
+            ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+        self.0.with(|connection| connection.execute(SQL, (id, name)))?;
+        Ok(())
+    }
+
+    /// The name of a visitor.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn name(&self, id: &str) -> Result<Option<String>, Error> {
+        const SQL: &str = "SELECT name FROM visitors WHERE id = ?1";
+        let name = self.0.with(|connection| connection.query_row(SQL, [id], |row| row.get(0)).optional())?;
+        Ok(name.flatten())
+    }
+}
+
+/// The mapping of this application: sessions and their flash are columns of a visitor, and whatever else is kept has
+/// a row of its own, whose id is the whole key.
+///
+/// # Errors
+/// None.
+pub fn place(key: &Key) -> CoreResult<Place> {
+    match key.prefix() {
+        "session" | "flash" => ByPrefix.place(key),
+        _ => {
+            let [data, expires, revision] = EXTRA.names;
+            Ok(Place::new(key.as_str(), Fields::new(data, expires, revision)))
+        }
+    }
+}
+
+fn slot(place: &Place) -> Result<&'static Slot, Error> {
+    let found = Slot::of(&place.fields.data);
+    Ok(found.ok_or_else(|| Error::NoSuchField(place.fields.data.clone().into_owned()))?.0)
+}
+
+impl BlockingModel for Visitors {
+    type Delegate = Row;
+    type Error = Error;
+
+    fn delegate(&self, place: &Place) -> Result<Row, Error> {
+        let slot = slot(place)?;
+        let Slot { table, data, expires, revision, .. } = slot;
+        let sql = format!("SELECT {data}, {expires}, {revision} FROM {table} WHERE id = ?1");
+        let found = self.0.with(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let columns = statement.query_row([&place.id], |row| {
+                let column = |index| row.get_ref(index).map(from_sql);
+                Ok([column(0)?, column(1)?, column(2)?])
+            });
+            columns.optional()
+        })?;
+        Ok(found.map_or(Row::empty(slot), |columns| Row { columns, ..Row::empty(slot) }))
+    }
+
+    fn flush(&self, place: &Place, row: Row, expected: Condition) -> Result<Flushed, Error> {
+        let written = self.0.with(|connection| {
+            if row.is_empty() {
+                drop_record(connection, &place.id, row.slot, expected)
+            } else {
+                write(connection, &place.id, &row, expected)
+            }
+        })?;
+        Ok(if written { Flushed::Yes } else { Flushed::Conflict })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+            .conditional(true)
+            .survives(Survives::PowerLoss)
+            .shared(Shared::Host)
+            .max_value(Some(4 << 20))
+            .exactly_once(true)
+    }
+
+    fn classify(&self, error: &Error) -> (ErrorKind, Applied) {
+        error.classify()
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Entry>>, Error> {
+        // The rows of a visitor's slots have the id part as their id, the extras the whole key, where all of a prefix
+        // are between `prefix:` and `prefix;`.
+        let (slot, from, end) = match prefix.as_str() {
+            "session" => (&SESSION, after.map_or("", Key::id).to_owned(), None),
+            "flash" => (&FLASH, after.map_or("", Key::id).to_owned(), None),
+            _ => {
+                let from = after.map_or_else(|| format!("{prefix}:"), |key| key.as_str().to_owned());
+                (&EXTRA, from, Some(format!("{prefix};")))
+            }
+        };
+        let Slot { table, data, expires, revision, .. } = slot;
+        let sql = format!(
+            "SELECT id, {expires}, {revision}, length({data}) FROM {table} \
+             WHERE id > ?1 AND (?2 IS NULL OR id < ?2) AND {revision} IS NOT NULL \
+             AND length(CAST(id AS BLOB)) BETWEEN 1 AND 288 ORDER BY id LIMIT ?3"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let entries = self.0.with(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![from, end, limit])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(0)?;
+                let Some(key) = key_of(slot, prefix, &id) else { continue };
+                let columns = [from_sql(row.get_ref(1)?), from_sql(row.get_ref(2)?)];
+                entries.push(entry(key, columns, row.get(3)?));
+            }
+            Ok(entries)
+        })?;
+        Ok(Some(entries))
+    }
+
+    fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, Error> {
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let mut keys = Vec::new();
+        for (slot, prefix) in [(&SESSION, "session"), (&FLASH, "flash"), (&EXTRA, "")] {
+            let Slot { table, expires, revision, .. } = slot;
+            let sql = format!(
+                "SELECT id FROM {table} WHERE {expires} BETWEEN 0 AND ?1 AND length({revision}) = 8 LIMIT ?2"
+            );
+            let left = i64::try_from(limit - keys.len()).unwrap_or(i64::MAX);
+            self.0.with(|connection| {
+                let mut statement = connection.prepare_cached(&sql)?;
+                let mut rows = statement.query((now, left))?;
+                while let Some(row) = rows.next()? {
+                    let id: String = row.get(0)?;
+                    let text = if prefix.is_empty() { id } else { format!("{prefix}:{id}") };
+                    keys.extend(Key::parse(&text).ok());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Some(keys))
+    }
+}
+
+/// What must be true of the row, with [`bytes`] as the parameter `?5`.
+fn guard(expected: Condition, revision: &str) -> String {
+    match expected {
+        Condition::Any => "?5 IS NULL".into(),
+        Condition::Absent => format!("{revision} IS ?5"),
+        Condition::Revision(_) => format!("{revision} = ?5"),
+    }
+}
+
+/// The revision that is expected; NULL for the conditions that name none.
+fn bytes(expected: Condition) -> Option<[u8; 8]> {
+    match expected {
+        Condition::Revision(revision) => Some(revision.to_bytes()),
+        _ => None,
+    }
+}
+
+/// One statement, so that comparing and writing are one step.
+fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> rusqlite::Result<bool> {
+    let Slot { table, data, expires, revision, .. } = row.slot;
+    let guard = guard(expected, revision);
+    let sql = match expected {
+        // Where there must be a row, none is made; and a touch leaves the data alone.
+        Condition::Revision(_) => {
+            let data = if row.new_data { format!("{data} = ?2, ") } else { String::new() };
+            format!("UPDATE {table} SET {data}{expires} = ?3, {revision} = ?4 WHERE id = ?1 AND {guard}")
+        }
+        Condition::Any | Condition::Absent => format!(
+            "INSERT INTO {table} (id, {data}, {expires}, {revision}) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (id) DO UPDATE SET {data} = ?2, {expires} = ?3, {revision} = ?4 WHERE {guard}"
+        ),
+    };
+    let [new_data, new_expires, new_revision] = row.columns.each_ref().map(to_sql);
+    let values = params![id, new_data, new_expires, new_revision, bytes(expected)];
+    Ok(connection.prepare_cached(&sql)?.execute(values)? == 1)
+}
+
+/// The row goes where it holds nothing else; otherwise only these columns are emptied.
+fn drop_record(
+    connection: &Connection,
+    id: &str,
+    slot: &Slot,
+    expected: Condition,
+) -> rusqlite::Result<bool> {
+    let Slot { table, data, expires, revision, alone, .. } = slot;
+    let guard = guard(expected, revision);
+    let there = format!("id = ?1 AND {guard} AND coalesce({data}, {expires}, {revision}) IS NOT NULL");
+    let delete = format!("DELETE FROM {table} WHERE {there} AND {alone}");
+    let empty = format!("UPDATE {table} SET {data} = ?2, {expires} = ?3, {revision} = ?4 WHERE {there}");
+    // Each is conditional by itself: one that comes between finds the row before or after.
+    let null = rusqlite::types::Null;
+    let run =
+        |sql: &str| connection.prepare_cached(sql)?.execute(params![id, null, null, null, bytes(expected)]);
+    Ok(run(&delete)? == 1 || run(&empty)? == 1)
+}
+
+fn key_of(slot: &Slot, prefix: &Prefix, id: &str) -> Option<Key> {
+    let key = if slot.table == EXTRA.table { Key::parse(id) } else { Key::new(prefix, id) };
+    key.ok()
+}
+
+/// What a row says of its record. Where a column is damaged it says nothing, and the driver looks for itself.
+fn entry(key: Key, columns: [Option<Value>; 2], size: Option<i64>) -> Entry {
+    let [expires, revision] = columns;
+    let mut entry = Entry::new(key);
+    entry.expires = match expires {
+        None => Some(None),
+        Some(Value::Number(millis)) => Some(Some(Timestamp::from_millis(millis))),
+        Some(_) => None,
+    };
+    entry.revision = match revision {
+        Some(Value::Bytes(bytes)) => bytes[..].try_into().ok().map(Revision::from_bytes),
+        _ => None,
+    };
+    entry.size = size.and_then(|size| u64::try_from(size).ok());
+    entry
+}

@@ -1,0 +1,73 @@
+//! Where in the tables the fields of a place stand.
+
+/// Three columns that hold one record, and the names by which the driver asks for them.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The accessors' names: data, deadline, revision.
+    pub(crate) names: [&'static str; 3],
+    pub(crate) table: &'static str,
+    pub(crate) data: &'static str,
+    pub(crate) expires: &'static str,
+    pub(crate) revision: &'static str,
+    /// What is true of a row that holds nothing else, so that it may go with its record.
+    pub(crate) alone: &'static str,
+}
+
+/// The tables. A visitor is the application's own object; sessions only have some of its columns.
+pub(crate) const SCHEMA: &str = "\
+    CREATE TABLE IF NOT EXISTS visitors (
+        id TEXT PRIMARY KEY NOT NULL,
+        name TEXT,
+        session BLOB, expires INTEGER, revision BLOB,
+        flash BLOB, flash_expires INTEGER, flash_revision BLOB
+    );
+    CREATE INDEX IF NOT EXISTS visitors_by_expires ON visitors (expires) WHERE expires IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS visitors_by_flash_expires ON visitors (flash_expires)
+        WHERE flash_expires IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS extras (
+        id TEXT PRIMARY KEY NOT NULL,
+        data BLOB, expires INTEGER, revision BLOB
+    );
+    CREATE INDEX IF NOT EXISTS extras_by_expires ON extras (expires) WHERE expires IS NOT NULL;";
+
+/// The session of a visitor.
+pub(crate) const SESSION: Slot = Slot {
+    names: ["session", "expires", "revision"],
+    table: "visitors",
+    data: "session",
+    expires: "expires",
+    revision: "revision",
+    alone: "name IS NULL AND coalesce(flash, flash_expires, flash_revision) IS NULL",
+};
+
+/// The flash of a visitor, in the same row.
+pub(crate) const FLASH: Slot = Slot {
+    names: ["flash.data", "flash.expires", "flash.revision"],
+    table: "visitors",
+    data: "flash",
+    expires: "flash_expires",
+    revision: "flash_revision",
+    alone: "name IS NULL AND coalesce(session, expires, revision) IS NULL",
+};
+
+/// Records of all other prefixes, each in a row of its own, under its whole key.
+pub(crate) const EXTRA: Slot = Slot {
+    names: ["extra", "extra.expires", "extra.revision"],
+    table: "extras",
+    data: "data",
+    expires: "expires",
+    revision: "revision",
+    alone: "true",
+};
+
+impl Slot {
+    pub(crate) const ALL: [&'static Self; 3] = [&SESSION, &FLASH, &EXTRA];
+
+    /// The slot that has a field of this name, and which of its three that is.
+    pub(crate) fn of(name: &str) -> Option<(&'static Self, usize)> {
+        Self::ALL.into_iter().find_map(|slot| {
+            let index = slot.names.iter().position(|known| *known == name)?;
+            Some((slot, index))
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Every clause, tried on sessions in the visitors' table.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use delegate_example::{Options, Visitors, place};
+use rusqlite::Connection;
+use session_conformance::{Harness, Trouble};
+use session_core::{Blocking, Clock, Key};
+use session_store_delegate::{Config, Delegated, InPlace};
+
+/// A file in a directory of the test's own; in a child process only the path of the parent's file.
+struct Site;
+
+struct Storage {
+    path: PathBuf,
+    options: Options,
+    /// Another program's transaction, while the file is taken away.
+    lock: Mutex<Option<Connection>>,
+    directory: Option<tempfile::TempDir>,
+}
+
+impl Storage {
+    fn new(options: Options) -> Result<Self, Trouble> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("site.db");
+        Ok(Self { path, options, lock: Mutex::default(), directory: Some(directory) })
+    }
+
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Trouble> {
+        match Connection::open(&self.path)?.execute(sql, parameters)? {
+            1 => Ok(()),
+            rows => Err(Trouble::new(format!("{rows} rows to damage"))),
+        }
+    }
+
+    fn locked(&self, lock: Option<Connection>) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+    }
+
+    fn modes(&self, directory: u32, file: u32) -> Result<(), Trouble> {
+        let parent = self.path.parent().ok_or_else(|| Trouble::new("the file is in no directory"))?;
+        // While the directory is closed nobody reaches the files in it, whoever owns them.
+        fs::set_permissions(parent, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(parent)? {
+            fs::set_permissions(entry?.path(), Permissions::from_mode(file))?;
+        }
+        Ok(fs::set_permissions(parent, Permissions::from_mode(directory))?)
+    }
+}
+
+impl Harness for Site {
+    type Driver = Blocking<Delegated<InPlace<Visitors>>>;
+    type Storage = Storage;
+
+    fn name(&self) -> String {
+        "delegate".into()
+    }
+
+    async fn make(&self) -> Result<Storage, Trouble> {
+        Storage::new(Options::default())
+    }
+
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, Trouble> {
+        let visitors = Visitors::open(&storage.path, &storage.options)?;
+        Ok(Delegated::pooled(Config::new(visitors).mapping(place).clock(clock)))
+    }
+
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+        storage.execute("UPDATE visitors SET revision = x'00' WHERE id = ?1", [key.id()])
+    }
+
+    async fn make_small(&self) -> Result<Storage, Trouble> {
+        Storage::new(Options { max_pages: Some(800), ..Options::default() })
+    }
+
+    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+        let other = Connection::open(&storage.path)?;
+        other.execute_batch("BEGIN IMMEDIATE")?;
+        storage.locked(Some(other));
+        Ok(())
+    }
+
+    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+        storage.locked(None);
+        Ok(())
+    }
+
+    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+        storage.modes(0o000, 0o000)
+    }
+
+    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+        storage.modes(0o700, 0o600)
+    }
+
+    fn address(&self, storage: &Storage) -> Option<String> {
+        storage.path.to_str().map(str::to_owned)
+    }
+
+    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+        let path = Path::new(address).to_owned();
+        Ok(Storage { path, options: Options::default(), lock: Mutex::default(), directory: None })
+    }
+
+    fn power_evidence(&self) -> Option<String> {
+        Some("SQLite synchronises its log before a statement is done (synchronous = FULL)".into())
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // A directory that a failed test has left closed is to go all the same.
+        if self.directory.is_some() {
+            let _ = self.modes(0o700, 0o600);
+        }
+    }
+}
+
+session_conformance::suite!(
+    Site,
+    lacks: {
+        Checksum: "a column has no checksum: a bent byte of the data is other data",
+    },
+);

@@ -1,0 +1,195 @@
+//! Models that only know plain functions, which is what most of them are.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use session_core::{
+    Applied, BlockingDriver, Capabilities, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key,
+    Operation, Page, Prefix, Purged, Record, Result, Revision, Stored, Timestamp,
+};
+
+use crate::config::Config;
+use crate::delegate::Delegate;
+use crate::mapping::Place;
+use crate::model::{Flushed, Model};
+use crate::store::Delegated;
+
+/// [`Model`] as plain functions, with the same contract for each.
+///
+/// # For authors of models
+/// Implement this where the objects come from rusqlite, Diesel, a map or files. A store in them is made by
+/// [`Delegated::in_place`], where a call takes microseconds, or by `Delegated::pooled`, where it may wait.
+pub trait BlockingModel: Send + Sync + 'static {
+    /// See [`Model::Delegate`].
+    type Delegate: Delegate<Error = Self::Error>;
+    /// See [`Model::Error`].
+    type Error: StdError + Send + Sync + 'static;
+
+    /// See [`Model::delegate`].
+    ///
+    /// # Errors
+    /// The same.
+    fn delegate(&self, place: &Place) -> Result<Self::Delegate, Self::Error>;
+
+    /// See [`Model::flush`].
+    ///
+    /// # Errors
+    /// The same.
+    fn flush(
+        &self,
+        place: &Place,
+        delegate: Self::Delegate,
+        expected: Condition,
+    ) -> Result<Flushed, Self::Error>;
+
+    /// See [`Model::capabilities`].
+    fn capabilities(&self) -> Capabilities;
+
+    /// See [`Model::classify`].
+    fn classify(&self, error: &Self::Error) -> (ErrorKind, Applied) {
+        let _ = error;
+        (ErrorKind::Backend, Applied::Unknown)
+    }
+
+    /// See [`Model::list`].
+    ///
+    /// # Errors
+    /// The same.
+    fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>, Self::Error> {
+        let _ = (prefix, after, limit);
+        Ok(None)
+    }
+
+    /// See [`Model::expired`].
+    ///
+    /// # Errors
+    /// The same.
+    fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, Self::Error> {
+        let _ = (now, limit);
+        Ok(None)
+    }
+
+    /// See [`Model::sync`].
+    ///
+    /// # Errors
+    /// The same.
+    fn sync(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// A [`BlockingModel`] as a [`Model`] that never waits: each call is made at once, by the thread that polls.
+#[derive(Clone, Debug)]
+pub struct InPlace<M>(M);
+
+impl<M> InPlace<M> {
+    /// The model itself.
+    #[must_use]
+    pub fn get_ref(&self) -> &M {
+        &self.0
+    }
+}
+
+impl<M: BlockingModel> Model for InPlace<M> {
+    type Delegate = M::Delegate;
+    type Error = M::Error;
+
+    async fn delegate(&self, place: &Place) -> Result<M::Delegate, M::Error> {
+        self.0.delegate(place)
+    }
+    async fn flush(
+        &self,
+        place: &Place,
+        delegate: M::Delegate,
+        expected: Condition,
+    ) -> Result<Flushed, M::Error> {
+        self.0.flush(place, delegate, expected)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    fn classify(&self, error: &M::Error) -> (ErrorKind, Applied) {
+        self.0.classify(error)
+    }
+    async fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>, M::Error> {
+        self.0.list(prefix, after, limit)
+    }
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, M::Error> {
+        self.0.expired(now, limit)
+    }
+    async fn sync(&self) -> Result<(), M::Error> {
+        self.0.sync()
+    }
+}
+
+impl<M: BlockingModel> Delegated<InPlace<M>> {
+    /// A store in the objects of a model that blocks. Its calls are made on the caller's thread: only for models that
+    /// answer within microseconds, in memory for instance, or where no other task waits for that thread.
+    #[must_use]
+    pub fn in_place(config: Config<M>) -> Self {
+        Self::new(config.with_model(InPlace))
+    }
+
+    /// A store in the objects of a model that may wait, for a disk, a lock or a network: each operation is made whole
+    /// on tokio's blocking pool, and goes on to its end there if its future is dropped.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn pooled(config: Config<M>) -> session_core::Blocking<Self> {
+        session_core::Blocking::new(Self::in_place(config))
+    }
+}
+
+/// The same operations, made to their end by one poll, so that their logic stands once.
+impl<M: BlockingModel> BlockingDriver for Delegated<InPlace<M>> {
+    fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        at_once(Operation::Retrieve, Driver::retrieve(self, key))
+    }
+    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        at_once(Operation::Store, Driver::store(self, key, record, when))
+    }
+    fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        at_once(Operation::Remove, Driver::remove(self, key, when))
+    }
+    fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        at_once(Operation::Traverse, Driver::traverse(self, prefix, from, limit))
+    }
+    fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> Result<bool> {
+        at_once(Operation::Touch, Driver::touch(self, key, from, to, deadline))
+    }
+    fn purge(&self, limit: usize) -> Result<Purged> {
+        at_once(Operation::Purge, Driver::purge(self, limit))
+    }
+    fn flush(&self) -> Result<()> {
+        at_once(Operation::Flush, Driver::flush(self))
+    }
+    fn close(&self) -> Result<()> {
+        at_once(Operation::Close, Driver::close(self))
+    }
+    fn capabilities(&self) -> Capabilities {
+        Driver::capabilities(self)
+    }
+    fn clock(&self) -> std::sync::Arc<dyn session_core::Clock> {
+        Driver::clock(self)
+    }
+}
+
+/// Polls a future that never waits.
+fn at_once<T>(operation: Operation, future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        // The driver awaits its model and nothing else, and no future of `InPlace` is ever pending.
+        Poll::Pending => Err(Error::new(ErrorKind::Backend, operation).applied_unknown()),
+    }
+}

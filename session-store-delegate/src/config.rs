@@ -1,0 +1,46 @@
+//! The options of a store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use session_core::{Clock, SystemClock};
+
+use crate::mapping::{ByPrefix, Mapping};
+
+/// A model, and how the driver uses it.
+#[derive(Clone)]
+#[must_use]
+pub struct Config<M> {
+    pub(crate) model: M,
+    pub(crate) mapping: Arc<dyn Mapping>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl<M> Config<M> {
+    /// Sessions in the objects of `model`.
+    pub fn new(model: M) -> Self {
+        Self { model, mapping: Arc::new(ByPrefix), clock: SystemClock::shared() }
+    }
+
+    /// Which object and which of its fields a key stands for. Default: [`ByPrefix`].
+    pub fn mapping(mut self, mapping: impl Mapping) -> Self {
+        self.mapping = Arc::new(mapping);
+        self
+    }
+
+    /// The clock that decides what has expired. Default: the wall clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    pub(crate) fn with_model<N>(self, wrap: impl FnOnce(M) -> N) -> Config<N> {
+        Config { model: wrap(self.model), mapping: self.mapping, clock: self.clock }
+    }
+}
+
+impl<M> fmt::Debug for Config<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! The driver.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use session_core::{
+    Capabilities, Clock, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Revision, Stored, Timestamp, is_live,
+};
+
+use crate::config::Config;
+use crate::error::{Moment, Trouble, from_model, from_trouble};
+use crate::mapping::{Fields, Place};
+use crate::model::{Flushed, Model};
+use crate::unit::{self, Change, Step};
+
+/// How often a unit of work is begun again because another writer came between. Each time one of them has got on, so
+/// that this many in a row tell of a model that cannot compare.
+const TRIES: usize = 1_000;
+/// A page holds at most this much.
+const LONGEST_PAGE: usize = 256;
+/// The first byte of a cursor; the last key seen follows.
+const CURSOR_VERSION: u8 = 1;
+
+/// A session store in the objects of a [`Model`]. Clones are handles on the same one.
+///
+/// It has no state but the model, and no lock: a call that panics or is dropped spoils nothing for others.
+pub struct Delegated<M>(Arc<Inner<M>>);
+
+struct Inner<M> {
+    config: Config<M>,
+    closed: AtomicBool,
+}
+
+impl<M: Model> Delegated<M> {
+    /// A store in the objects of an asynchronous model. See [`in_place`](Self::in_place) for those that block.
+    #[must_use]
+    pub fn new(config: Config<M>) -> Self {
+        Self(Arc::new(Inner { config, closed: AtomicBool::new(false) }))
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.0.config.model
+    }
+}
+
+impl<M> Clone for Delegated<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M> fmt::Debug for Delegated<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delegated").field("closed", &self.0.closed).finish_non_exhaustive()
+    }
+}
+
+impl<M: Model> Driver for Delegated<M> {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let inner = self.0.open_for(Operation::Retrieve)?;
+        let look = |delegate: &M::Delegate, fields: &Fields, now| unit::retrieve(delegate, fields, now);
+        inner.look(key, Operation::Retrieve, look).await
+    }
+
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        let inner = self.0.open_for(Operation::Store)?;
+        let bound = inner.config.model.capabilities().max_value;
+        if bound.is_some_and(|bound| record.data.len() as u64 > bound) {
+            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+        }
+        inner.change(key, Change::Store(record, when), when, Operation::Store).await
+    }
+
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+        let inner = self.0.open_for(Operation::Remove)?;
+        inner.change(key, Change::Remove(when), when, Operation::Remove).await
+    }
+
+    async fn touch(
+        &self,
+        key: &Key,
+        from: Revision,
+        to: Revision,
+        deadline: Option<Timestamp>,
+    ) -> Result<bool> {
+        let inner = self.0.open_for(Operation::Touch)?;
+        inner.compares(Operation::Touch)?;
+        let touch = |delegate: &mut M::Delegate, fields: &Fields, now| {
+            unit::touch(delegate, fields, now, from, to, deadline)
+        };
+        inner.work(key, Operation::Touch, touch).await
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        let inner = self.0.open_for(Operation::Traverse)?;
+        let after = read_cursor(&from, prefix)?;
+        inner.page(prefix, after.as_ref(), limit.clamp(1, LONGEST_PAGE)).await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        let inner = self.0.open_for(Operation::Purge)?;
+        inner.compares(Operation::Purge)?;
+        inner.purge(limit).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.0.open_for(Operation::Flush)?.sync(Operation::Flush).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.sync(Operation::Close).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.config.model.capabilities()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.config.clock)
+    }
+}
+
+impl<M: Model> Inner<M> {
+    fn open_for(&self, operation: Operation) -> Result<&Self> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(self) }
+    }
+
+    fn compares(&self, operation: Operation) -> Result<()> {
+        if self.config.model.capabilities().conditional { Ok(()) } else { Err(Error::unsupported(operation)) }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.config.clock.now()
+    }
+
+    /// The first step of every unit of work.
+    async fn take(&self, key: &Key, operation: Operation) -> Result<(Place, M::Delegate)> {
+        let place = self.config.mapping.place(key).map_err(|error| error.during(operation))?;
+        let delegate = self.config.model.delegate(&place).await;
+        let delegate = delegate.map_err(|cause| self.error(cause, operation, Moment::Before))?;
+        Ok((place, delegate))
+    }
+
+    /// A unit of work that changes nothing.
+    async fn look<T>(
+        &self,
+        key: &Key,
+        operation: Operation,
+        look: impl Fn(&M::Delegate, &Fields, Timestamp) -> Result<T, Trouble<M::Error>> + Send,
+    ) -> Result<T> {
+        let (place, delegate) = self.take(key, operation).await?;
+        let found = look(&delegate, &place.fields, self.now());
+        found.map_err(|trouble| from_trouble(&self.config.model, trouble, operation))
+    }
+
+    /// A unit of work that may change something, and new ones for as long as other writers come between.
+    async fn work<T: Send>(
+        &self,
+        key: &Key,
+        operation: Operation,
+        step: impl Fn(&mut M::Delegate, &Fields, Timestamp) -> Result<Step<T>, Trouble<M::Error>> + Send,
+    ) -> Result<T> {
+        for _ in 0..TRIES {
+            let (place, mut delegate) = self.take(key, operation).await?;
+            let next = step(&mut delegate, &place.fields, self.now());
+            match next.map_err(|trouble| from_trouble(&self.config.model, trouble, operation))? {
+                Step::Done(answer) => return Ok(answer),
+                Step::Flush { expected, yes, conflict } => {
+                    let flushed = self.config.model.flush(&place, delegate, expected).await;
+                    match flushed.map_err(|cause| self.error(cause, operation, Moment::Flush))? {
+                        Flushed::Yes => return Ok(yes),
+                        Flushed::Conflict => {
+                            if let Some(answer) = conflict {
+                                return Ok(answer);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let error = Error::new(ErrorKind::Unavailable, operation);
+        Err(error.with_detail(format!("another writer came between {TRIES} times")))
+    }
+
+    async fn change(
+        &self,
+        key: &Key,
+        change: Change,
+        when: Condition,
+        operation: Operation,
+    ) -> Result<Stored> {
+        let conditional = self.config.model.capabilities().conditional;
+        if !conditional && when != Condition::Any {
+            return Err(Error::unsupported(operation));
+        }
+        let step = |delegate: &mut M::Delegate, fields: &Fields, now| {
+            unit::change(delegate, fields, now, conditional, &change)
+        };
+        self.work(key, operation, step).await
+    }
+
+    async fn page(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Page> {
+        let listed = self.config.model.list(prefix, after, limit).await;
+        let listed = listed.map_err(|cause| self.error(cause, Operation::Traverse, Moment::Before))?;
+        let listed = listed.ok_or_else(|| Error::unsupported(Operation::Traverse))?;
+        let Some(last) = listed.last().map(|entry| entry.key.clone()) else {
+            return Ok(Page::last(Vec::new()));
+        };
+        if after == Some(&last) || listed.iter().any(|entry| !entry.key.is_in(prefix)) {
+            let error = Error::new(ErrorKind::Backend, Operation::Traverse);
+            return Err(error.with_detail("the model listed what it was not asked for"));
+        }
+        let now = self.now();
+        let mut entries = Vec::with_capacity(listed.len());
+        for entry in listed {
+            match entry.expires {
+                Some(expires) => entries.extend(is_live(expires, now).then_some(entry)),
+                None => entries.extend(self.looked_up(entry.key).await?),
+            }
+        }
+        let next = Cursor::from_bytes([&[CURSOR_VERSION], last.as_bytes()].concat());
+        Ok(Page { entries, next: Some(next) })
+    }
+
+    /// The entry of a key of which the model said nothing more, if it is live.
+    async fn looked_up(&self, key: Key) -> Result<Option<Entry>> {
+        let look = |delegate: &M::Delegate, fields: &Fields, now| unit::live(delegate, fields, now);
+        let live = self.look(&key, Operation::Traverse, look).await?;
+        Ok(live.map(|live| Entry::new(key).with_expires(live.expires).with_revision(live.revision)))
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        let expired = self.config.model.expired(self.now(), limit.saturating_add(1)).await;
+        let expired = expired.map_err(|cause| self.error(cause, Operation::Purge, Moment::Before))?;
+        let mut expired = expired.ok_or_else(|| Error::unsupported(Operation::Purge))?;
+        let mut purged = Purged { removed: 0, more: expired.len() > limit };
+        expired.truncate(limit);
+        let purge = |delegate: &mut M::Delegate, fields: &Fields, now| unit::purge(delegate, fields, now);
+        for key in &expired {
+            match self.work(key, Operation::Purge, purge).await {
+                Ok(removed) => purged.removed += u64::from(removed),
+                // Those before it are gone.
+                Err(error) if purged.removed > 0 => return Err(error.applied_unknown()),
+                Err(error) => return Err(error),
+            }
+        }
+        // Where none could be removed, asking again would come to the same.
+        purged.more &= purged.removed > 0 || limit == 0;
+        Ok(purged)
+    }
+
+    async fn sync(&self, operation: Operation) -> Result<()> {
+        let done = self.config.model.sync().await;
+        done.map_err(|cause| self.error(cause, operation, Moment::Flush))
+    }
+
+    fn error(&self, cause: M::Error, operation: Operation, moment: Moment) -> Error {
+        from_model(&self.config.model, cause, operation, moment)
+    }
+}
+
+/// The key after which a traversal goes on. Cursors come from anywhere, so that nothing is taken for granted.
+fn read_cursor(cursor: &Cursor, prefix: &Prefix) -> Result<Option<Key>> {
+    if cursor.is_start() {
+        return Ok(None);
+    }
+    let key = match cursor.as_bytes() {
+        [CURSOR_VERSION, key @ ..] => std::str::from_utf8(key).ok().and_then(|text| Key::parse(text).ok()),
+        _ => None,
+    };
+    key.filter(|key| key.is_in(prefix))
+        .map(Some)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidCursor, Operation::Traverse))
+}
