@@ -15,6 +15,8 @@ pub struct Config {
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_value: u64,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Tls,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -37,8 +39,10 @@ impl Config {
             cluster,
             namespace: "session-kit:".into(),
             timeout: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
             max_value: 16 << 20,
+            #[cfg(feature = "tls")]
+            tls: Tls::default(),
             clock: SystemClock::shared(),
         }
     }
@@ -50,14 +54,17 @@ impl Config {
         self
     }
 
-    /// How long an operation may take, reconnecting and redirections included; then it is `Timeout`. At least 10 ms.
-    /// Default: 2 s.
+    /// How long an operation may take, waiting for a connection and for redirections included. What was not answered
+    /// by then is `Timeout`; what could not even be sent is `Unavailable`. So while the server is away, calls wait this
+    /// long for it. At least 10 ms. Default: 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long one attempt to connect may take. At least 10 ms. Default: 2 s.
+    /// How long one attempt to connect may take, TLS and password included; to a cluster, up to three times as long.
+    /// Keep it below [`timeout`](Self::timeout): a cluster's operations wait while a node that does not answer is tried.
+    /// At least 10 ms. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -69,6 +76,31 @@ impl Config {
         self
     }
 
+    /// The authority that signed the servers' certificates, as PEM, in place of those that the operating system trusts.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.root = Some(pem.into());
+        self
+    }
+
+    /// The certificate by which this client proves who it is, and its key, as PEM.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.tls.client = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// As the crate takes them.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificates(&self) -> redis::TlsCertificates {
+        let client = self.tls.client.clone();
+        redis::TlsCertificates {
+            client_tls: client
+                .map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key }),
+            root_cert: self.tls.root.clone(),
+        }
+    }
+
     /// The clock that decides what has expired, by the records' own deadlines. Default: the wall clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -76,9 +108,16 @@ impl Config {
     }
 }
 
+#[cfg(feature = "tls")]
+#[derive(Clone, Default)]
+pub(crate) struct Tls {
+    root: Option<Vec<u8>>,
+    client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URLs may hold a password.
+        // The URLs may hold a password, the rest a key.
         f.debug_struct("Config")
             .field("cluster", &self.cluster)
             .field("namespace", &self.namespace)

@@ -3,27 +3,40 @@
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 use session_core::{Error, ErrorKind, Operation};
 
-/// An error of Redis in `operation`.
-pub(crate) fn from_redis(cause: RedisError, operation: Operation) -> Error {
-    let (kind, certain) = match cause.kind() {
-        RedisKind::AuthenticationFailed | RedisKind::InvalidClientConfig | RedisKind::RESP3NotSupported => {
-            (ErrorKind::Misconfigured, true)
-        }
-        RedisKind::Server(server) => (of_server(server), true),
-        RedisKind::Extension => (of_code(cause.code().unwrap_or_default()), true),
-        RedisKind::ClusterConnectionNotFound => (ErrorKind::Unavailable, false),
-        RedisKind::Io if cause.is_timeout() => (ErrorKind::Timeout, false),
-        RedisKind::Io => (ErrorKind::Unavailable, cause.is_connection_refusal()),
-        _ => (ErrorKind::Backend, false),
-    };
-    let error = Error::new(kind, operation).with_source(cause);
-    if certain || !changes(operation) { error } else { error.applied_unknown() }
+/// How a command came to nothing.
+pub(crate) enum Failure {
+    /// It never left: there was no connection to send it on.
+    Unsent(RedisError),
+    /// The server said no, and changed nothing.
+    Refused(RedisError),
+    /// It was sent, and the answer is lost.
+    Lost(RedisError),
+    /// It was sent, and no answer came in time.
+    Late,
+    /// It was not sent in time, and nothing says why.
+    Stuck,
+    /// The handle was closed.
+    Closed,
 }
 
-/// Nothing came back in time.
-pub(crate) fn timeout(operation: Operation) -> Error {
-    let error = Error::new(ErrorKind::Timeout, operation);
-    if changes(operation) { error.applied_unknown() } else { error }
+impl Failure {
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        let new = |kind| Error::new(kind, operation);
+        let unknown = |error: Error| if changes(operation) { error.applied_unknown() } else { error };
+        match self {
+            Self::Unsent(cause) => new(of_connecting(&cause)).with_source(cause),
+            Self::Refused(cause) => new(of_answer(&cause)).with_source(without_arguments(cause)),
+            Self::Lost(cause) if cause.is_timeout() => unknown(new(ErrorKind::Timeout).with_source(cause)),
+            Self::Lost(cause) if cause.is_io_error() => {
+                unknown(new(ErrorKind::Unavailable).with_source(cause))
+            }
+            // What cannot be understood is not shown either, for it may hold what was stored.
+            Self::Lost(_) => unknown(new(ErrorKind::Backend).with_detail("an answer that is none of Redis")),
+            Self::Late => unknown(new(ErrorKind::Timeout)),
+            Self::Stuck => new(ErrorKind::Timeout).with_detail("no connection in time"),
+            Self::Closed => Error::closed(operation),
+        }
+    }
 }
 
 pub(crate) fn corrupt(operation: Operation) -> Error {
@@ -36,52 +49,163 @@ pub(crate) fn unexpected(operation: Operation) -> Error {
     if changes(operation) { error.applied_unknown() } else { error }
 }
 
-/// Whether the same command may be sent again at once, for it was refused and another node may take it, or this one
-/// in a moment.
-pub(crate) fn is_passing(cause: &RedisError) -> bool {
-    matches!(
-        cause.kind(),
+/// What to do about an error, besides telling the caller.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The caller must know.
+    Final,
+    /// Refused for the moment: the same may be sent again, to the same place.
+    Again,
+    /// Refused by a server that only follows another one now.
+    Replica,
+    /// Refused by a node of a cluster, which says where to go: for good, or for this once.
+    Elsewhere { host: String, port: u16, asking: bool },
+    /// Not sent, for the node is not connected.
+    Unsent,
+    /// Sent, and the answer is lost.
+    Lost,
+}
+
+pub(crate) fn verdict(cause: &RedisError) -> Verdict {
+    match cause.kind() {
+        RedisKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => elsewhere(cause),
+        RedisKind::Server(ServerErrorKind::ReadOnly) => Verdict::Replica,
         RedisKind::Server(
-            ServerErrorKind::Moved
-                | ServerErrorKind::Ask
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::BusyLoading
-        )
-    )
+            ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::BusyLoading,
+        ) => Verdict::Again,
+        // Somebody's script has been running for long.
+        RedisKind::Extension if cause.code() == Some("BUSY") => Verdict::Again,
+        RedisKind::ClusterConnectionNotFound => Verdict::Unsent,
+        RedisKind::Io | RedisKind::Parse => Verdict::Lost,
+        _ => Verdict::Final,
+    }
+}
+
+fn elsewhere(cause: &RedisError) -> Verdict {
+    let parsed = cause.redirect_node().and_then(|(address, _)| {
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some((host.to_owned(), port.parse().ok()?))
+    });
+    match parsed {
+        Some((host, port)) if !host.is_empty() => {
+            Verdict::Elsewhere { host, port, asking: cause.kind() == RedisKind::Server(ServerErrorKind::Ask) }
+        }
+        _ => Verdict::Again,
+    }
 }
 
 pub(crate) fn is_unknown_script(cause: &RedisError) -> bool {
     cause.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
+/// Whether trying to connect again may help without anybody's doing.
+pub(crate) fn may_connect_later(cause: &RedisError) -> bool {
+    of_connecting(cause) != ErrorKind::Misconfigured
+}
+
 fn changes(operation: Operation) -> bool {
     matches!(operation, Operation::Store | Operation::Remove | Operation::Touch)
 }
 
-fn of_server(kind: ServerErrorKind) -> ErrorKind {
-    match kind {
-        ServerErrorKind::NoPerm => ErrorKind::Misconfigured,
-        ServerErrorKind::BusyLoading
-        | ServerErrorKind::Moved
-        | ServerErrorKind::Ask
-        | ServerErrorKind::TryAgain
-        | ServerErrorKind::ClusterDown
-        | ServerErrorKind::MasterDown
-        | ServerErrorKind::ReadOnly => ErrorKind::Unavailable,
+fn of_connecting(cause: &RedisError) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+
+    let io = std::error::Error::source(cause).and_then(|source| source.downcast_ref::<std::io::Error>());
+    match (cause.kind(), io.map(std::io::Error::kind)) {
+        // A certificate that is not trusted, or a server that speaks no TLS; a socket that is not ours to open.
+        (RedisKind::Io, Some(Io::InvalidData | Io::PermissionDenied)) => ErrorKind::Misconfigured,
+        (RedisKind::Io, _) if cause.is_timeout() => ErrorKind::Timeout,
+        (RedisKind::Io | RedisKind::ClusterConnectionNotFound, _) => ErrorKind::Unavailable,
+        (RedisKind::Server(_) | RedisKind::Extension, _) => match of_answer(cause) {
+            ErrorKind::Backend => ErrorKind::Misconfigured,
+            kind => kind,
+        },
+        _ => ErrorKind::Misconfigured,
+    }
+}
+
+fn of_answer(cause: &RedisError) -> ErrorKind {
+    match code(cause) {
+        "OOM" => ErrorKind::Full,
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Misconfigured,
+        "WRONGTYPE" | DAMAGED => ErrorKind::Corrupt,
+        "LOADING" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "BUSY"
+        | "UNBLOCKED" => ErrorKind::Unavailable,
+        // A disk that the server cannot write, replicas that it misses.
+        "MISCONF" | "NOREPLICAS" => ErrorKind::Unavailable,
         _ => ErrorKind::Backend,
     }
 }
 
-fn of_code(code: &str) -> ErrorKind {
-    match code {
-        "OOM" => ErrorKind::Full,
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Misconfigured,
-        "WRONGTYPE" | "SKDAMAGED" => ErrorKind::Corrupt,
-        // A script of somebody else's that runs too long, a disk that the server cannot write, replicas it misses.
-        "BUSY" | "MISCONF" | "NOREPLICAS" | "UNBLOCKED" => ErrorKind::Unavailable,
-        _ => ErrorKind::Backend,
+/// What our scripts answer where there is no record of ours.
+const DAMAGED: &str = "SKDAMAGED";
+
+/// The code of an answer. What a script's command met is in the text only, before Redis 7.
+fn code(cause: &RedisError) -> &str {
+    let inner = |text: &str| {
+        ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "WRONGTYPE"]
+            .into_iter()
+            .find(|code| text.contains(&format!("-{code} ")))
+    };
+    match cause.code() {
+        Some("ERR") => cause.detail().and_then(inner).unwrap_or("ERR"),
+        code => code.unwrap_or_default(),
+    }
+}
+
+/// A server that does not know a command, for it was renamed, repeats its arguments: keys and data.
+fn without_arguments(cause: RedisError) -> RedisError {
+    let kept = match (cause.code(), cause.detail()) {
+        (Some("ERR"), Some(text)) => text.split_once(", with args").map(|(kept, _)| kept.to_owned()),
+        _ => None,
+    };
+    kept.map_or(cause, |text| redis::make_extension_error("ERR".into(), Some(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("it is an answer");
+        value.extract_error().expect_err("of an error")
+    }
+
+    #[test]
+    fn where_to_go_is_understood_or_waited_for() {
+        let there = |line, at: &str, port, asking| {
+            assert_eq!(verdict(&answer(line)), Verdict::Elsewhere { host: at.into(), port, asking });
+        };
+        there("MOVED 7 127.0.0.1:7001", "127.0.0.1", 7001, false);
+        there("ASK 7 [::1]:7001", "::1", 7001, true);
+        there("ASK 7 fe80::1:7001", "fe80::1", 7001, true);
+        for line in ["MOVED 7 :7001", "MOVED 7", "MOVED 7 host:port", "TRYAGAIN x", "LOADING x", "BUSY x"] {
+            assert_eq!(verdict(&answer(line)), Verdict::Again, "{line}");
+        }
+        assert_eq!(verdict(&answer("READONLY x")), Verdict::Replica);
+        assert_eq!(verdict(&answer("NOPERM x")), Verdict::Final);
+    }
+
+    #[test]
+    fn what_a_script_met_counts_even_where_only_the_text_says_so() {
+        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -OOM command not allowed";
+        for line in ["OOM command not allowed", old] {
+            let error = Failure::Refused(answer(line)).during(Operation::Store);
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, session_core::Applied::No));
+        }
+        let other = Failure::Refused(answer("ERR something -OOMPH")).during(Operation::Store);
+        assert_eq!(other.kind(), ErrorKind::Backend);
+    }
+
+    #[test]
+    fn arguments_that_the_server_repeats_are_not_shown() {
+        let line = "ERR unknown command 'GET', with args beginning with: 'session-kit:user:alice' ";
+        let error = Failure::Refused(answer(line)).during(Operation::Retrieve);
+        assert!(!format!("{error:?}").contains("alice"), "{error:?}");
+        assert!(format!("{error:?}").contains("unknown command 'GET'"), "{error:?}");
     }
 }

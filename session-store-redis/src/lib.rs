@@ -4,10 +4,15 @@
 mod config;
 mod error;
 mod link;
+#[cfg(feature = "cluster")]
+mod nodes;
 mod scan;
 mod script;
+mod stand;
 mod store;
+mod topology;
 mod value;
+mod wire;
 
 pub use config::Config;
 pub use store::Redis;

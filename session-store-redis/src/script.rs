@@ -4,7 +4,7 @@
 //! clock may be wrong, and decides nothing. Revisions are compared as strings of eight bytes, for a Lua number cannot
 //! hold 64 bits; deadlines are numbers, exact up to 2^53 ms, the year 287396.
 
-use redis::Script;
+use redis::{Cmd, Script};
 
 /// Reads `revision` and `live` of the record under `KEYS[1]`, at the moment `now`.
 macro_rules! with_head {
@@ -51,6 +51,9 @@ return redis.call('GET', KEYS[1])
 
 /// `ARGV`: now, from, to, revision and deadline as they stand in the value, time to live (empty for none, 0 for
 /// gone). The answer is 1 or 0.
+///
+/// The user may have the right to `SETRANGE` and none to `PEXPIRE`: then the head is put back, for a deadline that was
+/// moved without the engine's knowing of it would be a record that is collected while it lives.
 const TOUCH: &str = with_head!(
     "if not live then return 0 end
 if revision == ARGV[3] then return 1 end
@@ -60,14 +63,22 @@ if ARGV[5] == '0' then
   return 1
 end
 redis.call('SETRANGE', KEYS[1], 1, ARGV[4])
+local done
 if ARGV[5] == '' then
-  redis.call('PERSIST', KEYS[1])
+  done = redis.pcall('PERSIST', KEYS[1])
 else
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  done = redis.pcall('PEXPIRE', KEYS[1], ARGV[5])
+end
+if type(done) == 'table' and done.err then
+  redis.call('SETRANGE', KEYS[1], 0, head)
+  return done
 end
 return 1
 "
 );
+
+/// What a traversal says of a key: the head, and the length of the whole, of one moment.
+const LOOK: &str = "return {redis.call('GETRANGE', KEYS[1], 0, 16), redis.call('STRLEN', KEYS[1])}";
 
 /// A script, and the hash by which the server knows it.
 pub(crate) struct Known {
@@ -75,15 +86,30 @@ pub(crate) struct Known {
     pub(crate) hash: String,
 }
 
+impl Known {
+    /// The command that runs the script on a key, named by its hash or as a whole.
+    pub(crate) fn call(&self, command: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+        let length =
+            script.len() + key.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
+        let mut call = Cmd::with_capacity(4 + arguments.len(), command.len() + length + 1);
+        call.arg(command).arg(script).arg(1).arg(key);
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        call
+    }
+}
+
 /// The scripts of a store.
 pub(crate) struct Scripts {
     pub(crate) change: Known,
     pub(crate) touch: Known,
+    pub(crate) look: Known,
 }
 
 impl Scripts {
     pub(crate) fn new() -> Self {
         let known = |source| Known { source, hash: Script::new(source).get_hash().to_owned() };
-        Self { change: known(CHANGE), touch: known(TOUCH) }
+        Self { change: known(CHANGE), touch: known(TOUCH), look: known(LOOK) }
     }
 }

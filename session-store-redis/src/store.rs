@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -16,16 +15,16 @@ use crate::error::{corrupt, unexpected};
 use crate::link::Link;
 use crate::script::Scripts;
 use crate::value::{decode, encode, words};
+use crate::wire::Route;
 
 /// A session store in Redis or Redis Cluster. Clones are handles on the same connection.
 #[derive(Clone)]
 pub struct Redis(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) link: Link,
-    pub(crate) config: Config,
-    scripts: Scripts,
-    closed: AtomicBool,
+    pub(crate) link: Arc<Link>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) scripts: Scripts,
 }
 
 impl Redis {
@@ -46,13 +45,9 @@ impl Redis {
         if config.max_value == 0 || config.max_value > LARGEST {
             return wrong("max_value is 1 to 536,000,000 bytes");
         }
-        let link = Link::connect(&config).await?;
-        let inner = Inner { link, config, scripts: Scripts::new(), closed: AtomicBool::new(false) };
-        // A password that is refused shows only with a command.
-        let mut ping = Cmd::new();
-        ping.arg("PING");
-        inner.link.ask(&ping, inner.config.timeout, Operation::Open).await?;
-        Ok(Self(Arc::new(inner)))
+        let config = Arc::new(config);
+        let link = Link::connect(Arc::clone(&config)).await?;
+        Ok(Self(Arc::new(Inner { link, config, scripts: Scripts::new() })))
     }
 }
 
@@ -67,7 +62,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("config", &self.0.config)
-            .field("closed", &self.0.closed)
+            .field("closed", &self.0.link.is_closed())
             .finish_non_exhaustive()
     }
 }
@@ -77,7 +72,7 @@ impl Driver for Redis {
         let inner = self.0.open_for(Operation::Retrieve)?;
         let mut command = Cmd::new();
         command.arg("GET").arg(inner.name(key));
-        match inner.link.ask(&command, inner.config.timeout, Operation::Retrieve).await? {
+        match inner.link.ask(&command, Route::Key, Operation::Retrieve).await? {
             Value::Nil => Ok(None),
             Value::BulkString(value) => {
                 let record = decode(value).map_err(|_| corrupt(Operation::Retrieve))?;
@@ -139,7 +134,6 @@ impl Driver for Redis {
                     &words(to, deadline),
                     ttl.as_deref().unwrap_or_default().as_bytes(),
                 ],
-                inner.config.timeout,
                 Operation::Touch,
             )
             .await?;
@@ -159,7 +153,7 @@ impl Driver for Redis {
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.closed.store(true, Ordering::Release);
+        self.0.link.close();
         Ok(())
     }
 
@@ -190,7 +184,7 @@ struct Change<'a> {
 
 impl Inner {
     fn open_for(&self, operation: Operation) -> Result<&Self> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(self) }
+        if self.link.is_closed() { Err(Error::closed(operation)) } else { Ok(self) }
     }
 
     /// The name of a key in Redis.
@@ -209,7 +203,7 @@ impl Inner {
                 command.arg("PX").arg(ttl);
             }
         }
-        self.link.ask(&command, self.config.timeout, Operation::Store).await?;
+        self.link.ask(&command, Route::Key, Operation::Store).await?;
         Ok(Stored::Yes)
     }
 
@@ -230,7 +224,7 @@ impl Inner {
             change.ttl.unwrap_or_default().as_bytes(),
         ];
         let name = self.name(key);
-        match self.link.run(&self.scripts.change, &name, &arguments, self.config.timeout, operation).await? {
+        match self.link.run(&self.scripts.change, &name, &arguments, operation).await? {
             Value::Int(1) => Ok((Stored::Yes, true)),
             Value::Int(_) => Ok((Stored::Yes, false)),
             Value::Nil => Ok((Stored::Conflict(None), false)),
