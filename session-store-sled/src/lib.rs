@@ -14,3 +14,6 @@ mod traverse;
 
 pub use config::{Config, Durability};
 pub use store::Sled;
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,8 @@ impl Sled {
         Self::over(tree, Database(database), config.options)
     }
 
-    fn over(tree: Tree, log: impl Log, options: Options) -> Result<Self> {
+    /// A store over a tree, and what flushes and keeps its database.
+    pub(crate) fn over(tree: Tree, log: impl Log, options: Options) -> Result<Self> {
         let pending = (options.durability == Durability::Process).then(|| Arc::new(Pending::new()));
         let flusher = Flusher::start(log, pending.clone(), options.flush_timeout)?;
         let tree = RwLock::new(Some(tree));
@@ -195,10 +196,14 @@ impl Inner {
     }
 
     fn read<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
-        self.with(operation, |tree| {
+        let outcome = self.with(operation, |tree| {
             self.flusher.admits_reads(operation)?;
             work(tree)
-        })
+        });
+        // Reading writes, too: sled puts together the parts of a page that it finds in many. What it could not write
+        // then is missing in its log.
+        self.stop_after(&outcome, &[ErrorKind::Full]);
+        outcome
     }
 
     fn write<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
@@ -206,13 +211,16 @@ impl Inner {
             self.flusher.admits(operation)?;
             work(tree)
         });
-        // An error that leaves it open what was written comes from sled's log.
-        if let Err(error) = &outcome
-            && error.applied() == Applied::Unknown
+        self.stop_after(&outcome, &[ErrorKind::Full, ErrorKind::Misconfigured, ErrorKind::Backend]);
+        outcome
+    }
+
+    fn stop_after<T>(&self, outcome: &Result<T>, kinds: &[ErrorKind]) {
+        if let Err(error) = outcome
+            && kinds.contains(&error.kind())
         {
             self.flusher.failed(error);
         }
-        outcome
     }
 
     /// A change of `key`, and the flush that its answer waits for, whatever the answer is.
