@@ -3,10 +3,11 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use session_core::{
-    Applied, BlockingDriver, Capabilities, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key,
+    Applied, BlockingDriver, Capabilities, Clock, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key,
     Operation, Page, Prefix, Purged, Record, Result, Revision, Stored, Timestamp,
 };
 
@@ -146,42 +147,67 @@ impl<M: BlockingModel> Delegated<InPlace<M>> {
     /// on tokio's blocking pool, and goes on to its end there if its future is dropped.
     #[cfg(feature = "tokio")]
     #[must_use]
-    pub fn pooled(config: Config<M>) -> session_core::Blocking<Self> {
-        session_core::Blocking::new(Self::in_place(config))
+    pub fn pooled(config: Config<M>) -> session_core::Blocking<Plain<M>> {
+        session_core::Blocking::new(Plain::new(config))
     }
 }
 
-/// The same operations, made to their end by one poll, so that their logic stands once.
-impl<M: BlockingModel> BlockingDriver for Delegated<InPlace<M>> {
+/// A store in the objects of a model that blocks, as plain functions, for whoever has no runtime or a pool of their own.
+///
+/// Each operation is that of [`Delegated`], made to its end by one poll, so that the logic stands once.
+#[derive(Debug)]
+pub struct Plain<M>(Delegated<InPlace<M>>);
+
+impl<M: BlockingModel> Plain<M> {
+    /// A store in the objects of `config`'s model.
+    #[must_use]
+    pub fn new(config: Config<M>) -> Self {
+        Self(Delegated::in_place(config))
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        self.0.model().get_ref()
+    }
+}
+
+impl<M> Clone for Plain<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: BlockingModel> BlockingDriver for Plain<M> {
     fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        at_once(Operation::Retrieve, Driver::retrieve(self, key))
+        at_once(Operation::Retrieve, self.0.retrieve(key))
     }
     fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        at_once(Operation::Store, Driver::store(self, key, record, when))
+        at_once(Operation::Store, self.0.store(key, record, when))
     }
     fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        at_once(Operation::Remove, Driver::remove(self, key, when))
+        at_once(Operation::Remove, self.0.remove(key, when))
     }
     fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        at_once(Operation::Traverse, Driver::traverse(self, prefix, from, limit))
+        at_once(Operation::Traverse, self.0.traverse(prefix, from, limit))
     }
     fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> Result<bool> {
-        at_once(Operation::Touch, Driver::touch(self, key, from, to, deadline))
+        at_once(Operation::Touch, self.0.touch(key, from, to, deadline))
     }
     fn purge(&self, limit: usize) -> Result<Purged> {
-        at_once(Operation::Purge, Driver::purge(self, limit))
+        at_once(Operation::Purge, self.0.purge(limit))
     }
     fn flush(&self) -> Result<()> {
-        at_once(Operation::Flush, Driver::flush(self))
+        at_once(Operation::Flush, self.0.flush())
     }
     fn close(&self) -> Result<()> {
-        at_once(Operation::Close, Driver::close(self))
+        at_once(Operation::Close, self.0.close())
     }
     fn capabilities(&self) -> Capabilities {
-        Driver::capabilities(self)
+        self.0.capabilities()
     }
-    fn clock(&self) -> std::sync::Arc<dyn session_core::Clock> {
-        Driver::clock(self)
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock()
     }
 }
 

@@ -10,7 +10,7 @@ mod model;
 mod store;
 mod unit;
 
-pub use blocking::{BlockingModel, InPlace};
+pub use blocking::{BlockingModel, InPlace, Plain};
 pub use config::Config;
 pub use delegate::{Delegate, Value};
 pub use mapping::{ByPrefix, Fields, Mapping, Place};

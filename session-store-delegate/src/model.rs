@@ -11,7 +11,8 @@ use crate::mapping::Place;
 /// The application's own objects, as a place for records.
 ///
 /// # For authors of models
-/// Three methods are required. Every operation of the driver is one unit of work: `delegate`, then the accessors of the
+/// Three methods are required. `flush` is the model's and takes the object, so that an object holds nothing but data, and
+/// nobody can flush it twice. Every operation of the driver is one unit of work: `delegate`, then the accessors of the
 /// object, then `flush`, once, unless nothing is to be changed or a call has failed. Only where `flush` says that
 /// somebody else was there first, the driver looks again, in a new unit with a new object.
 ///
@@ -28,8 +29,9 @@ pub trait Model: Send + Sync + 'static {
     /// What the model fails with. Neither its text nor its sources may show an id or stored data, for they end in logs.
     type Error: StdError + Send + Sync + 'static;
 
-    /// The object of `place.id`, as it is in the store at this moment. Where there is none it is a new one whose fields
-    /// are empty, and nothing is written. It is never one that was loaded earlier, or for another id.
+    /// The object of `place.id`, as it is in the store at this moment, all fields of the same one. Where there is none it
+    /// is a new object whose fields are empty, and nothing is written. It is never one that was loaded earlier, or for
+    /// another id.
     ///
     /// A model of many fields need only load those of `place.fields`.
     ///

@@ -9,7 +9,7 @@ use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
 use session_conformance::{Harness, Trouble};
 use session_core::{Blocking, Clock, Key};
-use session_store_delegate::{Config, Delegated, InPlace};
+use session_store_delegate::{Config, Delegated, Plain};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct Site;
@@ -52,7 +52,7 @@ impl Storage {
 }
 
 impl Harness for Site {
-    type Driver = Blocking<Delegated<InPlace<Visitors>>>;
+    type Driver = Blocking<Plain<Visitors>>;
     type Storage = Storage;
 
     fn name(&self) -> String {

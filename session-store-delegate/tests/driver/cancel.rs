@@ -1,0 +1,72 @@
+//! A future that is dropped at any await leaves the old record or the new one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use session_core::Condition::{Absent, Any, Revision as At};
+use session_core::{Driver, Record, Result, TestClock};
+use session_store_delegate::{Config, Delegated};
+
+use super::{NOW, expiring, key, record, rev};
+use crate::support::blobs::{Blobs, by_name};
+
+type Store = Delegated<Blobs>;
+type Change<'a> = Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
+
+/// What it changes, and what there is afterwards.
+fn change(store: &Store, number: usize) -> (Change<'_>, Option<Record>) {
+    let one = || key("session:one");
+    match number {
+        0 => (
+            Box::pin(async move { Ok(store.store(&one(), record(2), Any).await?.is_yes()) }),
+            Some(record(2)),
+        ),
+        1 => (
+            Box::pin(async move { Ok(store.store(&one(), record(2), At(rev(1))).await?.is_yes()) }),
+            Some(record(2)),
+        ),
+        2 => (Box::pin(async move { Ok(store.remove(&one(), At(rev(1))).await?.is_yes()) }), None),
+        _ => (
+            Box::pin(async move { store.touch(&one(), rev(1), rev(2), None).await }),
+            Some(Record { expires: None, revision: rev(2), ..record(1) }),
+        ),
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
+    for number in 0..4 {
+        let (mut old, mut new, mut polls) = (0, 0, 0);
+        loop {
+            let clock = TestClock::new(NOW);
+            let store = Delegated::new(Config::new(Blobs::default()).mapping(by_name).clock(Arc::new(clock)));
+            assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_yes());
+            let (mut change, after) = change(&store, number);
+            let mut context = Context::from_waker(Waker::noop());
+            let done =
+                (0..polls).any(|_| matches!(change.as_mut().poll(&mut context), Poll::Ready(Ok(true))));
+            drop(change);
+            let found = store.retrieve(&key("session:one")).await.unwrap();
+            if found == after {
+                new += 1;
+            } else {
+                assert_eq!(found, Some(expiring(1)), "change {number}, dropped after {polls} polls");
+                assert!(!done, "what was answered has happened");
+                old += 1;
+            }
+            // The next one finds nothing held up.
+            let revision = found.as_ref().map(|record| record.revision);
+            let when = revision.map_or(Absent, At);
+            assert!(store.store(&key("session:one"), record(9), when).await.unwrap().is_yes());
+            assert!(store.remove(&key("session:one"), At(rev(9))).await.unwrap().is_yes());
+            assert_eq!(store.model().len(), 0);
+            if done {
+                break;
+            }
+            polls += 1;
+        }
+        assert!(old >= 3 && new >= 2, "change {number}: {old} times the old record, {new} times the new one");
+    }
+}

@@ -1,0 +1,140 @@
+//! What the fields of an object hold, and who else has fields in it.
+
+use bytes::Bytes;
+use session_core::Condition::{Absent, Any, Revision as At};
+use session_core::{Applied, Driver, ErrorKind, Stored};
+use session_store_delegate::Value;
+
+use super::{NOW, expiring, key, record, rev, store};
+
+fn bytes(length: usize) -> Value {
+    Value::Bytes(Bytes::from(vec![1; length]))
+}
+
+#[tokio::test]
+async fn a_record_is_bytes_a_number_and_eight_bytes() {
+    let (store, model, _) = store();
+    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_yes());
+    model.object("one", |object| {
+        assert_eq!(object["session"], bytes(1));
+        assert_eq!(object["expires"], Value::Number(NOW.as_millis() + 60_000));
+        assert_eq!(object["revision"], bytes(8));
+    });
+    assert!(store.store(&key("session:one"), record(2), Any).await.unwrap().is_yes());
+    model.object("one", |object| assert!(!object.contains_key("expires"), "no deadline is an empty field"));
+}
+
+#[tokio::test]
+async fn a_damaged_field_is_corrupt_and_stays_as_it_is_until_it_is_replaced_or_removed() {
+    let one = key("session:one");
+    let damages: [(&str, Option<Value>); 12] = [
+        ("session", None),
+        ("session", Some(Value::Number(7))),
+        ("session", Some(Value::Damaged)),
+        ("expires", Some(bytes(8))),
+        ("expires", Some(bytes(0))),
+        ("expires", Some(Value::Damaged)),
+        ("revision", None),
+        ("revision", Some(bytes(0))),
+        ("revision", Some(bytes(7))),
+        ("revision", Some(bytes(9))),
+        ("revision", Some(Value::Number(1))),
+        ("revision", Some(Value::Damaged)),
+    ];
+    for (field, value) in damages {
+        let (store, model, _) = store();
+        let damage = || {
+            model.object("one", |object| match value.clone() {
+                Some(value) => object.insert(field.into(), value),
+                None => object.remove(field),
+            })
+        };
+        assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+        damage();
+        let before = model.object("one", |object| object.clone());
+        let what = format!("{field}: {value:?}");
+        let corrupt = |error: session_core::Error| {
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Corrupt, Applied::No), "{what}");
+        };
+        corrupt(store.retrieve(&one).await.unwrap_err());
+        corrupt(store.store(&one, record(2), Absent).await.unwrap_err());
+        if field != "session" {
+            corrupt(store.store(&one, record(2), At(rev(1))).await.unwrap_err());
+            corrupt(store.remove(&one, At(rev(1))).await.unwrap_err());
+            corrupt(store.touch(&one, rev(1), rev(2), None).await.unwrap_err());
+        }
+        assert_eq!(model.object("one", |object| object.clone()), before, "{what}");
+        // Whoever does not compare gets rid of it.
+        assert!(store.store(&one, record(2), Any).await.unwrap().is_yes(), "{what}");
+        assert_eq!(store.retrieve(&one).await.unwrap(), Some(record(2)), "{what}");
+        damage();
+        assert!(store.remove(&one, Any).await.unwrap().is_yes(), "{what}");
+        assert!(!model.has("one"), "{what}");
+        assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
+    let (store, model, clock) = store();
+    let one = key("session:one");
+    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+    clock.set(super::later());
+    model.object("one", |object| object.insert("revision".into(), bytes(3)));
+    assert_eq!(store.retrieve(&one).await.unwrap(), None);
+    assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None));
+    assert!(!store.touch(&one, rev(1), rev(2), None).await.unwrap());
+    // Nothing can be compared with it, so that nothing is laid over it on a condition, and a purge leaves it.
+    assert_eq!(store.store(&one, record(2), Absent).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let purged = store.purge(10).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    assert!(store.store(&one, record(2), Any).await.unwrap().is_yes());
+}
+
+#[tokio::test]
+async fn a_purge_that_meets_what_it_cannot_remove_comes_to_an_end() {
+    let (store, model, clock) = store();
+    for id in ["a", "b", "c"] {
+        assert!(store.store(&key(&format!("session:{id}")), expiring(1), Any).await.unwrap().is_yes());
+    }
+    model.object("a", |object| object.insert("revision".into(), bytes(3)));
+    clock.set(super::later());
+    let purged = store.purge(2).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (1, true));
+    let purged = store.purge(2).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (1, false));
+    let purged = store.purge(1).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    assert!(model.has("a") && !model.has("b") && !model.has("c"));
+}
+
+#[tokio::test]
+async fn two_prefixes_and_the_application_share_an_object_and_nothing_else() {
+    let (store, model, _) = store();
+    let (session, flash) = (key("session:one"), key("flash:one"));
+    model.object("one", |object| object.insert("name".into(), bytes(3)));
+    assert!(store.store(&session, record(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&flash, expiring(2), Absent).await.unwrap().is_yes());
+    assert!(store.store(&session, record(3), At(rev(1))).await.unwrap().is_yes());
+    assert_eq!(store.retrieve(&flash).await.unwrap(), Some(expiring(2)));
+    assert!(store.touch(&flash, rev(2), rev(4), None).await.unwrap());
+    assert_eq!(store.retrieve(&session).await.unwrap(), Some(record(3)));
+
+    assert!(store.remove(&session, At(rev(3))).await.unwrap().is_yes());
+    assert!(store.retrieve(&flash).await.unwrap().is_some());
+    model.object("one", |object| assert_eq!(object.len(), 3, "a name and a flash without a deadline"));
+    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    model.object("one", |object| assert_eq!(object.keys().collect::<Vec<_>>(), ["name"]));
+    model.object("one", |object| object.clear());
+    assert!(store.store(&flash, record(5), Absent).await.unwrap().is_yes());
+    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    assert!(!model.has("one"), "an object that holds nothing is dropped");
+}
+
+#[tokio::test]
+async fn no_debug_shows_data() {
+    let secret = Value::Bytes(Bytes::from_static(b"secret"));
+    assert_eq!(format!("{secret:?}"), "Bytes(6 of them)");
+    let (store, _, _) = store();
+    assert_eq!(format!("{store:?}"), "Delegated { closed: false, .. }");
+}

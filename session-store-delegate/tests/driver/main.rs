@@ -1,0 +1,61 @@
+//! What is particular to this driver: which calls of the model an operation makes, and what it makes of what they answer.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod calls;
+mod cancel;
+mod fields;
+mod rivals;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
+mod support;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{Capabilities, Key, Record, Revision, TestClock, Timestamp};
+use session_store_delegate::{Config, Delegated, InPlace};
+
+use support::objects::Objects;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+type Store = Delegated<InPlace<Objects>>;
+
+fn claims() -> Capabilities {
+    Capabilities::none().conditional(true).max_value(Some(100))
+}
+
+/// A store, its model and its clock.
+fn store_with(claims: Capabilities) -> (Store, Objects, TestClock) {
+    let (model, clock) = (Objects::new(claims), TestClock::new(NOW));
+    let config = Config::new(model.clone()).clock(Arc::new(clock.clone()));
+    (Delegated::in_place(config), model, clock)
+}
+
+fn store() -> (Store, Objects, TestClock) {
+    store_with(claims())
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+fn rev(number: u8) -> Revision {
+    Revision::from_bytes([number; 8])
+}
+
+/// A record without a deadline.
+fn record(number: u8) -> Record {
+    Record::new(vec![number], None, rev(number))
+}
+
+fn later() -> Timestamp {
+    NOW.saturating_add(Duration::from_secs(60))
+}
+
+/// A record that lives for a minute.
+fn expiring(number: u8) -> Record {
+    Record { expires: Some(later()), ..record(number) }
+}

@@ -1,0 +1,138 @@
+//! Somebody else writes between the look and the flush.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use session_core::Condition::{Absent, Any, Revision as At};
+use session_core::{Applied, Driver, ErrorKind, Stored};
+use session_store_delegate::Value;
+
+use super::{Store, expiring, key, later, record, rev, store};
+use crate::support::objects::{Object, Objects};
+
+/// The rival stores record `number` under `session:one`.
+fn put(objects: &mut BTreeMap<String, Object>, number: u8) {
+    let object = objects.entry("one".into()).or_default();
+    object.clear();
+    object.insert("session".into(), Value::Bytes(Bytes::from(vec![number])));
+    object.insert("revision".into(), Value::Bytes(Bytes::copy_from_slice(&rev(number).to_bytes())));
+}
+
+fn rival_puts(model: &Objects, number: u8) {
+    model.calls();
+    model.rival(move |objects| {
+        put(objects, number);
+        false
+    });
+}
+
+fn rival_removes(model: &Objects) {
+    model.calls();
+    model.rival(|objects| {
+        objects.remove("one");
+        false
+    });
+}
+
+/// How many units of work there were, and how many of them flushed.
+fn units(model: &Objects) -> (usize, usize) {
+    let calls = model.calls();
+    let count = |word: &str| calls.iter().filter(|call| call.starts_with(word)).count();
+    (count("delegate"), count("flush"))
+}
+
+async fn with_one() -> (Store, Objects, session_core::TestClock) {
+    let (store, model, clock) = store();
+    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_yes());
+    (store, model, clock)
+}
+
+#[tokio::test]
+async fn a_store_that_comes_second_is_handed_what_was_stored_and_flushes_no_more() {
+    let (store, model, _) = with_one().await;
+    rival_puts(&model, 7);
+    let answer = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap();
+    assert_eq!(answer, Stored::Conflict(Some(record(7))));
+    assert_eq!(units(&model), (2, 1));
+
+    let (store, model, _) = super::store();
+    rival_puts(&model, 7);
+    let answer = store.store(&key("session:one"), record(2), Absent).await.unwrap();
+    assert_eq!(answer, Stored::Conflict(Some(record(7))));
+    assert_eq!(units(&model), (2, 1));
+}
+
+#[tokio::test]
+async fn a_change_that_the_rival_has_made_is_yes() {
+    let (store, model, _) = with_one().await;
+    rival_puts(&model, 2);
+    assert!(store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap().is_yes());
+    assert_eq!(units(&model), (2, 1));
+
+    let (store, model, _) = with_one().await;
+    rival_puts(&model, 2);
+    assert!(store.touch(&key("session:one"), rev(1), rev(2), None).await.unwrap());
+    assert_eq!(units(&model), (2, 1));
+}
+
+#[tokio::test]
+async fn what_was_removed_meanwhile_is_not_brought_back() {
+    let one = key("session:one");
+    let (store, model, _) = with_one().await;
+    rival_removes(&model);
+    assert_eq!(store.store(&one, record(2), At(rev(1))).await.unwrap(), Stored::Conflict(None));
+    assert_eq!(units(&model), (2, 1));
+
+    let (store, model, _) = with_one().await;
+    rival_removes(&model);
+    assert!(!store.touch(&one, rev(1), rev(2), None).await.unwrap());
+    assert!(!model.has("one"));
+
+    let (store, model, _) = with_one().await;
+    rival_removes(&model);
+    assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None), "another one removed it");
+}
+
+#[tokio::test]
+async fn a_removal_without_a_condition_removes_what_came_meanwhile() {
+    let (store, model, _) = with_one().await;
+    rival_puts(&model, 7);
+    assert!(store.remove(&key("session:one"), Any).await.unwrap().is_yes());
+    assert_eq!(units(&model), (2, 2));
+    assert!(!model.has("one"));
+}
+
+#[tokio::test]
+async fn a_create_over_an_expired_record_holds_though_a_purge_comes_between() {
+    let (store, model, clock) = with_one().await;
+    clock.set(later());
+    rival_removes(&model);
+    assert!(store.store(&key("session:one"), record(2), Absent).await.unwrap().is_yes());
+    assert_eq!(units(&model), (2, 2));
+    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(2)));
+}
+
+#[tokio::test]
+async fn a_purge_spares_and_does_not_count_what_was_stored_anew() {
+    let (store, model, clock) = with_one().await;
+    clock.set(later());
+    rival_puts(&model, 7);
+    assert_eq!(store.purge(5).await.unwrap().removed, 0);
+    assert_eq!(units(&model), (1, 1));
+    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(7)));
+}
+
+#[tokio::test]
+async fn a_model_that_always_says_conflict_makes_no_endless_loop() {
+    let (store, model, _) = with_one().await;
+    model.calls();
+    let mut turn = 1_u8;
+    model.rival(move |objects| {
+        turn = turn % 100 + 1;
+        put(objects, turn);
+        true
+    });
+    let error = store.remove(&key("session:one"), Any).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
+    assert_eq!(units(&model), (1_000, 1_000));
+}

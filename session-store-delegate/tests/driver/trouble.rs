@@ -1,0 +1,191 @@
+//! A model that fails, and one that panics.
+
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use session_core::Condition::{Absent, Any, Revision as At};
+use session_core::{Applied, Cursor, Driver, ErrorKind, Operation, Prefix, Result, TestClock};
+use session_store_delegate::{Config, Delegated, Plain};
+
+use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
+use crate::support::objects::{Objects, Trouble};
+
+type Call<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// Every operation that calls the model, on a store that holds `session:one` at revision 1.
+fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
+    let one = || key("session:one");
+    let call: (Operation, Call<'_>) = match number {
+        0 => (Operation::Retrieve, Box::pin(async move { store.retrieve(&one()).await.map(drop) })),
+        1 => {
+            (Operation::Store, Box::pin(async move { store.store(&one(), expiring(2), Any).await.map(drop) }))
+        }
+        2 => (
+            Operation::Store,
+            Box::pin(async move { store.store(&one(), record(2), At(rev(1))).await.map(drop) }),
+        ),
+        3 => (
+            Operation::Store,
+            Box::pin(async move { store.store(&one(), record(2), Absent).await.map(drop) }),
+        ),
+        4 => (Operation::Remove, Box::pin(async move { store.remove(&one(), Any).await.map(drop) })),
+        5 => (
+            Operation::Touch,
+            Box::pin(async move { store.touch(&one(), rev(1), rev(2), Some(later())).await.map(drop) }),
+        ),
+        6 => (
+            Operation::Traverse,
+            Box::pin(async move { store.traverse(&Prefix::SESSION, Cursor::start(), 9).await.map(drop) }),
+        ),
+        7 => (Operation::Purge, Box::pin(async move { store.purge(9).await.map(drop) })),
+        8 => (Operation::Flush, Box::pin(async move { store.flush().await })),
+        _ => return None,
+    };
+    Some(call)
+}
+
+/// A store that holds `session:one`, which is live, and `session:old`, which is not.
+async fn filled() -> (Store, Objects) {
+    let (store, model, clock) = store();
+    assert!(store.store(&key("session:old"), expiring(9), Any).await.unwrap().is_yes());
+    clock.set(later());
+    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_yes());
+    model.calls();
+    (store, model)
+}
+
+#[tokio::test]
+async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works() {
+    for number in 0.. {
+        let mut failures = 0;
+        loop {
+            let (store, model) = filled().await;
+            let Some((name, call)) = operation(&store, number) else { return };
+            model.fail(failures, Trouble::Error(io::ErrorKind::Other));
+            let answer = call.await;
+            if !model.has_failed() {
+                assert!(answer.is_ok());
+                break;
+            }
+            let calls = model.calls();
+            assert_eq!(calls.len(), failures + 1, "{name}: the call that failed is the last: {calls:?}");
+            let error = answer.unwrap_err();
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::Backend, name));
+            // Only in the flush, or in the sync, may something have happened.
+            let handed_over = calls.last().is_some_and(|call| call.starts_with("flush") || call == "sync");
+            let applied = if handed_over { Applied::Unknown } else { Applied::No };
+            assert_eq!(error.applied(), applied, "{name}: {calls:?}");
+            assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)), "{name}");
+            failures += 1;
+        }
+        assert!(failures > 0, "operation {number} calls the model");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_panics_in_any_call_spoils_nothing() {
+    for number in 0.. {
+        let mut failures = 0;
+        loop {
+            let (store, model) = filled().await;
+            let Some((name, call)) = operation(&store, number) else { return };
+            model.fail(failures, Trouble::Panic);
+            let answer = futures_catch(call).await;
+            if !model.has_failed() {
+                break;
+            }
+            assert!(answer.is_none(), "{name}: the panic is the caller's");
+            assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)), "{name}");
+            assert!(store.store(&key("session:one"), record(3), At(rev(1))).await.unwrap().is_yes());
+            failures += 1;
+        }
+    }
+}
+
+/// What a future came to, or `None` where it panicked.
+async fn futures_catch<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
+    std::future::poll_fn(move |context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => std::task::Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
+    let (store, model) = filled().await;
+    let flush_at = 4;
+    for (cause, kind, applied) in [
+        (io::ErrorKind::StorageFull, ErrorKind::Full, Applied::No),
+        (io::ErrorKind::TimedOut, ErrorKind::Timeout, Applied::Unknown),
+        (io::ErrorKind::Other, ErrorKind::Backend, Applied::Unknown),
+    ] {
+        model.fail(flush_at, Trouble::Error(cause));
+        let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (kind, applied));
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), cause);
+        // The same before the flush: whatever the model says, nothing has happened.
+        model.fail(0, Trouble::Error(cause));
+        let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (kind, Applied::No));
+    }
+}
+
+#[tokio::test]
+async fn a_purge_that_fails_after_a_removal_says_so() {
+    let (store, model, clock) = store();
+    for id in ["a", "b"] {
+        assert!(store.store(&key(&format!("session:{id}")), expiring(1), Any).await.unwrap().is_yes());
+    }
+    clock.set(later());
+    // The list, seven calls for the first, and the delegate of the second.
+    model.fail(8, Trouble::Error(io::ErrorKind::StorageFull));
+    let error = store.purge(9).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::Unknown));
+    assert!(!model.has("a") && model.has("b"));
+    assert_eq!(store.purge(9).await.unwrap().removed, 1);
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
+    let model = Objects::new(claims());
+    let clock = TestClock::new(NOW);
+    let store = Delegated::pooled(Config::new(model.clone()).clock(Arc::new(clock)));
+    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_yes());
+    model.fail(2, Trouble::Panic);
+    let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, Applied::Unknown));
+    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
+    assert!(store.get_ref().model().has("one"), "the model can be reached through the store");
+}
+
+#[test]
+fn plain_functions_need_no_runtime() {
+    use session_core::BlockingDriver;
+
+    let clock = TestClock::new(NOW);
+    let store = Plain::new(Config::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
+    let one = key("session:one");
+    let functions: &dyn BlockingDriver = &store;
+    assert!(functions.store(&one, expiring(1), Absent).unwrap().is_yes());
+    assert!(functions.touch(&one, rev(1), rev(2), Some(later())).unwrap());
+    assert_eq!(functions.retrieve(&one).unwrap().unwrap().revision, rev(2));
+    let page = functions.traverse(&Prefix::SESSION, Cursor::start(), 1).unwrap();
+    assert_eq!(page.entries.len(), 1);
+    assert!(functions.capabilities().conditional);
+    clock.set(later());
+    assert_eq!(functions.clock().now(), later());
+    assert_eq!(functions.purge(1).unwrap().removed, 1);
+    assert!(!store.model().has("one"));
+    assert!(!functions.remove(&one, Any).unwrap().is_yes());
+    functions.flush().unwrap();
+    functions.close().unwrap();
+    assert_eq!(functions.retrieve(&one).unwrap_err().kind(), ErrorKind::Closed);
+}

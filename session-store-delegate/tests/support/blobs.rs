@@ -1,0 +1,155 @@
+//! An asynchronous model with a calling convention of its own, as of a store of blobs with tags: the object of a record is
+//! the blob that is named by its whole key, and its tag is the revision. Every call waits once before it does its work and
+//! once after it.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use bytes::Bytes;
+use session_core::{Capabilities, Condition, Entry, Key, Prefix, Result as CoreResult, Timestamp};
+use session_store_delegate::{Delegate, Fields, Flushed, Model, Place, Value};
+
+use super::lock;
+
+#[derive(Clone, Default)]
+pub(crate) struct Blobs(Arc<Mutex<BTreeMap<String, Blob>>>);
+
+/// A blob; one that is not there has no tag.
+#[derive(Clone, Default)]
+pub(crate) struct Blob {
+    pub(crate) content: Option<Bytes>,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) tag: Option<Bytes>,
+}
+
+/// The hook: the whole key is the object, and its accessors have other names.
+pub(crate) fn by_name(key: &Key) -> CoreResult<Place> {
+    Ok(Place::new(key.as_str(), Fields::new("content", "deadline", "tag")))
+}
+
+impl Blobs {
+    /// Works on a blob from outside.
+    pub(crate) fn blob<T>(&self, key: &Key, work: impl FnOnce(&mut Blob) -> T) -> Option<T> {
+        lock(&self.0).get_mut(key.as_str()).map(work)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+impl Delegate for Blob {
+    type Error = io::Error;
+
+    fn get(&self, field: &str) -> io::Result<Option<Value>> {
+        match field {
+            "content" => Ok(self.content.clone().map(Value::Bytes)),
+            "deadline" => Ok(self.deadline.map(Value::Number)),
+            "tag" => Ok(self.tag.clone().map(Value::Bytes)),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn set(&mut self, field: &str, value: Value) -> io::Result<()> {
+        match (field, value) {
+            ("content", Value::Bytes(bytes)) => self.content = Some(bytes),
+            ("deadline", Value::Number(millis)) => self.deadline = Some(millis),
+            ("tag", Value::Bytes(bytes)) => self.tag = Some(bytes),
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, field: &str) -> io::Result<()> {
+        match field {
+            "content" => self.content = None,
+            "deadline" => self.deadline = None,
+            "tag" => self.tag = None,
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+        Ok(())
+    }
+}
+
+impl Model for Blobs {
+    type Delegate = Blob;
+    type Error = io::Error;
+
+    async fn delegate(&self, place: &Place) -> io::Result<Blob> {
+        wait().await;
+        let blob = lock(&self.0).get(&place.id).cloned().unwrap_or_default();
+        wait().await;
+        Ok(blob)
+    }
+
+    async fn flush(&self, place: &Place, blob: Blob, expected: Condition) -> io::Result<Flushed> {
+        wait().await;
+        let flushed = self.put(&place.id, blob, expected);
+        wait().await;
+        Ok(flushed)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().conditional(true).exactly_once(true).max_value(Some(2 << 20))
+    }
+
+    /// Names, and nothing more: the driver looks for itself what is live.
+    async fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> io::Result<Option<Vec<Entry>>> {
+        wait().await;
+        let from = after.map_or_else(|| format!("{prefix}:"), |key| key.as_str().to_owned());
+        let blobs = lock(&self.0);
+        let names = blobs.range::<str, _>((Bound::Excluded(&*from), Bound::Unbounded)).map(|(name, _)| name);
+        let keys = names.filter_map(|name| Key::parse(name).ok()).take_while(|key| key.is_in(prefix));
+        Ok(Some(keys.take(limit).map(Entry::new).collect()))
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> io::Result<Option<Vec<Key>>> {
+        wait().await;
+        let blobs = lock(&self.0);
+        let due = blobs.iter().filter(|(_, blob)| blob.deadline.is_some_and(|at| at <= now.as_millis()));
+        Ok(Some(due.filter_map(|(name, _)| Key::parse(name).ok()).take(limit).collect()))
+    }
+}
+
+impl Blobs {
+    fn put(&self, name: &str, blob: Blob, expected: Condition) -> Flushed {
+        let mut blobs = lock(&self.0);
+        let tag = blobs.get(name).and_then(|blob| blob.tag.as_deref());
+        let holds = match expected {
+            Condition::Any => true,
+            Condition::Absent => tag.is_none(),
+            Condition::Revision(revision) => tag == Some(&revision.to_bytes()[..]),
+        };
+        if !holds {
+            return Flushed::Conflict;
+        }
+        if blob.tag.is_some() {
+            blobs.insert(name.into(), blob);
+        } else if blobs.remove(name).is_none() {
+            return Flushed::Conflict;
+        }
+        Flushed::Yes
+    }
+}
+
+/// Is pending once, as a call over a network is at least.
+async fn wait() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

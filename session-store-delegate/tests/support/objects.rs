@@ -1,0 +1,246 @@
+//! A model that blocks, with objects of any fields. It writes down every call, and fails or is disturbed as it was told.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+
+use session_core::{Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Timestamp};
+use session_store_delegate::{BlockingModel, Delegate, Fields, Flushed, Place, Value};
+
+use super::lock;
+
+pub(crate) type Object = BTreeMap<String, Value>;
+
+/// Clones are one model.
+#[derive(Clone)]
+pub(crate) struct Objects(Arc<Inside>);
+
+struct Inside {
+    claims: Capabilities,
+    lists: bool,
+    objects: Mutex<BTreeMap<String, Object>>,
+    calls: Mutex<Vec<String>>,
+    /// After how many more calls one of them does not return as it should.
+    trouble: Mutex<Option<(usize, Trouble)>>,
+    /// What somebody else does just before the next flush, again and again while it says so.
+    rival: Mutex<Option<Rival>>,
+}
+
+type Rival = Box<dyn FnMut(&mut BTreeMap<String, Object>) -> bool + Send>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    Error(io::ErrorKind),
+    Panic,
+}
+
+impl Objects {
+    pub(crate) fn new(claims: Capabilities) -> Self {
+        Self::with(claims, true)
+    }
+
+    /// A model that can list nothing.
+    pub(crate) fn unlisted(claims: Capabilities) -> Self {
+        Self::with(claims, false)
+    }
+
+    fn with(claims: Capabilities, lists: bool) -> Self {
+        Self(Arc::new(Inside {
+            claims,
+            lists,
+            objects: Mutex::default(),
+            calls: Mutex::default(),
+            trouble: Mutex::default(),
+            rival: Mutex::default(),
+        }))
+    }
+
+    /// The calls since this was asked the last time.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.0.calls))
+    }
+
+    /// Works on an object as the rest of the application does.
+    pub(crate) fn object<T>(&self, id: &str, work: impl FnOnce(&mut Object) -> T) -> T {
+        work(lock(&self.0.objects).entry(id.into()).or_default())
+    }
+
+    pub(crate) fn has(&self, id: &str) -> bool {
+        lock(&self.0.objects).contains_key(id)
+    }
+
+    /// Lets the `number`th call from now fail, beginning with 0.
+    pub(crate) fn fail(&self, number: usize, trouble: Trouble) {
+        *lock(&self.0.trouble) = Some((number, trouble));
+    }
+
+    /// Whether the trouble that was asked for has come; none comes any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        lock(&self.0.trouble).take().is_none()
+    }
+
+    pub(crate) fn rival(&self, rival: impl FnMut(&mut BTreeMap<String, Object>) -> bool + Send + 'static) {
+        *lock(&self.0.rival) = Some(Box::new(rival));
+    }
+
+    fn call(&self, call: String) -> io::Result<()> {
+        lock(&self.0.calls).push(call);
+        let mut trouble = lock(&self.0.trouble);
+        match &mut *trouble {
+            None => Ok(()),
+            Some((0, now)) => {
+                let now = *now;
+                *trouble = None;
+                drop(trouble);
+                match now {
+                    Trouble::Error(kind) => Err(kind.into()),
+                    Trouble::Panic => panic!("as it was told"),
+                }
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What was loaded, and what was changed since.
+pub(crate) struct Loaded {
+    model: Objects,
+    fields: Object,
+    changes: BTreeMap<String, Option<Value>>,
+}
+
+impl Delegate for Loaded {
+    type Error = io::Error;
+
+    fn get(&self, field: &str) -> io::Result<Option<Value>> {
+        self.model.call(format!("get {field}"))?;
+        Ok(self.fields.get(field).cloned())
+    }
+
+    fn set(&mut self, field: &str, value: Value) -> io::Result<()> {
+        self.model.call(format!("set {field}"))?;
+        self.fields.insert(field.into(), value.clone());
+        self.changes.insert(field.into(), Some(value));
+        Ok(())
+    }
+
+    fn delete(&mut self, field: &str) -> io::Result<()> {
+        self.model.call(format!("delete {field}"))?;
+        self.fields.remove(field);
+        self.changes.insert(field.into(), None);
+        Ok(())
+    }
+}
+
+impl BlockingModel for Objects {
+    type Delegate = Loaded;
+    type Error = io::Error;
+
+    fn delegate(&self, place: &Place) -> io::Result<Loaded> {
+        self.call("delegate".into())?;
+        let fields = lock(&self.0.objects).get(&place.id).cloned().unwrap_or_default();
+        Ok(Loaded { model: self.clone(), fields, changes: BTreeMap::new() })
+    }
+
+    fn flush(&self, place: &Place, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
+        self.call(format!("flush {}", word(expected)))?;
+        let mut objects = lock(&self.0.objects);
+        let mut rival = lock(&self.0.rival);
+        if let Some(act) = &mut *rival
+            && !act(&mut objects)
+        {
+            *rival = None;
+        }
+        let object = objects.entry(place.id.clone()).or_default();
+        let Fields { data, expires, revision } = &place.fields;
+        let there = match object.get(&**revision) {
+            None => Condition::Absent,
+            Some(Value::Bytes(bytes)) => bytes[..].try_into().map_or(Condition::Any, |bytes| {
+                Condition::Revision(session_core::Revision::from_bytes(bytes))
+            }),
+            Some(_) => Condition::Any,
+        };
+        let holds =
+            |object: &Object| [data, expires, revision].iter().any(|field| object.contains_key(&***field));
+        let nothing_to_drop = !holds(&delegate.fields) && !holds(object);
+        let answer = match expected {
+            Condition::Any if nothing_to_drop => Flushed::Conflict,
+            Condition::Absent | Condition::Revision(_) if expected != there => Flushed::Conflict,
+            _ => Flushed::Yes,
+        };
+        if answer == Flushed::Yes {
+            for (field, change) in delegate.changes {
+                match change {
+                    Some(value) => object.insert(field, value),
+                    None => object.remove(&field),
+                };
+            }
+        }
+        // What holds nothing any more is dropped; a name, or another prefix's fields, keep an object.
+        if object.is_empty() {
+            objects.remove(&place.id);
+        }
+        Ok(answer)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.claims.clone()
+    }
+
+    fn classify(&self, error: &io::Error) -> (ErrorKind, Applied) {
+        match error.kind() {
+            io::ErrorKind::StorageFull => (ErrorKind::Full, Applied::No),
+            io::ErrorKind::TimedOut => (ErrorKind::Timeout, Applied::Unknown),
+            _ => (ErrorKind::Backend, Applied::Unknown),
+        }
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> io::Result<Option<Vec<Entry>>> {
+        self.call("list".into())?;
+        let fields = Fields::of(prefix.as_str());
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.id()));
+        let objects = lock(&self.0.objects);
+        let there = objects.range::<str, _>((from, Bound::Unbounded));
+        let there = there.filter(|(_, object)| object.contains_key(&*fields.revision)).take(limit);
+        let entries = there.map(|(id, object)| {
+            let expires = match object.get(&*fields.expires) {
+                Some(Value::Number(millis)) => Some(Timestamp::from_millis(*millis)),
+                _ => None,
+            };
+            Entry::new(Key::new(prefix, id).expect("every object is that of a key")).with_expires(expires)
+        });
+        Ok(self.0.lists.then(|| entries.collect()))
+    }
+
+    fn expired(&self, now: Timestamp, limit: usize) -> io::Result<Option<Vec<Key>>> {
+        self.call("expired".into())?;
+        let mut keys = Vec::new();
+        for (id, object) in &*lock(&self.0.objects) {
+            for (prefix, field) in [("session", "expires"), ("flash", "flash.expires")] {
+                if let Some(Value::Number(millis)) = object.get(field)
+                    && *millis <= now.as_millis()
+                {
+                    keys.push(Key::parse(&format!("{prefix}:{id}")).expect("every object is that of a key"));
+                }
+            }
+        }
+        keys.truncate(limit);
+        Ok(self.0.lists.then_some(keys))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.call("sync".into())
+    }
+}
+
+fn word(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Any => "any",
+        Condition::Absent => "absent",
+        Condition::Revision(_) => "revision",
+    }
+}
