@@ -94,18 +94,18 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
 #[tokio::test]
 async fn a_purge_that_meets_what_it_cannot_remove_comes_to_an_end() {
     let (store, model, clock) = store();
-    for id in ["a", "b", "c"] {
+    for id in ["a", "b", "c", "d"] {
         assert!(store.store(&key(&format!("session:{id}")), expiring(1), Any).await.unwrap().is_yes());
     }
-    model.object("a", |object| object.insert("revision".into(), bytes(3)));
+    for id in ["a", "b"] {
+        model.object(id, |object| object.insert("revision".into(), bytes(3)));
+    }
     clock.set(super::later());
-    let purged = store.purge(2).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (1, true));
-    let purged = store.purge(2).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (1, false));
-    let purged = store.purge(1).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
-    assert!(model.has("a") && !model.has("b") && !model.has("c"));
+    for (limit, removed, more) in [(0, 0, true), (1, 0, false), (3, 1, true), (3, 1, false), (2, 0, false)] {
+        let purged = store.purge(limit).await.unwrap();
+        assert_eq!((purged.removed, purged.more), (removed, more), "at most {limit}");
+    }
+    assert!(model.has("a") && model.has("b") && !model.has("c") && !model.has("d"));
 }
 
 #[tokio::test]

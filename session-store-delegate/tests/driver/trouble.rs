@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Applied, Cursor, Driver, ErrorKind, Operation, Prefix, Result, TestClock};
-use session_store_delegate::{Config, Delegated, Plain};
+use session_store_delegate::{Config, Plain};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
 use crate::support::objects::{Objects, Trouble};
@@ -157,7 +157,7 @@ async fn a_purge_that_fails_after_a_removal_says_so() {
 async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
     let model = Objects::new(claims());
     let clock = TestClock::new(NOW);
-    let store = Delegated::pooled(Config::new(model.clone()).clock(Arc::new(clock)));
+    let store = session_store_delegate::Delegated::pooled(Config::new(model.clone()).clock(Arc::new(clock)));
     assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_yes());
     model.fail(2, Trouble::Panic);
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
