@@ -152,8 +152,7 @@ impl BlockingModel for Visitors {
         let Slot { table, data, expires, revision, .. } = slot;
         let sql = format!(
             "SELECT id, {expires}, {revision}, length({data}) FROM {table} \
-             WHERE id > ?1 AND (?2 IS NULL OR id < ?2) AND {revision} IS NOT NULL \
-             AND length(CAST(id AS BLOB)) BETWEEN 1 AND 288 ORDER BY id LIMIT ?3"
+             WHERE id > ?1 AND (?2 IS NULL OR id < ?2) AND {revision} IS NOT NULL ORDER BY id LIMIT ?3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let entries = self.0.with(|connection| {
@@ -162,6 +161,7 @@ impl BlockingModel for Visitors {
             let mut entries = Vec::new();
             while let Some(row) = rows.next()? {
                 let id: String = row.get(0)?;
+                // Only the driver writes a revision, so that every such id is that of a key.
                 let Some(key) = key_of(slot, prefix, &id) else { continue };
                 let columns = [from_sql(row.get_ref(1)?), from_sql(row.get_ref(2)?)];
                 entries.push(entry(key, columns, row.get(3)?));

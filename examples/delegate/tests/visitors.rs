@@ -1,0 +1,132 @@
+//! What is the application's own stays its own: names, and the other record of a row.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use std::time::Duration;
+
+use delegate_example::{Options, Visitors, place};
+use rusqlite::Connection;
+use session_core::Condition::{Absent, Any, Revision as At};
+use session_core::{Blocking, Driver, ErrorKind, Key, Record, Revision, Timestamp};
+use session_store_delegate::{
+    BlockingModel, ByPrefix, Config, Delegate, Delegated, Flushed, Mapping, Plain, Value,
+};
+
+type Store = Blocking<Plain<Visitors>>;
+
+fn site() -> (tempfile::TempDir, Connection, Visitors, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("site.db");
+    let visitors = Visitors::open(&path, &Options::default()).unwrap();
+    let store = Delegated::pooled(Config::new(visitors.clone()).mapping(place));
+    (directory, Connection::open(path).unwrap(), visitors, store)
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+fn record(number: u8) -> Record {
+    Record::new(vec![number], None, Revision::from_bytes([number; 8]))
+}
+
+fn rows(database: &Connection) -> u32 {
+    database.query_row("SELECT count(*) FROM visitors", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_name_along() {
+    let (_directory, database, visitors, store) = site();
+    let (session, flash) = (key("session:one"), key("flash:one"));
+    assert!(store.store(&session, record(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&flash, record(2), Absent).await.unwrap().is_yes());
+    assert_eq!(rows(&database), 1);
+    assert!(store.remove(&session, At(record(1).revision)).await.unwrap().is_yes());
+    assert_eq!(store.retrieve(&flash).await.unwrap(), Some(record(2)));
+    assert!(store.store(&session, record(3), Absent).await.unwrap().is_yes());
+    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    assert_eq!(store.retrieve(&session).await.unwrap(), Some(record(3)));
+    assert!(store.remove(&session, Any).await.unwrap().is_yes());
+    assert_eq!(rows(&database), 0, "a row that holds nothing goes");
+
+    visitors.rename("one", "Ada").unwrap();
+    assert!(store.store(&session, record(4), Absent).await.unwrap().is_yes());
+    assert!(store.remove(&session, Any).await.unwrap().is_yes());
+    assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
+    assert_eq!(store.retrieve(&session).await.unwrap(), None);
+}
+
+#[test]
+fn a_flush_writes_nothing_but_its_own_columns() {
+    let (_directory, _, visitors, _) = site();
+    let place = ByPrefix.place(&key("session:one")).unwrap();
+    let mut row = visitors.delegate(&place).unwrap();
+    row.set("session", Value::Bytes(b"data".to_vec().into())).unwrap();
+    row.set("revision", Value::Bytes(vec![1; 8].into())).unwrap();
+    // The application writes to the same visitor meanwhile.
+    visitors.rename("one", "Ada").unwrap();
+    assert_eq!(visitors.flush(&place, row.clone(), Absent).unwrap(), Flushed::Yes);
+    assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
+    assert_eq!(visitors.flush(&place, row, Absent).unwrap(), Flushed::Conflict);
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_corrupt() {
+    let (_directory, database, _, store) = site();
+    let one = key("session:one");
+    for damage in [
+        "session = 'text'",
+        "session = 7",
+        "session = NULL",
+        "expires = 'soon'",
+        "expires = -1",
+        "expires = 1e30",
+        "revision = NULL",
+        "revision = 'eight by'",
+        "revision = x'00'",
+    ] {
+        assert!(store.store(&one, record(1), Any).await.unwrap().is_yes());
+        let damaged =
+            database.execute(&format!("UPDATE visitors SET {damage} WHERE id = 'one'"), []).unwrap();
+        assert_eq!(damaged, 1);
+        let error = store.retrieve(&one).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+        store.count(&session_core::Prefix::SESSION).await.unwrap();
+        assert!(!store.purge(10).await.unwrap().more, "{damage}");
+    }
+    assert!(store.remove(&one, Any).await.unwrap().is_yes());
+    assert_eq!(rows(&database), 0);
+}
+
+#[tokio::test]
+async fn a_deadline_beyond_the_column_is_as_far_as_that_goes() {
+    let (_directory, _, _, store) = site();
+    let far = Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(1) };
+    assert!(store.store(&key("session:one"), far, Any).await.unwrap().is_yes());
+    let found = store.retrieve(&key("session:one")).await.unwrap().unwrap();
+    assert_eq!(found.expires, Some(Timestamp::from_millis(i64::MAX.cast_unsigned())));
+}
+
+#[tokio::test]
+async fn without_the_mapping_a_visitor_is_asked_for_a_field_that_it_lacks() {
+    let (_directory, _, visitors, _) = site();
+    let store = Delegated::pooled(Config::new(visitors));
+    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
+    let error = store.retrieve(&key("user:one")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+}
+
+#[tokio::test]
+async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("site.db");
+    let options = Options { busy: Duration::from_millis(1), ..Options::default() };
+    let store = Delegated::pooled(Config::new(Visitors::open(&path, &options).unwrap()).mapping(place));
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.store(&key("session:one"), record(1), Absent).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(store.store(&key("session:one"), record(1), Absent).await.unwrap().is_yes());
+}
