@@ -1,6 +1,6 @@
-//! What only a kernel or a file system without the newer calls would show.
+//! What only a kernel or a file system without the newer calls would show, or a forked child.
 
-use session_core::{Condition, Driver as _, Key, Prefix, Record, Revision};
+use session_core::{Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Prefix, Record, Revision};
 
 use crate::store::Inner;
 use crate::{Config, File};
@@ -36,4 +36,36 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
     std::fs::rename(elsewhere.path().join("moved"), &shard).unwrap();
     assert!(store.remove(&key, Condition::Any).await.unwrap().is_yes());
     assert_eq!(store.retrieve(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that_are_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (user, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
+    let (from, to) = (Revision::from_bytes([1; 8]), Revision::from_bytes([2; 8]));
+    let record = Record::new(&b"data"[..], None, from);
+    let parent = File::open(directory.path()).unwrap();
+    assert!(parent.store(&key, record.clone(), Condition::Any).await.unwrap().is_yes());
+
+    // To fork would take unsafe code, so this is told by what a fork changes.
+    let mut inner = Inner::open(Config::new(directory.path())).unwrap();
+    inner.process += 1;
+    let child = File::with(inner);
+    let errors = [
+        child.store(&key, Record { revision: to, ..record.clone() }, Condition::Any).await.unwrap_err(),
+        child.store(&key, Record::new(vec![7; 1 << 20], None, to), Condition::Any).await.unwrap_err(),
+        child.remove(&key, Condition::Any).await.unwrap_err(),
+        child.touch(&key, from, to, None).await.unwrap_err(),
+        child.traverse(&user, Cursor::start(), 5).await.unwrap_err(),
+        child.purge(5).await.unwrap_err(),
+        child.flush().await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No), "{error}");
+        assert!(error.to_string().contains("fork"), "{error}");
+    }
+    assert_eq!(child.retrieve(&key).await.unwrap(), Some(record.clone()), "reading takes neither");
+    assert_eq!(child.close().await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    drop(child);
+    assert_eq!(parent.retrieve(&key).await.unwrap(), Some(record));
 }

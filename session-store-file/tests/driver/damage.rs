@@ -74,6 +74,19 @@ async fn a_large_record_is_checked_to_its_last_byte() {
         fs::write(&path, &bent).unwrap();
         is_corrupt(site.store.retrieve(&key("large")).await, &format!("byte {at}"));
     }
+    // Whatever is asked of a large record, it is looked at on a thread of the driver, and is no obstacle.
+    fs::write(&path, &whole).unwrap();
+    let touched = site.store.touch(&key("large"), revision(5), revision(6), None).await.unwrap();
+    assert!(touched);
+    let answer = site.store.store(&key("large"), record(7, 50), Condition::Absent).await.unwrap();
+    assert!(matches!(answer, Stored::Conflict(Some(live)) if live.data.len() == 300_000));
+    let at = Condition::Revision(revision(6));
+    assert!(site.store.store(&key("large"), record(7, 50), at).await.unwrap().is_yes());
+    assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), Some(record(7, 50)));
+    fs::write(&path, &whole).unwrap();
+    assert!(site.store.remove(&key("large"), Condition::Revision(revision(5))).await.unwrap().is_yes());
+    assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), None);
+
     for len in [whole.len() - 1, 16_384, 16_385, 20_000] {
         fs::write(&path, &whole[..len]).unwrap();
         assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), None, "cut at {len}");
@@ -120,6 +133,7 @@ async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
 
 #[tokio::test]
 async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
+    listen();
     let site = site();
     let path = place_of(&site, "planted").await;
     put(&site.store, "beside", 1).await;
@@ -168,6 +182,9 @@ async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
     drop(listener);
     fs::remove_file(&path).unwrap();
     put(&site.store, "planted", 4).await;
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let events = events();
+    assert!(events.contains(&name[..8]) && !events.contains(name), "of a name only the beginning");
 }
 
 /// A stray file stops neither a traversal nor a purge.

@@ -1,5 +1,5 @@
 //! What is particular to files: kills in mid-store, links, strays, torn and damaged files, directories that vanish,
-//! lost permission, full disks, what dead writers leave.
+//! lost permission, full disks, what dead writers leave, very many files.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -10,5 +10,7 @@
 mod damage;
 mod kill;
 mod place;
+mod purge;
+mod scale;
 mod support;
 mod trouble;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use session_core::{
-    Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Revision, Stored, TestClock, Timestamp,
+    Applied, Condition, Cursor, Driver as _, Error, ErrorKind, Key, Revision, Stored, TestClock, Timestamp,
 };
 use session_store_file::{Config, Durability, File};
 
@@ -134,6 +135,23 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
         refused(Config::new(path("empty")), word);
         assert_eq!(fs::read_to_string(path("empty/layout")).unwrap(), text);
     }
+    for what in ["directory", "pipe", "link"] {
+        fs::remove_file(path("empty/layout")).unwrap();
+        match what {
+            "directory" => fs::create_dir(path("empty/layout")).unwrap(),
+            "pipe" => {
+                let made = std::process::Command::new("mkfifo").arg(path("empty/layout")).status();
+                assert!(made.unwrap().success());
+            }
+            _ => std::os::unix::fs::symlink(path("full/notes.txt"), path("empty/layout")).unwrap(),
+        }
+        refused(Config::new(path("empty")), "layout");
+        if what == "directory" {
+            fs::remove_dir(path("empty/layout")).unwrap();
+            fs::write(path("empty/layout"), "").unwrap();
+        }
+    }
+    fs::remove_file(path("empty/layout")).unwrap();
     fs::write(path("empty/layout"), &layout).unwrap();
     drop(File::open(Config::new(path("empty")).create(false)).unwrap());
     // Whoever opens may come by a link; it is followed once, then and there.
@@ -184,6 +202,72 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
     }
 }
 
+#[test]
+fn a_store_that_goes_and_comes_back_in_any_moment_never_reads_as_no_session() {
+    let site = site();
+    let aside = site.directory.path().join("aside");
+    let moving = AtomicBool::new(true);
+    block_on(async {
+        for number in 0..20 {
+            put(&site.store, &format!("{number}"), number).await;
+        }
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut moves = 0;
+            while moving.load(Ordering::Relaxed) {
+                fs::rename(&site.root, &aside).unwrap();
+                fs::rename(&aside, &site.root).unwrap();
+                // Or else whoever waits for the directory above meets it only between the two.
+                std::thread::sleep(Duration::from_micros(50));
+                moves += 1;
+            }
+            assert!(moves > 100, "{moves} moves");
+        });
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(meet(&site))));
+        moving.store(false, Ordering::Relaxed);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Until each kind of call has met the store both there and away, and the short ones often.
+async fn meet(site: &Site) {
+    let (mut retrieved, mut touched, mut scanned) = ([0; 2], [0; 2], [0; 2]);
+    let mut revisions: [u64; 20] = std::array::from_fn(|index| index as u64);
+    for round in 0_usize.. {
+        let (key, now) = (key(&format!("{}", round % 20)), &mut revisions[round % 20]);
+        let found = site.store.retrieve(&key).await;
+        served(found.map(|found| found.is_some()), &mut retrieved);
+        let answer = site.store.touch(&key, revision(*now), revision(*now + 1_000), None).await;
+        *now += if answer.is_ok() { 1_000 } else { 0 };
+        served(answer, &mut touched);
+        if round % 500 == 0 {
+            served(site.store.count(&user()).await.map(|count| count == 20), &mut scanned);
+            served(site.store.purge(10).await.map(|purged| purged.removed == 0), &mut scanned);
+        }
+        let often = retrieved.into_iter().chain(touched).all(|times| times > 100);
+        if often && scanned[0] > 4 {
+            return println!("retrieved {retrieved:?}, touched {touched:?}, scanned {scanned:?}");
+        }
+    }
+}
+
+/// Counts what was served and what was refused.
+fn served(answer: Result<bool, Error>, times: &mut [usize; 2]) {
+    match answer {
+        Ok(right) => {
+            assert!(right, "a store without sessions");
+            times[0] += 1;
+        }
+        Err(error) => {
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error}");
+            times[1] += 1;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
     let site = site();
@@ -222,61 +306,6 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
         let answer = site.store.store(&key("gone"), record(6, 50), Condition::Absent).await.unwrap();
         assert_eq!(answer, Stored::Conflict(Some(record(5, 50))));
     }
-}
-
-#[tokio::test]
-async fn leftovers_of_dead_writers_go_after_an_hour() {
-    let site = site();
-    put(&site.store, "one", 1).await;
-    let folder = file_of(&site.root, "one").parent().unwrap().to_owned();
-    let leftover = |name: &str, age: u64| {
-        let path = folder.join(name);
-        fs::write(&path, b"half of a rec").unwrap();
-        let written = SystemTime::now() - Duration::from_secs(age);
-        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
-        path
-    };
-    let old = leftover(".new-0123456789abcdef-7", 3_700);
-    let young = leftover(".new-0123456789abcdef-8", 3_000);
-    let foreign = leftover(".news", 1_000_000);
-    assert_eq!(keys(&site.store).await.unwrap(), ["one"]);
-    let purged = site.store.purge(1).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
-    assert!(!old.exists() && young.exists() && foreign.exists());
-    assert_eq!(site.store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
-    site.clock.advance(Duration::from_secs(700));
-    site.store.purge(1).await.unwrap();
-    assert!(!young.exists() && foreign.exists());
-}
-
-#[tokio::test]
-async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew() {
-    let Site { store, clock, root, directory: _directory } = site();
-    let deadline = session_core::Clock::now(&clock).saturating_add(Duration::from_secs(10));
-    for number in 0..300 {
-        let mut stored = record(number, 50);
-        stored.expires = Some(deadline);
-        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_yes());
-    }
-    clock.advance(Duration::from_secs(10));
-    let mut removed = 0;
-    for round in 0.. {
-        let purged = store.purge(7).await.unwrap();
-        assert!(purged.removed <= 7);
-        removed += purged.removed;
-        if round == 5 {
-            for number in 0..300 {
-                let answer = store.store(&key(&format!("{number}")), record(9, 50), Condition::Absent).await;
-                assert!(answer.unwrap().is_yes());
-            }
-        }
-        if !purged.more {
-            break;
-        }
-    }
-    assert_eq!(removed, 42);
-    assert_eq!(files(&root).len(), 300);
-    assert_eq!(store.count(&user()).await.unwrap(), 300);
 }
 
 #[tokio::test]

@@ -159,6 +159,18 @@ impl Spawned {
         false
     }
 
+    /// Waits for a line that begins with `word`, and gives what comes after.
+    pub(crate) fn rest_after(&mut self, word: &str) -> Option<String> {
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).unwrap() > 0 {
+            if let Some(rest) = line.trim_end().strip_prefix(word) {
+                return Some(rest.to_owned());
+            }
+            line.clear();
+        }
+        None
+    }
+
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,0 +1,199 @@
+//! Purges: what dead writers have left, what was stored anew, and what nobody may hold up.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::FlockOperation;
+use session_core::{Clock as _, Condition, Driver as _, ErrorKind, SystemClock, TestClock};
+use session_store_file::File;
+
+use crate::support::{
+    Site, block_on, config, file_of, files, key, keys, open, put, record, role, shard_of, site, spawn, user,
+};
+
+async fn put_for(store: &File, clock: &TestClock, name: &str, time: Duration) {
+    let mut record = record(1, 50);
+    record.expires = Some(clock.now().saturating_add(time));
+    assert!(store.store(&key(name), record, Condition::Any).await.unwrap().is_yes());
+}
+
+fn set_age(path: &Path, seconds: u64) {
+    let written = SystemTime::now() - Duration::from_secs(seconds);
+    fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+}
+
+#[tokio::test]
+async fn leftovers_of_dead_writers_go_after_an_hour_and_nothing_that_looks_like_them() {
+    let site = site();
+    put(&site.store, "one", 1).await;
+    put(&site.store, "one", 2).await;
+    let published = file_of(&site.root, "one");
+    let folder = published.parent().unwrap().to_owned();
+    let leftover = |name: &str, age: u64| {
+        let path = folder.join(name);
+        fs::write(&path, b"half of a rec").unwrap();
+        set_age(&path, age);
+        path
+    };
+    let old = leftover(".new-0123456789abcdef-7", 3_700);
+    let young = leftover(".new-0123456789abcdef-8", 3_000);
+    // What a kill leaves between the exchange and the removal of the old file: a whole record.
+    let replaced = leftover(".new-0123456789abcdef-9", 0);
+    fs::write(&replaced, fs::read(&published).unwrap()).unwrap();
+    set_age(&replaced, 3_700);
+    // And between linking and unlinking: a second name of what is published.
+    let linked = folder.join(".new-0123456789abcdef-a");
+    fs::hard_link(&published, &linked).unwrap();
+    set_age(&published, 3_700);
+    let of_layout = site.root.join(".new-0123456789abcdef0123456789abcdef");
+    fs::write(&of_layout, b"session-st").unwrap();
+    set_age(&of_layout, 3_700);
+    let foreign = [".news", ".new-", ".new-notes.txt", ".new-0123456789abcdef", ".new-0123456789ABCDEF-7"]
+        .map(|name| leftover(name, 1_000_000));
+    let directory = folder.join(".new-0123456789abcdef-b");
+    fs::create_dir(&directory).unwrap();
+    let link = folder.join(".new-0123456789abcdef-c");
+    std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+
+    assert_eq!(keys(&site.store).await.unwrap(), ["one"]);
+    let purged = site.store.purge(1).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    for gone in [&old, &replaced, &linked, &of_layout] {
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    assert!(young.exists());
+    site.clock.advance(Duration::from_secs(1_000_000));
+    let purged = site.store.purge(1).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (0, false));
+    assert!(!young.exists() && directory.is_dir() && link.is_symlink());
+    assert!(foreign.iter().all(|path| path.exists()));
+    assert_eq!(site.store.retrieve(&key("one")).await.unwrap(), Some(record(2, 100)));
+}
+
+#[tokio::test]
+async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew() {
+    let Site { store, clock, root, directory: _directory } = site();
+    let deadline = session_core::Clock::now(&clock).saturating_add(Duration::from_secs(10));
+    for number in 0..300 {
+        let mut stored = record(number, 50);
+        stored.expires = Some(deadline);
+        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_yes());
+    }
+    clock.advance(Duration::from_secs(10));
+    let mut removed = 0;
+    for round in 0.. {
+        let purged = store.purge(7).await.unwrap();
+        assert!(purged.removed <= 7);
+        removed += purged.removed;
+        if round == 5 {
+            for number in 0..300 {
+                let answer = store.store(&key(&format!("{number}")), record(9, 50), Condition::Absent).await;
+                assert!(answer.unwrap().is_yes());
+            }
+        }
+        if !purged.more {
+            break;
+        }
+    }
+    assert_eq!(removed, 42);
+    assert_eq!(files(&root).len(), 300);
+    assert_eq!(store.count(&user()).await.unwrap(), 300);
+}
+
+#[tokio::test]
+async fn what_expired_before_the_place_where_a_purge_goes_on_is_removed_too() {
+    let Site { store, clock, root, directory: _directory } = site();
+    for number in 0..200 {
+        // Those of the first shards expire late, so that a purge goes on behind them.
+        let name = format!("{number}");
+        let late = shard_of(&name).as_str() < "20";
+        put_for(&store, &clock, &name, Duration::from_secs(if late { 20 } else { 10 })).await;
+    }
+    clock.advance(Duration::from_secs(10));
+    let purged = store.purge(3).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (3, true));
+    clock.advance(Duration::from_secs(10));
+    let purged = store.purge(1_000).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (197, false));
+    assert_eq!(files(&root).len(), 0);
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_keeps_holds_up_the_purge_of_its_own_shard_only() {
+    let Site { clock, root, store, directory: _directory } = site();
+    for number in 0..100 {
+        put_for(&store, &clock, &format!("{number}"), Duration::from_secs(10)).await;
+    }
+    clock.advance(Duration::from_secs(10));
+    let (kept, path) = (shard_of("0"), file_of(&root, "0"));
+    let holder = fs::File::open(path.ancestors().nth(2).unwrap()).unwrap();
+    rustix::fs::flock(&holder, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let stuck = (0..100).filter(|number| shard_of(&format!("{number}")) == kept).count();
+
+    let store = File::open(config(&root, &clock).busy_deadline(Duration::from_millis(20))).unwrap();
+    let (mut removed, mut refused) = (0, 0);
+    // One call meets the lock and says so, unless it has removed something: then the next one does.
+    for _ in 0..4 {
+        match store.purge(1_000).await {
+            Ok(purged) => removed += purged.removed,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((removed as usize, files(&root).len()), (100 - stuck, stuck));
+    assert!(refused > 0);
+    drop(holder);
+    let purged = store.purge(1_000).await.unwrap();
+    assert_eq!((purged.removed as usize, purged.more), (stuck, false));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal() {
+    let test = "purge::a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal";
+    if let Some(argument) = role(test) {
+        let (whose, root) = argument.split_once(' ').unwrap();
+        let clock = TestClock::new(SystemClock.now());
+        let store = open(root.as_ref(), &clock);
+        let misconfigured = ErrorKind::Misconfigured;
+        block_on(async {
+            assert_eq!(store.retrieve(&key("unreadable")).await.unwrap_err().kind(), misconfigured);
+            put_for(&store, &clock, "expired", Duration::from_secs(10)).await;
+            clock.advance(Duration::from_secs(10));
+            if whose == "another's" {
+                assert_eq!(keys(&store).await.unwrap(), ["one"]);
+                let purged = store.purge(10).await.unwrap();
+                assert_eq!((purged.removed, purged.more), (1, false));
+            } else {
+                // A record of our own may be live: leaving it out would be a lie.
+                assert_eq!(keys(&store).await.unwrap_err().kind(), misconfigured);
+                let purged = store.purge(10).await.unwrap();
+                assert_eq!((purged.removed, purged.more), (1, true));
+                assert_eq!(store.purge(10).await.unwrap_err().kind(), misconfigured);
+            }
+        });
+        return println!("\ngood");
+    }
+    let site = site();
+    block_on(async {
+        put(&site.store, "one", 1).await;
+        put(&site.store, "unreadable", 2).await;
+    });
+    let path = file_of(&site.root, "unreadable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root reads everything, unless it gives up the right to.
+    let root = rustix::process::geteuid().is_root();
+    let wrapper: &[&str] =
+        if root { &["setpriv", "--bounding-set=-dac_override,-dac_read_search"] } else { &[] };
+    let place = site.root.display();
+    assert!(spawn(test, &format!("ours {place}"), wrapper).wait_for("good"), "a file of our own");
+    if root {
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        assert!(spawn(test, &format!("another's {place}"), wrapper).wait_for("good"), "another user's");
+    } else {
+        println!("a file of another user takes root to make: tried with our own only");
+    }
+}
