@@ -1,5 +1,7 @@
 //! What Redis' errors mean to a caller.
 
+use std::sync::Arc;
+
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 use session_core::{Error, ErrorKind, Operation};
 
@@ -114,8 +116,7 @@ fn changes(operation: Operation) -> bool {
 fn of_connecting(cause: &RedisError) -> ErrorKind {
     use std::io::ErrorKind as Io;
 
-    let io = std::error::Error::source(cause).and_then(|source| source.downcast_ref::<std::io::Error>());
-    match (cause.kind(), io.map(std::io::Error::kind)) {
+    match (cause.kind(), io_kind(cause)) {
         // A certificate that is not trusted, or a server that speaks no TLS; a socket that is not ours to open.
         (RedisKind::Io, Some(Io::InvalidData | Io::PermissionDenied)) => ErrorKind::Misconfigured,
         (RedisKind::Io, _) if cause.is_timeout() => ErrorKind::Timeout,
@@ -126,6 +127,13 @@ fn of_connecting(cause: &RedisError) -> ErrorKind {
         },
         _ => ErrorKind::Misconfigured,
     }
+}
+
+/// What the system said, which the crate keeps behind a pointer that is an error itself.
+fn io_kind(cause: &RedisError) -> Option<std::io::ErrorKind> {
+    let source =
+        std::error::Error::source(cause)?.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?;
+    source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
 
 fn of_answer(cause: &RedisError) -> ErrorKind {
@@ -144,9 +152,13 @@ fn of_answer(cause: &RedisError) -> ErrorKind {
 /// What our scripts answer where there is no record of ours.
 const DAMAGED: &str = "SKDAMAGED";
 
-/// The code of an answer. What a script's command met is in the text only, before Redis 7.
+/// The code of an answer. What a script's command met is in the text only, before Redis 7, and rights that it lacks
+/// are in 7 too.
 fn code(cause: &RedisError) -> &str {
     let inner = |text: &str| {
+        if text.contains("The user executing the script can't") {
+            return Some("NOPERM");
+        }
         ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "WRONGTYPE"]
             .into_iter()
             .find(|code| text.contains(&format!("-{code} ")))

@@ -1,0 +1,166 @@
+//! A counter that is raised by compare-and-store, and what became of each step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use session_core::{Applied, Condition, Driver, Error, Key, Record, Revision, Stored};
+use session_store_redis::Redis;
+use tokio::task::JoinHandle;
+
+/// Raises one counter each, until told to stop.
+pub(crate) struct Counters {
+    stop: Arc<AtomicBool>,
+    steps: Arc<AtomicU64>,
+    tasks: Vec<JoinHandle<Counter>>,
+}
+
+impl Counters {
+    pub(crate) async fn begin(store: &Redis, keys: impl IntoIterator<Item = Key>) -> Self {
+        let (stop, steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut tasks = Vec::new();
+        for key in keys {
+            let mut counter = Counter::create(store.clone(), key).await;
+            let (stop, steps) = (Arc::clone(&stop), Arc::clone(&steps));
+            tasks.push(tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if counter.step().await {
+                        steps.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                counter
+            }));
+        }
+        Self { stop, steps, tasks }
+    }
+
+    /// Waits until this many more steps were acknowledged, of all counters together.
+    pub(crate) async fn steps(&self, more: u64) {
+        let from = self.steps.load(Ordering::Relaxed);
+        for _ in 0..6_000 {
+            if self.steps.load(Ordering::Relaxed) >= from + more {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no {more} steps within a minute");
+    }
+
+    /// Stops, and reads what is there in the end.
+    pub(crate) async fn end(self) -> Vec<Counter> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut counters = Vec::new();
+        for task in self.tasks {
+            let mut counter = task.await.unwrap();
+            let there = crate::recovered(async || counter.store.retrieve(&counter.key).await).await;
+            counter.look_at(&there.expect("a counter is never removed"));
+            counters.push(counter);
+        }
+        counters
+    }
+}
+
+/// A counter with one writer, who knows at each moment what must be there.
+pub(crate) struct Counter {
+    store: Redis,
+    pub(crate) key: Key,
+    known: Record,
+    /// Whether the last step's answer was lost.
+    unsure: bool,
+    /// The revisions of all such steps: one may still be on its way to the server, after it was asked what is there.
+    ghosts: Vec<Revision>,
+    /// How many steps were acknowledged, or found to have been made.
+    pub(crate) made: u64,
+    /// How many of these are there no more.
+    pub(crate) lost: u64,
+    pub(crate) errors: u64,
+    pub(crate) unknown: u64,
+}
+
+impl Counter {
+    async fn create(store: Redis, key: Key) -> Self {
+        let known = Self::record(0);
+        crate::put(&store, &key, known.clone(), Condition::Absent).await;
+        Self { store, key, known, unsure: false, ghosts: Vec::new(), made: 0, lost: 0, errors: 0, unknown: 0 }
+    }
+
+    fn record(value: u64) -> Record {
+        Record::new(value.to_le_bytes().to_vec(), None, Revision::random().unwrap())
+    }
+
+    fn value(record: &Record) -> u64 {
+        u64::from_le_bytes(record.data[..].try_into().unwrap())
+    }
+
+    /// What is stored in the end.
+    pub(crate) fn stored(&self) -> u64 {
+        Self::value(&self.known)
+    }
+
+    /// Adds one, as the session layer does: what is not known is read, never done again blindly. Says whether the step
+    /// was made.
+    async fn step(&mut self) -> bool {
+        if self.unsure {
+            match self.store.retrieve(&self.key).await {
+                Ok(there) => return self.look_at(&there.expect("a counter is never removed")),
+                Err(error) => self.failed(&error).await,
+            }
+            return false;
+        }
+        let next = Self::record(Self::value(&self.known) + 1);
+        match self.store.store(&self.key, next.clone(), Condition::Revision(self.known.revision)).await {
+            Ok(Stored::Yes) => {
+                self.known = next;
+                self.made += 1;
+                true
+            }
+            // Nobody else writes this counter: its own writes are all there is to conflict with.
+            Ok(Stored::Conflict(Some(there))) => {
+                self.look_at(&there);
+                false
+            }
+            Ok(Stored::Conflict(None)) => panic!("the counter is gone"),
+            Err(error) => {
+                if error.applied() == Applied::Unknown {
+                    self.unknown += 1;
+                    self.unsure = true;
+                    self.ghosts.push(next.revision);
+                }
+                self.failed(&error).await;
+                false
+            }
+        }
+    }
+
+    /// Says whether the step of which it was not known was made.
+    fn look_at(&mut self, there: &Record) -> bool {
+        self.unsure = false;
+        if there.revision == self.known.revision {
+            return false;
+        }
+        let (was, is) = (Self::value(&self.known), Self::value(there));
+        self.known = there.clone();
+        if is == was + 1 && self.ghosts.contains(&there.revision) {
+            self.made += 1;
+            return true;
+        }
+        // An older state of its own: a failover took steps back.
+        assert!(is <= was, "{is} steps are there and {was} were made");
+        self.lost += was - is;
+        false
+    }
+
+    async fn failed(&mut self, error: &Error) {
+        assert!(error.is_retryable(), "{error:?}");
+        self.errors += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Fails unless every step that was acknowledged is there, and no other.
+pub(crate) fn all_there(counters: &[Counter]) {
+    for counter in counters {
+        let (made, stored) = (counter.made, counter.stored());
+        assert_eq!((made, counter.lost), (stored, 0), "made and stored, lost: {}", counter.key.as_str());
+    }
+}

@@ -1,0 +1,140 @@
+//! Passwords, rights, and servers that are not what they should be.
+
+use std::time::Duration;
+
+use session_core::{Applied, Condition, Driver, ErrorKind, Record};
+use session_store_redis::{Config, Redis};
+use xtask_redis::{Options, Server};
+
+use crate::{connect, key, put, record, recovered, server};
+
+async fn as_user(server: &Server, who: &str) -> session_core::Result<Redis> {
+    Redis::connect(Config::new(server.url_of(who))).await
+}
+
+#[tokio::test]
+async fn passwords_and_rights_are_misconfigured_by_name() {
+    let options = Options::new().set("requirepass", "secret");
+    let server = Server::start(options.set("user", "reader on >word ~session-kit:* +get +ping")).unwrap();
+    for who in ["", ":wrong", "nobody:word", "reader:wrong"] {
+        let error = as_user(&server, who).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{who:?}: {error:?}");
+        assert!(!format!("{error:?}").contains("wrong"));
+    }
+    let store = as_user(&server, ":secret").await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    let reader = as_user(&server, "reader:word").await.unwrap();
+    assert_eq!(reader.retrieve(&key("a")).await.unwrap(), Some(record(1)));
+    let error = reader.remove(&key("a"), Condition::Any).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No));
+    assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
+}
+
+#[tokio::test]
+async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() {
+    let server = server();
+    let allow = |server: &Server| server.command("ACL SETUSER app on >word ~* +@all").unwrap();
+    assert_eq!(allow(&server), "+OK");
+    let store = as_user(&server, "app:word").await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    assert_eq!(server.command("ACL DELUSER app").unwrap(), ":1");
+    for _ in 0..3 {
+        // The connection went with the user: the first call meets its end, the others are not let in.
+        let error = store.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Unavailable), "{error:?}");
+    }
+    let error = store.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No));
+    assert_eq!(allow(&server), "+OK");
+    put(&store, &key("a"), record(2), crate::at(1)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_more_clients_is_waited_for() {
+    let server = server();
+    let store = connect(&server).await;
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    assert_eq!(server.command("CONFIG SET maxclients 1").unwrap(), "+OK");
+    let anew = Redis::connect(Config::new(server.url())).await.unwrap_err();
+    assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
+}
+
+#[tokio::test]
+async fn a_touch_that_may_not_move_the_engines_expiry_changes_nothing() {
+    let server = server();
+    let rights = "+get +set +getrange +setrange +eval +evalsha +ping";
+    let said = server.command(&format!("ACL SETUSER app on >word ~* {rights}")).unwrap();
+    assert_eq!(said, "+OK");
+    let store = as_user(&server, "app:word").await.unwrap();
+    let soon = Some(store.clock().now().saturating_add(Duration::from_secs(100)));
+    let before = Record { expires: soon, ..record(1) };
+    put(&store, &key("a"), before.clone(), Condition::Absent).await;
+    for deadline in [None, Some(store.clock().now().saturating_add(Duration::from_secs(1_000)))] {
+        let touch = store.touch(&key("a"), record(1).revision, record(2).revision, deadline).await;
+        let error = touch.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No), "{error:?}");
+        assert_eq!(store.retrieve(&key("a")).await.unwrap().as_ref(), Some(&before));
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_our_commands_is_reported_without_our_keys() {
+    let options = ["GET", "EVALSHA", "SET"].iter().fold(Options::new(), |options, name| {
+        options.set("rename-command", &format!("{name} hidden-{name}"))
+    });
+    let server = Server::start(options).unwrap();
+    let store = connect(&server).await;
+    let secret = Record::new(&b"secret"[..], None, record(1).revision);
+    let mut errors = vec![store.retrieve(&key("alice")).await.unwrap_err()];
+    for when in [Condition::Any, Condition::Absent] {
+        errors.push(store.store(&key("alice"), secret.clone(), when).await.unwrap_err());
+    }
+    for error in errors {
+        let said = format!("{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Backend, "{said}");
+        assert!(!said.contains("alice") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_from_a_replica() {
+    let (primary, other) = (server(), server());
+    let store = connect(&primary).await;
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    let hasty = Config::new(primary.url()).timeout(Duration::from_millis(200));
+    let hasty = Redis::connect(hasty).await.unwrap();
+    let follow = format!("REPLICAOF 127.0.0.1 {}", other.port());
+    assert_eq!(primary.command(&follow).unwrap(), "+OK");
+    let error = Redis::connect(Config::new(primary.url())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    // What is connected already learns it with its first change.
+    let error = hasty.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(primary.command("REPLICAOF NO ONE").unwrap(), "+OK");
+    recovered(async || hasty.retrieve(&key("a")).await).await;
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_is_no_single_server() {
+    let server = Server::start(Options::new().set("cluster-enabled", "yes")).unwrap();
+    let error = Redis::connect(Config::new(server.url())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(format!("{error:?}").contains("Config::cluster"), "{error:?}");
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_cluster_is_misconfigured_where_a_server_would_be() {
+    let single = Server::start(Options::new().set("requirepass", "secret")).unwrap();
+    for who in [":wrong", ":secret", ""] {
+        let error = Redis::connect(Config::cluster([single.url_of(who)])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{who:?}: {error:?}");
+    }
+    let none: [&str; 0] = [];
+    assert_eq!(Redis::connect(Config::cluster(none)).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    let mut gone = server();
+    gone.kill();
+    let error = Redis::connect(Config::cluster([gone.url()])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+}

@@ -1,0 +1,95 @@
+//! What an operation costs, counted by the server.
+
+use std::collections::BTreeMap;
+
+use session_core::{Condition, Driver};
+use xtask_redis::Server;
+
+use crate::{at, connect, key, put, record, server};
+
+/// How often the server ran each command since [`reset`], the calls that scripts make included.
+fn calls(server: &Server) -> BTreeMap<String, u64> {
+    let statistics = server.command("INFO commandstats").unwrap();
+    let lines = statistics.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+    let ours = lines.filter(|(name, _)| !name.starts_with("config") && *name != "info");
+    ours.map(|(name, rest)| (name.to_owned(), rest.split(',').next().unwrap().parse().unwrap())).collect()
+}
+
+fn reset(server: &Server) {
+    assert_eq!(server.command("CONFIG RESETSTAT").unwrap(), "+OK");
+}
+
+/// Fails unless exactly these commands were run, each ten times.
+fn ten_times(server: &Server, commands: &[&str]) {
+    let expected = commands.iter().map(|name| ((*name).to_owned(), 10)).collect::<BTreeMap<_, _>>();
+    assert_eq!(calls(server), expected);
+    reset(server);
+}
+
+#[tokio::test]
+async fn every_operation_is_one_command() {
+    let server = server();
+    let store = connect(&server).await;
+    // The server learns each script once.
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    assert!(store.touch(&key("a"), record(1).revision, record(2).revision, None).await.unwrap());
+    reset(&server);
+    let keys: Vec<_> = (0..10).map(|n| key(&format!("k{n}"))).collect();
+    for key in &keys {
+        put(&store, key, record(1), Condition::Any).await;
+    }
+    ten_times(&server, &["set"]);
+    for key in &keys {
+        assert_eq!(store.retrieve(key).await.unwrap(), Some(record(1)));
+    }
+    ten_times(&server, &["get"]);
+    for key in &keys {
+        put(&store, key, record(2), at(1)).await;
+    }
+    ten_times(&server, &["evalsha", "getrange", "set"]);
+    for key in &keys {
+        assert!(!store.store(key, record(3), Condition::Absent).await.unwrap().is_yes());
+    }
+    ten_times(&server, &["evalsha", "getrange", "get"]);
+    for key in &keys {
+        assert!(store.touch(key, record(2).revision, record(4).revision, None).await.unwrap());
+    }
+    ten_times(&server, &["evalsha", "getrange", "setrange", "persist"]);
+    for key in &keys {
+        assert!(store.remove(key, Condition::Any).await.unwrap().is_yes());
+    }
+    ten_times(&server, &["evalsha", "getrange", "del"]);
+}
+
+#[tokio::test]
+async fn a_script_that_the_server_forgot_costs_one_more_command_once() {
+    let server = server();
+    let store = connect(&server).await;
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    server.command("SCRIPT FLUSH").unwrap();
+    reset(&server);
+    put(&store, &key("a"), record(2), at(1)).await;
+    let once = calls(&server);
+    assert_eq!((once["evalsha"], once["eval"]), (1, 1));
+    put(&store, &key("a"), record(3), at(2)).await;
+    let twice = calls(&server);
+    assert_eq!((twice["evalsha"], twice["eval"]), (2, 1));
+}
+
+#[tokio::test]
+async fn clones_and_tasks_share_one_connection() {
+    let server = server();
+    let store = connect(&server).await;
+    let tasks: Vec<_> = (0..32)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { put(&store, &key(&n.to_string()), record(n), Condition::Absent).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let clients = server.command("INFO clients").unwrap();
+    // The one that asks is the other.
+    assert!(clients.contains("connected_clients:2\r"), "{clients}");
+}

@@ -1,0 +1,95 @@
+//! TLS, with an authority of the test's own.
+
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use session_core::{Condition, Driver, ErrorKind};
+use session_store_redis::{Config, Redis};
+use tempfile::TempDir;
+use xtask_redis::{Options, Server};
+
+use crate::{key, put, record};
+
+/// An authority, the server's certificate and the client's.
+struct Papers {
+    directory: TempDir,
+    authority: String,
+    client: (String, String),
+}
+
+impl Papers {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // OpenSSL takes a certificate for its own signature where the names are alike.
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let signed = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(names.clone()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, names[0].clone());
+            (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (server, client) = (signed(&["127.0.0.1", "localhost"]), signed(&["app"]));
+        let authority = issuer.pem();
+        for (name, text) in [("ca.pem", &authority), ("server.pem", &server.0), ("server.key", &server.1)] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        Self { directory, authority, client }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn server(&self, asks: bool) -> Server {
+        let authority = self.path("ca.pem");
+        let options = Options::new();
+        let options =
+            options.tls(&self.path("server.pem"), &self.path("server.key"), asks.then_some(&*authority));
+        Server::start(options).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_believed_if_the_named_authority_signed_for_it() {
+    let papers = Papers::new();
+    let server = papers.server(false);
+    assert!(server.url().starts_with("rediss://"));
+    let trusting = Config::new(server.url()).root_certificate(papers.authority.as_str());
+    let store = Redis::connect(trusting).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
+
+    for authority in [None, Some(Papers::new().authority), Some("no certificate".into())] {
+        let config = Config::new(server.url());
+        let config = authority.into_iter().fold(config, Config::root_certificate);
+        let error = Redis::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error:?}");
+    }
+    let plain = server.url().replace("rediss", "redis");
+    assert!(Redis::connect(Config::new(plain)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
+    let papers = Papers::new();
+    let server = papers.server(true);
+    let trusting = || Config::new(server.url()).root_certificate(papers.authority.as_str());
+    let (certificate, secret) = papers.client.clone();
+    let store = Redis::connect(trusting().client_certificate(certificate, secret)).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    assert!(Redis::connect(trusting()).await.is_err());
+    assert!(!format!("{:?}", trusting()).contains("BEGIN"));
+}
+
+#[tokio::test]
+async fn tls_is_not_spoken_to_a_server_that_does_not() {
+    let server = crate::server();
+    let url = server.url().replace("redis:", "rediss:");
+    let error = Redis::connect(Config::new(url)).await.unwrap_err();
+    // Redis waits for the end of what it takes for a line.
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+}
