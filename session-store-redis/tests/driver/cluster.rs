@@ -1,1 +1,202 @@
+//! A cluster whose slots move while sessions are written and walks go on.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use session_core::{Condition, Cursor, Driver, Key, Prefix};
+use session_store_redis::{Config, Redis};
+use xtask_redis::{Cluster, Server};
+
+use crate::counter::{Counters, all_there};
+use crate::{breaks, key, put, record};
+
+pub(crate) async fn connect(cluster: &Cluster) -> Redis {
+    Redis::connect(Config::cluster(cluster.urls())).await.unwrap()
+}
+
+pub(crate) fn expect_ok(server: &Server, command: &str) {
+    assert_eq!(server.command(command).unwrap(), "+OK", "{command}");
+}
+
+/// How often a server answered with an error of this code since its statistics were reset.
+fn errors(server: &Server, code: &str) -> u64 {
+    let statistics = server.command("INFO errorstats").unwrap();
+    let line = statistics.lines().find_map(|line| line.strip_prefix(&format!("errorstat_{code}:count=")));
+    line.map_or(0, |count| count.trim().parse().unwrap())
+}
+
+fn slot(server: &Server, key: &Key) -> u16 {
+    let said = server.command(&format!("CLUSTER KEYSLOT {}", name(key))).unwrap();
+    said[1..].parse().unwrap()
+}
+
+fn name(key: &Key) -> String {
+    format!("session-kit:{}", key.as_str())
+}
+
+/// Which of the first three servers has a slot, by its own word.
+fn owner(cluster: &Cluster, key: &Key) -> usize {
+    let mut owners = (0..3).filter(|n| {
+        let said = cluster.servers[*n].command(&format!("EXISTS {}", name(key))).unwrap();
+        said.starts_with(':')
+    });
+    owners.next().expect("somebody has the slot")
+}
+
+/// A slot on its way from one server to another.
+struct Move<'a> {
+    cluster: &'a Cluster,
+    slot: u16,
+    from: &'a Server,
+    to: &'a Server,
+}
+
+impl<'a> Move<'a> {
+    fn begin(cluster: &'a Cluster, slot: u16, from: usize, to: usize) -> Self {
+        let (from, to) = (&cluster.servers[from], &cluster.servers[to]);
+        let id = |server: &Server| server.command("CLUSTER MYID").unwrap();
+        expect_ok(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
+        expect_ok(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
+        Self { cluster, slot, from, to }
+    }
+
+    fn carry(&self, key: &Key) {
+        let port = self.to.port();
+        expect_ok(self.from, &format!("MIGRATE 127.0.0.1 {port} {} 0 5000", name(key)));
+    }
+
+    fn end(self) {
+        let id = self.to.command("CLUSTER MYID").unwrap();
+        // The new owner first, then the old one, then whoever has heard nothing yet.
+        let others = self.cluster.servers[..3].iter().filter(|server| server.port() != self.to.port());
+        for server in [self.to].into_iter().chain(others) {
+            expect_ok(server, &format!("CLUSTER SETSLOT {} NODE {id}", self.slot));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_step_is_lost_while_a_slot_moves_and_the_driver_follows_by_itself() {
+    let cluster = Cluster::start().unwrap();
+    let store = connect(&cluster).await;
+    // All in one slot, by what is between the braces.
+    let keys: Vec<_> = (0..8).map(|n| key(&format!("{{slot}}{n}"))).collect();
+    let (from, slot) = (owner(&cluster, &keys[0]), slot(&cluster.servers[0], &keys[0]));
+    let to = (from + 1) % 3;
+    cluster.servers.iter().for_each(|server| expect_ok(server, "CONFIG RESETSTAT"));
+    let counters = Counters::begin(&store, keys.clone()).await;
+    counters.steps(100).await;
+    let moving = Move::begin(&cluster, slot, from, to);
+    for key in &keys {
+        moving.carry(key);
+        // Meanwhile some are here and some there.
+        counters.steps(50).await;
+    }
+    moving.end();
+    counters.steps(100).await;
+    let counters = counters.end().await;
+    all_there(&counters);
+    assert_eq!(counters.iter().map(|counter| counter.errors).sum::<u64>(), 0, "nobody noticed");
+    let met = |code| errors(&cluster.servers[from], code);
+    assert!(met("ASK") > 0 && met("MOVED") > 0, "{} ASK, {} MOVED", met("ASK"), met("MOVED"));
+    assert_eq!(owner(&cluster, &keys[0]), to);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_moves_to_a_server_that_had_none() {
+    let cluster = Cluster::start().unwrap();
+    let new = Server::start(xtask_redis::Options::new().set("cluster-enabled", "yes")).unwrap();
+    let store = connect(&cluster).await;
+    let first = &cluster.servers[0];
+    expect_ok(&new, &format!("CLUSTER MEET 127.0.0.1 {}", first.port()));
+    let id = new.command("CLUSTER MYID").unwrap();
+    let knows = |server: &Server| server.command("CLUSTER NODES").unwrap().contains(&id);
+    let is_well = |server: &Server| server.command("CLUSTER INFO").unwrap().contains("cluster_state:ok");
+    while !(cluster.servers.iter().all(knows) && is_well(&new)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let place = key("{slot}");
+    put(&store, &place, record(1), Condition::Absent).await;
+    let from = &cluster.servers[owner(&cluster, &place)];
+    let moving = Move { cluster: &cluster, slot: slot(first, &place), from, to: &new };
+    expect_ok(
+        &new,
+        &format!("CLUSTER SETSLOT {} IMPORTING {}", moving.slot, from.command("CLUSTER MYID").unwrap()),
+    );
+    expect_ok(from, &format!("CLUSTER SETSLOT {} MIGRATING {id}", moving.slot));
+    moving.carry(&place);
+    // The client has not heard of the server: it owns nothing yet.
+    assert_eq!(store.retrieve(&place).await.unwrap(), Some(record(1)));
+    put(&store, &place, record(2), crate::at(1)).await;
+    assert!(store.touch(&place, record(2).revision, record(3).revision, None).await.unwrap());
+    moving.end();
+    put(&store, &place, record(4), crate::at(3)).await;
+    assert!(store.remove(&place, Condition::Any).await.unwrap().is_yes());
+}
+
+/// Walks until the first primary is behind, then lets something happen, and walks on. Gives all that was found.
+async fn walk(store: &Redis, first: usize, meanwhile: impl FnOnce()) -> BTreeSet<Key> {
+    let users = Prefix::new("user").unwrap();
+    let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
+    for _ in 0..10_000 {
+        let page = store.traverse(&users, from, 20).await.unwrap();
+        found.extend(page.entries.into_iter().map(|entry| entry.key));
+        if found.len() > first
+            && let Some(meanwhile) = meanwhile.take()
+        {
+            meanwhile();
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => {
+                assert!(meanwhile.is_none(), "it ended before anything happened");
+                return found;
+            }
+        }
+    }
+    panic!("a walk without an end");
+}
+
+/// A walk goes over the primaries in the order of their addresses. What moves from the last to the first of them,
+/// when the first is behind, is found all the same.
+#[tokio::test]
+async fn a_walk_misses_nothing_that_moves_to_where_it_has_been() {
+    let cluster = Cluster::start().unwrap();
+    let store = connect(&cluster).await;
+    let keys: BTreeSet<_> = (0..300).map(|n| key(&n.to_string())).collect();
+    for key in &keys {
+        put(&store, key, record(1), Condition::Absent).await;
+    }
+    let mut order: Vec<_> = (0..3).collect();
+    order.sort_by_key(|n| format!("127.0.0.1:{}", cluster.servers[*n].port()));
+    let (first, last) = (order[0], order[2]);
+    let on_first = keys.iter().filter(|key| owner(&cluster, key) == first).count();
+    let mut movable = keys.iter().filter(|key| owner(&cluster, key) == last);
+    let (one, other) = (movable.next().unwrap(), movable.next().unwrap());
+
+    let found = walk(&store, on_first, || {
+        let moving = Move::begin(&cluster, slot(&cluster.servers[0], one), last, first);
+        moving.carry(one);
+        moving.end();
+    });
+    assert_eq!(found.await, keys, "the slot has changed hands");
+
+    let half_way = || Move::begin(&cluster, slot(&cluster.servers[0], other), last, first).carry(other);
+    assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is on its way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_under_load_make_no_false_answer() {
+    let cluster = Cluster::start().unwrap();
+    breaks::no_false_answers(connect(&cluster).await, &cluster.servers[..3]).await;
+}
+
+#[test]
+fn a_cluster_handle_outlives_the_runtime_that_it_connected_in() {
+    let cluster = Cluster::start().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime().block_on(connect(&cluster));
+    runtime().block_on(put(&store, &key("a"), record(1), Condition::Absent));
+    let there = runtime().block_on(async { store.retrieve(&key("a")).await });
+    assert_eq!(there.unwrap(), Some(record(1)));
+}

@@ -1,6 +1,10 @@
 //! What is particular to Redis: round trips, the engine's own expiry, restarts, connections that break or lead nowhere,
 //! memory that is full, rights, TLS, and a cluster whose nodes die and whose slots move.
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails where it cannot go on, and says what it saw"
+)]
 
 mod breaks;
 #[cfg(feature = "cluster")]
