@@ -168,7 +168,8 @@ mod tests {
     #[tokio::test]
     async fn patience_ends() {
         let aside = Arc::new(Aside::default());
-        let error = aside.run(Operation::Store, Duration::ZERO, || Err::<(), _>(Fault::Busy)).await.unwrap_err();
+        let error =
+            aside.run(Operation::Store, Duration::ZERO, || Err::<(), _>(Fault::Busy)).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
     }
 

@@ -44,6 +44,7 @@ impl Locked<'_> {
             bury(&span);
             self.count_live(to, head.units, true);
             self.count_live(unit, head.units, false);
+            self.note_nothing();
         }
         self.release_if_dead(victim);
         Ok(true)

@@ -11,6 +11,8 @@ mod area;
 mod aside;
 mod compact;
 mod config;
+#[cfg(test)]
+mod death;
 mod error;
 mod extent;
 mod layout;

@@ -199,7 +199,8 @@ fn take_over(area: &Area, host: &Host, path: &Path) -> Result<()> {
     }
     init_locks(area).map_err(|cause| failed(cause, path))?;
     let rebooted = Host::stored(area).boot != host.boot;
-    area.repair_all(if rebooted { Depth::Bodies } else { Depth::Heads }).map_err(|fault| fault.during(Operation::Open))?;
+    area.repair_all(if rebooted { Depth::Bodies } else { Depth::Heads })
+        .map_err(|fault| fault.during(Operation::Open))?;
     host.store(area);
     Ok(())
 }

@@ -201,7 +201,6 @@ fn decide(
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;

@@ -100,7 +100,8 @@ impl Area {
             let records = limit.saturating_sub(entries.len()).clamp(1, Budget::STEP.records);
             let step = Budget { records, ..Budget::STEP };
             let mut rest = step;
-            let next = locked.walk(at.tag, &mut rest, |_, place| entries.extend(entry(prefix, &place, now)));
+            let next =
+                locked.walk(at.tag, &mut rest, |_, place| entries.extend(self.entry(prefix, &place, now)));
             at.tag = next?;
             left = left.less(step, rest);
             if at.tag >= TAGS {
@@ -120,7 +121,7 @@ impl Area {
     ) -> Result<(u64, u64), Fault> {
         let mut live = 0;
         let next = self.shard(shard).lock()?.walk(tag, &mut Budget::STEP.clone(), |_, place| {
-            live += u64::from(is_live(place.state.expires, now) && key_of(prefix, &place).is_some());
+            live += u64::from(is_live(place.state.expires, now) && self.key_of(prefix, &place).is_some());
         })?;
         Ok((live, next))
     }
@@ -153,22 +154,20 @@ impl Area {
     fn cursor_check(&self, prefix: &Prefix, at: &[u8]) -> u64 {
         xxh3_64_with_seed(&[prefix.as_str().as_bytes(), b":", at].concat(), self.id)
     }
-}
 
-fn entry(prefix: &Prefix, place: &Place<'_>, now: Timestamp) -> Option<Entry> {
-    if !is_live(place.state.expires, now) {
-        return None;
+    fn entry(&self, prefix: &Prefix, place: &Place<'_>, now: Timestamp) -> Option<Entry> {
+        if !is_live(place.state.expires, now) {
+            return None;
+        }
+        let key = Key::parse(&String::from_utf8(self.key_of(prefix, place)?).ok()?).ok()?;
+        let entry = Entry::new(key).with_expires(place.state.expires).with_revision(place.state.revision);
+        Some(entry.with_size(place.head.data_len as u64))
     }
-    let key = Key::parse(&String::from_utf8(key_of(prefix, place)?).ok()?).ok()?;
-    let size = place.head.data_len as u64;
-    Some(
-        Entry::new(key).with_expires(place.state.expires).with_revision(place.state.revision).with_size(size),
-    )
-}
 
-/// The key, if it is of this prefix.
-pub(crate) fn key_of(prefix: &Prefix, place: &Place<'_>) -> Option<Vec<u8>> {
-    let key = place.key();
-    let rest = key.strip_prefix(prefix.as_str().as_bytes());
-    rest.is_some_and(|rest| rest.first() == Some(&b':')).then_some(key)
+    /// The key, if it is of this prefix and undamaged.
+    pub(crate) fn key_of(&self, prefix: &Prefix, place: &Place<'_>) -> Option<Vec<u8>> {
+        let key = place.key(self.seed)?;
+        let rest = key.strip_prefix(prefix.as_str().as_bytes());
+        rest.is_some_and(|rest| rest.first() == Some(&b':')).then_some(key)
+    }
 }

@@ -54,8 +54,22 @@ mod tests {
 
     use super::*;
 
+    /// What a protocol may lack. Each must be seen to be missed, or the models would show nothing.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Lacking {
+        Nothing,
+        /// The stamp does not move.
+        Stamp,
+        /// `prepare` does nothing.
+        Prepare,
+        /// A word is published without what was written before.
+        Release,
+        /// A reader does not order its reads before the second look at the stamp.
+        Acquire,
+    }
+
     /// Words that loom watches: every order of the steps of all threads, and every value that a weak memory may show.
-    struct Watched([AtomicU64; 6]);
+    struct Watched([AtomicU64; 6], Lacking);
 
     impl Words for Watched {
         fn get(&self, index: usize) -> u64 {
@@ -68,13 +82,21 @@ mod tests {
             self.0[index].store(value, Ordering::Relaxed);
         }
         fn set_release(&self, index: usize, value: u64) {
-            self.0[index].store(value, Ordering::Release);
+            match self.1 {
+                Lacking::Stamp if index == STAMP => {}
+                Lacking::Release => self.0[index].store(value, Ordering::Relaxed),
+                _ => self.0[index].store(value, Ordering::Release),
+            }
         }
         fn fence_acquire(&self) {
-            fence(Ordering::Acquire);
+            if self.1 != Lacking::Acquire {
+                fence(Ordering::Acquire);
+            }
         }
         fn fence_release(&self) {
-            fence(Ordering::Release);
+            if self.1 != Lacking::Prepare {
+                fence(Ordering::Release);
+            }
         }
     }
 
@@ -110,16 +132,44 @@ mod tests {
         one
     }
 
-    fn fresh() -> Arc<Watched> {
-        let words = Watched(std::array::from_fn(|_| AtomicU64::new(0)));
+    fn fresh(lacking: Lacking) -> Arc<Watched> {
+        let words = Watched(std::array::from_fn(|_| AtomicU64::new(0)), lacking);
         put(&words, 1);
         Arc::new(words)
     }
 
     #[test]
     fn a_reader_never_sees_a_mixture_though_places_are_used_again() {
-        loom::model(|| {
-            let words = fresh();
+        reader_beside_two_changes(Lacking::Nothing);
+    }
+
+    #[test]
+    #[should_panic(expected = "a mixture of two records")]
+    fn without_the_stamp_a_mixture_is_seen() {
+        reader_beside_two_changes(Lacking::Stamp);
+    }
+
+    #[test]
+    #[should_panic(expected = "a mixture of two records")]
+    fn without_the_fence_before_a_place_is_written_over_a_mixture_is_seen() {
+        reader_beside_two_changes(Lacking::Prepare);
+    }
+
+    #[test]
+    #[should_panic(expected = "an older record, or none")]
+    fn without_the_order_of_publishing_a_place_is_read_before_it_was_written() {
+        reader_beside_two_changes(Lacking::Release);
+    }
+
+    #[test]
+    #[should_panic(expected = "a mixture of two records")]
+    fn without_the_fence_of_the_reader_a_mixture_is_seen() {
+        reader_beside_two_changes(Lacking::Acquire);
+    }
+
+    fn reader_beside_two_changes(lacking: Lacking) {
+        loom::model(move || {
+            let words = fresh(lacking);
             let writer = {
                 let words = Arc::clone(&words);
                 loom::thread::spawn(move || {
@@ -132,7 +182,7 @@ mod tests {
             for _ in 0..2 {
                 if let Some(seen) = read(&*words, STAMP, || look(&words)) {
                     let value = whole(seen);
-                    assert!(value >= latest, "{value} after {latest}");
+                    assert!(value >= latest, "an older record, or none: {value} after {latest}");
                     latest = value;
                 }
             }
@@ -146,7 +196,7 @@ mod tests {
     #[test]
     fn whoever_follows_a_killed_owner_goes_on_from_the_old_record_or_the_new_one() {
         loom::model(|| {
-            let words = fresh();
+            let words = fresh(Lacking::Nothing);
             let lock = Arc::new(Mutex::new(()));
             let killed = {
                 let (words, lock) = (Arc::clone(&words), Arc::clone(&lock));
@@ -175,26 +225,49 @@ mod tests {
         });
     }
 
-    /// The order of steps matters, or the two tests above would show nothing.
-    #[test]
-    #[should_panic(expected = "a mixture of two records")]
-    fn without_the_stamp_a_mixture_is_seen() {
-        loom::model(|| {
-            let words = fresh();
+    /// A touch: the block that does not count is written, then the turn says that it does. The words are the stamp, the
+    /// turn, and two blocks of two words.
+    fn touch(words: &Watched, turn: u64) {
+        write(words, PLACES[turn as usize % 2], turn);
+        publish(words, SLOT, turn);
+        retire(words, STAMP);
+    }
+
+    fn touched(words: &Watched) -> (u64, u64, u64) {
+        let turn = words.get_acquire(SLOT);
+        let block = PLACES[turn as usize % 2];
+        (turn, words.get(block), words.get(block + 1))
+    }
+
+    fn reader_beside_two_touches(lacking: Lacking) {
+        loom::model(move || {
+            let words = Arc::new(Watched(std::array::from_fn(|_| AtomicU64::new(0)), lacking));
+            touch(&words, 1);
             let writer = {
                 let words = Arc::clone(&words);
-                loom::thread::spawn(move || {
-                    for value in [2, 3] {
-                        let place = if words.get(SLOT) as usize == PLACES[0] { PLACES[1] } else { PLACES[0] };
-                        write(&words, place, value);
-                        publish(&*words, SLOT, place as u64);
-                    }
-                })
+                loom::thread::spawn(move || [2, 3].into_iter().for_each(|turn| touch(&words, turn)))
             };
-            if let Some(seen) = read(&*words, STAMP, || look(&words)) {
-                whole(seen);
+            if let Some((turn, one, other)) = read(&*words, STAMP, || touched(&words)) {
+                assert!(turn == one && turn == other, "a block of another turn");
             }
             writer.join().unwrap();
         });
+    }
+
+    #[test]
+    fn a_reader_sees_the_block_of_the_turn_though_blocks_are_used_again() {
+        reader_beside_two_touches(Lacking::Nothing);
+    }
+
+    #[test]
+    #[should_panic(expected = "a block of another turn")]
+    fn without_the_stamp_a_block_of_another_turn_is_seen() {
+        reader_beside_two_touches(Lacking::Stamp);
+    }
+
+    #[test]
+    #[should_panic(expected = "a block of another turn")]
+    fn without_the_fence_before_a_block_is_written_over_another_turn_is_seen() {
+        reader_beside_two_touches(Lacking::Prepare);
     }
 }

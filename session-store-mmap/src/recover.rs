@@ -43,12 +43,15 @@ impl Locked<'_> {
                 .all(|extent| area.extent_word(extent).map(|word| ExtentWord { live: 0, ..word }) == word)
         };
         let survey = Survey::of(self, Depth::Heads, owns);
-        survey.write(self);
+        // Readers may still be at what the last owner had replaced.
         self.retire();
         // Only within extents of this shard: elsewhere somebody may be writing just there.
         survey.bury_orphans(self, |extent| {
             area.extent_word(extent).is_some_and(|word| word.usage != Use::Free && word.shard == self.number)
         });
+        survey.write(self);
+        // The slots that were dropped, and the table that counts, are known from here on.
+        self.retire();
         for extent in 0..area.grown() {
             let Some(word) = area.extent_word(extent) else { continue };
             if word.usage != Use::Free && word.shard == self.number {
@@ -106,8 +109,8 @@ impl Area {
                 }
                 may
             });
-            survey.write(&shard);
             survey.bury_orphans(&shard, |_| true);
+            survey.write(&shard);
             for (&extent, &(usage, live)) in &survey.extents {
                 owners[extent as usize] = ExtentWord::new(usage, number, live);
             }
@@ -325,6 +328,10 @@ impl Survey {
     /// Makes unrecognisable what the last owner left where nothing leads to, and what slots led to that were dropped,
     /// in extents that `may` allow.
     fn bury_orphans(&self, shard: &Shard<'_>, may: impl Fn(u32) -> bool) {
+        if self.table.is_none() {
+            // Nobody knows what a slot led to.
+            return;
+        }
         let noted = [shard::NEW, shard::OLD].map(|word| shard.head.get(word).checked_sub(1));
         for unit in noted.into_iter().flatten().chain(self.dropped.iter().copied()) {
             if !may(shard.area.geometry.extent_of(unit)) {
@@ -349,6 +356,8 @@ impl Survey {
         head.set(shard::EXTENTS, self.ends.len() as u64);
         head.set(shard::DUE, self.due);
         head.set(shard::FRESH, self.due);
+        head.set(shard::NEW, 0);
+        head.set(shard::OLD, 0);
         // A scan that is under way must not say what is due.
         head.set(shard::SCAN, head.get(shard::SCAN).wrapping_add(1));
         head.set(shard::FREED_COUNT, 0);

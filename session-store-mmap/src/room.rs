@@ -7,7 +7,7 @@ use crate::area::Area;
 use crate::config::WhenFull;
 use crate::error::Fault;
 use crate::layout::shard;
-use crate::page::{Budget, key_of};
+use crate::page::Budget;
 use crate::protocol::Words;
 use crate::shard::Locked;
 use crate::table::TAGS;
@@ -151,7 +151,7 @@ impl Locked<'_> {
         while turns < 2 {
             let mut sessions = Vec::new();
             let next = self.walk(from, &mut most.clone(), |slot, place| {
-                if place.head.hash != spare && key_of(&Prefix::SESSION, &place).is_some() {
+                if place.head.hash != spare && self.area.key_of(&Prefix::SESSION, &place).is_some() {
                     sessions.push((place.head.used, slot, place.head.units));
                 }
             })?;

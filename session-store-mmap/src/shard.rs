@@ -8,8 +8,8 @@ use session_core::{Record, Timestamp};
 use crate::area::Area;
 use crate::error::Fault;
 use crate::extent::Spare;
-use crate::layout::record::NO_DEADLINE;
-use crate::layout::{SHARD_BYTES, TableWord, Use, WORD, doubled, shard, undoubled};
+use crate::layout::record::{HEAD_WORDS, NO_DEADLINE};
+use crate::layout::{SHARD_BYTES, TableWord, Use, WORD, doubled, hash, shard, undoubled};
 use crate::map::{Held, Span};
 use crate::protocol::{Words, prepare, publish, read, retire};
 use crate::record::{Draft, Head, State, bury};
@@ -59,14 +59,14 @@ impl Place<'_> {
         self.head.fits(&data).then_some(data)
     }
 
-    pub(crate) fn key(&self) -> Vec<u8> {
-        self.span.copy_out(crate::layout::record::HEAD_WORDS, self.head.key_len)
+    /// The key, if it is what was written.
+    pub(crate) fn key(&self, seed: u64) -> Option<Vec<u8>> {
+        let key = self.span.copy_out(HEAD_WORDS, self.head.key_len);
+        (hash(seed, &key) == self.head.hash).then_some(key)
     }
 
     fn holds(&self, key: &[u8], hash: u64) -> bool {
-        self.head.hash == hash
-            && self.head.key_len == key.len()
-            && self.span.holds(crate::layout::record::HEAD_WORDS, key)
+        self.head.hash == hash && self.head.key_len == key.len() && self.span.holds(HEAD_WORDS, key)
     }
 }
 
@@ -165,9 +165,10 @@ impl<'a> Shard<'a> {
             self.area.map.prefetch(self.area.geometry.unit_at(unit), 20);
             match self.place(slot, unit) {
                 Some(place) if place.holds(key, hash) => return Ok(Look::Found(place)),
-                Some(_) => {}
-                // Half the hash says that it is this key, and nothing else can be said of it.
-                None => damaged = Some(slot),
+                Some(place) if place.head.hash != hash || place.key(self.area.seed).is_some() => {}
+                // Half the hash says that it is this key, and nothing else can be said of it; or all of the hash does,
+                // and the key is bent.
+                _ => damaged = Some(slot),
             }
         }
         Ok(damaged.map_or(Look::Missing(free), Look::Damaged))
@@ -206,6 +207,10 @@ impl<'a> Deref for Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
+        #[cfg(test)]
+        if crate::death::is_dead() {
+            return;
+        }
         if std::thread::panicking() {
             self.head.set(shard::DIRTY, 1);
         }
@@ -257,6 +262,7 @@ impl<'a> Locked<'a> {
             Look::Found(place) => self.free_old(old, place.head.units),
             Look::Damaged(_) => self.free_damaged(),
         }
+        self.note_nothing();
         Ok(true)
     }
 
@@ -288,6 +294,7 @@ impl<'a> Locked<'a> {
             Some(units) => self.free_old(old, units),
             None => self.free_damaged(),
         }
+        self.note_nothing();
         Ok(())
     }
 
@@ -303,6 +310,14 @@ impl<'a> Locked<'a> {
     /// record that nothing leads to must not stay whole, or a salvage would bring it back.
     pub(crate) fn note_unit(&self, word: usize, unit: u64) {
         self.head.set(word, unit + 1);
+    }
+
+    /// The change has come to its end. What was written over a damaged record leaves that to a repair.
+    pub(crate) fn note_nothing(&self) {
+        if self.head.get(shard::DIRTY) == 0 {
+            self.head.set(shard::NEW, 0);
+            self.head.set(shard::OLD, 0);
+        }
     }
 
     pub(crate) fn note_use(&self, place: &Place<'_>, used: u64) {

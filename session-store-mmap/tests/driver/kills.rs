@@ -4,14 +4,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::pin::{Pin, pin};
 use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, Key, Prefix, Record, Revision, Stored};
+use session_core::{Applied, Condition, Cursor, Driver, ErrorKind, Key, Prefix, Record, Revision, Stored};
 use session_store_mmap::{Config, Mmap};
 
-use crate::{Place, key, number, pattern, record, rounds, run, spawn};
+use crate::{Place, key, number, pattern, put, record, rounds, run, spawn};
 
 /// Records of which each child says what was acknowledged.
 const KEYS: u64 = 6;
@@ -206,4 +207,99 @@ fn whoever_is_killed_takes_nothing_with_it_and_the_others_go_on() {
     let repairs = store.repairs();
     assert_eq!(repairs.lost, 0, "{repairs:?}");
     assert!(repairs.shards > 0, "none of {kills} kills has hit a process within a change: {repairs:?}");
+}
+
+/// Stops a child at random until it is within a change, and gives it with a key that its lock is in the way of.
+fn stopped_within_a_change(place: &Place, child: u64) -> (Worker, Key) {
+    let mut worker = Worker::start(place, child);
+    worker.works(&mut [0; KEYS as usize]);
+    let probe = Mmap::open(place.config().busy_deadline(Duration::from_millis(10))).unwrap();
+    let pid = rustix::process::Pid::from_child(&worker.process);
+    for n in 0..5_000_u64 {
+        thread::sleep(Duration::from_micros(200 + n * 37 % 900));
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        // All its threads stand still only now.
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap();
+        for id in ["one", "two", "three", "four"] {
+            let key = key(id);
+            match run(probe.store(&key, record(id), Condition::Any)) {
+                Ok(stored) => assert!(stored.is_yes()),
+                Err(error) => {
+                    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
+                    assert_eq!(error.applied(), Applied::No);
+                    return (worker, key);
+                }
+            }
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    }
+    panic!("it was never stopped within a change");
+}
+
+/// The child that waits for the lock in the next test.
+pub(crate) fn wait_for_the_lock(config: &Config) {
+    let store = Mmap::open(config.clone().busy_deadline(Duration::from_secs(600))).unwrap();
+    for id in ["one", "two", "three", "four"] {
+        std::io::stdout().write_all(b"\nwaits\n").unwrap();
+        put(&store, &key(id), &record(id));
+    }
+}
+
+#[test]
+fn an_owner_that_is_killed_while_others_wait_holds_nobody_up() {
+    let place = Place::new();
+    let store = Mmap::open(place.config().busy_deadline(Duration::from_secs(600))).unwrap();
+    for round in 0..rounds(6, 300) {
+        let repaired = store.repairs().shards;
+        let (worker, held) = stopped_within_a_change(&place, round % 3);
+        let mut others = Vec::new();
+        for _ in 0..2 {
+            let mut other = spawn(&place, "wait", 0);
+            let mut lines = BufReader::new(other.stdout.take().unwrap());
+            let mut line = String::new();
+            while !line.starts_with("waits") {
+                line.clear();
+                assert!(lines.read_line(&mut line).unwrap() > 0);
+            }
+            others.push((other, lines));
+        }
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let (store, held) = (store.clone(), held.clone());
+                thread::spawn(move || put(&store, &held, &record("waited")))
+            })
+            .collect();
+        // Who waits keeps no worker of its runtime from other tasks, and no reader.
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let mut ours = pin!(store.store(&held, record("ours"), Condition::Any));
+            for _ in 0..200 {
+                assert!(futures_poll(ours.as_mut()).await.is_none(), "the owner is stopped");
+                assert!(store.retrieve(&held).await.is_ok());
+                tokio::task::yield_now().await;
+            }
+            assert!(waiting.iter().all(|thread| !thread.is_finished()), "the owner is stopped");
+            let mut acknowledged = [0; KEYS as usize];
+            worker.kill(&mut acknowledged);
+            assert!(ours.await.unwrap().is_yes());
+        });
+        for thread in waiting {
+            thread.join().unwrap();
+        }
+        for (mut other, _lines) in others {
+            let status = other.wait().unwrap();
+            assert!(status.success(), "round {round}: {status}");
+        }
+        assert!(store.repairs().shards > repaired, "the owner died within a change");
+        assert_eq!(store.repairs().lost, 0);
+    }
+}
+
+async fn futures_poll<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
 }

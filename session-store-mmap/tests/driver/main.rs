@@ -10,6 +10,7 @@ mod bounds;
 mod damage;
 mod file;
 mod kills;
+mod memory;
 mod processes;
 
 use std::env;
@@ -94,14 +95,17 @@ fn number(whose: u64, record: &Record) -> u64 {
 
 /// Runs this test program again, as a child with a task.
 fn spawn(place: &Place, task: &str, argument: u64) -> Child {
-    Command::new(env::current_exe().unwrap())
+    let mut command = Command::new(env::current_exe().unwrap());
+    with_task(&mut command, place, task, argument).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// What tells this test program, which `command` is going to run, to be a child with a task.
+fn with_task<'a>(command: &'a mut Command, place: &Place, task: &str, argument: u64) -> &'a mut Command {
+    command
         .args(["child_does_what_it_is_told", "--exact", "--nocapture", "--test-threads=1"])
         .env("SESSION_MMAP_TASK", task)
         .env("SESSION_MMAP_PATH", place.path())
         .env("SESSION_MMAP_ARGUMENT", argument.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 #[test]
@@ -112,6 +116,11 @@ fn child_does_what_it_is_told() {
     let config = Config::new(path).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2);
     match task.to_str().unwrap() {
         "write" => kills::write_for_ever(&config, argument),
+        "wait" => kills::wait_for_the_lock(&config),
+        "damage" => damage::work(argument),
+        "everything" => {
+            memory::everything(&config.max_bytes(700 << 10).extent_bytes(4096).max_value(300_000), argument)
+        }
         "count" => processes::count(&Mmap::open(config).unwrap(), argument),
         "limited" => bounds::write_until_the_limit(config),
         other => panic!("{other}"),

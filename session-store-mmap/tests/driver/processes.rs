@@ -104,35 +104,3 @@ fn a_copy_of_a_file_in_use_opens_though_its_locks_were_held() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
-
-#[test]
-fn a_process_that_is_stopped_within_a_change_makes_others_unavailable_and_not_hang() {
-    let place = Place::new();
-    let store = Mmap::open(place.config().busy_deadline(std::time::Duration::from_millis(50))).unwrap();
-    let mut child = spawn(&place, "write", 0);
-    let pid = rustix::process::Pid::from_child(&child);
-    let mut refused = 0;
-    for _ in 0..2_000 {
-        std::thread::sleep(std::time::Duration::from_micros(900));
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        for id in ["one", "two", "three", "four"] {
-            match run(store.store(&key(id), record(id), Condition::Any)) {
-                Ok(stored) => assert!(stored.is_yes()),
-                Err(error) => {
-                    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
-                    refused += 1;
-                }
-            }
-            // Readers do not wait.
-            run(store.retrieve(&key(id))).unwrap();
-        }
-        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-        if refused > 0 {
-            break;
-        }
-    }
-    assert!(refused > 0, "it was never stopped within a change");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    put(&store, &key("one"), &record("one"));
-}
