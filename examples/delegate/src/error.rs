@@ -10,6 +10,9 @@ pub enum Error {
     /// SQLite refused or failed.
     #[error("SQLite failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// Somebody reads or writes just now, so that the log cannot be moved into the file.
+    #[error("the file is busy")]
+    Busy,
     /// A visitor has no field of this name.
     #[error("a visitor has no field '{0}'")]
     NoSuchField(String),
@@ -24,6 +27,7 @@ impl Error {
         };
         let code = match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::Busy => return (ErrorKind::Unavailable, Applied::No),
             Self::NoSuchField(_) => return (ErrorKind::Misconfigured, Applied::No),
         };
         // Each flush is one statement: where SQLite refuses it, nothing of it has happened.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::{
-    Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Result as CoreResult, Revision, Shared,
-    Survives, Timestamp,
+    Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Result as CoreResult, Revision,
+    RollsBack, Shared, Survives, Timestamp,
 };
 use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Mapping, Place, Value};
 
@@ -128,7 +128,8 @@ impl BlockingModel for Visitors {
     fn capabilities(&self) -> Capabilities {
         Capabilities::none()
             .conditional(true)
-            .survives(Survives::PowerLoss)
+            .survives(Survives::Kill)
+            .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Host)
             .max_value(Some(4 << 20))
             .exactly_once(true)
@@ -192,6 +193,12 @@ impl BlockingModel for Visitors {
             })?;
         }
         Ok(Some(keys))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        const SQL: &str = "PRAGMA wal_checkpoint(FULL)";
+        let busy = self.0.with(|connection| connection.query_row(SQL, [], |row| row.get(0)))?;
+        if busy { Err(Error::Busy) } else { Ok(()) }
     }
 }
 

@@ -104,10 +104,6 @@ impl Harness for Site {
         let path = Path::new(address).to_owned();
         Ok(Storage { path, options: Options::default(), lock: Mutex::default(), directory: None })
     }
-
-    fn power_evidence(&self) -> Option<String> {
-        Some("SQLite synchronises its log before a statement is done (synchronous = FULL)".into())
-    }
 }
 
 impl Drop for Storage {
@@ -122,6 +118,7 @@ impl Drop for Storage {
 session_conformance::suite!(
     Site,
     lacks: {
+        PowerLoss: "the file is opened with `synchronous = NORMAL`",
         Checksum: "a column has no checksum: a bent byte of the data is other data",
     },
 );
