@@ -2,13 +2,14 @@
 //! With a number after the directory: how traversal and purge go over so many records.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, reason = "a stopwatch")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_core::{
     Clock as _, Condition, Cursor, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock,
 };
-use session_store_file::{Config, File};
+use session_store_file::{Config, Durability, File};
 
 #[tokio::main]
 async fn main() {
@@ -17,70 +18,123 @@ async fn main() {
     if let Some(count) = std::env::args().nth(2) {
         return many(directory.path(), count.parse().unwrap()).await;
     }
-    let store = File::open(Config::new(directory.path().join("store")).create_directory(true)).unwrap();
-    let bare = directory.path().join("bare");
+    for (durability, count) in [(Durability::Process, 2_000), (Durability::Power, 200)] {
+        println!("{durability:?}, medians of {ROUNDS} rounds over {count} records of 1 KiB, one task");
+        let path = directory.path().join(format!("{durability:?}"));
+        std::fs::create_dir(&path).unwrap();
+        beside_bare_calls(&path, durability, count).await;
+    }
+}
+
+const ROUNDS: usize = 5;
+
+async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
+    let config = Config::new(path.join("store")).create_directory(true).durability(durability);
+    let store = File::open(config).unwrap();
+    let bare = path.join("bare");
     std::fs::create_dir(&bare).unwrap();
+    let paths: Vec<_> = (0..count).map(|n| bare.join(format!("key-{n:040}"))).collect();
     let keys: Vec<Key> =
-        (0..2_000).map(|n| Key::new(&Prefix::SESSION, &format!("key-{n:040}")).unwrap()).collect();
+        (0..count).map(|n| Key::new(&Prefix::SESSION, &format!("key-{n:040}")).unwrap()).collect();
+    let missing = Key::parse("session:missing").unwrap();
     let revision = |n: u64| Revision::from_bytes(n.to_le_bytes());
-    let record = |n: u64| Record::new(vec![7; 1024], None, revision(n));
-    let time = |what: &str, began: Instant, count: usize| {
-        let each = began.elapsed().as_nanos() as f64 / count as f64;
-        println!("{what:32} {:9.2} us {:9.0} /s", each / 1e3, 1e9 / each);
-    };
-    for round in 0..3 {
+    let record = |n: u64| Record::new(vec![n as u8; 1024], None, revision(n));
+    let mut table = Table::default();
+    for _ in 0..ROUNDS {
         let began = Instant::now();
         for key in &keys {
-            let when = if round == 0 { Condition::Absent } else { Condition::Any };
-            let answer = store.store(key, record(1), when).await.unwrap();
-            assert!(answer.is_yes());
+            assert!(store.store(key, record(1), Condition::Absent).await.unwrap().is_yes());
         }
-        time(if round == 0 { "store, new" } else { "store, any" }, began, keys.len());
+        table.note("store, new", began, count);
         let began = Instant::now();
         for key in &keys {
             assert!(store.store(key, record(2), Condition::Revision(revision(1))).await.unwrap().is_yes());
         }
-        time("store, at a revision", began, keys.len());
+        table.note("store, at a revision", began, count);
         let began = Instant::now();
         for key in &keys {
-            assert!(store.touch(key, revision(2), revision(1), None).await.unwrap());
+            assert!(store.touch(key, revision(2), revision(3), None).await.unwrap());
         }
-        time("touch", began, keys.len());
+        table.note("touch", began, count);
         let began = Instant::now();
         for _ in 0..10 {
             for key in &keys {
                 assert!(store.retrieve(key).await.unwrap().is_some());
             }
         }
-        time("retrieve", began, 10 * keys.len());
-        let missing = Key::parse("session:missing").unwrap();
+        table.note("retrieve", began, 10 * count);
         let began = Instant::now();
-        for _ in 0..keys.len() {
+        for _ in 0..count {
             assert!(store.retrieve(&missing).await.unwrap().is_none());
         }
-        time("retrieve, missing", began, keys.len());
-        let paths: Vec<_> = (0..2_000).map(|n| bare.join(format!("key-{n:040}"))).collect();
+        table.note("retrieve of what is not there", began, count);
         let began = Instant::now();
-        for path in paths.iter().take(500) {
+        for key in &keys {
+            assert!(store.remove(key, Condition::Revision(revision(3))).await.unwrap().is_yes());
+        }
+        table.note("remove", began, count);
+
+        for path in &paths {
+            std::fs::write(path, [7; 1024]).unwrap();
+        }
+        let some = &paths[..count.min(500)];
+        let began = Instant::now();
+        for path in some {
             let new = path.with_extension("new");
             std::fs::write(&new, [7; 1024]).unwrap();
             std::fs::rename(new, path).unwrap();
         }
-        time("bare write and rename", began, 500);
-        for path in &paths {
-            std::fs::write(path, [7; 1024]).unwrap();
-        }
+        table.note("bare write and rename over a file", began, some.len());
         let began = Instant::now();
         for _ in 0..10 {
             for path in &paths {
                 assert_eq!(std::fs::read(path).unwrap().len(), 1024);
             }
         }
-        time("bare read", began, 10 * paths.len());
+        table.note("bare read", began, 10 * count);
+    }
+    table.print();
+}
+
+/// What each kind of call took in each round, in nanoseconds.
+#[derive(Default)]
+struct Table(Vec<(&'static str, Vec<f64>)>);
+
+impl Table {
+    fn note(&mut self, what: &'static str, began: Instant, count: usize) {
+        let each = began.elapsed().as_nanos() as f64 / count as f64;
+        match self.0.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, rounds)) => rounds.push(each),
+            None => self.0.push((what, vec![each])),
+        }
+    }
+
+    fn median(&self, what: &str) -> f64 {
+        let (_, rounds) = self.0.iter().find(|(name, _)| *name == what).unwrap();
+        let mut rounds = rounds.clone();
+        rounds.sort_by(f64::total_cmp);
+        rounds[rounds.len() / 2]
+    }
+
+    fn print(&self) {
+        for (what, _) in &self.0 {
+            println!("  {what:36} {:9.2} us", self.median(what) / 1e3);
+        }
+        for (what, faster, slower) in [
+            ("retrieve, of the speed of a bare read", "retrieve", "bare read"),
+            (
+                "store, times as fast as the bare one",
+                "store, at a revision",
+                "bare write and rename over a file",
+            ),
+            ("touch, times as fast as a store", "touch", "store, at a revision"),
+        ] {
+            println!("  {what:40} {:5.2}", self.median(slower) / self.median(faster));
+        }
     }
 }
 
-async fn many(path: &std::path::Path, count: u64) {
+async fn many(path: &Path, count: u64) {
     let clock = TestClock::new(SystemClock.now());
     let config = Config::new(path.join("store")).create_directory(true).clock(Arc::new(clock.clone()));
     let store = File::open(config).unwrap();

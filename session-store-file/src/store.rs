@@ -31,6 +31,9 @@ const SCANNERS: usize = 2;
 /// A session store in the files of a directory. Cloning it is cheap, and every clone is the same store.
 ///
 /// Dropping the last clone closes the held directories and lets the driver's threads end; nobody waits for it.
+///
+/// Dropping the future of a call leaves the old record or the new one: what a thread of the driver has begun is brought
+/// to its end, what it has not begun is not done, and no lock is kept.
 #[derive(Clone)]
 pub struct File(Arc<Handle>);
 
@@ -270,8 +273,12 @@ impl Driver for File {
         }
     }
 
-    /// Looks at 32,768 files at most, and goes on from there with the next call: `more` is false once all
-    /// subdirectories have had their turn. It also removes temporary and torn files that are older than an hour.
+    /// Looks at 32,768 files at most, and those of one subdirectory more, and goes on from there with the next call:
+    /// `more` is false once all subdirectories have had their turn. A call that gets to the end also looks at those that
+    /// had theirs in earlier calls. It removes temporary and torn files that are older than an hour, too.
+    ///
+    /// What cannot be read or removed is passed by with an event, and so is the rest of a shard whose lock is kept; a
+    /// call that removes nothing then gives that as its error. Dropping the future does not stop a purge that has begun.
     async fn purge(&self, limit: usize) -> Result<Purged> {
         self.check_open(Operation::Purge)?;
         let inner = Arc::clone(&self.0.inner);
