@@ -91,8 +91,7 @@ pub fn place(key: &Key) -> CoreResult<Place> {
 }
 
 fn slot(place: &Place) -> Result<&'static Slot, Error> {
-    let found = Slot::of(&place.fields.data);
-    Ok(found.ok_or_else(|| Error::NoSuchField(place.fields.data.clone().into_owned()))?.0)
+    Slot::of(&place.fields.data).ok_or_else(|| Error::NoSuchField(place.fields.data.clone().into_owned()))
 }
 
 impl BlockingModel for Visitors {

@@ -61,13 +61,8 @@ pub(crate) const EXTRA: Slot = Slot {
 };
 
 impl Slot {
-    pub(crate) const ALL: [&'static Self; 3] = [&SESSION, &FLASH, &EXTRA];
-
-    /// The slot that has a field of this name, and which of its three that is.
-    pub(crate) fn of(name: &str) -> Option<(&'static Self, usize)> {
-        Self::ALL.into_iter().find_map(|slot| {
-            let index = slot.names.iter().position(|known| *known == name)?;
-            Some((slot, index))
-        })
+    /// The slot whose data has this name.
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
+        [&SESSION, &FLASH, &EXTRA].into_iter().find(|slot| slot.names[0] == name)
     }
 }

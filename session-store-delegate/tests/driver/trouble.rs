@@ -93,7 +93,7 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
             let (store, model) = filled().await;
             let Some((name, call)) = operation(&store, number) else { return };
             model.fail(failures, Trouble::Panic);
-            let answer = futures_catch(call).await;
+            let answer = caught(call).await;
             if !model.has_failed() {
                 break;
             }
@@ -106,7 +106,7 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
 }
 
 /// What a future came to, or `None` where it panicked.
-async fn futures_catch<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
+async fn caught<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
     std::future::poll_fn(move |context| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(poll) => poll.map(Some),
