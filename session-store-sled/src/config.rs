@@ -65,7 +65,7 @@ impl Config {
                 tree: "session-kit".into(),
                 durability: Durability::default(),
                 clock: SystemClock::shared(),
-                max_value: 16 << 20,
+                max_value: 100 << 10,
                 scan: 4_096,
                 flush_timeout: Duration::from_secs(30),
             },
@@ -91,7 +91,8 @@ impl Config {
         self
     }
 
-    /// The largest data of one record, in bytes, 1 to 1 GiB; more is `TooLarge`. Default: 16 MiB.
+    /// The largest data of one record, in bytes, 1 to 1 GiB; more is `TooLarge`. Default: 100 KiB, for sled keeps what
+    /// is larger than about 128 KiB in files of its own, and removes these late.
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.options.max_value = bytes;
         self

@@ -14,6 +14,8 @@ use crate::pending::{Pending, Slot};
 pub(crate) trait Log: Send + 'static {
     /// Brings what was changed before this call to where a kill does not reach it.
     fn flush(&self) -> Result<()>;
+    /// Closes the database, unless somebody else has it too, and comes back when it is closed.
+    fn let_go(self);
 }
 
 /// Flushes while anybody waits, so that no runtime worker does.
@@ -220,7 +222,7 @@ impl Shared {
                 // sled flushes here once more, if nobody else has the database.
                 let dropped = contain(Operation::Close, || {
                     drop(last);
-                    drop(log);
+                    log.let_go();
                     Ok(())
                 });
                 let refused = dropped.map_err(|error| Refusal { kind: error.kind(), detail: PANICKED });

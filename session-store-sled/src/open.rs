@@ -1,31 +1,68 @@
-//! Opening a database, and saying what is in the way.
+//! Opening a database, saying what is in the way, and letting go of it.
 
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Operation, Result};
 use sled::{Db, Tree};
 
 use crate::config::{Config, Place};
 use crate::error::{contain, from_sled};
+use crate::flusher::Log;
 
 /// What the directory of ours lets others do: nothing. sled makes its files by the process's umask.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// A database, and its directory if it is the store's own.
+pub(crate) struct Database {
+    database: Db,
+    own: Option<PathBuf>,
+}
+
+impl Log for Database {
+    fn flush(&self) -> Result<()> {
+        let flush = || self.database.flush().map_err(|cause| from_sled(cause, Operation::Flush));
+        contain(Operation::Flush, flush).map(drop)
+    }
+
+    fn let_go(self) {
+        drop(self.database);
+        if let Some(path) = self.own {
+            wait_until_free(&path.join("db"));
+        }
+    }
+}
+
+/// sled's own threads can have the file, and with it the lock, for a moment longer than the last handle. Who has it
+/// after a second is somebody else, who waited for it.
+fn wait_until_free(file: &Path) {
+    let Ok(file) = File::open(file) else { return };
+    for _ in 0..1_000 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(Duration::from_millis(1)),
+            // Free; closing the file gives the lock back.
+            Ok(()) | Err(TryLockError::Error(_)) => return,
+        }
+    }
+}
+
 /// Opens the database, or takes the one it was given, and the tree of the records in it.
-pub(crate) fn open(config: &Config) -> Result<(Db, Tree)> {
+pub(crate) fn open(config: &Config) -> Result<(Database, Tree)> {
     config.check()?;
-    let database = match &config.place {
-        Place::Database(database) => database.clone(),
+    let (database, own) = match &config.place {
+        Place::Database(database) => (database.clone(), None),
         Place::Path(path) => {
             make_directory(path)?;
             let options = sled::Config::new().path(path).cache_capacity(config.cache_bytes);
-            contain(Operation::Open, || options.open().map_err(refused)).map_err(|error| at(path, error))?
+            let opened = contain(Operation::Open, || options.open().map_err(refused));
+            (opened.map_err(|error| at(path, error))?, Some(path.clone()))
         }
     };
     let tree = contain(Operation::Open, || {
         database.open_tree(&config.options.tree).map_err(|cause| from_sled(cause, Operation::Open))
     })?;
-    Ok((database, tree))
+    Ok((Database { database, own }, tree))
 }
 
 fn make_directory(path: &Path) -> Result<()> {

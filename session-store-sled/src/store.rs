@@ -9,7 +9,7 @@ use session_core::{
     Applied, Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
     Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
 };
-use sled::{Db, IVec, Tree};
+use sled::{IVec, Tree};
 
 use crate::change::{Change, Done, corrupt, touch};
 use crate::config::{Config, Durability, Options};
@@ -50,7 +50,7 @@ impl Sled {
     /// for a database that is open elsewhere; `Corrupt` for one that sled finds damaged; `Full` and `Backend`.
     pub fn open(config: Config) -> Result<Self> {
         let (database, tree) = crate::open::open(&config)?;
-        Self::over(tree, Database(database), config.options)
+        Self::over(tree, database, config.options)
     }
 
     /// A store over a tree, and what flushes and keeps its database.
@@ -59,15 +59,6 @@ impl Sled {
         let flusher = Flusher::start(log, pending.clone(), options.flush_timeout)?;
         let tree = RwLock::new(Some(tree));
         Ok(Self(Arc::new(Inner { tree, options, flusher, pending, round: Round::default() })))
-    }
-}
-
-struct Database(Db);
-
-impl Log for Database {
-    fn flush(&self) -> Result<()> {
-        let flush = || self.0.flush().map_err(|cause| from_sled(cause, Operation::Flush));
-        contain(Operation::Flush, flush).map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ struct Gate {
 struct State {
     open: bool,
     fails: bool,
-    dropped: bool,
+    let_go: bool,
 }
 
 impl Gate {
@@ -44,11 +44,9 @@ impl Log for Held {
         let state = self.0.changed.wait_while(state, |state| !state.open && !state.fails).unwrap();
         if state.fails { Err(Error::new(ErrorKind::Full, Operation::Flush)) } else { Ok(()) }
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.set(|state| state.dropped = true);
+    fn let_go(self) {
+        self.0.set(|state| state.let_go = true);
     }
 }
 
@@ -228,7 +226,7 @@ async fn close_comes_back_when_the_database_is_let_go_of() {
     gate.set(|state| state.open = true);
     assert!(change.await.unwrap().is_yes(), "what began before the close");
     closed.await.unwrap();
-    assert!(gate.state.lock().unwrap().dropped);
+    assert!(gate.state.lock().unwrap().let_go);
 }
 
 /// The one case in 4,096 in which both keys are counted in one place, and neither is told of.

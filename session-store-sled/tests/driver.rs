@@ -1,5 +1,7 @@
 //! What is particular to sled: its database, its files, and what it does where they fail.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -325,7 +327,7 @@ async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothin
     let room = Room::small();
     for length in room.lengths() {
         let path = room.path().join(format!("of-{length}"));
-        let config = Config::new(&path).durability(Durability::Process);
+        let config = Config::new(&path).durability(Durability::Process).max_value(1 << 20);
         let store = Sled::open(config.flush_timeout(Duration::from_millis(500))).unwrap();
         let mut count = 0;
         let error = loop {
