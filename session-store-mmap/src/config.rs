@@ -128,8 +128,8 @@ impl Config {
         self
     }
 
-    /// How long an operation waits for the lock of a shard, which somebody holds for microseconds as a rule; then it
-    /// is `Unavailable`. Default: 5 s.
+    /// How long an operation waits, on a thread of the driver, for the lock of a shard, which somebody holds for
+    /// microseconds as a rule; then it is `Unavailable`, and nothing has changed. Default: 5 s.
     pub fn busy_deadline(mut self, deadline: Duration) -> Self {
         self.busy_deadline = deadline;
         self

@@ -61,7 +61,8 @@ impl Mmap {
     /// Opens the store, making the file if it is missing, with a path or a whole [`Config`].
     ///
     /// It blocks: while another process opens the same file, and, for who is alone with it, for a look at every
-    /// record, about a microsecond each. After a restart of the machine it reads the data too.
+    /// record, about a microsecond each. After a restart of the machine, or where records are missing, it reads all of
+    /// the file.
     ///
     /// # Errors
     /// `Misconfigured` for options, paths and permissions that cannot work, for a file that is not ours, of another

@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use session_core::{Driver, ErrorKind, Prefix, Record, Revision};
 use session_store_mmap::{Config, Mmap};
 
-use crate::{Place, at, key, put, record, run};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::{Place, at as at_millis, key, put, record, run};
 
 #[test]
 fn the_file_and_its_gate_are_readable_by_their_owner_only() {
@@ -81,10 +83,10 @@ fn golden_records() -> Vec<(session_core::Key, Record)> {
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     vec![
         (key("plain"), Record::new(&b"\x00opaque\xff"[..], None, revision(1))),
-        (key("deadline"), Record::new(&b"until 2100"[..], at(4_102_444_800_000), revision(2))),
+        (key("deadline"), Record::new(&b"until 2100"[..], at_millis(4_102_444_800_000), revision(2))),
         (key("empty"), Record::new(&b""[..], None, revision(3))),
-        (key("touched"), Record::new(&b"moved"[..], at(4_102_444_800_001), revision(5))),
-        (crate::session(7), Record::new(vec![9; 1_500], at(4_102_444_800_002), revision(6))),
+        (key("touched"), Record::new(&b"moved"[..], at_millis(4_102_444_800_001), revision(5))),
+        (crate::session(7), Record::new(vec![9; 1_500], at_millis(4_102_444_800_002), revision(6))),
     ]
 }
 
@@ -103,6 +105,104 @@ fn the_golden_file_of_version_1_opens_for_ever() {
     assert_eq!(run(store.count(&Prefix::new("test").unwrap())).unwrap(), 4);
     assert_eq!(store.repairs().lost, 0);
     put(&store, &key("new"), &record("new"));
+}
+
+/// Reads a file by FORMAT.md alone.
+fn decode(bytes: &[u8]) -> Vec<(Vec<u8>, Record)> {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let words = |at: usize, n: usize| (0..n).map(|n| word(at + 8 * n)).collect::<Vec<_>>();
+    let bytes_of = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let undoubled = |word: u64| {
+        assert_eq!(word as u32, !((word >> 32) as u32));
+        word as u32 as usize
+    };
+
+    assert_eq!(&bytes[..8], b"SKMMAP\r\n");
+    let head = words(0, 24);
+    assert_eq!(head[1..3], [1, 0x0102_0304_0506_0708]);
+    assert_eq!(head[9], xxh3_64(&bytes_of(&head[..9])));
+    let (max_bytes, extent_bytes, shards, extents, seed) = (head[3], head[4], head[5], head[6], head[7]);
+    assert_eq!(extents, (max_bytes - 4096 - shards * 1024 - 4096) / (extent_bytes + 8));
+    let base = (4096 + shards * 1024 + extents * 8).next_multiple_of(4096) as usize;
+    let extent_bytes = extent_bytes as usize;
+    assert!(bytes.len() >= base + undoubled(head[20]) * extent_bytes);
+
+    let mut records = Vec::new();
+    for shard in 0..shards {
+        let header = words(4096 + shard as usize * 1024, 32);
+        assert_eq!(header[10..13], [0, 0, 0]);
+        let pointer = header[9];
+        let low = pointer & ((1 << 56) - 1);
+        assert_eq!(pointer >> 56, xxh3_64(&low.to_le_bytes()) >> 56);
+        let (first, run) = ((low & 0xff_ffff) as usize, (low >> 24 & 0xffff) as usize);
+        let table = base + first * extent_bytes;
+        assert_eq!(&bytes[table..table + 8], b"SKTABLE\n");
+        let label = words(table, 4);
+        assert_eq!(label[1..3], [shard, pointer]);
+        assert_eq!(label[3], (label[0] ^ label[2]).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ label[1]);
+        let capacity = run * extent_bytes / 8 - 8 - 128;
+        let mut count = 0;
+        for slot in 0..capacity + 128 {
+            let value = word(table + 64 + 8 * slot);
+            if value < 2 {
+                continue;
+            }
+            count += 1;
+            let (tag, unit) = (value >> 32, (value & 0xffff_ffff) - 2);
+            assert!(((tag * capacity as u64) >> 32) as usize <= slot);
+            let at = base + unit as usize * 64;
+            let record = words(at, 16);
+            let (magic, key_len, units) =
+                (record[0] & 0xffff, (record[0] >> 16 & 0xffff) as usize, record[0] >> 32);
+            assert_eq!((magic, record[7]), (0x5e55, 0));
+            let data_at = at + 128 + key_len.next_multiple_of(8);
+            let (key, data) =
+                (&bytes[at + 128..at + 128 + key_len], &bytes[data_at..data_at + record[1] as usize]);
+            assert_eq!(units as usize, (data_at + data.len() - at).div_ceil(64));
+            assert_eq!(record[3], xxh3_64_with_seed(key, seed));
+            assert_eq!((record[3] >> 32, record[3] % shards), (tag, shard));
+            assert_eq!(record[2], xxh3_64(data) ^ record[3]);
+            assert_eq!(record[4], xxh3_64_with_seed(&bytes_of(&record[..4]), seed ^ unit));
+            let turn = undoubled(record[5]);
+            let block = &record[8 + turn % 2 * 4..][..4];
+            let checked = bytes_of(&[record[4], block[0], block[1], turn as u64]);
+            assert_eq!(block[2..], [xxh3_64_with_seed(&checked, seed), 0]);
+            let expires = if block[0] == u64::MAX { None } else { at_millis(block[0]) };
+            let revision = Revision::from_bytes(block[1].to_le_bytes());
+            records.push((key.to_vec(), Record::new(data.to_vec(), expires, revision)));
+            let extent = word(4096 + shards as usize * 1024 + unit as usize * 64 / extent_bytes * 8);
+            assert_eq!((extent & 0xff, extent >> 8 & 0xffff, extent >> 24 & 0xff), (1, shard, 0));
+        }
+        assert_eq!(undoubled(header[16]), count);
+        let extent = word(4096 + shards as usize * 1024 + first * 8);
+        assert_eq!(extent, 3 | shard << 8);
+    }
+    records
+}
+
+#[test]
+fn the_golden_file_and_a_new_one_are_what_format_md_says() {
+    let expected = || {
+        let mut records: Vec<_> =
+            golden_records().into_iter().map(|(key, record)| (key.as_bytes().to_vec(), record)).collect();
+        records.sort_by(|one, other| one.0.cmp(&other.0));
+        records
+    };
+    let mut found = decode(include_bytes!("../../golden/map-v1.bin"));
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(found, expected());
+    if cfg!(target_endian = "big") {
+        return;
+    }
+    let place = Place::new();
+    let store = Mmap::open(golden_config(&place)).unwrap();
+    for (key, record) in golden_records() {
+        put(&store, &key, &crate::record("older"));
+        put(&store, &key, &record);
+    }
+    let mut found = decode(&fs::read(place.path()).unwrap());
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(found, expected());
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn child_does_what_it_is_told() {
         "everything" => {
             memory::everything(&config.max_bytes(700 << 10).extent_bytes(4096).max_value(300_000), argument)
         }
+        "quietly" => memory::work_without_a_system_call(config),
         "count" => processes::count(&Mmap::open(config).unwrap(), argument),
         "limited" => bounds::write_until_the_limit(config),
         other => panic!("{other}"),

@@ -1,5 +1,6 @@
-//! Every kind of operation under valgrind's memcheck, which sees what Miri would be asked for: reads of what nobody wrote,
-//! and accesses outside of what was allocated or mapped.
+//! The driver under other programs' eyes. Every kind of operation under valgrind's memcheck, which sees what Miri would be
+//! asked for: reads of what nobody wrote, and accesses outside of what was allocated or mapped. And under strace, which
+//! sees system calls.
 
 use std::io::Write;
 use std::process::Command;
@@ -12,7 +13,7 @@ use session_core::{
 };
 use session_store_mmap::{Config, Mmap, WhenFull};
 
-use crate::{Place, key, pattern, record, rounds, run, session, with_task};
+use crate::{Place, key, pattern, put, record, rounds, run, session, with_task};
 
 /// What the child does: threads that do everything on a small file, which is full soon, and again on a large one.
 pub(crate) fn everything(place: &Config, times: u64) {
@@ -75,11 +76,70 @@ async fn work(store: &Mmap, other: &Mmap, clock: &TestClock, worker: u64, times:
     }
 }
 
+/// Whether `tool` can watch a program here. Nobody must install it, and everybody sees that it was not there: past the
+/// capture of the test runner.
+fn is_there(tool: &str) -> bool {
+    let there = Command::new(tool).arg("true").output().is_ok_and(|done| done.status.success());
+    if !there {
+        let note = format!("{tool} cannot be run: its test was not run\n");
+        std::io::stderr().write_all(note.as_bytes()).unwrap();
+    }
+    there
+}
+
+/// The child that is watched by strace: some work between two system calls that nobody else makes.
+pub(crate) fn work_without_a_system_call(config: Config) {
+    let store = Mmap::open(config).unwrap();
+    let mark = |text: &str| std::fs::metadata(text).unwrap_err();
+    for n in 0..100 {
+        put(&store, &session(n), &record(vec![1; 1_000]));
+    }
+    let alone = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let revisions: Vec<_> = (0..100).map(|_| Revision::random().unwrap()).collect();
+    alone.block_on(async {
+        mark("/mark/begin");
+        for n in 0..2_000 {
+            assert!(store.retrieve(&session(n % 100)).await.unwrap().is_some());
+            assert!(store.retrieve(&session(1_000 + n)).await.unwrap().is_none());
+        }
+        // Nor do stores and touches, once the file has grown to what they need.
+        for (n, revision) in (0..).zip(&revisions) {
+            let written = Record::new(vec![2; 1_000], None, *revision);
+            assert!(store.store(&session(n), written, Condition::Any).await.unwrap().is_yes());
+            assert!(store.touch(&session(n), *revision, Revision::from_bytes([3; 8]), None).await.unwrap());
+        }
+        mark("/mark/end");
+    });
+}
+
+#[test]
+fn reads_and_changes_make_no_system_call() {
+    if !is_there("strace") {
+        return;
+    }
+    let place = Place::new();
+    let trace = place.directory.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+    let done = with_task(&mut strace, &place, "quietly", 0).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let lines: Vec<&str> = trace.lines().collect();
+    let at = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
+    let (begin, end) = (at("/mark/begin"), at("/mark/end"));
+    let thread = lines[begin].split(' ').next().unwrap();
+    // The allocator may ask for memory, and give it back, on behalf of the data that is handed out.
+    let memory = ["brk(", "mmap(", "munmap(", "madvise("];
+    let calls: Vec<&&str> = lines[begin + 1..end]
+        .iter()
+        .filter(|line| line.starts_with(thread) && !memory.iter().any(|call| line.contains(call)))
+        .collect();
+    assert!(calls.is_empty(), "{calls:?}");
+}
+
 #[test]
 fn valgrind_finds_no_error() {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        // Past the capture of the test runner: nobody must install it, and everybody sees that it was not there.
-        writeln!(std::io::stderr(), "valgrind is not on the path: its test was not run").unwrap();
+    if !is_there("valgrind") {
         return;
     }
     let place = Place::new();

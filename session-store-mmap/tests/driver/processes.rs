@@ -81,6 +81,21 @@ fn who_opens_with_another_geometry_is_refused_and_the_data_stays() {
 }
 
 #[test]
+fn the_same_file_under_another_name_is_the_same_store() {
+    let place = Place::new();
+    let first = place.open();
+    let (linked, aliased) = (place.directory.path().join("linked"), place.directory.path().join("aliased"));
+    std::fs::hard_link(place.path(), &linked).unwrap();
+    std::os::unix::fs::symlink(place.path(), &aliased).unwrap();
+    for (n, path) in [linked, aliased].into_iter().enumerate() {
+        let other = Mmap::open(Config::new(path).max_bytes(64 << 20)).unwrap();
+        let written = record(vec![n as u8; 100]);
+        put(&other, &key("shared"), &written);
+        assert_eq!(run(first.retrieve(&key("shared"))).unwrap(), Some(written));
+    }
+}
+
+#[test]
 fn a_copy_of_a_file_in_use_opens_though_its_locks_were_held() {
     let place = Place::new();
     let mut child = spawn(&place, "write", 0);
