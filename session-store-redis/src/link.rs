@@ -22,8 +22,8 @@ pub(crate) struct Link {
     config: Arc<Config>,
     target: Target,
     wire: RwLock<Option<Arc<Wire>>>,
-    /// Held by whoever connects; what came of the last attempt if it failed.
-    connecting: Mutex<Option<RedisError>>,
+    /// Held while a connection is made; what came of the last attempt if it failed.
+    connecting: Arc<Mutex<Option<RedisError>>>,
     attempts: AtomicU64,
     renewing: AtomicBool,
     closed: AtomicBool,
@@ -60,7 +60,7 @@ impl Link {
             config,
             target,
             wire: RwLock::default(),
-            connecting: Mutex::default(),
+            connecting: Arc::default(),
             attempts: AtomicU64::new(0),
             renewing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -207,13 +207,14 @@ impl Link {
         !matches!(self.target, Target::Single(_))
     }
 
-    /// The connection, made anew where there is none. One attempt serves all that wait for it.
+    /// The connection, made anew where there is none. One attempt serves all that wait for it, and goes on when they
+    /// wait no longer: a call may have less time than a connection takes.
     async fn wire(self: &Arc<Self>) -> std::result::Result<Arc<Wire>, Failure> {
         if let Some(wire) = self.living() {
             return Ok(wire);
         }
         let before = self.attempts.load(Ordering::Acquire);
-        let mut last = self.connecting.lock().await;
+        let mut last = Arc::clone(&self.connecting).lock_owned().await;
         if let Some(wire) = self.living() {
             return Ok(wire);
         }
@@ -225,20 +226,18 @@ impl Link {
         {
             return Err(Failure::Unsent(cause.clone()));
         }
-        let answer = self.target.connect(&self.config).await;
-        self.attempts.fetch_add(1, Ordering::AcqRel);
-        match answer {
-            Ok(wire) => {
-                *last = None;
-                let wire = Arc::new(wire);
-                drop(self.put(Some(Arc::clone(&wire))));
-                Ok(wire)
+        let link = Arc::clone(self);
+        let attempt = tokio::spawn(async move {
+            let answer = link.target.connect(&link.config).await.map(Arc::new);
+            link.attempts.fetch_add(1, Ordering::AcqRel);
+            *last = answer.as_ref().err().cloned();
+            if let Ok(wire) = &answer {
+                drop(link.put(Some(Arc::clone(wire))));
             }
-            Err(cause) => {
-                *last = Some(cause.clone());
-                Err(Failure::Unsent(cause))
-            }
-        }
+            answer
+        });
+        // It does not panic, and is never aborted but with its runtime, which is this call's own.
+        attempt.await.unwrap_or_else(|_| Err(ended())).map_err(Failure::Unsent)
     }
 
     fn living(&self) -> Option<Arc<Wire>> {
@@ -303,6 +302,10 @@ impl Drop for Renewal {
 /// Whether a command of this operation may be sent again when its answer is lost: it only reads.
 fn repeats(operation: Operation) -> bool {
     matches!(operation, Operation::Retrieve | Operation::Traverse)
+}
+
+fn ended() -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::Interrupted, "connecting was interrupted").into()
 }
 
 fn not_single() -> RedisError {

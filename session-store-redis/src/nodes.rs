@@ -13,7 +13,6 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisResult, Value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::wire::{Route, Target, client, open};
@@ -41,9 +40,7 @@ impl Cluster {
     }
 
     pub(crate) async fn connect(&self, config: &Config) -> RedisResult<ClusterConnection> {
-        // First to the named nodes, then to those that these name.
-        let answer = timeout(config.connect_timeout * 3, self.client.get_async_connection()).await;
-        match answer.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into())) {
+        match self.client.get_async_connection().await {
             Err(cause) if cause.is_io_error() => Err(self.why(config).await.unwrap_or(cause)),
             answer => answer,
         }

@@ -9,6 +9,7 @@ use redis::{
     RedisResult, Value,
 };
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::config::Config;
 #[cfg(feature = "cluster")]
@@ -48,17 +49,26 @@ impl Target {
         client(node, config).map(|client| Self::Single(Box::new(client)))
     }
 
+    /// One attempt, which ends in time.
     pub(crate) async fn connect(&self, config: &Config) -> RedisResult<Wire> {
-        let connection = match self {
-            Self::Single(client) => {
-                let mut connection = open(client, config).await?;
-                serves(&mut connection).await?;
-                Connection::Single(connection)
-            }
+        let limit = match self {
+            Self::Single(_) => config.connect_timeout,
+            // First to the named nodes, then to those that these name, and to ask why where that came to nothing.
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => Connection::Cluster(cluster.connect(config).await?),
+            Self::Cluster(_) => config.connect_timeout * 3,
         };
-        Ok(Wire::new(connection))
+        let answer = timeout(limit, async {
+            Ok(Wire::new(match self {
+                Self::Single(client) => {
+                    let mut connection = open(client, config).await?;
+                    serves(&mut connection).await?;
+                    Connection::Single(connection)
+                }
+                #[cfg(feature = "cluster")]
+                Self::Cluster(cluster) => Connection::Cluster(cluster.connect(config).await?),
+            }))
+        });
+        answer.await.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into()))
     }
 }
 

@@ -9,7 +9,7 @@ use session_core::{Clock, Key};
 use session_store_redis::{Config, Redis};
 use xtask_redis::{Cluster, Options, Server};
 
-use crate::{let_in, lock_out, number};
+use crate::{IN_CLUSTER, let_in, lock_out, number};
 
 struct InCluster;
 
@@ -52,7 +52,7 @@ impl Storage {
 }
 
 fn let_in_namespace(port: u16, name: &str) -> Result<(), Trouble> {
-    let_in(port, name, &format!("{name}:"))
+    let_in(port, name, &format!("{name}:"), IN_CLUSTER)
 }
 
 impl Harness for InCluster {

@@ -13,13 +13,16 @@ use std::time::Duration;
 
 use session_conformance::Trouble;
 
-/// What the driver's user may do.
-const RIGHTS: &str = "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +ping +hello \
-                      +cluster|slots +cluster|nodes +asking";
+/// What the driver's user may do, as the README says.
+const RIGHTS: &str =
+    "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +hello";
+/// And more in a cluster.
+#[cfg(feature = "cluster")]
+const IN_CLUSTER: &str = "+cluster|slots +cluster|nodes +asking +ping";
 
 /// Makes a user on the server at a port, who may use one namespace.
-fn let_in(port: u16, user: &str, namespace: &str) -> Result<(), Trouble> {
-    ok(port, &format!("ACL SETUSER {user} on >word ~{namespace}* {RIGHTS}"))
+fn let_in(port: u16, user: &str, namespace: &str, more: &str) -> Result<(), Trouble> {
+    ok(port, &format!("ACL SETUSER {user} on >word ~{namespace}* {RIGHTS} {more}"))
 }
 
 /// Takes a user's rights away, and the connections, so that reconnecting is refused as well.

@@ -24,7 +24,7 @@ impl Storage {
     fn start(options: Options) -> Result<Self, Trouble> {
         let server = Server::start(options)?;
         let port = server.port();
-        let_in(port, USER, NAMESPACE)?;
+        let_in(port, USER, NAMESPACE, "")?;
         Ok(Self { port, server: Some(Mutex::new(server)) })
     }
 
@@ -71,7 +71,7 @@ impl Harness for Single {
     async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
         storage.with(Server::restart)??;
         // Users that were made while it ran went with it.
-        let_in(storage.port, USER, NAMESPACE)
+        let_in(storage.port, USER, NAMESPACE, "")
     }
 
     async fn make_small(&self) -> Result<Storage, Trouble> {
@@ -83,7 +83,7 @@ impl Harness for Single {
     }
 
     async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
-        let_in(storage.port, USER, NAMESPACE)
+        let_in(storage.port, USER, NAMESPACE, "")
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {

@@ -71,6 +71,19 @@ async fn a_connection_that_leads_nowhere_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_may_take_longer_than_a_call() {
+    let server = server();
+    let proxy = Proxy::before(&server).await;
+    let config = proxy.config().timeout(Duration::from_millis(100)).connect_timeout(Duration::from_secs(60));
+    let store = Redis::connect(config).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    proxy.delay(Duration::from_millis(500));
+    assert!(server.command("CLIENT KILL TYPE normal").unwrap().starts_with(':'));
+    assert_eq!(store.retrieve(&key("a")).await.unwrap_err().applied(), Applied::No);
+    assert!(recovered(async || store.retrieve(&key("a")).await).await.is_some());
+}
+
+#[tokio::test]
 async fn a_handle_outlives_the_runtime_that_it_connected_in_without_an_error() {
     let server = server();
     let url = server.url();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use session_store_redis::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +24,8 @@ struct Will {
     /// Connections before this one lead nowhere.
     first_alive: AtomicU64,
     accepted: AtomicU64,
+    /// How long a new connection takes, in milliseconds.
+    delay: AtomicU64,
 }
 
 impl Proxy {
@@ -49,6 +52,11 @@ impl Proxy {
         self.will.swallow.store(true, Ordering::SeqCst);
     }
 
+    /// New connections take this long until they lead anywhere.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.will.delay.store(delay.as_millis() as u64, Ordering::SeqCst);
+    }
+
     /// All that are connected now hear nothing any more, and nothing tells them.
     pub(crate) fn leave_hanging(&self) {
         self.will.first_alive.store(self.will.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -62,6 +70,7 @@ impl Drop for Proxy {
 }
 
 async fn pass(client: TcpStream, behind: u16, number: u64, will: Arc<Will>) {
+    tokio::time::sleep(Duration::from_millis(will.delay.load(Ordering::SeqCst))).await;
     let Ok(server) = TcpStream::connect(("127.0.0.1", behind)).await else { return };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
