@@ -24,7 +24,9 @@ fn pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few() {
         block_on(async {
             for number in 0..count as u64 {
                 let mut record = record(number, 100);
-                record.expires = Some(site.clock.now().saturating_add(Duration::from_secs(60)));
+                // One in a hundred expires.
+                let deadline = site.clock.now().saturating_add(Duration::from_secs(60));
+                record.expires = (number % 100 == 0).then_some(deadline);
                 let answer = site.store.store(&key(&number.to_string()), record, Condition::Absent).await;
                 assert!(answer.unwrap().is_yes());
             }
@@ -65,12 +67,12 @@ async fn look_through(root: &str, clock: &TestClock, count: u64) {
     assert_eq!(purge().await, 0);
     let looked = SystemClock.now();
     clock.advance(Duration::from_secs(60));
-    assert_eq!(purge().await, count);
+    assert_eq!(purge().await, count.div_ceil(100));
     let purged = SystemClock.now();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak = peak.trim().trim_end_matches(" kB");
-    let [traversal, nothing, all] = [(began, traversed), (traversed, looked), (looked, purged)]
+    let [traversal, nothing, some] = [(began, traversed), (traversed, looked), (looked, purged)]
         .map(|(from, to)| to.saturating_since(from));
-    println!("\npeak {peak} KiB; traversal {traversal:?}, purge of none {nothing:?}, of all {all:?}");
+    println!("\npeak {peak} KiB; traversal {traversal:?}, purge of none {nothing:?}, of 1 % {some:?}");
 }
