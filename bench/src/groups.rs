@@ -1,7 +1,7 @@
-//! What is measured, against whom, and what the ratio should be.
+//! What a row of the table is made of: areas, subjects, figures, and groups that are measured together.
 
 use clap::ValueEnum;
-use session_bench_work::{Args, Durability, Work};
+use session_bench_work::{Args, Work};
 
 /// What part of the software a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -9,6 +9,11 @@ pub(crate) enum Area {
     Web,
     Memory,
     Sqlite,
+    Mmap,
+    Redis,
+    File,
+    Sled,
+    Scale,
 }
 
 impl Area {
@@ -17,6 +22,11 @@ impl Area {
             Self::Web => "web",
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::Mmap => "mmap",
+            Self::Redis => "redis",
+            Self::File => "file",
+            Self::Sled => "sled",
+            Self::Scale => "scale",
         }
     }
 }
@@ -27,29 +37,66 @@ pub(crate) enum Program {
     Ours,
     /// The workspace of this name under `peers/`.
     Peer(&'static str),
+    /// The script under `peers/` for Perl, of this name, which needs this module.
+    Perl {
+        script: &'static str,
+        module: &'static str,
+    },
+}
+
+/// Where a subject keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Home {
+    /// In its own memory: each run begins with nothing.
+    Memory,
+    /// In a directory of this name.
+    Disk(&'static str),
+    /// In a Redis server that is started for the group, under this name.
+    Redis(&'static str),
+    /// The same with a cluster.
+    Cluster(&'static str),
 }
 
 /// Who does the work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
-    /// Its name in the table.
-    pub(crate) name: &'static str,
+    name: &'static str,
     pub(crate) program: Program,
     /// Its name within the program.
     pub(crate) subject: &'static str,
+    pub(crate) home: Home,
     /// The work, where it is not the group's.
     pub(crate) work: Option<Work>,
+    /// How many records there are, where it is not the group's number.
+    pub(crate) records: Option<usize>,
 }
 
 impl Subject {
-    const fn new(program: Program, subject: &'static str, name: &'static str) -> Self {
-        Self { name, program, subject, work: None }
+    pub(crate) const fn new(program: Program, subject: &'static str, name: &'static str, home: Home) -> Self {
+        Self { name, program, subject, home, work: None, records: None }
     }
 
-    const fn doing(mut self, work: Work, name: &'static str) -> Self {
+    /// The same doing other work, as a peer of itself.
+    pub(crate) const fn doing(mut self, work: Work, name: &'static str) -> Self {
         self.work = Some(work);
         self.name = name;
         self
+    }
+
+    /// The same with this many records.
+    pub(crate) const fn holding(mut self, records: usize) -> Self {
+        self.records = Some(records);
+        self
+    }
+
+    /// Its name in the table.
+    pub(crate) fn title(&self) -> String {
+        match self.records {
+            None => self.name.into(),
+            Some(1) => format!("{}, 1 record", self.name),
+            Some(number @ 1_000_000..) => format!("{}, {} M records", self.name, number / 1_000_000),
+            Some(number) => format!("{}, {} k records", self.name, number / 1_000),
+        }
     }
 }
 
@@ -61,12 +108,6 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     pub(crate) more_is_better: bool,
 }
-
-const RATE: Figure = Figure { name: "rate", unit: "op/s", more_is_better: true };
-const ADDED_TIME: Figure = Figure { name: "added_ns", unit: "ns", more_is_better: false };
-const ADDED_ALLOCATIONS: Figure =
-    Figure { name: "added_allocations", unit: "allocations", more_is_better: false };
-const HEAP: Figure = Figure { name: "bytes", unit: "bytes", more_is_better: false };
 
 /// What ours is compared with.
 #[derive(Clone, Copy, Debug)]
@@ -81,146 +122,41 @@ pub(crate) enum Against {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compare {
     pub(crate) figure: Figure,
+    /// The place of ours in the group.
+    pub(crate) ours: usize,
     pub(crate) against: Against,
     /// The ratio that is asked for; `None` where a figure is only there to be known.
     pub(crate) target: Option<f64>,
 }
 
-/// Subjects that do the same work in turns, and the rows that follow from it. Ours is the first.
+/// Subjects that do the same work in turns, and the rows that follow from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) area: Area,
     /// The work in words.
     pub(crate) label: String,
-    /// `subject` and `dir` are filled in for each.
+    /// What differs from subject to subject is filled in for each.
     pub(crate) args: Args,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) rows: Vec<Compare>,
 }
 
-const WEB: Subject = Subject::new(Program::Ours, "web", "session-tower");
-const MEMORY: Subject = Subject::new(Program::Ours, "memory", "session-store-memory");
-const SESSION: Subject = Subject::new(Program::Ours, "session", "session-manager, memory");
-const SQLITE: Subject = Subject::new(Program::Ours, "sqlite", "session-store-sqlite");
+impl Group {
+    /// Whether any of its subjects keeps something on disk.
+    pub(crate) fn on_disk(&self) -> bool {
+        self.subjects.iter().any(|subject| matches!(subject.home, Home::Disk(_)))
+    }
 
-const TS: Program = Program::Peer("tower-sessions");
-const TS_LAYER: Subject = Subject::new(TS, "layer", "tower-sessions, MemoryStore");
-const TS_MEMORY: Subject = Subject::new(TS, "memory", "tower-sessions, MemoryStore");
-const MOKA: Subject = Subject::new(TS, "moka", "tower-sessions, moka store");
-const RAW: Program = Program::Peer("raw");
-const DASHMAP: Subject = Subject::new(RAW, "dashmap", "raw dashmap");
-const INLINE: Subject = Subject::new(RAW, "inline", "raw rusqlite, inline");
-const GROUP: Subject = Subject::new(RAW, "group", "raw rusqlite, group commit");
-const SQLX: Subject = Subject::new(Program::Peer("sqlx-store"), "store", "tower-sessions-sqlx-store");
-const RUSQLITE: Subject =
-    Subject::new(Program::Peer("rusqlite-store"), "store", "tower-sessions-rusqlite-store");
+    /// The title of the subject at `place`.
+    pub(crate) fn title(&self, place: usize) -> String {
+        self.subjects.get(place).map(Subject::title).unwrap_or_default()
+    }
 
-/// Everything that is measured, in the order in which it is.
-pub(crate) fn groups() -> Vec<Group> {
-    let mut groups = web();
-    groups.extend(memory());
-    groups.extend(sqlite());
-    groups
-}
-
-fn web() -> Vec<Group> {
-    let group = |work, label: &str, target, limit| Group {
-        area: Area::Web,
-        label: label.into(),
-        args: Args { work, tasks: 1, ..Args::default() },
-        subjects: vec![WEB, TS_LAYER],
-        rows: vec![
-            Compare { figure: ADDED_TIME, against: Against::Subject(1), target: Some(target) },
-            Compare { figure: ADDED_ALLOCATIONS, against: Against::Limit(limit), target: Some(1.0) },
-            Compare { figure: ADDED_ALLOCATIONS, against: Against::Subject(1), target: None },
-        ],
-    };
-    vec![
-        group(Work::WebBare, "no cookie, untouched", 1.0 / 0.5, 6.0),
-        group(Work::WebCookie, "cookie, untouched", 1.0 / 0.4, 7.0),
-        group(Work::WebRead, "read a key", 1.0 / 0.35, 12.0),
-        group(Work::WebSave, "read, change, save", 1.0 / 0.25, 18.0),
-    ]
-}
-
-fn memory() -> Vec<Group> {
-    let group = |work, label: &str, peers: &[(Subject, Option<f64>)], ours| {
-        rates(Area::Memory, label, Args { work, tasks: 8, ..Args::default() }, ours, peers)
-    };
-    let heap = |size, label: &str, ours, peer, target| Group {
-        area: Area::Memory,
-        label: format!("heap per {label}, {size} B"),
-        args: Args { work: Work::Heap, tasks: 1, size, ..Args::default() },
-        subjects: vec![ours, peer],
-        rows: vec![Compare { figure: HEAP, against: Against::Subject(1), target }],
-    };
-    let raw = |target| [(DASHMAP, Some(target))];
-    let layers = |target| [(TS_MEMORY, Some(target)), (MOKA, Some(target))];
-    vec![
-        group(Work::Retrieve, "retrieve", &raw(0.75), MEMORY),
-        group(Work::Store, "store on revision", &raw(0.75), MEMORY),
-        group(Work::CreateRemove, "create, remove", &raw(0.75), MEMORY),
-        group(Work::Retrieve, "load, the store alone", &layers(12.0), MEMORY),
-        group(Work::Store, "save, the store alone", &layers(6.0), MEMORY),
-        group(Work::Load, "open, read a key", &layers(12.0), SESSION),
-        group(Work::Save, "open, read, change, save", &layers(6.0), SESSION),
-        group(Work::Touch, "touch", &[(MEMORY.doing(Work::Store, "its own store"), Some(1.5))], MEMORY),
-        heap(128, "record", MEMORY, DASHMAP, Some(1.0 / 1.15)),
-        heap(1_024, "record", MEMORY, DASHMAP, Some(1.0 / 1.15)),
-        heap(128, "session", SESSION, TS_MEMORY, None),
-        heap(1_024, "session", SESSION, TS_MEMORY, None),
-    ]
-}
-
-fn sqlite() -> Vec<Group> {
-    let group = |work, label: &str, tasks, durability, peers: &[(Subject, Option<f64>)]| {
-        rates(Area::Sqlite, label, Args { work, tasks, durability, ..Args::default() }, SQLITE, peers)
-    };
-    let mut groups: Vec<_> = [1, 8, 64]
-        .into_iter()
-        .map(|tasks| {
-            let peers = [(SQLX, Some(8.0)), (RUSQLITE, Some(4.0)), (INLINE, Some(0.8))];
-            group(Work::Retrieve, "retrieve", tasks, Durability::Process, &peers)
-        })
-        .collect();
-    groups.extend([
-        group(
-            Work::Store,
-            "store, process",
-            64,
-            Durability::Process,
-            &[(SQLX, Some(4.0)), (RUSQLITE, Some(2.0)), (INLINE, Some(1.3)), (GROUP, None)],
-        ),
-        group(
-            Work::Store,
-            "store, power",
-            64,
-            Durability::Power,
-            &[(SQLX, Some(30.0)), (RUSQLITE, Some(30.0)), (INLINE, Some(6.0)), (GROUP, None)],
-        ),
-        group(Work::Store, "store, process", 1, Durability::Process, &[(INLINE, Some(0.85))]),
-        group(
-            Work::Touch,
-            "touch, process",
-            64,
-            Durability::Process,
-            &[(SQLITE.doing(Work::Store, "its own store"), Some(1.5))],
-        ),
-    ]);
-    groups
-}
-
-fn rates(area: Area, label: &str, args: Args, ours: Subject, peers: &[(Subject, Option<f64>)]) -> Group {
-    let row = |(place, (_, target)): (usize, &(Subject, Option<f64>))| Compare {
-        figure: RATE,
-        against: Against::Subject(place + 1),
-        target: *target,
-    };
-    Group {
-        area,
-        label: label.into(),
-        args,
-        subjects: std::iter::once(ours).chain(peers.iter().map(|(subject, _)| *subject)).collect(),
-        rows: peers.iter().enumerate().map(row).collect(),
+    /// What the row's figure stands against.
+    pub(crate) fn peer(&self, compare: &Compare) -> String {
+        match compare.against {
+            Against::Subject(place) => self.title(place),
+            Against::Limit(limit) => format!("limit {limit}"),
+        }
     }
 }

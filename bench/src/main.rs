@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod groups;
+mod homes;
 mod measure;
 mod ours;
 mod programs;
 mod report;
+mod rows;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -13,9 +15,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use session_bench_work::{Args, Counting};
 
-use crate::groups::{Area, groups};
+use crate::groups::{Area, Group};
 use crate::measure::Effort;
 use crate::programs::Programs;
+use crate::rows::groups;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -30,7 +33,7 @@ struct Cli {
     /// Only the rows of this area; may be given several times
     #[arg(long, value_name = "AREA")]
     only: Vec<Area>,
-    /// Three short runs instead of five longer ones: for a look, not for a figure
+    /// Three short runs instead of five longer ones, and scale only if it is asked for: for a look, not for a figure
     #[arg(long)]
     quick: bool,
     /// Write the rows as JSON too
@@ -67,16 +70,22 @@ fn subject() -> Result<(), Box<dyn Error>> {
 
 /// Whether everything that was asked for was measured; what the ratios are is no matter of the exit code.
 fn bench(cli: &Cli) -> Result<bool, Box<dyn Error>> {
-    let groups: Vec<_> =
-        groups().into_iter().filter(|group| cli.only.is_empty() || cli.only.contains(&group.area)).collect();
+    let asked = |area| match cli.only.as_slice() {
+        [] => !cli.quick || area != Area::Scale,
+        only => only.contains(&area),
+    };
+    let groups: Vec<_> = groups().into_iter().filter(|group| asked(group.area)).collect();
     if cli.list {
         report::list(&groups);
         return Ok(true);
     }
     let effort = if cli.quick { Effort::QUICK } else { Effort::FULL };
-    let programs = Programs::build(&groups, cli.data.as_deref())?;
-    let measured = measure::all(&groups, &programs, effort);
+    let mut programs = Programs::build(&groups, cli.data.as_deref())?;
+    let measured = measure::all(&groups, &mut programs, effort);
     report::table(&measured.rows);
+    if groups.iter().any(Group::on_disk) {
+        report::filesystem(programs.data())?;
+    }
     if let Some(path) = &cli.json {
         std::fs::write(path, report::json(&measured.rows))?;
     }

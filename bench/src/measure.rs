@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_bench_work::{Args, Work};
 
 use crate::groups::{Against, Area, Compare, Group};
-use crate::programs::{Figures, Programs};
+use crate::programs::{FEWER, Figures, Programs};
 use crate::report::{complain, progress};
 
 /// How much is done for a figure.
@@ -21,6 +21,16 @@ impl Effort {
         Self { runs: 5, measured: Duration::from_millis(1_000), warm_up: Duration::from_millis(300) };
     pub(crate) const QUICK: Self =
         Self { runs: 3, measured: Duration::from_millis(300), warm_up: Duration::from_millis(100) };
+
+    fn runs_of(self, group: &Group) -> usize {
+        match group.args.work {
+            // What is counted and not timed is the same each time.
+            Work::Heap | Work::RoundTrips => 1,
+            // A run with a million records takes as long as several others.
+            _ if group.area == Area::Scale => self.runs / 2 + 1,
+            _ => self.runs,
+        }
+    }
 }
 
 /// A row that was measured.
@@ -29,7 +39,7 @@ pub(crate) struct Row {
     pub(crate) area: Area,
     pub(crate) work: String,
     pub(crate) tasks: usize,
-    pub(crate) subject: &'static str,
+    pub(crate) subject: String,
     pub(crate) peer: String,
     pub(crate) unit: &'static str,
     pub(crate) ours: f64,
@@ -54,10 +64,13 @@ pub(crate) struct Measured {
 }
 
 /// Measures the groups one after the other.
-pub(crate) fn all(groups: &[Group], programs: &Programs, effort: Effort) -> Measured {
+pub(crate) fn all(groups: &[Group], programs: &mut Programs, effort: Effort) -> Measured {
     let mut measured = Measured { rows: Vec::new(), complete: true };
     for group in groups {
         progress(&format!("{}: {}, {} tasks", group.area.name(), group.label, group.args.tasks));
+        if let Err(error) = programs.begin(group) {
+            complain(&format!("{} {}: {error}", group.area.name(), group.label));
+        }
         let samples = in_turns(group, programs, effort);
         for compare in &group.rows {
             match row(group, compare, &samples) {
@@ -70,18 +83,16 @@ pub(crate) fn all(groups: &[Group], programs: &Programs, effort: Effort) -> Meas
 }
 
 /// The runs of each subject of the group; fewer than were asked for means that one of them failed.
-fn in_turns(group: &Group, programs: &Programs, effort: Effort) -> Vec<Option<Vec<Figures>>> {
-    // Bytes are counted, not timed, and are the same each time.
-    let runs = if group.args.work == Work::Heap { 1 } else { effort.runs };
+fn in_turns(group: &Group, programs: &mut Programs, effort: Effort) -> Vec<Option<Vec<Figures>>> {
     let mut samples: Vec<Option<Vec<Figures>>> = vec![Some(Vec::new()); group.subjects.len()];
-    for _ in 0..runs {
+    for _ in 0..effort.runs_of(group) {
         for (subject, taken) in group.subjects.iter().zip(&mut samples) {
             let Some(list) = taken else { continue };
             let args = Args { measured: effort.measured, warm_up: effort.warm_up, ..group.args.clone() };
-            match programs.run(subject, group, args).and_then(done) {
+            match programs.run(subject, args).and_then(done) {
                 Ok(figures) => list.push(figures),
                 Err(error) => {
-                    complain(&format!("{} {}, {}: {error}", group.area.name(), group.label, subject.name));
+                    complain(&format!("{} {}, {}: {error}", group.area.name(), group.label, subject.title()));
                     *taken = None;
                 }
             }
@@ -109,21 +120,22 @@ fn row(group: &Group, compare: &Compare, samples: &[Option<Vec<Figures>>]) -> Op
             .into_iter()
             .reduce(f64::max)
     };
-    let ours = figure(0, compare.figure.name)?;
-    let (theirs, peer, gaps) = match compare.against {
-        Against::Subject(place) => {
-            let peer = group.subjects.get(place)?.name.to_owned();
-            (figure(place, compare.figure.name)?, peer, gap(0).zip(gap(place)))
-        }
-        Against::Limit(limit) => (limit, "limit".to_owned(), None),
+    let ours = figure(compare.ours, compare.figure.name)?;
+    let (theirs, gaps) = match compare.against {
+        Against::Subject(place) => (figure(place, compare.figure.name)?, gap(compare.ours).zip(gap(place))),
+        Against::Limit(limit) => (limit, None),
+    };
+    let work = match figure(compare.ours, FEWER) {
+        Some(records) => format!("{}, only {records} records", group.label),
+        None => group.label.clone(),
     };
     let ratio = if compare.figure.more_is_better { ours / theirs } else { theirs / ours };
     Some(Row {
         area: group.area,
-        work: group.label.clone(),
+        work,
         tasks: group.args.tasks,
-        subject: group.subjects.first()?.name,
-        peer,
+        subject: group.title(compare.ours),
+        peer: group.peer(compare),
         unit: compare.figure.unit,
         ours,
         theirs,
@@ -143,7 +155,7 @@ fn median(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::groups::groups;
+    use crate::rows::groups;
 
     #[test]
     fn the_median_is_missing_where_a_figure_is() {
@@ -170,7 +182,7 @@ mod tests {
                     Against::Subject(_) => better.0,
                     Against::Limit(limit) => limit / 2.0,
                 };
-                samples[0] = Some(vec![Figures::from([(name, ours)])]);
+                samples[compare.ours] = Some(vec![Figures::from([(name, ours)])]);
                 let row = row(&group, compare, &samples).unwrap();
                 assert!((row.ratio - 2.0).abs() < 1e-9, "{row:?}");
             }
@@ -182,7 +194,7 @@ mod tests {
         for group in groups() {
             for compare in &group.rows {
                 let mut samples = vec![None; group.subjects.len()];
-                samples[0] = Some(vec![Figures::from([(compare.figure.name.to_owned(), 1.0)])]);
+                samples[compare.ours] = Some(vec![Figures::from([(compare.figure.name.to_owned(), 1.0)])]);
                 let made = row(&group, compare, &samples);
                 assert_eq!(made.is_some(), matches!(compare.against, Against::Limit(_)));
             }

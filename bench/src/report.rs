@@ -1,8 +1,11 @@
 //! What is printed.
 
+use std::io;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use crate::groups::{Against, Group};
+use crate::groups::Group;
 use crate::measure::Row;
 
 /// Says what is being done, while it is.
@@ -23,18 +26,12 @@ pub(crate) fn list(groups: &[Group]) {
         vec![["area", "work", "tasks", "subject", "peer", "unit", "target"].map(str::to_owned).to_vec()];
     for group in groups {
         for compare in &group.rows {
-            let peer = match compare.against {
-                Against::Subject(place) => {
-                    group.subjects.get(place).map_or("", |subject| subject.name).to_owned()
-                }
-                Against::Limit(limit) => format!("limit {limit}"),
-            };
             lines.push(vec![
                 group.area.name().to_owned(),
                 group.label.clone(),
                 group.args.tasks.to_string(),
-                group.subjects.first().map_or("", |subject| subject.name).to_owned(),
-                peer,
+                group.title(compare.ours),
+                group.peer(compare),
                 compare.figure.unit.to_owned(),
                 compare.target.map_or_else(String::new, |target| format!("{target:.2}")),
             ]);
@@ -56,7 +53,7 @@ pub(crate) fn table(rows: &[Row]) {
             row.area.name().to_owned(),
             row.work.clone(),
             row.tasks.to_string(),
-            row.subject.to_owned(),
+            row.subject.clone(),
             row.peer.clone(),
             row.unit.to_owned(),
             number(row.ours),
@@ -70,6 +67,31 @@ pub(crate) fn table(rows: &[Row]) {
     print(&lines);
     let asked = rows.iter().filter_map(Row::met);
     println!("{} of {} targets met", asked.clone().filter(|met| *met).count(), asked.count());
+}
+
+/// Says where the stores on disk were: a store is not the same on another filesystem.
+///
+/// # Errors
+/// Where the operating system does not tell what is mounted.
+#[expect(clippy::print_stdout, reason = "the figures of stores on disk say little without it")]
+pub(crate) fn filesystem(dir: &Path) -> io::Result<()> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    println!(
+        "stores on disk were in {}, on {}",
+        dir.display(),
+        kind(&mounts, dir).unwrap_or("an unknown filesystem")
+    );
+    Ok(())
+}
+
+/// The kind of filesystem that `dir` is on: of the last of the longest mount points above it.
+fn kind<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
+    let above = |line: &'a str| {
+        let mut words = line.split(' ').skip(1);
+        let (point, kind) = (words.next()?, words.next()?);
+        dir.starts_with(point).then_some((point.len(), kind))
+    };
+    mounts.lines().filter_map(above).max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
 /// The rows as an array of objects.
@@ -123,6 +145,13 @@ fn print(lines: &[Vec<String>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_mount_point_says_which_filesystem_it_is() {
+        let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\nnone /tmpx proc rw 0 0\n";
+        assert_eq!(kind(mounts, Path::new("/home/x")), Some("ext4"));
+        assert_eq!(kind(mounts, Path::new("/tmp/x")), Some("tmpfs"));
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -9,10 +9,10 @@ use crate::{Result, cargo};
 /// What is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only the rows of this area, such as `web`, `memory` or `sqlite`; may be given several times
+    /// Only the rows of this area: web, memory, sqlite, mmap, redis, file, sled or scale; may be given several times
     #[arg(long, value_name = "AREA")]
     only: Vec<String>,
-    /// Short runs: enough to see that it works, too short to quote
+    /// Short runs, and scale only if it is asked for: enough to see that it works, too short to quote
     #[arg(long)]
     quick: bool,
     /// Says which rows there are, and measures nothing

@@ -2,19 +2,27 @@
 
 mod driver;
 mod memory;
+mod purge;
 mod session;
-mod sqlite;
+mod stores;
+mod trips;
 mod web;
 
 use std::error::Error;
 
-use session_bench_work::{Args, Sample};
+use session_bench_work::{Args, Sample, Work};
 
 /// Does what `args` ask for.
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     match args.subject.as_str() {
         "memory" => memory::sample(args),
-        "sqlite" => sqlite::sample(args),
+        "sqlite" => stores::sqlite(args),
+        "mmap" => stores::mmap(args),
+        "file" => stores::file(args),
+        "sled" => stores::sled(args),
+        "redis" if args.work == Work::RoundTrips => trips::sample(args),
+        "redis" => stores::redis(args, false),
+        "redis-cluster" => stores::redis(args, true),
         "session" => session::sample(args),
         "web" => web::sample(args),
         other => Err(format!("{other:?} is not a subject").into()),

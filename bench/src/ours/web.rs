@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
-use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
+use session_bench_work::{Args, COUNT_KEY, PAGE_KEY, Payload, Sample, Work, web};
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
 use session_store_memory::Memory;
@@ -30,16 +30,14 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
 }
 
 async fn fill(session: Session, size: usize) -> Result<(), session_tower::Error> {
-    for (key, value) in parts(size) {
-        session.insert(&key, &value)?;
-    }
+    session.insert(PAGE_KEY, &Payload::new(size).stamped(0))?;
     session.insert(COUNT_KEY, &0_u64)?;
     Ok(())
 }
 
 async fn read(session: Session) -> Result<&'static str, String> {
-    let part: Option<String> = session.get(READ_KEY).map_err(|error| error.to_string())?;
-    part.map(|part| drop(std::hint::black_box(part))).map(|()| "ok").ok_or_else(|| "no part".into())
+    let page: Option<String> = session.get(PAGE_KEY).map_err(|error| error.to_string())?;
+    page.map(|page| drop(std::hint::black_box(page))).map(|()| "ok").ok_or_else(|| "no page".into())
 }
 
 async fn save(session: Session) -> Result<&'static str, String> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 /// One piece of work, the same for every subject that can do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Fill a store in `dir`; measures nothing.
+    /// Fill a store in `dir` or at `url`; the figure is how many records it holds then.
     Prepare,
     /// Requests without a cookie whose handler leaves the session alone.
     WebBare,
     /// Requests with a cookie whose handler leaves the session alone.
     WebCookie,
-    /// Requests whose handler reads one key of a session of 1 KiB.
+    /// Requests whose handler reads the one large value of a session.
     WebRead,
     /// Requests whose handler reads that key, changes another, and has it saved.
     WebSave,
@@ -34,10 +34,12 @@ pub enum Work {
     Purge,
     /// Opening a store that holds the records already.
     Open,
+    /// Round trips to the server, for each kind of operation.
+    RoundTrips,
 }
 
 impl Work {
-    const NAMES: [(&'static str, Self); 14] = [
+    const NAMES: [(&'static str, Self); 15] = [
         ("prepare", Self::Prepare),
         ("web-bare", Self::WebBare),
         ("web-cookie", Self::WebCookie),
@@ -52,6 +54,7 @@ impl Work {
         ("heap", Self::Heap),
         ("purge", Self::Purge),
         ("open", Self::Open),
+        ("round-trips", Self::RoundTrips),
     ];
 
     /// Its name on the command line.
@@ -69,6 +72,8 @@ impl Work {
 /// What an acknowledged write must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
+    /// An orderly end: sled's own flushing, every half second.
+    Relaxed,
     /// The death of the process: WAL and `synchronous = NORMAL` for SQLite.
     Process,
     /// Power loss: WAL and `synchronous = FULL`; for a peer's store its defaults, which are power-safe.
@@ -80,9 +85,15 @@ impl Durability {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Relaxed => "relaxed",
             Self::Process => "process",
             Self::Power => "power",
         }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = [Self::Relaxed, Self::Process, Self::Power].into_iter().find(|one| one.name() == text);
+        found.ok_or_else(|| format!("no durability is called {text:?}"))
     }
 }
 
@@ -107,6 +118,14 @@ pub struct Args {
     pub dir: PathBuf,
     /// What a write survives.
     pub durability: Durability,
+    /// Where the server is, for subjects on Redis; with commas between the nodes of a cluster.
+    pub url: String,
+    /// Which of the processes that share the work this is, from 0.
+    pub process: usize,
+    /// How many processes share the work.
+    pub processes: usize,
+    /// An empty directory in which these processes meet before they begin.
+    pub meeting: PathBuf,
 }
 
 impl Default for Args {
@@ -121,6 +140,10 @@ impl Default for Args {
             size: 1_024,
             dir: PathBuf::new(),
             durability: Durability::Process,
+            url: String::new(),
+            process: 0,
+            processes: 1,
+            meeting: PathBuf::new(),
         }
     }
 }
@@ -146,13 +169,11 @@ impl Args {
                 "--records" => args.records = number()?.max(1),
                 "--size" => args.size = number()?.max(32),
                 "--dir" => args.dir = value.into(),
-                "--durability" => {
-                    args.durability = match value.as_str() {
-                        "process" => Durability::Process,
-                        "power" => Durability::Power,
-                        _ => return Err(format!("no durability is called {value:?}")),
-                    };
-                }
+                "--durability" => args.durability = Durability::parse(&value)?,
+                "--url" => args.url = value,
+                "--process" => args.process = number()?,
+                "--processes" => args.processes = number()?.max(1),
+                "--meeting" => args.meeting = value.into(),
                 _ => return Err(format!("{name} is not known")),
             }
         }
@@ -172,6 +193,10 @@ impl Args {
             ("--size", self.size.to_string()),
             ("--dir", self.dir.display().to_string()),
             ("--durability", self.durability.name().into()),
+            ("--url", self.url.clone()),
+            ("--process", self.process.to_string()),
+            ("--processes", self.processes.to_string()),
+            ("--meeting", self.meeting.display().to_string()),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])

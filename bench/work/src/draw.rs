@@ -1,5 +1,9 @@
 //! Which keys are asked for, in which order, and what they are called.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
 /// A small generator of numbers that are the same in every run (Vigna's SplitMix64). Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -55,7 +59,7 @@ pub fn text_id(index: usize) -> String {
 pub(crate) struct Draws(Vec<u32>);
 
 impl Draws {
-    const COUNT: usize = 1 << 18;
+    pub(crate) const COUNT: usize = 1 << 18;
 
     /// Draws from `records` records.
     #[must_use]
@@ -88,6 +92,23 @@ impl Draws {
         let each = (Self::COUNT / tasks).max(1);
         self.0.iter().skip(each * task).take(each).map(|record| *record as usize)
     }
+}
+
+/// The keys of `records` records, and the order in which they are drawn as numbers of lines of that list, each on a line
+/// of its own: for a subject in another language.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn write_lists(records: usize, keys: &Path, draws: &Path) -> io::Result<()> {
+    let write = |path, lines: &mut dyn Iterator<Item = String>| {
+        let mut file = BufWriter::new(File::create(path)?);
+        for line in lines {
+            writeln!(file, "{line}")?;
+        }
+        file.flush()
+    };
+    write(keys, &mut (0..records).map(|record| format!("session:{}", text_id(record))))?;
+    write(draws, &mut Draws::new(records).of(0, 1).map(|record| record.to_string()))
 }
 
 #[cfg(test)]

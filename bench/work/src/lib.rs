@@ -11,12 +11,15 @@ mod draw;
 mod payload;
 mod run;
 mod sample;
+mod store;
+mod tower;
 #[cfg(feature = "web")]
 pub mod web;
 
 pub use alloc::{Counting, counted, live_bytes, start_counting};
 pub use args::{Args, Durability, Work};
-pub use draw::{Random, text_id};
-pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts};
+pub use draw::{Random, text_id, write_lists};
+pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts, stamp};
 pub use run::{Operation, Runner, Turn, pause, stopwatch};
 pub use sample::Sample;
+pub use store::{Change, Store, answer, fill};

@@ -5,11 +5,11 @@ use crate::draw::Random;
 /// How many bytes one value of a session has.
 const PART: usize = 128;
 
-/// The key of the one value where a record has only one.
+/// The key of the one large value where a session has only one.
 pub const PAGE_KEY: &str = "page";
-/// The key that a reading request reads; each session has it.
+/// The key that is read of a session of several values.
 pub const READ_KEY: &str = "part-0";
-/// The key of the small value that a saving request changes: a number.
+/// The key of the small value that a saving request changes: a number. Each session has it.
 pub const COUNT_KEY: &str = "count";
 
 /// The values of a session of `size` bytes: text of 128 bytes under each of the keys `part-0`, `part-1` and so on, for
@@ -42,6 +42,12 @@ impl Payload {
     }
 }
 
+/// The turn that a payload says.
+#[must_use]
+pub fn stamp(value: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(value.get(..16)?).ok()?, 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +59,7 @@ mod tests {
         assert_eq!(first.len(), 1_024);
         assert!(first.starts_with("0000000000000001"));
         assert_ne!(payload.stamped(2), first);
+        assert_eq!(stamp(payload.stamped(u64::MAX - 1).as_bytes()), Some(u64::MAX - 1));
+        assert_eq!(stamp(b"0123"), None);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use tokio::task::JoinError;
 
 use crate::args::Args;
 use crate::draw::Draws;
@@ -29,7 +30,7 @@ pub trait Operation: Send + 'static {
 /// at hand; looked up all over memory it would cost more than a store in memory does.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// Which task, from 0.
+    /// Which task, from 0, over all processes.
     pub task: usize,
     /// The numbers of the records.
     pub list: Vec<usize>,
@@ -57,7 +58,7 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// Two workers, as every subject gets them.
+/// A runtime, of two workers for most subjects, and the work for it.
 #[derive(Debug)]
 pub struct Runner {
     runtime: Runtime,
@@ -70,7 +71,16 @@ impl Runner {
     /// # Errors
     /// Where the operating system gives no threads.
     pub fn new(args: &Args) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Self::with_workers(args, 2)
+    }
+
+    /// A runtime with other than two workers: with one alone, for instance, nobody takes over what it keeps waiting.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_workers(args: &Args, workers: usize) -> io::Result<Self> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
         Ok(Self { runtime, args: args.clone() })
     }
 
@@ -79,25 +89,50 @@ impl Runner {
         self.runtime.block_on(future)
     }
 
-    /// Runs `make(task)` on every task, and counts what gets done in the measured window.
+    /// Which task of this process works on which records.
+    #[must_use]
+    pub fn turns(&self) -> Vec<Turn> {
+        let Args { tasks, process, processes, records, .. } = self.args;
+        let draws = Draws::new(records);
+        let all = tasks * processes;
+        (process * tasks..(process + 1) * tasks)
+            .map(|task| Turn { task, list: draws.of(task, all).collect(), tasks: all, records })
+            .collect()
+    }
+
+    /// Runs these beside each other to their ends.
+    ///
+    /// # Errors
+    /// Where one of them panicked.
+    pub fn all<F>(&self, futures: impl Iterator<Item = F>) -> Result<Vec<F::Output>, JoinError>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let handles: Vec<_> = futures.map(|future| self.runtime.spawn(future)).collect();
+        handles.into_iter().map(|handle| self.runtime.block_on(handle)).collect()
+    }
+
+    /// [`run`](Self::run) with an operation for each turn.
+    pub fn measure<O: Operation>(&self, make: impl FnMut(Turn) -> O) -> Sample {
+        self.run(self.turns().into_iter().map(make).collect())
+    }
+
+    /// Runs every operation on a task of its own, and counts what gets done in the measured window.
     ///
     /// The figures are `rate` (operations per second), `cpu_ns` (processor time of all threads per operation, which other
     /// programs disturb less; 0 where the system does not tell), `failed` (how many were not done) and `gap_ms` (the
     /// longest time that a task which only sleeps 1 ms had to wait beyond that).
-    pub fn measure<O: Operation>(&self, mut make: impl FnMut(Turn) -> O) -> Sample {
-        let tasks = self.args.tasks;
-        let draws = Draws::new(self.args.records);
+    pub fn run<O: Operation>(&self, operations: Vec<O>) -> Sample {
+        let len = Draws::COUNT / (self.args.tasks * self.args.processes);
         let shared = Arc::new(Shared::default());
-        let (mut operations, mut handles) = (Vec::new(), Vec::new());
-        let counters: Vec<Arc<Counter>> = (0..tasks).map(|_| Arc::default()).collect();
-        for (task, counter) in counters.iter().enumerate() {
-            let list: Vec<usize> = draws.of(task, tasks).collect();
-            let len = list.len();
-            let operation = make(Turn { task, list, tasks, records: self.args.records });
-            operations.push(repeat(operation, Arc::clone(counter), Arc::clone(&shared), len));
-        }
-        // Making them takes long; all start together.
-        handles.extend(operations.into_iter().map(|operation| self.runtime.spawn(operation)));
+        let counters: Vec<Arc<Counter>> = operations.iter().map(|_| Arc::default()).collect();
+        // Making them took long; all start together, those of other processes too.
+        let met = meet(&self.args);
+        let tasks = operations.into_iter().zip(&counters);
+        let mut handles: Vec<_> = tasks
+            .map(|(task, counter)| repeat(task, Arc::clone(counter), Arc::clone(&shared), len.max(1)))
+            .map(|task| self.runtime.spawn(task))
+            .collect();
         handles.push(self.runtime.spawn(heartbeat(Arc::clone(&shared))));
 
         let sum = || counters.iter().map(|counter| counter.0.load(Relaxed)).sum::<u64>();
@@ -114,8 +149,29 @@ impl Runner {
         Sample::new()
             .with("rate", figure(after - before) / elapsed.as_secs_f64())
             .with("cpu_ns", figure(cpu_after.saturating_sub(cpu_before)) / figure((after - before).max(1)))
-            .with("failed", figure(shared.failed.load(Relaxed) + panicked as u64))
-            .with("gap_ms", figure(shared.gap_micros.load(Relaxed)) / 1_000.0)
+            .with("failed", figure(shared.failed.load(Relaxed) + panicked as u64 + u64::from(!met)))
+            .with("gap_ms", shared.gap_ms())
+    }
+
+    /// Runs something else on a worker, beside the heartbeat, and gives what it answers, how long it took, and the
+    /// longest gap of the heartbeat in milliseconds.
+    ///
+    /// # Errors
+    /// Where it panicked.
+    pub fn watch<F>(&self, future: F) -> Result<(F::Output, Duration, f64), JoinError>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let shared = Arc::new(Shared::default());
+        let beating = self.runtime.spawn(heartbeat(Arc::clone(&shared)));
+        pause(self.args.warm_up);
+        shared.measuring.store(true, Relaxed);
+        let start = stopwatch();
+        let output = self.runtime.block_on(self.runtime.spawn(future))?;
+        let elapsed = start.elapsed();
+        shared.stop.store(true, Relaxed);
+        self.runtime.block_on(beating)?;
+        Ok((output, elapsed, shared.gap_ms()))
     }
 }
 
@@ -130,6 +186,12 @@ struct Shared {
     measuring: AtomicBool,
     failed: AtomicU64,
     gap_micros: AtomicU64,
+}
+
+impl Shared {
+    fn gap_ms(&self) -> f64 {
+        Duration::from_micros(self.gap_micros.load(Relaxed)).as_secs_f64() * 1_000.0
+    }
 }
 
 async fn repeat<O: Operation>(mut operation: O, counter: Arc<Counter>, shared: Arc<Shared>, len: usize) {
@@ -159,6 +221,25 @@ async fn heartbeat(shared: Arc<Shared>) {
             shared.gap_micros.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
         }
     }
+}
+
+/// Waits until all processes of the work have come to this point, and says whether they have.
+fn meet(args: &Args) -> bool {
+    let Args { process, processes, meeting, .. } = args;
+    if *processes == 1 {
+        return true;
+    }
+    if std::fs::write(meeting.join(process.to_string()), "").is_err() {
+        return false;
+    }
+    let start = stopwatch();
+    while !(0..*processes).all(|other| meeting.join(other.to_string()).exists()) {
+        if start.elapsed() > Duration::from_secs(60) {
+            return false;
+        }
+        pause(Duration::from_millis(1));
+    }
+    true
 }
 
 /// What the threads of this process have run so far.

@@ -1,22 +1,35 @@
 //! The engines themselves, used as plainly and as fast as one can: what a driver on top of them is measured by.
 
+mod file;
+mod lmdb;
 mod map;
+mod redis;
+mod sled;
 mod sqlite;
 
-use session_bench_work::{Args, Counting, Sample, Work};
+use session_bench_work::{Args, Counting};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse(std::env::args().skip(1))?;
-    let sample = match (args.subject.as_str(), args.work) {
-        ("dashmap", _) => map::sample(&args)?,
-        ("inline" | "group", Work::Prepare) => sqlite::prepare(&args).map(|()| Sample::new())?,
-        ("inline", _) => sqlite::inline(&args)?,
-        ("group", Work::Store) => sqlite::group(&args)?,
-        _ => return Err(format!("cannot do {:?} with {:?}", args.work, args.subject).into()),
+    let sample = match args.subject.as_str() {
+        "dashmap" => map::sample(&args)?,
+        "inline" => sqlite::inline(&args)?,
+        "group" => sqlite::group(&args)?,
+        "lmdb" => lmdb::sample(&args)?,
+        "sled" => sled::sample(&args)?,
+        "file" => file::sample(&args)?,
+        "redis" => redis::single(&args)?,
+        "cluster" => redis::cluster(&args)?,
+        other => return Err(format!("{other:?} is not a subject").into()),
     };
     sample.print();
     Ok(())
+}
+
+/// The key of a record as bytes, as our drivers write it.
+fn key(record: usize) -> Box<[u8]> {
+    format!("session:{}", session_bench_work::text_id(record)).into_bytes().into()
 }

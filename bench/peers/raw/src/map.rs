@@ -1,126 +1,76 @@
 //! dashmap with ahash: 16 random bytes to `Bytes`. A value begins with its revision.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use session_bench_work::{
-    Args, Operation, Payload, Random, Runner, Sample, Turn, Work, live_bytes, start_counting,
+    Args, Change, Random, Runner, Sample, Store, Work, answer, fill, live_bytes, stamp, start_counting,
 };
-
-type Map = DashMap<[u8; 16], Bytes, ahash::RandomState>;
 
 /// Measures.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
-    if args.work == Work::Heap {
-        return Ok(heap(args));
-    }
     let runner = Runner::new(args)?;
-    let map = Arc::new(Map::default());
-    fill(&map, args);
-    let make = |turn: Turn| Task {
-        map: Arc::clone(&map),
-        keys: turn.list.iter().map(|record| key(*record)).collect(),
-        spare: (0..SPARE).map(|n| key(args.records + turn.task * SPARE + n)).collect(),
-        payload: Payload::new(args.size),
-        revisions: vec![0; args.records],
-        turn,
-    };
-    match args.work {
-        Work::Retrieve => Ok(runner.measure(|turn| Retrieve(make(turn)))),
-        Work::Store => Ok(runner.measure(|turn| Store(make(turn.own())))),
-        Work::CreateRemove => Ok(runner.measure(|turn| CreateRemove(make(turn)))),
-        _ => Err("not the work of a map".into()),
+    if args.work == Work::Heap {
+        start_counting();
     }
+    let before = live_bytes();
+    let map = Map(Arc::default());
+    fill(&runner, &map, 0..args.records, args.size)?;
+    if args.work == Work::Heap {
+        let bytes = (live_bytes() - before) as f64 / args.records as f64;
+        return Ok(Sample::new().with("bytes", bytes));
+    }
+    answer(&runner, args, &map)
 }
 
-struct Task {
-    map: Arc<Map>,
-    keys: Vec<[u8; 16]>,
-    spare: Vec<[u8; 16]>,
-    payload: Payload,
-    revisions: Vec<u64>,
-    turn: Turn,
-}
+#[derive(Clone)]
+struct Map(Arc<DashMap<[u8; 16], Bytes, ahash::RandomState>>);
 
-/// How many new keys each task creates and removes in turn.
-const SPARE: usize = 1_024;
+impl Store for Map {
+    type Key = [u8; 16];
 
-struct Retrieve(Task);
-
-impl Operation for Retrieve {
     const BEFORE_YIELD: u64 = 64;
 
-    async fn once(&mut self, place: usize, _: u64) -> bool {
-        let found = self.0.map.get(&self.0.keys[place]).map(|value| value.value().clone());
-        std::hint::black_box(found).is_some()
+    fn key(&self, record: usize) -> [u8; 16] {
+        Random::new(record as u64).bytes()
     }
-}
 
-struct Store(Task);
+    async fn retrieve(&mut self, key: &[u8; 16]) -> bool {
+        let found = self.0.get(key).map(|value| value.value().clone());
+        black_box(found).is_some()
+    }
 
-impl Operation for Store {
-    const BEFORE_YIELD: u64 = 64;
-
-    async fn once(&mut self, place: usize, turn: u64) -> bool {
-        let task = &mut self.0;
-        let record = task.turn.list[place];
-        let value = Bytes::copy_from_slice(task.payload.stamped(turn).as_bytes());
-        let expected = task.revisions[record];
-        task.revisions[record] = turn;
-        match task.map.get_mut(&task.keys[place]) {
-            Some(mut there) if revision(&there) == expected => {
+    async fn store(&mut self, key: &[u8; 16], change: Change<'_>) -> bool {
+        let value = Bytes::copy_from_slice(change.value.as_bytes());
+        match self.0.get_mut(key) {
+            Some(mut there) if stamp(&there) == Some(change.from) => {
                 *there = value;
                 true
             }
             _ => false,
         }
     }
-}
 
-struct CreateRemove(Task);
-
-impl Operation for CreateRemove {
-    const BEFORE_YIELD: u64 = 64;
-
-    async fn once(&mut self, _: usize, turn: u64) -> bool {
-        let task = &mut self.0;
-        let value = Bytes::copy_from_slice(task.payload.stamped(turn).as_bytes());
-        let key = task.spare[turn as usize % SPARE];
-        match task.map.entry(key) {
-            Entry::Occupied(_) => return false,
-            Entry::Vacant(vacant) => drop(vacant.insert(value)),
+    async fn create(&mut self, key: &[u8; 16], change: Change<'_>) -> bool {
+        let value = Bytes::copy_from_slice(change.value.as_bytes());
+        match self.0.entry(*key) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(value);
+                true
+            }
         }
-        task.map.remove(&key).is_some()
     }
-}
 
-fn heap(args: &Args) -> Sample {
-    start_counting();
-    let before = live_bytes();
-    let map = Map::default();
-    fill(&map, args);
-    let bytes = (live_bytes() - before) as f64 / args.records as f64;
-    assert_eq!(map.len(), args.records);
-    Sample::new().with("bytes", bytes)
-}
-
-fn fill(map: &Map, args: &Args) {
-    let mut payload = Payload::new(args.size);
-    for record in 0..args.records {
-        map.insert(key(record), Bytes::copy_from_slice(payload.stamped(0).as_bytes()));
+    async fn remove(&mut self, key: &[u8; 16], revision: u64) -> bool {
+        self.0.remove_if(key, |_, value| stamp(value) == Some(revision)).is_some()
     }
-}
 
-fn key(record: usize) -> [u8; 16] {
-    Random::new(record as u64).bytes()
-}
-
-/// The payload's stamp is 16 hexadecimal digits.
-fn revision(value: &Bytes) -> u64 {
-    value[..16]
-        .iter()
-        .fold(0, |sum, digit| sum << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0)))
+    async fn revision(&mut self, key: &[u8; 16]) -> Option<u64> {
+        self.0.get(key).and_then(|value| stamp(&value))
+    }
 }

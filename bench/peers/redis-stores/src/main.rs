@@ -1,0 +1,36 @@
+//! The Redis stores of tower-sessions and of actix-session.
+
+mod actix;
+
+use std::error::Error;
+
+use session_bench_work::{Args, Counting, Runner, Sample, answer, tower_store};
+use tower_sessions_redis_store::RedisStore;
+use tower_sessions_redis_store::fred::prelude::{Builder, ClientLike, Config};
+
+tower_store!(tower_sessions_core);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse(std::env::args().skip(1))?;
+    let sample = match args.subject.as_str() {
+        "tower" => tower(&args)?,
+        "actix" => actix::sample(&args)?,
+        other => return Err(format!("{other:?} is not a subject").into()),
+    };
+    sample.print();
+    Ok(())
+}
+
+/// On one connection, which is multiplexed: a pool of several is slower.
+fn tower(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    let runner = Runner::new(args)?;
+    let client = Builder::from_config(Config::from_url(&args.url)?).build()?;
+    let running = runner.block_on(client.init())?;
+    let sample = answer(&runner, args, &TowerStore::<_>::new(RedisStore::new(client.clone())))?;
+    runner.block_on(client.quit())?;
+    runner.block_on(running)??;
+    Ok(sample)
+}

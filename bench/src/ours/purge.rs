@@ -1,0 +1,53 @@
+//! What it costs to remove what has expired from among what has not.
+
+use std::error::Error;
+
+use session_bench_work::{Args, Runner, Sample, fill};
+use session_core::{Driver, TestClock, Timestamp};
+
+use super::driver::Ours;
+
+/// While everything is live.
+pub(crate) const BEFORE: Timestamp = Timestamp::from_millis(3_000_000_000_000);
+/// When some of it expires; the rest of the records are live long after.
+const DEADLINE: Timestamp = Timestamp::from_millis(3_100_000_000_000);
+const AFTER: Timestamp = Timestamp::from_millis(3_200_000_000_000);
+/// How many expire: a hundredth of a million.
+const EXPIRING: usize = 10_000;
+/// How many records are asked for in one call, as the session layer's sweep does.
+const BATCH: usize = 500;
+
+/// Adds records to the store, lets them expire, and removes them on a runtime of one worker, beside a heartbeat.
+pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
+    runner: &Runner,
+    args: &Args,
+    clock: &TestClock,
+    store: &Ours<D, IN_A_ROW>,
+) -> Result<Sample, Box<dyn Error>> {
+    let expiring = Ours::<D, IN_A_ROW>::expiring(store.driver.clone(), DEADLINE);
+    fill(runner, &expiring, args.records..args.records + EXPIRING, args.size)?;
+    clock.set(AFTER);
+    let driver = store.driver.clone();
+    let purge = async move {
+        let mut removed = 0;
+        loop {
+            let purged = driver.purge(BATCH).await?;
+            removed += purged.removed;
+            if !purged.more {
+                return Ok::<_, session_core::Error>(removed);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (removed, took, gap_ms) = Runner::with_workers(args, 1)?.watch(purge)?;
+    let removed = removed?;
+    if removed != EXPIRING as u64 {
+        return Err(format!("{removed} of {EXPIRING} expired records were removed").into());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    let (removed, held) = (removed as f64, (args.records + EXPIRING) as f64);
+    Ok(Sample::new()
+        .with("removed_ns", took.as_secs_f64() * 1e9 / removed)
+        .with("scanned_ns", took.as_secs_f64() * 1e9 / held)
+        .with("gap_ms", gap_ms))
+}

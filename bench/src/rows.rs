@@ -1,0 +1,332 @@
+//! What is measured, against whom, and what the ratio should be.
+
+use session_bench_work::{Args, Durability, Work};
+
+use crate::groups::{Against, Area, Compare, Figure, Group, Home, Program, Subject};
+
+const RATE: Figure = Figure { name: "rate", unit: "op/s", more_is_better: true };
+
+const fn cost(name: &'static str, unit: &'static str) -> Figure {
+    Figure { name, unit, more_is_better: false }
+}
+
+const OURS: Program = Program::Ours;
+const WEB: Subject = Subject::new(OURS, "web", "session-tower", Home::Memory);
+const MEMORY: Subject = Subject::new(OURS, "memory", "session-store-memory", Home::Memory);
+const SESSION: Subject = Subject::new(OURS, "session", "session-manager, memory", Home::Memory);
+const SQLITE: Subject = Subject::new(OURS, "sqlite", "session-store-sqlite", Home::Disk("sqlite"));
+const MMAP: Subject = Subject::new(OURS, "mmap", "session-store-mmap", Home::Disk("mmap"));
+const FILE: Subject = Subject::new(OURS, "file", "session-store-file", Home::Disk("file"));
+const SLED: Subject = Subject::new(OURS, "sled", "session-store-sled", Home::Disk("sled"));
+const REDIS: Subject = Subject::new(OURS, "redis", "session-store-redis", Home::Redis("ours"));
+const CLUSTER: Subject =
+    Subject::new(OURS, "redis-cluster", "session-store-redis, cluster", Home::Cluster("ours"));
+
+const TS: Program = Program::Peer("tower-sessions");
+const TS_LAYER: Subject = Subject::new(TS, "layer", "tower-sessions, MemoryStore", Home::Memory);
+const TS_MEMORY: Subject = Subject::new(TS, "memory", "tower-sessions, MemoryStore", Home::Memory);
+const MOKA: Subject = Subject::new(TS, "moka", "tower-sessions, moka store", Home::Memory);
+
+const RAW: Program = Program::Peer("raw");
+const DASHMAP: Subject = Subject::new(RAW, "dashmap", "raw dashmap", Home::Memory);
+const INLINE: Subject = Subject::new(RAW, "inline", "raw rusqlite, inline", Home::Disk("raw-sqlite"));
+const GROUP: Subject = Subject::new(RAW, "group", "raw rusqlite, group commit", Home::Disk("raw-sqlite"));
+const LMDB: Subject = Subject::new(RAW, "lmdb", "LMDB", Home::Disk("lmdb"));
+const RAW_FILE: Subject = Subject::new(RAW, "file", "raw std::fs", Home::Disk("raw-file"));
+const RAW_SLED: Subject = Subject::new(RAW, "sled", "raw sled", Home::Disk("raw-sled"));
+const RAW_REDIS: Subject = Subject::new(RAW, "redis", "redis crate, GET and SET", Home::Redis("raw"));
+const RAW_CLUSTER: Subject =
+    Subject::new(RAW, "cluster", "redis crate, GET and SET, cluster", Home::Cluster("raw"));
+
+const PERL: Program = Program::Perl { script: "fastmmap", module: "Cache::FastMmap" };
+const FAST_MMAP: Subject = Subject::new(PERL, "fastmmap", "Cache::FastMmap, Perl", Home::Disk("fastmmap"));
+
+const SQLX: Subject =
+    Subject::new(Program::Peer("sqlx-store"), "store", "tower-sessions-sqlx-store", Home::Disk("sqlx"));
+const RUSQLITE: Subject = Subject::new(
+    Program::Peer("rusqlite-store"),
+    "store",
+    "tower-sessions-rusqlite-store",
+    Home::Disk("rusqlite"),
+);
+
+const FILE_STORES: Program = Program::Peer("file-stores");
+const FS_STORE: Subject = Subject::new(FILE_STORES, "fs", "tower-sessions-fs-store", Home::Disk("fs-store"));
+const FILE_BASED: Subject = Subject::new(
+    FILE_STORES,
+    "file-based",
+    "tower-sessions-file-based-store",
+    Home::Disk("file-based-store"),
+);
+const FILE_STORE: Subject =
+    Subject::new(FILE_STORES, "file", "tower-sessions-file-store", Home::Disk("file-store"));
+
+const REDIS_STORES: Program = Program::Peer("redis-stores");
+const TS_REDIS: Subject =
+    Subject::new(REDIS_STORES, "tower", "tower-sessions-redis-store", Home::Redis("tower"));
+const ACTIX: Subject = Subject::new(REDIS_STORES, "actix", "actix-session, Redis", Home::Redis("actix"));
+
+/// Half as good with a hundred times as many records is what "near flat" allows.
+const NEAR_FLAT: Option<f64> = Some(0.5);
+
+/// Everything that is measured, in the order in which it is.
+pub(crate) fn groups() -> Vec<Group> {
+    [web(), memory(), sqlite(), mmap(), redis(), file(), sled(), scale()].into_iter().flatten().collect()
+}
+
+fn web() -> Vec<Group> {
+    let group = |work, label: &str, target, limit| {
+        let row = |figure, against, target| Compare { figure, ours: 0, against, target };
+        let (time, allocations) = (cost("added_ns", "ns"), cost("added_allocations", "allocations"));
+        Group {
+            area: Area::Web,
+            label: label.into(),
+            args: Args { work, tasks: 1, ..Args::default() },
+            subjects: vec![WEB, TS_LAYER],
+            rows: vec![
+                row(time, Against::Subject(1), Some(target)),
+                row(allocations, Against::Limit(limit), Some(1.0)),
+                row(allocations, Against::Subject(1), None),
+            ],
+        }
+    };
+    vec![
+        group(Work::WebBare, "no cookie, untouched", 1.0 / 0.5, 6.0),
+        group(Work::WebCookie, "cookie, untouched", 1.0 / 0.4, 7.0),
+        group(Work::WebRead, "read a key of 1 KiB", 1.0 / 0.35, 12.0),
+        group(Work::WebSave, "read, change, save", 1.0 / 0.25, 18.0),
+    ]
+}
+
+fn memory() -> Vec<Group> {
+    let group = |work, label: &str, peers: &[Peer], ours| {
+        rates(Area::Memory, label, Args { work, tasks: 8, ..Args::default() }, ours, peers)
+    };
+    let heap = |size, label: &str, ours, peer, target| {
+        let args = Args { work: Work::Heap, tasks: 1, size, ..Args::default() };
+        let label = format!("heap per {label}, {size} B");
+        compared(Area::Memory, &label, args, ours, &[(peer, target)], cost("bytes", "bytes"))
+    };
+    let raw = |target| [(DASHMAP, Some(target))];
+    let layers = |target| [(TS_MEMORY, Some(target)), (MOKA, Some(target))];
+    vec![
+        group(Work::Retrieve, "retrieve", &raw(0.75), MEMORY),
+        group(Work::Store, "store on revision", &raw(0.75), MEMORY),
+        group(Work::CreateRemove, "create, remove", &raw(0.75), MEMORY),
+        group(Work::Retrieve, "load, the store alone", &layers(12.0), MEMORY),
+        group(Work::Store, "save, the store alone", &layers(6.0), MEMORY),
+        group(Work::Load, "open, read a key", &layers(12.0), SESSION),
+        group(Work::Save, "open, read, change, save", &layers(6.0), SESSION),
+        touch(Area::Memory, MEMORY, 8, Durability::Process, Some(1.5)),
+        heap(128, "record", MEMORY, DASHMAP, Some(1.0 / 1.15)),
+        heap(1_024, "record", MEMORY, DASHMAP, Some(1.0 / 1.15)),
+        heap(128, "session", SESSION, TS_MEMORY, None),
+        heap(1_024, "session", SESSION, TS_MEMORY, None),
+    ]
+}
+
+fn sqlite() -> Vec<Group> {
+    let group = |work, label: &str, tasks, durability, peers: &[Peer]| {
+        rates(Area::Sqlite, label, Args { work, tasks, durability, ..Args::default() }, SQLITE, peers)
+    };
+    let retrieve = |tasks| {
+        let peers = [(SQLX, Some(8.0)), (RUSQLITE, Some(4.0)), (INLINE, Some(0.8))];
+        group(Work::Retrieve, "retrieve", tasks, Durability::Process, &peers)
+    };
+    let stores = |label, durability, [sqlx, rusqlite, inline]: [f64; 3]| {
+        let peers = [(SQLX, Some(sqlx)), (RUSQLITE, Some(rusqlite)), (INLINE, Some(inline)), (GROUP, None)];
+        group(Work::Store, label, 64, durability, &peers)
+    };
+    vec![
+        retrieve(1),
+        retrieve(8),
+        retrieve(64),
+        stores("store, process", Durability::Process, [4.0, 2.0, 1.3]),
+        stores("store, power", Durability::Power, [30.0, 30.0, 6.0]),
+        group(Work::Store, "store, process", 1, Durability::Process, &[(INLINE, Some(0.85))]),
+        touch(Area::Sqlite, SQLITE, 64, Durability::Process, Some(1.5)),
+    ]
+}
+
+fn mmap() -> Vec<Group> {
+    let group = |work, label: &str, tasks, processes, peers: &[Peer]| {
+        rates(Area::Mmap, label, Args { work, tasks, processes, ..Args::default() }, MMAP, peers)
+    };
+    let (lmdb, perl, memory) = ((LMDB, Some(3.0)), (FAST_MMAP, Some(15.0)), (MEMORY, Some(0.4)));
+    let retrieve =
+        |label, tasks, processes, peers: &[Peer]| group(Work::Retrieve, label, tasks, processes, peers);
+    let (lmdb_store, perl_store) = ((LMDB, Some(4.0)), (FAST_MMAP, Some(8.0)));
+    let store = |label, tasks, processes, peers: &[Peer]| group(Work::Store, label, tasks, processes, peers);
+    vec![
+        retrieve("retrieve, 1 thread", 1, 1, &[lmdb, perl, memory]),
+        // Perl has no threads to speak of.
+        retrieve("retrieve, 2 threads", 2, 1, &[lmdb, memory]),
+        retrieve("retrieve, 2 processes", 1, 2, &[lmdb, perl]),
+        store("store, 1 thread", 1, 1, &[lmdb_store, perl_store]),
+        store("store, 2 threads", 2, 1, &[lmdb_store]),
+        store("store, 2 processes", 1, 2, &[lmdb_store, perl_store]),
+        touch(Area::Mmap, MMAP, 2, Durability::Process, Some(1.5)),
+    ]
+}
+
+fn redis() -> Vec<Group> {
+    let group = |work, label: &str, ours, peers: &[Peer]| {
+        rates(Area::Redis, label, Args { work, tasks: 64, ..Args::default() }, ours, peers)
+    };
+    let trips = |(operation, unit)| Compare {
+        figure: cost(operation, unit),
+        ours: 0,
+        against: Against::Limit(1.0),
+        target: Some(1.0),
+    };
+    vec![
+        group(
+            Work::Retrieve,
+            "retrieve",
+            REDIS,
+            &[(RAW_REDIS, Some(0.9)), (TS_REDIS, Some(1.3)), (ACTIX, Some(1.3))],
+        ),
+        group(
+            Work::Store,
+            "store on revision",
+            REDIS,
+            &[(RAW_REDIS, Some(0.6)), (TS_REDIS, Some(1.1)), (ACTIX, Some(1.1))],
+        ),
+        // The server's share of a call is the larger one, and nearly the same for both.
+        touch(Area::Redis, REDIS, 64, Durability::Process, None),
+        Group {
+            area: Area::Redis,
+            label: "round trips".into(),
+            args: Args { work: Work::RoundTrips, tasks: 1, ..Args::default() },
+            subjects: vec![REDIS],
+            rows: [
+                ("retrieve", "trips a retrieve"),
+                ("store", "trips a store"),
+                ("touch", "trips a touch"),
+                ("conflict", "trips a conflict"),
+            ]
+            .map(trips)
+            .into(),
+        },
+        group(Work::Retrieve, "retrieve", CLUSTER, &[(RAW_CLUSTER, None)]),
+        group(Work::Store, "store on revision", CLUSTER, &[(RAW_CLUSTER, None)]),
+    ]
+}
+
+fn file() -> Vec<Group> {
+    let group = |work, label: &str, peers: &[Peer]| {
+        rates(Area::File, label, Args { work, tasks: 8, ..Args::default() }, FILE, peers)
+    };
+    let stores = |target| [FS_STORE, FILE_BASED, FILE_STORE].map(|store| (store, target));
+    let with_raw = |raw, target| [vec![(RAW_FILE, Some(raw))], stores(target).into()].concat();
+    vec![
+        group(Work::Retrieve, "retrieve", &with_raw(0.6, Some(2.0))),
+        group(Work::Store, "store, process", &with_raw(5.0, None)),
+        touch(Area::File, FILE, 8, Durability::Process, Some(1.5)),
+    ]
+}
+
+fn sled() -> Vec<Group> {
+    let group = |work, label: &str, tasks, durability| {
+        let args = Args { work, tasks, durability, ..Args::default() };
+        rates(Area::Sled, label, args, SLED, &[(RAW_SLED, Some(0.8))])
+    };
+    vec![
+        group(Work::Retrieve, "retrieve", 8, Durability::Relaxed),
+        group(Work::Store, "store, relaxed", 8, Durability::Relaxed),
+        group(Work::Store, "store, process", 64, Durability::Process),
+        // Moving a deadline writes the whole value again: sled knows nothing smaller.
+        touch(Area::Sled, SLED, 8, Durability::Relaxed, None),
+    ]
+}
+
+/// How many records there are in a small store, a larger one and a large one.
+const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
+
+fn scale() -> Vec<Group> {
+    // What a purge costs is in proportion to what it removes, or to what it looks at.
+    let (removed, scanned) =
+        (cost("removed_ns", "ns per removed record"), cost("scanned_ns", "ns per record held"));
+    let of = |ours: Subject, purge: Option<Figure>, opens: bool| {
+        let tasks = if matches!(ours.home, Home::Redis(_)) { 64 } else { 8 };
+        let rate = |work, label| sizes(label, Args { work, tasks, ..Args::default() }, ours);
+        let mut groups = vec![rate(Work::Retrieve, "retrieve"), rate(Work::Store, "store on revision")];
+        groups.extend(purge.map(|figure| purging(ours, figure)));
+        groups.extend(opens.then(|| {
+            let args = Args { work: Work::Open, tasks: 1, ..Args::default() };
+            let [.., large] = SIZES.map(|size| ours.holding(size));
+            let peers = [(ours.holding(1), NEAR_FLAT)];
+            compared(Area::Scale, "open, first read", args, large, &peers, cost("open_ms", "ms"))
+        }));
+        groups
+    };
+    [
+        // Filling a store in memory is part of each run, and it is never opened.
+        of(MEMORY, Some(removed), false),
+        of(MMAP, Some(scanned), true),
+        of(SQLITE, Some(removed), true),
+        of(FILE, Some(scanned), true),
+        of(SLED, Some(scanned), true),
+        // The server removes what has expired by itself, and a client that connects does not see how much it holds.
+        of(REDIS, None, false),
+    ]
+    .concat()
+}
+
+/// The larger sizes against the smallest.
+fn sizes(label: &str, args: Args, ours: Subject) -> Group {
+    let row = |place| Compare { figure: RATE, ours: place, against: Against::Subject(0), target: NEAR_FLAT };
+    Group {
+        area: Area::Scale,
+        label: label.into(),
+        args,
+        subjects: SIZES.map(|size| ours.holding(size)).into(),
+        rows: vec![row(1), row(2)],
+    }
+}
+
+/// The same number of records that have expired, in a large store and in one of a tenth.
+fn purging(ours: Subject, figure: Figure) -> Group {
+    let [_, smaller, large] = SIZES.map(|size| ours.holding(size));
+    let args = Args { work: Work::Purge, tasks: 1, ..Args::default() };
+    let mut group = compared(Area::Scale, "purge of 10 k", args, large, &[(smaller, NEAR_FLAT)], figure);
+    group.rows.push(Compare {
+        figure: cost("gap_ms", "ms, longest gap"),
+        ours: 0,
+        against: Against::Limit(LONGEST_PAUSE_MS),
+        target: Some(1.0),
+    });
+    group
+}
+
+/// For how long a purge may keep the rest of a runtime waiting at a time.
+const LONGEST_PAUSE_MS: f64 = 10.0;
+
+/// Somebody to compare with, and the ratio that is asked for.
+type Peer = (Subject, Option<f64>);
+
+fn touch(area: Area, ours: Subject, tasks: usize, durability: Durability, target: Option<f64>) -> Group {
+    let args = Args { work: Work::Touch, tasks, durability, ..Args::default() };
+    rates(area, "touch", args, ours, &[(ours.doing(Work::Store, "its own store"), target)])
+}
+
+fn rates(area: Area, label: &str, args: Args, ours: Subject, peers: &[Peer]) -> Group {
+    compared(area, label, args, ours, peers, RATE)
+}
+
+/// One figure of ours against that of each peer.
+fn compared(area: Area, label: &str, args: Args, ours: Subject, peers: &[Peer], figure: Figure) -> Group {
+    let row = |(place, (_, target)): (usize, &Peer)| Compare {
+        figure,
+        ours: 0,
+        against: Against::Subject(place + 1),
+        target: *target,
+    };
+    Group {
+        area,
+        label: label.into(),
+        args,
+        subjects: std::iter::once(ours).chain(peers.iter().map(|(subject, _)| *subject)).collect(),
+        rows: peers.iter().enumerate().map(row).collect(),
+    }
+}

@@ -1,0 +1,324 @@
+//! A store as a subject offers it, and the work that is done on it.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::{Future, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::args::{Args, Work};
+use crate::payload::Payload;
+use crate::run::{Operation, Runner, Turn, stopwatch};
+use crate::sample::Sample;
+
+/// How many new keys each task creates and removes in turn.
+const SPARE: usize = 1_024;
+/// When filling ends, however many records are there by then.
+const FILLING: Duration = Duration::from_secs(150);
+
+/// What a store is given to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// The revision that the record has, where the subject knows revisions.
+    pub from: u64,
+    /// The one that it gets, which it never had before.
+    pub to: u64,
+    /// The value; its first 16 characters say `to`, see [`stamp`](crate::stamp).
+    pub value: &'a str,
+}
+
+/// A store. Each task has a clone of its own; clones are handles on the same store.
+///
+/// `false`, from any of these, means that it was not done, and the figure will not count.
+pub trait Store: Clone + Send + 'static {
+    /// A key, as a request has it at hand.
+    type Key: Send + Sync + 'static;
+
+    /// How many operations a task does before it lets others run: see [`Operation::BEFORE_YIELD`].
+    const BEFORE_YIELD: u64 = 1;
+    /// How many tasks fill it. One, where writers get into each other's way.
+    const FILLERS: usize = 64;
+
+    /// The key of a record.
+    fn key(&self, record: usize) -> Self::Key;
+
+    /// Reads a record.
+    fn retrieve(&mut self, key: &Self::Key) -> impl Future<Output = bool> + Send;
+
+    /// Replaces a record that is there, on condition of its revision where the subject knows conditions.
+    fn store(&mut self, key: &Self::Key, change: Change<'_>) -> impl Future<Output = bool> + Send;
+
+    /// Stores a record that is not there.
+    fn create(&mut self, key: &Self::Key, change: Change<'_>) -> impl Future<Output = bool> + Send;
+
+    /// The revision that an earlier run left. A subject that knows none counts from a number that no other run has, so
+    /// that each value is new.
+    fn revision(&mut self, key: &Self::Key) -> impl Future<Output = Option<u64>> + Send {
+        let _ = key;
+        ready(Some(u64::from(std::process::id()) << 40))
+    }
+
+    /// Moves the deadline of a record.
+    fn touch(&mut self, key: &Self::Key, from: u64, to: u64) -> impl Future<Output = bool> + Send {
+        let _ = (key, from, to);
+        ready(false)
+    }
+
+    /// Removes a record on condition of its revision.
+    fn remove(&mut self, key: &Self::Key, revision: u64) -> impl Future<Output = bool> + Send {
+        let _ = (key, revision);
+        ready(false)
+    }
+}
+
+/// Fills the store where that is the work, and else measures it; it holds the records already.
+///
+/// # Errors
+/// Where the work is not that of a store, or the store does not hold what it should.
+pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sample, Box<dyn Error>> {
+    let keys = |turn: &Turn| turn.list.iter().map(|record| store.key(*record)).collect();
+    let spare = |turn: &Turn| {
+        let first = args.records + turn.task * SPARE;
+        (first..first + SPARE).map(|record| store.key(record)).collect()
+    };
+    match args.work {
+        Work::Prepare => {
+            let filled = fill(runner, store, 0..args.records, args.size)?;
+            #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+            Ok(Sample::new().with("records", filled as f64))
+        }
+        Work::Retrieve => Ok(runner.measure(|turn| Retrieve { store: store.clone(), keys: keys(&turn) })),
+        Work::CreateRemove => Ok(runner.measure(|turn| CreateRemove {
+            store: store.clone(),
+            spare: spare(&turn),
+            payload: Payload::new(args.size),
+        })),
+        Work::Store | Work::Touch => {
+            let turns: Vec<Turn> = runner.turns().into_iter().map(Turn::own).collect();
+            let mut known = revisions(runner, store, &turns)?.into_iter();
+            let mut make = |turn: Turn| Changing {
+                store: store.clone(),
+                keys: keys(&turn),
+                revisions: known.next().unwrap_or_default(),
+                payload: Payload::new(args.size),
+            };
+            let tasks = turns.into_iter().map(&mut make);
+            Ok(match args.work {
+                Work::Store => runner.run(tasks.map(Replace).collect()),
+                _ => runner.run(tasks.map(Touch).collect()),
+            })
+        }
+        _ => Err("not the work of a store".into()),
+    }
+}
+
+/// Creates these records, in order, by [`Store::FILLERS`] tasks, and says how many are there: all, unless it takes
+/// longer than anybody waits for.
+///
+/// # Errors
+/// Where one cannot be created.
+pub fn fill<S: Store>(
+    runner: &Runner,
+    store: &S,
+    records: std::ops::Range<usize>,
+    size: usize,
+) -> Result<usize, Box<dyn Error>> {
+    let next = Arc::new(AtomicUsize::new(records.start));
+    let start = stopwatch();
+    let filler = |_| {
+        let (mut store, next, end) = (store.clone(), Arc::clone(&next), records.end);
+        async move {
+            let (mut payload, mut done) = (Payload::new(size), 0);
+            while start.elapsed() < FILLING {
+                let record = next.fetch_add(1, Relaxed);
+                if record >= end {
+                    break;
+                }
+                let change = Change { from: 0, to: 0, value: payload.stamped(0) };
+                if !store.create(&store.key(record), change).await {
+                    return Err(format!("record {record} could not be created"));
+                }
+                done += 1;
+                tokio::task::yield_now().await;
+            }
+            Ok(done)
+        }
+    };
+    Ok(runner
+        .all((0..S::FILLERS).map(filler))?
+        .into_iter()
+        .collect::<Result<Vec<usize>, _>>()?
+        .into_iter()
+        .sum())
+}
+
+struct Retrieve<S: Store> {
+    store: S,
+    keys: Vec<S::Key>,
+}
+
+impl<S: Store> Operation for Retrieve<S> {
+    const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
+
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        self.store.retrieve(&self.keys[place]).await
+    }
+}
+
+struct CreateRemove<S: Store> {
+    store: S,
+    spare: Vec<S::Key>,
+    payload: Payload,
+}
+
+impl<S: Store> Operation for CreateRemove<S> {
+    const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
+
+    async fn once(&mut self, _: usize, turn: u64) -> bool {
+        let key = &self.spare[turn as usize % SPARE];
+        let change = Change { from: 0, to: turn, value: self.payload.stamped(turn) };
+        self.store.create(key, change).await && self.store.remove(key, turn).await
+    }
+}
+
+struct Changing<S: Store> {
+    store: S,
+    keys: Vec<S::Key>,
+    revisions: Revisions,
+    payload: Payload,
+}
+
+struct Replace<S: Store>(Changing<S>);
+
+impl<S: Store> Operation for Replace<S> {
+    const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
+
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let task = &mut self.0;
+        let (from, to) = task.revisions.next(place);
+        let change = Change { from, to, value: task.payload.stamped(to) };
+        task.store.store(&task.keys[place], change).await
+    }
+}
+
+struct Touch<S: Store>(Changing<S>);
+
+impl<S: Store> Operation for Touch<S> {
+    const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
+
+    async fn once(&mut self, place: usize, _: u64) -> bool {
+        let task = &mut self.0;
+        let (from, to) = task.revisions.next(place);
+        task.store.touch(&task.keys[place], from, to).await
+    }
+}
+
+/// The revisions of the records of one task.
+#[derive(Debug, Default)]
+struct Revisions {
+    /// Which of them is the record at each place of the list.
+    slots: Vec<usize>,
+    known: Vec<u64>,
+}
+
+impl Revisions {
+    /// The one that the record at `place` has, and the one that it gets.
+    fn next(&mut self, place: usize) -> (u64, u64) {
+        let known = &mut self.known[self.slots[place]];
+        *known += 1;
+        (*known - 1, *known)
+    }
+}
+
+/// What earlier runs left, for each task.
+fn revisions<S: Store>(runner: &Runner, store: &S, turns: &[Turn]) -> Result<Vec<Revisions>, Box<dyn Error>> {
+    let read = |turn: &Turn| {
+        let (mut store, list) = (store.clone(), turn.list.clone());
+        async move {
+            let mut found = Revisions::default();
+            let mut seen = HashMap::new();
+            for record in list {
+                let slot = match seen.get(&record) {
+                    Some(slot) => *slot,
+                    None => {
+                        found
+                            .known
+                            .push(store.revision(&store.key(record)).await.ok_or("a record is missing")?);
+                        seen.insert(record, found.known.len() - 1);
+                        found.known.len() - 1
+                    }
+                };
+                found.slots.push(slot);
+            }
+            Ok::<_, &str>(found)
+        }
+    };
+    Ok(runner.all(turns.iter().map(read))?.into_iter().collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::payload::stamp;
+
+    /// Refuses whatever does not fit to what is there.
+    #[derive(Clone, Default)]
+    struct Strict(Arc<Mutex<HashMap<usize, u64>>>);
+
+    impl Store for Strict {
+        type Key = usize;
+
+        fn key(&self, record: usize) -> usize {
+            record
+        }
+
+        async fn retrieve(&mut self, key: &usize) -> bool {
+            self.0.lock().unwrap().contains_key(key)
+        }
+
+        async fn store(&mut self, key: &usize, change: Change<'_>) -> bool {
+            assert_eq!(stamp(change.value.as_bytes()), Some(change.to));
+            self.0.lock().unwrap().insert(*key, change.to) == Some(change.from)
+        }
+
+        async fn create(&mut self, key: &usize, change: Change<'_>) -> bool {
+            self.0.lock().unwrap().insert(*key, change.to).is_none()
+        }
+
+        async fn remove(&mut self, key: &usize, revision: u64) -> bool {
+            self.0.lock().unwrap().remove(key) == Some(revision)
+        }
+
+        async fn revision(&mut self, key: &usize) -> Option<u64> {
+            self.0.lock().unwrap().get(key).copied()
+        }
+    }
+
+    #[test]
+    fn work_goes_on_from_the_revisions_that_earlier_work_left() {
+        let quick = Duration::from_millis(20);
+        let args = Args { records: 1_000, tasks: 3, measured: quick, warm_up: quick, ..Args::default() };
+        let (runner, store) = (Runner::new(&args).unwrap(), Strict::default());
+        for work in [Work::Prepare, Work::Store, Work::Retrieve, Work::CreateRemove, Work::Store] {
+            let sample = answer(&runner, &Args { work, ..args.clone() }, &store).unwrap().to_string();
+            let good = if work == Work::Prepare { "\"records\":1000" } else { "\"failed\":0" };
+            assert!(sample.contains(good), "{work:?}: {sample}");
+        }
+        assert!(store.0.lock().unwrap().values().any(|revision| *revision > 0));
+    }
+
+    #[test]
+    fn work_that_is_not_done_is_counted() {
+        let quick = Duration::from_millis(20);
+        let args =
+            Args { records: 10, work: Work::Touch, measured: quick, warm_up: quick, ..Args::default() };
+        let (runner, store) = (Runner::new(&args).unwrap(), Strict::default());
+        assert!(answer(&runner, &args, &store).is_err(), "its records are missing");
+        fill(&runner, &store, 0..10, 64).unwrap();
+        let sample = answer(&runner, &args, &store).unwrap().to_string();
+        assert!(!sample.contains("\"failed\":0,"), "it cannot touch: {sample}");
+    }
+}
