@@ -170,7 +170,7 @@ session_conformance::suite!(
         Kill: "opened with the durability `Relaxed`",
         Processes: "one process has a sled database open at a time",
         PowerLoss: "opened with the durability `Relaxed`",
-        Checksum: "where a record stands in sled's log is sled's own business; driver.rs bends each byte of a frame",
+        Checksum: "sled alone knows where in its log a record stands; driver.rs bends each byte of a frame",
         Outage: "the engine is in the process itself, with its log held open",
         Full: "sled stops for good when its disk is full; driver.rs tries what becomes of that",
         Permission: "no other process can have the database open when the permission goes",
@@ -185,7 +185,7 @@ mod process {
         lacks: {
             Processes: "one process has a sled database open at a time",
             PowerLoss: "sled 0.34 does not promise that a flush survives power loss",
-            Checksum: "where a record stands in sled's log is sled's own business; driver.rs bends each byte of a frame",
+            Checksum: "sled alone knows where in its log a record stands; driver.rs bends each byte of a frame",
             Outage: "the engine is in the process itself, with its log held open",
             Full: "sled stops for good when its disk is full; driver.rs tries what becomes of that",
             Permission: "no other process can have the database open when the permission goes",
