@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p session-store-redis --example cost`
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -25,13 +27,14 @@ async fn main() -> Result<(), Error> {
     for number in 0..KEYS {
         assert!(store.store(&key(number), record(), Condition::Any).await?.is_yes());
     }
+    let revisions: Arc<[AtomicU64]> = (0..KEYS).map(|_| AtomicU64::new(1)).collect();
     println!("operations per second, medians of {ROUNDS} rounds; in brackets the ratio within a round");
     for tasks in [1, 8, 64] {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let mut round = Vec::new();
             for (name, _) in WORK {
-                round.push(rate(name, tasks, &store, &plain).await?);
+                round.push(rate(name, tasks, &store, &plain, &revisions).await?);
             }
             rounds.push(round);
         }
@@ -65,24 +68,36 @@ fn key(number: u64) -> Key {
 }
 
 fn record() -> Record {
-    Record::new(vec![7; SIZE], None, Revision::from_bytes([1; 8]))
+    Record::new(vec![7; SIZE], None, revision(1))
+}
+
+fn revision(number: u64) -> Revision {
+    Revision::from_bytes(number.to_be_bytes())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a stopwatch")]
-async fn rate(name: &str, tasks: u64, store: &Redis, plain: &MultiplexedConnection) -> Result<f64, Error> {
+async fn rate(
+    name: &str,
+    tasks: u64,
+    store: &Redis,
+    plain: &MultiplexedConnection,
+    revisions: &Arc<[AtomicU64]>,
+) -> Result<f64, Error> {
     let begin = Instant::now();
     let running: Vec<_> = (0..tasks)
         .map(|task| {
             let (name, store, mut plain) = (name.to_owned(), store.clone(), plain.clone());
+            let revisions = Arc::clone(revisions);
             tokio::spawn(async move {
                 let (mut done, mut number) = (0_u64, task * 7_919);
-                // The revision that each of this task's keys has now; tasks keep to keys of their own.
-                let mut revisions = std::collections::HashMap::new();
                 let data = bytes::Bytes::from(vec![7; SIZE]);
                 while begin.elapsed() < ROUND {
                     number = (number + 1) % (KEYS / tasks);
                     let place = number * tasks + task;
                     let key = key(place);
+                    // Tasks keep to keys of their own, so that they never conflict.
+                    let last = revisions[place as usize].load(Ordering::Relaxed);
+                    let next = Record::new(data.clone(), None, revision(last + 1));
                     match &*name {
                         "GET" => {
                             let name = format!("session-kit:user:{place}");
@@ -95,25 +110,15 @@ async fn rate(name: &str, tasks: u64, store: &Redis, plain: &MultiplexedConnecti
                                 redis::cmd("SET").arg(name).arg(&data[..]).query_async(&mut plain).await?;
                         }
                         "retrieve" => assert!(store.retrieve(&key).await?.is_some()),
-                        "store Any" => {
-                            let next = Record::new(data.clone(), None, Revision::from_bytes([1; 8]));
-                            assert!(store.store(&key, next, Condition::Any).await?.is_yes());
-                        }
+                        "touch" => assert!(store.touch(&key, revision(last), next.revision, None).await?),
+                        "store Any" => assert!(store.store(&key, next, Condition::Any).await?.is_yes()),
                         _ => {
-                            let last = match revisions.get(&place) {
-                                Some(last) => *last,
-                                None => store.retrieve(&key).await?.ok_or("no record")?.revision,
-                            };
-                            let next = Revision::random()?;
-                            if name == "touch" {
-                                assert!(store.touch(&key, last, next, None).await?);
-                            } else {
-                                let record = Record::new(data.clone(), None, next);
-                                let when = Condition::Revision(last);
-                                assert!(store.store(&key, record, when).await?.is_yes());
-                            }
-                            revisions.insert(place, next);
+                            let when = Condition::Revision(revision(last));
+                            assert!(store.store(&key, next, when).await?.is_yes());
                         }
+                    }
+                    if !matches!(&*name, "GET" | "SET" | "retrieve") {
+                        revisions[place as usize].store(last + 1, Ordering::Relaxed);
                     }
                     done += 1;
                 }
