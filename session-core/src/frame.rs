@@ -85,6 +85,22 @@ pub struct Frame {
 /// # Errors
 /// [`FrameError`]; it never panics, whatever the bytes are.
 pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
+    let (key, record) = checked(bytes)?;
+    let key = std::str::from_utf8(key).ok().and_then(|text| Key::parse(text).ok());
+    Ok(Frame { key: key.ok_or(FrameError::Damaged)?, record })
+}
+
+/// As [`decode`], for a driver that knows which key it looked for: `None` where the frame is whole and another key's.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_for(bytes: &Bytes, key: &Key) -> Result<Option<Record>, FrameError> {
+    let (found, record) = checked(bytes)?;
+    Ok((found == key.as_bytes()).then_some(record))
+}
+
+/// The key's bytes and the record of a frame whose checks all fit.
+fn checked(bytes: &Bytes) -> Result<(&[u8], Record), FrameError> {
     let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(FrameError::Short)?;
     let lengths = Lengths::read(header)?;
     let total = lengths.total().ok_or(FrameError::Damaged)?;
@@ -96,15 +112,14 @@ pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
     }
     let data_at = HEADER_LEN + lengths.key;
     let check: [u8; 8] = array(header, 16);
-    if body_check(&header[..16], &bytes[HEADER_LEN..data_at], &bytes[data_at..]) != u64::from_le_bytes(check)
+    let key = &bytes[HEADER_LEN..data_at];
+    if body_check(&header[..16], key, &bytes[data_at..]) != u64::from_le_bytes(check)
         || header[24..32] != [0; 8]
     {
         return Err(FrameError::Damaged);
     }
-    let key = std::str::from_utf8(&bytes[HEADER_LEN..data_at]).ok().and_then(|text| Key::parse(text).ok());
-    let key = key.ok_or(FrameError::Damaged)?;
     let (expires, revision) = decode_words(header)?;
-    Ok(Frame { key, record: Record { data: bytes.slice(data_at..), expires, revision } })
+    Ok((key, Record { data: bytes.slice(data_at..), expires, revision }))
 }
 
 /// Reads the deadline and the revision from the first 64 bytes of a frame, without looking at key and data.
@@ -216,8 +231,11 @@ mod tests {
             Record { expires: None, ..record.clone() },
             Record { data: Bytes::new(), ..record },
         ] {
-            let frame = decode(&encode(&key, &record).into()).unwrap();
-            assert_eq!((frame.key, frame.record), (key.clone(), record));
+            let bytes = encode(&key, &record).into();
+            let frame = decode(&bytes).unwrap();
+            assert_eq!((&frame.key, &frame.record), (&key, &record));
+            assert_eq!(decode_for(&bytes, &key), Ok(Some(record)));
+            assert_eq!(decode_for(&bytes, &Key::parse("user:alic").unwrap()), Ok(None));
         }
     }
 
@@ -235,13 +253,15 @@ mod tests {
         let (key, record) = sample();
         let whole = encode(&key, &record);
         for len in 0..whole.len() {
-            assert!(decode(&Bytes::copy_from_slice(&whole[..len])).is_err(), "cut at {len}");
+            let cut = Bytes::copy_from_slice(&whole[..len]);
+            assert!(decode(&cut).is_err() && decode_for(&cut, &key).is_err(), "cut at {len}");
         }
         for at in 0..whole.len() {
             for bit in 0..8 {
                 let mut bent = whole.clone();
                 bent[at] ^= 1 << bit;
-                assert!(decode(&bent.into()).is_err(), "bit {bit} of byte {at}");
+                let bent = bent.into();
+                assert!(decode(&bent).is_err() && decode_for(&bent, &key).is_err(), "bit {bit} of byte {at}");
             }
         }
         let mut longer = whole;

@@ -104,9 +104,9 @@ pub(crate) fn judge(inner: &Inner, file: &OwnedFd, key: &Key, place: &Place, on:
         Whole::Large => return Ok(Found::Large),
         Whole::Strange(what) => return Ok(foreign(what, place)),
     };
-    Ok(match frame::decode(&bytes) {
-        Ok(frame) if frame.key == *key => Found::Record(frame.record),
-        Ok(_) => foreign("the file holds the record of another key", place),
+    Ok(match frame::decode_for(&bytes, key) {
+        Ok(Some(record)) => Found::Record(record),
+        Ok(None) => foreign("the file holds the record of another key", place),
         Err(FrameError::TornWords) => Found::TornWords,
         Err(error) => name(error, &bytes, Some(key), place),
     })

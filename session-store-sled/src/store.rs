@@ -274,6 +274,7 @@ pub(crate) fn times(frame: &[u8]) -> Result<(Option<Timestamp>, Revision), Frame
 
 /// The whole record; its data shares sled's own bytes.
 pub(crate) fn read(frame: IVec, key: &Key, operation: Operation) -> Result<Record> {
-    let frame = frame::decode(&Bytes::from_owner(frame)).map_err(|cause| corrupt(cause, operation))?;
-    if frame.key == *key { Ok(frame.record) } else { Err(corrupt(FrameError::Foreign, operation)) }
+    let record =
+        frame::decode_for(&Bytes::from_owner(frame), key).map_err(|cause| corrupt(cause, operation))?;
+    record.ok_or_else(|| corrupt(FrameError::Foreign, operation))
 }
