@@ -22,13 +22,23 @@ const LOOKS: usize = 32_768;
 const LEFTOVER_AGE: Duration = Duration::from_secs(3_600);
 
 /// Where the next purge of this handle begins.
-#[derive(Debug, Default)]
-pub(crate) struct Lap(Mutex<u16>);
+#[derive(Debug)]
+pub(crate) struct Lap {
+    next: Mutex<u16>,
+    /// How many files one call looks at; tests make it less.
+    pub(crate) looks: usize,
+}
+
+impl Default for Lap {
+    fn default() -> Self {
+        Self { next: Mutex::new(0), looks: LOOKS }
+    }
+}
 
 impl Lap {
     /// The next subdirectory, or `None` once at the end, after which it begins anew.
     fn next(&self) -> Option<Folder> {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if usize::from(*next) >= FOLDERS {
             *next = 0;
             return None;
@@ -37,15 +47,20 @@ impl Lap {
         Some(Folder(*next - 1))
     }
 
+    /// The next purge begins with the first, for this one says that there is no more.
+    fn restart(&self) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+    }
+
     /// This one was not looked through to its end.
     fn put_back(&self, folder: Folder) {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = folder.0.min(*next);
     }
 
     /// Nothing can be done in the shard of this one, which is not to keep the others waiting for ever.
     fn skip_shard(&self, folder: Folder) {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let end = (folder.shard() + 1) * FAN_OUT;
         if usize::from(*next) > folder.shard() * FAN_OUT && usize::from(*next) < end {
             *next = end as u16;
@@ -94,7 +109,10 @@ impl Work<'_> {
         let mut again = false;
         loop {
             self.inner.check_open()?;
-            if self.looks >= LOOKS {
+            if self.looks >= self.inner.lap.looks {
+                if again {
+                    self.inner.lap.restart();
+                }
                 return Ok(!again);
             }
             let Some(folder) = self.inner.lap.next() else {
@@ -106,7 +124,7 @@ impl Work<'_> {
             };
             let first = *first.get_or_insert(folder);
             if again && folder >= first {
-                self.inner.lap.put_back(folder);
+                self.inner.lap.restart();
                 return Ok(false);
             }
             match self.folder(folder) {

@@ -1,6 +1,12 @@
 //! What only a kernel or a file system without the newer calls would show, or a forked child.
 
-use session_core::{Applied, Condition, Cursor, Driver as _, ErrorKind, Key, Prefix, Record, Revision};
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{
+    Applied, Clock as _, Condition, Cursor, Driver as _, ErrorKind, Key, Prefix, Record, Revision, TestClock,
+    Timestamp,
+};
 
 use crate::store::Inner;
 use crate::{Config, File};
@@ -68,4 +74,46 @@ async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that
     assert_eq!(child.close().await.unwrap_err().kind(), ErrorKind::Misconfigured);
     drop(child);
     assert_eq!(parent.retrieve(&key).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn a_purge_of_many_calls_leaves_nothing_whatever_was_begun_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TestClock::new(Timestamp::from_millis(1_000));
+    let mut inner = Inner::open(Config::new(directory.path()).clock(Arc::new(clock.clone()))).unwrap();
+    inner.lap.looks = 10;
+    let store = File::with(inner);
+    for round in 0..8_u64 {
+        let deadline = clock.now().saturating_add(Duration::from_secs(1));
+        for number in 0..100 {
+            let key = Key::parse(&format!("user:{number}")).unwrap();
+            let expires = (number % 2 == 0).then_some(deadline);
+            let record = Record::new(&b"data"[..], expires, Revision::from_bytes([7; 8]));
+            assert!(store.store(&key, record, Condition::Any).await.unwrap().is_yes());
+        }
+        // Somebody looks at a part before anything has expired, and gives up.
+        let abandoned = if round % 2 == 1 { round } else { 0 };
+        for _ in 0..abandoned {
+            assert_eq!(store.purge(1_000).await.unwrap().removed, 0);
+        }
+        clock.advance(Duration::from_secs(1));
+        let (mut removed, mut more) = (0, true);
+        while more {
+            let purged = store.purge(1_000).await.unwrap();
+            (removed, more) = (removed + purged.removed, purged.more);
+        }
+        // What was looked at in the abandoned part is met by the next purge at the latest.
+        while store.purge(1_000).await.unwrap().more {}
+        assert_eq!(store.count(&Prefix::new("user").unwrap()).await.unwrap(), 50);
+        let files = walk(directory.path());
+        assert_eq!(files, 51, "the live records and the layout, in round {round}");
+        if abandoned == 0 {
+            assert_eq!(removed, 50, "nothing was abandoned in round {round}");
+        }
+    }
+}
+
+fn walk(directory: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    entries.map(|entry| if entry.file_type().unwrap().is_dir() { walk(&entry.path()) } else { 1 }).sum()
 }
