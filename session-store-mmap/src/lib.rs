@@ -31,3 +31,7 @@ mod table;
 
 pub use config::{Config, Durability, WhenFull};
 pub use store::{Mmap, Repairs};
+
+#[cfg(test)]
+#[path = "../tests/unit/death.rs"]
+mod death_tests;
