@@ -1,12 +1,11 @@
 //! What wraps a driver hands every call on: behind a pointer, and from plain functions to futures.
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    BlockingDriver, Capabilities, Clock, Condition, Cursor, Decision, Driver, DynDriver, Entry, ErrorKind,
-    Key, Page, Prefix, Purged, Record, Result, Revision, Stored, TestClock, Timestamp,
+    Capabilities, Clock, Condition, Cursor, Driver, DynDriver, Entry, Key, Page, Prefix, Purged, Record,
+    Result, Revision, Stored, TestClock, Timestamp,
 };
 
 /// Writes down which of its methods was called, and answers with something that only that method would.
@@ -113,90 +112,98 @@ async fn a_driver_behind_a_pointer_gets_every_call_once() {
     every_call_arrives(&twice, &recorder).await;
 }
 
-/// The smallest driver there is, for the operations that have defaults.
-#[derive(Default)]
-struct Map(Mutex<BTreeMap<Key, Record>>);
-
-impl BlockingDriver for Map {
-    fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        Ok(self.0.lock().unwrap().get(key).cloned())
-    }
-    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        let mut map = self.0.lock().unwrap();
-        let there = map.get(key).cloned();
-        match when.decide(there.as_ref().map(|record| record.revision), Some(record.revision)) {
-            Decision::Conflict => return Ok(Stored::Conflict(there)),
-            Decision::AlreadyApplied => {}
-            Decision::Apply => drop(map.insert(key.clone(), record)),
-        }
-        Ok(Stored::Yes)
-    }
-    fn remove(&self, key: &Key, _: Condition) -> Result<Stored> {
-        match self.0.lock().unwrap().remove(key) {
-            Some(_) => Ok(Stored::Yes),
-            None => Ok(Stored::Conflict(None)),
-        }
-    }
-    fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        let after = std::str::from_utf8(from.as_bytes()).unwrap().to_owned();
-        let map = self.0.lock().unwrap();
-        let keys = map.keys().filter(|key| key.is_in(prefix) && key.as_str() > after.as_str());
-        let entries: Vec<_> = keys.take(limit).cloned().map(Entry::new).collect();
-        let next = entries.last().map(|entry| Cursor::from_bytes(entry.key.as_bytes().to_vec()));
-        Ok(Page { entries, next })
-    }
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::none().conditional(true)
-    }
-}
-
+/// On the blocking pool.
 #[cfg(feature = "tokio")]
-#[tokio::test]
-async fn a_blocking_driver_on_the_pool_keeps_the_contract_and_its_defaults() {
-    let driver = session_core::Blocking::new(Map::default());
-    let sessions: Vec<_> = (0..600).map(|n| Key::parse(&format!("session:{n:03}")).unwrap()).collect();
-    for key in &sessions {
-        assert_eq!(driver.store(key, record(1), Condition::Absent).await.unwrap(), Stored::Yes);
-    }
-    assert_eq!(driver.store(&key(), record(1), Condition::Absent).await.unwrap(), Stored::Yes);
-    let (one, two, three) = (record(1).revision, record(2).revision, record(3).revision);
-    assert!(driver.touch(&key(), one, two, None).await.unwrap());
-    assert!(driver.touch(&key(), one, two, None).await.unwrap(), "a touch is safe to repeat");
-    assert!(!driver.touch(&key(), one, three, None).await.unwrap());
-    assert!(!driver.touch(&Key::parse("user:bob").unwrap(), one, two, None).await.unwrap());
-    let touched = driver.retrieve(&key()).await.unwrap().unwrap();
-    assert_eq!((touched.revision, touched.expires, &touched.data[..]), (two, None, &[1][..]));
-    assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 600);
-    assert_eq!(driver.clear(&Prefix::SESSION).await.unwrap(), 600);
-    assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 0);
-    assert!(driver.retrieve(&key()).await.unwrap().is_some(), "other prefixes stay");
-    assert_eq!(driver.purge(1).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    driver.close().await.unwrap();
-    assert!(driver.clone().get_ref().0.lock().unwrap().len() == 1);
-}
+mod pool {
+    use std::collections::BTreeMap;
 
-#[cfg(feature = "tokio")]
-#[tokio::test]
-async fn a_panic_of_a_blocking_driver_is_an_error_of_unknown_effect() {
-    struct Panics;
-    impl BlockingDriver for Panics {
-        fn retrieve(&self, _: &Key) -> Result<Option<Record>> {
-            panic!("on purpose")
+    use session_core::{BlockingDriver, Decision, ErrorKind};
+
+    use super::*;
+
+    /// The smallest driver there is, for the operations that have defaults.
+    #[derive(Default)]
+    struct Map(Mutex<BTreeMap<Key, Record>>);
+
+    impl BlockingDriver for Map {
+        fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+            Ok(self.0.lock().unwrap().get(key).cloned())
         }
-        fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Stored> {
-            panic!("on purpose")
-        }
-        fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+        fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+            let mut map = self.0.lock().unwrap();
+            let there = map.get(key).cloned();
+            match when.decide(there.as_ref().map(|record| record.revision), Some(record.revision)) {
+                Decision::Conflict => return Ok(Stored::Conflict(there)),
+                Decision::AlreadyApplied => {}
+                Decision::Apply => drop(map.insert(key.clone(), record)),
+            }
             Ok(Stored::Yes)
         }
-        fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {
-            Ok(Page::last(Vec::new()))
+        fn remove(&self, key: &Key, _: Condition) -> Result<Stored> {
+            match self.0.lock().unwrap().remove(key) {
+                Some(_) => Ok(Stored::Yes),
+                None => Ok(Stored::Conflict(None)),
+            }
+        }
+        fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+            let after = std::str::from_utf8(from.as_bytes()).unwrap().to_owned();
+            let map = self.0.lock().unwrap();
+            let keys = map.keys().filter(|key| key.is_in(prefix) && key.as_str() > after.as_str());
+            let entries: Vec<_> = keys.take(limit).cloned().map(Entry::new).collect();
+            let next = entries.last().map(|entry| Cursor::from_bytes(entry.key.as_bytes().to_vec()));
+            Ok(Page { entries, next })
         }
         fn capabilities(&self) -> Capabilities {
-            Capabilities::none()
+            Capabilities::none().conditional(true)
         }
     }
-    let error =
-        session_core::Blocking::new(Panics).store(&key(), record(1), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, session_core::Applied::Unknown));
+
+    #[tokio::test]
+    async fn a_blocking_driver_on_the_pool_keeps_the_contract_and_its_defaults() {
+        let driver = session_core::Blocking::new(Map::default());
+        let sessions: Vec<_> = (0..600).map(|n| Key::parse(&format!("session:{n:03}")).unwrap()).collect();
+        for key in &sessions {
+            assert_eq!(driver.store(key, record(1), Condition::Absent).await.unwrap(), Stored::Yes);
+        }
+        assert_eq!(driver.store(&key(), record(1), Condition::Absent).await.unwrap(), Stored::Yes);
+        let (one, two, three) = (record(1).revision, record(2).revision, record(3).revision);
+        assert!(driver.touch(&key(), one, two, None).await.unwrap());
+        assert!(driver.touch(&key(), one, two, None).await.unwrap(), "a touch is safe to repeat");
+        assert!(!driver.touch(&key(), one, three, None).await.unwrap());
+        assert!(!driver.touch(&Key::parse("user:bob").unwrap(), one, two, None).await.unwrap());
+        let touched = driver.retrieve(&key()).await.unwrap().unwrap();
+        assert_eq!((touched.revision, touched.expires, &touched.data[..]), (two, None, &[1][..]));
+        assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 600);
+        assert_eq!(driver.clear(&Prefix::SESSION).await.unwrap(), 600);
+        assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 0);
+        assert!(driver.retrieve(&key()).await.unwrap().is_some(), "other prefixes stay");
+        assert_eq!(driver.purge(1).await.unwrap_err().kind(), ErrorKind::Unsupported);
+        driver.close().await.unwrap();
+        assert!(driver.clone().get_ref().0.lock().unwrap().len() == 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_blocking_driver_is_an_error_of_unknown_effect() {
+        struct Panics;
+        impl BlockingDriver for Panics {
+            fn retrieve(&self, _: &Key) -> Result<Option<Record>> {
+                panic!("on purpose")
+            }
+            fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Stored> {
+                panic!("on purpose")
+            }
+            fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+                Ok(Stored::Yes)
+            }
+            fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {
+                Ok(Page::last(Vec::new()))
+            }
+            fn capabilities(&self) -> Capabilities {
+                Capabilities::none()
+            }
+        }
+        let error =
+            session_core::Blocking::new(Panics).store(&key(), record(1), Condition::Any).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, session_core::Applied::Unknown));
+    }
 }
