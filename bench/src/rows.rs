@@ -75,13 +75,13 @@ pub(crate) fn groups() -> Vec<Group> {
 }
 
 fn web() -> Vec<Group> {
-    let group = |work, label: &str, target, limit| {
+    let group = |work, label: &str, values, target, limit| {
         let row = |figure, against, target| Compare { figure, ours: 0, against, target };
         let (time, allocations) = (cost("added_ns", "ns"), cost("added_allocations", "allocations"));
         Group {
             area: Area::Web,
             label: label.into(),
-            args: Args { work, tasks: 1, ..Args::default() },
+            args: Args { work, tasks: 1, values, ..Args::default() },
             subjects: vec![WEB, TS_LAYER],
             rows: vec![
                 row(time, Against::Subject(1), Some(target)),
@@ -91,10 +91,12 @@ fn web() -> Vec<Group> {
         }
     };
     vec![
-        group(Work::WebBare, "no cookie, untouched", 1.0 / 0.5, 6.0),
-        group(Work::WebCookie, "cookie, untouched", 1.0 / 0.4, 7.0),
-        group(Work::WebRead, "read a key of 1 KiB", 1.0 / 0.35, 12.0),
-        group(Work::WebSave, "read, change, save", 1.0 / 0.25, 18.0),
+        group(Work::WebBare, "no cookie, untouched", 8, 1.0 / 0.5, 6.0),
+        group(Work::WebCookie, "cookie, untouched", 8, 1.0 / 0.4, 7.0),
+        group(Work::WebRead, "read a key of 1 KiB", 1, 1.0 / 0.35, 12.0),
+        group(Work::WebSave, "read 1 KiB, change, save", 1, 1.0 / 0.25, 18.0),
+        group(Work::WebRead, "read one of 8 keys", 8, 1.0 / 0.35, 12.0),
+        group(Work::WebSave, "read one of 8, change, save", 8, 1.0 / 0.25, 18.0),
     ]
 }
 
@@ -103,7 +105,7 @@ fn memory() -> Vec<Group> {
         rates(Area::Memory, label, Args { work, tasks: 8, ..Args::default() }, ours, peers)
     };
     let heap = |size, label: &str, ours, peer, target| {
-        let args = Args { work: Work::Heap, tasks: 1, size, ..Args::default() };
+        let args = Args { work: Work::Heap, tasks: 1, size, values: size / 128, ..Args::default() };
         let label = format!("heap per {label}, {size} B");
         compared(Area::Memory, &label, args, ours, &[(peer, target)], cost("bytes", "bytes"))
     };

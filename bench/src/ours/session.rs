@@ -68,7 +68,7 @@ async fn fill(sessions: &Sessions<Memory>, args: &Args) -> Result<Vec<SessionId>
     let mut ids = Vec::with_capacity(args.records);
     for _ in 0..args.records {
         let session = sessions.open(None).await?;
-        for (key, value) in parts(args.size) {
+        for (key, value) in parts(args) {
             session.insert(&key, &value)?;
         }
         session.insert(COUNT_KEY, &0_u64)?;

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
-use session_bench_work::{Args, COUNT_KEY, PAGE_KEY, Payload, Sample, Work, web};
+use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
 use session_store_memory::Memory;
@@ -16,8 +16,9 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         let sessions = Sessions::new(Memory::new()?)?;
         let state = CookieConfig::new().build()?;
         let layer = SessionLayer::new(sessions, state);
-        let size = args.size;
-        let fill = Router::new().route("/", get(move |session| fill(session, size))).layer(layer.clone());
+        let parts = parts(args);
+        let fill =
+            Router::new().route("/", get(move |session| fill(session, parts.clone()))).layer(layer.clone());
         let cookie = web::cookie_from(&fill).await?;
         let route = match args.work {
             Work::WebBare | Work::WebCookie => get(web::plain),
@@ -29,15 +30,17 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     })
 }
 
-async fn fill(session: Session, size: usize) -> Result<(), session_tower::Error> {
-    session.insert(PAGE_KEY, &Payload::new(size).stamped(0))?;
+async fn fill(session: Session, parts: Vec<(String, String)>) -> Result<(), session_tower::Error> {
+    for (key, value) in parts {
+        session.insert(&key, &value)?;
+    }
     session.insert(COUNT_KEY, &0_u64)?;
     Ok(())
 }
 
 async fn read(session: Session) -> Result<&'static str, String> {
-    let page: Option<String> = session.get(PAGE_KEY).map_err(|error| error.to_string())?;
-    page.map(|page| drop(std::hint::black_box(page))).map(|()| "ok").ok_or_else(|| "no page".into())
+    let part: Option<String> = session.get(READ_KEY).map_err(|error| error.to_string())?;
+    part.map(|part| drop(std::hint::black_box(part))).map(|()| "ok").ok_or_else(|| "no part".into())
 }
 
 async fn save(session: Session) -> Result<&'static str, String> {

@@ -12,9 +12,9 @@ pub enum Work {
     WebBare,
     /// Requests with a cookie whose handler leaves the session alone.
     WebCookie,
-    /// Requests whose handler reads the one large value of a session.
+    /// Requests whose handler reads one value of the session.
     WebRead,
-    /// Requests whose handler reads that key, changes another, and has it saved.
+    /// Requests whose handler reads that value, changes another, and has it saved.
     WebSave,
     /// A driver's retrieve.
     Retrieve,
@@ -112,8 +112,10 @@ pub struct Args {
     pub warm_up: Duration,
     /// How many sessions are stored.
     pub records: usize,
-    /// How many bytes a value has.
+    /// How many bytes a record has, or the values of a session together.
     pub size: usize,
+    /// How many values that is in a session.
+    pub values: usize,
     /// Where the store is, for subjects on disk.
     pub dir: PathBuf,
     /// What a write survives.
@@ -138,6 +140,7 @@ impl Default for Args {
             warm_up: Duration::from_millis(300),
             records: 100_000,
             size: 1_024,
+            values: 8,
             dir: PathBuf::new(),
             durability: Durability::Process,
             url: String::new(),
@@ -168,6 +171,7 @@ impl Args {
                 "--warm-up" => args.warm_up = millis()?,
                 "--records" => args.records = number()?.max(1),
                 "--size" => args.size = number()?.max(32),
+                "--values" => args.values = number()?.max(1),
                 "--dir" => args.dir = value.into(),
                 "--durability" => args.durability = Durability::parse(&value)?,
                 "--url" => args.url = value,
@@ -191,6 +195,7 @@ impl Args {
             ("--warm-up", self.warm_up.as_millis().to_string()),
             ("--records", self.records.to_string()),
             ("--size", self.size.to_string()),
+            ("--values", self.values.to_string()),
             ("--dir", self.dir.display().to_string()),
             ("--durability", self.durability.name().into()),
             ("--url", self.url.clone()),

@@ -1,23 +1,22 @@
 //! What is stored.
 
+use crate::args::Args;
 use crate::draw::Random;
 
-/// How many bytes one value of a session has.
-const PART: usize = 128;
-
-/// The key of the one large value where a session has only one.
+/// The key of the one value that a record has where it is not a session's.
 pub const PAGE_KEY: &str = "page";
-/// The key that is read of a session of several values.
+/// The key that is read; each session has it.
 pub const READ_KEY: &str = "part-0";
 /// The key of the small value that a saving request changes: a number. Each session has it.
 pub const COUNT_KEY: &str = "count";
 
-/// The values of a session of `size` bytes: text of 128 bytes under each of the keys `part-0`, `part-1` and so on, for
-/// a session is rarely one large value. The count is stored beside them.
+/// The values of a session: [`Args::size`] bytes of text in as many parts as [`Args::values`] says, under the keys
+/// `part-0`, `part-1` and so on. The count is stored beside them.
 #[must_use]
-pub fn parts(size: usize) -> Vec<(String, String)> {
-    let part = |number| (format!("part-{number}"), Payload::new(PART).stamped(number as u64).to_owned());
-    (0..size.div_ceil(PART).max(1)).map(part).collect()
+pub fn parts(args: &Args) -> Vec<(String, String)> {
+    let size = args.size / args.values;
+    let part = |number| (format!("part-{number}"), Payload::new(size).stamped(number as u64).to_owned());
+    (0..args.values).map(part).collect()
 }
 
 /// A value that differs at each use. SQLite skips a write whose bytes are there already, and would measure nothing.

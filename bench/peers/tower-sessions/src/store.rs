@@ -82,8 +82,8 @@ macro_rules! subject {
                 }
             }
 
-            fn record(record: usize, size: usize) -> Record {
-                let parts = parts(size).into_iter().map(|(key, value)| (key, value.into()));
+            fn record(record: usize, args: &Args) -> Record {
+                let parts = parts(args).into_iter().map(|(key, value)| (key, value.into()));
                 let data = parts.chain([(COUNT_KEY.to_owned(), 0.into())]).collect();
                 Record { id: id(record), data, expiry_date: OffsetDateTime::now_utc() + Duration::days(1) }
             }
@@ -94,7 +94,7 @@ macro_rules! subject {
 
             async fn fill(store: &$store, args: &Args) -> Result<(), Box<dyn Error>> {
                 for number in 0..args.records {
-                    store.save(&record(number, args.size)).await?;
+                    store.save(&record(number, args)).await?;
                 }
                 Ok(())
             }
@@ -116,7 +116,7 @@ macro_rules! subject {
                 Work::Retrieve => Ok(runner.measure(|turn| Retrieve(make(turn)))),
                 Work::Store => Ok(runner.measure(|turn| {
                     let task = make(turn.own());
-                    Store { task, record: record(0, args.size) }
+                    Store { task, record: record(0, args) }
                 })),
                 Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
                 Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
-use session_bench_work::{Args, COUNT_KEY, PAGE_KEY, Payload, Sample, Work, web};
+use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 /// Measures.
@@ -13,8 +13,8 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     runtime.block_on(async {
         let store = MemoryStore::default();
         let layer = || SessionManagerLayer::new(store.clone());
-        let size = args.size;
-        let fill = Router::new().route("/", get(move |session| fill(session, size))).layer(layer());
+        let parts = parts(args);
+        let fill = Router::new().route("/", get(move |session| fill(session, parts.clone()))).layer(layer());
         let cookie = web::cookie_from(&fill).await?;
         let route = match args.work {
             Work::WebBare | Work::WebCookie => get(web::plain),
@@ -26,15 +26,17 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     })
 }
 
-async fn fill(session: Session, size: usize) -> Result<(), String> {
+async fn fill(session: Session, parts: Vec<(String, String)>) -> Result<(), String> {
     let text = |error: tower_sessions::session::Error| error.to_string();
-    session.insert(PAGE_KEY, Payload::new(size).stamped(0)).await.map_err(text)?;
+    for (key, value) in parts {
+        session.insert(&key, value).await.map_err(text)?;
+    }
     session.insert(COUNT_KEY, 0_u64).await.map_err(text)
 }
 
 async fn read(session: Session) -> Result<&'static str, String> {
-    let page: Option<String> = session.get(PAGE_KEY).await.map_err(|error| error.to_string())?;
-    page.map(|page| drop(std::hint::black_box(page))).map(|()| "ok").ok_or_else(|| "no page".into())
+    let part: Option<String> = session.get(READ_KEY).await.map_err(|error| error.to_string())?;
+    part.map(|part| drop(std::hint::black_box(part))).map(|()| "ok").ok_or_else(|| "no part".into())
 }
 
 async fn save(session: Session) -> Result<&'static str, String> {
