@@ -97,7 +97,8 @@ pub(crate) fn run(options: &Options) -> Result {
 
     let mut expected = ours()?;
     // A driver that was asked for by name brings its other engines with it.
-    expected.retain(|name| options.driver.as_ref().is_none_or(|wanted| name.split('-').next() == Some(wanted)));
+    expected
+        .retain(|name| options.driver.as_ref().is_none_or(|wanted| name.split('-').next() == Some(wanted)));
     let (matrix, green) = built.matrix(options.format.as_str(), &expected)?;
     match &options.out {
         Some(file) => {
