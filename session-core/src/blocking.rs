@@ -91,16 +91,30 @@ pub trait BlockingDriver: Send + Sync + 'static {
 
 /// A [`BlockingDriver`] as a [`Driver`](crate::Driver), on tokio's blocking pool.
 ///
-/// Must be used within a tokio runtime. A call whose future is dropped goes on to its end in the pool.
+/// Must be used within a tokio runtime. A call whose future is dropped is not made if it has not begun; one that has
+/// goes on to its end in the pool, and later calls of this handle and its clones on the same key wait for that, so that it
+/// never comes after them.
 #[cfg(feature = "tokio")]
 #[derive(Debug)]
-pub struct Blocking<B>(Arc<B>);
+pub struct Blocking<B>(Arc<on_tokio::Inner<B>>);
 
 #[cfg(feature = "tokio")]
 mod on_tokio {
+    use std::collections::HashMap;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use tokio::sync::watch::{Receiver, channel};
+    use tokio::task::AbortHandle;
+
     use super::*;
     use crate::driver::Driver;
     use crate::error::ErrorKind;
+
+    #[derive(Debug)]
+    pub(super) struct Inner<B> {
+        driver: B,
+        late: Late,
+    }
 
     impl<B> Clone for Blocking<B> {
         fn clone(&self) -> Self {
@@ -111,13 +125,13 @@ mod on_tokio {
     impl<B: BlockingDriver> Blocking<B> {
         /// Runs the calls of `driver` on the blocking pool.
         pub fn new(driver: B) -> Self {
-            Self(Arc::new(driver))
+            Self(Arc::new(Inner { driver, late: Late::default() }))
         }
 
         /// The driver itself.
         #[must_use]
         pub fn get_ref(&self) -> &B {
-            &self.0
+            &self.0.driver
         }
 
         async fn run<T, F>(&self, operation: Operation, call: F) -> Result<T>
@@ -125,29 +139,95 @@ mod on_tokio {
             T: Send + 'static,
             F: FnOnce(&B) -> Result<T> + Send + 'static,
         {
-            let driver = Arc::clone(&self.0);
-            match tokio::task::spawn_blocking(move || call(&driver)).await {
-                Ok(answer) => answer,
-                // The pool is shutting down, or the driver panicked: nobody knows how far it came.
-                Err(cause) => {
-                    Err(Error::new(ErrorKind::Backend, operation).applied_unknown().with_source(cause))
-                }
+            let inner = Arc::clone(&self.0);
+            answer(operation, tokio::task::spawn_blocking(move || call(&inner.driver)).await)
+        }
+
+        /// The same, for a change of one record.
+        async fn run_on<T, F>(&self, key: &Key, operation: Operation, call: F) -> Result<T>
+        where
+            T: Send + 'static,
+            F: FnOnce(&B, &Key) -> Result<T> + Send + 'static,
+        {
+            self.0.late.ended(key).await;
+            let (running, ended) = channel(());
+            let (inner, own) = (Arc::clone(&self.0), key.clone());
+            let task = tokio::task::spawn_blocking(move || {
+                // Dropped when the call has returned, has panicked, or is never made.
+                let _running = running;
+                call(&inner.driver, &own)
+            });
+            let mut unanswered =
+                Unanswered { late: &self.0.late, key, ended, abort: Some(task.abort_handle()) };
+            let joined = task.await;
+            unanswered.abort = None;
+            answer(operation, joined)
+        }
+    }
+
+    fn answer<T>(operation: Operation, joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+        // The pool is shutting down, or the driver panicked: nobody knows how far it came.
+        let unknown = |cause| Error::new(ErrorKind::Backend, operation).applied_unknown().with_source(cause);
+        joined.unwrap_or_else(|cause| Err(unknown(cause)))
+    }
+
+    /// Calls whose futures were dropped and that still run, by key: each receiver ends with its call.
+    #[derive(Debug, Default)]
+    struct Late(Mutex<HashMap<Key, Vec<Receiver<()>>>>);
+
+    impl Late {
+        fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Receiver<()>>>> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Waits until no such call on `key` is left of those that there are now.
+        async fn ended(&self, key: &Key) {
+            let calls = self.lock().get(key).cloned();
+            for mut call in calls.into_iter().flatten() {
+                // Nothing is ever sent: this is the end of the sender.
+                let _ = call.changed().await;
+            }
+        }
+
+        fn add(&self, key: &Key, ended: Receiver<()>) {
+            let mut calls = self.lock();
+            // What has ended goes here, so that there are never more than have run at the same time.
+            calls.retain(|_, calls| {
+                calls.retain(|call| call.has_changed().is_ok());
+                !calls.is_empty()
+            });
+            calls.entry(key.clone()).or_default().push(ended);
+        }
+    }
+
+    /// A call that is under way. If it is dropped before its answer has come, the call is late.
+    struct Unanswered<'a> {
+        late: &'a Late,
+        key: &'a Key,
+        ended: Receiver<()>,
+        abort: Option<AbortHandle>,
+    }
+
+    impl Drop for Unanswered<'_> {
+        fn drop(&mut self) {
+            if let Some(abort) = &self.abort {
+                abort.abort();
+                self.late.add(self.key, self.ended.clone());
             }
         }
     }
 
     impl<B: BlockingDriver> Driver for Blocking<B> {
         async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+            self.0.late.ended(key).await;
             let key = key.clone();
             self.run(Operation::Retrieve, move |driver| driver.retrieve(&key)).await
         }
         async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-            let key = key.clone();
-            self.run(Operation::Store, move |driver| driver.store(&key, record, when)).await
+            self.run_on(key, Operation::Store, move |driver, key| driver.store(key, record, when)).await
         }
         async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-            let key = key.clone();
-            self.run(Operation::Remove, move |driver| driver.remove(&key, when)).await
+            self.run_on(key, Operation::Remove, move |driver, key| driver.remove(key, when)).await
         }
         async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
             let prefix = prefix.clone();
@@ -160,8 +240,8 @@ mod on_tokio {
             to: Revision,
             deadline: Option<Timestamp>,
         ) -> Result<bool> {
-            let key = key.clone();
-            self.run(Operation::Touch, move |driver| driver.touch(&key, from, to, deadline)).await
+            let touch = move |driver: &B, key: &Key| driver.touch(key, from, to, deadline);
+            self.run_on(key, Operation::Touch, touch).await
         }
         async fn purge(&self, limit: usize) -> Result<Purged> {
             self.run(Operation::Purge, move |driver| driver.purge(limit)).await
@@ -173,10 +253,10 @@ mod on_tokio {
             self.run(Operation::Close, |driver| driver.close()).await
         }
         fn capabilities(&self) -> Capabilities {
-            self.0.capabilities()
+            self.0.driver.capabilities()
         }
         fn clock(&self) -> Arc<dyn Clock> {
-            self.0.clock()
+            self.0.driver.clock()
         }
     }
 }
