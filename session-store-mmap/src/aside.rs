@@ -41,7 +41,7 @@ struct Queue {
 
 impl Aside {
     /// Runs `work` on a thread of the driver: again and again while a lock is held by somebody else, for `patience` at
-    /// the most and while the caller waits. What has begun comes to its end even if the caller is gone.
+    /// the most and while the caller waits. A try that has got its lock comes to its end even if the caller goes then.
     pub(crate) async fn run<T, W>(
         self: &Arc<Self>,
         operation: Operation,

@@ -1,6 +1,7 @@
 //! What the operations do, without a future: in place, or on a thread of the driver.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use session_core::{
@@ -14,7 +15,7 @@ use crate::error::Fault;
 use crate::layout::hash;
 use crate::record::{Draft, State};
 use crate::room::Purge;
-use crate::shard::{Locked, Look, Place};
+use crate::shard::{Locked, Look, Place, Shard};
 
 /// How exactly it is known when a session was used last, in milliseconds: to know it better, reads would write more.
 const USE_GRAIN: u64 = 1000;
@@ -27,17 +28,34 @@ pub(crate) struct Ops {
     pub(crate) area: Area,
     when_full: WhenFull,
     clock: Arc<dyn Clock>,
+    /// Whether the caller has gone, where these operations are not its own thread's.
+    gone: Option<Arc<AtomicBool>>,
 }
 
 impl Ops {
     /// Operations that run in place: what would wait, or take long, is [`Fault::Busy`] or [`Fault::Long`].
     pub(crate) fn new(area: &Area, when_full: WhenFull, clock: Arc<dyn Clock>) -> Self {
-        Self { area: Area { patience: Duration::ZERO, ..area.clone() }, when_full, clock }
+        Self { area: Area { patience: Duration::ZERO, ..area.clone() }, when_full, clock, gone: None }
     }
 
     /// The same for a thread that may take its time, and waits a little for each lock.
     pub(crate) fn patient(&self) -> Self {
         Self { area: Area { patience: SLICE, ..self.area.clone() }, ..self.clone() }
+    }
+
+    /// The same, as long as `gone` is not set.
+    pub(crate) fn until(self, gone: Arc<AtomicBool>) -> Self {
+        Self { gone: Some(gone), ..self }
+    }
+
+    /// The lock of a shard, for a change that its caller still waits for. That is asked under the lock: what a caller
+    /// does after it has dropped a change needs the same lock, so that the change comes before it or not at all.
+    fn lock<'a>(&self, shard: Shard<'a>) -> Result<Locked<'a>, Fault> {
+        let locked = shard.lock()?;
+        match &self.gone {
+            Some(gone) if gone.load(Ordering::Acquire) => Err(Fault::Busy),
+            _ => Ok(locked),
+        }
     }
 
     pub(crate) fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page, Fault> {
@@ -87,7 +105,7 @@ impl Ops {
         let draft = Draft::new(key, hash, &record.data, state).ok_or(Fault::Full)?;
         let shard = self.area.shard_of(hash);
         for _ in 0..TURNS {
-            let locked = shard.lock()?;
+            let locked = self.lock(shard)?;
             let look = locked.look(key, hash)?;
             if let Some(answer) = decide(&locked, &look, when, Some(record.revision), now)? {
                 return Ok(answer);
@@ -115,7 +133,7 @@ impl Ops {
         let now = self.clock.now();
         let key = key.as_bytes();
         let hash = hash(self.area.seed, key);
-        let locked = self.area.shard_of(hash).lock()?;
+        let locked = self.lock(self.area.shard_of(hash))?;
         let look = locked.look(key, hash)?;
         if let Some(answer) = decide(&locked, &look, when, offered, now)? {
             return Ok(answer);
@@ -145,7 +163,7 @@ impl Ops {
         let now = self.clock.now();
         let key = key.as_bytes();
         let hash = hash(self.area.seed, key);
-        let locked = self.area.shard_of(hash).lock()?;
+        let locked = self.lock(self.area.shard_of(hash))?;
         match locked.look(key, hash)? {
             Look::Missing(_) => Ok(false),
             Look::Damaged(_) => Err(Fault::Damaged("the head of the record")),

@@ -119,8 +119,13 @@ impl Mmap {
     {
         let inner = Arc::clone(&self.0);
         let (aside, patience) = (Arc::clone(&inner.aside), inner.config.busy_deadline);
+        let gone = Arc::new(AtomicBool::new(false));
+        let ops = inner.ops.patient().until(Arc::clone(&gone));
         // Only who comes to the slow way pays for the size of its future.
-        Box::pin(async move { aside.run(operation, patience, move || work(&inner.ops.patient())).await })
+        Box::pin(async move {
+            let _leaving = Leaving(gone);
+            aside.run(operation, patience, move || work(&ops)).await
+        })
     }
 }
 
@@ -278,6 +283,15 @@ impl Driver for Mmap {
 impl fmt::Debug for Mmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mmap").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// Says that a caller waits no longer, when it is dropped.
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
