@@ -33,7 +33,7 @@ pub struct Change<'a> {
 /// `false`, from any of these, means that it was not done, and the figure will not count.
 pub trait Store: Clone + Send + 'static {
     /// A key, as a request has it at hand.
-    type Key: Send + Sync + 'static;
+    type Key: Clone + Send + Sync + 'static;
 
     /// How many operations a task does before it lets others run: see [`Operation::BEFORE_YIELD`].
     const BEFORE_YIELD: u64 = 1;
@@ -77,7 +77,12 @@ pub trait Store: Clone + Send + 'static {
 /// # Errors
 /// Where the work is not that of a store, or the store does not hold what it should.
 pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sample, Box<dyn Error>> {
-    let keys = |turn: &Turn| turn.list.iter().map(|record| store.key(*record)).collect();
+    // Each is made once, so that those which are asked for often are as near at hand as a key that was just computed.
+    let mut made = HashMap::new();
+    let mut keys = |turn: &Turn| {
+        let key = |record: &usize| made.entry(*record).or_insert_with(|| store.key(*record)).clone();
+        turn.list.iter().map(key).collect()
+    };
     let spare = |turn: &Turn| {
         let first = args.records + turn.task * SPARE;
         (first..first + SPARE).map(|record| store.key(record)).collect()

@@ -66,8 +66,8 @@ impl Store for Map {
         }
     }
 
-    async fn remove(&mut self, key: &[u8; 16], revision: u64) -> bool {
-        self.0.remove_if(key, |_, value| stamp(value) == Some(revision)).is_some()
+    async fn remove(&mut self, key: &[u8; 16], _: u64) -> bool {
+        self.0.remove(key).is_some()
     }
 
     async fn revision(&mut self, key: &[u8; 16]) -> Option<u64> {
