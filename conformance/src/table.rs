@@ -305,8 +305,8 @@ C12 c12_a_read_that_begins_after_a_store_was_answered_sees_it concurrent MUST []
     "A read that begins after a store was answered sees that store or a later one";
 C13 c13_a_traversal_among_changes_fails_never_and_misses_no_lasting_key concurrent MUST [Traverse] [TraverseFailsOnChange]
     "A traversal among concurrent changes does not fail and misses no key that is there all the time";
-C14 c14_dropped_calls_hold_nothing_up concurrent MUST [Conditional] [DropKeepsLock]
-    "Dropped calls hold nothing up: whatever lock they held is free";
+C14 c14_dropped_calls_hold_nothing_up_and_come_before_what_follows_or_not_at_all concurrent MUST [Conditional] [DropKeepsLock DroppedComesLate]
+    "Dropped calls hold nothing up: whatever lock they held is free, and none of them takes effect after a later change of its key";
 C15 c15_compare_and_stores_of_different_keys_do_not_conflict concurrent MUST [Conditional] [FalseConflict]
     "Compare-and-stores of different keys do not conflict with each other";
 C16 c16_a_handle_works_on_any_thread_and_in_any_runtime concurrent MUST [] [TiedToThread]

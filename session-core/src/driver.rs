@@ -24,7 +24,8 @@ const PAGE: usize = 256;
 /// Use `session-manager`'s `Sessions`, which adds what a driver knows nothing of: ids, values, replay, rotation.
 ///
 /// # Cancellation
-/// Dropping a future at any point leaves the old record or the new one, never a mixture; locks are released.
+/// Dropping a future at any point leaves the old record or the new one, never a mixture; locks are released. A change
+/// that was dropped takes effect before whatever its caller changes next, or not at all.
 pub trait Driver: Send + Sync + 'static {
     /// The live record of `key`. What was never stored, was removed or has expired is `None`, never an error.
     ///

@@ -1,6 +1,7 @@
 //! The changes: each decides and writes under the lock of its shard.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
@@ -76,9 +77,20 @@ impl Change {
         }
     }
 
-    /// Makes the change, unless it has to wait.
-    pub(crate) fn apply(&self, inner: &Inner, key: &Key, place: &Place, on: On) -> Result<Tried, Fault> {
+    /// Makes the change, unless it has to wait, or its caller has `gone`. That is asked under the lock: what a caller
+    /// changes after it has dropped this needs the same lock, so that this comes before it or not at all.
+    pub(crate) fn apply(
+        &self,
+        inner: &Inner,
+        key: &Key,
+        place: &Place,
+        on: On,
+        gone: Option<&AtomicBool>,
+    ) -> Result<Tried, Fault> {
         let Some(locked) = inner.lock(place.folder.shard())? else { return Ok(Tried::Busy) };
+        if gone.is_some_and(|gone| gone.load(Ordering::Acquire)) {
+            return Ok(Tried::Busy);
+        }
         let mut site = Site { inner, key, place, locked, now: inner.now(), on };
         let answer = match self {
             Self::Store { frame, revision, expires, when } => {

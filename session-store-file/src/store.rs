@@ -165,7 +165,7 @@ impl File {
         if !inner.durable() {
             for _ in 0..TRIES_IN_PLACE {
                 match change
-                    .apply(inner, key, &place, On::Callers)
+                    .apply(inner, key, &place, On::Callers, None)
                     .map_err(|fault| fault.during(operation))?
                 {
                     Tried::Done(answer) => return Ok(answer),
@@ -175,8 +175,18 @@ impl File {
             }
         }
         let (inner, key) = (Arc::clone(inner), key.clone());
-        let work = move || change.apply(&inner, &key, &place, On::Own).map(Tried::done);
-        self.run(&self.0.workers, operation, work).await
+        let work = move |gone: &AtomicBool| change.apply(&inner, &key, &place, On::Own, Some(gone));
+        self.run_change(operation, work).await
+    }
+
+    /// Runs a change on a thread of the driver, which is told whether the caller has gone.
+    async fn run_change<W>(&self, operation: Operation, mut work: W) -> Result<Answer>
+    where
+        W: FnMut(&AtomicBool) -> Result<Tried, Fault> + Send + 'static,
+    {
+        let gone = Arc::new(AtomicBool::new(false));
+        let _leaving = Leaving(Arc::clone(&gone));
+        self.run(&self.0.workers, operation, move || work(&gone).map(Tried::done)).await
     }
 
     /// Runs `work` on threads of the driver, of which a child that was forked from this process has none.
@@ -193,15 +203,24 @@ impl File {
     async fn store_large(&self, key: &Key, record: Record, when: Condition) -> Result<Answer> {
         let (inner, key, place) = (Arc::clone(&self.0.inner), key.clone(), Place::of(key));
         let mut change = None;
-        let store = move || {
+        let store = move |gone: &AtomicBool| {
             let change = change.get_or_insert_with(|| Change::store(&key, &record, when));
-            change.apply(&inner, &key, &place, On::Own).map(Tried::done)
+            change.apply(&inner, &key, &place, On::Own, Some(gone))
         };
-        self.run(&self.0.workers, Operation::Store, store).await
+        self.run_change(Operation::Store, store).await
     }
 
     fn check_open(&self, operation: Operation) -> Result<()> {
         self.0.inner.check_open().map_err(|fault| fault.during(operation))
+    }
+}
+
+/// Says that a caller waits no longer, when it is dropped.
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

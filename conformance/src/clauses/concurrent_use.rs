@@ -160,7 +160,9 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
     Err(unmet("the traversal comes to an end", "10,000 pages and no end"))
 }
 
-pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
+pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follows_or_not_at_all(
+    stage: &Stage,
+) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("counter");
     for round in 0..stage.amount(15, 150) as u64 {

@@ -33,7 +33,7 @@ defects! {
     ZeroMeansNever, PurgeMiscounts, PurgeIgnoresLimit, PurgeTakesLive, PurgeOnlySessions,
     PurgeNeverEnds, PurgeRemembersDeadline, RacyRevision, RacyAbsent, RacyRemove, RacyRemoveAtRevision,
     TornWrite, EmptyFirst, RacyTouch, TouchRevivesRemoved, PurgeDoesNotRecheck, PurgeCountsTwice,
-    StaleRead, AnswersEarly, TraverseFailsOnChange, DropKeepsLock, FalseConflict, TiedToThread,
+    StaleRead, AnswersEarly, TraverseFailsOnChange, DropKeepsLock, DroppedComesLate, FalseConflict, TiedToThread,
     CloseBreaksCalls, ComparesStaleCopy, HandleCaches, HandleIsCopy, LockPerHandle, ComparesHandleCache,
     CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,

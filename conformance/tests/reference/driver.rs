@@ -174,15 +174,17 @@ impl Driver for Reference {
             });
             return Ok(Stored::Yes);
         }
-        let answer = self.step(|log| {
-            Ok(match self.judge(log, &key, when, Some(record.revision), blind)? {
-                Err(answer) => answer,
-                Ok(slot) => {
-                    self.write(log, &key, &record, slot)?;
-                    Stored::Yes
-                }
-            })
-        })?;
+        let answer = if self.has(Defect::DroppedComesLate) {
+            // A task goes on without whoever waits for it.
+            let (own, key, record) = (self.clone(), key.clone(), record.clone());
+            let late = async move {
+                own.pause().await;
+                own.replace(&key, &record, when, blind)
+            };
+            tokio::spawn(late).await.unwrap()?
+        } else {
+            self.replace(&key, &record, when, blind)?
+        };
         if answer.is_yes() {
             self.remember(&key, Some(&record));
         }

@@ -210,6 +210,19 @@ impl Reference {
         })
     }
 
+    /// Decides and writes, in one step.
+    pub(super) fn replace(&self, key: &Key, record: &Record, when: Condition, blind: bool) -> Result<Stored> {
+        self.step(|log| {
+            Ok(match self.judge(log, key, when, Some(record.revision), blind)? {
+                Err(answer) => answer,
+                Ok(slot) => {
+                    self.write(log, key, record, slot)?;
+                    Stored::Yes
+                }
+            })
+        })
+    }
+
     /// Writes a record that was decided to be written.
     pub(super) fn write(&self, log: &mut Log, key: &Key, record: &Record, slot: Option<Slot>) -> Result<()> {
         if !record.is_live(self.now()) {
