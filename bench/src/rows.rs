@@ -258,7 +258,7 @@ fn scale() -> Vec<Group> {
             let args = Args { work: Work::Open, tasks: 1, ..Args::default() };
             let [.., large] = SIZES.map(|size| ours.holding(size));
             let peers = [(ours.holding(1), NEAR_FLAT)];
-            compared(Area::Scale, "open, first read", args, large, &peers, cost("open_ms", "ms"))
+            compared(Area::Scale, "open, first read", args, large, &peers, cost("open_us", "us"))
         }));
         groups
     };

@@ -35,7 +35,7 @@ where
             if !runner.block_on(first.retrieve(&store.key(0))) {
                 return Err("the first record is missing".into());
             }
-            Sample::new().with("open_ms", start.elapsed().as_secs_f64() * 1_000.0)
+            Sample::new().with("open_us", start.elapsed().as_secs_f64() * 1e6)
         }
         Work::Purge => purge::sample(&runner, args, &clock, &store)?,
         _ => answer(&runner, args, &store)?,
