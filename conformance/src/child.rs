@@ -184,7 +184,7 @@ impl Child {
 
     /// The same, where the wrapper has left files that are still to be read.
     pub(crate) async fn end(&mut self) -> Result<Vec<Line>, Failure> {
-        for _ in 0..60_000 {
+        for _ in 0..120_000 {
             if let Ok(Some(status)) = self.process.try_wait() {
                 let lines = self.lines()?;
                 let done = lines.iter().any(|line| matches!(line, Line::Done));
@@ -192,7 +192,7 @@ impl Child {
             }
             nap(Duration::from_millis(2)).await;
         }
-        Err(unmet(format!("the process '{}' ends within 2 minutes", self.role), "it does not"))
+        Err(unmet(format!("the process '{}' ends within 4 minutes", self.role), "it does not"))
     }
 
     fn lines(&self) -> Result<Vec<Line>, Failure> {

@@ -64,8 +64,8 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Takes the backend away from the handles that are open: kills the server, moves the directory, holds the lock.
-    /// What was acknowledged before is to be there again after [`bring_back`](Self::bring_back), as far as
-    /// `Capabilities::survives` and `rolls_back` say. Needed unless `Outage` is lacked.
+    /// It MUST be an outage through which the backend keeps what it acknowledged, for the clauses look for all of it
+    /// after [`bring_back`](Self::bring_back). Needed unless `Outage` is lacked.
     fn take_away(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
         let _ = storage;
         async { Err(Trouble::new("the harness has no take_away()")) }

@@ -359,7 +359,7 @@ F01 f01_a_damaged_record_is_corrupt_and_its_neighbours_live faults MUST [Damage]
     "A damaged record is `Corrupt`, stays as it is, and does not touch its neighbours";
 F02 f02_a_record_with_any_byte_bent_is_corrupt_or_whole faults MUST [Checksum] [DamagedIsAbsent DamagedIsReturned]
     "A record of which any one byte is bent is `Corrupt` or comes back whole, and reads again once the byte is put back";
-F03 f03_a_damaged_record_stops_no_traversal_count_or_purge faults MUST [Damage Traverse] [TraverseFailsAtDamage DamageEndsTraverse]
+F03 f03_a_damaged_record_stops_no_traversal_count_or_purge faults MUST [Damage Traverse] [TraverseFailsAtDamage DamageEndsTraverse DamageEndsPurge]
     "A damaged record stops no traversal, no count and no purge";
 F04 f04_without_its_backend_every_call_is_served_or_a_typed_error_in_time faults MUST [Conditional Outage] [GoneIsAbsent GoneSaysYes]
     "While the backend is away, every call does its work or is `Unavailable` or `Timeout` in time, and nothing that is stored is taken for absent";

@@ -34,21 +34,27 @@ enum Chore {
 /// Works until the writer's thread has ended, then closes everything.
 pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
     let _guard = Abandon(writer);
-    // Nobody waits for a synchronisation now and then. Its failure is kept for the next `flush`, for the operating
-    // system tells of lost writes only once: the same call again would answer well.
-    let mut untold = Ok(());
+    // The operating system tells of lost writes only once: the same call again would answer well. So the first failure is
+    // kept until all of the log has been written into the file, and the file synchronised.
+    let mut lost = Ok(());
     loop {
         match next(writer) {
             Chore::Flush(callers) => {
-                let done = std::mem::replace(&mut untold, Ok(())).and(sync_log(writer));
-                answer(callers, &done, Operation::Flush);
+                if lost.is_err() {
+                    rewrite(writer, &connection, &mut lost);
+                }
+                lost = lost.and(sync_log(writer));
+                answer(callers, &lost, Operation::Flush);
             }
-            Chore::Checkpoint => checkpoint(writer, &connection),
-            Chore::Sync => untold = untold.and(sync_log(writer)),
+            Chore::Checkpoint => checkpoint(writer, &connection, &mut lost),
+            Chore::Sync => lost = lost.and(sync_log(writer)),
             Chore::Close => break,
         }
     }
-    let done = untold.and(sync_log(writer));
+    if lost.is_err() {
+        rewrite(writer, &connection, &mut lost);
+    }
+    let done = lost.and(sync_log(writer));
     readers.close();
     // The last connection of all processes moves the log into the file and removes it.
     drop(connection);
@@ -90,24 +96,29 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 }
 
 /// Moves the log into the file. What fails here fails no caller: the log stays, and the next one tries again.
-fn checkpoint(writer: &Writer, connection: &Connection) {
+fn checkpoint(writer: &Writer, connection: &Connection, lost: &mut io::Result<()>) {
     let log = &writer.log;
     let cramped = log.was_cramped();
-    let moved = move_log(connection, "PASSIVE").ok();
+    let moved = move_log(connection, "PASSIVE", lost);
     log.checkpointed(moved.as_ref().map_or_else(|| log.pages(), |moved| moved.pages));
     if moved.is_some_and(|moved| moved.all && moved.pages == log.pages()) {
         writer.alone(|connection| begin_log(connection.as_ref()));
     } else if cramped || log.pages() >= writer.config.wal_limit / PAGE_BYTES {
         // Once more beside the writers, so that little is left to be done while they wait.
-        let _ = move_log(connection, "PASSIVE");
-        writer.alone(|own| match move_log(connection, "RESTART") {
-            Ok(moved) if moved.all => begin_log(own.as_ref()),
-            // A reader of another process is in the way: the next step of growth is soon enough.
-            _ => log.checkpointed(log.pages()),
-        });
+        let _ = move_log(connection, "PASSIVE", lost);
+        rewrite(writer, connection, lost);
     }
     // What became due meanwhile has been seen to; if not, the next commit says so.
     writer.queue.lock().checkpoint_due = false;
+}
+
+/// Moves all of the log into the file while the writers wait.
+fn rewrite(writer: &Writer, connection: &Connection, lost: &mut io::Result<()>) {
+    writer.alone(|own| match move_log(connection, "RESTART", lost) {
+        Some(moved) if moved.all => begin_log(own.as_ref()),
+        // A reader of another process is in the way: the next step of growth is soon enough.
+        _ => writer.log.checkpointed(writer.log.pages()),
+    });
 }
 
 /// Begins the log afresh, if it has been moved, with a write that changes nothing. Whoever does that must synchronise
@@ -126,7 +137,26 @@ struct Moved {
     pages: u64,
 }
 
-fn move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
+/// `None` where it failed. `lost` is what was not written so far: a failure of the disk adds to it, and all of the log
+/// in the file, which SQLite has then synchronised, makes it good.
+fn move_log(connection: &Connection, mode: &str, lost: &mut io::Result<()>) -> Option<Moved> {
+    match try_to_move_log(connection, mode) {
+        Ok(moved) => {
+            if moved.all {
+                *lost = Ok(());
+            }
+            Some(moved)
+        }
+        Err(cause) => {
+            if !cause.is_busy() && lost.is_ok() {
+                *lost = Err(io::Error::other(cause));
+            }
+            None
+        }
+    }
+}
+
+fn try_to_move_log(connection: &Connection, mode: &str) -> Result<Moved, Cause> {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
     let (busy, pages, moved): (bool, i64, i64) = connection
         .prepare_cached(&statement)?

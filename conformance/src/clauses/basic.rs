@@ -77,6 +77,7 @@ async fn is_met(
         Need::Kill => claims.survives >= Survives::Kill,
         Need::PowerLoss => claims.survives >= Survives::PowerLoss,
         Need::Processes => claims.shared >= Shared::Host,
+        // No claim speaks of these, and only the harness can do them.
         Need::Damage | Need::Checksum | Need::Outage | Need::Full | Need::Permission => return Ok(None),
     }))
 }

@@ -4,10 +4,11 @@ use std::os::unix::fs::FileExt as _;
 
 use session_core::{Condition, Driver, DynDriver, Error, ErrorKind, Prefix};
 
-use crate::common::{fails, holds, keys_of, put, record, shown, sized, walk};
+use crate::common::{expiring, fails, holds, keys_of, put, record, shown, sized, walk};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Region;
 use crate::stage::Stage;
+use crate::table::Need;
 
 pub(crate) use super::faults_away::*;
 pub(crate) use super::faults_full::*;
@@ -59,6 +60,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
     let file = std::fs::File::options().read(true).write(true).open(&region.path);
     let file = file.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))?;
     let mut rng = stage.rng(2);
+    let mut noticed = 0;
     for at in 0..region.len {
         // One bit, and the whole byte. All bits in a full run.
         let bit = rng.below(8);
@@ -68,7 +70,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
             bend(&file, &region, at, mask)?;
             match driver.retrieve(&key).await {
                 Ok(Some(found)) if found == whole => {}
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => noticed += 1,
                 other => {
                     return Err(unmet(format!("{place}: `Corrupt`, or the record"), format!("{other:?}")));
                 }
@@ -79,6 +81,10 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
             bend(&file, &region, at, mask)?;
         }
         holds(&driver, &key, &whole, "with the byte put back").await?;
+    }
+    if noticed < whole.data.len() {
+        let text = format!("{noticed} bent bytes were noticed: region() is not where the driver reads");
+        return Err(Failure::Trouble(text));
     }
     neighbours_live(stage, &driver).await
 }
@@ -111,8 +117,37 @@ pub(crate) async fn f03_a_damaged_record_stops_no_traversal_count_or_purge(stage
     }
     let counted = driver.count(&Prefix::SESSION).await?;
     ensure(counted >= NEIGHBOURS, "a count of the healthy records at least", || counted.to_string())?;
-    unless_unsupported(driver.purge(100).await)?;
+    if !stage.lacks(Need::Purge) && !stage.lacks(Need::VirtualTime) {
+        purge_among_damage(stage, &driver).await?;
+    }
     neighbours_live(stage, &driver).await
+}
+
+/// Every healthy record that has expired is removed, with damaged ones before, between and after them.
+async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
+    const HEALTHY: u64 = 12;
+    const DAMAGED: u64 = 3;
+    for number in 0..HEALTHY + DAMAGED {
+        let key = stage.key(&format!("old-{number:02}"));
+        put(driver, &key, &expiring(number + 1, stage.soon())).await?;
+        if number % 5 == 0 {
+            stage.damage(&key).await?;
+        }
+    }
+    stage.set(stage.soon());
+    let mut removed = 0;
+    for _ in 0..100 {
+        let purged = driver.purge(4).await?;
+        removed += purged.removed;
+        if !purged.more {
+            return ensure(
+                (HEALTHY..=HEALTHY + DAMAGED).contains(&removed),
+                format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"),
+                || removed.to_string(),
+            );
+        }
+    }
+    Err(unmet("the purges come to an end", "100 of them, and there is more"))
 }
 
 /// The answer, or `None` where the driver lacks the operation.

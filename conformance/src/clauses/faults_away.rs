@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use session_core::{
-    Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored, Survives,
-};
+use session_core::{Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored};
 
 use crate::child::RoleStage;
 use crate::common::{expiring, in_time, put, record, recovered, rev};
@@ -14,7 +12,7 @@ use crate::stage::Stage;
 use crate::table::Need;
 
 const GONE: &[ErrorKind] = &[ErrorKind::Unavailable, ErrorKind::Timeout];
-const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable, ErrorKind::Timeout];
+const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable];
 
 /// What there may be under each key, after calls of which some failed: several records where it is not known whether a
 /// change happened.
@@ -140,16 +138,16 @@ pub(crate) async fn f04_without_its_backend_every_call_is_served_or_a_typed_erro
     let mut ledger = Ledger::begin(&stage, &driver, 2).await?;
     driver.flush().await?;
     stage.take_away().await?;
-    let mut failed = try_everything(&stage, &driver, &mut ledger, GONE, 0).await?;
-    failed += try_everything(&stage, &other, &mut ledger, GONE, 1).await?;
+    let tried = async {
+        let failed = try_everything(&stage, &driver, &mut ledger, GONE, 0).await?;
+        Ok::<_, Failure>(failed + try_everything(&stage, &other, &mut ledger, GONE, 1).await?)
+    };
+    let failed = tried.await;
     stage.bring_back().await?;
-    if failed == 0 {
+    if failed? == 0 {
         return Err(Failure::Trouble("every call was served: take_away() took nothing away".into()));
     }
-    match driver.capabilities().survives {
-        Survives::Nothing | Survives::Close => Ok(()),
-        _ => ledger.holds(&driver, GONE, "once the backend is back").await,
-    }
+    ledger.holds(&driver, GONE, "once the backend is back").await
 }
 
 pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_it_had(
@@ -162,12 +160,11 @@ pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_
         used.flush().await?;
         stage.take_away().await?;
         // Calls that meet the outage, so that whatever they do to the handle is done.
-        try_everything(&stage, &used, &mut ledger, GONE, round).await?;
+        let tried = try_everything(&stage, &used, &mut ledger, GONE, round).await;
         stage.bring_back().await?;
+        tried?;
         for (number, driver) in [&used, &idle].into_iter().enumerate() {
-            if driver.capabilities().survives >= Survives::Kill {
-                ledger.holds(driver, GONE, "once the backend is back").await?;
-            }
+            ledger.holds(driver, GONE, "once the backend is back").await?;
             let (key, new) = (stage.key(&format!("after-{round}-{number}")), record(round * 16 + 12));
             let answer = recovered(GONE, || driver.store(&key, new.clone(), Condition::Absent)).await?;
             ensure(answer.is_yes(), "a new record, once the backend is back", || format!("{answer:?}"))?;
@@ -209,14 +206,17 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     let mut ledger = Ledger::begin(stage, &driver, 2).await?;
     role.ready().await;
     stage.deny().await?;
-    let mut failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
-    if let Ok(anew) = stage.open().await {
-        failed += try_everything(stage, &anew, &mut ledger, DENIED, 1).await?;
-    } else {
-        failed += 1;
-    }
+    let tried = async {
+        let failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
+        // Files that are open stay open; then it is a new handle that shows whether anything was denied.
+        Ok::<_, Failure>(match stage.open().await {
+            Ok(anew) => failed + try_everything(stage, &anew, &mut ledger, DENIED, 1).await?,
+            Err(_) => failed + 1,
+        })
+    };
+    let failed = tried.await;
     stage.allow().await?;
-    if failed == 0 {
+    if failed? == 0 {
         return Err(Failure::Trouble("every call was served: deny() denied nothing".into()));
     }
     ledger.holds(&driver, DENIED, "once the permission is back").await?;

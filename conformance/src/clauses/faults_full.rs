@@ -53,6 +53,7 @@ pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage
     for number in 0..count {
         holds(&driver, &key(&stage, number), &large(number), "a record of a full store").await?;
     }
+    let mut there = Vec::new();
     // A larger record in the place of one: the old record or, where there was room after all, the new one.
     for number in 0..10 {
         let (place, grown) = (key(&stage, number), sized(number + 10_000, 2 * SIZE));
@@ -60,6 +61,7 @@ pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage
         let at = Condition::Revision(rev(number));
         let now = if taken(driver.store(&place, new.clone(), at).await)? { new } else { large(number) };
         holds(&driver, &place, &now, "a record that was to be replaced in a full store").await?;
+        there.push((place, now));
     }
     for number in 10..LEAST as u64 {
         let place = key(&stage, number);
@@ -72,14 +74,16 @@ pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage
             other => return Err(unmet("a touch, or `Full` that changed nothing", format!("{other:?}"))),
         };
         holds(&driver, &place, &now, "a record that was to be touched in a full store").await?;
+        there.push((place, now));
     }
     if !stage.lacks(Need::Traverse) {
         let found = keys_of(&walk(&driver, &Prefix::SESSION, 16).await?);
         equal("how many keys a traversal of a full store reports", &(found.len() as u64), &count)?;
     }
+    there.extend((LEAST as u64..count).map(|number| (key(&stage, number), large(number))));
     let fresh = stage.reopen().await?;
-    for number in LEAST as u64..count {
-        holds(&fresh, &key(&stage, number), &large(number), "a full store that is opened anew").await?;
+    for (place, record) in &there {
+        holds(&fresh, place, record, "a full store that is opened anew").await?;
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ defects! {
     CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     RetrievePanics,
-    DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, GoneIsAbsent, GoneSaysYes,
+    DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
     DeniedForever,
     // Of what stands between the session layer and the driver: see `between.rs`.

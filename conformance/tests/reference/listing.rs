@@ -157,5 +157,7 @@ pub fn due(driver: &Reference, log: &Log, now: Timestamp, limit: usize) -> Vec<K
     };
     let here = |key: &Key| key.prefix() == "session" || !driver.has(Defect::PurgeOnlySessions);
     let due = log.index.iter().filter(|(key, slot)| here(key) && !is_live(slot.expires, now));
+    let reads = driver.has(Defect::DamageEndsPurge);
+    let due = due.take_while(|(key, slot)| !reads || log.read(key, **slot).is_ok());
     due.take(limit).map(|(key, _)| key.clone()).collect()
 }
