@@ -91,9 +91,9 @@ pub trait BlockingDriver: Send + Sync + 'static {
 
 /// A [`BlockingDriver`] as a [`Driver`](crate::Driver), on tokio's blocking pool.
 ///
-/// Must be used within a tokio runtime. A call whose future is dropped is not made if it has not begun; one that has
-/// goes on to its end in the pool, and later calls of this handle and its clones on the same key wait for that, so that it
-/// never comes after them.
+/// Must be used within a tokio runtime. A call whose future is dropped is not made if it has not begun. One that has
+/// begun goes on to its end in the pool. Of changes that do so, later calls of this handle and its clones on the same key
+/// wait for the end, so that none of them takes effect after a later one; and `close` waits for all that there are.
 #[cfg(feature = "tokio")]
 #[derive(Debug)]
 pub struct Blocking<B>(Arc<on_tokio::Inner<B>>);
@@ -101,10 +101,10 @@ pub struct Blocking<B>(Arc<on_tokio::Inner<B>>);
 #[cfg(feature = "tokio")]
 mod on_tokio {
     use std::collections::HashMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
-    use tokio::sync::watch::{Receiver, channel};
-    use tokio::task::AbortHandle;
+    use tokio::sync::watch::{Receiver, Sender, channel};
 
     use super::*;
     use crate::driver::Driver;
@@ -134,104 +134,170 @@ mod on_tokio {
             &self.0.driver
         }
 
-        async fn run<T, F>(&self, operation: Operation, call: F) -> Result<T>
+        /// Makes a call that changes nothing.
+        async fn read<T, F>(&self, operation: Operation, call: F) -> Result<T>
         where
             T: Send + 'static,
             F: FnOnce(&B) -> Result<T> + Send + 'static,
         {
             let inner = Arc::clone(&self.0);
-            answer(operation, tokio::task::spawn_blocking(move || call(&inner.driver)).await)
+            let mut unanswered = Unanswered::new(None);
+            let begun = Arc::clone(&unanswered.begun);
+            let task = tokio::task::spawn_blocking(move || {
+                (!begun.swap(true, Ordering::AcqRel)).then(|| call(&inner.driver))
+            });
+            let joined = task.await;
+            unanswered.answered = true;
+            answer(operation, joined)
         }
 
-        /// The same, for a change of one record.
-        async fn run_on<T, F>(&self, key: &Key, operation: Operation, call: F) -> Result<T>
+        /// Makes a call that changes the record of `key`, or of nobody knows which keys.
+        async fn change<T, F>(&self, operation: Operation, key: Option<&Key>, call: F) -> Result<T>
         where
             T: Send + 'static,
-            F: FnOnce(&B, &Key) -> Result<T> + Send + 'static,
+            F: FnOnce(&B) -> Result<T> + Send + 'static,
         {
-            self.0.late.ended(key).await;
-            let (running, ended) = channel(());
-            let (inner, own) = (Arc::clone(&self.0), key.clone());
+            let key = key.cloned();
+            if key.is_some() {
+                self.0.late.ended(&key).await;
+            }
+            let inner = Arc::clone(&self.0);
+            let (sender, ended) = channel(());
+            let running = Running { inner: Arc::clone(&self.0), key: key.clone(), sender: Some(sender) };
+            let mut unanswered = Unanswered::new(Some((&self.0.late, key, ended)));
+            let begun = Arc::clone(&unanswered.begun);
             let task = tokio::task::spawn_blocking(move || {
                 // Dropped when the call has returned, has panicked, or is never made.
                 let _running = running;
-                call(&inner.driver, &own)
+                (!begun.swap(true, Ordering::AcqRel)).then(|| call(&inner.driver))
             });
-            let mut unanswered =
-                Unanswered { late: &self.0.late, key, ended, abort: Some(task.abort_handle()) };
             let joined = task.await;
-            unanswered.abort = None;
+            unanswered.answered = true;
             answer(operation, joined)
         }
     }
 
-    fn answer<T>(operation: Operation, joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    type Joined<T> = Result<Option<Result<T>>, tokio::task::JoinError>;
+
+    fn answer<T>(operation: Operation, joined: Joined<T>) -> Result<T> {
         // The pool is shutting down, or the driver panicked: nobody knows how far it came.
-        let unknown = |cause| Error::new(ErrorKind::Backend, operation).applied_unknown().with_source(cause);
-        joined.unwrap_or_else(|cause| Err(unknown(cause)))
+        let unknown = || Error::new(ErrorKind::Backend, operation).applied_unknown();
+        match joined {
+            Ok(Some(answer)) => answer,
+            // Only a call of which nobody waits for the answer is not made.
+            Ok(None) => Err(unknown()),
+            Err(cause) => Err(unknown().with_source(cause)),
+        }
     }
 
-    /// Calls whose futures were dropped and that still run, by key: each receiver ends with its call.
+    /// Changes whose futures were dropped and that still run, by key, those without a key among them: each receiver
+    /// ends with its call. There are never more of them than the pool has threads.
     #[derive(Debug, Default)]
-    struct Late(Mutex<HashMap<Key, Vec<Receiver<()>>>>);
+    struct Late(Mutex<Calls>);
+
+    type Calls = HashMap<Option<Key>, Vec<Receiver<()>>>;
 
     impl Late {
-        fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Receiver<()>>>> {
+        fn lock(&self) -> MutexGuard<'_, Calls> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         /// Waits until no such call on `key` is left of those that there are now.
-        async fn ended(&self, key: &Key) {
+        async fn ended(&self, key: &Option<Key>) {
             let calls = self.lock().get(key).cloned();
-            for mut call in calls.into_iter().flatten() {
-                // Nothing is ever sent: this is the end of the sender.
-                let _ = call.changed().await;
+            ends(calls.unwrap_or_default()).await;
+        }
+
+        /// The same for those on all keys.
+        async fn all_ended(&self) {
+            let calls = self.lock().values().flatten().cloned().collect();
+            ends(calls).await;
+        }
+
+        fn add(&self, key: Option<Key>, ended: Receiver<()>) {
+            let mut calls = self.lock();
+            // One that ends from now on looks for its entry, for which it needs the lock.
+            if ended.has_changed().is_ok() {
+                calls.entry(key).or_default().push(ended);
             }
         }
 
-        fn add(&self, key: &Key, ended: Receiver<()>) {
+        /// Drops what has ended on `key`.
+        fn tidy(&self, key: &Option<Key>) {
             let mut calls = self.lock();
-            // What has ended goes here, so that there are never more than have run at the same time.
-            calls.retain(|_, calls| {
-                calls.retain(|call| call.has_changed().is_ok());
-                !calls.is_empty()
-            });
-            calls.entry(key.clone()).or_default().push(ended);
+            let Some(of_key) = calls.get_mut(key) else { return };
+            of_key.retain(|call| call.has_changed().is_ok());
+            if of_key.is_empty() {
+                calls.remove(key);
+            }
         }
     }
 
-    /// A call that is under way. If it is dropped before its answer has come, the call is late.
+    async fn ends(calls: Vec<Receiver<()>>) {
+        for mut call in calls {
+            // Nothing is ever sent: this is the end of the sender.
+            let _ = call.changed().await;
+        }
+    }
+
+    /// A change on its way through the pool. Its end is the end of the sender, and of its entry among the late ones.
+    struct Running<B> {
+        inner: Arc<Inner<B>>,
+        key: Option<Key>,
+        sender: Option<Sender<()>>,
+    }
+
+    impl<B> Drop for Running<B> {
+        fn drop(&mut self) {
+            // The sender first: whoever adds the call after this sees that it has ended.
+            self.sender = None;
+            self.inner.late.tidy(&self.key);
+        }
+    }
+
+    /// A call that is under way. If it is dropped before its answer has come, it is not made, or, where it has begun and
+    /// is a change, it is late.
     struct Unanswered<'a> {
-        late: &'a Late,
-        key: &'a Key,
-        ended: Receiver<()>,
-        abort: Option<AbortHandle>,
+        /// Whoever sets it first, the pool or the drop, decides whether the call is made.
+        begun: Arc<AtomicBool>,
+        change: Option<(&'a Late, Option<Key>, Receiver<()>)>,
+        answered: bool,
+    }
+
+    impl<'a> Unanswered<'a> {
+        fn new(change: Option<(&'a Late, Option<Key>, Receiver<()>)>) -> Self {
+            Self { begun: Arc::default(), change, answered: false }
+        }
     }
 
     impl Drop for Unanswered<'_> {
         fn drop(&mut self) {
-            if let Some(abort) = &self.abort {
-                abort.abort();
-                self.late.add(self.key, self.ended.clone());
+            if !self.answered
+                && self.begun.swap(true, Ordering::AcqRel)
+                && let Some((late, key, ended)) = self.change.take()
+            {
+                late.add(key, ended);
             }
         }
     }
 
     impl<B: BlockingDriver> Driver for Blocking<B> {
         async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-            self.0.late.ended(key).await;
-            let key = key.clone();
-            self.run(Operation::Retrieve, move |driver| driver.retrieve(&key)).await
+            let own = key.clone();
+            self.0.late.ended(&Some(own.clone())).await;
+            self.read(Operation::Retrieve, move |driver| driver.retrieve(&own)).await
         }
         async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-            self.run_on(key, Operation::Store, move |driver, key| driver.store(key, record, when)).await
+            let own = key.clone();
+            self.change(Operation::Store, Some(key), move |driver| driver.store(&own, record, when)).await
         }
         async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-            self.run_on(key, Operation::Remove, move |driver, key| driver.remove(key, when)).await
+            let own = key.clone();
+            self.change(Operation::Remove, Some(key), move |driver| driver.remove(&own, when)).await
         }
         async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
             let prefix = prefix.clone();
-            self.run(Operation::Traverse, move |driver| driver.traverse(&prefix, from, limit)).await
+            self.read(Operation::Traverse, move |driver| driver.traverse(&prefix, from, limit)).await
         }
         async fn touch(
             &self,
@@ -240,17 +306,19 @@ mod on_tokio {
             to: Revision,
             deadline: Option<Timestamp>,
         ) -> Result<bool> {
-            let touch = move |driver: &B, key: &Key| driver.touch(key, from, to, deadline);
-            self.run_on(key, Operation::Touch, touch).await
+            let own = key.clone();
+            let touch = move |driver: &B| driver.touch(&own, from, to, deadline);
+            self.change(Operation::Touch, Some(key), touch).await
         }
         async fn purge(&self, limit: usize) -> Result<Purged> {
-            self.run(Operation::Purge, move |driver| driver.purge(limit)).await
+            self.change(Operation::Purge, None, move |driver| driver.purge(limit)).await
         }
         async fn flush(&self) -> Result<()> {
-            self.run(Operation::Flush, |driver| driver.flush()).await
+            self.read(Operation::Flush, |driver| driver.flush()).await
         }
         async fn close(&self) -> Result<()> {
-            self.run(Operation::Close, |driver| driver.close()).await
+            self.0.late.all_ended().await;
+            self.read(Operation::Close, |driver| driver.close()).await
         }
         fn capabilities(&self) -> Capabilities {
             self.0.driver.capabilities()

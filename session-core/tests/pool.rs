@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use session_core::{
-    BlockingDriver, Capabilities, Condition, Cursor, Driver, Key, Page, Prefix, Record, Result, Revision,
-    Stored,
+    BlockingDriver, Capabilities, Condition, Cursor, Driver, Key, Page, Prefix, Purged, Record, Result,
+    Revision, Stored,
 };
 
 fn key() -> Key {
@@ -18,31 +18,61 @@ fn record(n: u8) -> Record {
     Record::new(vec![n], None, Revision::from_bytes([n; 8]))
 }
 
-/// A driver of one kind of change, whose first store goes on only once it is told to.
+/// A driver whose first store, or first purge if there is no store, goes on only once it is told to. It writes down what
+/// it is called for.
+#[derive(Debug)]
 struct Slow {
     records: Mutex<BTreeMap<Key, Record>>,
+    calls: Mutex<Vec<&'static str>>,
     begun: std::sync::mpsc::Sender<()>,
     go: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
 }
 
-impl BlockingDriver for Slow {
-    fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        Ok(self.records.lock().unwrap().get(key).cloned())
-    }
-    fn store(&self, key: &Key, record: Record, _: Condition) -> Result<Stored> {
+impl Slow {
+    fn wait(&self) {
         let go = self.go.lock().unwrap().take();
         if let Some(go) = go {
             self.begun.send(()).unwrap();
             go.recv().unwrap();
         }
+    }
+
+    fn called(&self, call: &'static str) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl BlockingDriver for Slow {
+    fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.called("retrieve");
+        Ok(self.records.lock().unwrap().get(key).cloned())
+    }
+    fn store(&self, key: &Key, record: Record, _: Condition) -> Result<Stored> {
+        self.wait();
+        self.called("store");
         self.records.lock().unwrap().insert(key.clone(), record);
         Ok(Stored::Yes)
     }
     fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+        self.called("remove");
         Ok(Stored::Conflict(None))
     }
     fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {
+        self.called("traverse");
         Ok(Page::last(Vec::new()))
+    }
+    fn purge(&self, _: usize) -> Result<Purged> {
+        self.wait();
+        self.called("purge");
+        Ok(Purged::default())
+    }
+    fn flush(&self) -> Result<()> {
+        self.called("flush");
+        Ok(())
+    }
+    fn close(&self) -> Result<()> {
+        self.called("close");
+        Ok(())
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::none()
@@ -58,12 +88,20 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     }
 }
 
-/// A driver whose first store has begun and was dropped, and what lets that store go on.
-async fn with_a_dropped_store() -> (session_core::Blocking<Slow>, std::sync::mpsc::Sender<()>) {
+type Waits = std::sync::mpsc::Receiver<()>;
+type Tells = std::sync::mpsc::Sender<()>;
+
+/// A driver, what says that its first store has begun, and what lets it go on.
+fn slow() -> (session_core::Blocking<Slow>, Waits, Tells) {
     let (begun, has_begun) = std::sync::mpsc::channel();
     let (tell, go) = std::sync::mpsc::channel();
-    let slow = Slow { records: Mutex::default(), begun, go: Mutex::new(Some(go)) };
-    let driver = session_core::Blocking::new(slow);
+    let slow = Slow { records: Mutex::default(), calls: Mutex::default(), begun, go: Mutex::new(Some(go)) };
+    (session_core::Blocking::new(slow), has_begun, tell)
+}
+
+/// A driver whose first store has begun and was dropped, and what lets that store go on.
+async fn with_a_dropped_store() -> (session_core::Blocking<Slow>, Tells) {
+    let (driver, has_begun, tell) = slow();
     let key = key();
     {
         let mut first = std::pin::pin!(driver.store(&key, record(1), Condition::Any));
@@ -108,5 +146,104 @@ fn a_change_that_is_dropped_before_the_pool_has_begun_it_is_not_made() {
         tell.send(()).unwrap();
         assert_eq!(driver.retrieve(&key()).await.unwrap(), Some(record(1)));
         assert_eq!(driver.retrieve(&other).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn no_call_that_is_dropped_before_the_pool_has_begun_it_is_made() {
+    pool(1).block_on(async {
+        let (driver, tell) = with_a_dropped_store().await;
+        let other = Key::parse("user:bob").unwrap();
+        let started = [
+            poll_once(std::pin::pin!(driver.retrieve(&other))).is_some(),
+            poll_once(std::pin::pin!(driver.traverse(&Prefix::SESSION, Cursor::start(), 1))).is_some(),
+            poll_once(std::pin::pin!(driver.remove(&other, Condition::Any))).is_some(),
+            poll_once(std::pin::pin!(driver.touch(&other, record(1).revision, record(2).revision, None)))
+                .is_some(),
+            poll_once(std::pin::pin!(driver.purge(1))).is_some(),
+            poll_once(std::pin::pin!(driver.flush())).is_some(),
+        ];
+        assert_eq!(started, [false; 6]);
+        tell.send(()).unwrap();
+        driver.flush().await.unwrap();
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["store", "flush"]);
+        // A close that waits for the pool, with no late call in its way.
+        let (driver, has_begun, tell) = slow();
+        let key = key();
+        let mut store = std::pin::pin!(driver.store(&key, record(1), Condition::Any));
+        assert!(poll_once(store.as_mut()).is_none());
+        has_begun.recv().unwrap();
+        assert!(poll_once(std::pin::pin!(driver.close())).is_none());
+        tell.send(()).unwrap();
+        assert!(store.await.unwrap().is_yes());
+        driver.flush().await.unwrap();
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["store", "flush"]);
+    });
+}
+
+#[test]
+fn a_change_that_was_never_begun_keeps_nobody_waiting() {
+    pool(1).block_on(async {
+        let (driver, tell) = with_a_dropped_store().await;
+        let other = Key::parse("user:bob").unwrap();
+        assert!(poll_once(std::pin::pin!(driver.store(&other, record(2), Condition::Any))).is_none());
+        // It is still in the pool's queue, and yet no late call: this one is queued at its first poll, before the flush.
+        let mut store = std::pin::pin!(driver.store(&other, record(3), Condition::Any));
+        assert!(poll_once(store.as_mut()).is_none());
+        let mut flush = std::pin::pin!(driver.flush());
+        assert!(poll_once(flush.as_mut()).is_none());
+        tell.send(()).unwrap();
+        flush.await.unwrap();
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["store", "store", "flush"]);
+        assert_eq!(store.await.unwrap(), Stored::Yes);
+        assert_eq!(driver.retrieve(&other).await.unwrap(), Some(record(3)));
+    });
+}
+
+#[test]
+fn close_comes_after_the_changes_that_were_dropped() {
+    pool(2).block_on(async {
+        let (driver, tell) = with_a_dropped_store().await;
+        let mut close = std::pin::pin!(driver.close());
+        assert!(poll_once(close.as_mut()).is_none());
+        // Were the close begun, it would be done before this one.
+        driver.flush().await.unwrap();
+        assert!(poll_once(close.as_mut()).is_none());
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["flush"]);
+        tell.send(()).unwrap();
+        close.await.unwrap();
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["flush", "store", "close"]);
+    });
+    // A purge is a change too.
+    pool(2).block_on(async {
+        let (driver, has_begun, tell) = slow();
+        {
+            let mut purge = std::pin::pin!(driver.purge(1));
+            assert!(poll_once(purge.as_mut()).is_none());
+            has_begun.recv().unwrap();
+        }
+        let mut close = std::pin::pin!(driver.close());
+        assert!(poll_once(close.as_mut()).is_none());
+        tell.send(()).unwrap();
+        close.await.unwrap();
+        assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["purge", "close"]);
+    });
+}
+
+#[test]
+fn a_late_call_is_forgotten_at_its_end() {
+    pool(2).block_on(async {
+        let (driver, tell) = with_a_dropped_store().await;
+        let shown = || format!("{driver:?}");
+        assert!(shown().contains("Receiver"), "it is late: {}", shown());
+        tell.send(()).unwrap();
+        // Nobody uses its key again. It may still be on its way out while these calls are made on the other thread.
+        driver.close().await.unwrap();
+        for _ in 0..10_000 {
+            if shown().contains("Receiver") {
+                driver.flush().await.unwrap();
+            }
+        }
+        assert!(!shown().contains("Receiver"), "it has ended: {}", shown());
     });
 }
