@@ -1,5 +1,6 @@
 //! One flush for all who wait, on a thread of the store's own, and another one that watches how long it takes.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -47,9 +48,13 @@ struct Queue {
     round: Option<u64>,
     rounds: u64,
     idle_watch: bool,
-    /// Set when the store is closed: what keeps the database open and is dropped on the thread, for sled flushes then.
+    /// Set when the store is closed and nobody works on it any more: what keeps the database open and is dropped on the
+    /// thread, for sled flushes then.
     last: Option<Box<dyn Send>>,
-    closer: Option<Caller>,
+    /// Those who are told when the database is let go of.
+    closers: Vec<Caller>,
+    /// How that ended, for whoever closes later.
+    closed: Option<Result<(), Refusal>>,
     over: bool,
 }
 
@@ -65,6 +70,8 @@ struct Refusal {
 const STOPPED: &str = "sled stopped after an error: open the store again";
 const PANICKED: &str = "sled panicked while it closed the database";
 const STALLED: &str = "a flush has not come to its end within flush_timeout";
+const BUSY: &str =
+    "an operation has not come to its end within flush_timeout, and the database stays open that long";
 
 impl Refusal {
     fn error(self, operation: Operation) -> Error {
@@ -154,16 +161,24 @@ impl Flusher {
         let _first = self.shared.failed.set(error.kind());
     }
 
-    /// Flushes for the last time and then drops `last` and the log on the thread. No call comes after it.
-    pub(crate) fn close(&self, last: Box<dyn Send>) -> Wait {
+    /// What the store works on. When the last who has it lets go, the thread flushes for the last time and drops it and
+    /// the log: nobody else waits for sled to do so, whenever that is.
+    pub(crate) fn lend<T: Send + 'static>(&self, what: T) -> Lent<T> {
+        Lent { what: Some(what), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Waits until the database is let go of, however many ask. What was lent is to be let go of before.
+    pub(crate) fn close(&self) -> Wait {
         let (closer, closed) = oneshot::channel();
         let mut queue = self.shared.lock();
-        queue.last = Some(last);
+        if let Some(outcome) = queue.closed {
+            return Wait(outcome.err().map(Err));
+        }
+        // Asked while the queue is locked: a flush that comes to its end now would take the answer back.
         if self.shared.stalled.load(Ordering::Acquire) {
-            drop(queue);
             return Wait(self.refusal().map(Err));
         }
-        queue.closer = Some(closer);
+        queue.closers.push(closer);
         drop(queue);
         self.shared.work.notify_one();
         Wait(Some(Ok(closed)))
@@ -175,6 +190,29 @@ impl Flusher {
         }
         let stalled = self.shared.stalled.load(Ordering::Acquire);
         stalled.then_some(Refusal { kind: ErrorKind::Timeout, detail: STALLED })
+    }
+}
+
+/// Something that goes to the flushing thread instead of being dropped.
+pub(crate) struct Lent<T: Send + 'static> {
+    /// There until it is dropped.
+    what: Option<T>,
+    shared: Arc<Shared>,
+}
+
+impl<T: Send + 'static> Deref for Lent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.what.as_ref().expect("only dropping takes it out")
+    }
+}
+
+impl<T: Send + 'static> Drop for Lent<T> {
+    fn drop(&mut self) {
+        let Some(what) = self.what.take() else { return };
+        self.shared.lock().last = Some(Box::new(what));
+        self.shared.work.notify_one();
     }
 }
 
@@ -196,22 +234,16 @@ impl Shared {
 
     fn run(&self, log: impl Log) {
         loop {
-            let mut queue = self.lock();
-            while queue.callers.is_empty() && queue.last.is_none() && !queue.over {
-                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            }
+            let mut queue = self.wait_for_work();
             let (last, over) = (queue.last.take(), queue.over);
             if last.is_none() && over {
                 return;
             }
             queue.served = std::mem::take(&mut queue.callers);
-            let closer = queue.closer.take();
             let slots = std::mem::take(&mut queue.slots);
             queue.rounds += 1;
             queue.round = Some(queue.rounds);
             let wake_watch = std::mem::take(&mut queue.idle_watch);
-            // The closer is told once the database is let go of, but no later than the limit.
-            queue.served.extend(closer);
             drop(queue);
             if wake_watch {
                 self.watch.notify_one();
@@ -233,6 +265,28 @@ impl Shared {
         }
     }
 
+    /// Waits until somebody wants a flush, or the database can be let go of.
+    fn wait_for_work(&self) -> MutexGuard<'_, Queue> {
+        let idle = |queue: &mut Queue| queue.callers.is_empty() && queue.last.is_none() && !queue.over;
+        let mut queue = self.lock();
+        while idle(&mut queue) {
+            if queue.closers.is_empty() {
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            // They wait for whoever still works on the database, and that can be for ever, too.
+            let waited = self.work.wait_timeout_while(queue, self.limit, idle);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if idle(&mut queue) {
+                let closers = std::mem::take(&mut queue.closers);
+                drop(queue);
+                tell(closers, Err(Refusal { kind: ErrorKind::Timeout, detail: BUSY }));
+                queue = self.lock();
+            }
+        }
+        queue
+    }
+
     fn flush(&self, log: &impl Log, slots: &[Slot]) -> Result<(), Refusal> {
         let outcome = match self.failed.get() {
             Some(kind) => Err(Refusal { kind: *kind, detail: STOPPED }),
@@ -249,9 +303,13 @@ impl Shared {
 
     fn answer(&self, outcome: Result<(), Refusal>, over: bool) {
         let mut queue = self.lock();
-        let served = std::mem::take(&mut queue.served);
+        let mut served = std::mem::take(&mut queue.served);
         queue.round = None;
         queue.over |= over;
+        if over {
+            queue.closed = Some(outcome);
+            served.append(&mut queue.closers);
+        }
         self.stalled.store(false, Ordering::Release);
         drop(queue);
         if over {
@@ -274,7 +332,7 @@ impl Shared {
                 self.stalled.store(true, Ordering::Release);
                 let mut waiting = std::mem::take(&mut queue.served);
                 waiting.append(&mut queue.callers);
-                waiting.extend(queue.closer.take());
+                waiting.append(&mut queue.closers);
                 drop(queue);
                 tell(waiting, Err(Refusal { kind: ErrorKind::Timeout, detail: STALLED }));
                 queue = self.lock();

@@ -14,7 +14,7 @@ use sled::{IVec, Tree};
 use crate::change::{Change, Done, corrupt, touch};
 use crate::config::{Config, Durability, Options};
 use crate::error::{contain, from_sled};
-use crate::flusher::{Flusher, Log, Wait};
+use crate::flusher::{Flusher, Lent, Log, Wait};
 use crate::pause::pause;
 use crate::pending::Pending;
 use crate::purge::Round;
@@ -33,8 +33,9 @@ const STRETCH: usize = 128;
 pub struct Sled(Arc<Inner>);
 
 struct Inner {
-    /// `None` once it is closed.
-    tree: RwLock<Option<Tree>>,
+    /// `None` once it is closed. Whoever works on the tree takes a share out of the lock, for sled may wait for ever and
+    /// nobody is to wait for the lock that long.
+    tree: RwLock<Option<Arc<Lent<Tree>>>>,
     options: Options,
     flusher: Flusher,
     /// Under [`Durability::Process`] alone.
@@ -57,7 +58,7 @@ impl Sled {
     pub(crate) fn over(tree: Tree, log: impl Log, options: Options) -> Result<Self> {
         let pending = (options.durability == Durability::Process).then(|| Arc::new(Pending::new()));
         let flusher = Flusher::start(log, pending.clone(), options.flush_timeout)?;
-        let tree = RwLock::new(Some(tree));
+        let tree = RwLock::new(Some(Arc::new(flusher.lend(tree))));
         Ok(Self(Arc::new(Inner { tree, options, flusher, pending, round: Round::default() })))
     }
 }
@@ -154,8 +155,8 @@ impl Driver for Sled {
     }
 
     async fn close(&self) -> Result<()> {
-        let Some(wait) = self.0.let_go() else { return Ok(()) };
-        wait.end(Operation::Close, true).await
+        self.0.let_go();
+        self.0.flusher.close().end(Operation::Close, true).await
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -181,9 +182,9 @@ impl Driver for Sled {
 impl Inner {
     /// Runs `work` on the tree, which stays open that long.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-        let tree = tree.as_ref().ok_or_else(|| Error::closed(operation))?;
-        contain(operation, || work(tree))
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let tree = tree.ok_or_else(|| Error::closed(operation))?;
+        contain(operation, || work(&tree))
     }
 
     fn read<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
@@ -254,16 +255,17 @@ impl Inner {
         if pending { self.flusher.flush(None) } else { Wait::NONE }
     }
 
-    fn let_go(&self) -> Option<Wait> {
-        let tree = self.tree.write().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(self.flusher.close(Box::new(tree)))
+    /// From here on nothing begins. What has begun keeps the database open until it has come to its end.
+    fn let_go(&self) {
+        let tree = self.tree.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(tree);
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         // sled flushes where the last of its handles is dropped: that is for the thread to do.
-        let _nobody_waits = self.let_go();
+        self.let_go();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a flush that is held up, or fails, means to everybody else. The log is one that the tests let go on.
 
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -211,6 +211,7 @@ async fn after_a_flush_that_failed_nothing_is_changed_and_nothing_is_told_that_m
     let found = store.retrieve(&old).await;
     assert!(matches!(&found, Ok(Some(found)) if *found == record(1)) || shares_slot(&found), "{found:?}");
     assert_eq!(store.close().await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(ready(store.close()).unwrap_err().kind(), ErrorKind::Full, "what was lost stays lost");
 }
 
 #[tokio::test]
@@ -222,12 +223,54 @@ async fn close_comes_back_when_the_database_is_let_go_of() {
     let mut closed = pin!(store.close());
     assert!(once(closed.as_mut()).is_pending());
     assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), ErrorKind::Closed);
-    assert!(ready(store.close()).is_ok(), "closing again");
+    let mut again = pin!(store.close());
+    assert!(once(again.as_mut()).is_pending(), "closing again, before the database is let go of");
     gate.set(|state| state.open = true);
     assert!(change.await.unwrap().is_yes(), "what began before the close");
-    closed.await.unwrap();
+    again.await.unwrap();
     assert!(gate.state.lock().unwrap().let_go);
+    closed.await.unwrap();
+    assert!(ready(store.close()).is_ok(), "and afterwards");
 }
+
+/// sled holds up whoever changes what somebody watches and does not look at, as it does where its log is stuck.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_waits_in_sled_holds_up_no_close_and_keeps_the_database_open() {
+    let (store, gate, tree) = store(Durability::Process, Duration::from_millis(500));
+    gate.set(|state| state.open = true);
+    let mut watcher = tree.watch_prefix("user:");
+    for _ in 0..WATCHED {
+        tree.insert("user:filler", "").unwrap();
+    }
+    let (told, answer) = mpsc::channel();
+    let (writer, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    std::thread::spawn(move || {
+        told.send(runtime.block_on(writer.store(&key("user:one"), record(1), Condition::Any)))
+    });
+    let stuck = answer.recv_timeout(Duration::from_millis(200));
+    assert_eq!(stuck.err(), Some(mpsc::RecvTimeoutError::Timeout), "it waits in sled");
+
+    let (told, refused) = mpsc::channel();
+    let (closer, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    std::thread::spawn(move || {
+        let closed = runtime.block_on(closer.close());
+        told.send((closed, ready(closer.retrieve(&key("user:one")))))
+    });
+    let (closed, found) = refused.recv_timeout(Duration::from_secs(30)).expect("the close comes back");
+    assert_eq!(closed.unwrap_err().kind(), ErrorKind::Timeout, "within the limit");
+    assert_eq!(found.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(!gate.state.lock().unwrap().let_go, "it is still worked on");
+
+    // When sled goes on, what had begun is made and flushed, and then the database is free.
+    assert!(watcher.next_timeout(Duration::from_secs(30)).is_ok());
+    assert!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().is_yes());
+    patiently(|| store.close()).await;
+    assert!(gate.state.lock().unwrap().let_go);
+    assert!(tree.get("user:one").unwrap().is_some());
+}
+
+/// So many changes that nobody has looked at sled keeps for a watcher.
+const WATCHED: usize = 1_024;
 
 /// The one case in 4,096 in which both keys are counted in one place, and neither is told of.
 fn shares_slot(found: &Result<Option<Record>>) -> bool {
