@@ -42,6 +42,11 @@ impl Round {
         }
     }
 
+    /// Whether anything that a round has passed, or that was written meanwhile, has expired.
+    pub(crate) fn has_more(&self, now: Timestamp) -> bool {
+        self.soonest.load(Ordering::SeqCst) <= now.as_millis()
+    }
+
     /// Looks at no more than `stretch` records and removes no more than `limit` of them.
     pub(crate) fn go_on(&self, tree: &Tree, now: Timestamp, limit: u64, stretch: usize) -> Result<Stretch> {
         // Held for the stretch, so that purges at once share the work.
@@ -59,7 +64,7 @@ impl Round {
             }
             let Some(entry) = walk.next() else {
                 *after = None;
-                done.more = Some(self.soonest.load(Ordering::SeqCst) <= now.as_millis());
+                done.more = Some(self.has_more(now));
                 break;
             };
             let (key, frame) = entry.map_err(|cause| from_sled(cause, Operation::Purge))?;
