@@ -140,11 +140,10 @@ impl Site<'_> {
         let live = self.live(found, when)?;
         match when.decide(live.as_ref().map(|live| live.revision), Some(revision)) {
             Decision::Conflict => return Ok(Some(Stored::Conflict(live))),
-            // Whoever made this change may have died before it was on the disk.
-            Decision::AlreadyApplied => self.sync(folder.as_fd(), true)?,
+            Decision::AlreadyApplied => self.publish_again(folder.as_fd(), live.as_ref())?,
             Decision::Apply if late && there => self.unlink(folder.as_fd())?,
-            // The same of whoever removed what was there.
-            Decision::Apply if late => self.sync(folder.as_fd(), false)?,
+            // Whoever removed what was there may have died before that was on the disk.
+            Decision::Apply if late => self.sync(folder.as_fd())?,
             Decision::Apply => self.publish(folder.as_fd(), frame, there)?,
         }
         Ok(Some(Stored::Yes))
@@ -165,7 +164,7 @@ impl Site<'_> {
         if !damaged && live.is_none() {
             // Whoever hears that nothing is there relies on it: a removal that was not answered may have got as far
             // as this.
-            self.sync(folder.as_fd(), false)?;
+            self.sync(folder.as_fd())?;
             let gone = when == Condition::Absent;
             return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
         }
@@ -219,20 +218,25 @@ impl Site<'_> {
         if !is_live(expires, self.now) {
             return Ok(Some(false));
         }
-        if revision == from && revision != to {
+        if revision != from && revision != to {
+            return Ok(Some(false));
+        }
+        // A touch that was made already is written again where it is to be on the disk: the kernel keeps showing words
+        // that it could not write, and whoever synchronises them later hears of no error.
+        if revision != to || self.inner.durable() {
+            let deadline = if revision == to { expires } else { deadline };
             let check = *header[16..].first_chunk().expect("a header is longer than that");
             let words = frame::encode_words(check, deadline, to);
             loop {
                 match rustix::io::pwrite(&file, &words, WORDS_AT as u64) {
                     Err(Errno::INTR) => {}
+                    Err(errno) if revision == to => return Err(Fault::from(errno).unknown()),
                     Err(errno) => return Err(Fault::of_change(errno)),
                     Ok(len) if len == words.len() => break,
                     // Not for 32 bytes within a page; if so, the words are torn and whoever reads them sees it.
                     Ok(_) => return Err(Fault::from(Errno::IO).unknown()),
                 }
             }
-        } else if revision != to {
-            return Ok(Some(false));
         }
         if let Some(folder) = folder {
             let synced = rustix::fs::fdatasync(&file).and_then(|()| rustix::fs::fsync(&folder));
@@ -308,26 +312,27 @@ impl Site<'_> {
                 errno => Fault::of_change(errno),
             });
         }
-        self.sync(folder, false)
+        self.sync(folder)
+    }
+
+    /// Under `Power`, publishes once more what a store has found to be made already. Whoever made it may have died, or
+    /// been told of an error, before it was on the disk; after such an error the kernel keeps showing what it could not
+    /// write and reports nothing to whoever synchronises it later. Which of these it was is not known here.
+    fn publish_again(&self, folder: BorrowedFd<'_>, live: Option<&Record>) -> Result<(), Fault> {
+        let Some(live) = live.filter(|_| self.inner.durable()) else { return Ok(()) };
+        self.publish(folder, &frame::encode(self.key, live), true).map_err(Fault::unknown)
     }
 
     fn unlink(&self, folder: BorrowedFd<'_>) -> Result<(), Fault> {
         rustix::fs::unlinkat(folder, self.place.name(), AtFlags::empty()).map_err(Fault::of_change)?;
-        self.sync(folder, false)
+        self.sync(folder)
     }
 
-    /// Under `Power`, brings the names in the subdirectory to the disk, and the file too where that was not done.
-    fn sync(&self, folder: BorrowedFd<'_>, file: bool) -> Result<(), Fault> {
+    /// Under `Power`, brings the names in the subdirectory to the disk.
+    fn sync(&self, folder: BorrowedFd<'_>) -> Result<(), Fault> {
         if !self.inner.durable() {
             return Ok(());
         }
-        let sync = || -> Result<(), Errno> {
-            if file {
-                let root = &self.inner.root;
-                rustix::fs::fsync(root.open_below(folder, self.place.name(), OFlags::RDONLY)?)?;
-            }
-            rustix::fs::fsync(folder)
-        };
-        sync().map_err(|errno| Fault::from(errno).unknown())
+        rustix::fs::fsync(folder).map_err(|errno| Fault::from(errno).unknown())
     }
 }

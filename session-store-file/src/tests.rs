@@ -1,7 +1,9 @@
 //! What only a kernel or a file system without the newer calls would show, or a forked child.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use session_core::{
     Applied, Clock as _, Condition, Cursor, Driver as _, ErrorKind, Key, Prefix, Record, Revision, TestClock,
@@ -9,7 +11,7 @@ use session_core::{
 };
 
 use crate::store::Inner;
-use crate::{Config, File};
+use crate::{Config, Durability, File};
 
 #[tokio::test]
 async fn without_openat2_and_without_exchange_it_works_the_same() {
@@ -42,6 +44,40 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
     std::fs::rename(elsewhere.path().join("moved"), &shard).unwrap();
     assert!(store.remove(&key, Condition::Any).await.unwrap().is_yes());
     assert_eq!(store.retrieve(&key).await.unwrap(), None);
+}
+
+/// After an error of the disk the kernel may have dropped what it shows, and synchronising it again succeeds. That takes
+/// a disk that fails; what shows here is that the bytes are written anew.
+#[tokio::test]
+async fn a_change_that_was_made_already_is_written_again_where_it_is_to_survive_power_loss() {
+    let revision = |n: u8| Revision::from_bytes([n; 8]);
+    let key = Key::parse("user:alice").unwrap();
+    let record = Record::new(vec![7; 10_000], Some(Timestamp::from_millis(u64::MAX >> 1)), revision(1));
+    for durability in [Durability::Process, Durability::Power] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = File::open(Config::new(directory.path()).durability(durability)).unwrap();
+        let place = crate::place::Place::of(&key);
+        let path = directory.path().join(OsStr::from_bytes(place.below_root()));
+        // Whether a call writes the file.
+        let age = || std::fs::File::open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        let written = || std::fs::metadata(&path).unwrap().modified().unwrap() != UNIX_EPOCH;
+        let again = durability == Durability::Power;
+
+        assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_yes());
+        age();
+        assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_yes());
+        assert_eq!(written(), again, "a store, {durability:?}");
+        assert_eq!(store.retrieve(&key).await.unwrap(), Some(record.clone()));
+
+        let deadline = Some(Timestamp::from_millis(u64::MAX >> 2));
+        assert!(store.touch(&key, revision(1), revision(2), deadline).await.unwrap());
+        age();
+        assert!(store.touch(&key, revision(1), revision(2), deadline).await.unwrap());
+        assert_eq!(written(), again, "a touch, {durability:?}");
+        let touched = Record { revision: revision(2), expires: deadline, ..record.clone() };
+        assert_eq!(store.retrieve(&key).await.unwrap(), Some(touched));
+        assert_eq!(walk(directory.path()), 2, "the record and the layout");
+    }
 }
 
 #[tokio::test]
