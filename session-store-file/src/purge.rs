@@ -12,7 +12,6 @@ use crate::error::Fault;
 use crate::place::{self, FAN_OUT, FOLDERS, Folder, Hash, Place};
 use crate::root::Anchor;
 use crate::scan::{self, Seen};
-use crate::shard::Locked;
 use crate::store::Inner;
 
 /// How many files one call looks at; then it says that there may be more.
@@ -164,7 +163,7 @@ impl Work<'_> {
             let part = scan::part(&directory, folder, after.as_ref())?;
             for name in &part.temporary {
                 if self.is_leftover(&directory, name)? {
-                    let _locked = lock(self.inner, folder)?;
+                    let _locked = self.inner.wait_lock(folder.shard())?;
                     // Once more: it may have been published, and another be written under its name.
                     if self.is_leftover(&directory, name)? {
                         self.unlink(&directory, folder, name);
@@ -194,7 +193,7 @@ impl Work<'_> {
             Ok(_) if self.removed >= self.limit => return Ok(Step::Enough),
             Ok(_) => {}
         }
-        let _locked = lock(self.inner, folder)?;
+        let _locked = self.inner.wait_lock(folder.shard())?;
         match scan::look(directory.as_fd(), hash) {
             Ok(seen) if self.goes(&seen) => {
                 let unlinked = self.unlink(directory, folder, Place::at(hash).name());
@@ -254,10 +253,4 @@ impl Work<'_> {
             }
         }
     }
-}
-
-/// The lock of the shard, for which this thread may wait.
-fn lock(inner: &Inner, folder: Folder) -> Result<Locked<'_>, Fault> {
-    let detail = "another process or handle holds the lock of a shard";
-    inner.wait_lock(folder.shard())?.ok_or_else(|| Fault::new(ErrorKind::Unavailable, detail))
 }

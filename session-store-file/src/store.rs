@@ -91,15 +91,16 @@ impl Inner {
         Ok(locked)
     }
 
-    /// Locks a shard, on a thread that may wait for whoever holds it; `None` after the deadline of the options.
-    pub(crate) fn wait_lock(&self, shard: usize) -> Result<Option<Locked<'_>>, Fault> {
+    /// Locks a shard, on a thread that may wait for whoever holds it, until the deadline of the options.
+    pub(crate) fn wait_lock(&self, shard: usize) -> Result<Locked<'_>, Fault> {
         let began = pool::now();
         loop {
             if let Some(locked) = self.lock(shard)? {
-                return Ok(Some(locked));
+                return Ok(locked);
             }
             if pool::now().saturating_duration_since(began) >= self.config.busy_deadline {
-                return Ok(None);
+                let detail = "another process or handle holds the lock of a shard";
+                return Err(Fault::new(ErrorKind::Unavailable, detail));
             }
             pause();
         }

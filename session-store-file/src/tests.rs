@@ -46,6 +46,25 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
     assert_eq!(store.retrieve(&key).await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn where_a_listing_needs_the_lock_a_lock_that_somebody_keeps_makes_it_unavailable() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut inner =
+        Inner::open(Config::new(directory.path()).busy_deadline(Duration::from_millis(20))).unwrap();
+    inner.root.is_unsteady();
+    let store = File::with(inner);
+    let (users, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
+    let record = Record::new(&b"data"[..], None, Revision::from_bytes([1; 8]));
+    assert!(store.store(&key, record, Condition::Any).await.unwrap().is_yes());
+    let shard = crate::place::Place::of(&key).folder.shard();
+    let holder = std::fs::File::open(directory.path().join(format!("{shard:02x}"))).unwrap();
+    holder.lock().unwrap();
+    let error = store.traverse(&users, Cursor::start(), 5).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    holder.unlock().unwrap();
+    assert_eq!(store.count(&users).await.unwrap(), 1);
+}
+
 /// After an error of the disk the kernel may have dropped what it shows, and synchronising it again succeeds. That takes
 /// a disk that fails; what shows here is that the bytes are written anew.
 #[tokio::test]

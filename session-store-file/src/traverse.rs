@@ -72,7 +72,8 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
         loop {
             let part = {
                 // Where entries move while they are listed, nobody is to move them.
-                let _locked = if inner.root.is_steady() { None } else { inner.wait_lock(folder.shard())? };
+                let locked = (!inner.root.is_steady()).then(|| inner.wait_lock(folder.shard()));
+                let _locked = locked.transpose()?;
                 scan::part(&directory, folder, after.as_ref())?
             };
             for hash in &part.names {
