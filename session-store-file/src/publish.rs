@@ -2,7 +2,7 @@
 //!
 //! A new file is written under a name of its own, in the same directory, and then takes its place in one step. Over
 //! an existing file that step is an exchange of the two names, and the old file, now under the temporary name, is
-//! removed: a rename over it makes ext4 write the new blocks out at once, which costs 15 times as much.
+//! removed: a rename over it makes ext4 write the new blocks out at once, which takes as long as the disk does.
 
 use std::os::fd::BorrowedFd;
 
