@@ -72,8 +72,13 @@ pub trait BlockingModel: Send + Sync + 'static {
     ///
     /// # Errors
     /// The same.
-    fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, Self::Error> {
-        let _ = (now, limit);
+    fn expired(
+        &self,
+        now: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Key>>, Self::Error> {
+        let _ = (now, after, limit);
         Ok(None)
     }
 
@@ -127,8 +132,13 @@ impl<M: BlockingModel> Model for InPlace<M> {
     ) -> Result<Option<Vec<Entry>>, M::Error> {
         self.0.list(prefix, after, limit)
     }
-    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, M::Error> {
-        self.0.expired(now, limit)
+    async fn expired(
+        &self,
+        now: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Key>>, M::Error> {
+        self.0.expired(now, after, limit)
     }
     async fn sync(&self) -> Result<(), M::Error> {
         self.0.sync()
@@ -144,7 +154,8 @@ impl<M: BlockingModel> Delegated<InPlace<M>> {
     }
 
     /// A store in the objects of a model that may wait, for a disk, a lock or a network: each operation is made whole
-    /// on tokio's blocking pool, and goes on to its end there if its future is dropped.
+    /// on tokio's blocking pool. If its future is dropped, it is not made if it has not begun, and otherwise goes on to its
+    /// end there.
     #[cfg(feature = "tokio")]
     #[must_use]
     pub fn pooled(config: Config<M>) -> session_core::Blocking<Plain<M>> {

@@ -23,6 +23,13 @@ use crate::mapping::Place;
 /// # Cancellation
 /// The future of `flush` may be dropped at any await, and then MUST have written everything or nothing: one statement
 /// does, and so does a transaction that goes back when it is dropped.
+///
+/// Nothing of a flush whose future was dropped MUST take effect after a later change of the same fields: it takes effect
+/// before that, or not at all. A caller that gave up and asked again would otherwise lose what was answered with yes, and
+/// no condition prevents that: with `Absent`, a flush that comes late finds the place empty again after a removal, and
+/// brings back the record. A server that goes on with a statement whose future was dropped makes this the model's task:
+/// the next flush goes through the same connection and waits there for the end of the first, or the first is cancelled
+/// and the server has said so, or it runs in a task of its own for whose end later flushes of the place wait.
 pub trait Model: Send + Sync + 'static {
     /// The object. See [`Delegate`].
     type Delegate: Delegate<Error = Self::Error>;
@@ -48,9 +55,9 @@ pub trait Model: Send + Sync + 'static {
     /// that cannot do that says `conditional: false`; it is never asked for anything but `Any`.
     ///
     /// A delegate whose three fields are empty is to be dropped. Whether the object goes with them is the model's
-    /// decision: one that holds anything else, another place's fields or the application's own data, stays. With `Any`,
-    /// the answer is then `Conflict` where the fields were empty already: otherwise two callers that remove one record
-    /// may both be told that they did.
+    /// decision: one that holds anything else, another place's fields or the application's own data, stays. With `Any`
+    /// and `Absent`, the answer is then `Conflict` where all three fields were empty already: otherwise two callers that
+    /// remove one record may both be told that they did.
     ///
     /// # Errors
     /// The model's own. [`classify`](Self::classify) says whether the change may have happened.
@@ -95,9 +102,14 @@ pub trait Model: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// At most `limit` keys, of any prefix, of records whose deadline is `now` or earlier. The driver takes the delegate
-    /// of each, looks again, empties it and flushes it. Records whose revision is damaged are best left out: nothing can
-    /// be compared with it, so that they stay, and stand in the way of others.
+    /// The next `limit` keys after the key `after`, of any prefix, of records whose deadline is `now` or earlier, in an
+    /// order in which a key never moves; from the beginning without `after`, whose record mostly exists no more. Fewer are
+    /// allowed, and only an empty list says that there are no others. The driver takes the delegate of each, looks again,
+    /// empties it and flushes it; it asks for those after the last one where some could not be removed.
+    ///
+    /// Records without a revision may be among them: their flush is on `Absent`. So may those whose revision is damaged,
+    /// with which nothing can be compared: their flush is on `Any`, and takes along what somebody stores in the same
+    /// instant. A model that leaves them out leaves them to a removal without a condition.
     ///
     /// Default: `None`, which says that the model cannot list them; `purge` is then `Unsupported`, as it is where the
     /// model is not conditional, for somebody might store anew between the look and the flush.
@@ -107,9 +119,10 @@ pub trait Model: Send + Sync + 'static {
     fn expired(
         &self,
         now: Timestamp,
+        after: Option<&Key>,
         limit: usize,
     ) -> impl Future<Output = Result<Option<Vec<Key>>, Self::Error>> + Send {
-        let _ = (now, limit);
+        let _ = (now, after, limit);
         async { Ok(None) }
     }
 

@@ -22,6 +22,7 @@ const TRIES: usize = 1_000;
 const LONGEST_PAGE: usize = 256;
 /// The first byte of a cursor; the last key seen follows.
 const CURSOR_VERSION: u8 = 1;
+const UNASKED: &str = "the model listed what it was not asked for";
 
 /// A session store in the objects of a [`Model`]. Clones are handles on the same one.
 ///
@@ -213,7 +214,7 @@ impl<M: Model> Inner<M> {
         };
         if after == Some(&last) || listed.iter().any(|entry| !entry.key.is_in(prefix)) {
             let error = Error::new(ErrorKind::Backend, Operation::Traverse);
-            return Err(error.with_detail("the model listed what it was not asked for"));
+            return Err(error.with_detail(UNASKED));
         }
         let now = self.now();
         let mut entries = Vec::with_capacity(listed.len());
@@ -234,24 +235,51 @@ impl<M: Model> Inner<M> {
         Ok(live.map(|live| Entry::new(key).with_expires(live.expires).with_revision(live.revision)))
     }
 
+    /// Removes one record after the other. One that cannot be removed does not stand in the way of those behind it.
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        let expired = self.config.model.expired(self.now(), limit.saturating_add(1)).await;
-        let expired = expired.map_err(|cause| self.error(cause, Operation::Purge, Moment::Before))?;
-        let mut expired = expired.ok_or_else(|| Error::unsupported(Operation::Purge))?;
-        let mut purged = Purged { removed: 0, more: expired.len() > limit };
-        expired.truncate(limit);
-        let purge = |delegate: &mut M::Delegate, fields: &Fields, now| unit::purge(delegate, fields, now);
-        for key in &expired {
-            match self.work(key, Operation::Purge, purge).await {
-                Ok(removed) => purged.removed += u64::from(removed),
-                // Those before it are gone.
-                Err(error) if purged.removed > 0 => return Err(error.applied_unknown()),
-                Err(error) => return Err(error),
-            }
+        let mut purged = Purged::default();
+        match self.purge_into(&mut purged, limit).await {
+            // What was removed is to be told. Whoever asks for more meets the error then.
+            Err(error) if purged.removed == 0 => Err(error),
+            _ => Ok(purged),
         }
-        // Where none could be removed, asking again would come to the same.
-        purged.more &= purged.removed > 0 || limit == 0;
-        Ok(purged)
+    }
+
+    async fn purge_into(&self, purged: &mut Purged, limit: usize) -> Result<()> {
+        let purge = |delegate: &mut M::Delegate, fields: &Fields, now| unit::purge(delegate, fields, now);
+        let mut failed = Ok(());
+        let mut after = None;
+        loop {
+            // One more than may be removed tells whether there is more.
+            let left = usize::try_from(purged.removed).map_or(0, |removed| limit.saturating_sub(removed));
+            let listed = self.config.model.expired(self.now(), after.as_ref(), left.saturating_add(1)).await;
+            // An error from here on is no word on the records behind it.
+            purged.more = purged.removed > 0;
+            let listed = listed.map_err(|cause| self.error(cause, Operation::Purge, Moment::Before))?;
+            let listed = listed.ok_or_else(|| Error::unsupported(Operation::Purge))?;
+            let Some(last) = listed.last().cloned() else { break };
+            if after.as_ref() == Some(&last) {
+                return Err(Error::new(ErrorKind::Backend, Operation::Purge).with_detail(UNASKED));
+            }
+            for key in &listed {
+                if purged.removed >= limit as u64 {
+                    purged.more = true;
+                    return Ok(());
+                }
+                match self.work(key, Operation::Purge, purge).await {
+                    Ok(removed) => purged.removed += u64::from(removed),
+                    // This tells of the store and not of the key: the others would only wait for the same.
+                    Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                        purged.more = true;
+                        return Err(error);
+                    }
+                    Err(error) => failed = failed.and(Err(error)),
+                }
+            }
+            after = Some(last);
+        }
+        purged.more = false;
+        failed
     }
 
     async fn sync(&self, operation: Operation) -> Result<()> {

@@ -40,8 +40,9 @@ enum Seen {
         expires: Option<Timestamp>,
         revision: Revision,
     },
-    /// Its revision, where that is one.
-    Expired(Option<Revision>),
+    /// What a flush over it is to expect: its revision; that there is none, where none is there; or anything, where what
+    /// is there is none and cannot be compared with.
+    Expired(Condition),
     Damaged(&'static str),
 }
 
@@ -95,15 +96,20 @@ pub(crate) fn change<D: Delegate>(
         }
         Change::Store(record, when) => compare(delegate, fields, now, Some(record), *when),
         Change::Remove(Condition::Any) => {
-            let expected = match look(delegate, fields, now)? {
-                Seen::Nothing | Seen::Expired(_) => return Ok(Step::Done(Stored::Conflict(None))),
-                Seen::Live { revision, .. } if conditional => Condition::Revision(revision),
+            let gone = Stored::Conflict(None);
+            let (expected, yes) = match look(delegate, fields, now)? {
+                Seen::Nothing => return Ok(Step::Done(gone)),
+                // A whole one is left to the purge. One that a purge may never be told of goes now, and was none.
+                Seen::Expired(Condition::Revision(_)) => return Ok(Step::Done(gone)),
+                Seen::Expired(expected) => (expected, gone.clone()),
+                Seen::Live { revision, .. } => (Condition::Revision(revision), Stored::Yes),
                 // There is nothing to compare with: a damaged record can be removed like any other.
-                Seen::Live { .. } | Seen::Damaged(_) => Condition::Any,
+                Seen::Damaged(_) => (Condition::Any, Stored::Yes),
             };
+            let expected = if conditional { expected } else { Condition::Any };
             empty(delegate, fields)?;
-            let conflict = (expected == Condition::Any).then_some(Stored::Conflict(None));
-            Ok(Step::Flush { expected, yes: Stored::Yes, conflict })
+            let conflict = (expected == Condition::Any).then_some(gone);
+            Ok(Step::Flush { expected, yes, conflict })
         }
         Change::Remove(when) => compare(delegate, fields, now, None, *when),
     }
@@ -143,9 +149,11 @@ fn compare<D: Delegate>(
         None => empty(delegate, fields)?,
     }
     let expected = match seen {
-        Seen::Live { revision, .. } | Seen::Expired(Some(revision)) => Condition::Revision(revision),
+        Seen::Live { revision, .. } => Condition::Revision(revision),
         Seen::Nothing => Condition::Absent,
-        Seen::Expired(None) | Seen::Damaged(_) => return Err(Trouble::Corrupt(REVISION)),
+        // Written over without comparing, it might be another caller's new record by now.
+        Seen::Expired(Condition::Any) | Seen::Damaged(_) => return Err(Trouble::Corrupt(REVISION)),
+        Seen::Expired(expected) => expected,
     };
     Ok(Step::Flush { expected, yes: Stored::Yes, conflict: None })
 }
@@ -180,10 +188,10 @@ pub(crate) fn purge<D: Delegate>(
     fields: &Fields,
     now: Timestamp,
 ) -> Outcome<Step<bool>, D> {
-    let Seen::Expired(Some(revision)) = look(delegate, fields, now)? else { return Ok(Step::Done(false)) };
+    let Seen::Expired(expected) = look(delegate, fields, now)? else { return Ok(Step::Done(false)) };
     empty(delegate, fields)?;
     // Where somebody came between, it is gone or stored anew, and a purge has nothing more to do with it.
-    Ok(Step::Flush { expected: Condition::Revision(revision), yes: true, conflict: Some(false) })
+    Ok(Step::Flush { expected, yes: true, conflict: Some(false) })
 }
 
 const REVISION: &str = "the revision is not 8 bytes";
@@ -206,9 +214,10 @@ fn look<D: Delegate>(delegate: &D, fields: &Fields, now: Timestamp) -> Outcome<S
     };
     Ok(match (expires, revision) {
         (Ok(expires), Ok(Some(revision))) if is_live(expires, now) => Seen::Live { expires, revision },
-        (Ok(_), Ok(Some(revision))) => Seen::Expired(Some(revision)),
+        (Ok(_), Ok(Some(revision))) => Seen::Expired(Condition::Revision(revision)),
         // What has expired is absent, whatever else is wrong with it.
-        (Ok(Some(expires)), Err(_)) if !is_live(Some(expires), now) => Seen::Expired(None),
+        (Ok(Some(expires)), Ok(None)) if !is_live(Some(expires), now) => Seen::Expired(Condition::Absent),
+        (Ok(Some(expires)), Err(_)) if !is_live(Some(expires), now) => Seen::Expired(Condition::Any),
         (Err(what), _) | (_, Err(what)) => Seen::Damaged(what),
         (Ok(None), Ok(None)) if delegate.get(&fields.data)?.is_none() => Seen::Nothing,
         (Ok(_), Ok(None)) => Seen::Damaged(HALF),

@@ -28,6 +28,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cart: Vec<String> = session.get("cart")?.unwrap_or_default();
     println!("{} has {cart:?} in the cart", visitors.name(visitor.id())?.unwrap_or_default());
 
+    // A login gives the session another id, and so another row: the name does not go there by itself.
+    session.rotate()?;
+    println!("{:?}", sessions.finish(&session).await?.outcome);
+    let ClientAction::Repeat { id, .. } = session.client_action() else {
+        return Err("a session that was rotated has an id for the client".into());
+    };
+    let before = visitor;
+    let visitor = id.key();
+    visitors.move_name(before.id(), visitor.id())?;
+
+    let session = sessions.open(id).await?;
     session.destroy("logout").await?;
     let ended = !sessions.open(id).await?.exists();
     let name = visitors.name(visitor.id())?;

@@ -64,6 +64,30 @@ impl Visitors {
         Ok(())
     }
 
+    /// Moves a name to another visitor, for whose session has been given another id. It stays where it is if the other
+    /// one has a name already.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn move_name(&self, from: &str, to: &str) -> Result<(), Error> {
+        const GIVE: &str = "INSERT INTO visitors (id, name) \
+            SELECT ?2, name FROM visitors WHERE id = ?1 AND name IS NOT NULL AND ?1 <> ?2 \
+            ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name IS NULL";
+        const TAKE: &str = "UPDATE visitors SET name = NULL WHERE id = ?1";
+        const DROP: &str = "DELETE FROM visitors WHERE id = ?1 AND \
+            coalesce(session, expires, revision, flash, flash_expires, flash_revision) IS NULL";
+        self.0.with(|connection| {
+            // Whoever looks meanwhile finds the name once.
+            let both = connection.unchecked_transaction()?;
+            if both.execute(GIVE, (from, to))? == 1 {
+                both.execute(TAKE, [from])?;
+                both.execute(DROP, [from])?;
+            }
+            both.commit()
+        })?;
+        Ok(())
+    }
+
     /// The name of a visitor.
     ///
     /// # Errors
@@ -171,18 +195,31 @@ impl BlockingModel for Visitors {
         Ok(Some(entries))
     }
 
-    fn expired(&self, now: Timestamp, limit: usize) -> Result<Option<Vec<Key>>, Error> {
+    fn expired(&self, now: Timestamp, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Key>>, Error> {
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        // One slot after the other, in each by the id. Those before that of `after` are done.
+        let slots = [(&SESSION, "session"), (&FLASH, "flash"), (&EXTRA, "")];
+        let first = after.map_or(0, |after| {
+            slots.iter().position(|(_, prefix)| *prefix == after.prefix()).unwrap_or(slots.len() - 1)
+        });
         let mut keys = Vec::new();
-        for (slot, prefix) in [(&SESSION, "session"), (&FLASH, "flash"), (&EXTRA, "")] {
+        for (index, (slot, prefix)) in slots.into_iter().enumerate().skip(first) {
             let Slot { table, expires, revision, .. } = slot;
+            // A revision that is none is left out: nothing could be compared with it.
             let sql = format!(
-                "SELECT id FROM {table} WHERE {expires} BETWEEN 0 AND ?1 AND length({revision}) = 8 LIMIT ?2"
+                "SELECT id FROM {table} WHERE {expires} BETWEEN 0 AND ?1 AND id > ?2 AND \
+                 ({revision} IS NULL OR typeof({revision}) = 'blob' AND length({revision}) = 8) \
+                 ORDER BY id LIMIT ?3"
             );
+            let from = match after {
+                Some(after) if index == first && prefix.is_empty() => after.as_str(),
+                Some(after) if index == first => after.id(),
+                _ => "",
+            };
             let left = i64::try_from(limit - keys.len()).unwrap_or(i64::MAX);
             self.0.with(|connection| {
                 let mut statement = connection.prepare_cached(&sql)?;
-                let mut rows = statement.query((now, left))?;
+                let mut rows = statement.query((now, from, left))?;
                 while let Some(row) = rows.next()? {
                     let id: String = row.get(0)?;
                     let text = if prefix.is_empty() { id } else { format!("{prefix}:{id}") };

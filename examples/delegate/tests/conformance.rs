@@ -1,4 +1,4 @@
-//! Every clause, tried on sessions in the visitors' table.
+//! The specification, tried on sessions in the visitors' table.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, SmallDisk, Trouble};
 use session_core::{Blocking, Clock, Key};
 use session_store_delegate::{Config, Delegated, Plain};
 
@@ -20,13 +20,14 @@ struct Storage {
     /// Another program's transaction, while the file is taken away.
     lock: Mutex<Option<Connection>>,
     directory: Option<tempfile::TempDir>,
+    disk: Option<SmallDisk>,
 }
 
 impl Storage {
     fn new(options: Options) -> Result<Self, Trouble> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("site.db");
-        Ok(Self { path, options, lock: Mutex::default(), directory: Some(directory) })
+        Ok(Self { path, options, lock: Mutex::default(), directory: Some(directory), disk: None })
     }
 
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Trouble> {
@@ -73,7 +74,24 @@ impl Harness for Site {
     }
 
     async fn make_small(&self) -> Result<Storage, Trouble> {
-        Storage::new(Options { max_pages: Some(800), ..Options::default() })
+        const BYTES: u64 = 4 << 20;
+        match SmallDisk::mount(BYTES) {
+            Ok(disk) => {
+                let path = disk.path().join("site.db");
+                let lock = Mutex::default();
+                Ok(Storage { path, options: Options::default(), lock, directory: None, disk: Some(disk) })
+            }
+            // A process that may not mount bounds the file instead.
+            Err(_) => Storage::new(Options { max_pages: Some(800), ..Options::default() }),
+        }
+    }
+
+    /// A removal is written to the log first, for which a full disk has no room.
+    async fn make_room(&self, storage: &Storage) -> Result<bool, Trouble> {
+        match &storage.disk {
+            Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
+            None => Ok(false),
+        }
     }
 
     async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
@@ -102,7 +120,8 @@ impl Harness for Site {
 
     fn attach(&self, address: &str) -> Result<Storage, Trouble> {
         let path = Path::new(address).to_owned();
-        Ok(Storage { path, options: Options::default(), lock: Mutex::default(), directory: None })
+        let (options, lock) = (Options::default(), Mutex::default());
+        Ok(Storage { path, options, lock, directory: None, disk: None })
     }
 }
 

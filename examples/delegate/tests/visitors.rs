@@ -130,3 +130,61 @@ async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened(
     other.execute_batch("ROLLBACK").unwrap();
     assert!(store.store(&key("session:one"), record(1), Absent).await.unwrap().is_yes());
 }
+
+#[tokio::test]
+async fn a_name_goes_along_to_the_row_of_a_rotated_session() {
+    let (_directory, database, visitors, store) = site();
+    let (old, new) = (key("session:old"), key("session:new"));
+    assert!(store.store(&old, record(1), Absent).await.unwrap().is_yes());
+    visitors.rename("old", "Ada").unwrap();
+    assert!(store.store(&new, record(2), Absent).await.unwrap().is_yes());
+    assert!(store.remove(&old, Any).await.unwrap().is_yes());
+    visitors.move_name("old", "new").unwrap();
+    assert_eq!(visitors.name("new").unwrap().as_deref(), Some("Ada"));
+    assert_eq!(rows(&database), 1, "the old row holds nothing any more");
+    assert_eq!(store.retrieve(&new).await.unwrap(), Some(record(2)));
+
+    // A row that still holds a session stays, and nobody's name is overwritten.
+    visitors.move_name("new", "new").unwrap();
+    visitors.move_name("new", "third").unwrap();
+    assert_eq!(visitors.name("third").unwrap().as_deref(), Some("Ada"));
+    assert_eq!(store.retrieve(&new).await.unwrap(), Some(record(2)));
+    visitors.rename("new", "Grace").unwrap();
+    visitors.move_name("third", "new").unwrap();
+    assert_eq!(visitors.name("new").unwrap().as_deref(), Some("Grace"));
+    assert_eq!(visitors.name("third").unwrap().as_deref(), Some("Ada"));
+}
+
+#[tokio::test]
+async fn a_purge_takes_what_has_expired_and_stops_at_no_damage() {
+    let (_directory, database, _, store) = site();
+    let past = |number| Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(number) };
+    for prefix in ["session", "flash", "user", "zoo"] {
+        for id in ["a", "b", "c", "d"] {
+            assert!(store.store(&key(&format!("{prefix}:{id}")), past(1), Any).await.unwrap().is_yes());
+        }
+    }
+    database
+        .execute_batch(
+            "UPDATE visitors SET expires = 1, flash_expires = 1;
+         UPDATE extras SET expires = 1;
+         UPDATE visitors SET revision = 12345678, flash_revision = 'eight by' WHERE id = 'a';
+         UPDATE visitors SET revision = NULL WHERE id = 'b';
+         UPDATE extras SET revision = x'00' WHERE id = 'user:a';",
+        )
+        .unwrap();
+    // Whatever the numbers, each purge removes as many as it may while there are as many.
+    for (limit, removed, more) in [(2, 2, true), (3, 3, true), (7, 7, true), (5, 1, false), (5, 0, false)] {
+        let purged = store.purge(limit).await.unwrap();
+        assert_eq!((purged.removed, purged.more), (removed, more), "at most {limit}");
+    }
+    // What is left cannot be compared with, and goes only without a condition.
+    for damaged in ["session:a", "flash:a", "user:a"] {
+        let damaged = key(damaged);
+        assert_eq!(store.retrieve(&damaged).await.unwrap(), None);
+        assert!(!store.remove(&damaged, Any).await.unwrap().is_yes());
+    }
+    assert_eq!(rows(&database), 0);
+    let extras: u32 = database.query_row("SELECT count(*) FROM extras", [], |row| row.get(0)).unwrap();
+    assert_eq!(extras, 0);
+}

@@ -112,10 +112,17 @@ impl Model for Blobs {
         Ok(Some(keys.take(limit).map(Entry::new).collect()))
     }
 
-    async fn expired(&self, now: Timestamp, limit: usize) -> io::Result<Option<Vec<Key>>> {
+    async fn expired(
+        &self,
+        now: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> io::Result<Option<Vec<Key>>> {
         wait().await;
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_str()));
         let blobs = lock(&self.0);
-        let due = blobs.iter().filter(|(_, blob)| blob.deadline.is_some_and(|at| at <= now.as_millis()));
+        let later = blobs.range::<str, _>((from, Bound::Unbounded));
+        let due = later.filter(|(_, blob)| blob.deadline.is_some_and(|at| at <= now.as_millis()));
         Ok(Some(due.filter_map(|(name, _)| Key::parse(name).ok()).take(limit).collect()))
     }
 }

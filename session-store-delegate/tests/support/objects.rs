@@ -23,6 +23,8 @@ struct Inside {
     calls: Mutex<Vec<String>>,
     /// After how many more calls one of them does not return as it should.
     trouble: Mutex<Option<(usize, Trouble)>>,
+    /// The objects that the list of the expired names whatever they hold.
+    listed: Mutex<Vec<String>>,
     /// What somebody else does just before the next flush, again and again while it says so.
     rival: Mutex<Option<Rival>>,
 }
@@ -52,6 +54,7 @@ impl Objects {
             objects: Mutex::default(),
             calls: Mutex::default(),
             trouble: Mutex::default(),
+            listed: Mutex::default(),
             rival: Mutex::default(),
         }))
     }
@@ -78,6 +81,11 @@ impl Objects {
     /// Whether the trouble that was asked for has come; none comes any more.
     pub(crate) fn has_failed(&self) -> bool {
         lock(&self.0.trouble).take().is_none()
+    }
+
+    /// Lets the list of the expired name the session of an object, as one that lags behind does.
+    pub(crate) fn lists(&self, id: &str) {
+        lock(&self.0.listed).push(id.into());
     }
 
     pub(crate) fn rival(&self, rival: impl FnMut(&mut BTreeMap<String, Object>) -> bool + Send + 'static) {
@@ -168,7 +176,7 @@ impl BlockingModel for Objects {
             |object: &Object| [data, expires, revision].iter().any(|field| object.contains_key(&***field));
         let nothing_to_drop = !holds(&delegate.fields) && !holds(object);
         let answer = match expected {
-            Condition::Any if nothing_to_drop => Flushed::Conflict,
+            Condition::Any | Condition::Absent if nothing_to_drop => Flushed::Conflict,
             Condition::Absent | Condition::Revision(_) if expected != there => Flushed::Conflict,
             _ => Flushed::Yes,
         };
@@ -216,18 +224,21 @@ impl BlockingModel for Objects {
         Ok(self.0.lists.then(|| entries.collect()))
     }
 
-    fn expired(&self, now: Timestamp, limit: usize) -> io::Result<Option<Vec<Key>>> {
+    fn expired(&self, now: Timestamp, after: Option<&Key>, limit: usize) -> io::Result<Option<Vec<Key>>> {
         self.call("expired".into())?;
         let mut keys = Vec::new();
         for (id, object) in &*lock(&self.0.objects) {
             for (prefix, field) in [("session", "expires"), ("flash", "flash.expires")] {
-                if let Some(Value::Number(millis)) = object.get(field)
-                    && *millis <= now.as_millis()
-                {
+                let due =
+                    matches!(object.get(field), Some(Value::Number(millis)) if *millis <= now.as_millis());
+                if due || prefix == "session" && lock(&self.0.listed).contains(id) {
                     keys.push(Key::parse(&format!("{prefix}:{id}")).expect("every object is that of a key"));
                 }
             }
         }
+        // In the order of the objects and of the prefixes in each, `after` may be gone.
+        let place = |key: &Key| (key.id().to_owned(), key.prefix() != "session");
+        keys.retain(|key| after.is_none_or(|after| place(key) > place(after)));
         keys.truncate(limit);
         Ok(self.0.lists.then_some(keys))
     }
