@@ -182,6 +182,9 @@ pub(crate) struct TableWord {
 }
 
 impl TableWord {
+    /// The largest table, in extents.
+    pub(crate) const MOST: u32 = 0xffff;
+
     pub(crate) fn pack(self) -> u64 {
         let bits = u64::from(self.first) | u64::from(self.run) << 24 | u64::from(self.generation) << 40;
         bits | Self::check(bits) << 56
@@ -193,6 +196,11 @@ impl TableWord {
         let run = (bits >> 24 & 0xffff) as u32;
         let whole = Self { first: (bits & 0xff_ffff) as u32, run, generation: (bits >> 40) as u16 };
         (run > 0 && Self::check(bits) == word >> 56).then_some(whole)
+    }
+
+    /// Twice as many extents, as far as they can be told.
+    pub(crate) fn larger(run: u32) -> Option<u32> {
+        (run < Self::MOST).then(|| run.saturating_mul(2).min(Self::MOST))
     }
 
     fn check(bits: u64) -> u64 {
@@ -391,4 +399,19 @@ pub(crate) fn decode_superblock(bytes: &[u8]) -> Result<Superblock, SuperblockEr
 #[inline]
 pub(crate) fn hash(seed: u64, key: &[u8]) -> u64 {
     xxh3_64_with_seed(key, seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_grows_to_the_largest_that_its_word_can_tell_and_no_further() {
+        assert_eq!(TableWord::larger(1), Some(2));
+        assert_eq!(TableWord::larger(0x7fff), Some(0xfffe));
+        assert_eq!(TableWord::larger(0x8000), Some(0xffff));
+        assert_eq!(TableWord::larger(0xffff), None);
+        let word = TableWord { first: 5, run: TableWord::MOST, generation: 7 };
+        assert_eq!(TableWord::unpack(word.pack()), Some(word));
+    }
 }

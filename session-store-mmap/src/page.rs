@@ -8,6 +8,9 @@ use crate::error::Fault;
 use crate::shard::{Locked, Place};
 use crate::table::{NOTHING, TAGS, unit_of};
 
+/// How many steps are made before other tasks run.
+pub(crate) const BATCH: usize = 4;
+
 /// How much may be looked at: a slot costs about a nanosecond, a record that it leads to about a hundred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -19,7 +22,7 @@ impl Budget {
     /// Under one lock.
     pub(crate) const STEP: Self = Self { slots: 16_384, records: 256 };
     /// For one page, even if it stays empty.
-    const PAGE: Self = Self { slots: 16 * 16_384, records: 16 * 256 };
+    const PAGE: Self = Self { slots: BATCH * Self::STEP.slots, records: BATCH * Self::STEP.records };
     pub(crate) const ALL: Self = Self { slots: usize::MAX, records: usize::MAX };
 
     fn is_spent(&self) -> bool {
@@ -91,7 +94,7 @@ impl Area {
                 return Ok(Page { entries, next: Some(self.cursor(prefix, at)) });
             }
             let shard = self.shard(at.shard);
-            if shard.count() == 0 {
+            if shard.is_unused() {
                 at = Position { shard: at.shard + 1, tag: 0 };
                 continue;
             }
@@ -169,5 +172,54 @@ impl Area {
         let key = place.key(self.seed)?;
         let rest = key.strip_prefix(prefix.as_str().as_bytes());
         rest.is_some_and(|rest| rest.first() == Some(&b':')).then_some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use session_core::{Condition, Record, Revision};
+
+    use super::*;
+    use crate::Config;
+    use crate::layout::{doubled, shard};
+    use crate::ops::Ops;
+    use crate::protocol::Words;
+
+    fn scene(directory: &tempfile::TempDir, count: u64) -> (Area, Ops) {
+        let config = Config::new(directory.path().join("map")).max_bytes(8 << 20).shards(2);
+        let area = crate::open::open(&config).unwrap();
+        let ops = Ops::new(&area, config.when_full, config.clock).patient();
+        for n in 0..count {
+            let record = Record::new("data", None, Revision::from_bytes(n.to_le_bytes()));
+            let key = Key::parse(&format!("test:{n}")).unwrap();
+            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_yes());
+        }
+        (area, ops)
+    }
+
+    #[test]
+    fn a_number_of_records_that_is_too_small_hides_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (area, ops) = scene(&directory, 10);
+        for number in 0..2 {
+            area.shard(number).head.set(shard::COUNT, doubled(0));
+        }
+        let page = ops.page(&Prefix::new("test").unwrap(), &Cursor::start(), 100).unwrap();
+        assert_eq!(page.entries.len(), 10);
+    }
+
+    #[test]
+    fn a_page_looks_at_about_a_thousand_records_even_if_it_stays_empty() {
+        const COUNT: u64 = 6_000;
+        let directory = tempfile::tempdir().unwrap();
+        let (_, ops) = scene(&directory, COUNT);
+        let (mut cursor, mut pages) = (Some(Cursor::start()), 0);
+        while let Some(from) = cursor {
+            let page = ops.page(&Prefix::SESSION, &from, usize::MAX).unwrap();
+            assert!(page.entries.is_empty());
+            cursor = page.next;
+            pages += 1;
+        }
+        assert!((5..=7).contains(&pages), "{pages} pages over {COUNT} records");
     }
 }

@@ -69,7 +69,8 @@ impl Purge {
 }
 
 impl Area {
-    /// Makes room after a store into shard `first` found none. `false` if there is nothing to make it of.
+    /// Makes room after a store into shard `first` found none. `false` if there is nothing to make it of; busy if nothing
+    /// but shards that others hold may have some.
     pub(crate) fn make_room(
         &self,
         first: u32,
@@ -78,25 +79,32 @@ impl Area {
         now: Timestamp,
     ) -> Result<bool, Fault> {
         let around = || (0..self.geometry.shards).map(|step| (first + step) & (self.geometry.shards - 1));
-        for number in around() {
-            let shard = self.shard(number);
-            if shard.is_due(now) && shard.lock()?.purge_all(now)? {
+        let mut busy = false;
+        let mut is_made = |tried: Result<bool, Fault>| match tried {
+            Err(Fault::Busy) => {
+                busy = true;
+                Ok(false)
+            }
+            tried => tried,
+        };
+        for shard in around().map(|number| self.shard(number)) {
+            if shard.is_due(now) && is_made(shard.lock().and_then(|locked| locked.purge_all(now)))? {
                 return Ok(true);
             }
         }
-        for number in around() {
-            if self.shard(number).could_shrink() && self.shard(number).lock()?.shrink()? {
+        for shard in around().map(|number| self.shard(number)) {
+            if shard.could_shrink() && is_made(shard.lock().and_then(|locked| locked.shrink()))? {
                 return Ok(true);
             }
         }
         if when_full == WhenFull::Evict {
-            for number in around() {
-                if self.shard(number).count() > 0 && self.shard(number).lock()?.evict(spare)? {
+            for shard in around().map(|number| self.shard(number)) {
+                if !shard.is_unused() && is_made(shard.lock().and_then(|locked| locked.evict(spare)))? {
                     return Ok(true);
                 }
             }
         }
-        Ok(false)
+        if busy { Err(Fault::Busy) } else { Ok(false) }
     }
 }
 
@@ -119,9 +127,18 @@ impl Locked<'_> {
             purge = rest;
         }
         if total > 0 {
-            self.shrink()?;
+            self.give_back()?;
         }
         Ok(total > 0)
+    }
+
+    /// Gives sparse extents back after something has gone, whose room is there even if this comes to nothing because
+    /// somebody holds the lock of the extents.
+    fn give_back(&self) -> Result<(), Fault> {
+        match self.shrink() {
+            Ok(_) | Err(Fault::Busy) => Ok(()),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Gives sparse extents back; `true` if there are fewer afterwards.
@@ -164,10 +181,85 @@ impl Locked<'_> {
             }
             if !sessions.is_empty() {
                 self.head.set(shard::EVICT, from);
-                self.shrink()?;
+                self.give_back()?;
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use session_core::{Clock, Condition, Key, Record, Revision, TestClock};
+
+    use super::*;
+    use crate::Config;
+    use crate::layout::doubled;
+    use crate::ops::Ops;
+
+    /// Sessions in both of two shards, the last of which expire.
+    fn scene(directory: &tempfile::TempDir, clock: &TestClock) -> (Area, Ops) {
+        let config =
+            Config::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(2);
+        let config = config.clock(Arc::new(clock.clone()));
+        let area = crate::open::open(&config).unwrap();
+        let ops = Ops::new(&area, config.when_full, config.clock).patient();
+        for n in 0..40_u64 {
+            let expires = (n >= 20).then(|| Timestamp::from_millis(2_000_000));
+            let record = Record::new(vec![1; 900], expires, Revision::from_bytes(n.to_le_bytes()));
+            let key = Key::parse(&format!("session:{n:0>43}")).unwrap();
+            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_yes());
+        }
+        (area, ops)
+    }
+
+    #[test]
+    fn room_is_made_of_other_shards_while_one_is_held() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = TestClock::new(Timestamp::from_millis(1_000_000));
+        let (area, _) = scene(&directory, &clock);
+        let now = Timestamp::from_millis(2_000_000);
+        let held = area.shard(0).lock().unwrap();
+        assert!(area.make_room(0, 0, WhenFull::Refuse, now).unwrap());
+        let rest = || area.make_room(0, 0, WhenFull::Refuse, now);
+        while rest().is_ok_and(|made| made) {}
+        assert!(matches!(rest(), Err(Fault::Busy)), "the shard that is held may have some");
+        assert!(area.make_room(0, 0, WhenFull::Evict, now).unwrap());
+        drop(held);
+        assert!(rest().unwrap());
+    }
+
+    #[test]
+    fn a_number_of_records_that_is_too_small_hides_no_session_from_eviction() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = TestClock::new(Timestamp::from_millis(1_000_000));
+        let (area, _) = scene(&directory, &clock);
+        for number in 0..2 {
+            area.shard(number).head.set(shard::COUNT, doubled(0));
+        }
+        assert!(area.make_room(0, 0, WhenFull::Evict, clock.now()).unwrap());
+    }
+
+    #[test]
+    fn a_time_of_purging_that_cannot_be_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = TestClock::new(Timestamp::from_millis(1_000_000));
+        let (area, ops) = scene(&directory, &clock);
+        // What is due is known from here on.
+        let purge = || (0..2).map(|number| ops.purge_step(number, None, 100).unwrap().0).sum::<u64>();
+        assert_eq!(purge(), 0);
+        let again = Key::parse(&format!("session:{:0>43}", 20)).unwrap();
+        let record = ops.retrieve(&again).unwrap().unwrap();
+        assert!(ops.store(&again, &record, Condition::Any).unwrap().is_yes());
+        clock.set(Timestamp::from_millis(2_000_000));
+        let shards = [area.shard(0), area.shard(1)];
+        let written = shards.iter().find(|shard| shard.head.get(shard::FRESH) == 2_000_000).unwrap();
+        written.head.set(shard::DUE, 1 << 50);
+        assert!(shards.iter().all(|shard| shard.is_due(clock.now())));
+        assert_eq!(purge(), 20);
+        assert!(!shards.iter().any(|shard| shard.is_due(clock.now())));
     }
 }

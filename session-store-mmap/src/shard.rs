@@ -187,9 +187,17 @@ impl<'a> Shard<'a> {
         hash as u32 & (self.area.geometry.shards - 1) == self.number
     }
 
-    /// Whether a record may have expired here.
+    /// Whether a record may have expired here. A deadline is noted before its record is there, so that this is no
+    /// later than any of them, whoever was killed; and never later than `FRESH`, unless a bit has flipped.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.head.get(shard::DUE) <= now.as_millis()
+        let due = self.head.get(shard::DUE);
+        due <= now.as_millis() || due > self.head.get(shard::FRESH)
+    }
+
+    /// Whether there was never a record here. How many there are says nothing of it: whoever is killed leaves a number
+    /// that is one too small, and it may be damaged.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.head.get_acquire(shard::TABLE) == 0
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -401,8 +409,13 @@ impl<'a> Locked<'a> {
                 }
                 return Ok(true);
             }
+            // Nor must it be taken for one when the pointer to the old one is damaged.
+            table.bury();
             self.area.release(first, run);
-            run *= 2;
+            match TableWord::larger(run) {
+                Some(larger) => run = larger,
+                None => break,
+            }
         }
         Ok(false)
     }
@@ -430,6 +443,6 @@ impl Area {
     /// How many extents a table takes in which `count` records fill less than half of the slots.
     pub(crate) fn run_for(&self, count: u64) -> u32 {
         let bytes = (count * 2 + (crate::layout::table::SLOTS + crate::layout::table::TAIL) as u64) * WORD;
-        bytes.div_ceil(self.geometry.extent_bytes).min(0xffff) as u32
+        bytes.div_ceil(self.geometry.extent_bytes).min(u64::from(TableWord::MOST)) as u32
     }
 }

@@ -188,6 +188,31 @@ fn remove(ops: &Ops, id: u64) {
     assert!(ops.remove(&key(id), Condition::Any).unwrap().is_yes());
 }
 
+/// Whoever comes next only looks, and repairs first.
+#[test]
+fn what_a_dead_process_left_is_listed_though_the_number_of_records_says_that_there_is_none() {
+    let test = Prefix::SESSION;
+    let listed = |ops: &Ops| -> Vec<Key> {
+        let page = ops.page(&test, &session_core::Cursor::start(), 10).unwrap();
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    };
+    let empty = Scene::new(WhenFull::Refuse, |_, _| {});
+    let one = Scene::new(WhenFull::Refuse, |ops, _| put(ops, 2, 1, 10));
+    for (scene, work) in
+        [(&empty, (|ops: &Ops| put(ops, 2, 1, 10)) as fn(&Ops)), (&one, |ops: &Ops| remove(ops, 2))]
+    {
+        for n in 0.. {
+            let ops = scene.again();
+            let ended = ends_before(n, || work(&ops));
+            let there = ops.retrieve(&key(2)).unwrap().map(|_| key(2));
+            assert_eq!(listed(&ops), Vec::from_iter(there), "dead before store {n}");
+            if ended {
+                break;
+            }
+        }
+    }
+}
+
 fn some(ops: &Ops, _: &TestClock) {
     for id in 0..20 {
         put(ops, id, id, 40 * id as usize);
