@@ -24,7 +24,8 @@ pub(crate) enum Spare {
 impl Area {
     /// Takes `run` neighbouring extents for `shard`, whose lock the caller holds; `None` if there are none. Each of
     /// them carries the name of the shard from its first moment, so that whoever finds the caller dead gives back
-    /// what nothing leads to.
+    /// what nothing leads to. Where the file would have to grow, it is [`Fault::Long`] to who works in place; nothing has
+    /// changed then.
     pub(crate) fn claim(&self, usage: Use, shard: u32, run: u32, spare: Spare) -> Result<Option<u32>, Fault> {
         let _lock = self.lock_extents()?;
         let words = self.extent_words();
@@ -32,10 +33,7 @@ impl Area {
         let mut grown = self.grown();
         let mut found = self.find(grown, run, keep);
         while found.is_none() {
-            // The file may have to grow for the run, or only for what is to be spared.
-            let trailing = (0..grown).rev().take_while(|&extent| self.is_free(extent)).count() as u32;
-            let missing = (run + keep).saturating_sub(trailing).max(1);
-            if !self.grow(grown, missing)? {
+            if !self.grow(grown, self.missing(grown, run, keep))? {
                 return Ok(None);
             }
             grown = self.grown();
@@ -118,12 +116,27 @@ impl Area {
         first.filter(|_| others >= keep)
     }
 
+    /// How many extents the file must get before `find` finds something: for the run, which may begin with what is
+    /// free at the end, or only for what is to be spared, which may be anywhere.
+    #[cold]
+    fn missing(&self, grown: u32, run: u32, keep: u32) -> u32 {
+        let free = (0..grown).filter(|&extent| self.is_free(extent)).count() as u32;
+        let trailing = (0..grown).rev().take_while(|&extent| self.is_free(extent)).count() as u32;
+        let for_the_run = if self.find(grown, run, 0).is_some() { 0 } else { run - trailing.min(run) };
+        // One, if somebody has given back meanwhile what was missing.
+        (run + keep).saturating_sub(free).max(for_the_run).max(1)
+    }
+
     /// Makes the file longer by `missing` extents at least; `false` where that cannot be.
     #[cold]
     fn grow(&self, grown: u32, missing: u32) -> Result<bool, Fault> {
         let left = self.geometry.extents - grown;
         if missing > left {
             return Ok(false);
+        }
+        if self.is_in_place() {
+            // The disk may take its time.
+            return Err(Fault::Long);
         }
         // By an eighth, so that a system call is rare.
         let most = u32::try_from(GROWTH / self.geometry.extent_bytes).unwrap_or(u32::MAX);
@@ -141,5 +154,70 @@ impl Area {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use session_core::{Condition, Key, Record, Revision};
+
+    use super::*;
+    use crate::Config;
+    use crate::ops::Ops;
+
+    fn config(directory: &tempfile::TempDir) -> Config {
+        Config::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(1)
+    }
+
+    #[test]
+    fn nobody_lets_the_file_grow_in_place_and_what_was_begun_is_left_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&directory);
+        let area = crate::open::open(&config).unwrap();
+        let ops = Ops::new(&area, config.when_full, Arc::clone(&config.clock));
+        let mut grown = area.grown();
+        let (mut long, mut n) = (0, 0_u64);
+        // Small ones, which need extents and tables, and now and then a large one.
+        while long < 3 {
+            let key = Key::parse(&format!("test:{n}")).unwrap();
+            let length = if n % 10 == 9 { 5_000 } else { 0 };
+            let record = Record::new(vec![1; length], None, Revision::from_bytes(n.to_le_bytes()));
+            match ops.store(&key, &record, Condition::Absent) {
+                Ok(stored) => assert!(stored.is_yes()),
+                Err(Fault::Long) => {
+                    long += 1;
+                    assert_eq!(ops.retrieve(&key).unwrap(), None);
+                    area.audit();
+                    assert_eq!(area.grown(), grown, "grown in place");
+                    assert!(ops.patient().store(&key, &record, Condition::Absent).unwrap().is_yes());
+                    grown = area.grown();
+                }
+                Err(fault) => panic!("{fault:?} at {n}"),
+            }
+            assert_eq!(area.grown(), grown, "grown in place");
+            n += 1;
+        }
+        area.audit();
+    }
+
+    #[test]
+    fn what_is_to_be_spared_may_be_free_anywhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let area = crate::open::open(&config(&directory)).unwrap();
+        let extents = area.geometry.extents;
+        area.map.grow(0, area.geometry.extent_at(extents)).unwrap();
+        area.set_grown(extents - 1);
+        for extent in (0..extents - 1).filter(|&extent| extent != 3 && extent != 7) {
+            area.set_extent_word(extent, ExtentWord::new(Use::Large, 0, 0));
+        }
+        let claim = |run, spare| area.claim(Use::Large, 0, run, spare).unwrap();
+        assert_eq!(claim(2, Spare::Leave), None, "one behind the others, and none before it");
+        assert_eq!(claim(1, Spare::Leave), Some(3));
+        assert_eq!(area.grown(), extents);
+        assert_eq!(claim(1, Spare::Leave), None, "only what is to be spared is left");
+        assert_eq!(claim(1, Spare::Take), Some(7));
+        assert_eq!(claim(1, Spare::Take), Some(extents - 1));
     }
 }
