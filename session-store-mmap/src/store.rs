@@ -18,13 +18,12 @@ use crate::error::Fault;
 use crate::layout::superblock;
 use crate::open;
 use crate::ops::Ops;
+use crate::page::BATCH;
 use crate::protocol::Words;
 use crate::table::TAGS;
 
 /// Storing more than this takes a good part of a millisecond, and does so on a thread of its own.
 const LARGE: u64 = 256 << 10;
-/// How many steps a purge or a count makes before it lets other tasks run.
-const BATCH: usize = 4;
 
 /// A session store in a mapped file. Cloning it is cheap, and every clone is the same store.
 ///
@@ -257,9 +256,8 @@ impl Driver for Mmap {
     }
 
     async fn close(&self) -> Result<()> {
-        if self.0.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
+        self.0.closed.store(true, Ordering::Release);
+        // Whoever closes once more may do so because the first time was given up, or failed.
         self.aside(Operation::Close, |ops: &Ops| ops.area.sync()).await
     }
 
@@ -315,4 +313,40 @@ async fn yield_now() {
         Poll::Pending
     });
     pin!(once).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_closes_once_more_is_told_whether_everything_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Mmap::open(Config::new(directory.path().join("map")).max_bytes(256 << 10)).unwrap();
+        // Nothing more can be done on the threads of the driver.
+        let mut stuck: Vec<Pin<Box<dyn Future<Output = Result<()>>>>> = Vec::new();
+        for _ in 0..4096 {
+            let wait = || {
+                std::thread::yield_now();
+                Err(Fault::Busy)
+            };
+            let long = Duration::from_secs(3600);
+            let aside = Arc::clone(&store.0.aside);
+            stuck.push(Box::pin(async move { aside.run(Operation::Store, long, wait).await }));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(stuck.last_mut().unwrap().as_mut().poll(&mut context).is_pending());
+        }
+        for _ in 0..2 {
+            assert_eq!(store.close().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        drop(stuck);
+        while store.close().await.is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(store.flush().await.unwrap_err().kind(), ErrorKind::Closed);
+    }
 }
