@@ -21,6 +21,9 @@ use rustix::io::Errno;
 use crate::layout::{LOCK_BYTES, WORD};
 use crate::protocol::Words;
 
+/// How long a thread sleeps between two tries of a lock. Locks are held for microseconds.
+const NAP: Duration = Duration::from_micros(50);
+
 /// A file, mapped once at the largest size that it may ever have.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -122,18 +125,19 @@ impl Map {
     /// Takes the lock at byte `at`. `true` beside the guard: its last owner died with it, and what it guards must be
     /// repaired; until [`Held::make_consistent`] is called, whoever comes next is told the same.
     ///
-    /// It tries and spins for some microseconds, then lets the thread sleep, for `patience` at the most. No patience is
-    /// no system call.
+    /// It tries and spins for some microseconds, then naps and tries in turn, until the naps are as long as `patience`.
+    /// No patience is no system call.
+    ///
+    /// A timed lock of the C library would wait until a time of day, which is far away once the clock is set back; one
+    /// by the monotonic clock is not in every C library.
     #[inline]
     pub(crate) fn lock(&self, at: u64, patience: Duration) -> Result<(Held<'_>, bool), LockError> {
         const SPINS: u32 = 200;
         let mutex = self.mutex(at).map_err(LockError::Os)?;
         for _ in 0..SPINS {
-            // SAFETY: `mutex` points to a mutex that whoever was alone with the file has initialised; it stays mapped
-            // while `self` lives.
-            match unsafe { libc::pthread_mutex_trylock(mutex) } {
-                libc::EBUSY => std::hint::spin_loop(),
-                code => return self.taken(mutex, code),
+            match self.try_lock(mutex) {
+                Err(LockError::Busy) => std::hint::spin_loop(),
+                taken => return taken,
             }
         }
         if patience.is_zero() {
@@ -148,25 +152,27 @@ impl Map {
         mutex: *mut libc::pthread_mutex_t,
         patience: Duration,
     ) -> Result<(Held<'_>, bool), LockError> {
-        let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `until` is a timespec to write to.
-        unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut until) };
-        let nanos = until.tv_nsec as u64 + u64::from(patience.subsec_nanos());
-        let seconds = patience.as_secs().saturating_add(nanos / 1_000_000_000);
-        until.tv_sec =
-            until.tv_sec.saturating_add(libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX));
-        until.tv_nsec = (nanos % 1_000_000_000) as libc::c_long;
-        // SAFETY: as for `pthread_mutex_trylock` above; `until` is a valid timespec.
-        let code = unsafe { libc::pthread_mutex_timedlock(mutex, &raw const until) };
-        self.taken(mutex, code)
+        let mut left = patience;
+        while !left.is_zero() {
+            let long = NAP.min(left);
+            nap(long);
+            left -= long;
+            match self.try_lock(mutex) {
+                Err(LockError::Busy) => {}
+                taken => return taken,
+            }
+        }
+        Err(LockError::Busy)
     }
 
     #[inline]
-    fn taken(&self, mutex: *mut libc::pthread_mutex_t, code: i32) -> Result<(Held<'_>, bool), LockError> {
-        match code {
+    fn try_lock(&self, mutex: *mut libc::pthread_mutex_t) -> Result<(Held<'_>, bool), LockError> {
+        // SAFETY: `mutex` points to a mutex that whoever was alone with the file has initialised (all callers have it
+        // from `self.mutex`); it stays mapped while `self` lives.
+        match unsafe { libc::pthread_mutex_trylock(mutex) } {
             0 => Ok((Held { mutex, map: PhantomData }, false)),
             libc::EOWNERDEAD => Ok((Held { mutex, map: PhantomData }, true)),
-            libc::ETIMEDOUT | libc::EBUSY => Err(LockError::Busy),
+            libc::EBUSY => Err(LockError::Busy),
             code => Err(LockError::Os(io::Error::from_raw_os_error(code))),
         }
     }
@@ -339,6 +345,11 @@ impl Words for Span<'_> {
 fn before_a_store() {
     #[cfg(test)]
     crate::death::step();
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for the owner of a lock, which no clock of tests moves")]
+fn nap(long: Duration) {
+    std::thread::sleep(long);
 }
 
 fn check(code: i32) -> io::Result<()> {
