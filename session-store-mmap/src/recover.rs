@@ -3,7 +3,7 @@
 //! The table is the truth: what a slot leads to, whole and in its place, is a record, and everything else is free.
 //! Where the room is, how much of it is used and how many records there are is counted anew.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use session_core::Timestamp;
 
@@ -333,16 +333,19 @@ impl Survey {
             return;
         }
         let noted = [shard::NEW, shard::OLD].map(|word| shard.head.get(word).checked_sub(1));
-        for unit in noted.into_iter().flatten().chain(self.dropped.iter().copied()) {
+        let mut orphans: BTreeSet<u64> =
+            noted.into_iter().flatten().chain(self.dropped.iter().copied()).collect();
+        for (first, _) in &self.linked {
+            orphans.remove(first);
+        }
+        for unit in orphans {
             if !may(shard.area.geometry.extent_of(unit)) {
                 continue;
             }
             let Some((_, span)) = shard.area.head(unit).filter(|(head, _)| shard.owns(head.hash)) else {
                 continue;
             };
-            if !self.linked.iter().any(|&(first, _)| first == unit) {
-                bury(&span);
-            }
+            bury(&span);
         }
     }
 
