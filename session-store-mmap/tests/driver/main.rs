@@ -47,7 +47,7 @@ impl Place {
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
 }
 
 fn key(id: &str) -> Key {
