@@ -79,8 +79,11 @@ impl Cluster {
     /// killed and started again.
     ///
     /// # Errors
-    /// It has not come to that within a minute, or a server does not answer.
+    /// It has not come to that within a minute, or a server does not answer or was killed.
     pub fn until_well(&self) -> Result<()> {
+        if self.servers.iter().any(|server| server.process_id().is_none()) {
+            return Err(Error::other("a server was killed and not started again"));
+        }
         self.until("all replicas are in step", |server| {
             let nodes = server.command("CLUSTER NODES")?;
             let replication = server.command("INFO replication")?;
@@ -94,14 +97,14 @@ impl Cluster {
         })
     }
 
-    /// Waits until every running server says so.
+    /// Waits until every server says so that was not killed, or was started again.
     ///
     /// # Errors
     /// It has not come to that within a minute, or a server does not answer.
     pub fn until(&self, what: &str, check: impl Fn(&Server) -> Result<bool>) -> Result<()> {
         for _ in 0..1_200 {
             let mut all = true;
-            for server in &self.servers {
+            for server in self.servers.iter().filter(|server| server.process_id().is_some()) {
                 all &= check(server)?;
             }
             if all {

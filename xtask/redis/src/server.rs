@@ -109,8 +109,17 @@ impl Server {
         command.args(&self.options.arguments);
         // A file and not a pipe, which would be full one day, and the server stand still.
         let said = File::create(self.log())?;
-        let child = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
-        let mut running = Running { watcher: watch(&child, self.directory.path())?, child };
+        let mut child = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
+        let watcher = match watch(&child, self.directory.path()) {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                // Nobody else would end it.
+                drop(child.kill());
+                drop(child.wait());
+                return Err(error);
+            }
+        };
+        let mut running = Running { child, watcher };
         let ended = running.until_ready(&self.log());
         self.running = Some(running);
         match ended? {

@@ -70,6 +70,15 @@ fn a_setting_that_is_none_is_an_error_in_the_words_of_the_server() {
 }
 
 #[test]
+fn a_killed_server_of_a_cluster_is_not_asked_and_all_is_not_well_without_it() {
+    let mut cluster = Cluster::start().unwrap();
+    cluster.servers[5].kill();
+    cluster.until("the others answer", |server| Ok(server.command("PING")? == "+PONG")).unwrap();
+    let error = cluster.until_well().unwrap_err();
+    assert!(error.to_string().contains("killed"), "{error}");
+}
+
+#[test]
 fn servers_die_with_the_process_that_started_them_even_if_that_is_killed() {
     let (mut parent, said) = start_in_child();
     parent.kill().unwrap();
