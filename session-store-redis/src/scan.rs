@@ -5,7 +5,7 @@ use redis::{Cmd, Value};
 use session_core::{Cursor, Entry, ErrorKind, Key, Operation, Page, Prefix, Result};
 
 use crate::error::unexpected;
-use crate::stand::{Stand, invalid};
+use crate::stand::{Stand, hash, invalid};
 use crate::store::Inner;
 use crate::topology::Topology;
 use crate::value::{HEAD, decode_head};
@@ -16,6 +16,10 @@ impl Inner {
     /// to one that was already scanned, and its keys with it, unseen: whoever owns the slots is compared on each page
     /// with what it was when the walk began, and where that changed the walk begins again; where a slot is on its way,
     /// one more round is made. So a key may be reported twice, but none is missed.
+    ///
+    /// A cursor of SCAN is a place in a table that is laid out anew by each process of a server, under a random seed. So
+    /// it goes with the run of the server that gave it, and another run is scanned from its beginning. The run is asked
+    /// for after the keys: if it is the one that gave the cursor, then so was the one that took it, for no run returns.
     pub(crate) async fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
         let stand = Stand::read(from)?;
         let topology = self.topology().await?;
@@ -25,22 +29,28 @@ impl Inner {
             round,
             moving: false,
             cursor: 0,
+            run: 0,
         };
-        let stand = match stand {
+        let mut stand = match stand {
             Some(stand) if stand.node.is_empty() == self.config.cluster => return Err(invalid()),
             Some(stand) if stand.owners == topology.owners => stand,
             _ => begin(0),
         };
         let follower = topology.after(&stand.node).ok_or_else(invalid)?;
+        if stand.cursor == 0 {
+            stand.run = self.run(&stand.node).await?;
+        }
         let (cursor, keys) = self.scan(prefix, &stand, limit).await?;
-        let (moving, entries) = futures_util::future::try_join(
+        let (run, moving, entries) = futures_util::future::try_join3(
+            self.run(&stand.node),
             self.is_moving(&stand.node),
             try_join_all(keys.into_iter().map(|key| self.look_at(key))),
         )
         .await?;
         let moving = moving || stand.moving;
         let next = match (cursor, follower) {
-            (0, Some(node)) => Some(Stand { node, cursor: 0, moving, ..stand }),
+            _ if run != stand.run => Some(Stand { cursor: 0, run: 0, moving, ..stand }),
+            (0, Some(node)) => Some(Stand { node, cursor: 0, run: 0, moving, ..stand }),
             (0, None) if moving && stand.round == 0 => Some(begin(1)),
             (0, None) => self.changed_since(&topology).await?.then(|| begin(0)),
             (cursor, _) => Some(Stand { cursor, moving, ..stand }),
@@ -104,6 +114,26 @@ impl Inner {
 
     async fn changed_since(&self, before: &Topology) -> Result<bool> {
         Ok(self.config.cluster && self.topology().await?.owners != before.owners)
+    }
+
+    /// Which run of its server a node is, as a hash; 0 where the server, or the user's rights, do not say.
+    async fn run(&self, node: &str) -> Result<u64> {
+        let mut command = Cmd::new();
+        command.arg("INFO").arg("server");
+        let answer = match self.link.ask(&command, self.route(node)?, Operation::Traverse).await {
+            // Should it be more than this command that is refused, the scan says so.
+            Err(error) if matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Backend) => {
+                return Ok(0);
+            }
+            answer => answer?,
+        };
+        let text = match &answer {
+            Value::BulkString(text) => String::from_utf8_lossy(text),
+            Value::VerbatimString { text, .. } => text.into(),
+            _ => return Err(unexpected(Operation::Traverse)),
+        };
+        let run = text.lines().find_map(|line| line.trim_end().strip_prefix("run_id:"));
+        Ok(run.map_or(0, |run| hash(run.as_bytes())))
     }
 
     /// Whether a slot is on its way to or from a node.

@@ -2,11 +2,12 @@
 //!
 //! | offset | length | what |
 //! |---|---|---|
-//! | 0 | 1 | version, 1 |
+//! | 0 | 1 | version, 2 |
 //! | 1 | 1 | bit 0: the second round; bit 1: a slot was seen on its way |
 //! | 2 | 8 | who owned the slots when the walk began, as a hash; 0 on a single server |
 //! | 10 | 8 | SCAN's own cursor |
-//! | 18 | | `host:port` of the primary that is scanned; empty on a single server |
+//! | 18 | 8 | the run of the server that gave it, as a hash; 0 where that is not known |
+//! | 26 | | `host:port` of the primary that is scanned; empty on a single server |
 //! | last 4 | 4 | a check of all before |
 //!
 //! Numbers are big-endian. The check is there to tell what is no cursor of ours from one that is, not against anybody.
@@ -20,10 +21,12 @@ pub(crate) struct Stand {
     pub(crate) round: u8,
     pub(crate) moving: bool,
     pub(crate) cursor: u64,
+    /// Which process gave the cursor: to another one it says nothing.
+    pub(crate) run: u64,
 }
 
 /// The first byte of a cursor's bytes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Stand {
     /// Where a cursor stands; `None` at the start.
@@ -38,7 +41,8 @@ impl Stand {
         let (bytes, check) = bytes.split_last_chunk::<4>()?;
         let ([VERSION, flags], rest) = bytes.split_first_chunk()? else { return None };
         let (owners, rest) = rest.split_first_chunk()?;
-        let (cursor, node) = rest.split_first_chunk()?;
+        let (cursor, rest) = rest.split_first_chunk()?;
+        let (run, node) = rest.split_first_chunk()?;
         (*check == check_of(bytes) && *flags < 4).then_some(())?;
         Some(Self {
             node: std::str::from_utf8(node).ok()?.to_owned(),
@@ -46,6 +50,7 @@ impl Stand {
             round: flags & 1,
             moving: flags & 2 != 0,
             cursor: u64::from_be_bytes(*cursor),
+            run: u64::from_be_bytes(*run),
         })
     }
 
@@ -53,6 +58,7 @@ impl Stand {
         let mut bytes = vec![VERSION, self.round & 1 | u8::from(self.moving) << 1];
         bytes.extend_from_slice(&self.owners.to_be_bytes());
         bytes.extend_from_slice(&self.cursor.to_be_bytes());
+        bytes.extend_from_slice(&self.run.to_be_bytes());
         bytes.extend_from_slice(self.node.as_bytes());
         let check = check_of(&bytes);
         bytes.extend_from_slice(&check);
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn a_cursor_is_what_was_written_or_invalid() {
         let node = "127.0.0.1:7000".to_owned();
-        let stand = Stand { node, owners: 7, round: 1, moving: true, cursor: u64::MAX };
+        let stand = Stand { node, owners: 7, round: 1, moving: true, cursor: u64::MAX, run: 8 };
         let written = stand.write();
         assert_eq!(Stand::read(&written).unwrap(), Some(stand));
         assert_eq!(Stand::read(&Cursor::start()).unwrap(), None);

@@ -15,7 +15,7 @@ use session_conformance::Trouble;
 
 /// What the driver's user may do, as the README says.
 const RIGHTS: &str =
-    "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +hello";
+    "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +info +hello";
 /// And more in a cluster.
 #[cfg(feature = "cluster")]
 const IN_CLUSTER: &str = "+cluster|slots +cluster|nodes +asking +ping";

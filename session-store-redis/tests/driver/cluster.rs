@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use session_core::{Condition, Cursor, Driver, Key, Prefix};
 use session_store_redis::{Config, Redis};
-use xtask_redis::{Cluster, Server};
+use xtask_redis::{Cluster, Options, Server};
 
 use crate::counter::{Counters, all_there};
-use crate::{breaks, key, put, record};
+use crate::traverse::{self, fill};
+use crate::{breaks, key, put, record, recovered};
 
 pub(crate) async fn connect(cluster: &Cluster) -> Redis {
     Redis::connect(Config::cluster(cluster.urls())).await.unwrap()
@@ -183,6 +184,20 @@ async fn a_walk_misses_nothing_that_moves_to_where_it_has_been() {
 
     let half_way = || Move::begin(&cluster, slot(&cluster.servers[0], other), last, first).carry(other);
     assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is on its way");
+}
+
+/// It is back before anybody takes its place, with the name and the slots that it had.
+#[tokio::test]
+async fn a_primary_that_is_started_again_during_a_walk_hides_no_key() {
+    let mut cluster = Cluster::start_with(Options::new().lasting()).unwrap();
+    let store = connect(&cluster).await;
+    let keys = fill(&store, 600).await;
+    let first = (0..3).min_by_key(|n| format!("127.0.0.1:{}", cluster.servers[*n].port())).unwrap();
+    let found = traverse::walk(&store, async || {
+        cluster.servers[first].restart().unwrap();
+        recovered(async || store.count(&Prefix::new("user").unwrap()).await).await;
+    });
+    assert_eq!(found.await, keys);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Driver};
+use session_core::{Condition, Cursor, Driver, Prefix};
 use xtask_redis::Server;
 
 use crate::{at, connect, key, put, record, server};
@@ -59,6 +59,32 @@ async fn every_operation_is_one_command() {
         assert!(store.remove(key, Condition::Any).await.unwrap().is_yes());
     }
     ten_times(&server, &["evalsha", "getrange", "del"]);
+}
+
+#[tokio::test]
+async fn a_page_asks_once_for_keys_once_for_the_run_and_once_for_each_key() {
+    let server = server();
+    let store = connect(&server).await;
+    for n in 0..10 {
+        put(&store, &key(&n.to_string()), record(1), Condition::Absent).await;
+    }
+    let users = Prefix::new("user").unwrap();
+    store.count(&users).await.unwrap();
+    reset(&server);
+    let mut from = Cursor::start();
+    let mut pages = 0;
+    loop {
+        pages += 1;
+        match store.traverse(&users, from, 2).await.unwrap().next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    // `calls` leaves the INFO out by which it counts itself.
+    let calls = calls(&server);
+    assert!(pages > 2 && calls["scan"] == pages, "{calls:?}");
+    let info = server.command("INFO commandstats").unwrap();
+    assert!(info.contains(&format!("cmdstat_info:calls={}", pages + 2)), "{info}");
 }
 
 #[tokio::test]

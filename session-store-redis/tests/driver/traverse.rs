@@ -1,7 +1,10 @@
 //! Walks over what a server has, other people's keys among it.
 
-use session_core::{Condition, Cursor, Driver, ErrorKind, Prefix};
+use std::collections::BTreeSet;
+
+use session_core::{Condition, Cursor, Driver, ErrorKind, Key, Prefix};
 use session_store_redis::{Config, Redis};
+use xtask_redis::{Options, Server};
 
 use crate::{connect, key, put, record, server};
 
@@ -38,6 +41,50 @@ async fn what_strangers_wrote_into_the_namespace_ends_no_walk() {
         put(&store, &key(name), record(2), Condition::Any).await;
         assert_eq!(store.retrieve(&key(name)).await.unwrap(), Some(record(2)));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_started_again_between_two_pages_hides_no_key() {
+    let mut server = Server::start(Options::new().lasting()).unwrap();
+    let store = connect(&server).await;
+    let keys = fill(&store, 300).await;
+    assert_eq!(walk(&store, async || server.restart().unwrap()).await, keys);
+}
+
+#[tokio::test]
+async fn without_the_right_to_info_a_walk_is_made_all_the_same() {
+    let server = server();
+    let said = server.command("ACL SETUSER app on >word ~* +@all -info").unwrap();
+    assert_eq!(said, "+OK");
+    let store = Redis::connect(Config::new(server.url_of("app:word"))).await.unwrap();
+    let keys = fill(&store, 50).await;
+    assert_eq!(walk(&store, async || {}).await, keys);
+}
+
+pub(crate) async fn fill(store: &Redis, count: u32) -> BTreeSet<Key> {
+    let keys: BTreeSet<_> = (0..count).map(|n| key(&n.to_string())).collect();
+    for key in &keys {
+        put(store, key, record(1), Condition::Absent).await;
+    }
+    keys
+}
+
+/// What a walk finds in whose midst something happens once.
+pub(crate) async fn walk(store: &Redis, happens: impl AsyncFnOnce()) -> BTreeSet<Key> {
+    let users = Prefix::new("user").unwrap();
+    let (mut found, mut from, mut happens) = (BTreeSet::new(), Cursor::start(), Some(happens));
+    for turn in 0..10_000 {
+        let page = store.traverse(&users, from, 10).await.unwrap();
+        found.extend(page.entries.iter().map(|entry| entry.key.clone()));
+        let Some(next) = page.next else { return found };
+        from = next;
+        if turn == 2
+            && let Some(happens) = happens.take()
+        {
+            happens().await;
+        }
+    }
+    panic!("a walk without an end");
 }
 
 #[tokio::test]
