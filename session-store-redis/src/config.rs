@@ -63,8 +63,8 @@ impl Config {
     }
 
     /// How long one attempt to connect may take, TLS and password included; to a cluster, up to three times as long.
-    /// Keep it below [`timeout`](Self::timeout): a cluster's operations wait while a node that does not answer is tried.
-    /// At least 10 ms. Default: 1 s.
+    /// At least 10 ms; for a cluster less than [`timeout`](Self::timeout), for its operations wait while a node that
+    /// does not answer is tried. A single server's goes on when a call waits no longer. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

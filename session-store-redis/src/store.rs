@@ -42,6 +42,9 @@ impl Redis {
         if config.timeout < SHORTEST || config.connect_timeout < SHORTEST {
             return wrong("timeouts are at least 10 ms");
         }
+        if config.cluster && config.connect_timeout >= config.timeout {
+            return wrong("connect_timeout is less than timeout for a cluster");
+        }
         if config.max_value == 0 || config.max_value > LARGEST {
             return wrong("max_value is 1 to 536,000,000 bytes");
         }
