@@ -70,19 +70,15 @@ pub(crate) enum Verdict {
 
 pub(crate) fn verdict(cause: &RedisError) -> Verdict {
     match cause.kind() {
-        RedisKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => elsewhere(cause),
-        RedisKind::Server(ServerErrorKind::ReadOnly) => Verdict::Replica,
-        RedisKind::Server(
-            ServerErrorKind::TryAgain
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::BusyLoading,
-        ) => Verdict::Again,
-        // Somebody's script has been running for long.
-        RedisKind::Extension if cause.code() == Some("BUSY") => Verdict::Again,
         RedisKind::ClusterConnectionNotFound => Verdict::Unsent,
         RedisKind::Io | RedisKind::Parse => Verdict::Lost,
-        _ => Verdict::Final,
+        _ => match code(cause) {
+            "MOVED" | "ASK" => elsewhere(cause),
+            "READONLY" => Verdict::Replica,
+            // BUSY: somebody's script has been running for long.
+            "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "BUSY" => Verdict::Again,
+            _ => Verdict::Final,
+        },
     }
 }
 
@@ -107,6 +103,16 @@ pub(crate) fn is_unknown_script(cause: &RedisError) -> bool {
 /// Whether trying to connect again may help without anybody's doing.
 pub(crate) fn may_connect_later(cause: &RedisError) -> bool {
     of_connecting(cause) != ErrorKind::Misconfigured
+}
+
+/// Whether the server lacks a command, or the user the right to it: a server that is there, and says nothing more.
+pub(crate) fn is_not_to_be_had(cause: &RedisError) -> bool {
+    let unknown = |text: &str| text.to_ascii_lowercase().starts_with("unknown command");
+    match code(cause) {
+        "NOPERM" => true,
+        "ERR" => cause.detail().is_some_and(unknown),
+        _ => false,
+    }
 }
 
 fn changes(operation: Operation) -> bool {
@@ -141,12 +147,18 @@ fn of_answer(cause: &RedisError) -> ErrorKind {
         "OOM" => ErrorKind::Full,
         "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Misconfigured,
         "WRONGTYPE" | DAMAGED => ErrorKind::Corrupt,
+        "ERR" if is_crowded(cause) => ErrorKind::Unavailable,
         "LOADING" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "BUSY"
         | "UNBLOCKED" => ErrorKind::Unavailable,
         // A disk that the server cannot write, replicas that it misses.
         "MISCONF" | "NOREPLICAS" => ErrorKind::Unavailable,
         _ => ErrorKind::Backend,
     }
+}
+
+/// Said to a new connection before anything was asked, at `maxclients`.
+fn is_crowded(cause: &RedisError) -> bool {
+    cause.detail().is_some_and(|text| text.starts_with("max number of clients"))
 }
 
 /// What our scripts answer where there is no record of ours.
@@ -200,6 +212,9 @@ mod tests {
         }
         assert_eq!(verdict(&answer("READONLY x")), Verdict::Replica);
         assert_eq!(verdict(&answer("NOPERM x")), Verdict::Final);
+        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -READONLY You can't write \
+                   against a read only replica.";
+        assert_eq!(verdict(&answer(old)), Verdict::Replica);
     }
 
     #[test]
@@ -211,6 +226,25 @@ mod tests {
         }
         let other = Failure::Refused(answer("ERR something -OOMPH")).during(Operation::Store);
         assert_eq!(other.kind(), ErrorKind::Backend);
+    }
+
+    #[test]
+    fn only_a_command_that_cannot_be_had_is_one_that_a_server_does_without() {
+        let without =
+            ["ERR unknown command 'HELLO'", "ERR unknown command `HELLO`, with args", "NOPERM this user"];
+        for line in without {
+            assert!(is_not_to_be_had(&answer(line)), "{line}");
+        }
+        for line in
+            ["ERR max number of clients reached", "ERR something", "LOADING x", "NOAUTH x", "MASTERDOWN x"]
+        {
+            assert!(!is_not_to_be_had(&answer(line)), "{line}");
+        }
+        for failure in [Failure::Unsent, Failure::Refused] {
+            let error = failure(answer("ERR max number of clients reached")).during(Operation::Store);
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+        }
+        assert!(may_connect_later(&answer("ERR max number of clients reached")));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, Re
 use tokio::sync::Mutex;
 
 use crate::config::Config;
-use crate::wire::{Route, Target, client, open};
+use crate::wire::{Route, Target, client, open, socket};
 
 /// A cluster, of which some nodes are known by name.
 pub(crate) struct Cluster {
@@ -30,7 +30,8 @@ impl Cluster {
             .retries(0)
             .connection_timeout(config.connect_timeout)
             .response_timeout(config.timeout)
-            .overall_response_timeout(None);
+            .overall_response_timeout(None)
+            .tcp_settings(socket(config));
         #[cfg(feature = "tls")]
         let builder = match seeds.first().map(ConnectionInfo::addr) {
             Some(ConnectionAddr::TcpTls { .. }) => builder.certs(config.certificates()),
@@ -144,12 +145,30 @@ impl Nodes {
         };
         let mut both = Pipeline::new();
         both.cmd("ASKING").add_command(command.clone());
-        match connection.send_packed_commands(&both, 1, 1).await {
-            Ok(mut answers) => Ok(answers.pop().unwrap_or(Value::Nil)),
-            Err(cause) => {
-                self.0.lock().await.remove(&place);
-                Err(cause)
-            }
+        let answer = connection.send_packed_commands(&both, 1, 1).await.and_then(only);
+        if answer.is_err() {
+            self.0.lock().await.remove(&place);
+        }
+        answer
+    }
+}
+
+/// The one answer. None is not the answer that there is nothing.
+fn only(answers: Vec<Value>) -> RedisResult<Value> {
+    let [answer] = <[Value; 1]>::try_from(answers)
+        .map_err(|_| (ErrorKind::Parse, "another number of answers than was asked for"))?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_is_not_the_answer_that_there_is_nothing() {
+        assert_eq!(only(vec![Value::Nil]).unwrap(), Value::Nil);
+        for answers in [vec![], vec![Value::Okay, Value::Nil]] {
+            assert_eq!(crate::error::verdict(&only(answers).unwrap_err()), crate::error::Verdict::Lost);
         }
     }
 }

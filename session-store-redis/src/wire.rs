@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisConnectionInfo,
+    RedisError, RedisResult, Value,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::Config;
+use crate::error::is_not_to_be_had;
 #[cfg(feature = "cluster")]
 use crate::nodes::{Cluster, Nodes};
 
@@ -55,7 +58,7 @@ impl Target {
             Self::Single(_) => config.connect_timeout,
             // First to the named nodes, then to those that these name, and to ask why where that came to nothing.
             #[cfg(feature = "cluster")]
-            Self::Cluster(_) => config.connect_timeout * 3,
+            Self::Cluster(_) => config.connect_timeout.saturating_mul(3),
         };
         let answer = timeout(limit, async {
             Ok(Wire::new(match self {
@@ -84,12 +87,24 @@ fn choose_cryptography() {
 
 /// A client of one node.
 pub(crate) fn client(node: ConnectionInfo, config: &Config) -> RedisResult<Client> {
+    let node = node.set_tcp_settings(socket(config));
     #[cfg(feature = "tls")]
     if matches!(node.addr(), redis::ConnectionAddr::TcpTls { .. }) {
         return Client::build_with_tls(node, config.certificates());
     }
-    let _ = config;
     Client::open(node)
+}
+
+/// A change whose caller was told that its answer did not come in time may be repeated on another connection: what the
+/// old one has not brought to the server by then, it is not to bring any more. So the system gives up what is not
+/// acknowledged within that time, where it can be told to, and what is unsent goes with the socket.
+pub(crate) fn socket(config: &Config) -> TcpSettings {
+    let settings = TcpSettings::default().set_linger_time(Duration::ZERO);
+    // Linux takes milliseconds up to 2^31.
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(config.timeout.min(Duration::from_millis(i32::MAX as u64)));
+    let _ = config;
+    settings
 }
 
 /// Connects to one node. The answers have no time limit of their own, for each call has one.
@@ -98,7 +113,25 @@ pub(crate) async fn open(client: &Client, config: &Config) -> RedisResult<Multip
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE);
-    client.get_multiplexed_async_connection_with_config(&options).await
+    match client.get_multiplexed_async_connection_with_config(&options).await {
+        Err(cause) if cause.kind() == ErrorKind::AuthenticationFailed => {
+            Err(lets_nobody_in(client, config, &options).await.unwrap_or(cause))
+        }
+        answer => answer,
+    }
+}
+
+/// The crate takes whatever is answered to the password for its refusal, and drops the text. A server that takes no
+/// more clients says so in that place, and closes the connection, to somebody without a password too.
+async fn lets_nobody_in(
+    client: &Client,
+    config: &Config,
+    options: &AsyncConnectionConfig,
+) -> Option<RedisError> {
+    let node = client.get_connection_info().clone().set_redis_settings(RedisConnectionInfo::default());
+    let nobody = self::client(node, config).ok()?;
+    let attempt = nobody.get_multiplexed_async_connection_with_config(options).await;
+    attempt.err().filter(|cause| cause.is_io_error())
 }
 
 /// Fails where the server is no single one that takes writes, or lets nobody in without a password. A server, or a
@@ -108,8 +141,8 @@ async fn serves(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     hello.arg("HELLO");
     let answer = match connection.send_packed_command(&hello).await?.extract_error() {
         Ok(answer) => answer,
-        Err(cause) if cause.code() == Some("NOAUTH") => return Err(cause),
-        Err(_) => return Ok(()),
+        Err(cause) if is_not_to_be_had(&cause) => return Ok(()),
+        Err(cause) => return Err(cause),
     };
     if says(&answer, b"mode", b"cluster") {
         let text = "the server is a node of a cluster, for which there is Config::cluster";

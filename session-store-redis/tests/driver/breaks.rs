@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use session_core::{Applied, Condition, Driver, Error, ErrorKind, Stored};
 use session_store_redis::{Config, Redis};
+use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::Server;
 
 use crate::counter::{Counters, all_there};
@@ -68,6 +69,24 @@ async fn a_connection_that_leads_nowhere_is_replaced() {
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
     assert!(recovered(async || store.retrieve(&key("a")).await).await.is_some());
     put(&store, &key("a"), record(3), Condition::Any).await;
+}
+
+/// What it has not sent by then would reach the server after what was sent on its successor.
+#[tokio::test]
+async fn a_connection_that_is_let_go_brings_nothing_any_more() {
+    let (server, listener) = (server(), TcpListener::bind(("127.0.0.1", 0)).await.unwrap());
+    let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
+    let between = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
+        tokio::io::copy_bidirectional(&mut client, &mut server).await
+    });
+    let store = Redis::connect(Config::new(format!("redis://127.0.0.1:{port}"))).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    store.close().await.unwrap();
+    drop(store);
+    let end = between.await.unwrap().unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]

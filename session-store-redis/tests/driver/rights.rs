@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use session_core::{Applied, Condition, Driver, ErrorKind, Record};
 use session_store_redis::{Config, Redis};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use xtask_redis::{Options, Server};
 
-use crate::{connect, key, put, record, recovered, server};
+use crate::{at, connect, key, put, record, recovered, server};
 
 async fn as_user(server: &Server, who: &str) -> session_core::Result<Redis> {
     Redis::connect(Config::new(server.url_of(who))).await
@@ -40,13 +42,13 @@ async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() 
     assert_eq!(server.command("ACL DELUSER app").unwrap(), ":1");
     for _ in 0..3 {
         // The connection went with the user: the first call meets its end, the others are not let in.
-        let error = store.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+        let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Unavailable), "{error:?}");
     }
-    let error = store.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+    let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No));
     assert_eq!(allow(&server), "+OK");
-    put(&store, &key("a"), record(2), crate::at(1)).await;
+    put(&store, &key("a"), record(2), at(1)).await;
 }
 
 #[tokio::test]
@@ -57,6 +59,32 @@ async fn a_server_that_takes_no_more_clients_is_waited_for() {
     assert_eq!(server.command("CONFIG SET maxclients 1").unwrap(), "+OK");
     let anew = Redis::connect(Config::new(server.url())).await.unwrap_err();
     assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
+}
+
+/// Where there is a password, the refusal comes in the place of the answer to it.
+#[tokio::test]
+async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
+    let server = server();
+    assert_eq!(server.command("ACL SETUSER app on >word ~* +@all").unwrap(), "+OK");
+    let hasty = Config::new(server.url_of("app:word")).timeout(Duration::from_millis(300));
+    let store = Redis::connect(hasty).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    let mut other = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    for (command, answer) in [("CONFIG SET maxclients 1", "+OK"), ("CLIENT KILL TYPE normal", ":1")] {
+        other.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        let mut said = [0; 100];
+        let length = other.read(&mut said).await.unwrap();
+        assert!(said[..length].starts_with(answer.as_bytes()), "{command}");
+    }
+    let anew = as_user(&server, "app:word").await.unwrap_err();
+    assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
+    // What the connection had just broken under says nothing of the second call.
+    drop(store.store(&key("a"), record(2), at(1)).await);
+    let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    drop(other);
+    assert!(recovered(async || store.store(&key("a"), record(2), at(1)).await).await.is_yes());
+    assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(2)));
 }
 
 #[tokio::test]
@@ -108,7 +136,7 @@ async fn nothing_is_read_from_a_replica() {
     let error = Redis::connect(Config::new(primary.url())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     // What is connected already learns it with its first change.
-    let error = hasty.store(&key("a"), record(2), crate::at(1)).await.unwrap_err();
+    let error = hasty.store(&key("a"), record(2), at(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
     assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(primary.command("REPLICAOF NO ONE").unwrap(), "+OK");
@@ -121,6 +149,33 @@ async fn a_node_of_a_cluster_is_no_single_server() {
     let error = Redis::connect(Config::new(server.url())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
     assert!(format!("{error:?}").contains("Config::cluster"), "{error:?}");
+}
+
+#[tokio::test]
+async fn times_that_do_not_go_together_are_misconfigured_and_endless_ones_work() {
+    let server = server();
+    let (long, short) = (Duration::MAX, Duration::from_millis(9));
+    for config in [Config::new(server.url()).timeout(short), Config::new(server.url()).connect_timeout(short)]
+    {
+        assert_eq!(Redis::connect(config).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    }
+    let endless = Config::new(server.url()).timeout(long).connect_timeout(long);
+    let store = Redis::connect(endless).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    #[cfg(feature = "cluster")]
+    for time in [Duration::from_secs(1), long] {
+        let config = Config::cluster([server.url()]).timeout(time).connect_timeout(time);
+        assert_eq!(Redis::connect(config).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    }
+    #[cfg(feature = "cluster")]
+    {
+        let almost = Config::cluster([server.url()]).timeout(long).connect_timeout(long / 2);
+        assert_eq!(
+            Redis::connect(almost).await.unwrap_err().kind(),
+            ErrorKind::Misconfigured,
+            "it is no cluster"
+        );
+    }
 }
 
 #[cfg(feature = "cluster")]
