@@ -14,10 +14,7 @@ fn invariant_06_the_time_of_day_is_read_in_the_clock_and_nowhere_else() {
     for file in library_sources() {
         if file != clock {
             assert_absent(&file, "SystemTime::now");
-            // How long a timed lock of the operating system waits is said as a time of day.
-            if file != root().join("session-store-mmap/src/map.rs") {
-                assert_absent(&file, "clock_gettime");
-            }
+            assert_absent(&file, "clock_gettime");
         }
     }
 }
