@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, Value,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -113,25 +113,7 @@ pub(crate) async fn open(client: &Client, config: &Config) -> RedisResult<Multip
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE);
-    match client.get_multiplexed_async_connection_with_config(&options).await {
-        Err(cause) if cause.kind() == ErrorKind::AuthenticationFailed => {
-            Err(lets_nobody_in(client, config, &options).await.unwrap_or(cause))
-        }
-        answer => answer,
-    }
-}
-
-/// The crate takes whatever is answered to the password for its refusal, and drops the text. A server that takes no
-/// more clients says so in that place, and closes the connection, to somebody without a password too.
-async fn lets_nobody_in(
-    client: &Client,
-    config: &Config,
-    options: &AsyncConnectionConfig,
-) -> Option<RedisError> {
-    let node = client.get_connection_info().clone().set_redis_settings(RedisConnectionInfo::default());
-    let nobody = self::client(node, config).ok()?;
-    let attempt = nobody.get_multiplexed_async_connection_with_config(options).await;
-    attempt.err().filter(|cause| cause.is_io_error())
+    client.get_multiplexed_async_connection_with_config(&options).await
 }
 
 /// Fails where the server is no single one that takes writes, or lets nobody in without a password. A server, or a

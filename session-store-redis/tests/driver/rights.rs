@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_core::{Applied, Condition, Driver, ErrorKind, Record};
 use session_store_redis::{Config, Redis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::{Options, Server};
 
 use crate::{at, connect, key, put, record, recovered, server};
@@ -61,7 +61,7 @@ async fn a_server_that_takes_no_more_clients_is_waited_for() {
     assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
 }
 
-/// Where there is a password, the refusal comes in the place of the answer to it.
+/// Where there is a password, the refusal comes in the place of the answer to it, and then the end.
 #[tokio::test]
 async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
     let server = server();
@@ -85,6 +85,24 @@ async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
     drop(other);
     assert!(recovered(async || store.store(&key("a"), record(2), at(1)).await).await.is_yes());
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(2)));
+}
+
+/// A server at its limit answers and closes so fast that it depends on the moment what a client hears of it. This one
+/// is heard.
+#[tokio::test]
+async fn what_is_said_to_everybody_is_no_answer_to_the_password() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let full = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let asked = client.read(&mut [0; 4096]).await;
+            let said = client.write_all(b"-ERR max number of clients reached\r\n").await;
+            assert!(asked.is_ok() && said.is_ok());
+        }
+    });
+    let error = Redis::connect(Config::new(format!("redis://app:word@127.0.0.1:{port}"))).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    full.abort();
 }
 
 #[tokio::test]
