@@ -12,7 +12,8 @@ use crate::stage::Stage;
 use crate::table::Need;
 
 const GONE: &[ErrorKind] = &[ErrorKind::Unavailable, ErrorKind::Timeout];
-const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable];
+/// A server may also close its door without a word.
+const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable, ErrorKind::Timeout];
 
 /// What there may be under each key, after calls of which some failed: several records where it is not known whether a
 /// change happened.
