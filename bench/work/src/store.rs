@@ -105,7 +105,7 @@ pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sampl
             let mut make = |turn: Turn| Changing {
                 store: store.clone(),
                 keys: keys(&turn),
-                revisions: known.next().unwrap_or_default(),
+                revisions: known.next().expect("revisions() has a list for each turn"),
                 payload: Payload::new(args.size),
             };
             let tasks = turns.into_iter().map(&mut make);

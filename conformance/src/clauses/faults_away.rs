@@ -193,6 +193,8 @@ pub(crate) async fn f08_without_permission_every_call_is_served_or_a_typed_error
     child.finish().await.map(drop)
 }
 
+/// Whether the modes of files do not bind this process. Where there is no such file to ask they are taken to bind it; if
+/// they do not, nothing is denied, and that is trouble.
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
