@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Condition, Cursor, Driver, DynDriver, Entry, Error, ErrorKind, Key, Prefix, Record, Revision, Stored,
-    Timestamp,
+    Change, Condition, Cursor, Driver, DynDriver, Entry, Key, Prefix, Record, Revision, StoreError,
+    StoreErrorKind, Timestamp,
 };
 
 use crate::failure::{Check, Failure, ensure, unmet};
@@ -54,15 +54,15 @@ pub(crate) fn number_of(data: &[u8]) -> Option<u64> {
 }
 
 /// Fails unless the change happened.
-pub(crate) fn yes(answer: &Stored, what: &str) -> Check {
-    ensure(answer.is_yes(), format!("{what} answers Yes"), || format!("{answer:?}"))
+pub(crate) fn yes(answer: &Change, what: &str) -> Check {
+    ensure(answer.is_applied(), format!("{what} answers Yes"), || format!("{answer:?}"))
 }
 
 /// Fails unless the change met a conflict that hands back exactly `live`.
-pub(crate) fn conflict(answer: &Stored, live: Option<&Record>, what: &str) -> Check {
+pub(crate) fn conflict(answer: &Change, live: Option<&Record>, what: &str) -> Check {
     match (answer, live) {
-        (Stored::Conflict(None), None) => Ok(()),
-        (Stored::Conflict(Some(found)), Some(live)) => {
+        (Change::Conflict(None), None) => Ok(()),
+        (Change::Conflict(Some(found)), Some(live)) => {
             same(found, live, &format!("{what} hands back what is live"))
         }
         _ => Err(unmet(format!("{what} answers Conflict({live:?})"), format!("{answer:?}"))),
@@ -111,7 +111,11 @@ pub(crate) fn same(found: &Record, expected: &Record, when: &str) -> Check {
 }
 
 /// Fails unless the answer is an error of `kind`.
-pub(crate) fn fails<T: std::fmt::Debug>(answer: Result<T, Error>, kind: ErrorKind, what: &str) -> Check {
+pub(crate) fn fails<T: std::fmt::Debug>(
+    answer: Result<T, StoreError>,
+    kind: StoreErrorKind,
+    what: &str,
+) -> Check {
     match answer {
         Err(error) if error.kind() == kind => Ok(()),
         other => Err(unmet(format!("{what} fails with {kind:?}"), format!("{other:?}"))),
@@ -178,7 +182,7 @@ impl<T: Send + 'static> Crowd<T> {
 pub(crate) async fn patiently<T, F, Fut>(mut call: F) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, Error>>,
+    Fut: Future<Output = Result<T, StoreError>>,
 {
     let mut tries = 0;
     loop {
@@ -199,17 +203,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The answer of a call, which may take [`PATIENCE`] while something is wrong.
 pub(crate) async fn in_time<T>(
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<Result<T, Error>, Failure> {
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<Result<T, StoreError>, Failure> {
     let answer = tokio::time::timeout(PATIENCE, call).await;
     answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
 }
 
 /// The answer of a call that may fail with these kinds for a while yet, after something was wrong.
-pub(crate) async fn recovered<T, F, Fut>(kinds: &[ErrorKind], mut call: F) -> Result<T, Failure>
+pub(crate) async fn recovered<T, F, Fut>(kinds: &[StoreErrorKind], mut call: F) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, Error>>,
+    Fut: Future<Output = Result<T, StoreError>>,
 {
     let end = tokio::time::Instant::now() + RECOVERY;
     loop {
@@ -238,7 +242,7 @@ pub(crate) async fn increment(
             None => (0, Condition::Absent),
         };
         let next = Record::new((value + 1).to_be_bytes().to_vec(), None, rev(fresh()));
-        if patiently(|| driver.store(key, next.clone(), when)).await?.is_yes() {
+        if patiently(|| driver.store(key, next.clone(), when)).await?.is_applied() {
             return Ok(value + 1);
         }
         tokio::task::yield_now().await;

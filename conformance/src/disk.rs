@@ -4,7 +4,7 @@ use std::io::{Error, Result};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A file system of its own, in memory and of a few megabytes, for [`Harness::make_small`](crate::Harness::make_small).
+/// A file system of its own, in memory and of a few megabytes, for [`Harness::create_bounded`](crate::Harness::create_bounded).
 /// Dropping it unmounts it; what is in it is gone then.
 #[derive(Debug)]
 pub struct SmallDisk(tempfile::TempDir);

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Display};
 
-use crate::harness::Trouble;
+use crate::harness::HarnessError;
 
 /// What a clause's function returns.
 pub(crate) type Check = Result<(), Failure>;
@@ -21,15 +21,15 @@ pub enum Failure {
     Trouble(String),
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
+impl From<HarnessError> for Failure {
+    fn from(trouble: HarnessError) -> Self {
         Self::Trouble(trouble.to_string())
     }
 }
 
-impl From<session_core::Error> for Failure {
+impl From<session_core::StoreError> for Failure {
     /// An error where none was expected.
-    fn from(error: session_core::Error) -> Self {
+    fn from(error: session_core::StoreError) -> Self {
         unmet("the call succeeds", format!("{error:?}"))
     }
 }

@@ -14,7 +14,7 @@ use session_core::{Clock, Driver, DynDriver, Key};
 /// # For driver authors
 /// `make` and `open` are enough for most clauses. The hooks below them are for what only you can do: damage a record
 /// from outside, reach the storage from another process, take the backend away, fill it, or lock the driver out. Each
-/// says which [`Need`](crate::Need) it serves; what is not served is declared in `lacks`.
+/// says which [`Requirement`](crate::Requirement) it serves; what is not served is declared in `lacks`.
 pub trait Harness: Send + Sync + 'static {
     /// The driver. A clone shares the store with its original.
     type Driver: Driver + Clone;
@@ -25,7 +25,7 @@ pub trait Harness: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// Makes fresh, empty storage that nobody else uses.
-    fn make(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send;
+    fn create(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send;
 
     /// Opens one more handle on `storage`, with a state of its own where the driver keeps any (a pool, a cache), by
     /// `clock`. Where the store is the driver itself, this is a clone.
@@ -33,7 +33,7 @@ pub trait Harness: Send + Sync + 'static {
         &self,
         storage: &Self::Storage,
         clock: Arc<dyn Clock>,
-    ) -> impl Future<Output = Result<Self::Driver, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Self::Driver, HarnessError>> + Send;
 
     /// Whether the driver follows the clock that `open` was given.
     fn time(&self) -> Time {
@@ -41,51 +41,55 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Damages what is stored under `key`, from outside of the driver. Needed unless `Damage` is lacked.
-    fn damage(&self, storage: &Self::Storage, key: &Key) -> impl Future<Output = Result<(), Trouble>> + Send {
+    fn damage(
+        &self,
+        storage: &Self::Storage,
+        key: &Key,
+    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = (storage, key);
-        async { Err(Trouble::new("the harness has no damage()")) }
+        async { Err(HarnessError::new("the harness has no damage()")) }
     }
 
     /// Where the record of `key` stands, all of its framing included. The suite bends each byte of it in turn. Needed
     /// unless `Checksum` is lacked.
-    fn region(
+    fn record_bytes(
         &self,
         storage: &Self::Storage,
         key: &Key,
-    ) -> impl Future<Output = Result<Region, Trouble>> + Send {
+    ) -> impl Future<Output = Result<Region, HarnessError>> + Send {
         let _ = (storage, key);
-        async { Err(Trouble::new("the harness has no region()")) }
+        async { Err(HarnessError::new("the harness has no region()")) }
     }
 
     /// Fresh storage whose backend serves no other test, for the clauses that take it away. Where each storage has a
     /// backend of its own, this is [`make`](Self::make).
-    fn make_alone(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send {
-        self.make()
+    fn create_isolated(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
+        self.create()
     }
 
     /// Takes the backend away from the handles that are open: kills the server, moves the directory, holds the lock.
     /// It MUST be an outage through which the backend keeps what it acknowledged, for the clauses look for all of it
-    /// after [`bring_back`](Self::bring_back). Needed unless `Outage` is lacked.
-    fn take_away(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+    /// after [`end_outage`](Self::end_outage). Needed unless `Outage` is lacked.
+    fn start_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(Trouble::new("the harness has no take_away()")) }
+        async { Err(HarnessError::new("the harness has no start_outage()")) }
     }
 
-    /// Undoes [`take_away`](Self::take_away).
-    fn bring_back(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+    /// Undoes [`start_outage`](Self::start_outage).
+    fn end_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(Trouble::new("the harness has no bring_back()")) }
+        async { Err(HarnessError::new("the harness has no end_outage()")) }
     }
 
     /// Fresh storage with room for 20 to 2,000 records of 16 KiB and no more: a small disk where that can be mounted,
     /// else a bound of the engine. Its handles refuse rather than evict. Needed unless `Full` is lacked.
-    fn make_small(&self) -> impl Future<Output = Result<Self::Storage, Trouble>> + Send {
-        async { Err(Trouble::new("the harness has no make_small()")) }
+    fn create_bounded(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
+        async { Err(HarnessError::new("the harness has no create_bounded()")) }
     }
 
     /// Makes room in such storage from outside, as an operator does who enlarges a disk, and says whether it did. Only for
     /// engines that need room in order to remove; the others make room by removing.
-    fn make_room(&self, storage: &Self::Storage) -> impl Future<Output = Result<bool, Trouble>> + Send {
+    fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = Result<bool, HarnessError>> + Send {
         let _ = storage;
         async { Ok(false) }
     }
@@ -93,15 +97,21 @@ pub trait Harness: Send + Sync + 'static {
     /// Takes the permission to use the storage away from the driver, as an operator's mistake does: modes of files,
     /// rights of an account. Called in a child process whose user the modes of files bind, root's too, and where
     /// [`attach`](Self::attach) gave the storage. Needed unless `Permission` is lacked.
-    fn deny(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+    fn revoke_access(
+        &self,
+        storage: &Self::Storage,
+    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(Trouble::new("the harness has no deny()")) }
+        async { Err(HarnessError::new("the harness has no deny()")) }
     }
 
     /// Undoes [`deny`](Self::deny).
-    fn allow(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), Trouble>> + Send {
+    fn restore_access(
+        &self,
+        storage: &Self::Storage,
+    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(Trouble::new("the harness has no allow()")) }
+        async { Err(HarnessError::new("the harness has no allow()")) }
     }
 
     /// Text by which another process reaches `storage`, a path for instance. Needed unless `Kill` and `Processes` are
@@ -116,9 +126,9 @@ pub trait Harness: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where there is no storage at the address.
-    fn attach(&self, address: &str) -> Result<Self::Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Self::Storage, HarnessError> {
         let _ = address;
-        Err(Trouble::new("the harness has no attach()"))
+        Err(HarnessError::new("the harness has no attach()"))
     }
 
     /// Where it is shown that a write is on stable storage before it is acknowledged, a trace of system calls for
@@ -149,16 +159,16 @@ pub enum Time {
 }
 
 /// Why a harness could not do its part. It becomes the verdict `error`, which is red and says nothing of the driver.
-pub struct Trouble(String);
+pub struct HarnessError(String);
 
-impl Trouble {
-    /// Trouble in words.
+impl HarnessError {
+    /// HarnessError in words.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
 
-impl<E: std::error::Error> From<E> for Trouble {
+impl<E: std::error::Error> From<E> for HarnessError {
     fn from(error: E) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -171,25 +181,25 @@ impl<E: std::error::Error> From<E> for Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for HarnessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for Trouble {
+impl fmt::Debug for HarnessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, HarnessError>> + Send + 'a>>;
 pub(crate) type AnyStorage = Box<dyn Any + Send + Sync>;
 
 /// [`Harness`] behind a pointer, so that the clauses are compiled once and not once per driver.
 pub(crate) trait ErasedHarness: Send + Sync {
     fn name(&self) -> String;
-    fn make(&self) -> Boxed<'_, AnyStorage>;
+    fn create(&self) -> Boxed<'_, AnyStorage>;
     /// A handle and a clone of it, which is more than two pointers to one handle.
     fn open<'a>(
         &'a self,
@@ -198,16 +208,16 @@ pub(crate) trait ErasedHarness: Send + Sync {
     ) -> Boxed<'a, (DynDriver, DynDriver)>;
     fn time(&self) -> Time;
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()>;
-    fn region<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region>;
-    fn make_alone(&self) -> Boxed<'_, AnyStorage>;
-    fn take_away<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn bring_back<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn make_small(&self) -> Boxed<'_, AnyStorage>;
-    fn make_room<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool>;
-    fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn allow<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region>;
+    fn create_isolated(&self) -> Boxed<'_, AnyStorage>;
+    fn start_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn end_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn create_bounded(&self) -> Boxed<'_, AnyStorage>;
+    fn free_space<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool>;
+    fn revoke_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
+    fn restore_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn address(&self, storage: &AnyStorage) -> Option<String>;
-    fn attach(&self, address: &str) -> Result<AnyStorage, Trouble>;
+    fn attach(&self, address: &str) -> Result<AnyStorage, HarnessError>;
     fn power_evidence(&self) -> Option<String>;
 }
 
@@ -221,8 +231,8 @@ impl<H: Harness> ErasedHarness for Erased<H> {
     fn name(&self) -> String {
         self.0.name()
     }
-    fn make(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.make().await?) as AnyStorage) })
+    fn create(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.create().await?) as AnyStorage) })
     }
     fn open<'a>(
         &'a self,
@@ -241,34 +251,34 @@ impl<H: Harness> ErasedHarness for Erased<H> {
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()> {
         Box::pin(self.0.damage(storage_of::<H>(storage), key))
     }
-    fn region<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region> {
-        Box::pin(self.0.region(storage_of::<H>(storage), key))
+    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region> {
+        Box::pin(self.0.record_bytes(storage_of::<H>(storage), key))
     }
-    fn make_alone(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.make_alone().await?) as AnyStorage) })
+    fn create_isolated(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.create_isolated().await?) as AnyStorage) })
     }
-    fn take_away<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.take_away(storage_of::<H>(storage)))
+    fn start_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.start_outage(storage_of::<H>(storage)))
     }
-    fn bring_back<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.bring_back(storage_of::<H>(storage)))
+    fn end_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.end_outage(storage_of::<H>(storage)))
     }
-    fn make_small(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.make_small().await?) as AnyStorage) })
+    fn create_bounded(&self) -> Boxed<'_, AnyStorage> {
+        Box::pin(async { Ok(Box::new(self.0.create_bounded().await?) as AnyStorage) })
     }
-    fn make_room<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool> {
-        Box::pin(self.0.make_room(storage_of::<H>(storage)))
+    fn free_space<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool> {
+        Box::pin(self.0.free_space(storage_of::<H>(storage)))
     }
-    fn deny<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.deny(storage_of::<H>(storage)))
+    fn revoke_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.revoke_access(storage_of::<H>(storage)))
     }
-    fn allow<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.allow(storage_of::<H>(storage)))
+    fn restore_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
+        Box::pin(self.0.restore_access(storage_of::<H>(storage)))
     }
     fn address(&self, storage: &AnyStorage) -> Option<String> {
         self.0.address(storage_of::<H>(storage))
     }
-    fn attach(&self, address: &str) -> Result<AnyStorage, Trouble> {
+    fn attach(&self, address: &str) -> Result<AnyStorage, HarnessError> {
         Ok(Box::new(self.0.attach(address)?))
     }
     fn power_evidence(&self) -> Option<String> {

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use session_core::{Applied, Condition, Driver, DynDriver, Error, Key, Record, Revision, Stored, Timestamp};
+use session_core::{
+    Applied, Change, Condition, Driver, DynDriver, Key, Record, Revision, StoreError, Timestamp, Touch,
+};
 
 use crate::child::{Line, Post};
 use crate::common::{number_of, payload, rev};
@@ -130,7 +132,7 @@ async fn answer_of(driver: &DynDriver, key: &Key, op: Op) -> Result<Answer, Fail
         Op::Remove(when) => stored(driver.remove(key, when.condition()).await)?,
         Op::Touch { from, to, deadline } => {
             let deadline = deadline.map(Timestamp::from_millis);
-            driver.touch(key, rev(from), rev(to), deadline).await.map(Answer::Touched)
+            driver.touch(key, Touch { from: rev(from), to: rev(to), deadline }).await.map(Answer::Touched)
         }
     };
     match answer {
@@ -141,10 +143,10 @@ async fn answer_of(driver: &DynDriver, key: &Key, op: Op) -> Result<Answer, Fail
     }
 }
 
-fn stored(answer: Result<Stored, Error>) -> Result<Result<Answer, Error>, Failure> {
+fn stored(answer: Result<Change, StoreError>) -> Result<Result<Answer, StoreError>, Failure> {
     Ok(match answer {
-        Ok(Stored::Yes) => Ok(Answer::Yes),
-        Ok(Stored::Conflict(live)) => Ok(Answer::Conflict(rec(live)?)),
+        Ok(Change::Applied) => Ok(Answer::Yes),
+        Ok(Change::Conflict(live)) => Ok(Answer::Conflict(rec(live)?)),
         Err(error) => Err(error),
     })
 }

@@ -26,8 +26,8 @@ pub mod step;
 
 pub use disk::SmallDisk;
 pub use failure::Failure;
-pub use harness::{Harness, Region, Time, Trouble};
+pub use harness::{Harness, HarnessError, Region, Time};
 pub use run::{Suite, child_tag};
 pub use settings::Settings;
 pub use suite::Place;
-pub use table::{CLAUSES, Clause, Level, Need, clause};
+pub use table::{CLAUSES, Clause, Level, Requirement, clause};

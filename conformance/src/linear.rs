@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use session_core::Decision;
+use session_core::OldDecision;
 
 use crate::common::rev;
 use crate::failure::{Check, unmet};
@@ -98,13 +98,13 @@ fn apply(state: Option<Rec>, op: Op) -> (Option<Rec>, Answer) {
     match op {
         Op::Retrieve => (state, Answer::Found(state)),
         Op::Store(rec, when) => match when.condition().decide(live, Some(rev(rec.revision))) {
-            Decision::Apply => (Some(rec), Answer::Yes),
-            Decision::AlreadyApplied => (state, Answer::Yes),
-            Decision::Conflict => (state, Answer::Conflict(state)),
+            OldDecision::Apply => (Some(rec), Answer::Yes),
+            OldDecision::AlreadyApplied => (state, Answer::Yes),
+            OldDecision::Conflict => (state, Answer::Conflict(state)),
         },
         Op::Remove(When::Any) if state.is_none() => (None, Answer::Conflict(None)),
         Op::Remove(when) => match when.condition().decide(live, None) {
-            Decision::Apply => (None, Answer::Yes),
+            OldDecision::Apply => (None, Answer::Yes),
             _ => (state, Answer::Conflict(state)),
         },
         Op::Touch { from, to, deadline } => match state {

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{CLAUSES, Clause, Level, Need};
+use crate::table::{CLAUSES, Clause, Level, Requirement};
 
 /// The clause whose test writes down what is declared.
 pub(crate) const DECLARATIONS: &str = "B01";
@@ -286,7 +286,7 @@ struct Declared {
 
 impl Declared {
     fn reason(&self, clause: &Clause) -> Option<String> {
-        let reason = |need: &Need| self.lacks.get(need.as_str()).map(|why| format!("{need}: {why}"));
+        let reason = |need: &Requirement| self.lacks.get(need.as_str()).map(|why| format!("{need}: {why}"));
         clause.needs.iter().find_map(reason)
     }
 }
@@ -301,7 +301,7 @@ struct Found {
 }
 
 /// Leaves what is declared.
-pub(crate) fn declare(dir: &Path, driver: &str, version: &str, lacks: &[(Need, &'static str)]) {
+pub(crate) fn declare(dir: &Path, driver: &str, version: &str, lacks: &[(Requirement, &'static str)]) {
     let lacks = lacks.iter().map(|(need, why)| (need.to_string(), (*why).to_owned())).collect();
     write(dir, driver, DECLARED, &Declared { driver: driver.to_owned(), version: version.to_owned(), lacks });
 }
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn what_left_no_result_is_not_run_and_what_is_lacked_has_its_reason() {
         let dir = tempfile::tempdir().unwrap();
-        declare(dir.path(), "one", "1.2.3", &[(Need::Traverse, "no listing")]);
+        declare(dir.path(), "one", "1.2.3", &[(Requirement::Traverse, "no listing")]);
         leave(dir.path(), "one", "1.2.3", "B02", Verdict::Pass, "");
         leave(dir.path(), "one", "1.2.3", "B03", Verdict::Known, "https://example.org/1");
         let matrix = Matrix::read(dir.path(), &["one", "two"]).unwrap();

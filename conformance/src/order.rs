@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
-use session_manager::{ClientAction, Committed, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
 use crate::failure::{Failure, ensure, equal, unmet};
 use crate::step::{Fate, Request, Stepped, Tree, interleave};
@@ -184,15 +184,15 @@ impl<D: Driver> Ground<D> {
     }
 
     async fn begun(&self) -> Result<SessionId, Wrong> {
-        let session = self.sessions.open(None).await?;
+        let session = self.sessions.load(None).await?;
         for (key, value) in [("n", 0), ("base", 1), ("token", 2), ("tmp", 3)] {
             session.insert(key, &value)?;
         }
         session.flash().set("seen", &1)?;
         session.flash().set("family", &1)?;
         equal("the first commit", &self.sessions.finish(&session).await?.outcome, &Outcome::Created)?;
-        match session.client_action() {
-            ClientAction::Repeat { id, .. } => Ok(id),
+        match session.id_update() {
+            IdUpdate::Set { id, .. } => Ok(id),
             other => Err(unmet("the client gets an id", format!("{other:?}")).into()),
         }
     }
@@ -217,7 +217,7 @@ impl<D: Driver> Ground<D> {
         told.extend(reports.iter().filter_map(Report::told));
         let drawn = self.drawn().clone();
         for id in drawn {
-            let session = self.sessions.open(id).await?;
+            let session = self.sessions.load(id).await?;
             if !session.exists() {
                 continue;
             }
@@ -231,7 +231,7 @@ impl<D: Driver> Ground<D> {
             }
         }
         if let Some(report) = rotated.first() {
-            let session = self.sessions.open(old).await?;
+            let session = self.sessions.load(old).await?;
             equal("what stands under the old id", &session.end_reason(), &Some(EndReason::Replaced))?;
             let there = family.first().map(|(id, _)| *id);
             ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", || {
@@ -355,8 +355,8 @@ impl From<Failure> for Wrong {
     }
 }
 
-impl From<session_core::Error> for Wrong {
-    fn from(error: session_core::Error) -> Self {
+impl From<session_core::StoreError> for Wrong {
+    fn from(error: session_core::StoreError) -> Self {
         Self(error.into())
     }
 }
@@ -386,7 +386,7 @@ struct Report {
     slot: usize,
     /// Whether it found the session.
     found: bool,
-    /// Whether it found a marker.
+    /// Whether it found a tombstone.
     replaced: bool,
     saw: Vec<String>,
     took: bool,
@@ -394,7 +394,7 @@ struct Report {
     destroyed: Option<Result<bool, ErrorKind>>,
     first: Option<Result<Committed, Error>>,
     done: Result<Committed, Error>,
-    action: ClientAction,
+    action: IdUpdate,
 }
 
 impl fmt::Debug for Report {
@@ -462,7 +462,7 @@ impl Report {
 
     fn told(&self) -> Option<SessionId> {
         match self.action {
-            ClientAction::Repeat { id, .. } => Some(id),
+            IdUpdate::Set { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -477,10 +477,10 @@ impl Report {
         faulty: bool,
     ) -> Result<(), Wrong> {
         let action = match &self.action {
-            ClientAction::Repeat { id, .. } if *id == old => "Repeat old",
-            ClientAction::Repeat { .. } => "Repeat",
-            ClientAction::Extend { .. } => "Extend",
-            ClientAction::Forget => "Forget",
+            IdUpdate::Set { id, .. } if *id == old => "Repeat old",
+            IdUpdate::Set { .. } => "Repeat",
+            IdUpdate::Extend { .. } => "Extend",
+            IdUpdate::Clear => "Forget",
             _ => "Keep",
         };
         let right: &[&str] = match (&self.destroyed, self.outcome()) {
@@ -531,7 +531,7 @@ async fn perform<D: Driver>(
     act: Act,
     slot: usize,
 ) -> Result<Report, Error> {
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     let (found, end) = (session.exists(), session.end_reason());
     let own = format!("k{slot}");
     let (mut saw, mut took, mut expired) = (Vec::new(), false, false);
@@ -566,7 +566,7 @@ async fn perform<D: Driver>(
         }
     }
     let done = sessions.finish(&session).await;
-    let action = session.client_action();
+    let action = session.id_update();
     let replaced = end == Some(EndReason::Replaced);
     Ok(Report { act, slot, found, replaced, saw, took, expired, destroyed, first, done, action })
 }

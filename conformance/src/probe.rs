@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Revision, Stored, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, DynDriver, Key, Operation, Page, Prefix, Purged,
+    Record, Result, StoreError, StoreErrorKind, Touch,
 };
 use tokio::sync::Notify;
 
@@ -71,7 +71,11 @@ impl Probe {
     }
 
     fn compare(&self, operation: Operation, when: Condition) -> Result<()> {
-        if self.0.conditional || when == Condition::Any { Ok(()) } else { Err(Error::unsupported(operation)) }
+        if self.0.conditional || when == Condition::Any {
+            Ok(())
+        } else {
+            Err(StoreError::unsupported(operation))
+        }
     }
 
     /// The driver itself, whose calls are not counted.
@@ -119,10 +123,10 @@ impl Probe {
     async fn pass<T>(&self, call: Call, make: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let operation = call.operation;
         lock(&self.0.calls).push(call);
-        let lost = || Error::new(ErrorKind::Timeout, operation).applied_unknown();
+        let lost = || StoreError::new(StoreErrorKind::Timeout, operation).applied_unknown();
         match self.due(operation) {
             None => make.await,
-            Some(Fault::Refuse) => Err(Error::new(ErrorKind::Unavailable, operation)),
+            Some(Fault::Refuse) => Err(StoreError::new(StoreErrorKind::Unavailable, operation)),
             Some(Fault::LoseCall) => Err(lost()),
             Some(Fault::LoseAnswer) => make.await.and(Err(lost())),
             Some(Fault::Stall) => {
@@ -131,12 +135,13 @@ impl Probe {
                 std::future::pending::<()>().await;
                 answer
             }
-            Some(Fault::Before(act)) => match act.await {
-                Ok(()) => make.await,
-                Err(failure) => {
-                    Err(Error::new(ErrorKind::Backend, operation).with_detail(format!("{failure:?}")))
+            Some(Fault::Before(act)) => {
+                match act.await {
+                    Ok(()) => make.await,
+                    Err(failure) => Err(StoreError::new(StoreErrorKind::Backend, operation)
+                        .with_detail(format!("{failure:?}"))),
                 }
-            },
+            }
         }
     }
 
@@ -166,13 +171,13 @@ impl Driver for Probe {
         self.pass(on(Operation::Retrieve, key, None), self.0.under.retrieve(key)).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.compare(Operation::Store, when)?;
         let call = on(Operation::Store, key, Some(when));
         self.pass(call, self.0.under.store(key, record, when)).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.compare(Operation::Remove, when)?;
         let call = on(Operation::Remove, key, Some(when));
         self.pass(call, self.0.under.remove(key, when)).await
@@ -183,29 +188,16 @@ impl Driver for Probe {
         self.pass(call, self.0.under.traverse(prefix, from, limit)).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         self.compare(Operation::Touch, Condition::Revision(from))?;
         let call = on(Operation::Touch, key, Some(Condition::Revision(from)));
-        self.pass(call, self.0.under.touch(key, from, to, deadline)).await
+        self.pass(call, self.0.under.touch(key, Touch { from, to, deadline })).await
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
         let call = Call { limit: Some(limit), ..call(Operation::Purge) };
         self.pass(call, self.0.under.purge(limit)).await
-    }
-
-    async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        self.pass(call(Operation::Count), self.0.under.count(prefix)).await
-    }
-
-    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
-        self.pass(call(Operation::Clear), self.0.under.clear(prefix)).await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::rng::Rng;
 use crate::settings::Settings;
 use crate::stage::{Context, Stage};
 use crate::suite::Place;
-use crate::table::{CLAUSES, Clause, Level, Need};
+use crate::table::{CLAUSES, Clause, Level, Requirement};
 
 /// All clauses for one driver, as `suite!` sets them up.
 pub struct Suite {
@@ -33,7 +33,7 @@ impl Suite {
     pub fn new(
         harness: impl Harness,
         place: Place,
-        lacks: &[(Need, &'static str)],
+        lacks: &[(Requirement, &'static str)],
         known: &[(&'static str, &'static str)],
     ) -> Self {
         let settings = Settings::from_env();

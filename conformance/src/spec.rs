@@ -1,7 +1,7 @@
 //! Whether SPEC.md and the table say the same.
 //!
 //! In SPEC.md a clause stands under a heading `### Level <level>` as a list item whose first line is
-//! `- **B02** MUST [Need, Need] The sentence.`, without the brackets where it needs nothing. The lines below it, its
+//! `- **B02** MUST [Requirement, Requirement] The sentence.`, without the brackets where it needs nothing. The lines below it, its
 //! text and reason, are for people.
 
 use crate::table::CLAUSES;

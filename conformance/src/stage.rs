@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_core::{Clock, Driver, DynDriver, Expiry, Key, Prefix, SystemClock, TestClock, Timestamp};
+use session_core::{Clock, Driver, DynDriver, ExpiryMode, Key, Prefix, SystemClock, TestClock, Timestamp};
 
 use crate::child::Child;
 use crate::common::nap;
@@ -11,14 +11,14 @@ use crate::failure::{Check, Failure, unmet};
 use crate::harness::{AnyStorage, ErasedHarness, Region, Time};
 use crate::rng::Rng;
 use crate::suite::Place;
-use crate::table::Need;
+use crate::table::Requirement;
 
 /// What the checks of one suite have in common.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) harness: Arc<dyn ErasedHarness>,
     pub(crate) place: Place,
-    pub(crate) lacks: Vec<(Need, &'static str)>,
+    pub(crate) lacks: Vec<(Requirement, &'static str)>,
     pub(crate) known: Vec<(&'static str, &'static str)>,
     /// What tells a child process which of several harnesses it is to use.
     pub(crate) tag: String,
@@ -43,19 +43,19 @@ const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 impl Stage {
     /// Fresh storage.
     pub(crate) async fn new(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.make().await?;
+        let storage = context.harness.create().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
     /// Fresh storage whose backend may be taken away.
     pub(crate) async fn alone(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.make_alone().await?;
+        let storage = context.harness.create_isolated().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
     /// Fresh storage that is soon full.
     pub(crate) async fn small(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.make_small().await?;
+        let storage = context.harness.create_bounded().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
@@ -110,33 +110,33 @@ impl Stage {
     }
 
     /// Where the record of `key` stands.
-    pub(crate) async fn region(&self, key: &Key) -> Result<Region, Failure> {
-        Ok(self.context.harness.region(&self.storage, key).await?)
+    pub(crate) async fn record_bytes(&self, key: &Key) -> Result<Region, Failure> {
+        Ok(self.context.harness.record_bytes(&self.storage, key).await?)
     }
 
     /// Takes the backend away from the open handles.
-    pub(crate) async fn take_away(&self) -> Check {
-        Ok(self.context.harness.take_away(&self.storage).await?)
+    pub(crate) async fn start_outage(&self) -> Check {
+        Ok(self.context.harness.start_outage(&self.storage).await?)
     }
 
     /// Brings it back.
-    pub(crate) async fn bring_back(&self) -> Check {
-        Ok(self.context.harness.bring_back(&self.storage).await?)
+    pub(crate) async fn end_outage(&self) -> Check {
+        Ok(self.context.harness.end_outage(&self.storage).await?)
     }
 
     /// Makes room in small storage, where its driver needs that.
-    pub(crate) async fn make_room(&self) -> Result<bool, Failure> {
-        Ok(self.context.harness.make_room(&self.storage).await?)
+    pub(crate) async fn free_space(&self) -> Result<bool, Failure> {
+        Ok(self.context.harness.free_space(&self.storage).await?)
     }
 
     /// Takes the permission to use the storage away.
-    pub(crate) async fn deny(&self) -> Check {
-        Ok(self.context.harness.deny(&self.storage).await?)
+    pub(crate) async fn revoke_access(&self) -> Check {
+        Ok(self.context.harness.revoke_access(&self.storage).await?)
     }
 
     /// Gives it back.
-    pub(crate) async fn allow(&self) -> Check {
-        Ok(self.context.harness.allow(&self.storage).await?)
+    pub(crate) async fn restore_access(&self) -> Check {
+        Ok(self.context.harness.restore_access(&self.storage).await?)
     }
 
     /// A key among the sessions.
@@ -171,7 +171,7 @@ impl Stage {
             Time::Virtual => self.set(deadline.max(self.now())),
             Time::Real => {
                 let late = match driver.capabilities().expiry {
-                    Expiry::Engine { granularity } => granularity,
+                    ExpiryMode::Engine { granularity } => granularity,
                     _ => Duration::ZERO,
                 };
                 nap(deadline.saturating_since(self.now()) + late + Duration::from_millis(2)).await;
@@ -205,7 +205,7 @@ impl Stage {
     }
 
     /// Whether the driver lacks `need`.
-    pub(crate) fn lacks(&self, need: Need) -> bool {
+    pub(crate) fn lacks(&self, need: Requirement) -> bool {
         self.context.lacks.iter().any(|(lacked, _)| *lacked == need)
     }
 

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Page, Prefix, Purged,
-    Record, Result, Revision, Stored, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix, Purged, Record,
+    Result, Revision, StoreError, StoreErrorKind, Timestamp, Touch,
 };
 
 /// All sequences of choices, one after the other: depth first, by running again from the start.
@@ -101,7 +101,7 @@ pub enum Fate {
 
 /// A change that was made and is still on its way.
 #[derive(Clone, Debug)]
-enum Change {
+enum ChangeRequest {
     Store(Key, Record, Condition),
     Remove(Key, Condition),
     Touch(Key, Revision, Revision, Option<Timestamp>),
@@ -128,7 +128,7 @@ struct Board {
     /// Which change meets its fate, counted from [`Stepped::close_gates`].
     fate: Mutex<Option<(usize, Fate)>>,
     changes: AtomicUsize,
-    late: Mutex<Vec<Change>>,
+    late: Mutex<Vec<ChangeRequest>>,
     /// Whether a change whose future is dropped before it was applied is still on its way.
     detach: AtomicBool,
     applied: Mutex<Vec<Applied>>,
@@ -225,7 +225,7 @@ impl<D: Driver> Stepped<D> {
         }
     }
 
-    async fn change(&self, operation: Operation, change: Change) -> Result<Stored> {
+    async fn change(&self, operation: Operation, change: ChangeRequest) -> Result<Change> {
         let gated = !self.board.open.load(Ordering::SeqCst);
         let mut number = usize::MAX;
         if gated {
@@ -234,7 +234,7 @@ impl<D: Driver> Stepped<D> {
             self.gate().await;
             sent.change = None;
         }
-        let lost = || Err(Error::new(ErrorKind::Timeout, operation).applied_unknown());
+        let lost = || Err(StoreError::new(StoreErrorKind::Timeout, operation).applied_unknown());
         let fate = locked(&self.board.fate).filter(|(which, _)| gated && *which == number);
         let answer = match fate.map(|(_, fate)| fate) {
             None => self.apply(change).await,
@@ -249,23 +249,23 @@ impl<D: Driver> Stepped<D> {
         answer
     }
 
-    async fn apply(&self, change: Change) -> Result<Stored> {
+    async fn apply(&self, change: ChangeRequest) -> Result<Change> {
         let (answer, applied) = match change {
-            Change::Store(key, record, when) => {
+            ChangeRequest::Store(key, record, when) => {
                 let answer = self.inner.store(&key, record.clone(), when).await?;
                 (answer, Applied { key, record: Some(record), when: Some(when) })
             }
-            Change::Remove(key, when) => {
+            ChangeRequest::Remove(key, when) => {
                 let answer = self.inner.remove(&key, when).await?;
                 (answer, Applied { key, record: None, when: Some(when) })
             }
-            Change::Touch(key, from, to, deadline) => {
-                let yes = self.inner.touch(&key, from, to, deadline).await?;
-                let answer = if yes { Stored::Yes } else { Stored::Conflict(None) };
+            ChangeRequest::Touch(key, from, to, deadline) => {
+                let yes = self.inner.touch(&key, Touch { from, to, deadline }).await?;
+                let answer = if yes { Change::Applied } else { Change::Conflict(None) };
                 (answer, Applied { key, record: Some(Record::new(&b""[..], deadline, to)), when: None })
             }
         };
-        if answer.is_yes() {
+        if answer.is_applied() {
             locked(&self.board.applied).push(applied);
         }
         Ok(answer)
@@ -275,7 +275,7 @@ impl<D: Driver> Stepped<D> {
 /// A change that waits to be applied. Where its future is dropped there, it may arrive all the same.
 struct Sent<'a> {
     board: &'a Board,
-    change: Option<Change>,
+    change: Option<ChangeRequest>,
 }
 
 impl Drop for Sent<'_> {
@@ -372,27 +372,22 @@ impl<D: Driver> Driver for Stepped<D> {
         answer
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        self.change(Operation::Store, Change::Store(key.clone(), record, when)).await
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
+        self.change(Operation::Store, ChangeRequest::Store(key.clone(), record, when)).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        self.change(Operation::Remove, Change::Remove(key.clone(), when)).await
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
+        self.change(Operation::Remove, ChangeRequest::Remove(key.clone(), when)).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         self.inner.traverse(prefix, from, limit).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
-        let change = Change::Touch(key.clone(), from, to, deadline);
-        Ok(self.change(Operation::Touch, change).await?.is_yes())
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
+        let change = ChangeRequest::Touch(key.clone(), from, to, deadline);
+        Ok(self.change(Operation::Touch, change).await?.is_applied())
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

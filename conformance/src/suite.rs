@@ -27,7 +27,7 @@ pub struct Place {
 /// );
 /// ```
 ///
-/// `lacks` names each [`Need`](crate::Need) that the driver does not meet, with the reason that the test runner shows
+/// `lacks` names each [`Requirement`](crate::Requirement) that the driver does not meet, with the reason that the test runner shows
 /// for the ignored tests; clause B01 compares the list with what the driver claims. `known` names clauses that the
 /// driver is known not to keep: their tests pass while they fail, and fail once they pass.
 #[macro_export]
@@ -58,7 +58,7 @@ macro_rules! __suite {
                     module: module_path!(),
                     scratch: env!("CARGO_TARGET_TMPDIR"),
                 },
-                &[$(($crate::Need::$need, $reason)),*],
+                &[$(($crate::Requirement::$need, $reason)),*],
                 &[$((stringify!($id), $link)),*],
             )
         }

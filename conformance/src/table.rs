@@ -20,7 +20,7 @@ pub struct Clause {
     /// Whether it is a MUST, rather than a SHOULD.
     pub must: bool,
     /// What it takes for the clause to apply to a driver.
-    pub needs: &'static [Need],
+    pub needs: &'static [Requirement],
     /// The rule, in one sentence.
     pub text: &'static str,
     pub(crate) check: for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>,
@@ -102,7 +102,7 @@ words! {
 
 words! {
     /// What a clause needs of a driver or its harness in order to apply.
-    Need {
+    Requirement {
         /// It compares and stores in one step (`Capabilities::conditional`).
         Conditional = "Conditional",
         /// It can list its keys.
@@ -113,7 +113,7 @@ words! {
         Purge = "Purge",
         /// It follows the clock that it is given (`Harness::time`), and expiry is observed to the millisecond.
         VirtualTime = "VirtualTime",
-        /// It states a largest value (`Capabilities::max_value`) of 64 MiB at the most.
+        /// It states a largest value (`Capabilities::max_record_bytes`) of 64 MiB at the most.
         ValueBound = "ValueBound",
         /// Its data survives an orderly close (`Survives::Close`).
         Close = "Close",
@@ -158,9 +158,9 @@ B05 b05_empty_data_is_a_value_and_not_absence basic MUST [] [EmptyIsAbsent]
 B06 b06_data_is_any_bytes basic MUST [] [CutsAtNul]
     "Data is any bytes, NUL and what is no UTF-8 included";
 B07 b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_large basic MUST [] [CutsAt64K]
-    "Data of any length up to 1 MiB comes back whole, or is refused as `TooLarge` with the old record intact where `max_value` says so";
+    "Data of any length up to 1 MiB comes back whole, or is refused as `TooLarge` with the old record intact where `max_record_bytes` says so";
 B08 b08_a_value_above_the_claimed_bound_is_too_large_and_the_old_one_stays basic MUST [ValueBound] [TooLargeRemoves]
-    "Data of exactly `max_value` bytes is stored, and one that is larger is `TooLarge` with the old record intact";
+    "Data of exactly `max_record_bytes` bytes is stored, and one that is larger is `TooLarge` with the old record intact";
 B09 b09_an_id_may_be_any_text_and_every_id_has_its_own_record basic MUST [] [PathIds]
     "The id part of a key may be any text, and different texts are different records";
 B10 b10_ids_are_case_sensitive_and_never_trimmed basic MUST [] [FoldsCase]
@@ -172,9 +172,9 @@ B12 b12_the_longest_keys_are_told_apart_by_their_last_byte basic MUST [] [CutsKe
 B13 b13_what_was_removed_is_absent_and_can_be_stored_anew basic MUST [] [RemoveKeeps]
     "What was removed is `None`, and may be stored anew";
 B14 b14_removing_what_is_not_there_answers_conflict_with_nothing basic MUST [] [RemoveAlwaysYes]
-    "`remove` with `Any` answers `Yes` if it removed a live record and `Conflict(None)` if there was none";
+    "`remove` with `Any` answers `Applied` if it removed a live record and `Conflict(None)` if there was none";
 B15 b15_remove_when_absent_removes_nothing basic MUST [Conditional] [RemoveIgnoresAbsent]
-    "`remove` with `Absent` answers `Yes` where nothing is live, and otherwise conflicts and removes nothing";
+    "`remove` with `Absent` answers `Applied` where nothing is live, and otherwise conflicts and removes nothing";
 B16 b16_remove_at_a_revision_removes_only_that_revision basic MUST [Conditional] [RemoveIgnoresRevision]
     "`remove` with `Revision(r)` removes the live record if it has revision r, and otherwise conflicts and removes nothing";
 B17 b17_store_when_absent_creates_and_never_replaces basic MUST [Conditional] [AbsentReplaces]
@@ -186,7 +186,7 @@ B19 b19_store_at_a_revision_never_creates basic MUST [Conditional] [RevisionCrea
 B20 b20_a_conflict_hands_back_the_whole_live_record basic MUST [Conditional] [ConflictCutsData]
     "A conflict hands back the live record whole, so that no second call is needed";
 B21 b21_a_change_that_is_repeated_answers_yes_and_happens_once basic MUST [Conditional] [RepeatConflicts]
-    "A change that would conflict answers `Yes` and writes nothing if the live record already has the revision that it offers";
+    "A change that would conflict answers `Applied` and writes nothing if the live record already has the revision that it offers";
 B22 b22_revisions_are_compared_as_eight_bytes basic MUST [Conditional] [ComparesAsFloat]
     "Revisions are compared as eight bytes";
 B23 b23_touch_moves_deadline_and_revision_and_leaves_the_data basic MUST [Conditional] [TouchCutsData]
@@ -260,7 +260,7 @@ E06 e06_a_touch_does_not_revive_an_expired_record expiry MUST [Conditional] [Tou
 E07 e07_a_touch_keeps_a_record_alive_until_its_new_deadline expiry MUST [Conditional VirtualTime] [TouchDoesNotExtend]
     "A touched record lives until its new deadline, to the millisecond";
 E08 e08_storing_what_is_past_its_deadline_removes expiry MUST [Conditional] [LateStoreIgnored]
-    "Storing what is past its deadline removes what is there if the condition holds, answers `Yes`, and otherwise conflicts";
+    "Storing what is past its deadline removes what is there if the condition holds, answers `Applied`, and otherwise conflicts";
 E09 e09_a_touch_to_a_past_deadline_ends_the_record expiry MUST [Conditional] [TouchRefusesPast]
     "`touch` to a moment that has passed answers true and ends the record";
 E10 e10_a_record_without_a_deadline_never_expires expiry MUST [VirtualTime] [NoneMeansACentury]
@@ -284,7 +284,7 @@ C01 c01_no_increment_by_compare_and_store_is_lost concurrent MUST [Conditional] 
 C02 c02_of_many_creators_one_wins_and_the_others_see_its_record concurrent MUST [Conditional] [RacyAbsent]
     "Of many stores with `Absent` one succeeds, and the others are handed its record";
 C03 c03_of_many_removers_one_removes concurrent MUST [] [RacyRemove]
-    "Of many removals of one record one answers `Yes`";
+    "Of many removals of one record one answers `Applied`";
 C04 c04_of_a_store_and_a_removal_at_one_revision_one_wins concurrent MUST [Conditional] [RacyRemoveAtRevision]
     "Of several changes at one revision, removals included, one succeeds";
 C05 c05_readers_see_whole_records_while_writers_race concurrent MUST [] [TornWrite]
@@ -432,9 +432,9 @@ S29 s29_what_comes_after_a_rotation_is_refused_under_the_old_id session MUST [Co
 S30 s30_an_id_that_repeats_never_merges_two_visitors session MUST [Conditional] [AbsentReplaces SaysYesToTaken]
     "An id that is drawn twice never merges two visitors: the second gets another one, and three in a row are an error";
 S31 s31_a_rotation_moves_the_session_to_one_new_id session MUST [Conditional] [MarkerIsLost StripsUser]
-    "A rotation, however often it was asked for, moves the session with its changes to one new id and leaves a marker without data";
+    "A rotation, however often it was asked for, moves the session with its changes to one new id and leaves a tombstone without data";
 S32 s32_under_a_marker_nothing_is_read_written_or_created_and_the_client_is_told_nothing session MUST [Conditional] [MarkerRemoves MarkerIsEmptySession]
-    "Under a marker nothing is read, written, created or ended, and the client is told nothing";
+    "Under a tombstone nothing is read, written, created or ended, and the client is told nothing";
 S33 s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
     "A write that comes between the steps of a rotation is carried over to the new id";
 S34 s34_of_two_rotations_at_once_one_successor_is_left session MUST [Conditional] [StoreIgnoresRevision RemoveKeeps]
@@ -448,7 +448,7 @@ S37 s37_a_rotation_whose_answers_are_lost_happens_once session MUST [Conditional
 S38 s38_a_rotation_begins_a_new_absolute_lifetime session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
     "A rotation begins a new absolute lifetime";
 S39 s39_a_marker_stays_for_sixty_seconds session MUST [Conditional VirtualTime] [MarkerForever MarkerRemoves]
-    "A marker stays for 60 seconds, and then its id means nothing";
+    "A tombstone stays for 60 seconds, and then its id means nothing";
 S40 s40_destroy_ends_the_session_at_once_and_not_at_the_commit session MUST [Conditional] [RemoveKeeps RemoveSaysGone]
     "`destroy` ends the session at once, not at the commit, and drops what was recorded";
 S41 s41_destroy_ends_what_other_requests_have_written_since session MUST [Conditional] [RemoveSaysYesOnConflict RemoveKeeps]
@@ -460,7 +460,7 @@ S43 s43_writing_after_destroy_begins_a_session_with_a_new_id session MUST [Condi
 S44 s44_a_destroy_whose_answer_is_lost_ends_the_session session MUST [Conditional] [RemoveKeeps ShowsRemoved]
     "A `destroy` whose answer was lost, whose call was lost, or whose request was dropped afterwards has ended the session; a refused one is an error and can be repeated";
 S45 s45_a_late_logout_ends_neither_the_marker_nor_the_successor session MUST [Conditional] [RemoveIgnoresRevision MarkerIsLost]
-    "A late logout under an id that was rotated ends neither the marker nor the successor, and says that it ended nothing";
+    "A late logout under an id that was rotated ends neither the tombstone nor the successor, and says that it ended nothing";
 S46 s46_a_session_ends_when_its_idle_timeout_has_passed session MUST [Conditional VirtualTime] [ShowsExpired AddsAnHour]
     "A session that is not used ends at exactly its idle timeout, not a millisecond before, and its id is not taken over";
 S47 s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone session MUST [Conditional VirtualTime] [TouchSaysTrue TouchCutsData]
@@ -522,7 +522,7 @@ S74 s74_a_session_in_the_first_layout_always_reads session MUST [Conditional] [F
 S75 s75_find_visits_every_live_session_and_changes_none session MUST [Conditional Traverse] [TraverseSkipsLast TraverseTouches]
     "`find` visits every live session and leaves deadlines, revisions and bytes untouched";
 S76 s76_find_leaves_out_markers_other_records_and_what_has_expired session MUST [Conditional Traverse VirtualTime] [MarkerIsEmptySession IgnoresPrefix]
-    "`find` leaves out markers, damaged records, other prefixes and what has expired";
+    "`find` leaves out tombstones, damaged records, other prefixes and what has expired";
 S77 s77_find_survives_that_each_session_is_ended_in_the_loop session MUST [Conditional Traverse] [CursorIsOffset RemoveKeeps]
     "`find` survives that each session it gives is ended in the loop, and a session is ended whatever was written to it since";
 S78 s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_nothing_else session MUST [Conditional Purge VirtualTime] [PurgeTakesLive PurgeIgnoresLimit]
@@ -592,7 +592,7 @@ macro_rules! data {
                 name: stringify!($name),
                 level: level!($level),
                 must: must!($must),
-                needs: &[$(Need::$need),*],
+                needs: &[$(Requirement::$need),*],
                 text: $text,
                 check: |stage| Box::pin(clauses::$level::$name(stage)),
             },

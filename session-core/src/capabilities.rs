@@ -16,9 +16,9 @@ pub struct Capabilities {
     /// Who may use the same store at the same time.
     pub shared: Shared,
     /// Who removes expired records, and how exactly expiry is observed.
-    pub expiry: Expiry,
+    pub expiry: ExpiryMode,
     /// The largest data of one record, in bytes; `None` where only memory or disk bounds it.
-    pub max_value: Option<u64>,
+    pub max_record_bytes: Option<u64>,
     /// Whether it may evict live records, only ever of prefix `session`, when it is full.
     pub evicts: bool,
     /// Whether a traversal reports a key that is there all the time exactly once, rather than at least once.
@@ -34,8 +34,8 @@ impl Capabilities {
             survives: Survives::Nothing,
             rolls_back: RollsBack::Never,
             shared: Shared::Process,
-            expiry: Expiry::Caller,
-            max_value: None,
+            expiry: ExpiryMode::Caller,
+            max_record_bytes: None,
             evicts: false,
             exactly_once: false,
         }
@@ -71,15 +71,15 @@ impl Capabilities {
 
     /// Sets `expiry`.
     #[must_use]
-    pub const fn expiry(mut self, by: Expiry) -> Self {
+    pub const fn expiry(mut self, by: ExpiryMode) -> Self {
         self.expiry = by;
         self
     }
 
-    /// Sets `max_value`, in bytes.
+    /// Sets `max_record_bytes`, in bytes.
     #[must_use]
-    pub const fn max_value(mut self, bytes: Option<u64>) -> Self {
-        self.max_value = bytes;
+    pub const fn max_record_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.max_record_bytes = bytes;
         self
     }
 
@@ -145,7 +145,7 @@ pub enum Shared {
 /// Who removes expired records, and how exactly expiry is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Expiry {
+pub enum ExpiryMode {
     /// The driver compares deadlines with its clock, to the millisecond; `purge` removes what has expired.
     Caller,
     /// The engine expires records by itself, up to `granularity` late; `purge` has nothing to do.

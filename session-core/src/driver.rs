@@ -4,66 +4,74 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::capabilities::Capabilities;
-use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::error::{Error, Operation, Result};
+use crate::change::{Change, Condition, Touch};
+use crate::clock::Clock;
+use crate::error::{Operation, Result, StoreError};
 use crate::key::{Key, Prefix};
 use crate::page::{Cursor, Page, Purged};
-use crate::record::{Condition, Record, Revision, Stored};
+use crate::record::Record;
 
-/// How many keys the provided [`count`](Driver::count) and [`clear`](Driver::clear) ask for at a time.
+/// How many keys [`DriverExt`] asks for at a time.
 const PAGE: usize = 256;
 
-/// A session store.
+/// A session store: retrieve, store, remove and traverse, with compare-and-swap.
 ///
 /// # For driver authors
-/// Four operations are required, the same four as CGI::Session's drivers; the rest has defaults. The law under all of
-/// them: `retrieve` returns what the last successful `store` wrote. Run the conformance suite to know that you keep
-/// it. Handles should be cheap to clone and share one store.
+/// Six methods are required; the others have defaults. The base of all rules: `retrieve` returns what the last
+/// successful `store` wrote. Run the conformance suite to see that your driver follows SPEC.md. Handles should be
+/// cheap to clone, and all clones share one store.
+///
+/// A driver that wraps another one MUST forward every method, because a default would hide what the inner driver
+/// does: [`forward!`](crate::forward) writes them.
 ///
 /// # For applications
-/// Use `session-manager`'s `Sessions`, which adds what a driver knows nothing of: ids, values, replay, rotation.
+/// Use `Sessions` of `session-manager`, which adds ids, values, replay and rotation. [`DriverExt`] has `count` and
+/// `clear`.
 ///
 /// # Cancellation
-/// Dropping a future at any point leaves the old record or the new one, never a mixture; locks are released. A change
-/// that was dropped takes effect before whatever its caller changes next, or not at all.
+/// Dropping a future at any point leaves the old record or the new one, never a mixture, and releases all locks. A
+/// change whose future is dropped takes effect before the caller's next change of the key, or not at all (C14).
 pub trait Driver: Send + Sync + 'static {
-    /// The live record of `key`. What was never stored, was removed or has expired is `None`, never an error.
+    /// Returns the live record of `key`. A key that was never stored, was removed or has expired is `None`, never an
+    /// error.
     ///
     /// # Errors
     /// `Corrupt` for a damaged record, which is left as it is; `Unavailable`, `Timeout`, `Closed`, `Backend`.
     fn retrieve(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
 
-    /// Writes `record` under `key` if `when` holds, comparing and writing in one atomic step across tasks, threads
-    /// and every process that shares the store.
+    /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step across tasks,
+    /// threads and all processes that share the store.
     ///
-    /// A change is safe to repeat: where it would conflict but the live record has the offered record's revision, the
-    /// answer is `Yes`. A record that is past its deadline already acts as a removal: if the condition holds, what
-    /// was there is gone and the answer is `Yes`.
+    /// A change is safe to repeat: where it would conflict, but the live record has the offered record's revision,
+    /// the answer is `Applied`. A record that is already past its deadline acts as a removal: if the condition holds,
+    /// the stored record is removed and the answer is `Applied`.
     ///
     /// # Errors
     /// `TooLarge` and `Full` leave the old record intact. `Unavailable`, `Timeout`, `Closed`, `Backend`;
-    /// [`Error::applied`] says whether the change may have happened.
+    /// [`StoreError::applied`] says whether the change may have happened.
     fn store(
         &self,
         key: &Key,
         record: Record,
-        when: Condition,
-    ) -> impl Future<Output = Result<Stored>> + Send;
+        condition: Condition,
+    ) -> impl Future<Output = Result<Change>> + Send;
 
-    /// Removes the live record of `key` if `when` holds. Where nothing live was there the answer is
-    /// `Conflict(None)`, so that a caller knows whether it was the one who removed; with `Absent`, `Yes`.
+    /// Removes the live record of `key` if `condition` holds. Where there is no live record the answer is
+    /// `Conflict(None)`, so that a caller knows whether its own call removed the record; with `Absent` it is
+    /// `Applied`.
     ///
     /// # Errors
     /// As [`store`](Self::store).
-    fn remove(&self, key: &Key, when: Condition) -> impl Future<Output = Result<Stored>> + Send;
+    fn remove(&self, key: &Key, condition: Condition) -> impl Future<Output = Result<Change>> + Send;
 
-    /// A page of the live keys of `prefix`, in an order of the driver's choice, in bounded memory.
+    /// Returns a page of the live keys of `prefix`, in an order that the driver chooses, in bounded memory.
     ///
-    /// A page may be shorter or longer than `limit`, even empty; only `next: None` ends, and a limit of 0 counts as 1.
-    /// A key that is there all the time is reported at least once; one that vanishes meanwhile is skipped.
+    /// A page may be shorter or longer than `limit`, or empty. Only `next: None` ends a traversal. A limit of 0
+    /// counts as 1. A key that is stored during the whole traversal is reported at least once; a key that vanishes
+    /// meanwhile may be skipped.
     ///
     /// # Errors
-    /// `InvalidCursor` for a cursor that is not this driver's; `Unsupported` where the engine cannot list.
+    /// `InvalidCursor` for a cursor of another driver; `Unsupported` where the engine cannot list its keys.
     fn traverse(
         &self,
         prefix: &Prefix,
@@ -71,92 +79,45 @@ pub trait Driver: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page>> + Send;
 
-    /// Moves the deadline of the live record that has revision `from`, gives it revision `to` and leaves its data
-    /// alone. `true` if it did, or if the live record has revision `to` already; anything else there is `false`,
-    /// which is no error: whoever wrote last has set the deadline. It never creates.
+    /// What this driver can do and what it promises, with the options that it was opened with.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The clock by which this driver judges deadlines. `Sessions` uses the same clock.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// Moves the deadline of the live record at revision `touch.from`, gives it revision `touch.to`, and leaves its
+    /// data unchanged. Returns `true` if it did, or if the live record already has revision `touch.to`. Everything
+    /// else is `false`, which is no error: the latest writer has set the deadline. It never creates a record.
     ///
     /// The default retrieves and stores; a driver should do it in one cheap step.
     ///
     /// # Errors
     /// As [`store`](Self::store).
-    fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> impl Future<Output = Result<bool>> + Send {
+    fn touch(&self, key: &Key, touch: Touch) -> impl Future<Output = Result<bool>> + Send {
         async move {
-            match self.retrieve(key).await.map_err(|error| error.during(Operation::Touch))? {
-                Some(record) if record.revision == to => Ok(true),
-                Some(record) if record.revision == from => {
-                    let touched = Record { expires: deadline, revision: to, ..record };
-                    let answer = self.store(key, touched, Condition::Revision(from)).await;
-                    Ok(answer.map_err(|error| error.during(Operation::Touch))?.is_yes())
+            let during = |error: StoreError| error.during(Operation::Touch);
+            let found = self.retrieve(key).await.map_err(during)?;
+            match touch.step(found) {
+                Ok((record, condition)) => {
+                    Ok(self.store(key, record, condition).await.map_err(during)?.is_applied())
                 }
-                _ => Ok(false),
+                Err(touched) => Ok(touched),
             }
         }
     }
 
-    /// Removes at most `limit` expired records of any prefix, rechecking each at the moment of removal, and says how
-    /// many and whether there may be more. Zero is answered only where the engine expires by itself.
+    /// Removes at most `limit` expired records of any prefix, and checks each again at the moment of removal. Returns
+    /// how many it removed and whether there may be more. Only a driver whose engine expires records may always
+    /// answer zero.
     ///
     /// # Errors
     /// `Unsupported` by default.
     fn purge(&self, limit: usize) -> impl Future<Output = Result<Purged>> + Send {
         let _ = limit;
-        async { Err(Error::unsupported(Operation::Purge)) }
+        async { Err(StoreError::unsupported(Operation::Purge)) }
     }
 
-    /// How many live keys `prefix` has. Where a traversal may report a key twice, it is an upper bound.
-    ///
-    /// # Errors
-    /// As [`traverse`](Self::traverse).
-    fn count(&self, prefix: &Prefix) -> impl Future<Output = Result<u64>> + Send {
-        async move {
-            let mut total = 0;
-            let mut from = Cursor::start();
-            loop {
-                let page = self
-                    .traverse(prefix, from, PAGE)
-                    .await
-                    .map_err(|error| error.during(Operation::Count))?;
-                total += page.entries.len() as u64;
-                match page.next {
-                    Some(next) => from = next,
-                    None => return Ok(total),
-                }
-            }
-        }
-    }
-
-    /// Removes every key of `prefix` that is there all the time, and says how many it removed.
-    ///
-    /// # Errors
-    /// As [`traverse`](Self::traverse) and [`remove`](Self::remove); what was removed before the error stays removed.
-    fn clear(&self, prefix: &Prefix) -> impl Future<Output = Result<u64>> + Send {
-        async move {
-            let mut removed = 0;
-            let mut from = Cursor::start();
-            loop {
-                let page = self
-                    .traverse(prefix, from, PAGE)
-                    .await
-                    .map_err(|error| error.during(Operation::Clear))?;
-                for entry in page.entries {
-                    let answer = self.remove(&entry.key, Condition::Any).await;
-                    removed += u64::from(answer.map_err(|error| error.during(Operation::Clear))?.is_yes());
-                }
-                match page.next {
-                    Some(next) => from = next,
-                    None => return Ok(removed),
-                }
-            }
-        }
-    }
-
-    /// When it returns, everything acknowledged before the call survives power loss, where the engine can do that.
+    /// When it returns, all changes acknowledged before the call survive power loss, where the engine can do that.
     ///
     /// # Errors
     /// `Unavailable`, `Full`, `Closed`, `Backend`. The default does nothing.
@@ -164,19 +125,57 @@ pub trait Driver: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Flushes; from then on every call on every clone of this handle is `Closed`, closing again excepted.
+    /// Flushes and closes. From then on every call on every clone of this handle fails with `Closed`, except another
+    /// `close`.
     ///
     /// # Errors
     /// As [`flush`](Self::flush). The default only flushes.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         self.flush()
     }
+}
 
-    /// What this driver can do and what it promises, with the options that it was opened with.
-    fn capabilities(&self) -> Capabilities;
+/// What every driver can do on top of its own methods. Implemented for all drivers, so a wrapper cannot forget it.
+pub trait DriverExt: Driver {
+    /// Counts the live keys of `prefix`. Where a traversal may report a key twice, the count is an upper bound.
+    ///
+    /// # Errors
+    /// As [`traverse`](Driver::traverse).
+    fn count(&self, prefix: &Prefix) -> impl Future<Output = Result<u64>> + Send {
+        async move {
+            let mut total = 0;
+            let mut next = Some(Cursor::start());
+            while let Some(from) = next {
+                let page = self.traverse(prefix, from, PAGE).await;
+                let page = page.map_err(|error| error.during(Operation::Count))?;
+                total += page.entries.len() as u64;
+                next = page.next;
+            }
+            Ok(total)
+        }
+    }
 
-    /// The clock by which this driver judges deadlines. `Sessions` uses the same one.
-    fn clock(&self) -> Arc<dyn Clock> {
-        SystemClock::shared()
+    /// Removes every key of `prefix` that is stored during the whole call, and returns how many it removed.
+    ///
+    /// # Errors
+    /// As [`traverse`](Driver::traverse) and [`remove`](Driver::remove). Keys removed before the error stay removed.
+    fn clear(&self, prefix: &Prefix) -> impl Future<Output = Result<u64>> + Send {
+        async move {
+            let mut removed = 0;
+            let mut next = Some(Cursor::start());
+            while let Some(from) = next {
+                let page = self.traverse(prefix, from, PAGE).await;
+                let page = page.map_err(|error| error.during(Operation::Clear))?;
+                for entry in page.entries {
+                    let answer = self.remove(&entry.key, Condition::Any).await;
+                    removed +=
+                        u64::from(answer.map_err(|error| error.during(Operation::Clear))?.is_applied());
+                }
+                next = page.next;
+            }
+            Ok(removed)
+        }
     }
 }
+
+impl<D: Driver> DriverExt for D {}

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// What a driver's operation returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Why an operation failed, in a form that a caller can act on.
 ///
@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// MUST keep that true of the sources it attaches.
 ///
 /// # For driver authors
-/// Start from a kind and an operation, then say what is known: `Error::new(ErrorKind::Timeout,
+/// Start from a kind and an operation, then say what is known: `StoreError::new(StoreErrorKind::Timeout,
 /// Operation::Store).applied_unknown().with_source(cause)`. An error that leaves the store as it was needs no
 /// further word: [`Applied::No`] is the default.
 ///
@@ -21,12 +21,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// for people.
 #[derive(thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Inner>);
+pub struct StoreError(Box<Inner>);
 
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {kind}{}{}", Detail(.detail), .applied.suffix())]
 struct Inner {
-    kind: ErrorKind,
+    kind: StoreErrorKind,
     operation: Operation,
     applied: Applied,
     detail: Option<String>,
@@ -42,23 +42,36 @@ impl fmt::Display for Detail<'_> {
     }
 }
 
-impl Error {
+impl StoreError {
     /// An error of `kind` in `operation`, which left the store unchanged.
     #[must_use]
-    pub fn new(kind: ErrorKind, operation: Operation) -> Self {
+    pub fn new(kind: StoreErrorKind, operation: Operation) -> Self {
         Self(Box::new(Inner { kind, operation, applied: Applied::No, detail: None, source: None }))
     }
 
     /// The error of an operation that this driver does not offer.
     #[must_use]
     pub fn unsupported(operation: Operation) -> Self {
-        Self::new(ErrorKind::Unsupported, operation)
+        Self::new(StoreErrorKind::Unsupported, operation)
+    }
+
+    /// The error of a traversal whose cursor is not the driver's own.
+    #[must_use]
+    pub fn invalid_cursor(detail: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::InvalidCursor, Operation::Traverse).with_detail(detail)
+    }
+
+    /// The error of a store whose data is longer than `limit`, in bytes.
+    #[must_use]
+    pub fn too_large(len: usize, limit: u64) -> Self {
+        Self::new(StoreErrorKind::TooLarge, Operation::Store)
+            .with_detail(format!("{len} bytes of data, and max_record_bytes is {limit}"))
     }
 
     /// The error of every call after [`close`](crate::Driver::close).
     #[must_use]
     pub fn closed(operation: Operation) -> Self {
-        Self::new(ErrorKind::Closed, operation)
+        Self::new(StoreErrorKind::Closed, operation)
     }
 
     /// Adds what a person needs to know. It MUST hold no id, no key and no data.
@@ -91,7 +104,7 @@ impl Error {
 
     /// What kind of failure it is.
     #[must_use]
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         self.0.kind
     }
 
@@ -110,13 +123,13 @@ impl Error {
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::Timeout)
+        matches!(self.0.kind, StoreErrorKind::Unavailable | StoreErrorKind::Timeout | StoreErrorKind::Entropy)
     }
 }
 
-impl fmt::Debug for Error {
+impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
+        f.debug_struct("StoreError")
             .field("kind", &self.0.kind)
             .field("operation", &self.0.operation)
             .field("applied", &self.0.applied)
@@ -129,7 +142,7 @@ impl fmt::Debug for Error {
 /// What kind of failure it is. The kinds are stable: a new one is an addition, never a change of meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum ErrorKind {
+pub enum StoreErrorKind {
     /// The store cannot be reached or is busy; the same call may succeed later.
     #[error("the store is unavailable")]
     Unavailable,
@@ -160,9 +173,45 @@ pub enum ErrorKind {
     /// The driver was closed.
     #[error("the store is closed")]
     Closed,
+    /// The operating system has no random bytes; the same call may succeed later.
+    #[error("random bytes are unavailable")]
+    Entropy,
     /// The engine failed in a way of its own: see `source()`.
     #[error("the engine failed")]
     Backend,
+}
+
+impl StoreErrorKind {
+    /// The kind of a failed system call.
+    #[must_use]
+    pub fn from_io(kind: std::io::ErrorKind) -> Self {
+        use std::io::ErrorKind as Io;
+        match kind {
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Self::Full,
+            Io::TimedOut => Self::Timeout,
+            Io::WouldBlock
+            | Io::Interrupted
+            | Io::ResourceBusy
+            | Io::OutOfMemory
+            | Io::StaleNetworkFileHandle
+            | Io::ConnectionRefused
+            | Io::ConnectionReset
+            | Io::ConnectionAborted
+            | Io::NotConnected
+            | Io::BrokenPipe
+            | Io::HostUnreachable
+            | Io::NetworkUnreachable
+            | Io::NetworkDown => Self::Unavailable,
+            Io::NotFound
+            | Io::PermissionDenied
+            | Io::ReadOnlyFilesystem
+            | Io::IsADirectory
+            | Io::NotADirectory
+            | Io::InvalidFilename
+            | Io::Unsupported => Self::Misconfigured,
+            _ => Self::Backend,
+        }
+    }
 }
 
 /// The operation that failed.
@@ -171,6 +220,8 @@ pub enum ErrorKind {
 pub enum Operation {
     /// Building a key, a prefix or a cursor.
     Parse,
+    /// Drawing a random revision or id.
+    Random,
     /// Opening the store.
     Open,
     /// [`Driver::retrieve`](crate::Driver::retrieve)
@@ -185,22 +236,35 @@ pub enum Operation {
     Touch,
     /// [`Driver::purge`](crate::Driver::purge)
     Purge,
-    /// [`Driver::count`](crate::Driver::count)
+    /// [`DriverExt::count`](crate::DriverExt::count)
     Count,
-    /// [`Driver::clear`](crate::Driver::clear)
+    /// [`DriverExt::clear`](crate::DriverExt::clear)
     Clear,
     /// [`Driver::flush`](crate::Driver::flush)
     Flush,
     /// [`Driver::close`](crate::Driver::close)
     Close,
-    /// Putting an id into a response, or taking it back: [`State`](crate::State).
+    /// Putting an id into a response, or taking it back: `State`.
     State,
+}
+
+impl Operation {
+    /// Whether the operation changes what is stored or how durable it is, so that a lost answer leaves it unknown
+    /// whether it was applied.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(
+            self,
+            Self::Store | Self::Remove | Self::Touch | Self::Purge | Self::Clear | Self::Flush | Self::Close
+        )
+    }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Parse => "parse",
+            Self::Random => "random",
             Self::Open => "open",
             Self::Retrieve => "retrieve",
             Self::Store => "store",
@@ -241,19 +305,20 @@ mod tests {
 
     #[test]
     fn text_says_operation_kind_and_whether_it_was_applied() {
-        let error =
-            Error::new(ErrorKind::Timeout, Operation::Store).with_detail("after 300 ms").applied_unknown();
+        let error = StoreError::new(StoreErrorKind::Timeout, Operation::Store)
+            .with_detail("after 300 ms")
+            .applied_unknown();
         assert_eq!(
             error.to_string(),
             "store: the store did not answer in time: after 300 ms (whether it was applied is unknown)"
         );
         assert!(error.is_retryable());
-        assert_eq!(Error::closed(Operation::Touch).to_string(), "touch: the store is closed");
+        assert_eq!(StoreError::closed(Operation::Touch).to_string(), "touch: the store is closed");
     }
 
     #[test]
     fn the_cause_is_kept() {
-        let error = Error::new(ErrorKind::Backend, Operation::Flush)
+        let error = StoreError::new(StoreErrorKind::Backend, Operation::Flush)
             .with_source(std::io::Error::other("disk on fire"));
         assert_eq!(StdError::source(&error).map(ToString::to_string).as_deref(), Some("disk on fire"));
     }

@@ -26,7 +26,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::clock::Timestamp;
 use crate::key::Key;
-use crate::record::{Record, Revision};
+use crate::record::Record;
+use crate::revision::Revision;
 
 /// Where the key begins: the length of everything before it.
 pub const HEADER_LEN: usize = 64;

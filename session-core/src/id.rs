@@ -5,7 +5,7 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::Result;
 use crate::key::{Key, Prefix};
 
 /// What is hashed before the id, so that no other use of SHA-256 over 24 bytes gives the same key. Fixed for ever.
@@ -28,14 +28,10 @@ impl SessionId {
     /// A new id from the operating system's random numbers.
     ///
     /// # Errors
-    /// `Unavailable` where the operating system gives none.
+    /// `Entropy` where the operating system has no random bytes.
     pub fn generate() -> Result<Self> {
         let mut bytes = [0; Self::BYTES];
-        getrandom::fill(&mut bytes).map_err(|cause| {
-            Error::new(ErrorKind::Unavailable, Operation::Parse)
-                .with_detail("no randomness")
-                .with_source(cause)
-        })?;
+        crate::random::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 

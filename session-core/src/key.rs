@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Operation, Result, StoreError, StoreErrorKind};
 
 /// The name of a kind of record: 1 to 32 characters of `a-z`, `0-9`, `_`, `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,8 +146,8 @@ fn valid_prefix(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
-fn invalid(detail: &str) -> Error {
-    Error::new(ErrorKind::InvalidKey, Operation::Parse).with_detail(detail)
+fn invalid(detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::InvalidKey, Operation::Parse).with_detail(detail)
 }
 
 #[cfg(test)]
@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         for text in ["", "user", ":id", "user:", "User:id", "us er:id", &format!("{}:id", "p".repeat(33))] {
-            assert_eq!(Key::parse(text).unwrap_err().kind(), ErrorKind::InvalidKey, "{text:?}");
+            assert_eq!(Key::parse(text).unwrap_err().kind(), StoreErrorKind::InvalidKey, "{text:?}");
         }
         let long = "é".repeat(128);
-        assert_eq!(Key::new(&Prefix::SESSION, &long).unwrap_err().kind(), ErrorKind::InvalidKey);
+        assert_eq!(Key::new(&Prefix::SESSION, &long).unwrap_err().kind(), StoreErrorKind::InvalidKey);
         assert!(Key::new(&Prefix::SESSION, &long[..254]).is_ok());
         assert!(Prefix::new("a".repeat(32)).is_ok() && Prefix::new("").is_err());
     }

@@ -1,31 +1,59 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod blocking;
-mod capabilities;
-mod clock;
 mod driver;
-mod duration;
-mod erased;
+
+mod capabilities;
+mod change;
+mod clock;
 mod error;
-pub mod frame;
-mod id;
 mod key;
 mod page;
 mod record;
+mod revision;
+
+mod blocking;
+#[cfg(feature = "offload")]
+mod blocking_adapter;
+mod durability;
+mod erased;
+mod forward;
+#[cfg(feature = "frame")]
+pub mod frame;
+mod gate;
+#[cfg(feature = "offload")]
+pub mod offload;
+#[cfg(feature = "random")]
+pub mod random;
+
+#[cfg(feature = "state")]
+mod duration;
+#[cfg(feature = "state")]
+mod id;
+#[cfg(feature = "state")]
 mod state;
 
-#[cfg(feature = "tokio")]
-pub use blocking::Blocking;
 pub use blocking::BlockingDriver;
-pub use capabilities::{Capabilities, Expiry, RollsBack, Shared, Survives};
+#[cfg(feature = "offload")]
+pub use blocking_adapter::Blocking;
+pub use capabilities::{Capabilities, ExpiryMode, RollsBack, Shared, Survives};
+pub use change::{
+    Change, ChangeRequest, Condition, Decision, Found, OldDecision, Touch, decide_remove, decide_store,
+    decide_touch,
+};
 pub use clock::{Clock, SystemClock, TestClock, Timestamp, is_live};
-pub use driver::Driver;
+pub use driver::{Driver, DriverExt};
+pub use durability::Durability;
+#[cfg(feature = "state")]
 pub use duration::{DurationError, parse_duration};
 pub use erased::{DynDriver, ErasedDriver};
-pub use error::{Applied, Error, ErrorKind, Operation, Result};
+pub use error::{Applied, Operation, Result, StoreError, StoreErrorKind};
+pub use gate::Gate;
+#[cfg(feature = "state")]
 pub use id::{IdText, SessionId};
 pub use key::{Key, Prefix};
-pub use page::{Cursor, Entry, Page, Purged};
-pub use record::{Condition, Decision, Record, Revision, Stored};
+pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
+pub use record::Record;
+pub use revision::Revision;
+#[cfg(feature = "state")]
 pub use state::{Candidates, State};

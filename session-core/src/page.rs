@@ -5,8 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::key::Key;
-use crate::record::Revision;
+use crate::error::{Result, StoreError};
+use crate::key::{Key, Prefix};
+use crate::revision::Revision;
 
 /// Where a traversal goes on: bytes that only the driver understands and any process may use.
 ///
@@ -35,6 +36,28 @@ impl Cursor {
         &self.0
     }
 
+    /// A cursor that continues after `key`, for a driver whose engine lists keys in their byte order.
+    #[must_use]
+    pub fn after(key: &Key) -> Self {
+        Self(Bytes::copy_from_slice(key.as_bytes()))
+    }
+
+    /// The key that [`after`](Self::after) was given, or `None` at the beginning.
+    ///
+    /// # Errors
+    /// `InvalidCursor` where the bytes are no key of `prefix`.
+    pub fn key(&self, prefix: &Prefix) -> Result<Option<Key>> {
+        if self.is_start() {
+            return Ok(None);
+        }
+        std::str::from_utf8(&self.0)
+            .ok()
+            .and_then(|text| Key::parse(text).ok())
+            .filter(|key| key.is_in(prefix))
+            .map(Some)
+            .ok_or_else(|| StoreError::invalid_cursor("not a cursor of this driver and prefix"))
+    }
+
     /// Whether this is the beginning.
     #[must_use]
     pub fn is_start(&self) -> bool {
@@ -49,14 +72,25 @@ impl fmt::Debug for Cursor {
     }
 }
 
+/// The deadline of an entry, as far as the driver knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryDeadline {
+    /// The engine would have to read the record to know it.
+    Unknown,
+    /// The record never expires.
+    Never,
+    /// The record expires at this moment.
+    At(Timestamp),
+}
+
 /// One live key that a traversal met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// The key.
     pub key: Key,
-    /// Its deadline: `None` where it is not cheap to know, `Some(None)` where there is none.
-    pub expires: Option<Option<Timestamp>>,
+    /// Its deadline, where that is cheap to know.
+    pub deadline: EntryDeadline,
     /// Its revision, where that is cheap to know.
     pub revision: Option<Revision>,
     /// The length of its data in bytes, where that is cheap to know.
@@ -67,13 +101,16 @@ impl Entry {
     /// An entry of which only the key is known.
     #[must_use]
     pub const fn new(key: Key) -> Self {
-        Self { key, expires: None, revision: None, size: None }
+        Self { key, deadline: EntryDeadline::Unknown, revision: None, size: None }
     }
 
     /// Adds the deadline.
     #[must_use]
-    pub const fn with_expires(mut self, expires: Option<Timestamp>) -> Self {
-        self.expires = Some(expires);
+    pub const fn with_deadline(mut self, deadline: Option<Timestamp>) -> Self {
+        self.deadline = match deadline {
+            Some(deadline) => EntryDeadline::At(deadline),
+            None => EntryDeadline::Never,
+        };
         self
     }
 

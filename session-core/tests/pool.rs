@@ -1,13 +1,13 @@
 //! A change whose future was dropped while it ran on the pool.
-#![cfg(feature = "tokio")]
+#![cfg(feature = "offload")]
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use session_core::{
-    BlockingDriver, Capabilities, Condition, Cursor, Driver, Key, Page, Prefix, Purged, Record, Result,
-    Revision, Stored,
+    BlockingDriver, Capabilities, Change, Condition, Cursor, Driver, Key, Page, Prefix, Purged, Record,
+    Result, Revision, Touch,
 };
 
 fn key() -> Key {
@@ -47,15 +47,15 @@ impl BlockingDriver for Slow {
         self.called("retrieve");
         Ok(self.records.lock().unwrap().get(key).cloned())
     }
-    fn store(&self, key: &Key, record: Record, _: Condition) -> Result<Stored> {
+    fn store(&self, key: &Key, record: Record, _: Condition) -> Result<Change> {
         self.wait();
         self.called("store");
         self.records.lock().unwrap().insert(key.clone(), record);
-        Ok(Stored::Yes)
+        Ok(Change::Applied)
     }
-    fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+    fn remove(&self, _: &Key, _: Condition) -> Result<Change> {
         self.called("remove");
-        Ok(Stored::Conflict(None))
+        Ok(Change::Conflict(None))
     }
     fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {
         self.called("traverse");
@@ -76,6 +76,9 @@ impl BlockingDriver for Slow {
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::none()
+    }
+    fn clock(&self) -> std::sync::Arc<dyn session_core::Clock> {
+        session_core::SystemClock::shared()
     }
 }
 
@@ -129,7 +132,7 @@ fn a_dropped_change_on_the_pool_never_comes_after_a_later_call_on_its_key() {
         assert!(poll_once(retrieve.as_mut()).is_none());
         tell.send(()).unwrap();
         assert_eq!(retrieve.await.unwrap(), Some(record(1)));
-        assert_eq!(store.await.unwrap(), Stored::Yes);
+        assert_eq!(store.await.unwrap(), Change::Applied);
         assert_eq!(driver.retrieve(&key).await.unwrap(), Some(record(3)));
     });
 }
@@ -154,15 +157,19 @@ fn no_call_that_is_dropped_before_the_pool_has_begun_it_is_made() {
     pool(1).block_on(async {
         let (driver, tell) = with_a_dropped_store().await;
         let other = Key::parse("user:bob").unwrap();
-        let started = [
-            poll_once(std::pin::pin!(driver.retrieve(&other))).is_some(),
-            poll_once(std::pin::pin!(driver.traverse(&Prefix::SESSION, Cursor::start(), 1))).is_some(),
-            poll_once(std::pin::pin!(driver.remove(&other, Condition::Any))).is_some(),
-            poll_once(std::pin::pin!(driver.touch(&other, record(1).revision, record(2).revision, None)))
+        let started =
+            [
+                poll_once(std::pin::pin!(driver.retrieve(&other))).is_some(),
+                poll_once(std::pin::pin!(driver.traverse(&Prefix::SESSION, Cursor::start(), 1))).is_some(),
+                poll_once(std::pin::pin!(driver.remove(&other, Condition::Any))).is_some(),
+                poll_once(std::pin::pin!(driver.touch(
+                    &other,
+                    Touch { from: record(1).revision, to: record(2).revision, deadline: None }
+                )))
                 .is_some(),
-            poll_once(std::pin::pin!(driver.purge(1))).is_some(),
-            poll_once(std::pin::pin!(driver.flush())).is_some(),
-        ];
+                poll_once(std::pin::pin!(driver.purge(1))).is_some(),
+                poll_once(std::pin::pin!(driver.flush())).is_some(),
+            ];
         assert_eq!(started, [false; 6]);
         tell.send(()).unwrap();
         driver.flush().await.unwrap();
@@ -175,7 +182,7 @@ fn no_call_that_is_dropped_before_the_pool_has_begun_it_is_made() {
         has_begun.recv().unwrap();
         assert!(poll_once(std::pin::pin!(driver.close())).is_none());
         tell.send(()).unwrap();
-        assert!(store.await.unwrap().is_yes());
+        assert!(store.await.unwrap().is_applied());
         driver.flush().await.unwrap();
         assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["store", "flush"]);
     });
@@ -195,7 +202,7 @@ fn a_change_that_was_never_begun_keeps_nobody_waiting() {
         tell.send(()).unwrap();
         flush.await.unwrap();
         assert_eq!(*driver.get_ref().calls.lock().unwrap(), ["store", "store", "flush"]);
-        assert_eq!(store.await.unwrap(), Stored::Yes);
+        assert_eq!(store.await.unwrap(), Change::Applied);
         assert_eq!(driver.retrieve(&other).await.unwrap(), Some(record(3)));
     });
 }

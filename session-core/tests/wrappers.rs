@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, DynDriver, Entry, Key, Page, Prefix, Purged, Record,
-    Result, Revision, Stored, TestClock, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, DynDriver, Entry, Key, Page, Prefix, Purged,
+    Record, Result, Revision, TestClock, Timestamp, Touch,
 };
 
 /// Writes down which of its methods was called, and answers with something that only that method would.
@@ -33,33 +33,25 @@ impl Driver for Recorder {
         self.note("retrieve");
         Ok(Some(record(1)))
     }
-    async fn store(&self, _: &Key, record: Record, _: Condition) -> Result<Stored> {
+    async fn store(&self, _: &Key, record: Record, _: Condition) -> Result<Change> {
         self.note("store");
-        Ok(Stored::Conflict(Some(record)))
+        Ok(Change::Conflict(Some(record)))
     }
-    async fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+    async fn remove(&self, _: &Key, _: Condition) -> Result<Change> {
         self.note("remove");
-        Ok(Stored::Conflict(None))
+        Ok(Change::Conflict(None))
     }
     async fn traverse(&self, _: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         self.note("traverse");
         Ok(Page { entries: vec![Entry::new(key()).with_size(limit as u64)], next: Some(from) })
     }
-    async fn touch(&self, _: &Key, _: Revision, _: Revision, _: Option<Timestamp>) -> Result<bool> {
+    async fn touch(&self, _: &Key, _: Touch) -> Result<bool> {
         self.note("touch");
         Ok(true)
     }
     async fn purge(&self, limit: usize) -> Result<Purged> {
         self.note("purge");
         Ok(Purged { removed: limit as u64, more: true })
-    }
-    async fn count(&self, _: &Prefix) -> Result<u64> {
-        self.note("count");
-        Ok(41)
-    }
-    async fn clear(&self, _: &Prefix) -> Result<u64> {
-        self.note("clear");
-        Ok(42)
     }
     async fn flush(&self) -> Result<()> {
         self.note("flush");
@@ -70,7 +62,7 @@ impl Driver for Recorder {
         Ok(())
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().max_value(Some(43))
+        Capabilities::none().max_record_bytes(Some(43))
     }
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(TestClock::new(Timestamp::from_millis(44)))
@@ -83,24 +75,19 @@ async fn every_call_arrives<D: Driver>(driver: &D, recorder: &Recorder) {
     assert_eq!(driver.retrieve(&key()).await.unwrap(), Some(record(1)));
     assert_eq!(
         driver.store(&key(), record(2), Condition::Any).await.unwrap(),
-        Stored::Conflict(Some(record(2)))
+        Change::Conflict(Some(record(2)))
     );
-    assert_eq!(driver.remove(&key(), Condition::Absent).await.unwrap(), Stored::Conflict(None));
+    assert_eq!(driver.remove(&key(), Condition::Absent).await.unwrap(), Change::Conflict(None));
     let page = driver.traverse(&Prefix::SESSION, cursor.clone(), 7).await.unwrap();
     assert_eq!((page.entries[0].size, page.next), (Some(7), Some(cursor)));
-    assert!(driver.touch(&key(), one, two, None).await.unwrap());
+    assert!(driver.touch(&key(), Touch { from: one, to: two, deadline: None }).await.unwrap());
     assert_eq!(driver.purge(9).await.unwrap(), Purged { removed: 9, more: true });
-    assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 41);
-    assert_eq!(driver.clear(&Prefix::SESSION).await.unwrap(), 42);
     driver.flush().await.unwrap();
     driver.close().await.unwrap();
-    assert_eq!(driver.capabilities().max_value, Some(43));
+    assert_eq!(driver.capabilities().max_record_bytes, Some(43));
     assert_eq!(driver.clock().now().as_millis(), 44);
     let calls = std::mem::take(&mut *recorder.calls.lock().unwrap());
-    assert_eq!(
-        calls,
-        ["retrieve", "store", "remove", "traverse", "touch", "purge", "count", "clear", "flush", "close"]
-    );
+    assert_eq!(calls, ["retrieve", "store", "remove", "traverse", "touch", "purge", "flush", "close"]);
 }
 
 #[tokio::test]
@@ -113,11 +100,11 @@ async fn a_driver_behind_a_pointer_gets_every_call_once() {
 }
 
 /// On the blocking pool.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "offload")]
 mod pool {
     use std::collections::BTreeMap;
 
-    use session_core::{BlockingDriver, Decision, ErrorKind};
+    use session_core::{BlockingDriver, DriverExt, OldDecision, StoreErrorKind, SystemClock};
 
     use super::*;
 
@@ -129,20 +116,20 @@ mod pool {
         fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
             Ok(self.0.lock().unwrap().get(key).cloned())
         }
-        fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+        fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
             let mut map = self.0.lock().unwrap();
             let there = map.get(key).cloned();
             match when.decide(there.as_ref().map(|record| record.revision), Some(record.revision)) {
-                Decision::Conflict => return Ok(Stored::Conflict(there)),
-                Decision::AlreadyApplied => {}
-                Decision::Apply => drop(map.insert(key.clone(), record)),
+                OldDecision::Conflict => return Ok(Change::Conflict(there)),
+                OldDecision::AlreadyApplied => {}
+                OldDecision::Apply => drop(map.insert(key.clone(), record)),
             }
-            Ok(Stored::Yes)
+            Ok(Change::Applied)
         }
-        fn remove(&self, key: &Key, _: Condition) -> Result<Stored> {
+        fn remove(&self, key: &Key, _: Condition) -> Result<Change> {
             match self.0.lock().unwrap().remove(key) {
-                Some(_) => Ok(Stored::Yes),
-                None => Ok(Stored::Conflict(None)),
+                Some(_) => Ok(Change::Applied),
+                None => Ok(Change::Conflict(None)),
             }
         }
         fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
@@ -156,6 +143,9 @@ mod pool {
         fn capabilities(&self) -> Capabilities {
             Capabilities::none().conditional(true)
         }
+        fn clock(&self) -> Arc<dyn Clock> {
+            SystemClock::shared()
+        }
     }
 
     #[tokio::test]
@@ -163,21 +153,29 @@ mod pool {
         let driver = session_core::Blocking::new(Map::default());
         let sessions: Vec<_> = (0..600).map(|n| Key::parse(&format!("session:{n:03}")).unwrap()).collect();
         for key in &sessions {
-            assert_eq!(driver.store(key, record(1), Condition::Absent).await.unwrap(), Stored::Yes);
+            assert_eq!(driver.store(key, record(1), Condition::Absent).await.unwrap(), Change::Applied);
         }
-        assert_eq!(driver.store(&key(), record(1), Condition::Absent).await.unwrap(), Stored::Yes);
+        assert_eq!(driver.store(&key(), record(1), Condition::Absent).await.unwrap(), Change::Applied);
         let (one, two, three) = (record(1).revision, record(2).revision, record(3).revision);
-        assert!(driver.touch(&key(), one, two, None).await.unwrap());
-        assert!(driver.touch(&key(), one, two, None).await.unwrap(), "a touch is safe to repeat");
-        assert!(!driver.touch(&key(), one, three, None).await.unwrap());
-        assert!(!driver.touch(&Key::parse("user:bob").unwrap(), one, two, None).await.unwrap());
+        assert!(driver.touch(&key(), Touch { from: one, to: two, deadline: None }).await.unwrap());
+        assert!(
+            driver.touch(&key(), Touch { from: one, to: two, deadline: None }).await.unwrap(),
+            "a touch is safe to repeat"
+        );
+        assert!(!driver.touch(&key(), Touch { from: one, to: three, deadline: None }).await.unwrap());
+        assert!(
+            !driver
+                .touch(&Key::parse("user:bob").unwrap(), Touch { from: one, to: two, deadline: None })
+                .await
+                .unwrap()
+        );
         let touched = driver.retrieve(&key()).await.unwrap().unwrap();
         assert_eq!((touched.revision, touched.expires, &touched.data[..]), (two, None, &[1][..]));
         assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 600);
         assert_eq!(driver.clear(&Prefix::SESSION).await.unwrap(), 600);
         assert_eq!(driver.count(&Prefix::SESSION).await.unwrap(), 0);
         assert!(driver.retrieve(&key()).await.unwrap().is_some(), "other prefixes stay");
-        assert_eq!(driver.purge(1).await.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(driver.purge(1).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
         driver.close().await.unwrap();
         assert!(driver.clone().get_ref().0.lock().unwrap().len() == 1);
     }
@@ -189,11 +187,11 @@ mod pool {
             fn retrieve(&self, _: &Key) -> Result<Option<Record>> {
                 panic!("on purpose")
             }
-            fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Stored> {
+            fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Change> {
                 panic!("on purpose")
             }
-            fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
-                Ok(Stored::Yes)
+            fn remove(&self, _: &Key, _: Condition) -> Result<Change> {
+                Ok(Change::Applied)
             }
             fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {
                 Ok(Page::last(Vec::new()))
@@ -201,9 +199,15 @@ mod pool {
             fn capabilities(&self) -> Capabilities {
                 Capabilities::none()
             }
+            fn clock(&self) -> Arc<dyn Clock> {
+                SystemClock::shared()
+            }
         }
         let error =
             session_core::Blocking::new(Panics).store(&key(), record(1), Condition::Any).await.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, session_core::Applied::Unknown));
+        assert_eq!(
+            (error.kind(), error.applied()),
+            (StoreErrorKind::Backend, session_core::Applied::Unknown)
+        );
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Driver, ErrorKind as StoreErrorKind, Record, Stored, Timestamp, is_live};
+use session_core::{Change, Driver, Record, StoreErrorKind, Timestamp, is_live};
 
 use crate::check::Agent;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::op::Op;
-use crate::outcome::{ClientAction, Committed, EndReason, Outcome};
+use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
 use crate::random;
 use crate::session::Session;
 use crate::sessions::Inner;
@@ -135,7 +135,7 @@ impl<D: Driver> Inner<D> {
             last = work.answered(answer)?;
             if matches!(last, New::Stored) {
                 self.emit(Some(&next.key), &Event::Created);
-                work.client = ClientAction::Repeat { id: next.id, deadline: expires };
+                work.client = IdUpdate::Set { id: next.id, deadline: expires };
                 work.adopt(next, data, work.log.len(), work.rotations, now)?;
                 return Ok(Committed::new(Outcome::Created));
             }
@@ -172,16 +172,16 @@ impl<D: Driver> Inner<D> {
             work.await_answer(next.clone(), data.clone(), Some(loaded.revision));
             let answer = self.replace(&loaded.key, &record, loaded.revision, false).await;
             match work.answered(answer)? {
-                Stored::Yes if !is_live(expires, now) => {
+                Change::Applied if !is_live(expires, now) => {
                     // The time policy was shortened to before now; storing that removed it.
                     return Ok(self.ended(work, EndReason::Expired, patience.tries));
                 }
-                Stored::Yes => {
+                Change::Applied => {
                     work.client = work.client.extended(next.id, expires);
                     work.adopt(next, data, work.log.len(), 0, now)?;
                     return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Updated) });
                 }
-                Stored::Conflict(there) => {
+                Change::Conflict(there) => {
                     match Box::pin(self.rebase(work, &mut loaded, there, &mut patience)).await? {
                         None => {}
                         Some(reason) => return Ok(self.ended(work, reason, patience.tries)),
@@ -240,7 +240,7 @@ impl<D: Driver> Inner<D> {
         }
         let table = match Table::parse(record.data) {
             Ok(Content::Session(table)) => table,
-            Ok(Content::Marker) => return Ok(Some(EndReason::Replaced)),
+            Ok(Content::Tombstone) => return Ok(Some(EndReason::Replaced)),
             Err(_) => {
                 self.emit(Some(&loaded.key), &Event::Corrupt);
                 return Err(Error::new(ErrorKind::Corrupt));
@@ -265,7 +265,7 @@ impl<D: Driver> Inner<D> {
         work.detach();
         work.dead = true;
         work.end = Some(reason.clone());
-        work.client = ClientAction::Keep;
+        work.client = IdUpdate::None;
         Committed { replays, ..Committed::new(Outcome::Ended(reason)) }
     }
 
@@ -308,7 +308,7 @@ impl<D: Driver> Inner<D> {
     /// not be made twice; another change by making it again, which is safe.
     pub(crate) async fn resolve(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
         let Some(pending) = &work.pending else { return Ok(None) };
-        if pending.marker.is_some() {
+        if pending.tombstone.is_some() {
             return self.resolve_rotation(work).await;
         }
         let Pending { next, data, before, ops, rotations, .. } = &**pending;
@@ -322,7 +322,7 @@ impl<D: Driver> Inner<D> {
                 }
                 Err(error) => return Err(Error::new(ErrorKind::Uncertain).with_source(error)),
             }
-            let client = ClientAction::Repeat { id: next.id, deadline: next.expires };
+            let client = IdUpdate::Set { id: next.id, deadline: next.expires };
             work.adopt(next, data, ops, rotations, self.clock.now())?;
             self.emit(work.loaded.as_ref().map(|loaded| &loaded.key), &Event::Created);
             work.client = client;
@@ -331,21 +331,21 @@ impl<D: Driver> Inner<D> {
         let record = Record { data: data.clone(), expires: next.expires, revision: next.revision };
         match self.replace(&next.key, &record, before, false).await? {
             // It was to shorten the session's time, which is over by now.
-            Stored::Yes if !is_live(next.expires, self.clock.now()) => {
+            Change::Applied if !is_live(next.expires, self.clock.now()) => {
                 Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
             }
-            Stored::Yes => {
+            Change::Applied => {
                 let client = work.client.extended(next.id, next.expires);
                 work.adopt(next, data, ops, rotations, self.clock.now())?;
                 work.client = client;
                 Ok(Some(Outcome::Updated))
             }
-            Stored::Conflict(None) => {
+            Change::Conflict(None) => {
                 let reason = self.why_gone(&next);
                 Ok(Some(self.ended(work, reason, 0).outcome))
             }
             // It may have been applied and written over since.
-            Stored::Conflict(Some(_)) => Err(Error::new(ErrorKind::Uncertain)),
+            Change::Conflict(Some(_)) => Err(Error::new(ErrorKind::Uncertain)),
         }
     }
 }
@@ -375,7 +375,7 @@ impl Work {
     /// Remembers a store call that is about to be made, in case its answer is never seen.
     fn await_answer(&mut self, next: Loaded, data: Bytes, before: Option<session_core::Revision>) {
         let (ops, rotations) = (self.log.len(), self.rotations);
-        self.pending = Some(Box::new(Pending { next, data, ops, rotations, before, marker: None }));
+        self.pending = Some(Box::new(Pending { next, data, ops, rotations, before, tombstone: None }));
     }
 
     /// The answer was seen; only one that is uncertain is still to be resolved.

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use session_core::{Applied, Condition, Driver, Key, Revision, Stored};
+use session_core::{Applied, Change, Condition, Driver, Key, Revision};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::outcome::{ClientAction, EndReason};
+use crate::outcome::{EndReason, IdUpdate};
 use crate::sessions::Inner;
 use crate::settle::Patience;
 use crate::table::{Content, Table};
@@ -19,7 +19,7 @@ pub(crate) enum Removal {
     Removed,
     /// It was gone already.
     Gone,
-    /// A rotation replaced it: the marker with this revision stays, for it keeps late requests from creating anything
+    /// A rotation replaced it: the tombstone with this revision stays, for it keeps late requests from creating anything
     /// under the old id.
     Replaced(Revision),
 }
@@ -34,11 +34,11 @@ impl<D: Driver> Inner<D> {
             removal = self.end_record(&loaded.key, loaded.revision).await?;
         }
         // A call whose answer was lost may have put the session under an id of which only this handle knows.
-        if let Some(Pending { next, before, marker, .. }) = work.pending.as_deref()
-            && (before.is_none() || marker.is_some())
+        if let Some(Pending { next, before, tombstone, .. }) = work.pending.as_deref()
+            && (before.is_none() || tombstone.is_some())
         {
             let ours = |(_, revision, _): &(_, Revision, _)| removal == Removal::Replaced(*revision);
-            if before.is_none() || marker.as_ref().is_some_and(ours) {
+            if before.is_none() || tombstone.as_ref().is_some_and(ours) {
                 removal = self.end_record(&next.key, next.revision).await?;
             } else {
                 self.take_back(next).await;
@@ -53,7 +53,7 @@ impl<D: Driver> Inner<D> {
             return Ok(false);
         };
         work.detach();
-        work.client = ClientAction::Keep;
+        work.client = IdUpdate::None;
         match removal {
             Removal::Removed => {
                 let reason = EndReason::Destroyed(reason);
@@ -63,7 +63,7 @@ impl<D: Driver> Inner<D> {
                 // Only the request that itself ended a session sends the deletion of its cookie, and only where the
                 // client has it: what this very request created has none yet, and a deletion could hit another.
                 if known {
-                    work.client = ClientAction::Forget;
+                    work.client = IdUpdate::Clear;
                 }
             }
             Removal::Gone => work.end = Some(self.why_gone(&loaded)),
@@ -75,17 +75,17 @@ impl<D: Driver> Inner<D> {
         Ok(removal == Removal::Removed)
     }
 
-    /// Removes the session under `key`, whoever wrote it last, but never a marker.
+    /// Removes the session under `key`, whoever wrote it last, but never a tombstone.
     pub(crate) async fn end_record(&self, key: &Key, mut revision: Revision) -> Result<Removal, Error> {
         let mut patience = Patience::new();
         let mut doubt = false;
         loop {
             let there = match self.remove_if(key, Condition::Revision(revision)).await {
-                Ok(Stored::Yes) => return Ok(Removal::Removed),
+                Ok(Change::Applied) => return Ok(Removal::Removed),
                 // A removal of ours whose answer was lost counts as ours.
-                Ok(Stored::Conflict(None)) if doubt => return Ok(Removal::Removed),
-                Ok(Stored::Conflict(None)) => return Ok(Removal::Gone),
-                Ok(Stored::Conflict(Some(record))) => record,
+                Ok(Change::Conflict(None)) if doubt => return Ok(Removal::Removed),
+                Ok(Change::Conflict(None)) => return Ok(Removal::Gone),
+                Ok(Change::Conflict(Some(record))) => record,
                 Err(error) if error.applied() == Applied::Unknown => {
                     doubt = true;
                     match self.driver.retrieve(key).await {
@@ -98,7 +98,7 @@ impl<D: Driver> Inner<D> {
                 Err(error) => return Err(error.into()),
             };
             revision = there.revision;
-            if matches!(Table::parse(there.data), Ok(Content::Marker)) {
+            if matches!(Table::parse(there.data), Ok(Content::Tombstone)) {
                 return Ok(Removal::Replaced(revision));
             }
             patience.spend().await?;

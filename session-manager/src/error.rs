@@ -17,7 +17,7 @@ struct Inner {
     detail: Option<String>,
     critical: bool,
     #[source]
-    source: Option<session_core::Error>,
+    source: Option<session_core::StoreError>,
 }
 
 struct Text<'a>(&'a Inner);
@@ -39,7 +39,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_source(mut self, source: session_core::Error) -> Self {
+    pub(crate) fn with_source(mut self, source: session_core::StoreError) -> Self {
         self.0.source = Some(source);
         self
     }
@@ -65,7 +65,7 @@ impl Error {
 
     /// The store's own error, where one caused this.
     #[must_use]
-    pub fn store_error(&self) -> Option<&session_core::Error> {
+    pub fn store_error(&self) -> Option<&session_core::StoreError> {
         self.0.source.as_ref()
     }
 
@@ -77,8 +77,8 @@ impl Error {
     }
 }
 
-impl From<session_core::Error> for Error {
-    fn from(source: session_core::Error) -> Self {
+impl From<session_core::StoreError> for Error {
+    fn from(source: session_core::StoreError) -> Self {
         Self::new(ErrorKind::Store).with_source(source)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
-use session_core::{Cursor, Driver, ErrorKind as StoreErrorKind, Key, Prefix, Revision, Timestamp};
+use session_core::{Cursor, Driver, Key, Prefix, Revision, StoreErrorKind, Timestamp};
 
 use crate::codec::decode;
 use crate::destroy::Removal;
@@ -14,7 +14,7 @@ use crate::sessions::Sessions;
 use crate::table::{Content, Table, VALUE};
 
 impl<D: Driver> Sessions<D> {
-    /// A page of the live sessions, in an order of the driver's choice. It touches, creates and extends none; markers
+    /// A page of the live sessions, in an order of the driver's choice. It touches, creates and extends none; tombstones
     /// and other records are left out, damaged ones too, with an event.
     ///
     /// A page may be shorter or longer than `limit`, even empty; only `next: None` ends. Begin with
@@ -44,7 +44,7 @@ impl<D: Driver> Sessions<D> {
                     expires: record.expires,
                     table,
                 }),
-                Ok(Content::Marker) => {}
+                Ok(Content::Tombstone) => {}
                 Err(_) => inner.emit(Some(&entry.key), &Event::Corrupt),
             }
         }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use session_core::{Revision, SessionId, Timestamp};
-use session_store_memory::Memory;
+use session_store_memory::MemoryStore;
 
 use crate::check::AddressCheck;
 use crate::op::Op;
-use crate::request::Request;
+use crate::request::RequestInfo;
 use crate::sessions::Sessions;
-use crate::table::{Content, FLASH, MARKER_DATA, NewEntry, RawEntry, Table, VALUE};
+use crate::table::{Content, FLASH, NewEntry, RawEntry, TOMBSTONE_DATA, Table, VALUE};
 use crate::work::{Loaded, Phase, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
-const MARKER: &[u8] = include_bytes!("../golden/marker-v1.bin");
+const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
 
 const CREATED: u64 = 1_800_000_000_000;
 const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
@@ -67,7 +67,7 @@ fn table(data: &[u8]) -> Option<Table> {
 fn work(table: Table) -> Work {
     let id = SessionId::from_bytes([1; 24]);
     let revision = Revision::from_bytes([1; 8]);
-    let mut work = Work::new(Request::default());
+    let mut work = Work::new(RequestInfo::default());
     work.attach(Loaded { id, key: id.key(), revision, expires: None }, table);
     work.phase = Phase::Open;
     work
@@ -75,7 +75,7 @@ fn work(table: Table) -> Work {
 
 /// What an older release writes after it has set one key.
 fn changed(table: Table) -> Vec<u8> {
-    let sessions = Sessions::new(Memory::new().unwrap()).unwrap();
+    let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
     let config = &sessions.inner.config;
     let mut work = work(table);
     let parts = NewEntry { class: VALUE, codec: 1, deadline: None, id: None, key: "new" };
@@ -88,7 +88,7 @@ fn changed(table: Table) -> Vec<u8> {
 }
 
 fn rewritten(table: Table) -> Vec<u8> {
-    let sessions = Sessions::new(Memory::new().unwrap()).unwrap();
+    let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
     let updated = table.header.updated;
     work(table).encode(&sessions.inner.config, NOW, |_| {}).stamped(updated).to_vec()
 }
@@ -96,12 +96,12 @@ fn rewritten(table: Table) -> Vec<u8> {
 #[test]
 fn golden_session_is_what_the_documentation_says() {
     assert_eq!(SESSION, by_hand());
-    assert_eq!((MARKER, &MARKER_DATA[..]), (&[1, 2, 4, 0][..], MARKER));
+    assert_eq!((TOMBSTONE, &TOMBSTONE_DATA[..]), (&[1, 2, 4, 0][..], TOMBSTONE));
 }
 
 #[test]
 fn golden_version_1_reads_for_ever() {
-    assert!(matches!(Table::parse(Bytes::from_static(MARKER)), Ok(Content::Marker)));
+    assert!(matches!(Table::parse(Bytes::from_static(TOMBSTONE)), Ok(Content::Tombstone)));
     let table = table(SESSION).unwrap();
     let at = |ms| Timestamp::from_millis(CREATED + ms);
     let header = &table.header;
@@ -158,8 +158,8 @@ fn a_golden_that_is_cut_is_refused_or_has_fewer_entries() {
         }
     }
     assert_eq!(read, all.len(), "only between two entries can a cut not be seen");
-    for len in 0..MARKER.len() {
-        assert!(Table::parse(Bytes::from_static(&MARKER[..len])).is_err());
+    for len in 0..TOMBSTONE.len() {
+        assert!(Table::parse(Bytes::from_static(&TOMBSTONE[..len])).is_err());
     }
 }
 

@@ -1,13 +1,13 @@
 //! Finding the session that a request asks for.
 
-use session_core::{Driver, ErrorKind as StoreErrorKind, Record, SessionId};
+use session_core::{Driver, Record, SessionId, StoreErrorKind};
 
 use crate::check::Agent;
 use crate::config::OnCorrupt;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::outcome::EndReason;
-use crate::request::Request;
+use crate::request::RequestInfo;
 use crate::session::Session;
 use crate::sessions::Inner;
 use crate::table::{Content, Table};
@@ -50,15 +50,15 @@ impl<D: Driver> Inner<D> {
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
         }
-        // Under a marker this request creates nothing: its cookie would overwrite the one of the login that made the
-        // marker, which the browser may have got meanwhile.
+        // Under a tombstone this request creates nothing: its cookie would overwrite the one of the login that made the
+        // tombstone, which the browser may have got meanwhile.
         work.dead = replaced;
         work.end = if replaced { Some(EndReason::Replaced) } else { end };
         work.phase = Phase::Open;
         Ok(())
     }
 
-    async fn look_up(&self, id: &SessionId, request: &Request) -> Result<Found, Error> {
+    async fn look_up(&self, id: &SessionId, request: &RequestInfo) -> Result<Found, Error> {
         let key = id.key();
         let record = match self.driver.retrieve(&key).await {
             Ok(Some(record)) => record,
@@ -78,7 +78,7 @@ impl<D: Driver> Inner<D> {
         let Record { data, expires, revision } = record;
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
-            Ok(Content::Marker) => {
+            Ok(Content::Tombstone) => {
                 self.emit(Some(&key), &Event::Ended(EndReason::Replaced));
                 return Ok(Found::Replaced);
             }
@@ -98,7 +98,7 @@ impl<D: Driver> Inner<D> {
     }
 
     /// Whether the session is bound to another client than the one that asks.
-    fn mismatch(&self, request: &Request, table: &Table) -> Option<EndReason> {
+    fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
         let header = &table.header;
         if self.config.address != crate::check::AddressCheck::Off
             && header.network().is_some_and(|network| !network.contains(request.address))

@@ -87,12 +87,12 @@ impl fmt::Display for EndReason {
 /// What the response has to tell the client, over all that the request did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ClientAction {
+pub enum IdUpdate {
     /// Nothing.
     #[default]
-    Keep,
+    None,
     /// To repeat this id from now on: [`State::write`](session_core::State::write).
-    Repeat {
+    Set {
         /// The id.
         id: SessionId,
         /// When the session ends unless it is used again.
@@ -108,14 +108,14 @@ pub enum ClientAction {
     },
     /// To forget its id: [`State::erase`](session_core::State::erase). Only a request that itself ended the session
     /// says this.
-    Forget,
+    Clear,
 }
 
-impl ClientAction {
+impl IdUpdate {
     /// The deadline moved: a new id is still new.
     pub(crate) fn extended(self, id: SessionId, deadline: Option<Timestamp>) -> Self {
         match self {
-            Self::Repeat { .. } => Self::Repeat { id, deadline },
+            Self::Set { .. } => Self::Set { id, deadline },
             _ => Self::Extend { id, deadline },
         }
     }

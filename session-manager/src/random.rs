@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use session_core::{Error, ErrorKind, Operation, Result, Revision};
+use session_core::{Operation, Result, Revision, StoreError, StoreErrorKind};
 
 const BLOCK: usize = 512;
 
@@ -26,7 +26,7 @@ pub(crate) fn bytes() -> Result<[u8; 8]> {
         let process = std::process::id();
         if pool.used + 8 > BLOCK || pool.process != process {
             getrandom::fill(&mut pool.bytes).map_err(|cause| {
-                Error::new(ErrorKind::Unavailable, Operation::Store)
+                StoreError::new(StoreErrorKind::Unavailable, Operation::Store)
                     .with_detail("no randomness")
                     .with_source(cause)
             })?;

@@ -8,7 +8,7 @@ use session_core::{Candidates, SessionId};
 /// What a session needs to know of a request: the ids it brings, and who sends it.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct Request {
+pub struct RequestInfo {
     /// The ids, as a [`State`](session_core::State) read them.
     pub candidates: Candidates,
     /// The client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
@@ -20,7 +20,7 @@ pub struct Request {
     pub extend: bool,
 }
 
-impl Request {
+impl RequestInfo {
     /// A request that brings these ids.
     #[must_use]
     pub fn new(candidates: impl Into<Candidates>) -> Self {
@@ -49,31 +49,31 @@ impl Request {
     }
 }
 
-impl Default for Request {
+impl Default for RequestInfo {
     fn default() -> Self {
         Self::new(Candidates::none())
     }
 }
 
-impl std::fmt::Debug for Request {
+impl std::fmt::Debug for RequestInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").field("extend", &self.extend).finish_non_exhaustive()
+        f.debug_struct("RequestInfo").field("extend", &self.extend).finish_non_exhaustive()
     }
 }
 
-impl From<Candidates> for Request {
+impl From<Candidates> for RequestInfo {
     fn from(candidates: Candidates) -> Self {
         Self::new(candidates)
     }
 }
 
-impl From<SessionId> for Request {
+impl From<SessionId> for RequestInfo {
     fn from(id: SessionId) -> Self {
         Self::new(id)
     }
 }
 
-impl From<Option<SessionId>> for Request {
+impl From<Option<SessionId>> for RequestInfo {
     fn from(id: Option<SessionId>) -> Self {
         Self::new(id)
     }

@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Condition, Driver, Record, Stored, Timestamp, is_live};
+use session_core::{Change, Condition, Driver, Record, Timestamp, is_live};
 
 use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::outcome::{ClientAction, Committed, EndReason, Outcome};
+use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
 use crate::random;
 use crate::sessions::Inner;
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{Content, MARKER_DATA, Table};
+use crate::table::{Content, TOMBSTONE_DATA, Table};
 use crate::work::{Loaded, Pending, Work};
 
-/// How long the marker stays under the old key: longer than any request that began with the old id.
-const MARKER_TIME: Duration = Duration::from_secs(60);
+/// How long the tombstone stays under the old key: longer than any request that began with the old id.
+const TOMBSTONE_TIME: Duration = Duration::from_secs(60);
 
 impl<D: Driver> Inner<D> {
-    /// 1. The data is stored under a new id. 2. A marker takes the place of the old record, on its revision. If
+    /// 1. The data is stored under a new id. 2. A tombstone takes the place of the old record, on its revision. If
     ///    another request wrote there first, the log is replayed on that, the new record is written anew, and 2 is tried
     ///    again.
     ///
@@ -33,9 +33,9 @@ impl<D: Driver> Inner<D> {
         let (mut next, mut data) = self.place(work).await?;
         loop {
             let now = self.clock.now();
-            let marker = Record {
-                data: Bytes::from_static(&MARKER_DATA),
-                expires: Some(now.saturating_add(MARKER_TIME)),
+            let tombstone = Record {
+                data: Bytes::from_static(&TOMBSTONE_DATA),
+                expires: Some(now.saturating_add(TOMBSTONE_TIME)),
                 revision: random::revision()?,
             };
             work.pending = Some(Box::new(Pending {
@@ -44,16 +44,16 @@ impl<D: Driver> Inner<D> {
                 ops: work.log.len(),
                 rotations: work.rotations,
                 before: Some(old.revision),
-                marker: Some((old.key.clone(), marker.revision, marker.expires)),
+                tombstone: Some((old.key.clone(), tombstone.revision, tombstone.expires)),
             }));
-            let answer = self.replace(&old.key, &marker, old.revision, true).await;
+            let answer = self.replace(&old.key, &tombstone, old.revision, true).await;
             let there = match work.answered(answer) {
-                Ok(Stored::Yes) => {
+                Ok(Change::Applied) => {
                     let (ops, rotations) = (work.log.len(), work.rotations);
                     self.succeed(work, next, data, ops, rotations)?;
                     return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Rotated) });
                 }
-                Ok(Stored::Conflict(there)) => there,
+                Ok(Change::Conflict(there)) => there,
                 Err(error) => {
                     if error.kind() != ErrorKind::Uncertain {
                         self.take_back(&next).await;
@@ -108,7 +108,7 @@ impl<D: Driver> Inner<D> {
         let newer = Loaded { revision: random::revision()?, expires, ..next.clone() };
         let record = Record { data: data.clone(), expires, revision: newer.revision };
         let answer = self.replace(&next.key, &record, next.revision, false).await;
-        Ok(answer.map_err(Error::without_effect)?.is_yes().then_some((newer, data)))
+        Ok(answer.map_err(Error::without_effect)?.is_applied().then_some((newer, data)))
     }
 
     fn successor(&self, work: &mut Work) -> (Bytes, Option<Timestamp>) {
@@ -126,7 +126,7 @@ impl<D: Driver> Inner<D> {
         ops: usize,
         rotations: u32,
     ) -> Result<(), Error> {
-        let (key, client) = (next.key.clone(), ClientAction::Repeat { id: next.id, deadline: next.expires });
+        let (key, client) = (next.key.clone(), IdUpdate::Set { id: next.id, deadline: next.expires });
         work.adopt(next, data, ops, rotations, self.clock.now())?;
         self.emit(Some(&key), &Event::Rotated);
         work.client = client;
@@ -140,22 +140,22 @@ impl<D: Driver> Inner<D> {
         drop(self.driver.remove(&next.key, Condition::Any).await);
     }
 
-    /// As [`resolve`](Self::resolve), where the call was the one that places the marker.
+    /// As [`resolve`](Self::resolve), where the call was the one that places the tombstone.
     pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
-        let Some(Pending { next, data, ops, rotations, before: Some(before), marker: Some(marker) }) =
+        let Some(Pending { next, data, ops, rotations, before: Some(before), tombstone: Some(tombstone) }) =
             work.pending.as_deref()
         else {
             return Ok(None);
         };
         let (next, data, ops, rotations, before) = (next.clone(), data.clone(), *ops, *rotations, *before);
-        let (old, revision, expires) = marker.clone();
+        let (old, revision, expires) = tombstone.clone();
         let now = self.clock.now();
         let there = if is_live(next.expires, now) && is_live(expires, now) {
-            let record = Record { data: Bytes::from_static(&MARKER_DATA), expires, revision };
+            let record = Record { data: Bytes::from_static(&TOMBSTONE_DATA), expires, revision };
             self.replace(&old, &record, before, true).await?
         } else {
-            // It is too late to place the marker now: look whether it was.
-            Stored::Conflict(
+            // It is too late to place the tombstone now: look whether it was.
+            Change::Conflict(
                 self.driver
                     .retrieve(&old)
                     .await
@@ -163,17 +163,17 @@ impl<D: Driver> Inner<D> {
             )
         };
         match there {
-            Stored::Yes => {
+            Change::Applied => {
                 self.succeed(work, next, data, ops, rotations)?;
                 Ok(Some(Outcome::Rotated))
             }
-            Stored::Conflict(there) => {
+            Change::Conflict(there) => {
                 work.pending = None;
                 self.take_back(&next).await;
                 let reason = match there.map(|record| Table::parse(record.data)) {
                     None => EndReason::Revoked,
-                    Some(Ok(Content::Marker)) => EndReason::Replaced,
-                    // Nothing ever takes the place of a marker, so ours was not placed: rotate from the start.
+                    Some(Ok(Content::Tombstone)) => EndReason::Replaced,
+                    // Nothing ever takes the place of a tombstone, so ours was not placed: rotate from the start.
                     Some(_) => return Ok(None),
                 };
                 Ok(Some(self.ended(work, reason, 0).outcome))

@@ -15,8 +15,8 @@ use crate::config::MIN_TIME;
 use crate::error::{Error, ErrorKind};
 use crate::flash::Flash;
 use crate::op::Op;
-use crate::outcome::{ClientAction, Committed, EndReason};
-use crate::request::Request;
+use crate::outcome::{Committed, EndReason, IdUpdate};
+use crate::request::RequestInfo;
 use crate::sessions::{Backend, Inner};
 use crate::table::{NewEntry, RawEntry, VALUE};
 use crate::work::{Phase, Work};
@@ -52,13 +52,13 @@ struct Shared {
     still: AtomicBool,
     /// What the client is to be told, where it can be read at any time: a new id must not get lost because another
     /// task of the request talks to the store.
-    client: Mutex<ClientAction>,
+    client: Mutex<IdUpdate>,
 }
 
 impl Session {
-    pub(crate) fn new(backend: Arc<dyn Backend>, request: Request) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, request: RequestInfo) -> Self {
         let work = tokio::sync::Mutex::new(Work::new(request));
-        let client = Mutex::new(ClientAction::Keep);
+        let client = Mutex::new(IdUpdate::None);
         let leases = AtomicUsize::new(0);
         let [sealed, discarded, still] = [const { AtomicBool::new(false) }; 3];
         Self(Arc::new(Shared { backend, work, leases, sealed, discarded, still, client }))
@@ -67,7 +67,7 @@ impl Session {
     /// Asks the store for the session. The first call does it; later ones are free.
     ///
     /// # Errors
-    /// As [`Sessions::open`](crate::Sessions::open); the next call tries again.
+    /// As [`Sessions::load`](crate::Sessions::load); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
         // While another clone of this handle loads, this one waits for it.
         if self.lock().as_deref().is_some_and(|work| work.phase != Phase::Unloaded) {
@@ -102,7 +102,7 @@ impl Session {
 
     /// What the response has to tell the client, over all commits of this request.
     #[must_use]
-    pub fn client_action(&self) -> ClientAction {
+    pub fn id_update(&self) -> IdUpdate {
         *self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

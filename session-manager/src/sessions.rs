@@ -13,7 +13,7 @@ use crate::config::{Config, SessionsBuilder};
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
 use crate::outcome::Committed;
-use crate::request::Request;
+use crate::request::RequestInfo;
 use crate::session::Session;
 use crate::work::Phase;
 
@@ -55,7 +55,7 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// A handle for this request, without asking the store: [`Session::load`] does that, when somebody needs it.
-    pub fn begin(&self, request: impl Into<Request>) -> Session {
+    pub fn lazy(&self, request: impl Into<RequestInfo>) -> Session {
         Session::new(Arc::clone(&self.inner) as _, request.into())
     }
 
@@ -64,8 +64,8 @@ impl<D: Driver> Sessions<D> {
     ///
     /// # Errors
     /// `Store` where the store fails; `Corrupt` where the record is damaged and the policy says to fail.
-    pub async fn open(&self, request: impl Into<Request>) -> Result<Session, Error> {
-        let session = self.begin(request);
+    pub async fn load(&self, request: impl Into<RequestInfo>) -> Result<Session, Error> {
+        let session = self.lazy(request);
         self.inner.load(&session).await?;
         Ok(session)
     }
@@ -96,7 +96,7 @@ impl<D: Driver> Sessions<D> {
     /// [`finish`](Self::finish) where there is nothing to store, which takes no future; `None` where there is, or
     /// where another task of the request has the session.
     #[must_use]
-    pub fn finish_idle(&self, session: &Session) -> Option<Committed> {
+    pub fn try_finish(&self, session: &Session) -> Option<Committed> {
         self.inner.commit_now(session, true)
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Decision, Driver, Key, Record, Revision, Stored, Timestamp};
+use session_core::{
+    Applied, Change, Condition, Driver, Key, OldDecision, Record, Revision, Timestamp, Touch,
+};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
@@ -17,19 +19,19 @@ impl<D: Driver> Inner<D> {
     /// lost: our own revision means that it was applied, the one before that it is to be made again, with the same
     /// revision, which is safe to repeat. Where nothing is there, the session has ended, whether it was applied or
     /// not. Anything else is `Uncertain`, for the change may have been applied and written over: to replay the log on
-    /// it could count it twice. With `lasting`, for a marker, which nobody writes over, it was not applied.
+    /// it could count it twice. With `lasting`, for a tombstone, which nobody writes over, it was not applied.
     pub(crate) async fn replace(
         &self,
         key: &Key,
         record: &Record,
         before: Revision,
         lasting: bool,
-    ) -> Result<Stored, Error> {
+    ) -> Result<Change, Error> {
         let mut attempt = 0;
         loop {
             attempt += 1;
             let lost = match self.store_if(key, record, Condition::Revision(before)).await {
-                Ok(Stored::Conflict(Some(_))) if attempt > 1 && !lasting => {
+                Ok(Change::Conflict(Some(_))) if attempt > 1 && !lasting => {
                     return Err(Error::new(ErrorKind::Uncertain));
                 }
                 Ok(answer) => return Ok(answer),
@@ -39,11 +41,11 @@ impl<D: Driver> Inner<D> {
                 Err(error) => return Err(error.into()),
             };
             match self.driver.retrieve(key).await {
-                Ok(None) => return Ok(Stored::Conflict(None)),
-                Ok(Some(there)) if there.revision == record.revision => return Ok(Stored::Yes),
+                Ok(None) => return Ok(Change::Conflict(None)),
+                Ok(Some(there)) if there.revision == record.revision => return Ok(Change::Applied),
                 Ok(Some(there)) if there.revision == before && attempt < ATTEMPTS => {}
                 Ok(Some(there)) if there.revision != before && lasting => {
-                    return Ok(Stored::Conflict(Some(there)));
+                    return Ok(Change::Conflict(Some(there)));
                 }
                 _ => return Err(uncertain(lost)),
             }
@@ -55,9 +57,9 @@ impl<D: Driver> Inner<D> {
     /// record that nobody can reach.
     pub(crate) async fn store_new(&self, key: &Key, record: &Record) -> Result<New, Error> {
         match self.store_if(key, record, Condition::Absent).await {
-            Ok(Stored::Yes) => Ok(New::Stored),
+            Ok(Change::Applied) => Ok(New::Stored),
             // Somebody else's session: it is never replayed onto.
-            Ok(Stored::Conflict(_)) => Ok(New::Taken),
+            Ok(Change::Conflict(_)) => Ok(New::Taken),
             Err(error) if error.applied() == Applied::Unknown => match self.driver.retrieve(key).await {
                 Ok(Some(there)) if there.revision == record.revision => Ok(New::Stored),
                 Ok(_) => Ok(New::Lost(error)),
@@ -71,7 +73,7 @@ impl<D: Driver> Inner<D> {
 /// The driver's changes, on a condition. With a driver that cannot compare they look first and then change whatever is
 /// there: the last write wins, which had to be asked for by name.
 impl<D: Driver> Inner<D> {
-    async fn store_if(&self, key: &Key, record: &Record, when: Condition) -> session_core::Result<Stored> {
+    async fn store_if(&self, key: &Key, record: &Record, when: Condition) -> session_core::Result<Change> {
         if !self.looks {
             return self.driver.store(key, record.clone(), when).await;
         }
@@ -82,7 +84,7 @@ impl<D: Driver> Inner<D> {
         }
     }
 
-    pub(crate) async fn remove_if(&self, key: &Key, when: Condition) -> session_core::Result<Stored> {
+    pub(crate) async fn remove_if(&self, key: &Key, when: Condition) -> session_core::Result<Change> {
         if !self.looks {
             return self.driver.remove(key, when).await;
         }
@@ -100,12 +102,12 @@ impl<D: Driver> Inner<D> {
         deadline: Timestamp,
     ) -> session_core::Result<bool> {
         if !self.looks {
-            return self.driver.touch(key, from, to, Some(deadline)).await;
+            return self.driver.touch(key, Touch { from, to, deadline: Some(deadline) }).await;
         }
         match self.driver.retrieve(key).await? {
             Some(there) if there.revision == from => {
                 let touched = Record { expires: Some(deadline), revision: to, ..there };
-                Ok(self.driver.store(key, touched, Condition::Any).await?.is_yes())
+                Ok(self.driver.store(key, touched, Condition::Any).await?.is_applied())
             }
             _ => Ok(false),
         }
@@ -117,12 +119,12 @@ impl<D: Driver> Inner<D> {
         key: &Key,
         when: Condition,
         offered: Option<Revision>,
-    ) -> session_core::Result<Option<Stored>> {
+    ) -> session_core::Result<Option<Change>> {
         let there = self.driver.retrieve(key).await?;
         Ok(match when.decide(there.as_ref().map(|record| record.revision), offered) {
-            Decision::Apply => None,
-            Decision::AlreadyApplied => Some(Stored::Yes),
-            Decision::Conflict => Some(Stored::Conflict(there)),
+            OldDecision::Apply => None,
+            OldDecision::AlreadyApplied => Some(Change::Applied),
+            OldDecision::Conflict => Some(Change::Conflict(there)),
         })
     }
 }
@@ -133,7 +135,7 @@ pub(crate) enum New {
     /// The id is in use.
     Taken,
     /// The answer was lost, and the record is not there: another id is to be drawn.
-    Lost(session_core::Error),
+    Lost(session_core::StoreError),
 }
 
 impl New {
@@ -149,7 +151,7 @@ impl New {
 /// How many ids are drawn for one session before the machine's randomness counts as broken.
 pub(crate) const DRAWS: u32 = 3;
 
-fn uncertain(error: session_core::Error) -> Error {
+fn uncertain(error: session_core::StoreError) -> Error {
     Error::new(ErrorKind::Uncertain).with_source(error)
 }
 

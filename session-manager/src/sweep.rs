@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Driver, ErrorKind as StoreErrorKind};
+use session_core::{Driver, StoreErrorKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

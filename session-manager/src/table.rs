@@ -1,11 +1,11 @@
 //! The layout of a session record's data.
 //!
-//! Version 1, all numbers little-endian. A marker is the four bytes 1, 2, 4, 0. A session is a header and entries:
+//! Version 1, all numbers little-endian. A tombstone is the four bytes 1, 2, 4, 0. A session is a header and entries:
 //!
 //! | offset | length | header |
 //! |---|---|---|
 //! | 0 | 1 | version, 1 |
-//! | 1 | 1 | kind: 1 session, 2 marker, 3 index, 4 user |
+//! | 1 | 1 | kind: 1 session, 2 tombstone, 3 index, 4 user |
 //! | 2 | 2 | length of the header, where the entries begin |
 //! | 4 | 4 | zero |
 //! | 8 | 8 | created, ms since the Unix epoch |
@@ -45,7 +45,7 @@ pub(crate) const FLASH: u8 = 1;
 
 const VERSION: u8 = 1;
 const SESSION: u8 = 1;
-const MARKER: u8 = 2;
+const TOMBSTONE: u8 = 2;
 const FIXED: usize = 64;
 const NONE: u64 = u64::MAX;
 const ENTRY_FIXED: usize = 12;
@@ -54,8 +54,8 @@ const HAS_ID: u8 = 2;
 /// Where `updated` stands, so that a commit can set it in bytes that it has compared already.
 const UPDATED_AT: usize = 16;
 
-/// The data of the marker that a rotation leaves under the old key.
-pub(crate) const MARKER_DATA: [u8; 4] = [VERSION, MARKER, 4, 0];
+/// The data of the tombstone that a rotation leaves under the old key.
+pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 
 /// The data is not a table of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(crate) struct Malformed;
 /// What a record's data is.
 pub(crate) enum Content {
     Session(Table),
-    Marker,
+    Tombstone,
 }
 
 /// A session as it is stored: nothing but the header has been decoded.
@@ -93,7 +93,7 @@ impl Table {
     /// [`parse`](Self::parse) of what this process has just encoded: its entries are whole.
     pub(crate) fn parse_own(data: Bytes) -> Result<Content, Malformed> {
         match data[..] {
-            [VERSION, MARKER, 4, 0] => return Ok(Content::Marker),
+            [VERSION, TOMBSTONE, 4, 0] => return Ok(Content::Tombstone),
             [VERSION, SESSION, ..] if data.len() >= FIXED => {}
             _ => return Err(Malformed),
         }

@@ -6,8 +6,8 @@ use session_core::{Key, Revision, SessionId, Timestamp};
 use crate::config::Config;
 use crate::error::Error;
 use crate::op::{Op, View};
-use crate::outcome::{ClientAction, EndReason};
-use crate::request::Request;
+use crate::outcome::{EndReason, IdUpdate};
+use crate::request::RequestInfo;
 use crate::table::{FLASH, Header, RawEntry, Table, stamp_updated};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub(crate) struct Pending {
     pub(crate) rotations: u32,
     /// The revision that was there before; `None` for none.
     pub(crate) before: Option<Revision>,
-    /// For a rotation: the old key, and the marker's revision and deadline.
-    pub(crate) marker: Option<(Key, Revision, Option<Timestamp>)>,
+    /// For a rotation: the old key, and the tombstone's revision and deadline.
+    pub(crate) tombstone: Option<(Key, Revision, Option<Timestamp>)>,
 }
 
 /// Which flash values go at the commit of a request that uses flash.
@@ -56,7 +56,7 @@ impl FlashUse {
 }
 
 pub(crate) struct Work {
-    pub(crate) request: Request,
+    pub(crate) request: RequestInfo,
     pub(crate) phase: Phase,
     /// The response is on its way: reading only.
     pub(crate) sealed: bool,
@@ -77,12 +77,12 @@ pub(crate) struct Work {
     pub(crate) betrayed: bool,
     /// Whether the client knows an id of the session that stands behind this: only then has it one to forget.
     pub(crate) known: bool,
-    pub(crate) client: ClientAction,
+    pub(crate) client: IdUpdate,
     pub(crate) pending: Option<Box<Pending>>,
 }
 
 impl Work {
-    pub(crate) fn new(request: Request) -> Self {
+    pub(crate) fn new(request: RequestInfo) -> Self {
         Self {
             request,
             phase: Phase::Unloaded,
@@ -97,7 +97,7 @@ impl Work {
             dead: false,
             betrayed: false,
             known: false,
-            client: ClientAction::Keep,
+            client: IdUpdate::None,
             pending: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use session_core::{DurationError, Error, ErrorKind, Operation};
+use session_core::{DurationError, Operation, StoreError, StoreErrorKind};
 
 /// Why a cookie cannot be had with these settings: nearly always because browsers would drop it without a word.
 ///
@@ -71,8 +71,8 @@ pub enum ConfigError {
 }
 
 /// For those who open state and store in one step: `Misconfigured`, with the reason as its source.
-impl From<ConfigError> for Error {
+impl From<ConfigError> for StoreError {
     fn from(error: ConfigError) -> Self {
-        Self::new(ErrorKind::Misconfigured, Operation::Open).with_detail("the cookie").with_source(error)
+        Self::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail("the cookie").with_source(error)
     }
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use http::header::{COOKIE, Entry, MaxSizeReached, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use httpdate::HttpDate;
-use session_core::{Candidates, Error, ErrorKind, Operation, Result, SessionId, State, Timestamp, is_live};
+use session_core::{
+    Candidates, Operation, Result, SessionId, State, StoreError, StoreErrorKind, Timestamp, is_live,
+};
 
 use crate::attributes::Lifetime;
 use crate::config::CookieConfig;
@@ -115,7 +117,7 @@ impl CookieState {
         let mut headers = others.into_iter().chain([value]);
         response.remove(SET_COOKIE);
         let (Ok(Entry::Vacant(entry)), Some(first)) = (response.try_entry(SET_COOKIE), headers.next()) else {
-            return Err(Error::new(ErrorKind::TooLarge, Operation::State));
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::State));
         };
         let mut entry = entry.try_insert_entry(first).map_err(too_many)?;
         headers.for_each(|header| entry.append(header));
@@ -168,12 +170,14 @@ impl Default for CookieState {
     }
 }
 
-fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::State).with_detail("the cookie").with_source(cause)
+fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::State)
+        .with_detail("the cookie")
+        .with_source(cause)
 }
 
-fn too_many(cause: MaxSizeReached) -> Error {
-    Error::new(ErrorKind::TooLarge, Operation::State)
+fn too_many(cause: MaxSizeReached) -> StoreError {
+    StoreError::new(StoreErrorKind::TooLarge, Operation::State)
         .with_detail("the response has too many headers")
         .with_source(cause)
 }

@@ -7,21 +7,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use session_core::{
-    Applied, BlockingDriver, Capabilities, Clock, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key,
-    Operation, Page, Prefix, Purged, Record, Result, Revision, Stored, Timestamp,
+    Applied, BlockingDriver, Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, Key, Operation,
+    Page, Prefix, Purged, Record, Result, StoreError, StoreErrorKind, Timestamp, Touch,
 };
 
-use crate::config::Config;
+use crate::config::DelegateConfig;
 use crate::delegate::Delegate;
 use crate::mapping::Place;
 use crate::model::{Flushed, Model};
-use crate::store::Delegated;
+use crate::store::DelegateStore;
 
 /// [`Model`] as plain functions, with the same contract for each.
 ///
 /// # For authors of models
 /// Implement this where the objects come from rusqlite, Diesel, a map or files. A store in them is made by
-/// [`Delegated::in_place`], where a call takes microseconds, or by `Delegated::pooled`, where it may wait.
+/// [`DelegateStore::in_place`], where a call takes microseconds, or by `DelegateStore::pooled`, where it may wait.
 pub trait BlockingModel: Send + Sync + 'static {
     /// See [`Model::Delegate`].
     type Delegate: Delegate<Error = Self::Error>;
@@ -49,9 +49,9 @@ pub trait BlockingModel: Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
 
     /// See [`Model::classify`].
-    fn classify(&self, error: &Self::Error) -> (ErrorKind, Applied) {
+    fn classify(&self, error: &Self::Error) -> (StoreErrorKind, Applied) {
         let _ = error;
-        (ErrorKind::Backend, Applied::Unknown)
+        (StoreErrorKind::Backend, Applied::Unknown)
     }
 
     /// See [`Model::list`].
@@ -121,7 +121,7 @@ impl<M: BlockingModel> Model for InPlace<M> {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    fn classify(&self, error: &M::Error) -> (ErrorKind, Applied) {
+    fn classify(&self, error: &M::Error) -> (StoreErrorKind, Applied) {
         self.0.classify(error)
     }
     async fn list(
@@ -145,35 +145,35 @@ impl<M: BlockingModel> Model for InPlace<M> {
     }
 }
 
-impl<M: BlockingModel> Delegated<InPlace<M>> {
+impl<M: BlockingModel> DelegateStore<InPlace<M>> {
     /// A store in the objects of a model that blocks. Its calls are made on the caller's thread: only for models that
     /// answer within microseconds, in memory for instance, or where no other task waits for that thread.
     #[must_use]
-    pub fn in_place(config: Config<M>) -> Self {
+    pub fn in_place(config: DelegateConfig<M>) -> Self {
         Self::new(config.with_model(InPlace))
     }
 
     /// A store in the objects of a model that may wait, for a disk, a lock or a network: each operation is made whole
     /// on tokio's blocking pool. If its future is dropped, it is not made if it has not begun, and otherwise goes on to its
     /// end there.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "offload")]
     #[must_use]
-    pub fn pooled(config: Config<M>) -> session_core::Blocking<Plain<M>> {
+    pub fn pooled(config: DelegateConfig<M>) -> session_core::Blocking<Plain<M>> {
         session_core::Blocking::new(Plain::new(config))
     }
 }
 
 /// A store in the objects of a model that blocks, as plain functions, for whoever has no runtime or a pool of their own.
 ///
-/// Each operation is that of [`Delegated`], made to its end by one poll, so that the logic stands once.
+/// Each operation is that of [`DelegateStore`], made to its end by one poll, so that the logic stands once.
 #[derive(Debug)]
-pub struct Plain<M>(Delegated<InPlace<M>>);
+pub struct Plain<M>(DelegateStore<InPlace<M>>);
 
 impl<M: BlockingModel> Plain<M> {
     /// A store in the objects of `config`'s model.
     #[must_use]
-    pub fn new(config: Config<M>) -> Self {
-        Self(Delegated::in_place(config))
+    pub fn new(config: DelegateConfig<M>) -> Self {
+        Self(DelegateStore::in_place(config))
     }
 
     /// The model.
@@ -193,17 +193,18 @@ impl<M: BlockingModel> BlockingDriver for Plain<M> {
     fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         at_once(Operation::Retrieve, self.0.retrieve(key))
     }
-    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         at_once(Operation::Store, self.0.store(key, record, when))
     }
-    fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         at_once(Operation::Remove, self.0.remove(key, when))
     }
     fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         at_once(Operation::Traverse, self.0.traverse(prefix, from, limit))
     }
-    fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> Result<bool> {
-        at_once(Operation::Touch, self.0.touch(key, from, to, deadline))
+    fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
+        at_once(Operation::Touch, self.0.touch(key, Touch { from, to, deadline }))
     }
     fn purge(&self, limit: usize) -> Result<Purged> {
         at_once(Operation::Purge, self.0.purge(limit))
@@ -227,6 +228,6 @@ fn at_once<T>(operation: Operation, future: impl Future<Output = Result<T>>) -> 
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         // The driver awaits its model and nothing else, and no future of `InPlace` is ever pending.
-        Poll::Pending => Err(Error::new(ErrorKind::Backend, operation).applied_unknown()),
+        Poll::Pending => Err(StoreError::new(StoreErrorKind::Backend, operation).applied_unknown()),
     }
 }

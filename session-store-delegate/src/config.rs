@@ -10,13 +10,13 @@ use crate::mapping::{ByPrefix, Mapping};
 /// A model, and how the driver uses it.
 #[derive(Clone)]
 #[must_use]
-pub struct Config<M> {
+pub struct DelegateConfig<M> {
     pub(crate) model: M,
     pub(crate) mapping: Arc<dyn Mapping>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl<M> Config<M> {
+impl<M> DelegateConfig<M> {
     /// Sessions in the objects of `model`.
     pub fn new(model: M) -> Self {
         Self { model, mapping: Arc::new(ByPrefix), clock: SystemClock::shared() }
@@ -34,13 +34,13 @@ impl<M> Config<M> {
         self
     }
 
-    pub(crate) fn with_model<N>(self, wrap: impl FnOnce(M) -> N) -> Config<N> {
-        Config { model: wrap(self.model), mapping: self.mapping, clock: self.clock }
+    pub(crate) fn with_model<N>(self, wrap: impl FnOnce(M) -> N) -> DelegateConfig<N> {
+        DelegateConfig { model: wrap(self.model), mapping: self.mapping, clock: self.clock }
     }
 }
 
-impl<M> fmt::Debug for Config<M> {
+impl<M> fmt::Debug for DelegateConfig<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("DelegateConfig").field("clock", &self.clock).finish_non_exhaustive()
     }
 }

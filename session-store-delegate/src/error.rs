@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use session_core::{Applied, Error, ErrorKind, Operation};
+use session_core::{Applied, Operation, StoreError, StoreErrorKind};
 
 use crate::model::Model;
 
@@ -36,10 +36,10 @@ pub(crate) fn from_model<M: Model>(
     cause: M::Error,
     operation: Operation,
     moment: Moment,
-) -> Error {
+) -> StoreError {
     let (kind, applied) = model.classify(&cause);
     let cause: Box<dyn StdError + Send + Sync> = Box::new(cause);
-    let error = Error::new(kind, operation).with_source(cause);
+    let error = StoreError::new(kind, operation).with_source(cause);
     match (moment, applied) {
         (Moment::Flush, Applied::Unknown) => error.applied_unknown(),
         _ => error,
@@ -47,9 +47,13 @@ pub(crate) fn from_model<M: Model>(
 }
 
 /// The error of what failed before the flush.
-pub(crate) fn from_trouble<M: Model>(model: &M, trouble: Trouble<M::Error>, operation: Operation) -> Error {
+pub(crate) fn from_trouble<M: Model>(
+    model: &M,
+    trouble: Trouble<M::Error>,
+    operation: Operation,
+) -> StoreError {
     match trouble {
         Trouble::Model(cause) => from_model(model, cause, operation, Moment::Before),
-        Trouble::Corrupt(what) => Error::new(ErrorKind::Corrupt, operation).with_detail(what),
+        Trouble::Corrupt(what) => StoreError::new(StoreErrorKind::Corrupt, operation).with_detail(what),
     }
 }

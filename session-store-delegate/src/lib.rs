@@ -11,8 +11,8 @@ mod store;
 mod unit;
 
 pub use blocking::{BlockingModel, InPlace, Plain};
-pub use config::Config;
+pub use config::DelegateConfig;
 pub use delegate::{Delegate, Value};
 pub use mapping::{ByPrefix, Fields, Mapping, Place};
 pub use model::{Flushed, Model};
-pub use store::Delegated;
+pub use store::DelegateStore;

@@ -69,7 +69,7 @@ impl Fields {
 /// The way from a key to an object and its accessors.
 ///
 /// # For applications
-/// [`ByPrefix`] serves most; give [`Config::mapping`](crate::Config::mapping) another one where the model has a
+/// [`ByPrefix`] serves most; give [`DelegateConfig::mapping`](crate::DelegateConfig::mapping) another one where the model has a
 /// calling convention of its own. A function or closure from `&Key` to `Result<Place>` is a mapping.
 ///
 /// Two keys MUST have different objects or no field in common, and one key always the same. The id part of a key may

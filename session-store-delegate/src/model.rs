@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 
-use session_core::{Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Timestamp};
+use session_core::{Applied, Capabilities, Condition, Entry, Key, Prefix, StoreErrorKind, Timestamp};
 
 use crate::delegate::Delegate;
 use crate::mapping::Place;
@@ -69,16 +69,16 @@ pub trait Model: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Flushed, Self::Error>> + Send;
 
     /// What the model can do and what it promises. The driver hands it on as its own claim, and refuses data that is
-    /// longer than `max_value`.
+    /// longer than `max_record_bytes`.
     fn capabilities(&self) -> Capabilities;
 
     /// What an error means to a caller, and whether a flush that failed with it may have written all the same. (A call
     /// before the flush has written nothing, whatever this says.)
     ///
     /// Default: the engine failed, and it is not known.
-    fn classify(&self, error: &Self::Error) -> (ErrorKind, Applied) {
+    fn classify(&self, error: &Self::Error) -> (StoreErrorKind, Applied) {
         let _ = error;
-        (ErrorKind::Backend, Applied::Unknown)
+        (StoreErrorKind::Backend, Applied::Unknown)
     }
 
     /// The next `limit` records of `prefix` after the key `after`, in an order in which a key never moves, for instance
@@ -138,7 +138,7 @@ pub trait Model: Send + Sync + 'static {
 
 /// What a flush came to.
 ///
-/// It is not [`Stored`](session_core::Stored), whose conflict hands back a record: a model knows fields and no records,
+/// It is not [`Change`](session_core::Change), whose conflict hands back a record: a model knows fields and no records,
 /// and the driver reads them in one place only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a conflict means that nothing was written"]

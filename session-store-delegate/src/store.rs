@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Entry, Error, ErrorKind, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, Stored, Timestamp, is_live,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, EntryDeadline, Key, Operation, Page,
+    Prefix, Purged, Record, Result, StoreError, StoreErrorKind, Timestamp, Touch,
 };
 
-use crate::config::Config;
+use crate::config::DelegateConfig;
 use crate::error::{Moment, Trouble, from_model, from_trouble};
 use crate::mapping::{Fields, Place};
 use crate::model::{Flushed, Model};
-use crate::unit::{self, Change, Step};
+use crate::unit::{self, ChangeRequest, Step};
 
 /// How often a unit of work is begun again because another writer came between. Each time one of them has got on, so
 /// that this many in a row tell of a model that cannot compare.
@@ -27,17 +27,17 @@ const UNASKED: &str = "the model listed what it was not asked for";
 /// A session store in the objects of a [`Model`]. Clones are handles on the same one.
 ///
 /// It has no state but the model, and no lock: a call that panics or is dropped spoils nothing for others.
-pub struct Delegated<M>(Arc<Inner<M>>);
+pub struct DelegateStore<M>(Arc<Inner<M>>);
 
 struct Inner<M> {
-    config: Config<M>,
+    config: DelegateConfig<M>,
     closed: AtomicBool,
 }
 
-impl<M: Model> Delegated<M> {
+impl<M: Model> DelegateStore<M> {
     /// A store in the objects of an asynchronous model. See [`in_place`](Self::in_place) for those that block.
     #[must_use]
-    pub fn new(config: Config<M>) -> Self {
+    pub fn new(config: DelegateConfig<M>) -> Self {
         Self(Arc::new(Inner { config, closed: AtomicBool::new(false) }))
     }
 
@@ -48,46 +48,41 @@ impl<M: Model> Delegated<M> {
     }
 }
 
-impl<M> Clone for Delegated<M> {
+impl<M> Clone for DelegateStore<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<M> fmt::Debug for Delegated<M> {
+impl<M> fmt::Debug for DelegateStore<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delegated").field("closed", &self.0.closed).finish_non_exhaustive()
+        f.debug_struct("DelegateStore").field("closed", &self.0.closed).finish_non_exhaustive()
     }
 }
 
-impl<M: Model> Driver for Delegated<M> {
+impl<M: Model> Driver for DelegateStore<M> {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let inner = self.0.open_for(Operation::Retrieve)?;
         let look = |delegate: &M::Delegate, fields: &Fields, now| unit::retrieve(delegate, fields, now);
         inner.look(key, Operation::Retrieve, look).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         let inner = self.0.open_for(Operation::Store)?;
-        let bound = inner.config.model.capabilities().max_value;
+        let bound = inner.config.model.capabilities().max_record_bytes;
         if bound.is_some_and(|bound| record.data.len() as u64 > bound) {
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store));
         }
-        inner.change(key, Change::Store(record, when), when, Operation::Store).await
+        inner.change(key, ChangeRequest::Store(record, when), when, Operation::Store).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         let inner = self.0.open_for(Operation::Remove)?;
-        inner.change(key, Change::Remove(when), when, Operation::Remove).await
+        inner.change(key, ChangeRequest::Remove(when), when, Operation::Remove).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         let inner = self.0.open_for(Operation::Touch)?;
         inner.compares(Operation::Touch)?;
         let touch = |delegate: &mut M::Delegate, fields: &Fields, now| {
@@ -128,11 +123,15 @@ impl<M: Model> Driver for Delegated<M> {
 
 impl<M: Model> Inner<M> {
     fn open_for(&self, operation: Operation) -> Result<&Self> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(self) }
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(self) }
     }
 
     fn compares(&self, operation: Operation) -> Result<()> {
-        if self.config.model.capabilities().conditional { Ok(()) } else { Err(Error::unsupported(operation)) }
+        if self.config.model.capabilities().conditional {
+            Ok(())
+        } else {
+            Err(StoreError::unsupported(operation))
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -184,20 +183,20 @@ impl<M: Model> Inner<M> {
                 }
             }
         }
-        let error = Error::new(ErrorKind::Unavailable, operation);
+        let error = StoreError::new(StoreErrorKind::Unavailable, operation);
         Err(error.with_detail(format!("another writer came between {TRIES} times")))
     }
 
     async fn change(
         &self,
         key: &Key,
-        change: Change,
+        change: ChangeRequest,
         when: Condition,
         operation: Operation,
-    ) -> Result<Stored> {
+    ) -> Result<Change> {
         let conditional = self.config.model.capabilities().conditional;
         if !conditional && when != Condition::Any {
-            return Err(Error::unsupported(operation));
+            return Err(StoreError::unsupported(operation));
         }
         let step = |delegate: &mut M::Delegate, fields: &Fields, now| {
             unit::change(delegate, fields, now, conditional, &change)
@@ -208,20 +207,21 @@ impl<M: Model> Inner<M> {
     async fn page(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Page> {
         let listed = self.config.model.list(prefix, after, limit).await;
         let listed = listed.map_err(|cause| self.error(cause, Operation::Traverse, Moment::Before))?;
-        let listed = listed.ok_or_else(|| Error::unsupported(Operation::Traverse))?;
+        let listed = listed.ok_or_else(|| StoreError::unsupported(Operation::Traverse))?;
         let Some(last) = listed.last().map(|entry| entry.key.clone()) else {
             return Ok(Page::last(Vec::new()));
         };
         if after == Some(&last) || listed.iter().any(|entry| !entry.key.is_in(prefix)) {
-            let error = Error::new(ErrorKind::Backend, Operation::Traverse);
+            let error = StoreError::new(StoreErrorKind::Backend, Operation::Traverse);
             return Err(error.with_detail(UNASKED));
         }
         let now = self.now();
         let mut entries = Vec::with_capacity(listed.len());
         for entry in listed {
-            match entry.expires {
-                Some(expires) => entries.extend(is_live(expires, now).then_some(entry)),
-                None => entries.extend(self.looked_up(entry.key).await?),
+            match entry.deadline {
+                EntryDeadline::At(deadline) => entries.extend((now < deadline).then_some(entry)),
+                EntryDeadline::Never => entries.push(entry),
+                EntryDeadline::Unknown => entries.extend(self.looked_up(entry.key).await?),
             }
         }
         let next = Cursor::from_bytes([&[CURSOR_VERSION], last.as_bytes()].concat());
@@ -232,7 +232,7 @@ impl<M: Model> Inner<M> {
     async fn looked_up(&self, key: Key) -> Result<Option<Entry>> {
         let look = |delegate: &M::Delegate, fields: &Fields, now| unit::live(delegate, fields, now);
         let live = self.look(&key, Operation::Traverse, look).await?;
-        Ok(live.map(|live| Entry::new(key).with_expires(live.expires).with_revision(live.revision)))
+        Ok(live.map(|live| Entry::new(key).with_deadline(live.expires).with_revision(live.revision)))
     }
 
     /// Removes one record after the other. One that cannot be removed does not stand in the way of those behind it.
@@ -256,10 +256,10 @@ impl<M: Model> Inner<M> {
             // An error from here on is no word on the records behind it.
             purged.more = purged.removed > 0;
             let listed = listed.map_err(|cause| self.error(cause, Operation::Purge, Moment::Before))?;
-            let listed = listed.ok_or_else(|| Error::unsupported(Operation::Purge))?;
+            let listed = listed.ok_or_else(|| StoreError::unsupported(Operation::Purge))?;
             let Some(last) = listed.last().cloned() else { break };
             if after.as_ref() == Some(&last) {
-                return Err(Error::new(ErrorKind::Backend, Operation::Purge).with_detail(UNASKED));
+                return Err(StoreError::new(StoreErrorKind::Backend, Operation::Purge).with_detail(UNASKED));
             }
             for key in &listed {
                 if purged.removed >= limit as u64 {
@@ -269,7 +269,9 @@ impl<M: Model> Inner<M> {
                 match self.work(key, Operation::Purge, purge).await {
                     Ok(removed) => purged.removed += u64::from(removed),
                     // This tells of the store and not of the key: the others would only wait for the same.
-                    Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                    Err(error)
+                        if matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout) =>
+                    {
                         purged.more = true;
                         return Err(error);
                     }
@@ -287,7 +289,7 @@ impl<M: Model> Inner<M> {
         done.map_err(|cause| self.error(cause, operation, Moment::Flush))
     }
 
-    fn error(&self, cause: M::Error, operation: Operation, moment: Moment) -> Error {
+    fn error(&self, cause: M::Error, operation: Operation, moment: Moment) -> StoreError {
         from_model(&self.config.model, cause, operation, moment)
     }
 }
@@ -303,5 +305,5 @@ fn read_cursor(cursor: &Cursor, prefix: &Prefix) -> Result<Option<Key>> {
     };
     key.filter(|key| key.is_in(prefix))
         .map(Some)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidCursor, Operation::Traverse))
+        .ok_or_else(|| StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse))
 }

@@ -2,7 +2,7 @@
 //! whether the model does.
 
 use bytes::Bytes;
-use session_core::{Condition, Decision, Record, Revision, Stored, Timestamp, is_live};
+use session_core::{Change, Condition, OldDecision, Record, Revision, Timestamp, is_live};
 
 use crate::delegate::{Delegate, Value};
 use crate::error::Trouble;
@@ -25,7 +25,7 @@ pub(crate) enum Step<T> {
 
 /// A change that a caller asks for.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum ChangeRequest {
     Store(Record, Condition),
     Remove(Condition),
 }
@@ -82,36 +82,40 @@ pub(crate) fn change<D: Delegate>(
     fields: &Fields,
     now: Timestamp,
     conditional: bool,
-    change: &Change,
-) -> Outcome<Step<Stored>, D> {
+    change: &ChangeRequest,
+) -> Outcome<Step<Change>, D> {
     match change {
         // Whatever is there: nothing is read, and what is damaged is repaired.
-        Change::Store(record, Condition::Any) if record.is_live(now) => {
+        ChangeRequest::Store(record, Condition::Any) if record.is_live(now) => {
             write(delegate, fields, record)?;
-            Ok(Step::Flush { expected: Condition::Any, yes: Stored::Yes, conflict: None })
+            Ok(Step::Flush { expected: Condition::Any, yes: Change::Applied, conflict: None })
         }
-        Change::Store(_, Condition::Any) => {
+        ChangeRequest::Store(_, Condition::Any) => {
             empty(delegate, fields)?;
-            Ok(Step::Flush { expected: Condition::Any, yes: Stored::Yes, conflict: Some(Stored::Yes) })
+            Ok(Step::Flush {
+                expected: Condition::Any,
+                yes: Change::Applied,
+                conflict: Some(Change::Applied),
+            })
         }
-        Change::Store(record, when) => compare(delegate, fields, now, Some(record), *when),
-        Change::Remove(Condition::Any) => {
-            let gone = Stored::Conflict(None);
+        ChangeRequest::Store(record, when) => compare(delegate, fields, now, Some(record), *when),
+        ChangeRequest::Remove(Condition::Any) => {
+            let gone = Change::Conflict(None);
             let (expected, yes) = match look(delegate, fields, now)? {
                 Seen::Nothing => return Ok(Step::Done(gone)),
                 // A whole one is left to the purge. One that a purge may never be told of goes now, and was none.
                 Seen::Expired(Condition::Revision(_)) => return Ok(Step::Done(gone)),
                 Seen::Expired(expected) => (expected, gone.clone()),
-                Seen::Live { revision, .. } => (Condition::Revision(revision), Stored::Yes),
+                Seen::Live { revision, .. } => (Condition::Revision(revision), Change::Applied),
                 // There is nothing to compare with: a damaged record can be removed like any other.
-                Seen::Damaged(_) => (Condition::Any, Stored::Yes),
+                Seen::Damaged(_) => (Condition::Any, Change::Applied),
             };
             let expected = if conditional { expected } else { Condition::Any };
             empty(delegate, fields)?;
             let conflict = (expected == Condition::Any).then_some(gone);
             Ok(Step::Flush { expected, yes, conflict })
         }
-        Change::Remove(when) => compare(delegate, fields, now, None, *when),
+        ChangeRequest::Remove(when) => compare(delegate, fields, now, None, *when),
     }
 }
 
@@ -122,7 +126,7 @@ fn compare<D: Delegate>(
     now: Timestamp,
     new: Option<&Record>,
     when: Condition,
-) -> Outcome<Step<Stored>, D> {
+) -> Outcome<Step<Change>, D> {
     let seen = look(delegate, fields, now)?;
     let live = match seen {
         Seen::Damaged(what) => return Err(Trouble::Corrupt(what)),
@@ -130,22 +134,22 @@ fn compare<D: Delegate>(
         Seen::Nothing | Seen::Expired(_) => None,
     };
     match when.decide(live.map(|live| live.revision), new.map(|record| record.revision)) {
-        Decision::AlreadyApplied => return Ok(Step::Done(Stored::Yes)),
-        Decision::Conflict => {
+        OldDecision::AlreadyApplied => return Ok(Step::Done(Change::Applied)),
+        OldDecision::Conflict => {
             let record = match live {
                 None => None,
                 Some(Live { expires, revision }) => {
                     Some(Record { data: data(delegate, fields)?, expires, revision })
                 }
             };
-            return Ok(Step::Done(Stored::Conflict(record)));
+            return Ok(Step::Done(Change::Conflict(record)));
         }
-        Decision::Apply => {}
+        OldDecision::Apply => {}
     }
     match new.filter(|record| record.is_live(now)) {
         Some(record) => write(delegate, fields, record)?,
         // What has expired is as good as removed, and left to the purge.
-        None if live.is_none() => return Ok(Step::Done(Stored::Yes)),
+        None if live.is_none() => return Ok(Step::Done(Change::Applied)),
         None => empty(delegate, fields)?,
     }
     let expected = match seen {
@@ -155,7 +159,7 @@ fn compare<D: Delegate>(
         Seen::Expired(Condition::Any) | Seen::Damaged(_) => return Err(Trouble::Corrupt(REVISION)),
         Seen::Expired(expected) => expected,
     };
-    Ok(Step::Flush { expected, yes: Stored::Yes, conflict: None })
+    Ok(Step::Flush { expected, yes: Change::Applied, conflict: None })
 }
 
 /// Moves the deadline of the live record, and leaves its data alone.

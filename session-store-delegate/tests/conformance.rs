@@ -5,9 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, HarnessError};
 use session_core::{Capabilities, Clock, Key};
-use session_store_delegate::{Config, Delegated, InPlace, Value};
+use session_store_delegate::{DelegateConfig, DelegateStore, InPlace, Value};
 
 use support::blobs::{Blobs, by_name};
 use support::objects::Objects;
@@ -16,25 +16,29 @@ use support::objects::Objects;
 struct Tagged;
 
 impl Harness for Tagged {
-    type Driver = Delegated<Blobs>;
+    type Driver = DelegateStore<Blobs>;
     type Storage = Blobs;
 
     fn name(&self) -> String {
         "delegate-async".into()
     }
 
-    async fn make(&self) -> Result<Blobs, Trouble> {
+    async fn create(&self) -> Result<Blobs, HarnessError> {
         Ok(Blobs::default())
     }
 
-    async fn open(&self, storage: &Blobs, clock: Arc<dyn Clock>) -> Result<Delegated<Blobs>, Trouble> {
-        Ok(Delegated::new(Config::new(storage.clone()).mapping(by_name).clock(clock)))
+    async fn open(
+        &self,
+        storage: &Blobs,
+        clock: Arc<dyn Clock>,
+    ) -> Result<DelegateStore<Blobs>, HarnessError> {
+        Ok(DelegateStore::new(DelegateConfig::new(storage.clone()).mapping(by_name).clock(clock)))
     }
 
-    async fn damage(&self, storage: &Blobs, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Blobs, key: &Key) -> Result<(), HarnessError> {
         let damaged =
             storage.blob(key, |blob| blob.tag = Some(blob.tag.take().unwrap_or_default().slice(..7)));
-        damaged.ok_or_else(|| Trouble::new("no blob to damage"))
+        damaged.ok_or_else(|| HarnessError::new("no blob to damage"))
     }
 }
 
@@ -59,25 +63,25 @@ mod blind {
     struct Blind;
 
     impl Harness for Blind {
-        type Driver = Delegated<InPlace<Objects>>;
+        type Driver = DelegateStore<InPlace<Objects>>;
         type Storage = Objects;
 
         fn name(&self) -> String {
             "delegate-blind".into()
         }
 
-        async fn make(&self) -> Result<Objects, Trouble> {
+        async fn create(&self) -> Result<Objects, HarnessError> {
             Ok(Objects::new(Capabilities::none().exactly_once(true)))
         }
 
-        async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, Trouble> {
-            Ok(Delegated::in_place(Config::new(storage.clone()).clock(clock)))
+        async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
+            Ok(DelegateStore::in_place(DelegateConfig::new(storage.clone()).clock(clock)))
         }
 
-        async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), Trouble> {
+        async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), HarnessError> {
             let damaged =
                 storage.object(key.id(), |object| object.insert("session".into(), Value::Damaged).is_some());
-            if damaged { Ok(()) } else { Err(Trouble::new("no object to damage")) }
+            if damaged { Ok(()) } else { Err(HarnessError::new("no object to damage")) }
         }
     }
 

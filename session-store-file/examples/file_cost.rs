@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_core::{
-    Clock as _, Condition, Cursor, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock,
+    Clock as _, Condition, Cursor, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock, Touch,
 };
-use session_store_file::{Config, Durability, File};
+use session_store_file::{Durability, FileConfig, FileStore};
 
 #[tokio::main]
 async fn main() {
@@ -29,8 +29,8 @@ async fn main() {
 const ROUNDS: usize = 5;
 
 async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
-    let config = Config::new(path.join("store")).create_directory(true).durability(durability);
-    let store = File::open(config).unwrap();
+    let config = FileConfig::new(path.join("store")).create_directory(true).durability(durability);
+    let store = FileStore::open(config).unwrap();
     let bare = path.join("bare");
     std::fs::create_dir(&bare).unwrap();
     let paths: Vec<_> = (0..count).map(|n| bare.join(format!("key-{n:040}"))).collect();
@@ -43,17 +43,21 @@ async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
     for _ in 0..ROUNDS {
         let began = Began::now();
         for key in &keys {
-            assert!(store.store(key, record(1), Condition::Absent).await.unwrap().is_yes());
+            assert!(store.store(key, record(1), Condition::Absent).await.unwrap().is_applied());
         }
         table.note("store, new", began, count);
         let began = Began::now();
         for key in &keys {
-            assert!(store.store(key, record(2), Condition::Revision(revision(1))).await.unwrap().is_yes());
+            assert!(
+                store.store(key, record(2), Condition::Revision(revision(1))).await.unwrap().is_applied()
+            );
         }
         table.note("store, at a revision", began, count);
         let began = Began::now();
         for key in &keys {
-            assert!(store.touch(key, revision(2), revision(3), None).await.unwrap());
+            assert!(
+                store.touch(key, Touch { from: revision(2), to: revision(3), deadline: None }).await.unwrap()
+            );
         }
         table.note("touch", began, count);
         let began = Began::now();
@@ -70,7 +74,7 @@ async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
         table.note("retrieve of what is not there", began, count);
         let began = Began::now();
         for key in &keys {
-            assert!(store.remove(key, Condition::Revision(revision(3))).await.unwrap().is_yes());
+            assert!(store.remove(key, Condition::Revision(revision(3))).await.unwrap().is_applied());
         }
         table.note("remove", began, count);
 
@@ -160,15 +164,15 @@ impl Table {
 
 async fn many(path: &Path, count: u64) {
     let clock = TestClock::new(SystemClock.now());
-    let config = Config::new(path.join("store")).create_directory(true).clock(Arc::new(clock.clone()));
-    let store = File::open(config).unwrap();
+    let config = FileConfig::new(path.join("store")).create_directory(true).clock(Arc::new(clock.clone()));
+    let store = FileStore::open(config).unwrap();
     let deadline = clock.now().saturating_add(Duration::from_secs(10));
     let stopwatch = Stopwatch::begin();
     for n in 0..count {
         let key = Key::new(&Prefix::SESSION, &format!("key-{n:040}")).unwrap();
         let expires = (n % 100 == 0).then_some(deadline);
         let record = Record::new(vec![7; 1024], expires, Revision::from_bytes(n.to_le_bytes()));
-        assert!(store.store(&key, record, Condition::Absent).await.unwrap().is_yes());
+        assert!(store.store(&key, record, Condition::Absent).await.unwrap().is_applied());
     }
     stopwatch.end("fill", count);
     let stopwatch = Stopwatch::begin();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use session_core::frame::{self, HEADER_LEN, WORDS_AT};
-use session_core::{Condition, Decision, Key, Operation, Record, Revision, Stored, Timestamp, is_live};
+use session_core::{Change, Condition, Key, OldDecision, Operation, Record, Revision, Timestamp, is_live};
 
 use crate::error::Fault;
 use crate::place::Place;
@@ -18,7 +18,7 @@ use crate::store::Inner;
 
 /// A change that is asked for.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(crate) enum ChangeRequest {
     /// The frame is made before the lock is taken.
     Store {
         frame: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) enum Change {
 /// What it is answered with.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Stored(Stored),
+    Stored(Change),
     Touched(bool),
 }
 
@@ -63,7 +63,7 @@ impl Tried {
     }
 }
 
-impl Change {
+impl ChangeRequest {
     pub(crate) fn store(key: &Key, record: &Record, when: Condition) -> Self {
         let frame = frame::encode(key, record);
         Self::Store { frame, revision: record.revision, expires: record.expires, when }
@@ -120,7 +120,7 @@ impl Site<'_> {
         revision: Revision,
         expires: Option<Timestamp>,
         when: Condition,
-    ) -> Result<Option<Stored>, Fault> {
+    ) -> Result<Option<Change>, Fault> {
         let late = !is_live(expires, self.now);
         let folder = if late || matches!(when, Condition::Revision(_)) {
             self.folder()?
@@ -130,7 +130,7 @@ impl Site<'_> {
         let Some(folder) = folder else {
             // Nothing is there.
             let gone = late && !matches!(when, Condition::Revision(_));
-            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
+            return Ok(Some(if gone { Change::Applied } else { Change::Conflict(None) }));
         };
         let found = self.find(folder.as_fd())?;
         if matches!(found, Found::Large) {
@@ -139,20 +139,20 @@ impl Site<'_> {
         let there = !matches!(found, Found::Nothing);
         let live = self.live(found, when)?;
         match when.decide(live.as_ref().map(|live| live.revision), Some(revision)) {
-            Decision::Conflict => return Ok(Some(Stored::Conflict(live))),
-            Decision::AlreadyApplied => self.publish_again(folder.as_fd(), live.as_ref())?,
-            Decision::Apply if late && there => self.unlink(folder.as_fd())?,
+            OldDecision::Conflict => return Ok(Some(Change::Conflict(live))),
+            OldDecision::AlreadyApplied => self.publish_again(folder.as_fd(), live.as_ref())?,
+            OldDecision::Apply if late && there => self.unlink(folder.as_fd())?,
             // Whoever removed what was there may have died before that was on the disk.
-            Decision::Apply if late => self.sync(folder.as_fd())?,
-            Decision::Apply => self.publish(folder.as_fd(), frame, there)?,
+            OldDecision::Apply if late => self.sync(folder.as_fd())?,
+            OldDecision::Apply => self.publish(folder.as_fd(), frame, there)?,
         }
-        Ok(Some(Stored::Yes))
+        Ok(Some(Change::Applied))
     }
 
-    fn remove(&mut self, when: Condition) -> Result<Option<Stored>, Fault> {
+    fn remove(&mut self, when: Condition) -> Result<Option<Change>, Fault> {
         let Some(folder) = self.folder()? else {
             let gone = when == Condition::Absent;
-            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
+            return Ok(Some(if gone { Change::Applied } else { Change::Conflict(None) }));
         };
         let found = self.find(folder.as_fd())?;
         if matches!(found, Found::Large) {
@@ -166,13 +166,13 @@ impl Site<'_> {
             // as this.
             self.sync(folder.as_fd())?;
             let gone = when == Condition::Absent;
-            return Ok(Some(if gone { Stored::Yes } else { Stored::Conflict(None) }));
+            return Ok(Some(if gone { Change::Applied } else { Change::Conflict(None) }));
         }
-        if when.decide(live.as_ref().map(|live| live.revision), None) == Decision::Conflict {
-            return Ok(Some(Stored::Conflict(live)));
+        if when.decide(live.as_ref().map(|live| live.revision), None) == OldDecision::Conflict {
+            return Ok(Some(Change::Conflict(live)));
         }
         self.unlink(folder.as_fd())?;
-        Ok(Some(Stored::Yes))
+        Ok(Some(Change::Applied))
     }
 
     /// Rewrites the two words of the frame where they stand, with one call.

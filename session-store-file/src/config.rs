@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 /// A frame larger than this could not be read back in one piece everywhere.
 const LARGEST_VALUE: u64 = 1 << 30;
@@ -24,7 +24,7 @@ pub enum Durability {
 /// options and says what is wrong with them.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Config {
+pub struct FileConfig {
     pub(crate) root: PathBuf,
     pub(crate) durability: Durability,
     pub(crate) clock: Arc<dyn Clock>,
@@ -32,13 +32,13 @@ pub struct Config {
     pub(crate) create_directory: bool,
     pub(crate) offload_reads: bool,
     pub(crate) offload_from: usize,
-    pub(crate) max_value: u64,
+    pub(crate) max_record_bytes: u64,
     pub(crate) max_queue: usize,
     pub(crate) threads: usize,
-    pub(crate) busy_deadline: Duration,
+    pub(crate) busy_timeout: Duration,
 }
 
-impl Config {
+impl FileConfig {
     /// A store in the directory `root`, everything else by default.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -49,10 +49,10 @@ impl Config {
             create_directory: false,
             offload_reads: false,
             offload_from: 128 << 10,
-            max_value: 16 << 20,
+            max_record_bytes: 16 << 20,
             max_queue: 16_384,
             threads: 8,
-            busy_deadline: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
         }
     }
 
@@ -97,8 +97,8 @@ impl Config {
     }
 
     /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 1 GiB.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = bytes;
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = bytes;
         self
     }
 
@@ -118,8 +118,8 @@ impl Config {
 
     /// How long a change waits for another process that holds the lock of its shard; then it is `Unavailable`.
     /// Default: 5 s.
-    pub fn busy_deadline(mut self, deadline: Duration) -> Self {
-        self.busy_deadline = deadline;
+    pub fn busy_timeout(mut self, deadline: Duration) -> Self {
+        self.busy_timeout = deadline;
         self
     }
 
@@ -127,8 +127,8 @@ impl Config {
         if self.root.as_os_str().is_empty() {
             return Err(wrong("the path is empty"));
         }
-        if !(1..=LARGEST_VALUE).contains(&self.max_value) {
-            return Err(wrong("max_value is 1 byte to 1 GiB"));
+        if !(1..=LARGEST_VALUE).contains(&self.max_record_bytes) {
+            return Err(wrong("max_record_bytes is 1 byte to 1 GiB"));
         }
         if self.max_queue == 0 {
             return Err(wrong("max_queue is at least 1"));
@@ -140,20 +140,20 @@ impl Config {
     }
 }
 
-impl From<&Path> for Config {
+impl From<&Path> for FileConfig {
     fn from(root: &Path) -> Self {
         Self::new(root)
     }
 }
 
-impl From<PathBuf> for Config {
+impl From<PathBuf> for FileConfig {
     fn from(root: PathBuf) -> Self {
         Self::new(root)
     }
 }
 
-fn wrong(detail: &str) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+fn wrong(detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
 }
 
 #[cfg(test)]
@@ -162,17 +162,17 @@ mod tests {
 
     #[test]
     fn options_that_cannot_work_are_refused() {
-        let good = || Config::new("/somewhere");
+        let good = || FileConfig::new("/somewhere");
         assert!(good().check().is_ok());
         for bad in [
-            Config::new(""),
-            good().max_value(0),
-            good().max_value((1 << 30) + 1),
+            FileConfig::new(""),
+            good().max_record_bytes(0),
+            good().max_record_bytes((1 << 30) + 1),
             good().max_queue(0),
             good().threads(0),
             good().threads(257),
         ] {
-            assert_eq!(bad.check().unwrap_err().kind(), ErrorKind::Misconfigured, "{bad:?}");
+            assert_eq!(bad.check().unwrap_err().kind(), StoreErrorKind::Misconfigured, "{bad:?}");
         }
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use session_core::{Error, ErrorKind, Operation, Result, Revision};
+use session_core::{Operation, Result, Revision, StoreError, StoreErrorKind};
 
-use crate::config::{Config, Durability};
+use crate::config::{Durability, FileConfig};
 use crate::error::Fault;
 use crate::place::{self, TEMPORARY};
 use crate::publish;
@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 pub(crate) type StoreId = [u8; 16];
 
 /// Opens the directory of the configuration, made if that is asked for, and its path without symbolic links.
-pub(crate) fn open_directory(config: &Config) -> Result<(PathBuf, OwnedFd)> {
+pub(crate) fn open_directory(config: &FileConfig) -> Result<(PathBuf, OwnedFd)> {
     let made = make_directory(config)?;
     let path = std::fs::canonicalize(&config.root)
         .map_err(|cause| refuse(&config.root, "the directory cannot be reached").with_source(cause))?;
@@ -52,7 +52,7 @@ pub(crate) fn open_directory(config: &Config) -> Result<(PathBuf, OwnedFd)> {
 }
 
 /// Makes the directory if that is asked for; whether it was missing.
-fn make_directory(config: &Config) -> Result<bool> {
+fn make_directory(config: &FileConfig) -> Result<bool> {
     if !config.create_directory {
         return Ok(false);
     }
@@ -64,7 +64,7 @@ fn make_directory(config: &Config) -> Result<bool> {
             let full = matches!(Errno::from_io_error(&cause), Some(Errno::NOSPC | Errno::DQUOT));
             let error = if full {
                 let detail = format!("{}: {what}", config.root.display());
-                Error::new(ErrorKind::Full, Operation::Open).with_detail(detail)
+                StoreError::new(StoreErrorKind::Full, Operation::Open).with_detail(detail)
             } else {
                 refuse(&config.root, what)
             };
@@ -86,7 +86,7 @@ fn sync_parent(path: &Path, root: &OwnedFd) -> Result<(), Errno> {
 
 /// The layout file and the id in it, or `None` where there is no such file.
 pub(crate) fn read(root: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd, StoreId)>, Fault> {
-    let wrong = |what: &str| Fault::new(ErrorKind::Misconfigured, format!("{}: {what}", path.display()));
+    let wrong = |what: &str| Fault::new(StoreErrorKind::Misconfigured, format!("{}: {what}", path.display()));
     let file = match rustix::fs::openat(root, LAYOUT, CAREFUL | OFlags::RDONLY, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
@@ -120,8 +120,12 @@ pub(crate) fn read(root: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd,
 }
 
 /// Makes an empty directory a store.
-pub(crate) fn make(config: &Config, root: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, StoreId), Fault> {
-    let wrong = |what: &str| Fault::new(ErrorKind::Misconfigured, format!("{}: {what}", path.display()));
+pub(crate) fn make(
+    config: &FileConfig,
+    root: BorrowedFd<'_>,
+    path: &Path,
+) -> Result<(OwnedFd, StoreId), Fault> {
+    let wrong = |what: &str| Fault::new(StoreErrorKind::Misconfigured, format!("{}: {what}", path.display()));
     if !config.create {
         return Err(wrong("it is no store, and create is off"));
     }
@@ -134,7 +138,7 @@ pub(crate) fn make(config: &Config, root: BorrowedFd<'_>, path: &Path) -> Result
             return Err(wrong("it is no store, and not empty"));
         }
     }
-    let random = || Revision::random().map_err(|_| Fault::new(ErrorKind::Unavailable, "no randomness"));
+    let random = || Revision::random().map_err(|_| Fault::new(StoreErrorKind::Unavailable, "no randomness"));
     let (high, low) = (random()?.to_bytes(), random()?.to_bytes());
     let id = [high, low].concat().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let text = format!("{FIRST_LINE}\nlayout {VERSION}\nid {id}\n");
@@ -151,6 +155,7 @@ pub(crate) fn make(config: &Config, root: BorrowedFd<'_>, path: &Path) -> Result
     read(root, path)?.ok_or_else(|| wrong("its layout file has vanished"))
 }
 
-pub(crate) fn refuse(path: &Path, what: &str) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(format!("{}: {what}", path.display()))
+pub(crate) fn refuse(path: &Path, what: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open)
+        .with_detail(format!("{}: {what}", path.display()))
 }

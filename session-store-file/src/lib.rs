@@ -23,5 +23,5 @@ mod traverse;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Durability};
-pub use store::File;
+pub use config::{Durability, FileConfig};
+pub use store::FileStore;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::error::Fault;
 
@@ -73,7 +73,7 @@ impl Pool {
                         return Some(pause / 2);
                     }
                     let detail = "another process or handle holds the lock of the shard";
-                    Err(Error::new(ErrorKind::Unavailable, operation).with_detail(detail))
+                    Err(StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail))
                 }
                 Err(fault) => Err(fault.during(operation)),
             };
@@ -82,9 +82,9 @@ impl Pool {
             }
             None
         }))
-        .map_err(|detail| Error::new(ErrorKind::Unavailable, operation).with_detail(detail))?;
+        .map_err(|detail| StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail))?;
         answer.await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Backend, operation);
+            let error = StoreError::new(StoreErrorKind::Backend, operation);
             Err(error.with_detail("an operation has panicked").applied_unknown())
         })
     }
@@ -200,7 +200,7 @@ mod tests {
     async fn patience_ends_and_a_full_queue_refuses() {
         let pool = Pool::new("test", 1, 1, Duration::ZERO);
         let error = pool.run(Operation::Store, || Ok(None::<()>)).await.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+        assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, session_core::Applied::No));
         let pool = Pool::new("test", 1, 1, Duration::from_secs(3600));
         let mut stuck = Box::pin(pool.run(Operation::Store, || Ok(None::<()>)));
         assert!(futures_poll(&mut stuck).await.is_none());
@@ -208,7 +208,7 @@ mod tests {
             // The one task may be in the hands of the thread just now.
             match pool.run(Operation::Store, || Ok(Some(()))).await {
                 Ok(()) => std::thread::yield_now(),
-                Err(error) => break assert_eq!(error.kind(), ErrorKind::Unavailable),
+                Err(error) => break assert_eq!(error.kind(), StoreErrorKind::Unavailable),
             }
         }
         pool.stop();
@@ -218,7 +218,7 @@ mod tests {
     async fn a_panic_is_an_error_and_the_thread_goes_on() {
         let pool = Pool::new("test", 1, 100, Duration::ZERO);
         let error = pool.run(Operation::Store, || -> Result<Option<()>, Fault> { panic!("on purpose") });
-        assert_eq!(error.await.unwrap_err().kind(), ErrorKind::Backend);
+        assert_eq!(error.await.unwrap_err().kind(), StoreErrorKind::Backend);
         assert!(pool.run(Operation::Store, || Ok(Some(()))).await.is_ok());
         pool.stop();
     }

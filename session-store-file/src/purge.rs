@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
-use session_core::{ErrorKind, Purged, Timestamp, is_live};
+use session_core::{Purged, StoreErrorKind, Timestamp, is_live};
 
 use crate::error::Fault;
 use crate::place::{self, FAN_OUT, FOLDERS, Folder, Hash, Place};
@@ -132,7 +132,7 @@ impl Work<'_> {
                     self.inner.lap.put_back(folder);
                     return Ok(true);
                 }
-                Err(fault) if fault.kind() == ErrorKind::Closed => return Err(fault),
+                Err(fault) if fault.kind() == StoreErrorKind::Closed => return Err(fault),
                 Err(fault) => {
                     self.inner.lap.skip_shard(folder);
                     self.failed(fault, folder);

@@ -12,9 +12,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
-use session_core::{ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreErrorKind};
 
-use crate::config::Config;
+use crate::config::FileConfig;
 use crate::error::Fault;
 use crate::layout::{self, LAYOUT, StoreId};
 use crate::place::FAN_OUT;
@@ -67,7 +67,7 @@ impl From<Stat> for Identity {
 
 impl Root {
     /// Opens the directory, making it a store where the options ask for that.
-    pub(crate) fn open(config: &Config) -> Result<Self> {
+    pub(crate) fn open(config: &FileConfig) -> Result<Self> {
         let (path, root) = layout::open_directory(config)?;
         let refused = |fault: Fault| fault.during(Operation::Open);
         let steady = rustix::fs::fstatfs(&root).map_err(|errno| refused(errno.into()))?.f_type;
@@ -194,7 +194,10 @@ impl Root {
 
     /// The error of a store that is not there.
     fn missing(&self) -> Fault {
-        Fault::new(ErrorKind::Unavailable, format!("{} is missing or is no store any more", self.display()))
+        Fault::new(
+            StoreErrorKind::Unavailable,
+            format!("{} is missing or is no store any more", self.display()),
+        )
     }
 
     fn display(&self) -> std::path::Display<'_> {

@@ -192,7 +192,7 @@ fn look_at(directory: BorrowedFd<'_>, hash: &Hash, place: &Place) -> Result<Seen
         Err(Errno::NOENT) => return Ok(Seen::Nothing),
         Err(errno) => {
             let fault = root::why_not(directory, place.name(), errno);
-            let foreign = fault.kind() == session_core::ErrorKind::Corrupt
+            let foreign = fault.kind() == session_core::StoreErrorKind::Corrupt
                 || errno == Errno::ACCESS && is_of_another_user(directory, place.name())?;
             if !foreign {
                 return Err(errno.into());

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use session_core::ErrorKind;
+use session_core::StoreErrorKind;
 
 use crate::error::Fault;
 use crate::place::FAN_OUT;
@@ -73,7 +73,7 @@ impl Shards {
                 }
             }
         }
-        Err(Fault::new(ErrorKind::Unavailable, "the directories of the store are being replaced"))
+        Err(Fault::new(StoreErrorKind::Unavailable, "the directories of the store are being replaced"))
     }
 
     /// Waits for whoever holds a lock of this handle and lets go of the directories.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
+    Record, Result, Revision, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Timestamp, Touch,
 };
 
-use crate::change::{Answer, Change, Tried};
-use crate::config::{Config, Durability};
+use crate::change::{Answer, ChangeRequest, Tried};
+use crate::config::{Durability, FileConfig};
 use crate::error::Fault;
 use crate::place::{Place, TEMPORARY};
 use crate::pool::{self, Pool};
@@ -35,7 +35,7 @@ const SCANNERS: usize = 2;
 /// Dropping the future of a call leaves the old record or the new one: what a thread of the driver has begun is brought
 /// to its end, what it has not begun is not done, and no lock is kept.
 #[derive(Clone)]
-pub struct File(Arc<Handle>);
+pub struct FileStore(Arc<Handle>);
 
 struct Handle {
     inner: Arc<Inner>,
@@ -48,7 +48,7 @@ struct Handle {
 /// What every operation needs, on whatever thread it runs.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) config: Config,
+    pub(crate) config: FileConfig,
     pub(crate) root: Root,
     pub(crate) lap: Lap,
     /// Whether to try renaming with flags, for exchanging and for not replacing; tests turn it off.
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn open(config: Config) -> Result<Self> {
+    pub(crate) fn open(config: FileConfig) -> Result<Self> {
         config.check()?;
         let root = Root::open(&config)?;
         let unique = Revision::random().map_err(|error| error.during(Operation::Open))?;
@@ -98,9 +98,9 @@ impl Inner {
             if let Some(locked) = self.lock(shard)? {
                 return Ok(locked);
             }
-            if pool::now().saturating_duration_since(began) >= self.config.busy_deadline {
+            if pool::now().saturating_duration_since(began) >= self.config.busy_timeout {
                 let detail = "another process or handle holds the lock of a shard";
-                return Err(Fault::new(ErrorKind::Unavailable, detail));
+                return Err(Fault::new(StoreErrorKind::Unavailable, detail));
             }
             pause();
         }
@@ -138,28 +138,28 @@ impl Inner {
     }
 }
 
-impl File {
-    /// Opens the store, making an empty directory one, with a path or a whole [`Config`].
+impl FileStore {
+    /// Opens the store, making an empty directory one, with a path or a whole [`FileConfig`].
     ///
     /// It blocks for a moment: call it while the application starts.
     ///
     /// # Errors
     /// `Misconfigured` for options, paths and permissions that cannot work, for a directory with other things in it and
     /// for a layout of another version, none of which is changed; `Unavailable`, `Full`, `Backend`.
-    pub fn open(config: impl Into<Config>) -> Result<Self> {
+    pub fn open(config: impl Into<FileConfig>) -> Result<Self> {
         Ok(Self::with(Inner::open(config.into())?))
     }
 
     pub(crate) fn with(inner: Inner) -> Self {
         let config = &inner.config;
-        let (queue, patience) = (config.max_queue, config.busy_deadline);
+        let (queue, patience) = (config.max_queue, config.busy_timeout);
         let workers = Pool::new("session-file-w", config.threads, queue, patience);
         let scanners = Pool::new("session-file-s", SCANNERS, queue, patience);
         Self(Arc::new(Handle { inner: Arc::new(inner), workers, scanners }))
     }
 
     /// Makes a change in place, or on a thread of the driver where it may have to wait.
-    async fn change(&self, key: &Key, change: Change) -> Result<Answer> {
+    async fn change(&self, key: &Key, change: ChangeRequest) -> Result<Answer> {
         let place = Place::of(key);
         let operation = change.operation();
         let inner = &self.0.inner;
@@ -205,7 +205,7 @@ impl File {
         let (inner, key, place) = (Arc::clone(&self.0.inner), key.clone(), Place::of(key));
         let mut change = None;
         let store = move |gone: &AtomicBool| {
-            let change = change.get_or_insert_with(|| Change::store(&key, &record, when));
+            let change = change.get_or_insert_with(|| ChangeRequest::store(&key, &record, when));
             change.apply(&inner, &key, &place, On::Own, Some(gone))
         };
         self.run_change(Operation::Store, store).await
@@ -225,7 +225,7 @@ impl Drop for Leaving {
     }
 }
 
-impl Driver for File {
+impl Driver for FileStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let operation = Operation::Retrieve;
         let place = Place::of(key);
@@ -242,18 +242,21 @@ impl Driver for File {
         self.run(&self.0.workers, operation, work).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.check_open(Operation::Store)?;
         let config = &self.0.inner.config;
-        if record.data.len() as u64 > config.max_value {
-            let detail =
-                format!("{} bytes of data, and max_value is {}", record.data.len(), config.max_value);
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
+        if record.data.len() as u64 > config.max_record_bytes {
+            let detail = format!(
+                "{} bytes of data, and max_record_bytes is {}",
+                record.data.len(),
+                config.max_record_bytes
+            );
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
         let answer = if record.data.len() >= config.offload_from {
             self.store_large(key, record, when).await?
         } else {
-            self.change(key, Change::store(key, &record, when)).await?
+            self.change(key, ChangeRequest::store(key, &record, when)).await?
         };
         match answer {
             Answer::Stored(stored) => Ok(stored),
@@ -261,8 +264,8 @@ impl Driver for File {
         }
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        match self.change(key, Change::Remove { when }).await? {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
+        match self.change(key, ChangeRequest::Remove { when }).await? {
             Answer::Stored(stored) => Ok(stored),
             Answer::Touched(_) => Err(unexpected(Operation::Remove)),
         }
@@ -272,7 +275,7 @@ impl Driver for File {
         let operation = Operation::Traverse;
         self.check_open(operation)?;
         let Some(position) = Position::parse(&from) else {
-            let error = Error::new(ErrorKind::InvalidCursor, operation);
+            let error = StoreError::new(StoreErrorKind::InvalidCursor, operation);
             return Err(error.with_detail("not a cursor of this driver"));
         };
         let (inner, prefix) = (Arc::clone(&self.0.inner), prefix.clone());
@@ -280,14 +283,9 @@ impl Driver for File {
         self.run(&self.0.scanners, operation, page).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
-        match self.change(key, Change::Touch { from, to, deadline }).await? {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
+        match self.change(key, ChangeRequest::Touch { from, to, deadline }).await? {
             Answer::Touched(touched) => Ok(touched),
             Answer::Stored(_) => Err(unexpected(Operation::Touch)),
         }
@@ -330,8 +328,8 @@ impl Driver for File {
             .survives(survives)
             .rolls_back(rolls_back)
             .shared(Shared::Host)
-            .expiry(Expiry::Caller)
-            .max_value(Some(config.max_value))
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(Some(config.max_record_bytes))
             .exactly_once(true)
     }
 
@@ -340,9 +338,9 @@ impl Driver for File {
     }
 }
 
-impl fmt::Debug for File {
+impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("config", &self.0.inner.config).finish_non_exhaustive()
+        f.debug_struct("FileStore").field("config", &self.0.inner.config).finish_non_exhaustive()
     }
 }
 
@@ -365,6 +363,6 @@ fn pause() {
 }
 
 /// Only if a change was answered with the answer to another one.
-fn unexpected(operation: Operation) -> Error {
-    Error::new(ErrorKind::Backend, operation).applied_unknown()
+fn unexpected(operation: Operation) -> StoreError {
+    StoreError::new(StoreErrorKind::Backend, operation).applied_unknown()
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use session_core::{Cursor, Entry, ErrorKind, Page, Prefix, is_live};
+use session_core::{Cursor, Entry, Page, Prefix, StoreErrorKind, is_live};
 
 use crate::error::Fault;
 use crate::layout::StoreId;
@@ -54,7 +54,7 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
     let anchor = inner.root.check_there()?;
     let store = anchor.id;
     if from.store.is_some_and(|id| id != store) {
-        return Err(Fault::new(ErrorKind::InvalidCursor, "the cursor is of another store"));
+        return Err(Fault::new(StoreErrorKind::InvalidCursor, "the cursor is of another store"));
     }
     let limit = limit.clamp(1, LONGEST_PAGE);
     let now = inner.now();
@@ -82,7 +82,7 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
                     && head.key.is_in(prefix)
                     && is_live(head.expires, now)
                 {
-                    let entry = Entry::new(head.key).with_expires(head.expires);
+                    let entry = Entry::new(head.key).with_deadline(head.expires);
                     entries.push(entry.with_revision(head.revision).with_size(head.size));
                 }
                 if entries.len() >= limit || looks >= LOOKS {
@@ -99,7 +99,7 @@ pub(crate) fn page(inner: &Inner, prefix: &Prefix, from: Position, limit: usize)
     }
     // What was looked through is the store of before: if another has taken its place, that has not been seen.
     if inner.root.check_there()?.id != store {
-        return Err(Fault::new(ErrorKind::InvalidCursor, "the store was made again"));
+        return Err(Fault::new(StoreErrorKind::InvalidCursor, "the store was made again"));
     }
     Ok(Page::last(entries))
 }

@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 use crate::usage::OVERHEAD;
 
-/// The options of a store, for [`Memory::open`](crate::Memory::open). Whoever needs none calls
-/// [`Memory::new`](crate::Memory::new).
+/// The options of a store, for [`MemoryStore::open`](crate::Memory::open). Whoever needs none calls
+/// [`MemoryStore::new`](crate::Memory::new).
 ///
 /// | option | default |
 /// |---|---|
 /// | [`max_entries`](Self::max_entries) | no bound |
 /// | [`max_bytes`](Self::max_bytes) | no bound |
-/// | [`when_full`](Self::when_full) | [`WhenFull::Refuse`] |
-/// | [`max_value`](Self::max_value) | no bound but `max_bytes` |
+/// | [`on_full`](Self::on_full) | [`OnFull::Reject`] |
+/// | [`max_record_bytes`](Self::max_record_bytes) | no bound but `max_bytes` |
 /// | [`shards`](Self::shards) | 64, or four for each core where that is more |
 /// | [`clock`](Self::clock) | [`SystemClock`] |
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing happens until `open`"]
-pub struct Config {
+pub struct MemoryConfig {
     pub(crate) max_entries: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
-    pub(crate) when_full: Option<WhenFull>,
-    pub(crate) max_value: Option<u64>,
+    pub(crate) on_full: Option<OnFull>,
+    pub(crate) max_record_bytes: Option<u64>,
     pub(crate) shards: Option<usize>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
@@ -31,17 +31,17 @@ pub struct Config {
 /// What happens to a new record when the store has reached its bound and nothing in it has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum WhenFull {
+pub enum OnFull {
     /// It is refused with the error kind `Full`, and what was there stays.
     #[default]
-    Refuse,
+    Reject,
     /// Live sessions make room, those nearest to their deadline first (that is, where every request extends its
     /// session, those unused for longest). Sixteen of one shard are compared for each, not all. Only keys of prefix
     /// `session` are ever evicted; where there are none left, the record is refused.
     Evict,
 }
 
-impl Config {
+impl MemoryConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -61,14 +61,14 @@ impl Config {
     }
 
     /// What to do at the bound. Only with [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
-    pub fn when_full(mut self, policy: WhenFull) -> Self {
-        self.when_full = Some(policy);
+    pub fn on_full(mut self, policy: OnFull) -> Self {
+        self.on_full = Some(policy);
         self
     }
 
     /// Data of more than this many bytes is refused with the error kind `TooLarge`.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = Some(bytes);
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = Some(bytes);
         self
     }
 
@@ -95,13 +95,13 @@ impl Config {
                 "max_bytes is too small for a single record, which takes 160 and its data",
             ));
         }
-        if let (Some(value), Some(total)) = (self.max_value, self.max_bytes)
+        if let (Some(value), Some(total)) = (self.max_record_bytes, self.max_bytes)
             && value.saturating_add(OVERHEAD) > total
         {
-            return Err(misconfigured("max_value does not fit into max_bytes"));
+            return Err(misconfigured("max_record_bytes does not fit into max_bytes"));
         }
-        if self.when_full.is_some() && self.max_entries.is_none() && self.max_bytes.is_none() {
-            return Err(misconfigured("when_full needs max_entries or max_bytes"));
+        if self.on_full.is_some() && self.max_entries.is_none() && self.max_bytes.is_none() {
+            return Err(misconfigured("on_full needs max_entries or max_bytes"));
         }
         if self.shards.is_some_and(|n| !n.is_power_of_two() || !(2..=MAX_SHARDS).contains(&n)) {
             return Err(misconfigured("shards is a power of two from 2 to 65536"));
@@ -125,33 +125,34 @@ impl Config {
 const DEFAULT_SHARDS: usize = 64;
 const MAX_SHARDS: usize = 1 << 16;
 
-fn misconfigured(detail: &str) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+fn misconfigured(detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Memory;
+    use crate::store::MemoryStore;
 
     #[test]
     fn what_is_wrong_is_an_error_when_the_store_is_made() {
         for (options, word) in [
-            (Config::new().max_entries(0), "max_entries"),
-            (Config::new().max_bytes(159), "max_bytes"),
-            (Config::new().max_bytes(1_000).max_value(841), "max_value"),
-            (Config::new().when_full(WhenFull::Evict), "when_full"),
-            (Config::new().shards(0), "shards"),
-            (Config::new().shards(1), "shards"),
-            (Config::new().shards(48), "shards"),
-            (Config::new().shards(1 << 17), "shards"),
+            (MemoryConfig::new().max_entries(0), "max_entries"),
+            (MemoryConfig::new().max_bytes(159), "max_bytes"),
+            (MemoryConfig::new().max_bytes(1_000).max_record_bytes(841), "max_record_bytes"),
+            (MemoryConfig::new().on_full(OnFull::Evict), "on_full"),
+            (MemoryConfig::new().shards(0), "shards"),
+            (MemoryConfig::new().shards(1), "shards"),
+            (MemoryConfig::new().shards(48), "shards"),
+            (MemoryConfig::new().shards(1 << 17), "shards"),
         ] {
-            let error = Memory::open(options).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            let error = MemoryStore::open(options).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
             assert_eq!(error.operation(), Operation::Open);
             assert!(error.to_string().contains(word), "{error}");
         }
-        let most = Config::new().max_bytes(1_000).max_value(840).when_full(WhenFull::Evict).shards(2);
-        assert!(Memory::open(most.max_entries(1)).is_ok());
+        let most =
+            MemoryConfig::new().max_bytes(1_000).max_record_bytes(840).on_full(OnFull::Evict).shards(2);
+        assert!(MemoryStore::open(most.max_entries(1)).is_ok());
     }
 }

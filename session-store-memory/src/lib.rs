@@ -16,6 +16,6 @@ mod table;
 mod tests;
 mod usage;
 
-pub use config::{Config, WhenFull};
-pub use store::Memory;
+pub use config::{MemoryConfig, OnFull};
+pub use store::MemoryStore;
 pub use usage::OVERHEAD;

@@ -1,6 +1,6 @@
 //! How a traversal goes through the table, and where it goes on.
 
-use session_core::{Cursor, Entry, Error, ErrorKind, Operation, Page, Prefix, Result, Timestamp};
+use session_core::{Cursor, Entry, Operation, Page, Prefix, Result, StoreError, StoreErrorKind, Timestamp};
 
 use crate::table::Table;
 
@@ -50,7 +50,8 @@ pub(crate) fn page(
                     && found.is_in(prefix)
                     && let Some(key) = found.key()
                 {
-                    let entry = Entry::new(key).with_expires(found.expires()).with_revision(found.revision());
+                    let entry =
+                        Entry::new(key).with_deadline(found.expires()).with_revision(found.revision());
                     entries.push(entry.with_size(found.data_len() as u64));
                 }
             });
@@ -130,7 +131,7 @@ fn position(table: &Table, prefix: &Prefix, from: &Cursor) -> Result<(usize, u32
     if from.is_start() {
         return Ok((0, 0));
     }
-    let invalid = || Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
+    let invalid = || StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse);
     let bytes: [u8; LEN] = from.as_bytes().try_into().map_err(|_| invalid())?;
     let whole = u128::from_le_bytes(bytes);
     let place = whole as u64;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Decision, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp, is_live,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, OldDecision, Operation, Page,
+    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, StoreError, StoreErrorKind, Survives,
+    Timestamp, Touch, is_live,
 };
 
-use crate::config::{Config, WhenFull};
+use crate::config::{MemoryConfig, OnFull};
 use crate::page;
 use crate::pause::Pause;
 use crate::purge::Purge;
@@ -20,25 +21,25 @@ use crate::usage::{Amount, Held, Usage, amount};
 
 /// A session store in the memory of this process. Clones are handles on the same store.
 #[derive(Clone)]
-pub struct Memory(pub(crate) Arc<Inner>);
+pub struct MemoryStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) table: Table,
     pub(crate) usage: Usage,
-    when_full: WhenFull,
-    max_value: Option<u64>,
+    on_full: OnFull,
+    max_record_bytes: Option<u64>,
     pub(crate) clock: Arc<dyn Clock>,
     closed: AtomicBool,
     capabilities: Capabilities,
 }
 
-impl Memory {
+impl MemoryStore {
     /// A store without bounds, on the wall clock.
     ///
     /// # Errors
     /// `Unavailable` where the operating system gives no random numbers.
     pub fn new() -> Result<Self> {
-        Self::open(Config::new())
+        Self::open(MemoryConfig::new())
     }
 
     /// A store with options.
@@ -46,25 +47,25 @@ impl Memory {
     /// # Errors
     /// `Misconfigured` for options that cannot be kept, with what would be right; `Unavailable` where the operating
     /// system gives no random numbers.
-    pub fn open(options: Config) -> Result<Self> {
+    pub fn open(options: MemoryConfig) -> Result<Self> {
         options.check()?;
         let clock = options.clock_or_system();
-        let when_full = options.when_full.unwrap_or_default();
+        let on_full = options.on_full.unwrap_or_default();
         let largest = options.max_bytes.map(|bytes| bytes.saturating_sub(crate::OVERHEAD));
         let capabilities = Capabilities::none()
             .conditional(true)
             .survives(Survives::Nothing)
             .rolls_back(RollsBack::Never)
             .shared(Shared::Process)
-            .expiry(Expiry::Caller)
-            .max_value(options.max_value.or(largest))
-            .evicts(when_full == WhenFull::Evict)
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(options.max_record_bytes.or(largest))
+            .evicts(on_full == OnFull::Evict)
             .exactly_once(true);
         Ok(Self(Arc::new(Inner {
             table: Table::new(options.shard_count(), clock.now())?,
             usage: Usage::new(options.max_entries, options.max_bytes),
-            when_full,
-            max_value: options.max_value,
+            on_full,
+            max_record_bytes: options.max_record_bytes,
             clock,
             closed: AtomicBool::new(false),
             capabilities,
@@ -72,32 +73,32 @@ impl Memory {
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
-        f.debug_struct("Memory")
+        f.debug_struct("MemoryStore")
             .field("shards", &inner.table.shards())
             .field("usage", &inner.usage)
-            .field("when_full", &inner.when_full)
-            .field("max_value", &inner.max_value)
+            .field("on_full", &inner.on_full)
+            .field("max_record_bytes", &inner.max_record_bytes)
             .field("clock", &inner.clock)
             .field("closed", &inner.closed)
             .finish_non_exhaustive()
     }
 }
 
-impl Driver for Memory {
+impl Driver for MemoryStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.0.open_for(Operation::Retrieve)?;
         Ok(self.0.retrieve(key))
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.0.open_for(Operation::Store)?;
         self.0.store(key, record, when)
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.0.open_for(Operation::Remove)?;
         Ok(self.0.remove(key, when, None))
     }
@@ -111,13 +112,8 @@ impl Driver for Memory {
         Ok(page)
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         self.0.open_for(Operation::Touch)?;
         Ok(self.0.touch(key, from, to, deadline))
     }
@@ -155,7 +151,7 @@ const BATCH: usize = 8 * STEP;
 
 impl Inner {
     fn open_for(&self, operation: Operation) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 
     pub(crate) fn retrieve(&self, key: &Key) -> Option<Record> {
@@ -169,15 +165,16 @@ impl Inner {
         Some(Record { data: data.into_bytes(), expires, revision })
     }
 
-    pub(crate) fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    pub(crate) fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         let now = self.clock.now();
         if !record.is_live(now) {
             return Ok(self.remove(key, when, Some(record.revision)));
         }
         let whole = amount(key.as_bytes().len(), record.data.len());
-        if self.max_value.is_some_and(|most| record.data.len() as u64 > most) || !self.usage.could_hold(whole)
+        if self.max_record_bytes.is_some_and(|most| record.data.len() as u64 > most)
+            || !self.usage.could_hold(whole)
         {
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store));
         }
         // Made before the lock is taken: a conflict, which wastes this, is rare.
         let offered = record.revision;
@@ -189,18 +186,18 @@ impl Inner {
             let standing = shard.standing(place, key);
             let live = standing.filter(|standing| is_live(standing.expires, now));
             match when.decide(live.map(|live| live.revision), Some(offered)) {
-                Decision::AlreadyApplied => return Ok(Stored::Yes),
-                Decision::Conflict => {
-                    return Ok(Stored::Conflict(live.and_then(|_| shard.record(place, key))));
+                OldDecision::AlreadyApplied => return Ok(Change::Applied),
+                OldDecision::Conflict => {
+                    return Ok(Change::Conflict(live.and_then(|_| shard.record(place, key))));
                 }
-                Decision::Apply => {}
+                OldDecision::Apply => {}
             }
             let before = standing.map(|standing| standing.amount).unwrap_or_default();
             let need = whole.beyond(before);
             if !held.grow_to(need) {
                 drop(shard);
                 // What was found there may change meanwhile; it is looked at anew.
-                self.make_room(&mut held, need, place)?;
+                self.free_space(&mut held, need, place)?;
                 continue;
             }
             let old = shard.put(place, key, standing, row);
@@ -208,21 +205,21 @@ impl Inner {
             held.spend(need);
             self.usage.release(before.beyond(whole));
             drop(old);
-            return Ok(Stored::Yes);
+            return Ok(Change::Applied);
         }
     }
 
     /// Removes; `offered` is the revision of the dead record whose store acts as this removal.
-    pub(crate) fn remove(&self, key: &Key, when: Condition, offered: Option<Revision>) -> Stored {
+    pub(crate) fn remove(&self, key: &Key, when: Condition, offered: Option<Revision>) -> Change {
         let now = self.clock.now();
         let place = self.table.place(key);
         let mut shard = self.table.write(place.shard);
         let standing = shard.standing(place, key);
         let live = standing.filter(|standing| is_live(standing.expires, now));
         match when.decide(live.map(|live| live.revision), offered) {
-            Decision::AlreadyApplied => return Stored::Yes,
-            Decision::Conflict => return Stored::Conflict(live.and_then(|_| shard.record(place, key))),
-            Decision::Apply => {}
+            OldDecision::AlreadyApplied => return Change::Applied,
+            OldDecision::Conflict => return Change::Conflict(live.and_then(|_| shard.record(place, key))),
+            OldDecision::Apply => {}
         }
         let old = standing.and_then(|standing| shard.remove(place, key, standing));
         drop(shard);
@@ -230,7 +227,7 @@ impl Inner {
             self.usage.release(old.get().amount());
         }
         let answers = live.is_some() || offered.is_some() || when == Condition::Absent;
-        if answers { Stored::Yes } else { Stored::Conflict(None) }
+        if answers { Change::Applied } else { Change::Conflict(None) }
     }
 
     pub(crate) fn touch(&self, key: &Key, from: Revision, to: Revision, deadline: Option<Timestamp>) -> bool {
@@ -250,15 +247,15 @@ impl Inner {
 
     /// Takes what is missing to `need`, at the cost of expired records, then, if the store evicts, of live sessions.
     /// No lock is held meanwhile, and what was taken stays taken, so that others cannot starve this call.
-    fn make_room(&self, held: &mut Held<'_>, need: Amount, spare: Place) -> Result<()> {
+    fn free_space(&self, held: &mut Held<'_>, need: Amount, spare: Place) -> Result<()> {
         while !held.grow_to(need) {
             let mut purge = Purge::new(self, FEW);
             while !purge.batch(BATCH) {}
             if purge.removed > 0 {
                 continue;
             }
-            if self.when_full != WhenFull::Evict || !self.evict(spare) {
-                return Err(Error::new(ErrorKind::Full, Operation::Store));
+            if self.on_full != OnFull::Evict || !self.evict(spare) {
+                return Err(StoreError::new(StoreErrorKind::Full, Operation::Store));
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::RandomState;
 use dashmap::DashMap;
-use session_core::{Error, ErrorKind, Key, Operation, Result, Timestamp};
+use session_core::{Key, Operation, Result, StoreError, StoreErrorKind, Timestamp};
 
 use crate::large::Large;
 use crate::shard::{Reading, Side, Writing};
@@ -116,6 +116,8 @@ pub(crate) fn spread(tag: u32) -> u64 {
 
 fn random() -> Result<u64> {
     getrandom::u64().map_err(|cause| {
-        Error::new(ErrorKind::Unavailable, Operation::Open).with_detail("no randomness").with_source(cause)
+        StoreError::new(StoreErrorKind::Unavailable, Operation::Open)
+            .with_detail("no randomness")
+            .with_source(cause)
     })
 }

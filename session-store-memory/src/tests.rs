@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    Clock, Condition, Decision, ErrorKind, Key, Purged, Record, Revision, Stored, TestClock, Timestamp,
+    Change, Clock, Condition, Key, OldDecision, Purged, Record, Revision, StoreErrorKind, TestClock,
+    Timestamp, Touch,
 };
 
 use crate::purge::Purge;
 use crate::store::Inner;
 use crate::usage::Amount;
-use crate::{Config, Memory};
+use crate::{Memory, MemoryConfig};
 
 const PREFIXES: [&str; 3] = ["session", "user", "flash"];
 
@@ -54,7 +55,7 @@ impl Inner {
 fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
     for (seed, bytes) in [(1, None), (2, Some(64_000)), (3, Some(9_000))] {
         let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-        let mut options = Config::new().max_entries(300).shards(2).clock(Arc::new(clock.clone()));
+        let mut options = MemoryConfig::new().max_entries(300).shards(2).clock(Arc::new(clock.clone()));
         if let Some(bytes) = bytes {
             options = options.max_bytes(bytes);
         }
@@ -78,23 +79,23 @@ fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
                 1 => Some(now),
                 _ => Some(now.saturating_add(Duration::from_millis(next(&mut seed) % 100_000))),
             };
-            let conflict = Stored::Conflict(live.clone());
+            let conflict = Change::Conflict(live.clone());
             match next(&mut seed) % 10 {
                 0..=4 => {
                     let data =
                         vec![step as u8; next(&mut seed) as usize % [300, 700][step as usize / 64 % 2]];
                     let record = Record::new(data, deadline, revision(step + 1));
                     let holds = when.decide(live.map(|record| record.revision), Some(record.revision))
-                        == Decision::Apply;
+                        == OldDecision::Apply;
                     match store.store(&key, record.clone(), when) {
                         Ok(answer) if holds => {
-                            assert_eq!(answer, Stored::Yes);
+                            assert_eq!(answer, Change::Applied);
                             model.insert(key, record);
                         }
                         Ok(answer) => assert_eq!(answer, conflict),
                         Err(error) => {
                             assert!(holds);
-                            assert_eq!(error.kind(), ErrorKind::Full);
+                            assert_eq!(error.kind(), StoreErrorKind::Full);
                             refused += 1;
                         }
                     }
@@ -103,18 +104,19 @@ fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
                     let answer = store.remove(&key, when, None);
                     let holds = when.decide(live.as_ref().map(|record| record.revision), None);
                     match (holds, live) {
-                        (Decision::Apply, Some(_)) => {
-                            assert_eq!(answer, Stored::Yes);
+                        (OldDecision::Apply, Some(_)) => {
+                            assert_eq!(answer, Change::Applied);
                             model.remove(&key);
                         }
-                        (Decision::Apply, None) if when == Condition::Absent => {
-                            assert_eq!(answer, Stored::Yes)
+                        (OldDecision::Apply, None) if when == Condition::Absent => {
+                            assert_eq!(answer, Change::Applied)
                         }
                         _ => assert_eq!(answer, conflict),
                     }
                 }
                 7 => {
-                    let moved = store.touch(&key, known, revision(step + 1), deadline);
+                    let moved =
+                        store.touch(&key, Touch { from: known, to: revision(step + 1), deadline: deadline });
                     assert_eq!(moved, live.is_some());
                     if let Some(record) = live {
                         model.insert(
@@ -153,12 +155,12 @@ fn it_answers_as_a_plain_map_would_and_counters_never_drift() {
 #[test]
 fn a_purge_looks_at_what_it_removes_and_not_at_the_rest() {
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap().0;
+    let store = Memory::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap().0;
     let stored = |n: u64, after: u64| {
         let key = Key::parse(&format!("session:{n}")).unwrap();
         let deadline = clock.now().saturating_add(Duration::from_secs(after));
         let record = Record::new("", Some(deadline), revision(n));
-        assert!(store.store(&key, record, Condition::Any).unwrap().is_yes());
+        assert!(store.store(&key, record, Condition::Any).unwrap().is_applied());
     };
     (0..50_000).for_each(|n| stored(n, 7_200 + n % 7));
     let visits = |limit: usize| {
@@ -182,12 +184,12 @@ fn a_purge_looks_at_what_it_removes_and_not_at_the_rest() {
 #[test]
 fn sessions_that_are_used_are_looked_at_once_a_lifetime_and_survive() {
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap().0;
+    let store = Memory::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap().0;
     let keys: Vec<Key> = (0..1_000).map(|n| Key::parse(&format!("session:{n}")).unwrap()).collect();
     let idle = Duration::from_secs(1_000);
     for key in &keys {
         let record = Record::new("", Some(clock.now().saturating_add(idle)), revision(0));
-        assert!(store.store(key, record, Condition::Any).unwrap().is_yes());
+        assert!(store.store(key, record, Condition::Any).unwrap().is_applied());
     }
     let mut visits = 0;
     for round in 0..100 {

@@ -2,41 +2,41 @@
 
 use std::sync::{Arc, OnceLock};
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, HarnessError};
 use session_core::Clock;
-use session_store_memory::{Config, Memory};
+use session_store_memory::{MemoryConfig, MemoryStore};
 
 /// The store is the driver itself: made with the clock of the first handle, and every handle is a clone.
 struct InMemory;
 
 #[derive(Default)]
 struct Storage {
-    store: OnceLock<Memory>,
+    store: OnceLock<MemoryStore>,
     max_bytes: Option<u64>,
 }
 
 impl Harness for InMemory {
-    type Driver = Memory;
+    type Driver = MemoryStore;
     type Storage = Storage;
 
     fn name(&self) -> String {
         "memory".into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         Ok(Storage::default())
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Memory, Trouble> {
-        let mut config = Config::new().max_value(4 << 20).clock(clock);
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<MemoryStore, HarnessError> {
+        let mut config = MemoryConfig::new().max_record_bytes(4 << 20).clock(clock);
         if let Some(bytes) = storage.max_bytes {
             config = config.max_bytes(bytes);
         }
-        let fresh = Memory::open(config)?;
+        let fresh = MemoryStore::open(config)?;
         Ok(storage.store.get_or_init(|| fresh).clone())
     }
 
-    async fn make_small(&self) -> Result<Storage, Trouble> {
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         Ok(Storage { max_bytes: Some(8 << 20), ..Storage::default() })
     }
 }

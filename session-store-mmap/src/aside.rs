@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::error::Fault;
 
@@ -68,9 +68,9 @@ impl Aside {
             }
             true
         }));
-        sent.map_err(|detail| Error::new(ErrorKind::Unavailable, operation).with_detail(detail))?;
+        sent.map_err(|detail| StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail))?;
         answer.await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Backend, operation);
+            let error = StoreError::new(StoreErrorKind::Backend, operation);
             Err(error.with_detail("an operation has panicked").applied_unknown())
         })
     }
@@ -170,7 +170,7 @@ mod tests {
         let aside = Arc::new(Aside::default());
         let error =
             aside.run(Operation::Store, Duration::ZERO, || Err::<(), _>(Fault::Busy)).await.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+        assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, session_core::Applied::No));
     }
 
     #[tokio::test]
@@ -190,7 +190,7 @@ mod tests {
             waiting.push(one);
         }
         let error = aside.run(Operation::Store, LONG, || Ok(())).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         drop(go);
         for one in waiting {
             one.await.unwrap();
@@ -205,7 +205,10 @@ mod tests {
             std::panic::resume_unwind(Box::new("on purpose"))
         });
         let error = error.await.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, session_core::Applied::Unknown));
+        assert_eq!(
+            (error.kind(), error.applied()),
+            (StoreErrorKind::Backend, session_core::Applied::Unknown)
+        );
         aside.run(Operation::Store, LONG, || Ok(())).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 use crate::layout::{Geometry, UNIT};
 
@@ -21,10 +21,10 @@ pub enum Durability {
 /// What happens when a record finds no room even though everything that had expired was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum WhenFull {
+pub enum OnFull {
     /// The store answers `Full`, and the old record stays.
     #[default]
-    Refuse,
+    Reject,
     /// Sessions that were not used for longest make room: only keys of prefix `session`, and never the one that is
     /// being written.
     Evict,
@@ -36,7 +36,7 @@ pub enum WhenFull {
 /// `max_bytes`, `shards` and `extent_bytes` are fixed when the file is made: who opens it with others is refused.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Config {
+pub struct MmapConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
     pub(crate) clock: Arc<dyn Clock>,
@@ -45,13 +45,13 @@ pub struct Config {
     pub(crate) max_bytes: u64,
     pub(crate) shards: Option<u64>,
     pub(crate) extent_bytes: Option<u64>,
-    pub(crate) when_full: WhenFull,
-    pub(crate) max_value: Option<u64>,
-    pub(crate) busy_deadline: Duration,
-    pub(crate) open_deadline: Duration,
+    pub(crate) on_full: OnFull,
+    pub(crate) max_record_bytes: Option<u64>,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) open_timeout: Duration,
 }
 
-impl Config {
+impl MmapConfig {
     /// A store in the file at `path`, everything else by default.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -63,10 +63,10 @@ impl Config {
             max_bytes: 1 << 30,
             shards: None,
             extent_bytes: None,
-            when_full: WhenFull::Refuse,
-            max_value: None,
-            busy_deadline: Duration::from_secs(5),
-            open_deadline: Duration::from_secs(30),
+            on_full: OnFull::Reject,
+            max_record_bytes: None,
+            busy_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(30),
         }
     }
 
@@ -115,30 +115,30 @@ impl Config {
         self
     }
 
-    /// What happens when a record finds no room. Default: [`WhenFull::Refuse`].
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+    /// What happens when a record finds no room. Default: [`OnFull::Reject`].
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.on_full = on_full;
         self
     }
 
     /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB, or a quarter of the file where
     /// that is less; at most half of the file.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = Some(bytes);
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = Some(bytes);
         self
     }
 
     /// How long an operation waits, on a thread of the driver, for the lock of a shard, which somebody holds for
     /// microseconds as a rule; then it is `Unavailable`, and nothing has changed. Default: 5 s.
-    pub fn busy_deadline(mut self, deadline: Duration) -> Self {
-        self.busy_deadline = deadline;
+    pub fn busy_timeout(mut self, deadline: Duration) -> Self {
+        self.busy_timeout = deadline;
         self
     }
 
     /// How long opening waits for another process that is just opening, and perhaps repairing, the same file; then it
     /// is `Unavailable`. Default: 30 s.
-    pub fn open_deadline(mut self, deadline: Duration) -> Self {
-        self.open_deadline = deadline;
+    pub fn open_timeout(mut self, deadline: Duration) -> Self {
+        self.open_timeout = deadline;
         self
     }
 
@@ -160,33 +160,33 @@ impl Config {
         let room = u64::from(geometry.extents) * geometry.extent_bytes;
         // A head, the longest key, and the last unit.
         let largest = (room / 2).saturating_sub(512 + UNIT);
-        match self.max_value {
+        match self.max_record_bytes {
             None => Ok((16 << 20).min(room / 4)),
             Some(bytes) if bytes <= largest => Ok(bytes),
-            Some(bytes) => {
-                Err(misconfigured(format!("max_value {bytes} is more than {largest}, half of the file")))
-            }
+            Some(bytes) => Err(misconfigured(format!(
+                "max_record_bytes {bytes} is more than {largest}, half of the file"
+            ))),
         }
     }
 }
 
-pub(crate) fn misconfigured(detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+pub(crate) fn misconfigured(detail: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
 }
 
-impl From<&Path> for Config {
+impl From<&Path> for MmapConfig {
     fn from(path: &Path) -> Self {
         Self::new(path)
     }
 }
 
-impl From<PathBuf> for Config {
+impl From<PathBuf> for MmapConfig {
     fn from(path: PathBuf) -> Self {
         Self::new(path)
     }
 }
 
-impl From<&str> for Config {
+impl From<&str> for MmapConfig {
     fn from(path: &str) -> Self {
         Self::new(path)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use session_core::{Error, ErrorKind, Operation};
+use session_core::{Operation, StoreError, StoreErrorKind};
 
 use crate::map::LockError;
 
@@ -24,35 +24,34 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn during(self, operation: Operation) -> Error {
+    pub(crate) fn during(self, operation: Operation) -> StoreError {
         match self {
-            Self::Busy | Self::Long => Error::new(ErrorKind::Unavailable, operation)
+            Self::Busy | Self::Long => StoreError::new(StoreErrorKind::Unavailable, operation)
                 .with_detail("another thread or process holds a lock of the file"),
-            Self::Full => {
-                Error::new(ErrorKind::Full, operation).with_detail("max_bytes is reached or the disk is full")
-            }
-            Self::Damaged(what) => Error::new(ErrorKind::Corrupt, operation).with_detail(what),
-            Self::Cursor => Error::new(ErrorKind::InvalidCursor, operation)
+            Self::Full => StoreError::new(StoreErrorKind::Full, operation)
+                .with_detail("max_bytes is reached or the disk is full"),
+            Self::Damaged(what) => StoreError::new(StoreErrorKind::Corrupt, operation).with_detail(what),
+            Self::Cursor => StoreError::new(StoreErrorKind::InvalidCursor, operation)
                 .with_detail("not a cursor of this file and prefix"),
-            Self::Os(cause) => Error::new(kind(&cause), operation).with_source(cause),
+            Self::Os(cause) => StoreError::new(kind(&cause), operation).with_source(cause),
         }
     }
 }
 
 /// The kind of a failed system call.
-pub(crate) fn kind(cause: &io::Error) -> ErrorKind {
+pub(crate) fn kind(cause: &io::Error) -> StoreErrorKind {
     use io::ErrorKind::{
         FileTooLarge, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
         ReadOnlyFilesystem, StorageFull, Unsupported, WouldBlock,
     };
     match cause.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => ErrorKind::Full,
+        StorageFull | QuotaExceeded | FileTooLarge => StoreErrorKind::Full,
         // Somebody has it locked under another name of the file.
-        WouldBlock => ErrorKind::Unavailable,
+        WouldBlock => StoreErrorKind::Unavailable,
         NotFound | PermissionDenied | IsADirectory | NotADirectory | ReadOnlyFilesystem | Unsupported => {
-            ErrorKind::Misconfigured
+            StoreErrorKind::Misconfigured
         }
-        _ => ErrorKind::Backend,
+        _ => StoreErrorKind::Backend,
     }
 }
 

@@ -149,7 +149,7 @@ impl Area {
                     return Ok(true);
                 }
                 // The file may be longer now than it was, but `grown` says what may be used of it.
-                Err(cause) if kind(&cause) == session_core::ErrorKind::Full => {}
+                Err(cause) if kind(&cause) == session_core::StoreErrorKind::Full => {}
                 Err(cause) => return Err(Fault::Os(cause)),
             }
         }
@@ -164,11 +164,11 @@ mod tests {
     use session_core::{Condition, Key, Record, Revision};
 
     use super::*;
-    use crate::Config;
+    use crate::MmapConfig;
     use crate::ops::Ops;
 
-    fn config(directory: &tempfile::TempDir) -> Config {
-        Config::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(1)
+    fn config(directory: &tempfile::TempDir) -> MmapConfig {
+        MmapConfig::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(1)
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = config(&directory);
         let area = crate::open::open(&config).unwrap();
-        let ops = Ops::new(&area, config.when_full, Arc::clone(&config.clock));
+        let ops = Ops::new(&area, config.on_full, Arc::clone(&config.clock));
         let mut grown = area.grown();
         let (mut long, mut n) = (0, 0_u64);
         // Small ones, which need extents and tables, and now and then a large one.
@@ -185,13 +185,13 @@ mod tests {
             let length = if n % 10 == 9 { 5_000 } else { 0 };
             let record = Record::new(vec![1; length], None, Revision::from_bytes(n.to_le_bytes()));
             match ops.store(&key, &record, Condition::Absent) {
-                Ok(stored) => assert!(stored.is_yes()),
+                Ok(stored) => assert!(stored.is_applied()),
                 Err(Fault::Long) => {
                     long += 1;
                     assert_eq!(ops.retrieve(&key).unwrap(), None);
                     area.audit();
                     assert_eq!(area.grown(), grown, "grown in place");
-                    assert!(ops.patient().store(&key, &record, Condition::Absent).unwrap().is_yes());
+                    assert!(ops.patient().store(&key, &record, Condition::Absent).unwrap().is_applied());
                     grown = area.grown();
                 }
                 Err(fault) => panic!("{fault:?} at {n}"),

@@ -29,8 +29,8 @@ mod shard;
 mod store;
 mod table;
 
-pub use config::{Config, Durability, WhenFull};
-pub use store::{Mmap, Repairs};
+pub use config::{Durability, MmapConfig, OnFull};
+pub use store::{MmapStore, Repairs};
 
 #[cfg(test)]
 #[path = "../tests/unit/death.rs"]

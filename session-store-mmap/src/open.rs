@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, RenameFlags, flock};
 use rustix::io::Errno;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::area::Area;
 use crate::aside::SLICE;
-use crate::config::{Config, misconfigured};
+use crate::config::{MmapConfig, misconfigured};
 use crate::error::kind;
 use crate::layout::{
     Geometry, SUPERBLOCK_BYTES, Superblock, SuperblockError, decode_superblock, doubled, encode_superblock,
@@ -32,7 +32,7 @@ const FIRST_EXTENTS: u32 = 4;
 /// How long to sleep between two looks at a lock that is taken.
 const NAP: Duration = Duration::from_millis(2);
 
-pub(crate) fn open(config: &Config) -> Result<Area> {
+pub(crate) fn open(config: &MmapConfig) -> Result<Area> {
     let path = &config.path;
     let asked = config.geometry()?;
     config.largest_value(&asked)?;
@@ -86,7 +86,7 @@ impl Host {
 }
 
 /// Makes a new file beside its place and moves it there whole: a file that is found is never half made.
-fn make(config: &Config, geometry: Geometry, host: &Host) -> Result<Area> {
+fn make(config: &MmapConfig, geometry: Geometry, host: &Host) -> Result<Area> {
     let path = &config.path;
     let beside = with_suffix(path, ".new");
     // Only who holds the gate makes one, so that this is left from a process that is gone.
@@ -122,11 +122,13 @@ fn make(config: &Config, geometry: Geometry, host: &Host) -> Result<Area> {
     made
 }
 
-fn fill(config: &Config, geometry: Geometry, host: &Host, file: File) -> Result<Area> {
+fn fill(config: &MmapConfig, geometry: Geometry, host: &Host, file: File) -> Result<Area> {
     let path = &config.path;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|cause| {
-        Error::new(ErrorKind::Unavailable, Operation::Open).with_detail("no randomness").with_source(cause)
+        StoreError::new(StoreErrorKind::Unavailable, Operation::Open)
+            .with_detail("no randomness")
+            .with_source(cause)
     })?;
     let (seed, id) = random.split_at(8);
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
@@ -152,7 +154,7 @@ fn fill(config: &Config, geometry: Geometry, host: &Host, file: File) -> Result<
 }
 
 /// Opens a file that is there.
-fn join(config: &Config, file: File, host: &Host) -> Result<Area> {
+fn join(config: &MmapConfig, file: File, host: &Host) -> Result<Area> {
     let path = &config.path;
     let found = examine(config, &file)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -210,7 +212,7 @@ fn init_locks(area: &Area) -> io::Result<()> {
     (0..area.geometry.shards).try_for_each(|number| area.map.init_lock(area.geometry.shard_at(number)))
 }
 
-fn map(config: &Config, found: Superblock, file: File) -> Result<Area> {
+fn map(config: &MmapConfig, found: Superblock, file: File) -> Result<Area> {
     let Superblock { geometry, seed, id } = found;
     let size = geometry.extent_at(geometry.extents);
     let map = Map::new(file, size).map_err(|cause| failed(cause, &config.path))?;
@@ -218,7 +220,7 @@ fn map(config: &Config, found: Superblock, file: File) -> Result<Area> {
 }
 
 /// Whether this is a file of ours, of this version and with the geometry that was asked for.
-fn examine(config: &Config, file: &File) -> Result<Superblock> {
+fn examine(config: &MmapConfig, file: &File) -> Result<Superblock> {
     let path = &config.path;
     let metadata = file.metadata().map_err(|cause| failed(cause, path))?;
     let kind = metadata.file_type();
@@ -229,10 +231,10 @@ fn examine(config: &Config, file: &File) -> Result<Superblock> {
     file.read_exact_at(&mut bytes, 0).map_err(|cause| failed(cause, path))?;
     let refused = |cause: SuperblockError| {
         let kind = match cause {
-            SuperblockError::Damaged => ErrorKind::Corrupt,
-            _ => ErrorKind::Misconfigured,
+            SuperblockError::Damaged => StoreErrorKind::Corrupt,
+            _ => StoreErrorKind::Misconfigured,
         };
-        Error::new(kind, Operation::Open).with_detail(path.display().to_string()).with_source(cause)
+        StoreError::new(kind, Operation::Open).with_detail(path.display().to_string()).with_source(cause)
     };
     let found = decode_superblock(&bytes).map_err(refused)?;
     if metadata.len() < found.geometry.base {
@@ -259,9 +261,9 @@ fn check_length(area: &Area, path: &Path) -> Result<()> {
     if length < needed { Err(truncated(path, length, needed)) } else { Ok(()) }
 }
 
-fn truncated(path: &Path, length: u64, needed: u64) -> Error {
+fn truncated(path: &Path, length: u64, needed: u64) -> StoreError {
     let detail = format!("{}: cut short, {length} bytes of {needed}", path.display());
-    Error::new(ErrorKind::Corrupt, Operation::Open).with_detail(detail)
+    StoreError::new(StoreErrorKind::Corrupt, Operation::Open).with_detail(detail)
 }
 
 fn share(file: &File, how: FlockOperation, path: &Path) -> Result<()> {
@@ -269,9 +271,9 @@ fn share(file: &File, how: FlockOperation, path: &Path) -> Result<()> {
 }
 
 /// Locks the gate, which is made if it is missing and stays for ever.
-fn lock_gate(config: &Config) -> Result<File> {
+fn lock_gate(config: &MmapConfig) -> Result<File> {
     let path = with_suffix(&config.path, ".gate");
-    let mut naps = config.open_deadline.as_millis() / NAP.as_millis();
+    let mut naps = config.open_timeout.as_millis() / NAP.as_millis();
     loop {
         let mut options = OpenOptions::new();
         options
@@ -288,7 +290,7 @@ fn lock_gate(config: &Config) -> Result<File> {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) if naps > 0 => nap(),
             Err(Errno::WOULDBLOCK) => {
-                let error = Error::new(ErrorKind::Unavailable, Operation::Open);
+                let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
                 return Err(
                     error.with_detail(format!("{}: another process is opening the file", path.display()))
                 );
@@ -315,7 +317,7 @@ fn nap() {
     std::thread::sleep(NAP);
 }
 
-fn prepare_directory(config: &Config) -> Result<()> {
+fn prepare_directory(config: &MmapConfig) -> Result<()> {
     let directory = config.path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let Some(directory) = directory.filter(|directory| config.create_directory && !directory.exists()) else {
         return Ok(());
@@ -332,13 +334,13 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn failed(cause: io::Error, path: &Path) -> Error {
-    Error::new(kind(&cause), Operation::Open).with_detail(path.display().to_string()).with_source(cause)
+fn failed(cause: io::Error, path: &Path) -> StoreError {
+    StoreError::new(kind(&cause), Operation::Open).with_detail(path.display().to_string()).with_source(cause)
 }
 
 #[cfg(test)]
 mod tests {
-    use session_core::{Condition, Driver, ErrorKind, Key, Record, Revision};
+    use session_core::{Condition, Driver, Key, Record, Revision, StoreErrorKind};
 
     use super::*;
     use crate::Mmap;
@@ -352,12 +354,12 @@ mod tests {
             Self(tempfile::tempdir().unwrap())
         }
 
-        fn config(&self) -> Config {
+        fn config(&self) -> MmapConfig {
             let path = self.0.path().join("map");
-            Config::new(path).max_bytes(256 << 10).shards(1).busy_deadline(Duration::from_millis(20))
+            MmapConfig::new(path).max_bytes(256 << 10).shards(1).busy_timeout(Duration::from_millis(20))
         }
 
-        fn refused(&self) -> (ErrorKind, String) {
+        fn refused(&self) -> (StoreErrorKind, String) {
             let error = open(&self.config()).unwrap_err();
             (error.kind(), format!("{error:?}"))
         }
@@ -372,15 +374,15 @@ mod tests {
         let store = Mmap::open(copy.config()).unwrap();
         let (key, record) =
             (Key::parse("test:a").unwrap(), Record::new("a", None, Revision::from_bytes([1; 8])));
-        assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_yes());
+        assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&key).await.unwrap(), Some(record.clone()));
         // The original is still held, and says so in time.
         let other = Mmap::open(place.config()).unwrap();
         let error = other.store(&key, record.clone(), Condition::Absent).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         assert_eq!(other.retrieve(&key).await.unwrap(), None, "readers need no lock");
         drop(held);
-        assert!(other.store(&key, record, Condition::Absent).await.unwrap().is_yes());
+        assert!(other.store(&key, record, Condition::Absent).await.unwrap().is_applied());
     }
 
     #[test]
@@ -415,7 +417,7 @@ mod tests {
             drop(open(&place.config()).unwrap());
             first.superblock().add(word, 1);
             let (kind, text) = place.refused();
-            assert_eq!(kind, ErrorKind::Misconfigured);
+            assert_eq!(kind, StoreErrorKind::Misconfigured);
             assert!(text.contains("in use by"), "{text}");
             // Who is alone makes the locks anew.
             drop(first);
@@ -446,13 +448,13 @@ mod tests {
             words[superblock::VERSION] = VERSION + 1;
             words[superblock::CHECK] = crate::layout::superblock_check(words);
         });
-        assert_eq!(kind, ErrorKind::Misconfigured);
+        assert_eq!(kind, StoreErrorKind::Misconfigured);
         assert!(text.contains("Version(2)"), "{text}");
         let (kind, text) = with(&|words| words[superblock::BYTE_ORDER] = BYTE_ORDER.swap_bytes());
-        assert_eq!(kind, ErrorKind::Misconfigured);
+        assert_eq!(kind, StoreErrorKind::Misconfigured);
         assert!(text.contains("ByteOrder"), "{text}");
         for word in superblock::VERSION..=superblock::CHECK {
-            assert_eq!(with(&|words| words[word] ^= 1 << 9).0, ErrorKind::Corrupt, "word {word}");
+            assert_eq!(with(&|words| words[word] ^= 1 << 9).0, StoreErrorKind::Corrupt, "word {word}");
         }
         std::fs::write(&path, good).unwrap();
         drop(open(&place.config()).unwrap());
@@ -462,8 +464,8 @@ mod tests {
     fn a_file_that_another_is_just_opening_is_unavailable_after_a_while() {
         let place = Place::new();
         let gate = lock_gate(&place.config()).unwrap();
-        let error = open(&place.config().open_deadline(Duration::from_millis(20))).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let error = open(&place.config().open_timeout(Duration::from_millis(20))).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         drop(gate);
         open(&place.config()).unwrap();
     }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use session_core::{
-    Clock, Condition, Cursor, Decision, Key, Page, Prefix, Record, Revision, Stored, Timestamp, is_live,
+    Change, Clock, Condition, Cursor, Key, OldDecision, Page, Prefix, Record, Revision, Timestamp, is_live,
 };
 
 use crate::area::Area;
 use crate::aside::SLICE;
-use crate::config::WhenFull;
+use crate::config::OnFull;
 use crate::error::Fault;
 use crate::layout::hash;
 use crate::record::{Draft, State};
@@ -26,7 +26,7 @@ const TURNS: usize = 10_000;
 #[derive(Clone)]
 pub(crate) struct Ops {
     pub(crate) area: Area,
-    when_full: WhenFull,
+    on_full: OnFull,
     clock: Arc<dyn Clock>,
     /// Whether the caller has gone, where these operations are not its own thread's.
     gone: Option<Arc<AtomicBool>>,
@@ -34,8 +34,8 @@ pub(crate) struct Ops {
 
 impl Ops {
     /// Operations that run in place: what would wait, or take long, is [`Fault::Busy`] or [`Fault::Long`].
-    pub(crate) fn new(area: &Area, when_full: WhenFull, clock: Arc<dyn Clock>) -> Self {
-        Self { area: Area { patience: Duration::ZERO, ..area.clone() }, when_full, clock, gone: None }
+    pub(crate) fn new(area: &Area, on_full: OnFull, clock: Arc<dyn Clock>) -> Self {
+        Self { area: Area { patience: Duration::ZERO, ..area.clone() }, on_full, clock, gone: None }
     }
 
     /// The same for a thread that may take its time, and waits a little for each lock.
@@ -70,7 +70,7 @@ impl Ops {
         let key = key.as_bytes();
         let hash = hash(self.area.seed, key);
         let Some((record, used)) = self.area.shard_of(hash).read(key, hash)? else { return Ok(None) };
-        let evicts = self.when_full == WhenFull::Evict;
+        let evicts = self.on_full == OnFull::Evict;
         if record.expires.is_none() && !evicts {
             return Ok(Some(record));
         }
@@ -94,7 +94,7 @@ impl Ops {
         }
     }
 
-    pub(crate) fn store(&self, key: &Key, record: &Record, when: Condition) -> Result<Stored, Fault> {
+    pub(crate) fn store(&self, key: &Key, record: &Record, when: Condition) -> Result<Change, Fault> {
         let now = self.clock.now();
         if !record.is_live(now) {
             return self.remove_for(key, when, Some(record.revision));
@@ -111,25 +111,25 @@ impl Ops {
                 return Ok(answer);
             }
             if locked.put(&look, &draft, now.as_millis())? {
-                return Ok(Stored::Yes);
+                return Ok(Change::Applied);
             }
             drop(locked);
             if self.area.is_in_place() {
                 return Err(Fault::Long);
             }
-            if !self.area.make_room(shard.number, hash, self.when_full, now)? {
+            if !self.area.free_space(shard.number, hash, self.on_full, now)? {
                 break;
             }
         }
         Err(Fault::Full)
     }
 
-    pub(crate) fn remove(&self, key: &Key, when: Condition) -> Result<Stored, Fault> {
+    pub(crate) fn remove(&self, key: &Key, when: Condition) -> Result<Change, Fault> {
         self.remove_for(key, when, None)
     }
 
     /// Removes; `offered` is the revision of the dead record whose store acts as this removal.
-    fn remove_for(&self, key: &Key, when: Condition, offered: Option<Revision>) -> Result<Stored, Fault> {
+    fn remove_for(&self, key: &Key, when: Condition, offered: Option<Revision>) -> Result<Change, Fault> {
         let now = self.clock.now();
         let key = key.as_bytes();
         let hash = hash(self.area.seed, key);
@@ -150,7 +150,7 @@ impl Ops {
             }
         };
         let answers = was_there || offered.is_some() || when == Condition::Absent;
-        Ok(if answers { Stored::Yes } else { Stored::Conflict(None) })
+        Ok(if answers { Change::Applied } else { Change::Conflict(None) })
     }
 
     pub(crate) fn touch(
@@ -201,7 +201,7 @@ fn decide(
     when: Condition,
     offered: Option<Revision>,
     now: Timestamp,
-) -> Result<Option<Stored>, Fault> {
+) -> Result<Option<Change>, Fault> {
     let live: Option<&Place<'_>> = match look {
         Look::Missing(_) => None,
         Look::Found(place) => is_live(place.state.expires, now).then_some(place),
@@ -210,11 +210,11 @@ fn decide(
         Look::Damaged(_) => return Err(Fault::Damaged("the head of the record")),
     };
     match when.decide(live.map(|place| place.state.revision), offered) {
-        Decision::Apply => Ok(None),
-        Decision::AlreadyApplied => Ok(Some(Stored::Yes)),
-        Decision::Conflict => {
+        OldDecision::Apply => Ok(None),
+        OldDecision::AlreadyApplied => Ok(Some(Change::Applied)),
+        OldDecision::Conflict => {
             let record = live.map(|place| locked.record(place)).transpose()?;
-            Ok(Some(Stored::Conflict(record)))
+            Ok(Some(Change::Conflict(record)))
         }
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     use session_core::TestClock;
 
     use super::*;
-    use crate::Config;
+    use crate::MmapConfig;
     use crate::layout::superblock;
     use crate::protocol::Words;
 
@@ -251,7 +251,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let clock = TestClock::new(Timestamp::from_millis(1_000_000));
             let config = || {
-                Config::new(directory.path().join("map"))
+                MmapConfig::new(directory.path().join("map"))
                     .max_bytes(max_bytes)
                     .extent_bytes(4096)
                     .shards(shards)
@@ -260,7 +260,7 @@ mod tests {
             let open = || {
                 let config = config();
                 let area = crate::open::open(&config).unwrap();
-                Ops::new(&area, config.when_full, config.clock).patient()
+                Ops::new(&area, config.on_full, config.clock).patient()
             };
             let mut store = open();
             let mut model: HashMap<Key, Record> = HashMap::new();
@@ -291,12 +291,12 @@ mod tests {
                         let decision =
                             when.decide(live.as_ref().map(|live| live.revision), Some(record.revision));
                         match store.store(&key, &record, when) {
-                            Ok(answer) if decision == Decision::Apply => {
-                                assert_eq!(answer, Stored::Yes);
+                            Ok(answer) if decision == OldDecision::Apply => {
+                                assert_eq!(answer, Change::Applied);
                                 model.insert(key, record);
                             }
-                            Ok(answer) => assert_eq!(answer, Stored::Conflict(live)),
-                            Err(Fault::Full) if decision == Decision::Apply => refused += 1,
+                            Ok(answer) => assert_eq!(answer, Change::Conflict(live)),
+                            Err(Fault::Full) if decision == OldDecision::Apply => refused += 1,
                             Err(fault) => panic!("{fault:?}"),
                         }
                     }
@@ -304,18 +304,20 @@ mod tests {
                         let answer = store.remove(&key, when).unwrap();
                         let decision = when.decide(live.as_ref().map(|live| live.revision), None);
                         match (decision, live) {
-                            (Decision::Apply, None) if when == Condition::Absent => {
-                                assert_eq!(answer, Stored::Yes)
+                            (OldDecision::Apply, None) if when == Condition::Absent => {
+                                assert_eq!(answer, Change::Applied)
                             }
-                            (Decision::Apply, Some(_)) => {
-                                assert_eq!(answer, Stored::Yes);
+                            (OldDecision::Apply, Some(_)) => {
+                                assert_eq!(answer, Change::Applied);
                                 model.remove(&key);
                             }
-                            (_, live) => assert_eq!(answer, Stored::Conflict(live)),
+                            (_, live) => assert_eq!(answer, Change::Conflict(live)),
                         }
                     }
                     7 => {
-                        let moved = store.touch(&key, known, revision(step + 1), deadline).unwrap();
+                        let moved = store
+                            .touch(&key, Touch { from: known, to: revision(step + 1), deadline: deadline })
+                            .unwrap();
                         assert_eq!(moved, live.is_some());
                         if let Some(record) = live {
                             model.insert(

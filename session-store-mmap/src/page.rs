@@ -163,7 +163,7 @@ impl Area {
             return None;
         }
         let key = Key::parse(&String::from_utf8(self.key_of(prefix, place)?).ok()?).ok()?;
-        let entry = Entry::new(key).with_expires(place.state.expires).with_revision(place.state.revision);
+        let entry = Entry::new(key).with_deadline(place.state.expires).with_revision(place.state.revision);
         Some(entry.with_size(place.head.data_len as u64))
     }
 
@@ -180,19 +180,19 @@ mod tests {
     use session_core::{Condition, Record, Revision};
 
     use super::*;
-    use crate::Config;
+    use crate::MmapConfig;
     use crate::layout::{doubled, shard};
     use crate::ops::Ops;
     use crate::protocol::Words;
 
     fn scene(directory: &tempfile::TempDir, count: u64) -> (Area, Ops) {
-        let config = Config::new(directory.path().join("map")).max_bytes(8 << 20).shards(2);
+        let config = MmapConfig::new(directory.path().join("map")).max_bytes(8 << 20).shards(2);
         let area = crate::open::open(&config).unwrap();
-        let ops = Ops::new(&area, config.when_full, config.clock).patient();
+        let ops = Ops::new(&area, config.on_full, config.clock).patient();
         for n in 0..count {
             let record = Record::new("data", None, Revision::from_bytes(n.to_le_bytes()));
             let key = Key::parse(&format!("test:{n}")).unwrap();
-            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_yes());
+            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_applied());
         }
         (area, ops)
     }

@@ -4,7 +4,7 @@
 use session_core::{Prefix, Timestamp, is_live};
 
 use crate::area::Area;
-use crate::config::WhenFull;
+use crate::config::OnFull;
 use crate::error::Fault;
 use crate::layout::shard;
 use crate::page::Budget;
@@ -71,11 +71,11 @@ impl Purge {
 impl Area {
     /// Makes room after a store into shard `first` found none. `false` if there is nothing to make it of; busy if nothing
     /// but shards that others hold may have some.
-    pub(crate) fn make_room(
+    pub(crate) fn free_space(
         &self,
         first: u32,
         spare: u64,
-        when_full: WhenFull,
+        on_full: OnFull,
         now: Timestamp,
     ) -> Result<bool, Fault> {
         let around = || (0..self.geometry.shards).map(|step| (first + step) & (self.geometry.shards - 1));
@@ -97,7 +97,7 @@ impl Area {
                 return Ok(true);
             }
         }
-        if when_full == WhenFull::Evict {
+        if on_full == OnFull::Evict {
             for shard in around().map(|number| self.shard(number)) {
                 if !shard.is_unused() && is_made(shard.lock().and_then(|locked| locked.evict(spare)))? {
                     return Ok(true);
@@ -196,22 +196,22 @@ mod tests {
     use session_core::{Clock, Condition, Key, Record, Revision, TestClock};
 
     use super::*;
-    use crate::Config;
+    use crate::MmapConfig;
     use crate::layout::doubled;
     use crate::ops::Ops;
 
     /// Sessions in both of two shards, the last of which expire.
     fn scene(directory: &tempfile::TempDir, clock: &TestClock) -> (Area, Ops) {
         let config =
-            Config::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(2);
+            MmapConfig::new(directory.path().join("map")).max_bytes(512 << 10).extent_bytes(4096).shards(2);
         let config = config.clock(Arc::new(clock.clone()));
         let area = crate::open::open(&config).unwrap();
-        let ops = Ops::new(&area, config.when_full, config.clock).patient();
+        let ops = Ops::new(&area, config.on_full, config.clock).patient();
         for n in 0..40_u64 {
             let expires = (n >= 20).then(|| Timestamp::from_millis(2_000_000));
             let record = Record::new(vec![1; 900], expires, Revision::from_bytes(n.to_le_bytes()));
             let key = Key::parse(&format!("session:{n:0>43}")).unwrap();
-            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_yes());
+            assert!(ops.store(&key, &record, Condition::Absent).unwrap().is_applied());
         }
         (area, ops)
     }
@@ -223,11 +223,11 @@ mod tests {
         let (area, _) = scene(&directory, &clock);
         let now = Timestamp::from_millis(2_000_000);
         let held = area.shard(0).lock().unwrap();
-        assert!(area.make_room(0, 0, WhenFull::Refuse, now).unwrap());
-        let rest = || area.make_room(0, 0, WhenFull::Refuse, now);
+        assert!(area.free_space(0, 0, OnFull::Reject, now).unwrap());
+        let rest = || area.free_space(0, 0, OnFull::Reject, now);
         while rest().is_ok_and(|made| made) {}
         assert!(matches!(rest(), Err(Fault::Busy)), "the shard that is held may have some");
-        assert!(area.make_room(0, 0, WhenFull::Evict, now).unwrap());
+        assert!(area.free_space(0, 0, OnFull::Evict, now).unwrap());
         drop(held);
         assert!(rest().unwrap());
     }
@@ -240,7 +240,7 @@ mod tests {
         for number in 0..2 {
             area.shard(number).head.set(shard::COUNT, doubled(0));
         }
-        assert!(area.make_room(0, 0, WhenFull::Evict, clock.now()).unwrap());
+        assert!(area.free_space(0, 0, OnFull::Evict, clock.now()).unwrap());
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(purge(), 0);
         let again = Key::parse(&format!("session:{:0>43}", 20)).unwrap();
         let record = ops.retrieve(&again).unwrap().unwrap();
-        assert!(ops.store(&again, &record, Condition::Any).unwrap().is_yes());
+        assert!(ops.store(&again, &record, Condition::Any).unwrap().is_applied());
         clock.set(Timestamp::from_millis(2_000_000));
         let shards = [area.shard(0), area.shard(1)];
         let written = shards.iter().find(|shard| shard.head.get(shard::FRESH) == 2_000_000).unwrap();

@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
+    Record, Result, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Touch,
 };
 
 use crate::area::Area;
 use crate::aside::Aside;
-use crate::config::{Config, WhenFull};
+use crate::config::{MmapConfig, OnFull};
 use crate::error::Fault;
 use crate::layout::superblock;
 use crate::open;
 use crate::ops::Ops;
 use crate::page::BATCH;
 use crate::protocol::Words;
-use crate::table::TAGS;
 
 /// Storing more than this takes a good part of a millisecond, and does so on a thread of its own.
 const LARGE: u64 = 256 << 10;
@@ -34,12 +33,12 @@ const LARGE: u64 = 256 << 10;
 /// for the disk) goes on on a thread of the driver: dropping its future before it has begun stops it, and afterwards
 /// it comes to its end unseen.
 #[derive(Clone)]
-pub struct Mmap(Arc<Inner>);
+pub struct MmapStore(Arc<Inner>);
 
 struct Inner {
     ops: Ops,
-    config: Config,
-    max_value: u64,
+    config: MmapConfig,
+    max_record_bytes: u64,
     closed: AtomicBool,
     /// With which shard the next purge begins.
     turn: AtomicU32,
@@ -56,8 +55,8 @@ pub struct Repairs {
     pub lost: u64,
 }
 
-impl Mmap {
-    /// Opens the store, making the file if it is missing, with a path or a whole [`Config`].
+impl MmapStore {
+    /// Opens the store, making the file if it is missing, with a path or a whole [`MmapConfig`].
     ///
     /// It blocks: while another process opens the same file, and, for who is alone with it, for a look at every
     /// record, about a microsecond each. After a restart of the machine, or where records are missing, it reads all of
@@ -67,15 +66,15 @@ impl Mmap {
     /// `Misconfigured` for options, paths and permissions that cannot work, for a file that is not ours, of another
     /// version or made with another geometry; `Corrupt` for one that is cut short or whose superblock is damaged. None
     /// of these is changed. `Unavailable`, `Full`, `Backend`.
-    pub fn open(config: impl Into<Config>) -> Result<Self> {
+    pub fn open(config: impl Into<MmapConfig>) -> Result<Self> {
         let config = config.into();
         let area = open::open(&config)?;
-        let max_value = config.largest_value(&area.geometry)?;
-        let ops = Ops::new(&area, config.when_full, Arc::clone(&config.clock));
+        let max_record_bytes = config.largest_value(&area.geometry)?;
+        let ops = Ops::new(&area, config.on_full, Arc::clone(&config.clock));
         Ok(Self(Arc::new(Inner {
             ops,
             config,
-            max_value,
+            max_record_bytes,
             closed: AtomicBool::new(false),
             turn: AtomicU32::new(0),
             aside: Arc::default(),
@@ -117,7 +116,7 @@ impl Mmap {
         W: Fn(&Ops) -> Result<T, Fault> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        let (aside, patience) = (Arc::clone(&inner.aside), inner.config.busy_deadline);
+        let (aside, patience) = (Arc::clone(&inner.aside), inner.config.busy_timeout);
         let gone = Arc::new(AtomicBool::new(false));
         let ops = inner.ops.patient().until(Arc::clone(&gone));
         // Only who comes to the slow way pays for the size of its future.
@@ -128,7 +127,7 @@ impl Mmap {
     }
 }
 
-impl Driver for Mmap {
+impl Driver for MmapStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.0.open_for(Operation::Retrieve)?;
         let again = || {
@@ -138,12 +137,13 @@ impl Driver for Mmap {
         self.settle(Operation::Retrieve, self.0.ops.retrieve(key), again).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.0.open_for(Operation::Store)?;
         let length = record.data.len() as u64;
-        if length > self.0.max_value {
-            let detail = format!("{length} bytes of data, and max_value is {}", self.0.max_value);
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
+        if length > self.0.max_record_bytes {
+            let detail =
+                format!("{length} bytes of data, and max_record_bytes is {}", self.0.max_record_bytes);
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
         let tried = if length > LARGE { Err(Fault::Long) } else { self.0.ops.store(key, &record, when) };
         let again = || {
@@ -153,7 +153,7 @@ impl Driver for Mmap {
         self.settle(Operation::Store, tried, again).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.0.open_for(Operation::Remove)?;
         let again = || {
             let key = key.clone();
@@ -176,13 +176,8 @@ impl Driver for Mmap {
         Ok(page)
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         self.0.open_for(Operation::Touch)?;
         let again = || {
             let key = key.clone();
@@ -224,31 +219,6 @@ impl Driver for Mmap {
         Ok(Purged { removed, more })
     }
 
-    async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        let mut total = 0;
-        for shard in 0..self.0.area().geometry.shards {
-            let (mut tag, mut steps) = (0, 0);
-            while tag < TAGS {
-                self.0.open_for(Operation::Count)?;
-                let from = tag;
-                let tried = self.0.ops.count_step(prefix, shard, from);
-                let again = || {
-                    let prefix = prefix.clone();
-                    move |ops: &Ops| ops.count_step(&prefix, shard, from)
-                };
-                let (live, next) = self.settle(Operation::Count, tried, again).await?;
-                total += live;
-                tag = next;
-                steps += 1;
-                if tag < TAGS && steps % BATCH == 0 {
-                    yield_now().await;
-                }
-            }
-        }
-        self.0.open_for(Operation::Count)?;
-        Ok(total)
-    }
-
     /// Synchronises the file, on a thread of the driver: a disk may take its time.
     async fn flush(&self) -> Result<()> {
         self.0.open_for(Operation::Flush)?;
@@ -267,9 +237,9 @@ impl Driver for Mmap {
             .survives(Survives::Kill)
             .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Host)
-            .expiry(Expiry::Caller)
-            .max_value(Some(self.0.max_value))
-            .evicts(self.0.config.when_full == WhenFull::Evict)
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(Some(self.0.max_record_bytes))
+            .evicts(self.0.config.on_full == OnFull::Evict)
             .exactly_once(true)
     }
 
@@ -278,9 +248,9 @@ impl Driver for Mmap {
     }
 }
 
-impl fmt::Debug for Mmap {
+impl fmt::Debug for MmapStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mmap").field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("MmapStore").field("config", &self.0.config).finish_non_exhaustive()
     }
 }
 
@@ -295,7 +265,7 @@ impl Drop for Leaving {
 
 impl Inner {
     fn open_for(&self, operation: Operation) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 
     fn area(&self) -> &Area {
@@ -326,7 +296,8 @@ mod tests {
     #[tokio::test]
     async fn whoever_closes_once_more_is_told_whether_everything_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Mmap::open(Config::new(directory.path().join("map")).max_bytes(256 << 10)).unwrap();
+        let store =
+            MmapStore::open(MmapConfig::new(directory.path().join("map")).max_bytes(256 << 10)).unwrap();
         // Nothing more can be done on the threads of the driver.
         let mut stuck: Vec<Pin<Box<dyn Future<Output = Result<()>>>>> = Vec::new();
         for _ in 0..4096 {
@@ -341,12 +312,12 @@ mod tests {
             assert!(stuck.last_mut().unwrap().as_mut().poll(&mut context).is_pending());
         }
         for _ in 0..2 {
-            assert_eq!(store.close().await.unwrap_err().kind(), ErrorKind::Unavailable);
+            assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
         }
         drop(stuck);
         while store.close().await.is_err() {
             std::thread::yield_now();
         }
-        assert_eq!(store.flush().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(store.flush().await.unwrap_err().kind(), StoreErrorKind::Closed);
     }
 }

@@ -7,27 +7,27 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_conformance::{Harness, Region, Trouble};
+use session_conformance::{Harness, HarnessError, Region};
 use session_core::{Clock, Key};
-use session_store_mmap::{Config, Mmap, WhenFull};
+use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct Mapped {
     name: &'static str,
-    config: fn(Config) -> Config,
+    config: fn(MmapConfig) -> MmapConfig,
 }
 
 struct Storage {
     path: PathBuf,
     /// What is different from the other storages of the harness.
-    change: fn(Config) -> Config,
+    change: fn(MmapConfig) -> MmapConfig,
     /// Gone before the directory is removed.
     _disk: Option<Disk>,
     _directory: Option<tempfile::TempDir>,
 }
 
 impl Storage {
-    fn fresh() -> Result<Self, Trouble> {
+    fn fresh() -> Result<Self, HarnessError> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("sessions.map");
         Ok(Self { path, change: |config| config, _disk: None, _directory: Some(directory) })
@@ -35,24 +35,24 @@ impl Storage {
 }
 
 impl Harness for Mapped {
-    type Driver = Mmap;
+    type Driver = MmapStore;
     type Storage = Storage;
 
     fn name(&self) -> String {
         self.name.into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         Storage::fresh()
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Mmap, Trouble> {
-        let config = (self.config)(Config::new(&storage.path)).clock(clock);
-        Ok(Mmap::open((storage.change)(config))?)
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<MmapStore, HarnessError> {
+        let config = (self.config)(MmapConfig::new(&storage.path)).clock(clock);
+        Ok(MmapStore::open((storage.change)(config))?)
     }
 
     /// Bends the first byte of the data.
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
         let record = find(&storage.path, key)?;
         let data = record.from + HEAD as u64 + key.as_bytes().len().next_multiple_of(8) as u64;
         let file = File::options().read(true).write(true).open(&storage.path)?;
@@ -63,44 +63,45 @@ impl Harness for Mapped {
     }
 
     /// The head, the key and the data, with what is missing to a whole unit.
-    async fn region(&self, storage: &Storage, key: &Key) -> Result<Region, Trouble> {
+    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
         find(&storage.path, key)
     }
 
     /// Locks that are waited for shortly, for they are what will be held.
-    async fn make_alone(&self) -> Result<Storage, Trouble> {
-        let change = |config: Config| config.busy_deadline(Duration::from_millis(300));
+    async fn create_isolated(&self) -> Result<Storage, HarnessError> {
+        let change = |config: MmapConfig| config.busy_timeout(Duration::from_millis(300));
         Ok(Storage { change, ..Storage::fresh()? })
     }
 
     /// What a process does that is stopped while it holds every lock: their words say that somebody has them.
-    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         set_locks(&storage.path, 1)
     }
 
-    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         set_locks(&storage.path, 0)
     }
 
     /// A disk of four mebibytes where one may be mounted, else a file that may not become larger. It refuses, also where
     /// the other storages of the harness evict.
-    async fn make_small(&self) -> Result<Storage, Trouble> {
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         let storage = Storage::fresh()?;
-        let directory = storage.path.parent().ok_or_else(|| Trouble::new("a path without a directory"))?;
+        let directory =
+            storage.path.parent().ok_or_else(|| HarnessError::new("a path without a directory"))?;
         let disk = Disk::mount(directory, 4 << 20);
-        let change: fn(Config) -> Config = match disk {
-            Some(_) => |config| config.max_bytes(16 << 20).max_value(1 << 20).when_full(WhenFull::Refuse),
-            None => |config| config.max_bytes(4 << 20).max_value(1 << 20).when_full(WhenFull::Refuse),
+        let change: fn(MmapConfig) -> MmapConfig = match disk {
+            Some(_) => |config| config.max_bytes(16 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject),
+            None => |config| config.max_bytes(4 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject),
         };
         Ok(Storage { change, _disk: disk, ..storage })
     }
 
     /// Neither the file nor its gate may be opened any more.
-    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         set_modes(&storage.path, 0o000)
     }
 
-    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         set_modes(&storage.path, 0o600)
     }
 
@@ -108,7 +109,7 @@ impl Harness for Mapped {
         storage.path.to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         let path = Path::new(address).to_owned();
         Ok(Storage { path, change: |config| config, _disk: None, _directory: None })
     }
@@ -118,7 +119,7 @@ impl Harness for Mapped {
 const HEAD: usize = 128;
 
 /// Where the record of `key` stands: FORMAT.md, "Record". What was replaced or moved has lost its mark.
-fn find(path: &Path, key: &Key) -> Result<Region, Trouble> {
+fn find(path: &Path, key: &Key) -> Result<Region, HarnessError> {
     let bytes = fs::read(path)?;
     let key = key.as_bytes();
     let mut places = bytes.chunks_exact(64).enumerate().filter(|(unit, chunk)| {
@@ -131,12 +132,12 @@ fn find(path: &Path, key: &Key) -> Result<Region, Trouble> {
             let units = u32::from_ne_bytes(chunk[4..8].try_into()?);
             Ok(Region { path: path.to_owned(), from: unit as u64 * 64, len: units as usize * 64 })
         }
-        _ => Err(Trouble::new("the key does not stand in the file exactly once")),
+        _ => Err(HarnessError::new("the key does not stand in the file exactly once")),
     }
 }
 
 /// Sets the owner of all locks: FORMAT.md has where they stand, and the C library begins a lock with its owner.
-fn set_locks(path: &Path, owner: u32) -> Result<(), Trouble> {
+fn set_locks(path: &Path, owner: u32) -> Result<(), HarnessError> {
     let file = File::options().read(true).write(true).open(path)?;
     let mut shards = [0; 8];
     file.read_exact_at(&mut shards, 5 * 8)?;
@@ -147,7 +148,7 @@ fn set_locks(path: &Path, owner: u32) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn set_modes(path: &Path, mode: u32) -> Result<(), Trouble> {
+fn set_modes(path: &Path, mode: u32) -> Result<(), HarnessError> {
     for path in [path.to_owned(), path.with_extension("map.gate")] {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
@@ -183,7 +184,7 @@ session_conformance::suite!(
 /// A file of one shard and small extents: every clause meets growing tables, compaction and large records. It evicts
 /// when it is full, except where a clause asks for small storage.
 mod small {
-    use super::{Mapped, WhenFull};
+    use super::{Mapped, OnFull};
 
     session_conformance::suite!(
         Mapped {
@@ -193,8 +194,8 @@ mod small {
                     .max_bytes(16 << 20)
                     .extent_bytes(4096)
                     .shards(1)
-                    .max_value(4 << 20)
-                    .when_full(WhenFull::Evict)
+                    .max_record_bytes(4 << 20)
+                    .on_full(OnFull::Evict)
             },
         },
         lacks: { PowerLoss: "the durability is `Process`: a mapped file is not synchronised before the answer" },

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use session_core::{Condition, Driver, Key, Record, Revision};
-use session_store_redis::{Config, Redis};
+use session_core::{Condition, Driver, Key, Record, Revision, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
 const ROUND: Duration = Duration::from_millis(400);
@@ -22,10 +22,10 @@ type Error = Box<dyn std::error::Error>;
 #[expect(clippy::print_stdout, reason = "it is what the program is for")]
 async fn main() -> Result<(), Error> {
     let server = Server::start(Options::new())?;
-    let store = Redis::connect(Config::new(server.url())).await?;
+    let store = RedisStore::connect(RedisConfig::new(server.url())).await?;
     let plain = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
     for number in 0..KEYS {
-        assert!(store.store(&key(number), record(), Condition::Any).await?.is_yes());
+        assert!(store.store(&key(number), record(), Condition::Any).await?.is_applied());
     }
     let revisions: Arc<[AtomicU64]> = (0..KEYS).map(|_| AtomicU64::new(1)).collect();
     println!("operations per second, medians of {ROUNDS} rounds; in brackets the ratio within a round");
@@ -79,7 +79,7 @@ fn revision(number: u64) -> Revision {
 async fn rate(
     name: &str,
     tasks: u64,
-    store: &Redis,
+    store: &RedisStore,
     plain: &MultiplexedConnection,
     revisions: &Arc<[AtomicU64]>,
 ) -> Result<f64, Error> {
@@ -110,11 +110,18 @@ async fn rate(
                                 redis::cmd("SET").arg(name).arg(&data[..]).query_async(&mut plain).await?;
                         }
                         "retrieve" => assert!(store.retrieve(&key).await?.is_some()),
-                        "touch" => assert!(store.touch(&key, revision(last), next.revision, None).await?),
-                        "store Any" => assert!(store.store(&key, next, Condition::Any).await?.is_yes()),
+                        "touch" => assert!(
+                            store
+                                .touch(
+                                    &key,
+                                    Touch { from: revision(last), to: next.revision, deadline: None }
+                                )
+                                .await?
+                        ),
+                        "store Any" => assert!(store.store(&key, next, Condition::Any).await?.is_applied()),
                         _ => {
                             let when = Condition::Revision(revision(last));
-                            assert!(store.store(&key, next, when).await?.is_yes());
+                            assert!(store.store(&key, next, when).await?.is_applied());
                         }
                     }
                     if !matches!(&*name, "GET" | "SET" | "retrieve") {

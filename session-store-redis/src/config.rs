@@ -8,19 +8,19 @@ use session_core::{Clock, SystemClock};
 /// Where the server is and how it is talked to. [`Redis::connect`](crate::Redis::connect) checks the options.
 #[derive(Clone)]
 #[must_use]
-pub struct Config {
+pub struct RedisConfig {
     pub(crate) urls: Vec<String>,
     pub(crate) cluster: bool,
     pub(crate) namespace: String,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    pub(crate) max_value: u64,
+    pub(crate) max_record_bytes: u64,
     #[cfg(feature = "tls")]
     pub(crate) tls: Tls,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl Config {
+impl RedisConfig {
     /// A single server, as a URL of the redis crate: `redis://[user:password@]host[:port][/database]`, `rediss://` with feature
     /// `tls`, `redis+unix:///path`.
     pub fn new(url: impl Into<String>) -> Self {
@@ -40,7 +40,7 @@ impl Config {
             namespace: "session-kit:".into(),
             timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
-            max_value: 16 << 20,
+            max_record_bytes: 16 << 20,
             #[cfg(feature = "tls")]
             tls: Tls::default(),
             clock: SystemClock::shared(),
@@ -71,8 +71,8 @@ impl Config {
     }
 
     /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 512 MB, as Redis.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = bytes;
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = bytes;
         self
     }
 
@@ -115,10 +115,10 @@ pub(crate) struct Tls {
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-impl std::fmt::Debug for Config {
+impl std::fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The URLs may hold a password, the rest a key.
-        f.debug_struct("Config")
+        f.debug_struct("RedisConfig")
             .field("cluster", &self.cluster)
             .field("namespace", &self.namespace)
             .field("timeout", &self.timeout)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
-use session_core::{Error, ErrorKind, Operation};
+use session_core::{Operation, StoreError, StoreErrorKind};
 
 /// How a command came to nothing.
 pub(crate) enum Failure {
@@ -22,32 +22,37 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn during(self, operation: Operation) -> Error {
-        let new = |kind| Error::new(kind, operation);
-        let unknown = |error: Error| if changes(operation) { error.applied_unknown() } else { error };
+    pub(crate) fn during(self, operation: Operation) -> StoreError {
+        let new = |kind| StoreError::new(kind, operation);
+        let unknown = |error: StoreError| if changes(operation) { error.applied_unknown() } else { error };
         match self {
             Self::Unsent(cause) => new(of_connecting(&cause)).with_source(cause),
             Self::Refused(cause) => new(of_answer(&cause)).with_source(without_arguments(cause)),
-            Self::Lost(cause) if cause.is_timeout() => unknown(new(ErrorKind::Timeout).with_source(cause)),
+            Self::Lost(cause) if cause.is_timeout() => {
+                unknown(new(StoreErrorKind::Timeout).with_source(cause))
+            }
             Self::Lost(cause) if cause.is_io_error() => {
-                unknown(new(ErrorKind::Unavailable).with_source(cause))
+                unknown(new(StoreErrorKind::Unavailable).with_source(cause))
             }
             // What cannot be understood is not shown either, for it may hold what was stored.
-            Self::Lost(_) => unknown(new(ErrorKind::Backend).with_detail("an answer that is none of Redis")),
-            Self::Late => unknown(new(ErrorKind::Timeout)),
-            Self::Stuck => new(ErrorKind::Timeout).with_detail("no connection in time"),
-            Self::Closed => Error::closed(operation),
+            Self::Lost(_) => {
+                unknown(new(StoreErrorKind::Backend).with_detail("an answer that is none of Redis"))
+            }
+            Self::Late => unknown(new(StoreErrorKind::Timeout)),
+            Self::Stuck => new(StoreErrorKind::Timeout).with_detail("no connection in time"),
+            Self::Closed => StoreError::closed(operation),
         }
     }
 }
 
-pub(crate) fn corrupt(operation: Operation) -> Error {
-    Error::new(ErrorKind::Corrupt, operation).with_detail("not a record of session-kit")
+pub(crate) fn corrupt(operation: Operation) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, operation).with_detail("not a record of session-kit")
 }
 
 /// An answer that no version of Redis gives to this command.
-pub(crate) fn unexpected(operation: Operation) -> Error {
-    let error = Error::new(ErrorKind::Backend, operation).with_detail("an answer of an unexpected type");
+pub(crate) fn unexpected(operation: Operation) -> StoreError {
+    let error =
+        StoreError::new(StoreErrorKind::Backend, operation).with_detail("an answer of an unexpected type");
     if changes(operation) { error.applied_unknown() } else { error }
 }
 
@@ -102,7 +107,7 @@ pub(crate) fn is_unknown_script(cause: &RedisError) -> bool {
 
 /// Whether trying to connect again may help without anybody's doing.
 pub(crate) fn may_connect_later(cause: &RedisError) -> bool {
-    of_connecting(cause) != ErrorKind::Misconfigured
+    of_connecting(cause) != StoreErrorKind::Misconfigured
 }
 
 /// Whether the server lacks a command, or the user the right to it: a server that is there, and says nothing more.
@@ -119,19 +124,19 @@ fn changes(operation: Operation) -> bool {
     matches!(operation, Operation::Store | Operation::Remove | Operation::Touch)
 }
 
-fn of_connecting(cause: &RedisError) -> ErrorKind {
+fn of_connecting(cause: &RedisError) -> StoreErrorKind {
     use std::io::ErrorKind as Io;
 
     match (cause.kind(), io_kind(cause)) {
         // A certificate that is not trusted, or a server that speaks no TLS; a socket that is not ours to open.
-        (RedisKind::Io, Some(Io::InvalidData | Io::PermissionDenied)) => ErrorKind::Misconfigured,
-        (RedisKind::Io, _) if cause.is_timeout() => ErrorKind::Timeout,
-        (RedisKind::Io | RedisKind::ClusterConnectionNotFound, _) => ErrorKind::Unavailable,
+        (RedisKind::Io, Some(Io::InvalidData | Io::PermissionDenied)) => StoreErrorKind::Misconfigured,
+        (RedisKind::Io, _) if cause.is_timeout() => StoreErrorKind::Timeout,
+        (RedisKind::Io | RedisKind::ClusterConnectionNotFound, _) => StoreErrorKind::Unavailable,
         (RedisKind::Server(_) | RedisKind::Extension, _) => match of_answer(cause) {
-            ErrorKind::Backend => ErrorKind::Misconfigured,
+            StoreErrorKind::Backend => StoreErrorKind::Misconfigured,
             kind => kind,
         },
-        _ => ErrorKind::Misconfigured,
+        _ => StoreErrorKind::Misconfigured,
     }
 }
 
@@ -142,17 +147,17 @@ fn io_kind(cause: &RedisError) -> Option<std::io::ErrorKind> {
     source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
 
-fn of_answer(cause: &RedisError) -> ErrorKind {
+fn of_answer(cause: &RedisError) -> StoreErrorKind {
     match code(cause) {
-        "OOM" => ErrorKind::Full,
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Misconfigured,
-        "WRONGTYPE" | DAMAGED => ErrorKind::Corrupt,
-        "ERR" if is_crowded(cause) => ErrorKind::Unavailable,
+        "OOM" => StoreErrorKind::Full,
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => StoreErrorKind::Misconfigured,
+        "WRONGTYPE" | DAMAGED => StoreErrorKind::Corrupt,
+        "ERR" if is_crowded(cause) => StoreErrorKind::Unavailable,
         "LOADING" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "BUSY"
-        | "UNBLOCKED" => ErrorKind::Unavailable,
+        | "UNBLOCKED" => StoreErrorKind::Unavailable,
         // A disk that the server cannot write, replicas that it misses.
-        "MISCONF" | "NOREPLICAS" => ErrorKind::Unavailable,
-        _ => ErrorKind::Backend,
+        "MISCONF" | "NOREPLICAS" => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Backend,
     }
 }
 
@@ -212,20 +217,20 @@ mod tests {
         }
         assert_eq!(verdict(&answer("READONLY x")), Verdict::Replica);
         assert_eq!(verdict(&answer("NOPERM x")), Verdict::Final);
-        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -READONLY You can't write \
+        let old = "ERR StoreError running script (call to f_0): @user_script:19: @user_script: 19: -READONLY You can't write \
                    against a read only replica.";
         assert_eq!(verdict(&answer(old)), Verdict::Replica);
     }
 
     #[test]
     fn what_a_script_met_counts_even_where_only_the_text_says_so() {
-        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -OOM command not allowed";
+        let old = "ERR StoreError running script (call to f_0): @user_script:19: @user_script: 19: -OOM command not allowed";
         for line in ["OOM command not allowed", old] {
             let error = Failure::Refused(answer(line)).during(Operation::Store);
-            assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, session_core::Applied::No));
+            assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, session_core::Applied::No));
         }
         let other = Failure::Refused(answer("ERR something -OOMPH")).during(Operation::Store);
-        assert_eq!(other.kind(), ErrorKind::Backend);
+        assert_eq!(other.kind(), StoreErrorKind::Backend);
     }
 
     #[test]
@@ -242,7 +247,10 @@ mod tests {
         }
         for failure in [Failure::Unsent, Failure::Refused] {
             let error = failure(answer("ERR max number of clients reached")).during(Operation::Store);
-            assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+            assert_eq!(
+                (error.kind(), error.applied()),
+                (StoreErrorKind::Unavailable, session_core::Applied::No)
+            );
         }
         assert!(may_connect_later(&answer("ERR max number of clients reached")));
     }

@@ -14,5 +14,5 @@ mod topology;
 mod value;
 mod wire;
 
-pub use config::Config;
-pub use store::Redis;
+pub use config::RedisConfig;
+pub use store::RedisStore;

@@ -12,14 +12,14 @@ use session_core::{Operation, Result};
 use tokio::sync::Mutex;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
-use crate::config::Config;
+use crate::config::RedisConfig;
 use crate::error::{Failure, Verdict, is_unknown_script, may_connect_later, verdict};
 use crate::script::Known;
 use crate::wire::{Route, Target, Wire};
 
 /// What all handles of a store share.
 pub(crate) struct Link {
-    config: Arc<Config>,
+    config: Arc<RedisConfig>,
     target: Target,
     wire: RwLock<Option<Arc<Wire>>>,
     /// Held while a connection is made; what came of the last attempt if it failed.
@@ -54,7 +54,7 @@ impl Trial {
 
 impl Link {
     /// Connects, in one attempt.
-    pub(crate) async fn connect(config: Arc<Config>) -> Result<Arc<Self>> {
+    pub(crate) async fn connect(config: Arc<RedisConfig>) -> Result<Arc<Self>> {
         let target = Target::new(&config).map_err(|cause| Failure::Unsent(cause).during(Operation::Open))?;
         let link = Arc::new(Self {
             config,
@@ -309,6 +309,6 @@ fn ended() -> RedisError {
 }
 
 fn not_single() -> RedisError {
-    let text = "the server is a node of a cluster, for which there is Config::cluster";
+    let text = "the server is a node of a cluster, for which there is RedisConfig::cluster";
     (redis::ErrorKind::InvalidClientConfig, text).into()
 }

@@ -14,7 +14,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisResult, Value};
 use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::RedisConfig;
 use crate::wire::{Route, Target, client, open, socket};
 
 /// A cluster, of which some nodes are known by name.
@@ -24,7 +24,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(seeds: Vec<ConnectionInfo>, config: &Config) -> RedisResult<Self> {
+    pub(crate) fn new(seeds: Vec<ConnectionInfo>, config: &RedisConfig) -> RedisResult<Self> {
         // Never from replicas: they are behind, and a read that misses a write would end a session.
         let builder = ClusterClient::builder(seeds.clone())
             .retries(0)
@@ -40,7 +40,7 @@ impl Cluster {
         Ok(Self { client: builder.build()?, seeds })
     }
 
-    pub(crate) async fn connect(&self, config: &Config) -> RedisResult<ClusterConnection> {
+    pub(crate) async fn connect(&self, config: &RedisConfig) -> RedisResult<ClusterConnection> {
         match self.client.get_async_connection().await {
             Err(cause) if cause.is_io_error() => Err(self.why(config).await.unwrap_or(cause)),
             answer => answer,
@@ -49,7 +49,7 @@ impl Cluster {
 
     /// The crate says of all failures to connect that they are failures to connect. A node that is there and lets
     /// nobody in says more.
-    async fn why(&self, config: &Config) -> Option<redis::RedisError> {
+    async fn why(&self, config: &RedisConfig) -> Option<redis::RedisError> {
         for seed in &self.seeds {
             let reached = match client(seed.clone(), config) {
                 Ok(client) => open(&client, config).await,
@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     /// A client of the node at an address, which is talked to as the named ones are.
-    fn node(&self, host: &str, port: u16, config: &Config) -> RedisResult<Client> {
+    fn node(&self, host: &str, port: u16, config: &RedisConfig) -> RedisResult<Client> {
         let seed = self.seeds.first().ok_or((ErrorKind::InvalidClientConfig, "no URL"))?;
         let address = match seed.addr() {
             ConnectionAddr::TcpTls { insecure, .. } => {
@@ -104,7 +104,7 @@ impl Nodes {
         command: &Cmd,
         route: &Route,
         target: &Target,
-        config: &Config,
+        config: &RedisConfig,
     ) -> RedisResult<Value> {
         match (route, target) {
             (Route::Node { host, port, asking: true }, Target::Cluster(cluster)) => {
@@ -123,7 +123,7 @@ impl Nodes {
         (host, port): (&str, u16),
         command: &Cmd,
         cluster: &Cluster,
-        config: &Config,
+        config: &RedisConfig,
     ) -> RedisResult<Value> {
         let place = (host.to_owned(), port);
         let known = self.0.lock().await.get(&place).cloned();

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
-use session_core::{Cursor, Entry, ErrorKind, Key, Operation, Page, Prefix, Result};
+use session_core::{Cursor, Entry, Key, Operation, Page, Prefix, Result, StoreErrorKind};
 
 use crate::error::unexpected;
 use crate::stand::{Stand, hash, invalid};
@@ -87,7 +87,7 @@ impl Inner {
             Ok(Value::Array(parts)) => parts,
             Ok(_) => return Err(unexpected(Operation::Traverse)),
             // Of another type: damaged, and not this traversal's business.
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(None),
             Err(error) => return Err(error),
         };
         let [Value::BulkString(head), Value::Int(length)] = &parts[..] else {
@@ -98,7 +98,7 @@ impl Inner {
             return Ok(None);
         }
         let size = u64::try_from(*length).unwrap_or_default().saturating_sub(HEAD as u64);
-        Ok(Some(Entry::new(key).with_expires(expires).with_revision(revision).with_size(size)))
+        Ok(Some(Entry::new(key).with_deadline(expires).with_revision(revision).with_size(size)))
     }
 
     async fn topology(&self) -> Result<Topology> {
@@ -122,7 +122,7 @@ impl Inner {
         command.arg("INFO").arg("server");
         let answer = match self.link.ask(&command, self.route(node)?, Operation::Traverse).await {
             // Should it be more than this command that is refused, the scan says so.
-            Err(error) if matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Backend) => {
+            Err(error) if matches!(error.kind(), StoreErrorKind::Misconfigured | StoreErrorKind::Backend) => {
                 return Ok(0);
             }
             answer => answer?,

@@ -12,7 +12,7 @@
 //!
 //! Numbers are big-endian. The check is there to tell what is no cursor of ours from one that is, not against anybody.
 
-use session_core::{Cursor, Error, ErrorKind, Operation, Result};
+use session_core::{Cursor, Operation, Result, StoreError, StoreErrorKind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stand {
@@ -78,8 +78,8 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
-pub(crate) fn invalid() -> Error {
-    Error::new(ErrorKind::InvalidCursor, Operation::Traverse)
+pub(crate) fn invalid() -> StoreError {
+    StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse)
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
             for wrong in [bent, bytes[..at].to_vec()] {
                 if !wrong.is_empty() {
                     let error = Stand::read(&Cursor::from_bytes(wrong)).unwrap_err();
-                    assert_eq!(error.kind(), ErrorKind::InvalidCursor);
+                    assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
                 }
             }
         }

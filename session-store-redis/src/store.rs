@@ -6,36 +6,38 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp, is_live,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
+    Record, Result, Revision, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Timestamp, Touch,
+    is_live,
 };
 
-use crate::config::Config;
+use crate::config::RedisConfig;
 use crate::error::{corrupt, unexpected};
 use crate::link::Link;
 use crate::script::Scripts;
 use crate::value::{decode, encode, words};
 use crate::wire::Route;
 
-/// A session store in Redis or Redis Cluster. Clones are handles on the same connection.
+/// A session store in RedisStore or RedisStore Cluster. Clones are handles on the same connection.
 #[derive(Clone)]
-pub struct Redis(Arc<Inner>);
+pub struct RedisStore(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) link: Arc<Link>,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: Arc<RedisConfig>,
     pub(crate) scripts: Scripts,
 }
 
-impl Redis {
+impl RedisStore {
     /// Connects, within a tokio runtime. From then on the connection comes back by itself.
     ///
     /// # Errors
     /// `Misconfigured` for an option out of range, a URL that is none, and where the server refuses the password or
     /// the user's rights; `Unavailable` and `Timeout` where the server cannot be reached.
-    pub async fn connect(config: Config) -> Result<Self> {
-        let wrong =
-            |detail: &str| Err(Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail));
+    pub async fn connect(config: RedisConfig) -> Result<Self> {
+        let wrong = |detail: &str| {
+            Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail))
+        };
         if config.namespace.len() > 255 {
             return wrong("the namespace has at most 255 bytes");
         }
@@ -45,8 +47,8 @@ impl Redis {
         if config.cluster && config.connect_timeout >= config.timeout {
             return wrong("connect_timeout is less than timeout for a cluster");
         }
-        if config.max_value == 0 || config.max_value > LARGEST {
-            return wrong("max_value is 1 to 536,000,000 bytes");
+        if config.max_record_bytes == 0 || config.max_record_bytes > LARGEST {
+            return wrong("max_record_bytes is 1 to 536,000,000 bytes");
         }
         let config = Arc::new(config);
         let link = Link::connect(Arc::clone(&config)).await?;
@@ -55,22 +57,22 @@ impl Redis {
 }
 
 const SHORTEST: Duration = Duration::from_millis(10);
-/// Redis' strings end at 512 MiB.
+/// RedisStore' strings end at 512 MiB.
 const LARGEST: u64 = 536_000_000;
 /// How much later than its deadline the engine collects a record, in milliseconds. Only a collection: a server whose
 /// clock is wrong by less ends nothing early.
 const GRACE: u64 = 60_000;
 
-impl fmt::Debug for Redis {
+impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis")
+        f.debug_struct("RedisStore")
             .field("config", &self.0.config)
             .field("closed", &self.0.link.is_closed())
             .finish_non_exhaustive()
     }
 }
 
-impl Driver for Redis {
+impl Driver for RedisStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let inner = self.0.open_for(Operation::Retrieve)?;
         let mut command = Cmd::new();
@@ -85,10 +87,10 @@ impl Driver for Redis {
         }
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         let inner = self.0.open_for(Operation::Store)?;
-        if record.data.len() as u64 > inner.config.max_value {
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+        if record.data.len() as u64 > inner.config.max_record_bytes {
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store));
         }
         let now = inner.config.clock.now();
         let value = if record.is_live(now) { encode(&record) } else { Vec::new() };
@@ -96,16 +98,18 @@ impl Driver for Redis {
         if when == Condition::Any {
             return inner.put(key, &value, ttl.as_deref()).await;
         }
-        let change = Change { when, offered: Some(record.revision), value: &value, ttl: ttl.as_deref(), now };
+        let change =
+            ChangeRequest { when, offered: Some(record.revision), value: &value, ttl: ttl.as_deref(), now };
         inner.change(key, change, Operation::Store).await.map(|(answer, _)| answer)
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         let inner = self.0.open_for(Operation::Remove)?;
-        let change = Change { when, offered: None, value: &[], ttl: None, now: inner.config.clock.now() };
+        let change =
+            ChangeRequest { when, offered: None, value: &[], ttl: None, now: inner.config.clock.now() };
         match inner.change(key, change, Operation::Remove).await? {
             // A removal says whether there was anything to remove.
-            (Stored::Yes, false) if when != Condition::Absent => Ok(Stored::Conflict(None)),
+            (Change::Applied, false) if when != Condition::Absent => Ok(Change::Conflict(None)),
             (answer, _) => Ok(answer),
         }
     }
@@ -114,13 +118,8 @@ impl Driver for Redis {
         self.0.open_for(Operation::Traverse)?.page(prefix, &from, limit).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         let inner = self.0.open_for(Operation::Touch)?;
         let now = inner.config.clock.now();
         let ttl = if is_live(deadline, now) { time_to_live(deadline, now) } else { Some("0".into()) };
@@ -166,8 +165,8 @@ impl Driver for Redis {
             .survives(Survives::Kill)
             .rolls_back(RollsBack::Failover)
             .shared(Shared::Network)
-            .expiry(Expiry::Engine { granularity: Duration::ZERO })
-            .max_value(Some(self.0.config.max_value))
+            .expiry(ExpiryMode::Engine { granularity: Duration::ZERO })
+            .max_record_bytes(Some(self.0.config.max_record_bytes))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -176,7 +175,7 @@ impl Driver for Redis {
 }
 
 /// A compare-and-change, as the script takes it.
-struct Change<'a> {
+struct ChangeRequest<'a> {
     when: Condition,
     offered: Option<Revision>,
     /// Empty to remove.
@@ -187,16 +186,16 @@ struct Change<'a> {
 
 impl Inner {
     fn open_for(&self, operation: Operation) -> Result<&Self> {
-        if self.link.is_closed() { Err(Error::closed(operation)) } else { Ok(self) }
+        if self.link.is_closed() { Err(StoreError::closed(operation)) } else { Ok(self) }
     }
 
-    /// The name of a key in Redis.
+    /// The name of a key in RedisStore.
     pub(crate) fn name(&self, key: &Key) -> Vec<u8> {
         [self.config.namespace.as_bytes(), key.as_bytes()].concat()
     }
 
     /// Writes or removes whatever is there.
-    async fn put(&self, key: &Key, value: &[u8], ttl: Option<&str>) -> Result<Stored> {
+    async fn put(&self, key: &Key, value: &[u8], ttl: Option<&str>) -> Result<Change> {
         let mut command = Cmd::new();
         if value.is_empty() {
             command.arg("DEL").arg(self.name(key));
@@ -207,11 +206,16 @@ impl Inner {
             }
         }
         self.link.ask(&command, Route::Key, Operation::Store).await?;
-        Ok(Stored::Yes)
+        Ok(Change::Applied)
     }
 
     /// Also says whether something live was there before.
-    async fn change(&self, key: &Key, change: Change<'_>, operation: Operation) -> Result<(Stored, bool)> {
+    async fn change(
+        &self,
+        key: &Key,
+        change: ChangeRequest<'_>,
+        operation: Operation,
+    ) -> Result<(Change, bool)> {
         let expected = match change.when {
             Condition::Any => b"any".to_vec(),
             Condition::Absent => Vec::new(),
@@ -228,12 +232,12 @@ impl Inner {
         ];
         let name = self.name(key);
         match self.link.run(&self.scripts.change, &name, &arguments, operation).await? {
-            Value::Int(1) => Ok((Stored::Yes, true)),
-            Value::Int(_) => Ok((Stored::Yes, false)),
-            Value::Nil => Ok((Stored::Conflict(None), false)),
+            Value::Int(1) => Ok((Change::Applied, true)),
+            Value::Int(_) => Ok((Change::Applied, false)),
+            Value::Nil => Ok((Change::Conflict(None), false)),
             Value::BulkString(value) => {
                 let record = decode(value).map_err(|_| corrupt(operation))?;
-                Ok((Stored::Conflict(Some(record)), true))
+                Ok((Change::Conflict(Some(record)), true))
             }
             _ => Err(unexpected(operation)),
         }
@@ -243,6 +247,6 @@ impl Inner {
 /// For how long the engine is to keep a record, in milliseconds as text; `None` for ever.
 fn time_to_live(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
     let left = expires?.as_millis().saturating_sub(now.as_millis()).saturating_add(GRACE);
-    // Redis takes moments up to 2^63 ms; what is further away is for ever.
+    // RedisStore takes moments up to 2^63 ms; what is further away is for ever.
     (left < 1 << 52).then(|| left.to_string())
 }

@@ -13,7 +13,7 @@ use redis::{
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::RedisConfig;
 use crate::error::is_not_to_be_had;
 #[cfg(feature = "cluster")]
 use crate::nodes::{Cluster, Nodes};
@@ -39,7 +39,7 @@ pub(crate) enum Route {
 const QUEUE: usize = 1_024;
 
 impl Target {
-    pub(crate) fn new(config: &Config) -> RedisResult<Self> {
+    pub(crate) fn new(config: &RedisConfig) -> RedisResult<Self> {
         #[cfg(feature = "tls")]
         choose_cryptography();
         let nodes = config.urls.iter().map(|url| url.as_str().into_connection_info());
@@ -53,7 +53,7 @@ impl Target {
     }
 
     /// One attempt, which ends in time.
-    pub(crate) async fn connect(&self, config: &Config) -> RedisResult<Wire> {
+    pub(crate) async fn connect(&self, config: &RedisConfig) -> RedisResult<Wire> {
         let limit = match self {
             Self::Single(_) => config.connect_timeout,
             // First to the named nodes, then to those that these name, and to ask why where that came to nothing.
@@ -86,7 +86,7 @@ fn choose_cryptography() {
 }
 
 /// A client of one node.
-pub(crate) fn client(node: ConnectionInfo, config: &Config) -> RedisResult<Client> {
+pub(crate) fn client(node: ConnectionInfo, config: &RedisConfig) -> RedisResult<Client> {
     let node = node.set_tcp_settings(socket(config));
     #[cfg(feature = "tls")]
     if matches!(node.addr(), redis::ConnectionAddr::TcpTls { .. }) {
@@ -98,7 +98,7 @@ pub(crate) fn client(node: ConnectionInfo, config: &Config) -> RedisResult<Clien
 /// A change whose caller was told that its answer did not come in time may be repeated on another connection: what the
 /// old one has not brought to the server by then, it is not to bring any more. So the system gives up what is not
 /// acknowledged within that time, where it can be told to, and what is unsent goes with the socket.
-pub(crate) fn socket(config: &Config) -> TcpSettings {
+pub(crate) fn socket(config: &RedisConfig) -> TcpSettings {
     let settings = TcpSettings::default().set_linger_time(Duration::ZERO);
     // Linux takes milliseconds up to 2^31.
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
@@ -108,7 +108,7 @@ pub(crate) fn socket(config: &Config) -> TcpSettings {
 }
 
 /// Connects to one node. The answers have no time limit of their own, for each call has one.
-pub(crate) async fn open(client: &Client, config: &Config) -> RedisResult<MultiplexedConnection> {
+pub(crate) async fn open(client: &Client, config: &RedisConfig) -> RedisResult<MultiplexedConnection> {
     let options = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.connect_timeout))
         .set_response_timeout(None)
@@ -127,7 +127,7 @@ async fn serves(connection: &mut MultiplexedConnection) -> RedisResult<()> {
         Err(cause) => return Err(cause),
     };
     if says(&answer, b"mode", b"cluster") {
-        let text = "the server is a node of a cluster, for which there is Config::cluster";
+        let text = "the server is a node of a cluster, for which there is RedisConfig::cluster";
         return Err((ErrorKind::InvalidClientConfig, text).into());
     }
     if says(&answer, b"role", b"replica") || says(&answer, b"role", b"slave") {
@@ -205,7 +205,7 @@ impl Wire {
         command: &Cmd,
         route: &Route,
         target: &Target,
-        config: &Config,
+        config: &RedisConfig,
     ) -> RedisResult<Value> {
         let answer = match &self.connection {
             Connection::Single(connection) => connection.clone().send_packed_command(command).await,

@@ -2,8 +2,8 @@
 
 use session_core::frame::{self, FrameError, WORDS_AT, WORDS_LEN};
 use session_core::{
-    Condition, Decision, Error, ErrorKind, Key, Operation, Record, Result, Revision, Stored, Timestamp,
-    is_live,
+    Change, Condition, Key, OldDecision, Operation, Record, Result, Revision, StoreError, StoreErrorKind,
+    Timestamp, is_live,
 };
 use sled::{IVec, Tree};
 
@@ -11,7 +11,7 @@ use crate::error::from_sled;
 use crate::store::{read, times};
 
 /// What a store or a removal is to do.
-pub(crate) struct Change<'a> {
+pub(crate) struct ChangeRequest<'a> {
     pub(crate) key: &'a Key,
     pub(crate) when: Condition,
     /// The record of a store; a removal has none.
@@ -35,12 +35,12 @@ impl<T> Done<T> {
     }
 }
 
-impl Change<'_> {
+impl ChangeRequest<'_> {
     fn operation(&self) -> Operation {
         if self.record.is_some() { Operation::Store } else { Operation::Remove }
     }
 
-    pub(crate) fn make(&self, tree: &Tree) -> Result<Done<Stored>> {
+    pub(crate) fn make(&self, tree: &Tree) -> Result<Done<Change>> {
         let operation = self.operation();
         let fail = |cause| from_sled(cause, operation);
         let damaged = |cause| corrupt(cause, operation);
@@ -57,20 +57,20 @@ impl Change<'_> {
             };
             let live = live.filter(|(expires, _)| is_live(*expires, self.now));
             match self.when.decide(live.map(|(_, revision)| revision), offered) {
-                Decision::AlreadyApplied => return Done::unchanged(Stored::Yes),
-                Decision::Conflict => {
+                OldDecision::AlreadyApplied => return Done::unchanged(Change::Applied),
+                OldDecision::Conflict => {
                     let record = match (&there, live) {
                         (Some(frame), Some(_)) => Some(read(frame.clone(), self.key, operation)?),
                         _ => None,
                     };
-                    return Done::unchanged(Stored::Conflict(record));
+                    return Done::unchanged(Change::Conflict(record));
                 }
-                Decision::Apply => {}
+                OldDecision::Apply => {}
             }
             // A removal says whether there was anything to remove. Damage was there, and is gone afterwards.
             let nothing = there.is_none() || live.is_none() && there.as_deref().is_some_and(is_whole);
             let missed = self.record.is_none() && self.when != Condition::Absent && nothing;
-            let answer = if missed { Stored::Conflict(None) } else { Stored::Yes };
+            let answer = if missed { Change::Conflict(None) } else { Change::Applied };
             if there.is_none() && frame.is_none() {
                 return Done::unchanged(answer);
             }
@@ -130,6 +130,6 @@ fn rewrite(frame: &IVec, deadline: Option<Timestamp>, revision: Revision) -> Res
     Ok(touched.into())
 }
 
-pub(crate) fn corrupt(cause: FrameError, operation: Operation) -> Error {
-    Error::new(ErrorKind::Corrupt, operation).with_source(cause)
+pub(crate) fn corrupt(cause: FrameError, operation: Operation) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, operation).with_source(cause)
 }

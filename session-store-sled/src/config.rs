@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 /// What an acknowledged write survives. sled offers nothing that survives power loss for certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -23,7 +23,7 @@ pub enum Durability {
 /// Where the store is and how it works.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Config {
+pub struct SledConfig {
     pub(crate) place: Place,
     pub(crate) cache_bytes: u64,
     pub(crate) options: Options,
@@ -41,12 +41,12 @@ pub(crate) struct Options {
     pub(crate) tree: String,
     pub(crate) durability: Durability,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) max_value: u64,
+    pub(crate) max_record_bytes: u64,
     pub(crate) scan: usize,
     pub(crate) flush_timeout: Duration,
 }
 
-impl Config {
+impl SledConfig {
     /// A database of its own in the directory at `path`, which is made (0700) if it is missing, but not its parents.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::at(Place::Path(path.into()))
@@ -65,7 +65,7 @@ impl Config {
                 tree: "session-kit".into(),
                 durability: Durability::default(),
                 clock: SystemClock::shared(),
-                max_value: 100 << 10,
+                max_record_bytes: 100 << 10,
                 scan: 4_096,
                 flush_timeout: Duration::from_secs(30),
             },
@@ -93,8 +93,8 @@ impl Config {
 
     /// The largest data of one record, in bytes, 1 to 1 GiB; more is `TooLarge`. Default: 100 KiB, for sled keeps what
     /// is larger than about 128 KiB in files of its own, and removes these late.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.options.max_value = bytes;
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.options.max_record_bytes = bytes;
         self
     }
 
@@ -121,12 +121,13 @@ impl Config {
     /// What is wrong with the options by themselves.
     pub(crate) fn check(&self) -> Result<()> {
         let options = &self.options;
-        let wrong = |detail| Err(Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail));
+        let wrong =
+            |detail| Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail));
         if options.tree.is_empty() || options.tree == "__sled__default" {
             return wrong("the tree needs a name of its own");
         }
-        if options.max_value == 0 || options.max_value > 1 << 30 {
-            return wrong("max_value is 1 byte to 1 GiB");
+        if options.max_record_bytes == 0 || options.max_record_bytes > 1 << 30 {
+            return wrong("max_record_bytes is 1 byte to 1 GiB");
         }
         if !(1..=1_000_000).contains(&options.scan) {
             return wrong("scan is 1 to 1,000,000 records");

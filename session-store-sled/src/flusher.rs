@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::error::contain;
 use crate::pending::{Pending, Slot};
@@ -33,7 +33,7 @@ struct Shared {
     watch: Condvar,
     pending: Option<Arc<Pending>>,
     /// sled's first error: from then on it writes nothing more.
-    failed: OnceLock<ErrorKind>,
+    failed: OnceLock<StoreErrorKind>,
     /// A flush has taken longer than the limit and has not come to its end.
     stalled: AtomicBool,
     limit: Duration,
@@ -63,7 +63,7 @@ type Caller = oneshot::Sender<Result<(), Refusal>>;
 /// Why something is not flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refusal {
-    kind: ErrorKind,
+    kind: StoreErrorKind,
     detail: &'static str,
 }
 
@@ -74,8 +74,8 @@ const BUSY: &str =
     "an operation has not come to its end within flush_timeout, and the database stays open that long";
 
 impl Refusal {
-    fn error(self, operation: Operation) -> Error {
-        Error::new(self.kind, operation).with_detail(self.detail)
+    fn error(self, operation: Operation) -> StoreError {
+        StoreError::new(self.kind, operation).with_detail(self.detail)
     }
 }
 
@@ -93,9 +93,10 @@ impl Wait {
         let outcome = match self.0 {
             None => return Ok(()),
             Some(Err(refusal)) => Err(refusal),
-            Some(Ok(flushed)) => flushed
-                .await
-                .unwrap_or(Err(Refusal { kind: ErrorKind::Backend, detail: "the flushing thread is gone" })),
+            Some(Ok(flushed)) => flushed.await.unwrap_or(Err(Refusal {
+                kind: StoreErrorKind::Backend,
+                detail: "the flushing thread is gone",
+            })),
         };
         outcome.map_err(|refusal| {
             let error = refusal.error(operation);
@@ -143,8 +144,8 @@ impl Flusher {
     pub(crate) fn admits(&self, operation: Operation) -> Result<()> {
         match self.refusal() {
             None => Ok(()),
-            Some(refusal) if refusal.kind == ErrorKind::Timeout => {
-                Err(Refusal { kind: ErrorKind::Unavailable, ..refusal }.error(operation))
+            Some(refusal) if refusal.kind == StoreErrorKind::Timeout => {
+                Err(Refusal { kind: StoreErrorKind::Unavailable, ..refusal }.error(operation))
             }
             Some(refusal) => Err(refusal.error(operation)),
         }
@@ -156,7 +157,7 @@ impl Flusher {
     }
 
     /// sled has answered a change with an error: it writes nothing from now on, or cannot be trusted to.
-    pub(crate) fn failed(&self, error: &Error) {
+    pub(crate) fn failed(&self, error: &StoreError) {
         // Only the first one tells of the cause.
         let _first = self.shared.failed.set(error.kind());
     }
@@ -189,7 +190,7 @@ impl Flusher {
             return Some(Refusal { kind: *kind, detail: STOPPED });
         }
         let stalled = self.shared.stalled.load(Ordering::Acquire);
-        stalled.then_some(Refusal { kind: ErrorKind::Timeout, detail: STALLED })
+        stalled.then_some(Refusal { kind: StoreErrorKind::Timeout, detail: STALLED })
     }
 }
 
@@ -280,7 +281,7 @@ impl Shared {
             if idle(&mut queue) {
                 let closers = std::mem::take(&mut queue.closers);
                 drop(queue);
-                tell(closers, Err(Refusal { kind: ErrorKind::Timeout, detail: BUSY }));
+                tell(closers, Err(Refusal { kind: StoreErrorKind::Timeout, detail: BUSY }));
                 queue = self.lock();
             }
         }
@@ -334,7 +335,7 @@ impl Shared {
                 waiting.append(&mut queue.callers);
                 waiting.append(&mut queue.closers);
                 drop(queue);
-                tell(waiting, Err(Refusal { kind: ErrorKind::Timeout, detail: STALLED }));
+                tell(waiting, Err(Refusal { kind: StoreErrorKind::Timeout, detail: STALLED }));
                 queue = self.lock();
             }
         }
@@ -350,5 +351,7 @@ fn tell(callers: Vec<Caller>, outcome: Result<(), Refusal>) {
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-    thread.map(drop).map_err(|cause| Error::new(ErrorKind::Unavailable, Operation::Open).with_source(cause))
+    thread
+        .map(drop)
+        .map_err(|cause| StoreError::new(StoreErrorKind::Unavailable, Operation::Open).with_source(cause))
 }

@@ -12,8 +12,8 @@ mod pending;
 mod purge;
 mod traverse;
 
-pub use config::{Config, Durability};
-pub use store::Sled;
+pub use config::{Durability, SledConfig};
+pub use store::SledStore;
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 use sled::{Db, Tree};
 
-use crate::config::{Config, Place};
+use crate::config::{Place, SledConfig};
 use crate::error::{contain, from_sled};
 use crate::flusher::Log;
 
@@ -48,7 +48,7 @@ fn wait_until_free(file: &Path) {
 }
 
 /// Opens the database, or takes the one it was given, and the tree of the records in it.
-pub(crate) fn open(config: &Config) -> Result<(Database, Tree)> {
+pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
     config.check()?;
     let (database, own) = match &config.place {
         Place::Database(database) => (database.clone(), None),
@@ -70,14 +70,14 @@ fn make_directory(path: &Path) -> Result<()> {
 
     match std::fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(at(path, Error::new(ErrorKind::Misconfigured, Operation::Open).with_source(cause)))
+            Err(at(path, StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_source(cause)))
         }
         // Whatever else stands there, sled says so.
         _ => Ok(()),
     }
 }
 
-fn refused(cause: sled::Error) -> Error {
+fn refused(cause: sled::Error) -> StoreError {
     use std::io::ErrorKind as Io;
 
     // sled gives the lock that somebody holds no kind of its own.
@@ -90,18 +90,22 @@ fn refused(cause: sled::Error) -> Error {
     let error = from_sled(cause, Operation::Open);
     if locked {
         // Its text names the path and no more.
-        return Error::new(ErrorKind::Unavailable, Operation::Open).with_source(error);
+        return StoreError::new(StoreErrorKind::Unavailable, Operation::Open).with_source(error);
     }
-    if wrong { Error::new(ErrorKind::Misconfigured, Operation::Open).with_source(error) } else { error }
+    if wrong {
+        StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_source(error)
+    } else {
+        error
+    }
 }
 
-fn at(path: &Path, error: Error) -> Error {
+fn at(path: &Path, error: StoreError) -> StoreError {
     let place = path.display();
     let detail = match error.kind() {
-        ErrorKind::Unavailable => {
+        StoreErrorKind::Unavailable => {
             format!("the database {place} is open elsewhere, in this process or another")
         }
-        ErrorKind::Corrupt => format!("the database {place} is damaged"),
+        StoreErrorKind::Corrupt => format!("the database {place} is damaged"),
         _ => format!("the database directory {place}"),
     };
     error.with_detail(detail)

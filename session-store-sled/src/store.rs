@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use session_core::frame::{self, FrameError};
 use session_core::{
-    Applied, Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+    Applied, Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
+    Prefix, Purged, Record, Result, Revision, RollsBack, Shared, StoreError, StoreErrorKind, Survives,
+    Timestamp, Touch,
 };
 use sled::{IVec, Tree};
 
-use crate::change::{Change, Done, corrupt, touch};
-use crate::config::{Config, Durability, Options};
+use crate::change::{ChangeRequest, Done, corrupt};
+use crate::config::{Durability, Options, SledConfig};
 use crate::error::{contain, from_sled};
 use crate::flusher::{Flusher, Lent, Log, Wait};
 use crate::pause::pause;
@@ -30,7 +31,7 @@ const STRETCH: usize = 128;
 /// A database of its own is let go of by [`close`](Driver::close), and is free for another process when that returns;
 /// where the last handle is dropped instead, a thread of the store's own does it soon afterwards.
 #[derive(Clone)]
-pub struct Sled(Arc<Inner>);
+pub struct SledStore(Arc<Inner>);
 
 struct Inner {
     /// `None` once it is closed. Whoever works on the tree takes a share out of the lock, for sled may wait for ever and
@@ -43,13 +44,13 @@ struct Inner {
     round: Round,
 }
 
-impl Sled {
+impl SledStore {
     /// Opens the store. It blocks while sled recovers what an earlier process left.
     ///
     /// # Errors
     /// `Misconfigured` for an option out of range, or a directory that cannot be made, read or written; `Unavailable`
     /// for a database that is open elsewhere; `Corrupt` for one that sled finds damaged; `Full` and `Backend`.
-    pub fn open(config: Config) -> Result<Self> {
+    pub fn open(config: SledConfig) -> Result<Self> {
         let (database, tree) = crate::open::open(&config)?;
         Self::over(tree, database, config.options)
     }
@@ -63,13 +64,13 @@ impl Sled {
     }
 }
 
-impl fmt::Debug for Sled {
+impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sled").field("options", &self.0.options).finish_non_exhaustive()
+        f.debug_struct("SledStore").field("options", &self.0.options).finish_non_exhaustive()
     }
 }
 
-impl Driver for Sled {
+impl Driver for SledStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let (record, wait) = self.0.read(Operation::Retrieve, |tree| {
             let found = tree.get(key.as_bytes()).map_err(|cause| from_sled(cause, Operation::Retrieve))?;
@@ -81,22 +82,22 @@ impl Driver for Sled {
         Ok(record?.filter(|record| record.is_live(now)))
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        if record.data.len() as u64 > self.0.options.max_value {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
+        if record.data.len() as u64 > self.0.options.max_record_bytes {
             self.0.read(Operation::Store, |_| Ok(()))?;
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store));
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store));
         }
-        let change = Change { key, when, record: Some(&record), now: self.0.options.clock.now() };
+        let change = ChangeRequest { key, when, record: Some(&record), now: self.0.options.clock.now() };
         let (answer, wait) = self.0.change(key, Operation::Store, |tree| change.make(tree))?;
         self.0.round.wrote(record.expires);
-        wait.end(Operation::Store, answer.is_yes()).await?;
+        wait.end(Operation::Store, answer.is_applied()).await?;
         Ok(answer)
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        let change = Change { key, when, record: None, now: self.0.options.clock.now() };
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
+        let change = ChangeRequest { key, when, record: None, now: self.0.options.clock.now() };
         let (answer, wait) = self.0.change(key, Operation::Remove, |tree| change.make(tree))?;
-        wait.end(Operation::Remove, answer.is_yes()).await?;
+        wait.end(Operation::Remove, answer.is_applied()).await?;
         Ok(answer)
     }
 
@@ -113,15 +114,10 @@ impl Driver for Sled {
         Ok(walk.page())
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         let now = self.0.options.clock.now();
-        let touch = |tree: &Tree| touch(tree, key, (from, to), deadline, now);
+        let touch = |tree: &Tree| crate::change::touch(tree, key, (from, to), deadline, now);
         let (touched, wait) = self.0.change(key, Operation::Touch, touch)?;
         self.0.round.wrote(deadline);
         wait.end(Operation::Touch, touched).await?;
@@ -173,8 +169,8 @@ impl Driver for Sled {
             .survives(survives)
             .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Process)
-            .expiry(Expiry::Caller)
-            .max_value(Some(self.0.options.max_value))
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(Some(self.0.options.max_record_bytes))
             .exactly_once(true)
     }
 
@@ -187,7 +183,7 @@ impl Inner {
     /// Runs `work` on the tree, which stays open that long.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let tree = tree.ok_or_else(|| Error::closed(operation))?;
+        let tree = tree.ok_or_else(|| StoreError::closed(operation))?;
         contain(operation, || work(&tree))
     }
 
@@ -198,7 +194,7 @@ impl Inner {
         });
         // Reading writes, too: sled puts together the parts of a page that it finds in many. What it could not write
         // then is missing in its log.
-        self.stop_after(&outcome, &[ErrorKind::Full]);
+        self.stop_after(&outcome, &[StoreErrorKind::Full]);
         outcome
     }
 
@@ -207,11 +203,14 @@ impl Inner {
             self.flusher.admits(operation)?;
             work(tree)
         });
-        self.stop_after(&outcome, &[ErrorKind::Full, ErrorKind::Misconfigured, ErrorKind::Backend]);
+        self.stop_after(
+            &outcome,
+            &[StoreErrorKind::Full, StoreErrorKind::Misconfigured, StoreErrorKind::Backend],
+        );
         outcome
     }
 
-    fn stop_after<T>(&self, outcome: &Result<T>, kinds: &[ErrorKind]) {
+    fn stop_after<T>(&self, outcome: &Result<T>, kinds: &[StoreErrorKind]) {
         if let Err(error) = outcome
             && kinds.contains(&error.kind())
         {

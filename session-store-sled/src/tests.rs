@@ -6,14 +6,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use session_core::{
-    Applied, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Prefix, Record, Result, Revision,
-    Stored,
+    Applied, Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, Revision, StoreError,
+    StoreErrorKind, Touch,
 };
 use sled::{Db, Tree};
 
-use crate::config::{Config, Durability};
+use crate::config::{Durability, SledConfig};
 use crate::flusher::Log;
-use crate::store::Sled;
+use crate::store::SledStore;
 
 /// Where the flushes of a test stand.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Log for Held {
     fn flush(&self) -> Result<()> {
         let state = self.0.state.lock().unwrap();
         let state = self.0.changed.wait_while(state, |state| !state.open && !state.fails).unwrap();
-        if state.fails { Err(Error::new(ErrorKind::Full, Operation::Flush)) } else { Ok(()) }
+        if state.fails { Err(StoreError::new(StoreErrorKind::Full, Operation::Flush)) } else { Ok(()) }
     }
 
     fn let_go(self) {
@@ -51,16 +51,16 @@ impl Log for Held {
 }
 
 /// A store whose flushes wait for the gate, and the tree below it.
-fn store(durability: Durability, limit: Duration) -> (Sled, Arc<Gate>, Tree) {
+fn store(durability: Durability, limit: Duration) -> (SledStore, Arc<Gate>, Tree) {
     let database = sled::Config::new().temporary(true).open().unwrap();
     let tree = database.open_tree("records").unwrap();
     let gate = Arc::new(Gate::default());
-    let config = Config::in_database(database.clone()).durability(durability).flush_timeout(limit);
+    let config = SledConfig::in_database(database.clone()).durability(durability).flush_timeout(limit);
     let held = Held(Arc::clone(&gate), database);
-    (Sled::over(tree.clone(), held, config.options).unwrap(), gate, tree)
+    (SledStore::over(tree.clone(), held, config.options).unwrap(), gate, tree)
 }
 
-fn process() -> (Sled, Arc<Gate>, Tree) {
+fn process() -> (SledStore, Arc<Gate>, Tree) {
     store(Durability::Process, Duration::from_secs(3_600))
 }
 
@@ -102,7 +102,7 @@ async fn no_answer_tells_of_a_change_that_is_not_flushed() {
     let mut created = pin!(store.store(&one, record(2), Condition::Absent));
     let mut late = pin!(store.store(&one, record(3), Condition::Revision(rev(9))));
     let mut again = pin!(store.store(&one, record(1), Condition::Absent));
-    let mut touched = pin!(store.touch(&one, rev(9), rev(10), None));
+    let mut touched = pin!(store.touch(&one, Touch { from: rev(9), to: rev(10), deadline: None }));
     let mut removed = pin!(store.remove(&one, Condition::Revision(rev(9))));
     let users = Prefix::new("user").unwrap();
     let mut walked = pin!(store.traverse(&users, Cursor::start(), 10));
@@ -115,13 +115,13 @@ async fn no_answer_tells_of_a_change_that_is_not_flushed() {
     assert!(once(walked.as_mut()).is_pending(), "a traversal");
 
     gate.set(|state| state.open = true);
-    assert!(change.await.unwrap().is_yes());
+    assert!(change.await.unwrap().is_applied());
     assert_eq!(found.await.unwrap(), Some(record(1)));
-    assert_eq!(created.await.unwrap(), Stored::Conflict(Some(record(1))));
-    assert_eq!(late.await.unwrap(), Stored::Conflict(Some(record(1))));
-    assert!(again.await.unwrap().is_yes());
+    assert_eq!(created.await.unwrap(), Change::Conflict(Some(record(1))));
+    assert_eq!(late.await.unwrap(), Change::Conflict(Some(record(1))));
+    assert!(again.await.unwrap().is_applied());
     assert!(!touched.await.unwrap());
-    assert_eq!(removed.await.unwrap(), Stored::Conflict(Some(record(1))));
+    assert_eq!(removed.await.unwrap(), Change::Conflict(Some(record(1))));
     assert_eq!(walked.await.unwrap().entries.len(), 1);
 
     // And then it is flushed: nobody waits for it any more.
@@ -158,9 +158,9 @@ async fn readers_of_other_keys_wait_for_nothing() {
 async fn relaxed_waits_for_no_flush() {
     let (store, gate, _tree) = store(Durability::Relaxed, Duration::from_secs(3_600));
     let one = key("user:one");
-    assert!(ready(store.store(&one, record(1), Condition::Absent)).unwrap().is_yes());
+    assert!(ready(store.store(&one, record(1), Condition::Absent)).unwrap().is_applied());
     assert_eq!(ready(store.retrieve(&one)).unwrap(), Some(record(1)));
-    assert!(ready(store.remove(&one, Condition::Any)).unwrap().is_yes());
+    assert!(ready(store.remove(&one, Condition::Any)).unwrap().is_applied());
     assert!(once(pin!(store.flush())).is_pending());
     gate.set(|state| state.open = true);
 }
@@ -170,15 +170,15 @@ async fn a_flush_that_does_not_end_is_a_timeout_and_then_refuses_until_it_ends()
     let (store, gate, _tree) = store(Durability::Process, Duration::from_millis(5));
     let one = key("user:one");
     let error = store.store(&one, record(1), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::Unknown));
     let error = ready(store.store(&one, record(2), Condition::Any)).unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
-    assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(ready(store.flush()).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No));
+    assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(ready(store.flush()).unwrap_err().kind(), StoreErrorKind::Unavailable);
 
     gate.set(|state| state.open = true);
     assert_eq!(patiently(|| store.retrieve(&one)).await, Some(record(1)));
-    assert!(patiently(|| store.store(&one, record(2), Condition::Revision(rev(1)))).await.is_yes());
+    assert!(patiently(|| store.store(&one, record(2), Condition::Revision(rev(1)))).await.is_applied());
 }
 
 /// What is answered in the end. On a machine that is busy any flush may take longer than a limit of milliseconds.
@@ -196,22 +196,22 @@ async fn after_a_flush_that_failed_nothing_is_changed_and_nothing_is_told_that_m
     let (store, gate, tree) = process();
     let (old, new) = (key("user:old"), key("user:new"));
     gate.set(|state| state.open = true);
-    assert!(store.store(&old, record(1), Condition::Any).await.unwrap().is_yes());
+    assert!(store.store(&old, record(1), Condition::Any).await.unwrap().is_applied());
     gate.set(|state| (state.open, state.fails) = (false, true));
     let error = store.store(&new, record(2), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, Applied::Unknown));
 
     let error = store.remove(&old, Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, Applied::No));
     assert!(tree.get(old.as_bytes()).unwrap().is_some());
-    assert_eq!(store.retrieve(&new).await.unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(store.flush().await.unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(store.purge(1).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(store.retrieve(&new).await.unwrap_err().kind(), StoreErrorKind::Full);
+    assert_eq!(store.flush().await.unwrap_err().kind(), StoreErrorKind::Full);
+    assert_eq!(store.purge(1).await.unwrap_err().kind(), StoreErrorKind::Full);
     // What was flushed before may be read.
     let found = store.retrieve(&old).await;
     assert!(matches!(&found, Ok(Some(found)) if *found == record(1)) || shares_slot(&found), "{found:?}");
-    assert_eq!(store.close().await.unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(ready(store.close()).unwrap_err().kind(), ErrorKind::Full, "what was lost stays lost");
+    assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Full);
+    assert_eq!(ready(store.close()).unwrap_err().kind(), StoreErrorKind::Full, "what was lost stays lost");
 }
 
 #[tokio::test]
@@ -222,11 +222,11 @@ async fn close_comes_back_when_the_database_is_let_go_of() {
     assert!(once(change.as_mut()).is_pending());
     let mut closed = pin!(store.close());
     assert!(once(closed.as_mut()).is_pending());
-    assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), StoreErrorKind::Closed);
     let mut again = pin!(store.close());
     assert!(once(again.as_mut()).is_pending(), "closing again, before the database is let go of");
     gate.set(|state| state.open = true);
-    assert!(change.await.unwrap().is_yes(), "what began before the close");
+    assert!(change.await.unwrap().is_applied(), "what began before the close");
     again.await.unwrap();
     assert!(gate.state.lock().unwrap().let_go);
     closed.await.unwrap();
@@ -261,12 +261,12 @@ async fn an_operation_that_waits_in_sled_holds_up_no_close_and_keeps_the_databas
     // sled goes on: before anything is asserted, for a watcher that is dropped waits for whoever it holds up.
     assert!(watcher.next_timeout(Duration::from_secs(30)).is_ok());
     let (closed, found) = refused.expect("the close comes back");
-    assert_eq!(closed.unwrap_err().kind(), ErrorKind::Timeout, "within the limit");
-    assert_eq!(found.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(closed.unwrap_err().kind(), StoreErrorKind::Timeout, "within the limit");
+    assert_eq!(found.unwrap_err().kind(), StoreErrorKind::Closed);
     assert!(!let_go, "it is still worked on");
 
     // What had begun is made and flushed, and then the database is free.
-    assert!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().is_yes());
+    assert!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().is_applied());
     patiently(|| store.close()).await;
     assert!(gate.state.lock().unwrap().let_go);
     assert!(tree.get("user:one").unwrap().is_some());
@@ -277,5 +277,5 @@ const WATCHED: usize = 1_024;
 
 /// The one case in 4,096 in which both keys are counted in one place, and neither is told of.
 fn shares_slot(found: &Result<Option<Record>>) -> bool {
-    found.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full)
+    found.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Full)
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use session_core::frame::HEADER_LEN;
 use session_core::{
-    Cursor, Entry, Error, ErrorKind, Key, Operation, Page, Prefix, Result, Timestamp, is_live,
+    Cursor, Entry, Key, Operation, Page, Prefix, Result, StoreError, StoreErrorKind, Timestamp, is_live,
 };
 use sled::{IVec, Tree};
 
@@ -34,7 +34,7 @@ impl Walk {
         let after = match from.as_bytes() {
             [] => first,
             [MARK, key @ ..] if key.starts_with(&first) && key.len() > first.len() => key.to_vec(),
-            _ => return Err(Error::new(ErrorKind::InvalidCursor, Operation::Traverse)),
+            _ => return Err(StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse)),
         };
         Ok(Self { after, end, limit: limit.max(1), looks, entries: Vec::new(), over: false })
     }
@@ -80,5 +80,5 @@ fn entry(key: &[u8], frame: &[u8], now: Timestamp) -> Option<Entry> {
     let key = Key::parse(std::str::from_utf8(key).ok()?).ok()?;
     let (expires, revision) = times(frame).ok().filter(|(expires, _)| is_live(*expires, now))?;
     let size = frame.len().checked_sub(HEADER_LEN + key.as_bytes().len())?;
-    Some(Entry::new(key).with_expires(expires).with_revision(revision).with_size(size as u64))
+    Some(Entry::new(key).with_deadline(expires).with_revision(revision).with_size(size as u64))
 }

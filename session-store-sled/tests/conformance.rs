@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, HarnessError};
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, ErrorKind, Key, Page, Prefix, Purged, Record, Revision,
-    Stored, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Page, Prefix, Purged, Record,
+    StoreErrorKind, Touch,
 };
-use session_store_sled::{Config, Durability, Sled};
+use session_store_sled::{Durability, SledConfig, SledStore};
 
 /// A database in a directory of the test's own.
 struct Tree(Durability);
@@ -29,7 +29,7 @@ struct Storage {
 struct Shared {
     database: sled::Db,
     /// Under `Process` handles are clones of one store, for only that knows what is not flushed yet.
-    store: Mutex<Option<Sled>>,
+    store: Mutex<Option<SledStore>>,
 }
 
 impl Storage {
@@ -37,7 +37,7 @@ impl Storage {
         Self { path, open: Mutex::default(), _directory: directory }
     }
 
-    fn shared(&self) -> Result<Arc<Shared>, Trouble> {
+    fn shared(&self) -> Result<Arc<Shared>, HarnessError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = open.upgrade() {
             return Ok(shared);
@@ -60,44 +60,42 @@ impl Storage {
 }
 
 impl Shared {
-    fn new_store(&self, durability: Durability, clock: Arc<dyn Clock>) -> Result<Sled, Trouble> {
-        let config = Config::in_database(self.database.clone()).durability(durability).clock(clock);
-        Ok(Sled::open(config.max_value(4 << 20))?)
+    fn new_store(&self, durability: Durability, clock: Arc<dyn Clock>) -> Result<SledStore, HarnessError> {
+        let config = SledConfig::in_database(self.database.clone()).durability(durability).clock(clock);
+        Ok(SledStore::open(config.max_record_bytes(4 << 20))?)
     }
 
     /// A clone of the store that is open already.
-    async fn store(&self) -> Option<Sled> {
+    async fn store(&self) -> Option<SledStore> {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let closed = store.flush().await.is_err_and(|error| error.kind() == ErrorKind::Closed);
+        let closed = store.flush().await.is_err_and(|error| error.kind() == StoreErrorKind::Closed);
         (!closed).then_some(store)
     }
 }
 
 /// A driver, and the database that it is in.
 #[derive(Clone)]
-struct Handle(Sled, #[expect(dead_code, reason = "held, so that the next handle shares it")] Arc<Shared>);
+struct Handle(
+    SledStore,
+    #[expect(dead_code, reason = "held, so that the next handle shares it")] Arc<Shared>,
+);
 
 impl Driver for Handle {
     async fn retrieve(&self, key: &Key) -> session_core::Result<Option<Record>> {
         self.0.retrieve(key).await
     }
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> session_core::Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> session_core::Result<Change> {
         self.0.store(key, record, when).await
     }
-    async fn remove(&self, key: &Key, when: Condition) -> session_core::Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> session_core::Result<Change> {
         self.0.remove(key, when).await
     }
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> session_core::Result<Page> {
         self.0.traverse(prefix, from, limit).await
     }
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> session_core::Result<bool> {
-        self.0.touch(key, from, to, deadline).await
+    async fn touch(&self, key: &Key, touch: Touch) -> session_core::Result<bool> {
+        let Touch { from, to, deadline } = touch;
+        self.0.touch(key, Touch { from, to, deadline }).await
     }
     async fn purge(&self, limit: usize) -> session_core::Result<Purged> {
         self.0.purge(limit).await
@@ -127,12 +125,12 @@ impl Harness for Tree {
         }
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         let directory = tempfile::tempdir()?;
         Ok(Storage::at(directory.path().join("sessions"), Some(directory)))
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Handle, Trouble> {
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Handle, HarnessError> {
         let shared = storage.shared()?;
         if self.0 != Durability::Process {
             return Ok(Handle(shared.new_store(self.0, clock)?, shared));
@@ -146,11 +144,11 @@ impl Harness for Tree {
     }
 
     /// The frame that stands under the key loses a bit, through another handle on the tree.
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
         let tree = storage.shared()?.database.open_tree("session-kit")?;
-        let frame = tree.get(key.as_bytes())?.ok_or_else(|| Trouble::new("no record to damage"))?;
+        let frame = tree.get(key.as_bytes())?.ok_or_else(|| HarnessError::new("no record to damage"))?;
         let mut frame = frame.to_vec();
-        *frame.last_mut().ok_or_else(|| Trouble::new("an empty record"))? ^= 1;
+        *frame.last_mut().ok_or_else(|| HarnessError::new("an empty record"))? ^= 1;
         tree.insert(key.as_bytes(), frame)?;
         Ok(())
     }
@@ -159,7 +157,7 @@ impl Harness for Tree {
         storage.path.to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         Ok(Storage::at(Path::new(address).to_owned(), None))
     }
 }

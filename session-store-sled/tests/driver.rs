@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use session_conformance::SmallDisk;
 use session_core::{
-    Condition, Cursor, Driver, ErrorKind, Key, Prefix, Record, Revision, TestClock, Timestamp,
+    Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, TestClock, Timestamp,
 };
-use session_store_sled::{Config, Durability, Sled};
+use session_store_sled::{Durability, SledConfig, SledStore};
 
 fn key(number: u64) -> Key {
     Key::parse(&format!("user:{number:06}")).unwrap()
@@ -26,8 +26,8 @@ fn record(number: u64, length: usize) -> Record {
     Record::new(vec![number as u8; length], None, rev(number))
 }
 
-async fn put(store: &Sled, number: u64, length: usize) {
-    assert!(store.store(&key(number), record(number, length), Condition::Any).await.unwrap().is_yes());
+async fn put(store: &SledStore, number: u64, length: usize) {
+    assert!(store.store(&key(number), record(number, length), Condition::Any).await.unwrap().is_applied());
 }
 
 #[tokio::test]
@@ -35,16 +35,16 @@ async fn close_lets_go_of_a_database_of_its_own_and_closes_every_clone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions");
     for durability in [Durability::Relaxed, Durability::Process] {
-        let store = Sled::open(Config::new(&path).durability(durability)).unwrap();
+        let store = SledStore::open(SledConfig::new(&path).durability(durability)).unwrap();
         let clone = store.clone();
         put(&store, 1, 10).await;
         store.close().await.unwrap();
-        assert_eq!(clone.retrieve(&key(1)).await.unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(clone.purge(0).await.unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(clone.flush().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(clone.retrieve(&key(1)).await.unwrap_err().kind(), StoreErrorKind::Closed);
+        assert_eq!(clone.purge(0).await.unwrap_err().kind(), StoreErrorKind::Closed);
+        assert_eq!(clone.flush().await.unwrap_err().kind(), StoreErrorKind::Closed);
         clone.close().await.unwrap();
         // At once, while a clone is still there.
-        let anew = Sled::open(Config::new(&path)).unwrap();
+        let anew = SledStore::open(SledConfig::new(&path)).unwrap();
         assert_eq!(anew.retrieve(&key(1)).await.unwrap(), Some(record(1, 10)));
         anew.close().await.unwrap();
     }
@@ -57,26 +57,26 @@ async fn a_database_that_was_given_stays_open_and_the_rest_of_it_is_left_alone()
     let database = sled::open(directory.path().join("application")).unwrap();
     let own = database.open_tree("own").unwrap();
     own.insert("key", "value").unwrap();
-    let store = Sled::open(Config::in_database(database.clone())).unwrap();
+    let store = SledStore::open(SledConfig::in_database(database.clone())).unwrap();
     put(&store, 1, 10).await;
     assert_eq!(store.clear(&Prefix::new("user").unwrap()).await.unwrap(), 1);
     put(&store, 2, 10).await;
     store.close().await.unwrap();
     assert_eq!(own.get("key").unwrap().as_deref(), Some(&b"value"[..]));
     own.insert("key", "another").unwrap();
-    let again = Sled::open(Config::in_database(database)).unwrap();
+    let again = SledStore::open(SledConfig::in_database(database)).unwrap();
     assert_eq!(again.retrieve(&key(2)).await.unwrap(), Some(record(2, 10)));
 }
 
 #[tokio::test]
 async fn a_store_that_is_dropped_loses_nothing_and_its_database_is_soon_free() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Sled::open(Config::new(directory.path())).unwrap();
+    let store = SledStore::open(SledConfig::new(directory.path())).unwrap();
     put(&store, 1, 10).await;
     drop(store);
     let again = loop {
-        match Sled::open(Config::new(directory.path())) {
-            Err(error) if error.kind() == ErrorKind::Unavailable => tokio::task::yield_now().await,
+        match SledStore::open(SledConfig::new(directory.path())) {
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => tokio::task::yield_now().await,
             other => break other.unwrap(),
         }
     };
@@ -86,42 +86,45 @@ async fn a_store_that_is_dropped_loses_nothing_and_its_database_is_soon_free() {
 #[tokio::test]
 async fn a_database_that_somebody_else_has_open_is_unavailable() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Sled::open(Config::new(directory.path())).unwrap();
-    let error = Sled::open(Config::new(directory.path())).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let store = SledStore::open(SledConfig::new(directory.path())).unwrap();
+    let error = SledStore::open(SledConfig::new(directory.path())).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.to_string().contains("open elsewhere"), "{error}");
     store.close().await.unwrap();
 
     // The lock is one that other processes see, and theirs is seen.
     let file = fs::File::open(directory.path().join("db")).unwrap();
     file.lock().unwrap();
-    assert_eq!(Sled::open(Config::new(directory.path())).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        SledStore::open(SledConfig::new(directory.path())).unwrap_err().kind(),
+        StoreErrorKind::Unavailable
+    );
     file.unlock().unwrap();
-    Sled::open(Config::new(directory.path())).unwrap();
+    SledStore::open(SledConfig::new(directory.path())).unwrap();
 }
 
 #[test]
 fn what_is_wrong_with_the_options_or_the_path_is_said_at_the_opening() {
     let directory = tempfile::tempdir().unwrap();
-    let fine = || Config::new(directory.path().join("sessions"));
+    let fine = || SledConfig::new(directory.path().join("sessions"));
     let file = directory.path().join("file");
     fs::write(&file, "not a directory").unwrap();
     for wrong in [
         fine().tree(""),
         fine().tree("__sled__default"),
-        fine().max_value(0),
-        fine().max_value((1 << 30) + 1),
+        fine().max_record_bytes(0),
+        fine().max_record_bytes((1 << 30) + 1),
         fine().scan(0),
         fine().scan(1_000_001),
         fine().flush_timeout(Duration::ZERO),
         fine().flush_timeout(Duration::from_secs(3_601)),
         fine().cache_bytes(1_000),
-        Config::new(&file),
-        Config::new(file.join("below")),
-        Config::new(directory.path().join("missing").join("sessions")),
+        SledConfig::new(&file),
+        SledConfig::new(file.join("below")),
+        SledConfig::new(directory.path().join("missing").join("sessions")),
     ] {
-        let error = Sled::open(wrong.clone()).expect_err(&format!("{wrong:?}"));
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{wrong:?}: {error:?}");
+        let error = SledStore::open(wrong.clone()).expect_err(&format!("{wrong:?}"));
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{wrong:?}: {error:?}");
     }
     assert!(!directory.path().join("sessions").exists(), "nothing is made before the options are right");
 }
@@ -130,10 +133,12 @@ fn what_is_wrong_with_the_options_or_the_path_is_said_at_the_opening() {
 async fn debug_shows_neither_keys_nor_data() {
     let directory = tempfile::tempdir().unwrap();
     let database = sled::open(directory.path()).unwrap();
-    let config = Config::in_database(database);
-    let store = Sled::open(config.clone()).unwrap();
+    let config = SledConfig::in_database(database);
+    let store = SledStore::open(config.clone()).unwrap();
     let secret = Record::new(&b"secret"[..], None, rev(1));
-    assert!(store.store(&Key::parse("user:alice").unwrap(), secret, Condition::Any).await.unwrap().is_yes());
+    assert!(
+        store.store(&Key::parse("user:alice").unwrap(), secret, Condition::Any).await.unwrap().is_applied()
+    );
     let bytes = format!("{:?}", &b"secret"[..]);
     for text in [format!("{config:?}"), format!("{store:?}")] {
         assert!(!text.contains("alice") && !text.contains("secret") && !text.contains(&bytes), "{text}");
@@ -145,7 +150,7 @@ async fn debug_shows_neither_keys_nor_data() {
 async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() {
     let directory = tempfile::tempdir().unwrap();
     let database = sled::open(directory.path()).unwrap();
-    let store = Sled::open(Config::in_database(database.clone())).unwrap();
+    let store = SledStore::open(SledConfig::in_database(database.clone())).unwrap();
     let tree = database.open_tree("session-kit").unwrap();
     for number in 0..3 {
         put(&store, number, 40).await;
@@ -166,17 +171,17 @@ async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() 
     for bytes in damaged {
         tree.insert(key(1).as_bytes(), bytes.clone()).unwrap();
         let found = store.retrieve(&key(1)).await;
-        assert_eq!(found.map_err(|error| error.kind()), Err(ErrorKind::Corrupt), "{bytes:?}");
+        assert_eq!(found.map_err(|error| error.kind()), Err(StoreErrorKind::Corrupt), "{bytes:?}");
         assert_eq!(store.retrieve(&key(0)).await.unwrap(), Some(record(0, 40)));
         let page = store.traverse(&users, Cursor::start(), 10).await.unwrap();
         assert!(page.entries.iter().any(|entry| entry.key == key(2)));
         store.purge(10).await.unwrap();
         assert_eq!(tree.get(key(1).as_bytes()).unwrap().as_deref(), Some(&bytes[..]), "it stays as it is");
     }
-    assert!(store.store(&key(1), record(1, 40), Condition::Any).await.unwrap().is_yes());
+    assert!(store.store(&key(1), record(1, 40), Condition::Any).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&key(1)).await.unwrap(), Some(record(1, 40)));
     tree.insert(key(1).as_bytes(), &b"rubbish"[..]).unwrap();
-    assert!(store.remove(&key(1), Condition::Any).await.unwrap().is_yes());
+    assert!(store.remove(&key(1), Condition::Any).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&key(1)).await.unwrap(), None);
 }
 
@@ -185,8 +190,8 @@ async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() 
 async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_misses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(Timestamp::from_millis(1_000_000)));
-    let config = Config::new(directory.path()).scan(100).clock(Arc::clone(&clock) as _);
-    let store = Sled::open(config).unwrap();
+    let config = SledConfig::new(directory.path()).scan(100).clock(Arc::clone(&clock) as _);
+    let store = SledStore::open(config).unwrap();
     assert_eq!(round(&store, 0).await, (0, 1), "a purge of nothing, where nothing is");
     let expiring = |number: u64, after: u64| Record {
         expires: Some(Timestamp::from_millis(1_000_000 + after)),
@@ -195,7 +200,7 @@ async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_miss
     for number in 0..1_000 {
         // Every second one expires after 10 ms, the others after 20.
         let one = expiring(number, 10 + 10 * (number % 2));
-        assert!(store.store(&key(number), one, Condition::Absent).await.unwrap().is_yes());
+        assert!(store.store(&key(number), one, Condition::Absent).await.unwrap().is_applied());
     }
     let (removed, calls) = round(&store, 1_000).await;
     assert_eq!((removed, calls), (0, 11), "100 records a call, and the one that comes to the end");
@@ -204,7 +209,7 @@ async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_miss
     let first = store.purge(30).await.unwrap();
     assert_eq!((first.removed, first.more), (30, true));
     // While the round is under way, what it has passed expires: the other ones, and one that was written behind it.
-    assert!(store.store(&key(0), expiring(0, 15), Condition::Absent).await.unwrap().is_yes());
+    assert!(store.store(&key(0), expiring(0, 15), Condition::Absent).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(10));
     let (removed, _) = round(&store, 1_000).await;
     assert_eq!(removed, 1_001 - 30);
@@ -213,7 +218,7 @@ async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_miss
 }
 
 /// Purges until there is no more, and says how many records went in how many calls.
-async fn round(store: &Sled, limit: usize) -> (u64, usize) {
+async fn round(store: &SledStore, limit: usize) -> (u64, usize) {
     let (mut removed, mut calls) = (0, 0);
     loop {
         let purged = store.purge(limit).await.unwrap();
@@ -229,12 +234,12 @@ async fn round(store: &Sled, limit: usize) -> (u64, usize) {
 #[tokio::test]
 async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Sled::open(Config::new(directory.path()).scan(7)).unwrap();
+    let store = SledStore::open(SledConfig::new(directory.path()).scan(7)).unwrap();
     for number in (0..100).rev() {
         put(&store, number, 1).await;
     }
     let other = Key::parse("user2:x").unwrap();
-    assert!(store.store(&other, record(1, 1), Condition::Any).await.unwrap().is_yes());
+    assert!(store.store(&other, record(1, 1), Condition::Any).await.unwrap().is_applied());
     let users = Prefix::new("user").unwrap();
     let (mut found, mut from) = (Vec::new(), Cursor::start());
     loop {
@@ -251,7 +256,7 @@ async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
         [&b"user:000001"[..], b"\x01", b"\x01user:", b"\x01user2:x", b"\x01aaa:x", b"\x02user:000001", b"\0"]
     {
         let error = store.traverse(&users, Cursor::from_bytes(wrong.to_vec()), 10).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidCursor, "{wrong:?}");
+        assert_eq!(error.kind(), StoreErrorKind::InvalidCursor, "{wrong:?}");
     }
 }
 
@@ -260,13 +265,13 @@ async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
 async fn damaged_files_are_typed_errors_and_never_a_panic_or_another_records_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions");
-    let store = Sled::open(Config::new(&path)).unwrap();
+    let store = SledStore::open(SledConfig::new(&path)).unwrap();
     for number in 0..200 {
         put(&store, number, 500).await;
     }
     store.close().await.unwrap();
     // The second opening leaves a snapshot, too.
-    Sled::open(Config::new(&path)).unwrap().close().await.unwrap();
+    SledStore::open(SledConfig::new(&path)).unwrap().close().await.unwrap();
     let mut errors = 0;
     for name in fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()) {
         let file = path.join(&name);
@@ -303,10 +308,10 @@ fn copy_database(from: &Path, to: &Path) {
 
 /// Opens a database that may be damaged and reads all of it. How many calls failed.
 async fn look_at(path: &Path) -> usize {
-    let store = match Sled::open(Config::new(path)) {
+    let store = match SledStore::open(SledConfig::new(path)) {
         Ok(store) => store,
         Err(error) => {
-            let kinds = [ErrorKind::Corrupt, ErrorKind::Misconfigured, ErrorKind::Backend];
+            let kinds = [StoreErrorKind::Corrupt, StoreErrorKind::Misconfigured, StoreErrorKind::Backend];
             assert!(kinds.contains(&error.kind()), "{error:?}");
             return 1;
         }
@@ -328,13 +333,13 @@ async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothin
     let room = Room::small();
     for length in room.lengths() {
         let path = room.path().join(format!("of-{length}"));
-        let config = Config::new(&path).durability(Durability::Process).max_value(1 << 20);
-        let store = Sled::open(config.flush_timeout(Duration::from_millis(500))).unwrap();
+        let config = SledConfig::new(&path).durability(Durability::Process).max_record_bytes(1 << 20);
+        let store = SledStore::open(config.flush_timeout(Duration::from_millis(500))).unwrap();
         let mut count = 0;
         let error = loop {
             room.ends_after(count, &path);
             match store.store(&key(count), record(count, length), Condition::Absent).await {
-                Ok(answer) => assert!(answer.is_yes()),
+                Ok(answer) => assert!(answer.is_applied()),
                 Err(error) => break error,
             }
             count += 1;
@@ -353,7 +358,7 @@ async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothin
         let copy = room.path().join("copy");
         let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&copy).status().unwrap();
         assert!(copied.success());
-        let again = Sled::open(Config::new(&copy)).unwrap();
+        let again = SledStore::open(SledConfig::new(&copy)).unwrap();
         for number in 0..count {
             let found = again.retrieve(&key(number)).await.unwrap();
             assert_eq!(found, Some(record(number, length)), "{number} of {count}");
@@ -397,11 +402,16 @@ impl Room {
         }
     }
 
-    fn explains(&self, kind: ErrorKind) -> bool {
+    fn explains(&self, kind: StoreErrorKind) -> bool {
         match self {
-            Self::Disk(_) => matches!(kind, ErrorKind::Full | ErrorKind::Timeout | ErrorKind::Unavailable),
+            Self::Disk(_) => {
+                matches!(kind, StoreErrorKind::Full | StoreErrorKind::Timeout | StoreErrorKind::Unavailable)
+            }
             Self::Directory(_) => {
-                matches!(kind, ErrorKind::Backend | ErrorKind::Timeout | ErrorKind::Unavailable)
+                matches!(
+                    kind,
+                    StoreErrorKind::Backend | StoreErrorKind::Timeout | StoreErrorKind::Unavailable
+                )
             }
         }
     }

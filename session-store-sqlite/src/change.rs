@@ -6,7 +6,7 @@
 
 use rusqlite::Connection;
 use session_core::{
-    Condition, Decision, Key, Operation, Purged, Record, Revision, Stored, Timestamp, is_live,
+    Change, Condition, Key, OldDecision, Operation, Purged, Record, Revision, Timestamp, is_live,
 };
 
 use crate::error::Fault;
@@ -71,7 +71,7 @@ const LIGHT: usize = 512;
 
 /// A change that the writer is asked for.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum ChangeRequest {
     Store { key: Key, record: Record, when: Condition },
     Remove { key: Key, when: Condition },
     Touch { key: Key, from: Revision, to: Revision, deadline: Option<Timestamp> },
@@ -82,14 +82,14 @@ pub(crate) enum Change {
 /// What the writer answers.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Stored(Stored),
+    Stored(Change),
     Touched(bool),
     Purged(Purged),
     /// How many live records went, and where to go on.
     Cleared(u64, Next),
 }
 
-impl Change {
+impl ChangeRequest {
     pub(crate) fn operation(&self) -> Operation {
         match self {
             Self::Store { .. } => Operation::Store,
@@ -132,7 +132,7 @@ fn store(
     record: &Record,
     when: Condition,
     now: Timestamp,
-) -> Result<Stored, Fault> {
+) -> Result<Change, Fault> {
     let offered = record.revision.to_bytes();
     let (deadline, far) = (deadline_bits(record.expires), record.expires.map(|expires| moment(expires).0));
     let (sign, bits) = moment(now);
@@ -154,35 +154,39 @@ fn store(
             }
         };
         if written {
-            return Ok(Stored::Yes);
+            return Ok(Change::Applied);
         }
     } else if when == Condition::Any {
         delete(connection, key)?;
-        return Ok(Stored::Yes);
+        return Ok(Change::Applied);
     }
     let live = retrieve(connection, key, now)?;
     match when.decide(live.as_ref().map(|live| live.revision), Some(record.revision)) {
-        Decision::Apply if still_live => write(PUT).map(|_| Stored::Yes),
-        Decision::Apply => delete(connection, key).map(|_| Stored::Yes),
-        Decision::AlreadyApplied => Ok(Stored::Yes),
-        Decision::Conflict => Ok(Stored::Conflict(live)),
+        OldDecision::Apply if still_live => write(PUT).map(|_| Change::Applied),
+        OldDecision::Apply => delete(connection, key).map(|_| Change::Applied),
+        OldDecision::AlreadyApplied => Ok(Change::Applied),
+        OldDecision::Conflict => Ok(Change::Conflict(live)),
     }
 }
 
-fn remove(connection: &Connection, key: &[u8], when: Condition, now: Timestamp) -> Result<Stored, Fault> {
+fn remove(connection: &Connection, key: &[u8], when: Condition, now: Timestamp) -> Result<Change, Fault> {
     if when == Condition::Any {
         // A damaged record can be removed like any other: this is how one gets rid of it.
         let live = match query::live_revision(connection, key, now) {
             Err(Fault::Row(_)) => true,
             other => other?.is_some(),
         };
-        return if live { delete(connection, key).map(|_| Stored::Yes) } else { Ok(Stored::Conflict(None)) };
+        return if live {
+            delete(connection, key).map(|_| Change::Applied)
+        } else {
+            Ok(Change::Conflict(None))
+        };
     }
     let live = query::live_revision(connection, key, now)?;
     match when.decide(live, None) {
-        Decision::Apply => delete(connection, key).map(|_| Stored::Yes),
-        Decision::AlreadyApplied => Ok(Stored::Yes),
-        Decision::Conflict => Ok(Stored::Conflict(retrieve(connection, key, now)?)),
+        OldDecision::Apply => delete(connection, key).map(|_| Change::Applied),
+        OldDecision::AlreadyApplied => Ok(Change::Applied),
+        OldDecision::Conflict => Ok(Change::Conflict(retrieve(connection, key, now)?)),
     }
 }
 
@@ -292,7 +296,7 @@ mod tests {
         for (n, &deadline) in late.iter().enumerate() {
             let (key, one) = ([n as u8], Revision::from_bytes([1; 8]));
             let record = Record::new(&b"x"[..], Some(at(deadline)), one);
-            assert!(store(&connection, &key, &record, Condition::Absent, at(0)).unwrap().is_yes());
+            assert!(store(&connection, &key, &record, Condition::Absent, at(0)).unwrap().is_applied());
             let before = at(deadline - 1);
             assert_eq!(retrieve(&connection, &key, before).unwrap(), Some(record.clone()));
             assert_eq!(retrieve(&connection, &key, at(deadline)).unwrap(), None);
@@ -302,9 +306,9 @@ mod tests {
             assert_eq!(
                 store(&connection, &key, &Record { expires: None, ..record.clone() }, replace, at(deadline))
                     .unwrap(),
-                Stored::Conflict(None)
+                Change::Conflict(None)
             );
-            assert!(store(&connection, &key, &record, replace, before).unwrap().is_yes());
+            assert!(store(&connection, &key, &record, replace, before).unwrap().is_applied());
         }
         for now in late {
             let purged = purge(&connection, 10, at(now)).unwrap();
@@ -319,7 +323,7 @@ mod tests {
         let deadlines = [Some(at(50)), None, Some(at(u64::MAX)), Some(at(5)), Some(at(20))];
         for (n, &deadline) in deadlines.iter().enumerate() {
             let record = Record::new(&b"x"[..], Some(at(10)), one);
-            assert!(store(&connection, &[n as u8], &record, Condition::Any, at(0)).unwrap().is_yes());
+            assert!(store(&connection, &[n as u8], &record, Condition::Any, at(0)).unwrap().is_applied());
             assert!(touch(&connection, &[n as u8], one, one, deadline, at(0)).unwrap());
         }
         // The last one has no deadline any more and then has one again.
@@ -340,7 +344,7 @@ mod tests {
         let connection = open();
         let one = Revision::from_bytes([1; 8]);
         let record = Record::new(&b"x"[..], None, one);
-        assert!(store(&connection, b"a", &record, Condition::Any, at(0)).unwrap().is_yes());
+        assert!(store(&connection, b"a", &record, Condition::Any, at(0)).unwrap().is_applied());
         assert!(touch(&connection, b"a", one, one, Some(at(7)), at(0)).unwrap());
         assert_eq!(purge(&connection, 10, at(7)).unwrap(), Purged { removed: 1, more: false });
     }
@@ -350,7 +354,7 @@ mod tests {
         let connection = open();
         for n in 0..5_u8 {
             let record = Record::new(&b"x"[..], Some(at(10)), Revision::from_bytes([n; 8]));
-            assert!(store(&connection, &[n], &record, Condition::Any, at(0)).unwrap().is_yes());
+            assert!(store(&connection, &[n], &record, Condition::Any, at(0)).unwrap().is_applied());
         }
         for (limit, removed, more) in
             [(0, 0, true), (2, 2, true), (3, 3, false), (3, 0, false), (0, 0, false)]

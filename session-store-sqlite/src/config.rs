@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Error, ErrorKind, Operation, Result, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 /// The page size of the files that this driver makes. What WAL is measured in.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -28,7 +28,7 @@ pub enum Durability {
 /// options and says what is wrong with them.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Config {
+pub struct SqliteConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
     pub(crate) clock: Arc<dyn Clock>,
@@ -37,18 +37,18 @@ pub struct Config {
     pub(crate) readers: usize,
     pub(crate) cache_bytes: u64,
     pub(crate) offload_reads: bool,
-    pub(crate) max_value: u64,
-    pub(crate) max_file: Option<u64>,
+    pub(crate) max_record_bytes: u64,
+    pub(crate) max_bytes: Option<u64>,
     pub(crate) max_queue: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_batch: usize,
-    pub(crate) busy_deadline: Duration,
+    pub(crate) busy_timeout: Duration,
     pub(crate) sync_every: Duration,
     pub(crate) checkpoint_after: u64,
-    pub(crate) wal_limit: u64,
+    pub(crate) max_wal_bytes: u64,
 }
 
-impl Config {
+impl SqliteConfig {
     /// A store in the file at `path`, everything else by default.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -60,15 +60,15 @@ impl Config {
             readers: std::thread::available_parallelism().map_or(4, usize::from).clamp(2, 16),
             cache_bytes: 8 << 20,
             offload_reads: false,
-            max_value: 16 << 20,
-            max_file: None,
+            max_record_bytes: 16 << 20,
+            max_bytes: None,
             max_queue: 16_384,
             max_queue_bytes: 64 << 20,
             max_batch: 256,
-            busy_deadline: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
             sync_every: Duration::from_secs(1),
             checkpoint_after: 16 << 20,
-            wal_limit: 64 << 20,
+            max_wal_bytes: 64 << 20,
         }
     }
 
@@ -117,15 +117,15 @@ impl Config {
     }
 
     /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 999,000,000.
-    pub fn max_value(mut self, bytes: u64) -> Self {
-        self.max_value = bytes;
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = bytes;
         self
     }
 
     /// How large this process lets the file grow, in bytes; then it is `Full`. The write-ahead log comes on top.
     /// Default: as large as the disk.
-    pub fn max_file(mut self, bytes: Option<u64>) -> Self {
-        self.max_file = bytes;
+    pub fn max_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
@@ -145,8 +145,8 @@ impl Config {
 
     /// How long a change waits for another process that holds the file's write lock, and opening for one that is
     /// just making it; then it is `Unavailable`. Default: 5 s.
-    pub fn busy_deadline(mut self, deadline: Duration) -> Self {
-        self.busy_deadline = deadline;
+    pub fn busy_timeout(mut self, deadline: Duration) -> Self {
+        self.busy_timeout = deadline;
         self
     }
 
@@ -165,8 +165,8 @@ impl Config {
 
     /// How much write-ahead log, in bytes, makes writers wait for the moment that starting it afresh takes.
     /// Default: 64 MiB. The log stays near it as long as no other process reads one snapshot for long.
-    pub fn wal_limit(mut self, bytes: u64) -> Self {
-        self.wal_limit = bytes;
+    pub fn max_wal_bytes(mut self, bytes: u64) -> Self {
+        self.max_wal_bytes = bytes;
         self
     }
 
@@ -184,22 +184,22 @@ impl Config {
         if self.max_batch == 0 || self.max_queue == 0 || self.max_queue_bytes == 0 {
             return Err(wrong("max_batch and max_queue are at least 1"));
         }
-        if !(1..=LARGEST_VALUE).contains(&self.max_value) {
-            return Err(wrong("max_value is 1 to 999000000 bytes"));
+        if !(1..=LARGEST_VALUE).contains(&self.max_record_bytes) {
+            return Err(wrong("max_record_bytes is 1 to 999000000 bytes"));
         }
-        if self.max_file.is_some_and(|bytes| bytes < SMALLEST_FILE) {
-            return Err(wrong("max_file is at least 65536 bytes"));
+        if self.max_bytes.is_some_and(|bytes| bytes < SMALLEST_FILE) {
+            return Err(wrong("max_bytes is at least 65536 bytes"));
         }
         if self.cache_bytes > i64::MAX as u64 / 2 {
             return Err(wrong("cache_bytes is too large"));
         }
-        if self.checkpoint_after < PAGE_BYTES || self.wal_limit < self.checkpoint_after {
+        if self.checkpoint_after < PAGE_BYTES || self.max_wal_bytes < self.checkpoint_after {
             return Err(wrong(
-                "checkpoint_after is at least 4096 bytes, and wal_limit at least checkpoint_after",
+                "checkpoint_after is at least 4096 bytes, and max_wal_bytes at least checkpoint_after",
             ));
         }
-        if self.busy_deadline > Duration::from_secs(3600) {
-            return Err(wrong("busy_deadline is at most an hour"));
+        if self.busy_timeout > Duration::from_secs(3600) {
+            return Err(wrong("busy_timeout is at most an hour"));
         }
         if self.sync_every < Duration::from_millis(10) || self.sync_every > Duration::from_secs(3600) {
             return Err(wrong("sync_every is 10 ms to an hour"));
@@ -208,26 +208,26 @@ impl Config {
     }
 }
 
-impl From<&Path> for Config {
+impl From<&Path> for SqliteConfig {
     fn from(path: &Path) -> Self {
         Self::new(path)
     }
 }
 
-impl From<PathBuf> for Config {
+impl From<PathBuf> for SqliteConfig {
     fn from(path: PathBuf) -> Self {
         Self::new(path)
     }
 }
 
-impl From<&str> for Config {
+impl From<&str> for SqliteConfig {
     fn from(path: &str) -> Self {
         Self::new(path)
     }
 }
 
-fn wrong(detail: &str) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(detail)
+fn wrong(detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
 }
 
 #[cfg(test)]
@@ -236,23 +236,23 @@ mod tests {
 
     #[test]
     fn options_that_cannot_work_are_refused_by_name() {
-        let fine = || Config::new("sessions.db");
+        let fine = || SqliteConfig::new("sessions.db");
         assert!(fine().check().is_ok());
         for (config, word) in [
-            (Config::new(""), "path"),
-            (Config::new(":memory:"), ":memory:"),
+            (SqliteConfig::new(""), "path"),
+            (SqliteConfig::new(":memory:"), ":memory:"),
             (fine().readers(0), "readers"),
             (fine().max_batch(0), "max_batch"),
             (fine().max_queue(0, 1), "max_queue"),
-            (fine().max_value(1_000_000_000), "max_value"),
-            (fine().max_file(Some(10)), "max_file"),
+            (fine().max_record_bytes(1_000_000_000), "max_record_bytes"),
+            (fine().max_bytes(Some(10)), "max_bytes"),
             (fine().cache_bytes(u64::MAX), "cache_bytes"),
-            (fine().wal_limit(4096), "wal_limit"),
-            (fine().busy_deadline(Duration::MAX), "busy_deadline"),
+            (fine().max_wal_bytes(4096), "max_wal_bytes"),
+            (fine().busy_timeout(Duration::MAX), "busy_timeout"),
             (fine().sync_every(Duration::ZERO), "sync_every"),
         ] {
             let error = config.check().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
             assert!(error.to_string().contains(word), "{error}");
         }
     }

@@ -1,7 +1,7 @@
 //! What SQLite's failures mean to a caller.
 
 use rusqlite::ErrorCode;
-use session_core::{Error, ErrorKind, Operation};
+use session_core::{Operation, StoreError, StoreErrorKind};
 
 /// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log could not grow, which is how a full disk shows there.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
@@ -37,45 +37,45 @@ impl Cause {
     /// A `COMMIT` that failed like this wrote no commit mark. After any other failure (of a disk) the mark may be in
     /// the log, and a process that recovers the log may find it.
     pub(crate) fn is_surely_not_committed(&self) -> bool {
-        self.is_busy() || self.kind() == ErrorKind::Full
+        self.is_busy() || self.kind() == StoreErrorKind::Full
     }
 
-    pub(crate) fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> StoreErrorKind {
         use ErrorCode::{
             AuthorizationForStatementDenied, CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase,
             PermissionDenied, ReadOnly, TooBig,
         };
         match self.code {
-            _ if self.is_busy() => ErrorKind::Unavailable,
-            _ if self.extended == IOERR_SHMSIZE => ErrorKind::Full,
-            Some(DiskFull) => ErrorKind::Full,
-            Some(DatabaseCorrupt | NotADatabase) => ErrorKind::Corrupt,
+            _ if self.is_busy() => StoreErrorKind::Unavailable,
+            _ if self.extended == IOERR_SHMSIZE => StoreErrorKind::Full,
+            Some(DiskFull) => StoreErrorKind::Full,
+            Some(DatabaseCorrupt | NotADatabase) => StoreErrorKind::Corrupt,
             Some(ReadOnly | CannotOpen | PermissionDenied | AuthorizationForStatementDenied) => {
-                ErrorKind::Misconfigured
+                StoreErrorKind::Misconfigured
             }
-            Some(TooBig) => ErrorKind::TooLarge,
-            _ => ErrorKind::Backend,
+            Some(TooBig) => StoreErrorKind::TooLarge,
+            _ => StoreErrorKind::Backend,
         }
     }
 
-    pub(crate) fn during(self, operation: Operation) -> Error {
+    pub(crate) fn during(self, operation: Operation) -> StoreError {
         let kind = self.kind();
-        let error = Error::new(kind, operation);
+        let error = StoreError::new(kind, operation);
         let error = match kind {
-            ErrorKind::Unavailable => error.with_detail("another process or connection holds the lock"),
-            ErrorKind::Full => error.with_detail("the disk is full or max_file is reached"),
+            StoreErrorKind::Unavailable => error.with_detail("another process or connection holds the lock"),
+            StoreErrorKind::Full => error.with_detail("the disk is full or max_bytes is reached"),
             _ => error,
         };
         error.with_source(self)
     }
 
     /// The failure of opening `path`: what is no database at all is a wrong path, not a damaged record.
-    pub(crate) fn at_open(self, path: &std::path::Path) -> Error {
+    pub(crate) fn at_open(self, path: &std::path::Path) -> StoreError {
         let kind = match self.code {
-            Some(ErrorCode::NotADatabase) => ErrorKind::Misconfigured,
+            Some(ErrorCode::NotADatabase) => StoreErrorKind::Misconfigured,
             _ => self.kind(),
         };
-        Error::new(kind, Operation::Open).with_detail(format!("{}", path.display())).with_source(self)
+        StoreError::new(kind, Operation::Open).with_detail(format!("{}", path.display())).with_source(self)
     }
 }
 
@@ -107,10 +107,10 @@ impl Fault {
         matches!(self, Self::Engine(cause) if cause.is_busy())
     }
 
-    pub(crate) fn during(self, operation: Operation) -> Error {
+    pub(crate) fn during(self, operation: Operation) -> StoreError {
         match self {
             Self::Engine(cause) => cause.during(operation),
-            Self::Row(column) => Error::new(ErrorKind::Corrupt, operation).with_detail(column),
+            Self::Row(column) => StoreError::new(StoreErrorKind::Corrupt, operation).with_detail(column),
         }
     }
 }
@@ -126,25 +126,25 @@ mod tests {
     #[test]
     fn each_code_of_sqlite_has_the_kind_that_a_caller_can_act_on() {
         for (extended, kind) in [
-            (5, ErrorKind::Unavailable),
-            (5 | (1 << 8), ErrorKind::Unavailable),
-            (6, ErrorKind::Unavailable),
-            (15, ErrorKind::Unavailable),
-            (13, ErrorKind::Full),
-            (IOERR_SHMSIZE, ErrorKind::Full),
-            (11, ErrorKind::Corrupt),
-            (26, ErrorKind::Corrupt),
-            (8, ErrorKind::Misconfigured),
-            (14, ErrorKind::Misconfigured),
-            (3, ErrorKind::Misconfigured),
-            (18, ErrorKind::TooLarge),
-            (10 | (4 << 8), ErrorKind::Backend),
-            (1, ErrorKind::Backend),
+            (5, StoreErrorKind::Unavailable),
+            (5 | (1 << 8), StoreErrorKind::Unavailable),
+            (6, StoreErrorKind::Unavailable),
+            (15, StoreErrorKind::Unavailable),
+            (13, StoreErrorKind::Full),
+            (IOERR_SHMSIZE, StoreErrorKind::Full),
+            (11, StoreErrorKind::Corrupt),
+            (26, StoreErrorKind::Corrupt),
+            (8, StoreErrorKind::Misconfigured),
+            (14, StoreErrorKind::Misconfigured),
+            (3, StoreErrorKind::Misconfigured),
+            (18, StoreErrorKind::TooLarge),
+            (10 | (4 << 8), StoreErrorKind::Backend),
+            (1, StoreErrorKind::Backend),
         ] {
             assert_eq!(cause(extended).kind(), kind, "code {extended}");
         }
         let path = std::path::Path::new("/srv/notes.txt");
-        assert_eq!(cause(26).at_open(path).kind(), ErrorKind::Misconfigured);
+        assert_eq!(cause(26).at_open(path).kind(), StoreErrorKind::Misconfigured);
         assert!(cause(26).at_open(path).to_string().contains("/srv/notes.txt"));
     }
 

@@ -12,7 +12,7 @@ use std::sync::PoisonError;
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::config::PAGE_BYTES;
 use crate::error::Cause;
@@ -103,7 +103,7 @@ fn checkpoint(writer: &Writer, connection: &Connection, lost: &mut io::Result<()
     log.checkpointed(moved.as_ref().map_or_else(|| log.pages(), |moved| moved.pages));
     if moved.is_some_and(|moved| moved.all && moved.pages == log.pages()) {
         writer.alone(|connection| begin_log(connection.as_ref()));
-    } else if cramped || log.pages() >= writer.config.wal_limit / PAGE_BYTES {
+    } else if cramped || log.pages() >= writer.config.max_wal_bytes / PAGE_BYTES {
         // Once more beside the writers, so that little is left to be done while they wait.
         let _ = move_log(connection, "PASSIVE", lost);
         rewrite(writer, connection, lost);
@@ -192,13 +192,15 @@ fn answer(callers: Vec<Caller>, done: &io::Result<()>, operation: Operation) {
     }
 }
 
-fn failure(cause: &io::Error, operation: Operation) -> Error {
+fn failure(cause: &io::Error, operation: Operation) -> StoreError {
     let kind = match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Misconfigured,
-        _ => ErrorKind::Backend,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Misconfigured,
+        _ => StoreErrorKind::Backend,
     };
     // An io::Error cannot be copied, and there may be several who are told.
     let copy = cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error);
-    Error::new(kind, operation).with_detail("the write-ahead log could not be synchronised").with_source(copy)
+    StoreError::new(kind, operation)
+        .with_detail("the write-ahead log could not be synchronised")
+        .with_source(copy)
 }

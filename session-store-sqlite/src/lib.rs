@@ -12,5 +12,5 @@ mod schema;
 mod store;
 mod writer;
 
-pub use config::{Config, Durability};
-pub use store::Sqlite;
+pub use config::{Durability, SqliteConfig};
+pub use store::SqliteStore;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use session_core::{Error, ErrorKind, Operation, Result};
+use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
-use crate::config::{Config, Durability, PAGE_BYTES};
+use crate::config::{Durability, PAGE_BYTES, SqliteConfig};
 use crate::error::Cause;
 use crate::queue::now;
 use crate::schema::{self, Found};
@@ -18,17 +18,17 @@ use crate::{change, query};
 ///
 /// A file that is not ours, or too new, is left as it is. In what it returns, the path is that of the file itself,
 /// which no change of the working directory and no symbolic link leads elsewhere; the threads know no other.
-pub(crate) fn prepare(mut config: Config) -> Result<Config> {
+pub(crate) fn prepare(mut config: SqliteConfig) -> Result<SqliteConfig> {
     make_directory(&config)?;
     let made = make_file(&config)?;
     // SQLite does the same and puts the log beside the file that it finds. Left to SQLite alone, `-wal` put after the
     // path as it was given would name another file, or none.
     config.path = fs::canonicalize(&config.path)
         .map_err(|cause| refuse(&config.path, "the file cannot be found").with_source(cause))?;
-    let patience = Patience::until(config.busy_deadline);
+    let patience = Patience::until(config.busy_timeout);
     let newest = i32::try_from(schema::STEPS.len()).unwrap_or(i32::MAX);
     let mut connection = connect(&config.path).map_err(|cause| cause.at_open(&config.path))?;
-    let mut on_file = || -> Result<Result<(), Error>, Cause> {
+    let mut on_file = || -> Result<Result<(), StoreError>, Cause> {
         // Until the file is known to be ours nothing is written to it, not even a checkpoint when this is closed.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let found = schema::inspect(&connection.transaction()?, newest)?;
@@ -61,7 +61,7 @@ pub(crate) fn prepare(mut config: Config) -> Result<Config> {
 
 /// The connection that writes. It never waits for a lock and never checkpoints by itself: both would stall whoever
 /// commits, and both have threads of their own.
-pub(crate) fn writer(config: &Config) -> Result<Connection> {
+pub(crate) fn writer(config: &SqliteConfig) -> Result<Connection> {
     ready(config, |connection| {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let synchronous = match config.durability {
@@ -71,8 +71,8 @@ pub(crate) fn writer(config: &Config) -> Result<Connection> {
         connection.pragma_update(None, "synchronous", synchronous)?;
         // macOS: an fsync that reaches the disk. Elsewhere it says nothing.
         connection.pragma_update(None, "fullfsync", config.durability == Durability::Power)?;
-        connection.pragma_update(None, "journal_size_limit", bounded(config.wal_limit))?;
-        if let Some(bytes) = config.max_file {
+        connection.pragma_update(None, "journal_size_limit", bounded(config.max_wal_bytes))?;
+        if let Some(bytes) = config.max_bytes {
             connection
                 .query_row(&format!("PRAGMA max_page_count = {}", bytes / PAGE_BYTES), [], |_| Ok(()))?;
         }
@@ -82,7 +82,7 @@ pub(crate) fn writer(config: &Config) -> Result<Connection> {
 }
 
 /// A connection that reads.
-pub(crate) fn reader(config: &Config) -> Result<Connection> {
+pub(crate) fn reader(config: &SqliteConfig) -> Result<Connection> {
     ready(config, |connection| {
         connection.pragma_update(None, "query_only", true)?;
         prepare_all(connection, query::STATEMENTS)
@@ -90,20 +90,20 @@ pub(crate) fn reader(config: &Config) -> Result<Connection> {
 }
 
 /// The connection that checkpoints. Its patience is for readers who are in the middle of a row.
-pub(crate) fn keeper(config: &Config) -> Result<Connection> {
+pub(crate) fn keeper(config: &SqliteConfig) -> Result<Connection> {
     ready(config, |connection| {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        connection.pragma_update(None, "journal_size_limit", bounded(config.wal_limit))?;
+        connection.pragma_update(None, "journal_size_limit", bounded(config.max_wal_bytes))?;
         connection.busy_timeout(Duration::from_millis(20))
     })
 }
 
-fn ready(config: &Config, set: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<Connection> {
+fn ready(config: &SqliteConfig, set: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<Connection> {
     let failed = |cause: Cause| cause.at_open(&config.path);
     let connection = connect(&config.path).map_err(failed)?;
-    let patience = Patience::until(config.busy_deadline);
+    let patience = Patience::until(config.busy_timeout);
     let mut setting = || -> Result<(), Cause> {
         connection.pragma_update(None, "cache_size", -bounded(config.cache_bytes / 1024))?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -142,7 +142,7 @@ fn accept(found: &Found, path: &Path) -> Result<()> {
     }
 }
 
-fn make_directory(config: &Config) -> Result<()> {
+fn make_directory(config: &SqliteConfig) -> Result<()> {
     let Some(directory) = directory_of(&config.path) else { return Ok(()) };
     if fs::exists(directory).unwrap_or(false) {
         return Ok(());
@@ -164,7 +164,7 @@ fn make_directory(config: &Config) -> Result<()> {
 
 /// Makes the file if it is missing. It never opens one that is there: closing that again would drop the locks that
 /// other connections of this process hold on it (POSIX locks belong to the process and the file).
-fn make_file(config: &Config) -> Result<bool> {
+fn make_file(config: &SqliteConfig) -> Result<bool> {
     if !config.create {
         return match fs::exists(&config.path) {
             Ok(true) => Ok(false),
@@ -192,8 +192,9 @@ fn directory_of(path: &Path) -> Option<&Path> {
     path.parent().filter(|directory| !directory.as_os_str().is_empty())
 }
 
-fn refuse(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Misconfigured, Operation::Open).with_detail(format!("{}: {why}", path.display()))
+fn refuse(path: &Path, why: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open)
+        .with_detail(format!("{}: {why}", path.display()))
 }
 
 fn bounded(number: u64) -> i64 {

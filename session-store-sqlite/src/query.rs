@@ -81,7 +81,9 @@ pub(crate) fn page(
             continue;
         }
         let mut entry = Entry::new(key);
-        entry.expires = expires;
+        if let Some(expires) = expires {
+            entry = entry.with_deadline(expires);
+        }
         entry.revision = revision(row, 1).ok();
         entry.size = row.get::<_, i64>(3).ok().and_then(|size| u64::try_from(size).ok());
         entries.push(entry);

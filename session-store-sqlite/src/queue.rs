@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_channel::oneshot;
 use session_core::Result;
 
-use crate::change::{Answer, Change};
+use crate::change::{Answer, ChangeRequest};
 
 /// What may be committed on a caller's own thread: more would keep it busy for too long.
 pub(crate) const IN_PLACE_CHANGES: usize = 64;
@@ -17,7 +17,7 @@ pub(crate) const IN_PLACE_BYTES: usize = 128 * 1024;
 /// A change that waits, and who waits for it. A caller who no longer waits changes nothing: the change is made.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) change: Change,
+    pub(crate) change: ChangeRequest,
     pub(crate) caller: oneshot::Sender<Result<Answer>>,
     pub(crate) since: Instant,
     /// It was part of a transaction that failed: it is tried by itself.
@@ -25,7 +25,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(change: Change, alone: bool) -> (Self, oneshot::Receiver<Result<Answer>>) {
+    pub(crate) fn new(change: ChangeRequest, alone: bool) -> (Self, oneshot::Receiver<Result<Answer>>) {
         let (caller, receiver) = oneshot::channel();
         (Self { change, caller, since: now(), alone }, receiver)
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
-use session_core::{Clock, Error, ErrorKind, Operation, Result, Timestamp};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, Timestamp};
 
-use crate::config::Config;
+use crate::config::SqliteConfig;
 use crate::error::Fault;
 use crate::open::{self, Patience};
 
@@ -41,7 +41,7 @@ struct Crew {
 type Task = Box<dyn FnOnce(&Readers) + Send>;
 
 impl Readers {
-    pub(crate) fn open(config: &Config) -> Result<Self> {
+    pub(crate) fn open(config: &SqliteConfig) -> Result<Self> {
         let slots: Result<Vec<_>> = (0..config.readers)
             .map(|_| open::reader(config).map(|reader| Mutex::new(Some(reader))))
             .collect();
@@ -50,7 +50,7 @@ impl Readers {
             closed: AtomicBool::new(false),
             clock: Arc::clone(&config.clock),
             offload: config.offload_reads,
-            patience: config.busy_deadline,
+            patience: config.busy_timeout,
             crew: Mutex::default(),
             wake: Condvar::new(),
         })
@@ -108,9 +108,9 @@ impl Readers {
         }));
         answer.await.unwrap_or_else(|_| {
             Err(if self.closed.load(Ordering::Acquire) {
-                Error::closed(operation)
+                StoreError::closed(operation)
             } else {
-                Error::new(ErrorKind::Unavailable, operation)
+                StoreError::new(StoreErrorKind::Unavailable, operation)
                     .with_detail("no thread could be started, or it panicked")
             })
         })
@@ -142,11 +142,11 @@ impl Readers {
         query: impl Fn(&Connection, Timestamp) -> Result<T, Fault>,
     ) -> Result<Result<T, Fault>> {
         if self.is_closed() {
-            return Err(Error::closed(operation));
+            return Err(StoreError::closed(operation));
         }
         match &*self.slot() {
             Some(connection) => Ok(query(connection, self.clock.now())),
-            None => Err(Error::closed(operation)),
+            None => Err(StoreError::closed(operation)),
         }
     }
 
@@ -174,7 +174,7 @@ impl Readers {
     }
 
     /// Puts the task where one of the threads finds it. Whoever waits has a thread of its own, as long as there may be
-    /// another: a task may wait for as long as `busy_deadline`, and holds up what comes behind it.
+    /// another: a task may wait for as long as `busy_timeout`, and holds up what comes behind it.
     fn enlist(self: &Arc<Self>, crew: &mut Crew, task: Task) {
         if self.is_closed() {
             return;
@@ -228,7 +228,8 @@ mod tests {
     }
 
     fn readers(directory: &tempfile::TempDir, patience: Duration) -> Arc<Readers> {
-        let config = Config::new(directory.path().join("sessions.db")).readers(2).busy_deadline(patience);
+        let config =
+            SqliteConfig::new(directory.path().join("sessions.db")).readers(2).busy_timeout(patience);
         let config = open::prepare(config).unwrap();
         Arc::new(Readers::open(&config).unwrap())
     }
@@ -246,7 +247,7 @@ mod tests {
         assert_ne!(readers.read(Operation::Retrieve, query).await.unwrap(), here);
         readers.close();
         let closed = readers.read(Operation::Retrieve, |_, _| Ok(())).await.unwrap_err();
-        assert_eq!(closed.kind(), ErrorKind::Closed);
+        assert_eq!(closed.kind(), StoreErrorKind::Closed);
     }
 
     #[tokio::test]
@@ -254,7 +255,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let readers = readers(&directory, Duration::ZERO);
         let refused = readers.read(Operation::Retrieve, |_, _| Err::<(), _>(busy())).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
     }
 
     /// A test that would hang fails.
@@ -292,7 +293,7 @@ mod tests {
         for _ in 0..4 {
             let clock = |_: &Connection, _| -> Result<(), Fault> { panic!("as a clock might") };
             let read = tokio::time::timeout(SURELY, readers.elsewhere(Operation::Count, clock));
-            assert_eq!(read.await.expect("an answer").unwrap_err().kind(), ErrorKind::Unavailable);
+            assert_eq!(read.await.expect("an answer").unwrap_err().kind(), StoreErrorKind::Unavailable);
         }
         let read = tokio::time::timeout(SURELY, readers.elsewhere(Operation::Count, |_, _| Ok(())));
         read.await.expect("a thread is left").unwrap();

@@ -7,12 +7,12 @@ use std::task::Poll;
 
 use futures_channel::oneshot;
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, RollsBack, Shared, Stored, Survives, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
+    Record, Result, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Touch,
 };
 
-use crate::change::{Answer, Change};
-use crate::config::{Config, Durability};
+use crate::change::{Answer, ChangeRequest};
+use crate::config::{Durability, SqliteConfig};
 use crate::query::{self, Range};
 use crate::queue::Phase;
 use crate::readers::Readers;
@@ -24,25 +24,25 @@ use crate::{keeper, open};
 /// When the last clone is dropped, what was queued is still written and the file is closed, on the driver's own
 /// threads: nobody waits for it. [`close`](Driver::close) does the same and waits.
 #[derive(Clone)]
-pub struct Sqlite(Arc<Handle>);
+pub struct SqliteStore(Arc<Handle>);
 
 struct Handle {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
 }
 
-impl Sqlite {
-    /// Opens the store, making the file if it is missing, with a path or a whole [`Config`].
+impl SqliteStore {
+    /// Opens the store, making the file if it is missing, with a path or a whole [`SqliteConfig`].
     ///
     /// A relative path is resolved here, and so are symbolic links: what becomes of either afterwards is no matter.
     ///
-    /// It blocks, for some milliseconds as a rule and for at most `busy_deadline` if another process is just making
+    /// It blocks, for some milliseconds as a rule and for at most `busy_timeout` if another process is just making
     /// the same file: call it while the application starts.
     ///
     /// # Errors
     /// `Misconfigured` for options, paths and permissions that cannot work, for another application's database and for
     /// a schema that a newer version made, none of which is changed; `Corrupt`, `Unavailable`, `Full`, `Backend`.
-    pub fn open(config: impl Into<Config>) -> Result<Self> {
+    pub fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
         let config = open::prepare(config)?;
@@ -59,12 +59,12 @@ impl Sqlite {
         Ok(Self(Arc::new(handle)))
     }
 
-    async fn change(&self, change: Change) -> Result<Answer> {
+    async fn change(&self, change: ChangeRequest) -> Result<Answer> {
         self.0.writer.change(change).await
     }
 }
 
-impl Driver for Sqlite {
+impl Driver for SqliteStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let readers = &self.0.readers;
         let query = |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
@@ -77,20 +77,20 @@ impl Driver for Sqlite {
         readers.elsewhere(Operation::Retrieve, query).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
-        let limit = self.0.writer.config.max_value;
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
+        let limit = self.0.writer.config.max_record_bytes;
         if record.data.len() as u64 > limit && !self.0.readers.is_closed() {
-            let detail = format!("{} bytes of data, and max_value is {limit}", record.data.len());
-            return Err(Error::new(ErrorKind::TooLarge, Operation::Store).with_detail(detail));
+            let detail = format!("{} bytes of data, and max_record_bytes is {limit}", record.data.len());
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store).with_detail(detail));
         }
-        match self.change(Change::Store { key: key.clone(), record, when }).await? {
+        match self.change(ChangeRequest::Store { key: key.clone(), record, when }).await? {
             Answer::Stored(stored) => Ok(stored),
             _ => Err(unexpected(Operation::Store)),
         }
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
-        match self.change(Change::Remove { key: key.clone(), when }).await? {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
+        match self.change(ChangeRequest::Remove { key: key.clone(), when }).await? {
             Answer::Stored(stored) => Ok(stored),
             _ => Err(unexpected(Operation::Remove)),
         }
@@ -98,24 +98,19 @@ impl Driver for Sqlite {
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         if self.0.readers.is_closed() {
-            return Err(Error::closed(Operation::Traverse));
+            return Err(StoreError::closed(Operation::Traverse));
         }
         let Some(range) = Range::after(prefix, &from) else {
-            let error = Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
+            let error = StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse);
             return Err(error.with_detail("not a cursor of this prefix"));
         };
         let query = move |connection: &_, now| query::page(connection, &range, limit, now);
         self.0.readers.read(Operation::Traverse, query).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
-        match self.change(Change::Touch { key: key.clone(), from, to, deadline }).await? {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
+        match self.change(ChangeRequest::Touch { key: key.clone(), from, to, deadline }).await? {
             Answer::Touched(touched) => Ok(touched),
             _ => Err(unexpected(Operation::Touch)),
         }
@@ -126,7 +121,7 @@ impl Driver for Sqlite {
         let mut removed = 0;
         loop {
             let limit = limit.saturating_sub(usize::try_from(removed).unwrap_or(usize::MAX));
-            let Answer::Purged(step) = self.change(Change::Purge { limit }).await? else {
+            let Answer::Purged(step) = self.change(ChangeRequest::Purge { limit }).await? else {
                 return Err(unexpected(Operation::Purge));
             };
             removed += step.removed;
@@ -136,45 +131,11 @@ impl Driver for Sqlite {
         }
     }
 
-    async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        let mut total = 0;
-        let mut range = Range::all(prefix);
-        loop {
-            let step = range.clone();
-            let query = move |connection: &_, now| query::count_step(connection, &step, now);
-            let (live, next) = self.0.readers.read(Operation::Count, query).await?;
-            total += live;
-            match next {
-                Some(key) => range.from = key,
-                None => return Ok(total),
-            }
-            // Counting a million keys in one go would keep a worker busy for seconds.
-            yield_now().await;
-        }
-    }
-
-    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
-        let mut total = 0;
-        let mut range = Range::all(prefix);
-        loop {
-            match self.change(Change::Clear { range: range.clone() }).await? {
-                Answer::Cleared(live, next) => {
-                    total += live;
-                    match next {
-                        Some(key) => range.from = key,
-                        None => return Ok(total),
-                    }
-                }
-                _ => return Err(unexpected(Operation::Clear)),
-            }
-        }
-    }
-
     async fn flush(&self) -> Result<()> {
         let answer = {
             let mut waiting = self.0.writer.queue.lock();
             if waiting.phase != Phase::Open {
-                return Err(Error::closed(Operation::Flush));
+                return Err(StoreError::closed(Operation::Flush));
             }
             let (caller, answer) = oneshot::channel();
             waiting.flushes.push(caller);
@@ -211,8 +172,8 @@ impl Driver for Sqlite {
             .survives(survives)
             .rolls_back(rolls_back)
             .shared(Shared::Host)
-            .expiry(Expiry::Caller)
-            .max_value(Some(config.max_value))
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(Some(config.max_record_bytes))
             .exactly_once(true)
     }
 
@@ -221,9 +182,9 @@ impl Driver for Sqlite {
     }
 }
 
-impl fmt::Debug for Sqlite {
+impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite").field("config", &self.0.writer.config).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("config", &self.0.writer.config).finish_non_exhaustive()
     }
 }
 
@@ -237,14 +198,14 @@ impl Drop for Handle {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(drop).map_err(|cause| {
-        let error = Error::new(ErrorKind::Unavailable, Operation::Open);
+        let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
         error.with_detail("a thread of the driver could not be started").with_source(cause)
     })
 }
 
 /// Only if a thread of the driver has panicked.
-fn unexpected(operation: Operation) -> Error {
-    let error = Error::new(ErrorKind::Backend, operation);
+fn unexpected(operation: Operation) -> StoreError {
+    let error = StoreError::new(StoreErrorKind::Backend, operation);
     error.with_detail("a thread of the driver has ended").applied_unknown()
 }
 
@@ -267,7 +228,7 @@ mod tests {
 
     use session_core::Driver;
 
-    use super::Sqlite;
+    use super::SqliteStore;
     use crate::queue::Phase;
 
     /// The writer's thread is told to end while the keeper has the writer to itself, goes back to sleep, and must be
@@ -275,7 +236,7 @@ mod tests {
     #[test]
     fn a_close_during_a_checkpoint_comes_to_its_end() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(directory.path().join("sessions.db")).unwrap();
+        let store = SqliteStore::open(directory.path().join("sessions.db")).unwrap();
         let (closed, answer) = mpsc::channel();
         store.0.writer.alone(|_| {
             let closing = store.clone();

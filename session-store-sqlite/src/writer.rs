@@ -13,17 +13,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
-use session_core::{Clock, Error, ErrorKind, Operation, Result};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind};
 
-use crate::change::{Answer, Change};
-use crate::config::{Config, Durability, PAGE_BYTES};
+use crate::change::{Answer, ChangeRequest};
+use crate::config::{Durability, PAGE_BYTES, SqliteConfig};
 use crate::error::{Cause, Fault};
 use crate::queue::{Answered, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, deliver, now};
 use crate::{keeper, open};
 
 /// What the callers, the writer's thread and the keeper's thread share.
 pub(crate) struct Writer {
-    pub(crate) config: Config,
+    pub(crate) config: SqliteConfig,
     pub(crate) queue: Queue,
     pub(crate) log: Arc<Log>,
     connection: Mutex<Option<Connection>>,
@@ -32,7 +32,7 @@ pub(crate) struct Writer {
 type Held<'a> = MutexGuard<'a, Option<Connection>>;
 
 impl Writer {
-    pub(crate) fn open(config: &Config) -> Result<Self> {
+    pub(crate) fn open(config: &SqliteConfig) -> Result<Self> {
         let mut connection = open::writer(config)?;
         let log = Arc::new(Log::new(config.checkpoint_after));
         let hook = Arc::clone(&log);
@@ -52,7 +52,7 @@ impl Writer {
     }
 
     /// Makes a change and waits for its commit. Once it is queued, it is made even if nobody waits any more.
-    pub(crate) async fn change(&self, change: Change) -> Result<Answer> {
+    pub(crate) async fn change(&self, change: ChangeRequest) -> Result<Answer> {
         let operation = change.operation();
         match self.submit(change) {
             Ticket::Done(answer) => answer,
@@ -106,15 +106,15 @@ impl Writer {
         done
     }
 
-    fn submit(&self, change: Change) -> Ticket {
+    fn submit(&self, change: ChangeRequest) -> Ticket {
         let mut waiting = self.queue.lock();
         if waiting.phase != Phase::Open {
-            return Ticket::Done(Err(Error::closed(change.operation())));
+            return Ticket::Done(Err(StoreError::closed(change.operation())));
         }
         let full = waiting.jobs.len() >= self.config.max_queue
             || (!waiting.jobs.is_empty() && waiting.weight() + change.weight() > self.config.max_queue_bytes);
         if full {
-            let refused = Error::new(ErrorKind::Unavailable, change.operation());
+            let refused = StoreError::new(StoreErrorKind::Unavailable, change.operation());
             return Ticket::Done(Err(refused.with_detail("max_queue changes wait already")));
         }
         let in_place = self.may_commit_in_place(&change, &waiting);
@@ -131,7 +131,7 @@ impl Writer {
         Ticket::Queued(answer)
     }
 
-    fn may_commit_in_place(&self, change: &Change, waiting: &Waiting) -> bool {
+    fn may_commit_in_place(&self, change: &ChangeRequest, waiting: &Waiting) -> bool {
         self.config.durability == Durability::Process
             && !waiting.reserved
             && !waiting.handed_over
@@ -142,7 +142,7 @@ impl Writer {
 
     /// Commits the queue and the caller's own change, which came last. There is no `await` in here, so a dropped
     /// future cannot stop it half-way.
-    fn lead(&self, held: Held<'_>, mut jobs: Vec<Job>, change: Change) -> Ticket {
+    fn lead(&self, held: Held<'_>, mut jobs: Vec<Job>, change: ChangeRequest) -> Ticket {
         let Some(connection) = &*held else { return Ticket::Done(Err(lost(change.operation()))) };
         let changes = jobs.iter().map(|job| &job.change).chain(std::iter::once(&change));
         let failed = match commit(connection, changes, &*self.config.clock) {
@@ -197,7 +197,7 @@ impl Writer {
                 }
                 Commit::Busy(cause) => {
                     let waited = now();
-                    let over = |job: &mut Job| waited.duration_since(job.since) >= self.config.busy_deadline;
+                    let over = |job: &mut Job| waited.duration_since(job.since) >= self.config.busy_timeout;
                     answers.extend(jobs.extract_if(.., over).map(|job| refused(job, &cause)));
                     if !jobs.is_empty() {
                         groups.push(jobs);
@@ -274,7 +274,7 @@ enum Commit {
 
 fn commit<'a>(
     connection: &Connection,
-    changes: impl Iterator<Item = &'a Change>,
+    changes: impl Iterator<Item = &'a ChangeRequest>,
     clock: &dyn Clock,
 ) -> Commit {
     let execute = |statement: &str| -> Result<(), Cause> {
@@ -320,8 +320,8 @@ fn unknown(job: Job, cause: &Cause) -> Answered {
     (job.caller, Err(cause.clone().during(job.change.operation()).applied_unknown()))
 }
 
-fn lost(operation: Operation) -> Error {
-    Error::new(ErrorKind::Backend, operation)
+fn lost(operation: Operation) -> StoreError {
+    StoreError::new(StoreErrorKind::Backend, operation)
         .with_detail("a thread of the driver has ended")
         .applied_unknown()
 }
@@ -391,7 +391,7 @@ impl Log {
     }
 
     fn refused(&self, cause: &Cause) {
-        if cause.kind() == ErrorKind::Full && self.pages() >= WORTH_MOVING {
+        if cause.kind() == StoreErrorKind::Full && self.pages() >= WORTH_MOVING {
             self.cramped.store(true, Ordering::Relaxed);
         }
     }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_conformance::{Harness, SmallDisk, Trouble};
+use session_conformance::{Harness, HarnessError, SmallDisk};
 use session_core::{Clock, Key};
-use session_store_sqlite::{Config, Durability, Sqlite};
+use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct OnDisk(Durability);
@@ -16,7 +16,7 @@ struct OnDisk(Durability);
 struct Storage {
     path: PathBuf,
     /// What bounds the file, where no small disk could be mounted.
-    max_file: Option<u64>,
+    max_bytes: Option<u64>,
     /// Somebody else's transaction, which keeps all writers away.
     elsewhere: Mutex<Option<rusqlite::Connection>>,
     _directory: Option<tempfile::TempDir>,
@@ -25,11 +25,11 @@ struct Storage {
 
 impl Storage {
     fn at(path: PathBuf) -> Self {
-        Self { path, max_file: None, elsewhere: Mutex::default(), _directory: None, disk: None }
+        Self { path, max_bytes: None, elsewhere: Mutex::default(), _directory: None, disk: None }
     }
 
-    fn set_modes(&self, directory: u32, file: u32) -> Result<(), Trouble> {
-        let parent = self.path.parent().ok_or_else(|| Trouble::new("a file without a directory"))?;
+    fn set_modes(&self, directory: u32, file: u32) -> Result<(), HarnessError> {
+        let parent = self.path.parent().ok_or_else(|| HarnessError::new("a file without a directory"))?;
         // The directory is opened first and closed last: it leads to the files.
         fs::set_permissions(parent, Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(parent)? {
@@ -40,7 +40,7 @@ impl Storage {
 }
 
 impl Harness for OnDisk {
-    type Driver = Sqlite;
+    type Driver = SqliteStore;
     type Storage = Storage;
 
     fn name(&self) -> String {
@@ -50,23 +50,24 @@ impl Harness for OnDisk {
         }
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("sessions.db");
         Ok(Storage { _directory: Some(directory), ..Storage::at(path) })
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Sqlite, Trouble> {
-        let config = Config::new(&storage.path).durability(self.0).clock(clock).max_file(storage.max_file);
-        Ok(Sqlite::open(config.busy_deadline(Duration::from_secs(2)))?)
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<SqliteStore, HarnessError> {
+        let config =
+            SqliteConfig::new(&storage.path).durability(self.0).clock(clock).max_bytes(storage.max_bytes);
+        Ok(SqliteStore::open(config.busy_timeout(Duration::from_secs(2)))?)
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
         let database = rusqlite::Connection::open(&storage.path)?;
         let damage = "UPDATE records SET revision = x'00' WHERE key = ?1";
         match database.execute(damage, [key.as_bytes()])? {
             1 => Ok(()),
-            rows => Err(Trouble::new(format!("{rows} rows to damage"))),
+            rows => Err(HarnessError::new(format!("{rows} rows to damage"))),
         }
     }
 
@@ -79,12 +80,12 @@ impl Harness for OnDisk {
         power.then(|| "the write-ahead log is synchronised before a commit is answered".into())
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         Ok(Storage::at(Path::new(address).to_owned()))
     }
 
     /// Another program keeps the database locked: SQLite has no server that could be away.
-    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         let connection = rusqlite::Connection::open(&storage.path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -92,36 +93,36 @@ impl Harness for OnDisk {
         Ok(())
     }
 
-    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         let connection = storage.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let connection = connection.ok_or_else(|| Trouble::new("nothing was taken away"))?;
+        let connection = connection.ok_or_else(|| HarnessError::new("nothing was taken away"))?;
         Ok(connection.execute_batch("ROLLBACK")?)
     }
 
-    async fn make_small(&self) -> Result<Storage, Trouble> {
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         const BYTES: u64 = 4 << 20;
         match SmallDisk::mount(BYTES) {
             Ok(disk) => {
                 let path = disk.path().join("sessions.db");
                 Ok(Storage { disk: Some(disk), ..Storage::at(path) })
             }
-            Err(_) => Ok(Storage { max_file: Some(BYTES), ..self.make().await? }),
+            Err(_) => Ok(Storage { max_bytes: Some(BYTES), ..self.create().await? }),
         }
     }
 
     /// A removal is written to the log first, for which a full disk has no room.
-    async fn make_room(&self, storage: &Storage) -> Result<bool, Trouble> {
+    async fn free_space(&self, storage: &Storage) -> Result<bool, HarnessError> {
         match &storage.disk {
             Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
             None => Ok(false),
         }
     }
 
-    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.set_modes(0o000, 0o000)
     }
 
-    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.set_modes(0o700, 0o600)
     }
 }

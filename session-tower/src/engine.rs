@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap, HeaderValue};
 use session_core::{Candidates, Driver, State};
-use session_manager::{ClientAction, Committed, Request, Sessions};
+use session_manager::{Committed, IdUpdate, RequestInfo, Sessions};
 
 use crate::client::ClientAddress;
 use crate::headers;
@@ -111,8 +111,8 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
 
     fn begin(&self, client: &Client, extend: bool) -> session_manager::Session {
         let user_agent = client.user_agent.as_ref().map(|agent| Bytes::copy_from_slice(agent.as_bytes()));
-        let request = Request::new(client.candidates).address(client.address).user_agent(user_agent);
-        self.sessions.begin(request.extend(extend))
+        let request = RequestInfo::new(client.candidates).address(client.address).user_agent(user_agent);
+        self.sessions.lazy(request.extend(extend))
     }
 
     fn spare(&self) -> Option<session_manager::Session> {
@@ -120,7 +120,7 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
     }
 
     fn finish(self: Arc<Self>, session: &session_manager::Session) -> Option<Commit> {
-        if self.sessions.finish_idle(session).is_some() {
+        if self.sessions.try_finish(session).is_some() {
             return None;
         }
         let session = session.clone();
@@ -132,18 +132,18 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
     }
 
     fn tell(&self, session: &session_manager::Session, headers: &mut HeaderMap) -> session_core::Result<()> {
-        match session.client_action() {
-            ClientAction::Repeat { id, deadline } => {
+        match session.id_update() {
+            IdUpdate::Set { id, deadline } => {
                 self.state.write(&id, deadline, self.sessions.now(), headers)?;
             }
-            ClientAction::Extend { id, deadline } if self.state.follows_deadline() => {
+            IdUpdate::Extend { id, deadline } if self.state.follows_deadline() => {
                 // The client has the id: if this fails, its cookie ends sooner than its session, no more.
                 if let Err(error) = self.state.write(&id, deadline, self.sessions.now(), headers) {
                     tracing::warn!(%error, "a session cookie could not be extended");
                     return Ok(());
                 }
             }
-            ClientAction::Forget => {
+            IdUpdate::Clear => {
                 // The session is over in the store: an id that stays with the client opens nothing.
                 if let Err(error) = self.state.erase(headers) {
                     tracing::warn!(%error, "the cookie of a session that ended could not be deleted");

@@ -6,12 +6,12 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::error::{Error, Refused, cause_of};
-use crate::handle::SessionHandle;
+use crate::handle::LazySession;
 use crate::session::Session;
 use crate::typed::{SessionValue, Typed};
 
 /// Gives the handle, without loading anything.
-impl<S: Send + Sync> FromRequestParts<S> for SessionHandle {
+impl<S: Send + Sync> FromRequestParts<S> for LazySession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        SessionHandle::of(&parts.extensions).ok_or(Error::MissingLayer)?.load().await
+        LazySession::of(&parts.extensions).ok_or(Error::MissingLayer)?.load().await
     }
 }
 

@@ -11,7 +11,7 @@ use session_manager::Committed;
 
 use crate::engine::Commit;
 use crate::error::{Refused, cause_of, status_of};
-use crate::handle::SessionHandle;
+use crate::handle::LazySession;
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler's, and then the commit.
@@ -28,7 +28,7 @@ pin_project! {
 }
 
 /// A request's handle until its response is decided, or will never be: it closes what it leaves.
-struct Open(SessionHandle);
+struct Open(LazySession);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -47,7 +47,7 @@ pin_project! {
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn new(inner: F, handle: SessionHandle) -> Self {
+    pub(crate) fn new(inner: F, handle: LazySession) -> Self {
         Self { stage: Stage::Handler { inner }, handle: Open(handle) }
     }
 }
@@ -89,7 +89,7 @@ where
 }
 
 /// The commit that this response has to wait for.
-fn commit_of<R>(handle: &SessionHandle, response: &Response<R>) -> Option<Commit> {
+fn commit_of<R>(handle: &LazySession, response: &Response<R>) -> Option<Commit> {
     let session = handle.used().filter(|session| session.is_loaded())?;
     if response.status().is_server_error() && !handle.policy().commits_failed() {
         return None;
@@ -102,7 +102,7 @@ fn commit_of<R>(handle: &SessionHandle, response: &Response<R>) -> Option<Commit
 
 /// The handler's response, or the one that takes its place because it would tell the client what is not so.
 fn judge<R: Default>(
-    handle: &SessionHandle,
+    handle: &LazySession,
     committed: Result<Committed, session_manager::Error>,
     response: Response<R>,
 ) -> Response<R> {
@@ -129,7 +129,7 @@ fn judge<R: Default>(
 
 /// Ends the request's part in the session, and adds to the response what the client has to know of it, whatever came
 /// of the handler and of the commit: what a handler did at once, such as a logout, stands.
-fn close<R: Default>(handle: &SessionHandle, mut response: Response<R>) -> Response<R> {
+fn close<R: Default>(handle: &LazySession, mut response: Response<R>) -> Response<R> {
     handle.close();
     let Some(own) = handle.own() else { return response };
     if let Err(error) = handle.engine().tell(own, response.headers_mut()) {

@@ -8,7 +8,7 @@ use http::Extensions;
 
 use crate::engine::{Client, Engine};
 use crate::error::{Error, cause_of};
-use crate::policy::{Policy, WhenHandlerFails, WhenStoreFails};
+use crate::policy::{OnHandlerError, OnStoreError, Policy};
 use crate::session::Session;
 
 /// A request's session before anybody asks for it, and the settings of this request. In the extensions of every
@@ -17,15 +17,15 @@ use crate::session::Session;
 /// Take it instead of [`Session`] where a handler asks for its session only now and then, and in middleware.
 ///
 /// ```
-/// use session_tower::{Error, SessionHandle};
+/// use session_tower::{Error, LazySession};
 ///
-/// async fn greeting(handle: SessionHandle) -> Result<String, Error> {
+/// async fn greeting(handle: LazySession) -> Result<String, Error> {
 ///     let session = handle.load().await?;
 ///     Ok(format!("Hello, {}", session.user()?.unwrap_or_else(|| "stranger".into())))
 /// }
 /// ```
 #[derive(Clone)]
-pub struct SessionHandle(Arc<Slot>);
+pub struct LazySession(Arc<Slot>);
 
 struct Slot {
     engine: Arc<dyn Engine>,
@@ -38,10 +38,10 @@ struct Slot {
     loaded: OnceLock<Option<session_manager::Session>>,
     /// The response is decided, or will never be: nothing that is written from now on can be stored.
     closed: AtomicBool,
-    outer: Option<SessionHandle>,
+    outer: Option<LazySession>,
 }
 
-impl SessionHandle {
+impl LazySession {
     pub(crate) fn new(engine: Arc<dyn Engine>, client: Client, outer: Option<Self>) -> Self {
         let policy = engine.policy();
         let (session, loaded) = (OnceLock::new(), OnceLock::new());
@@ -59,7 +59,7 @@ impl SessionHandle {
     /// again by the next call. The store is not asked at all where the client sent no valid id.
     ///
     /// # Errors
-    /// The store failed, and the policy is [`WhenStoreFails::Refuse`]. Give the error back as the response.
+    /// The store failed, and the policy is [`OnStoreError::Reject`]. Give the error back as the response.
     pub async fn load(&self) -> Result<Session, Error> {
         if self.0.loaded.get().is_none() {
             let spare = match self.session().load().await {
@@ -87,7 +87,7 @@ impl SessionHandle {
     }
 
     /// The session as `session-manager` knows it, not loaded unless somebody did. It never is the empty session of
-    /// [`WhenStoreFails::GoOn`].
+    /// [`OnStoreError::Continue`].
     pub fn session(&self) -> &session_manager::Session {
         let slot = &*self.0;
         let session = slot.session.get_or_init(|| slot.engine.begin(&slot.client, slot.policy.extends()));
@@ -102,13 +102,13 @@ impl SessionHandle {
     }
 
     /// Sets what this request's visitor gets when the session store fails, from now on.
-    pub fn when_store_fails(&self, what: WhenStoreFails) {
-        self.0.policy.when_store_fails(what);
+    pub fn on_store_error(&self, what: OnStoreError) {
+        self.0.policy.on_store_error(what);
     }
 
     /// Sets what happens to this request's changes if its response is a server error.
-    pub fn when_handler_fails(&self, what: WhenHandlerFails) {
-        self.0.policy.when_handler_fails(what);
+    pub fn on_handler_error(&self, what: OnHandlerError) {
+        self.0.policy.on_handler_error(what);
     }
 
     /// This request does not count as activity.
@@ -162,9 +162,9 @@ impl SessionHandle {
     }
 }
 
-impl fmt::Debug for SessionHandle {
+impl fmt::Debug for LazySession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionHandle")
+        f.debug_struct("LazySession")
             .field("session", &self.0.session.get())
             .field("detached", &self.spare().is_some())
             .field("outer", &self.0.outer)

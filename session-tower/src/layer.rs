@@ -9,7 +9,7 @@ use tower_layer::Layer;
 
 use crate::client::ClientAddress;
 use crate::engine::{Options, Parts};
-use crate::policy::{WhenHandlerFails, WhenStoreFails};
+use crate::policy::{OnHandlerError, OnStoreError};
 use crate::service::SessionService;
 
 /// Gives every request of a service its session.
@@ -20,7 +20,7 @@ use crate::service::SessionService;
 ///
 /// # Several layers
 /// Two layers may be nested, each with its own cookie name. A handler sees the inner one's session; the outer one's
-/// is behind [`SessionHandle::outer`](crate::SessionHandle::outer). Each layer commits its own and writes its own
+/// is behind [`LazySession::outer`](crate::LazySession::outer). Each layer commits its own and writes its own
 /// cookie. Two nested layers of one cookie name would both write it: do not do that.
 pub struct SessionLayer<D, S> {
     /// Ready to be shared: axum calls [`Layer::layer`] for every request of a router that is not finished
@@ -37,17 +37,17 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
         Self { parts: Arc::new(Parts::new(sessions, Arc::new(state))), told: Arc::new(Once::new()) }
     }
 
-    /// What a visitor gets when the session store fails; [`WhenStoreFails::Refuse`] by default.
+    /// What a visitor gets when the session store fails; [`OnStoreError::Reject`] by default.
     #[must_use]
-    pub fn when_store_fails(self, what: WhenStoreFails) -> Self {
-        self.with(|options| options.policy.when_store_fails(what))
+    pub fn on_store_error(self, what: OnStoreError) -> Self {
+        self.with(|options| options.policy.on_store_error(what))
     }
 
-    /// What happens to the changes of a handler that answers with a server error; [`WhenHandlerFails::Discard`] by
+    /// What happens to the changes of a handler that answers with a server error; [`OnHandlerError::Discard`] by
     /// default.
     #[must_use]
-    pub fn when_handler_fails(self, what: WhenHandlerFails) -> Self {
-        self.with(|options| options.policy.when_handler_fails(what))
+    pub fn on_handler_error(self, what: OnHandlerError) -> Self {
+        self.with(|options| options.policy.on_handler_error(what))
     }
 
     /// Whether a response that sets or deletes the session's cookie says `Cache-Control: no-store`; true by default.

@@ -8,22 +8,22 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// a bound user, a value taken) that was not stored always replaces the response: nobody is told "welcome" who is
 /// not logged in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WhenStoreFails {
+pub enum OnStoreError {
     /// `503 Service Unavailable`: no page claims to have saved what it has not. The default.
     #[default]
-    Refuse,
+    Reject,
     /// The page goes out without its session. Where loading fails, the handler gets an empty session that is never
     /// saved ([`Session::is_detached`](crate::Session::is_detached)); where saving fails, the response goes out and
     /// its changes are lost, with an event. The client keeps the cookie that it has. For pages that show something
     /// to everybody, never for those that decide by the session what a visitor may do.
-    GoOn,
+    Continue,
 }
 
 /// What happens to the changes of a handler that answers with a server error (5xx).
 ///
 /// What a handler committed or destroyed by itself has happened, and the client is told so, in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WhenHandlerFails {
+pub enum OnHandlerError {
     /// They are dropped: a handler that failed half-way leaves the session as it was, its flash messages included.
     /// The default.
     #[default]
@@ -43,12 +43,12 @@ const DO_NOT_EXTEND: u8 = 4;
 pub(crate) struct Policy(AtomicU8);
 
 impl Policy {
-    pub(crate) fn when_store_fails(&self, what: WhenStoreFails) {
-        self.set(GO_ON, what == WhenStoreFails::GoOn);
+    pub(crate) fn on_store_error(&self, what: OnStoreError) {
+        self.set(GO_ON, what == OnStoreError::Continue);
     }
 
-    pub(crate) fn when_handler_fails(&self, what: WhenHandlerFails) {
-        self.set(COMMIT_FAILED, what == WhenHandlerFails::Commit);
+    pub(crate) fn on_handler_error(&self, what: OnHandlerError) {
+        self.set(COMMIT_FAILED, what == OnHandlerError::Commit);
     }
 
     pub(crate) fn do_not_extend(&self) {

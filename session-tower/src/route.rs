@@ -6,20 +6,20 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::handle::SessionHandle;
-use crate::policy::{WhenHandlerFails, WhenStoreFails};
+use crate::handle::LazySession;
+use crate::policy::{OnHandlerError, OnStoreError};
 
 /// A layer for single routes, inside of the [`SessionLayer`](crate::SessionLayer), that overrules its settings. What
-/// is not set here stays as it is there. A handler can do the same with the methods of [`SessionHandle`].
+/// is not set here stays as it is there. A handler can do the same with the methods of [`LazySession`].
 ///
 /// It applies to the innermost session layer around it. Outside of every session layer it can do nothing and says so
 /// in a warning event.
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use session_tower::{RoutePolicy, WhenStoreFails};
+/// use session_tower::{RoutePolicy, OnStoreError};
 ///
-/// let front_page = RoutePolicy::new().when_store_fails(WhenStoreFails::GoOn);
+/// let front_page = RoutePolicy::new().on_store_error(OnStoreError::Continue);
 /// let polling = RoutePolicy::new().do_not_extend();
 /// let app: Router = Router::new()
 ///     .route("/", get(async || "hello").layer(front_page))
@@ -27,8 +27,8 @@ use crate::policy::{WhenHandlerFails, WhenStoreFails};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoutePolicy {
-    store: Option<WhenStoreFails>,
-    handler: Option<WhenHandlerFails>,
+    store: Option<OnStoreError>,
+    handler: Option<OnHandlerError>,
     do_not_extend: bool,
 }
 
@@ -41,14 +41,14 @@ impl RoutePolicy {
 
     /// What a visitor gets when the session store fails.
     #[must_use]
-    pub fn when_store_fails(mut self, what: WhenStoreFails) -> Self {
+    pub fn on_store_error(mut self, what: OnStoreError) -> Self {
         self.store = Some(what);
         self
     }
 
     /// What happens to the changes of a handler that answers with a server error.
     #[must_use]
-    pub fn when_handler_fails(mut self, what: WhenHandlerFails) -> Self {
+    pub fn on_handler_error(mut self, what: OnHandlerError) -> Self {
         self.handler = Some(what);
         self
     }
@@ -60,12 +60,12 @@ impl RoutePolicy {
         self
     }
 
-    fn apply(self, handle: &SessionHandle) {
+    fn apply(self, handle: &LazySession) {
         if let Some(what) = self.store {
-            handle.when_store_fails(what);
+            handle.on_store_error(what);
         }
         if let Some(what) = self.handler {
-            handle.when_handler_fails(what);
+            handle.on_handler_error(what);
         }
         if self.do_not_extend {
             handle.do_not_extend();
@@ -101,7 +101,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match SessionHandle::of(request.extensions()) {
+        match LazySession::of(request.extensions()) {
             Some(handle) => self.policy.apply(handle),
             None => tracing::warn!("a RoutePolicy stands outside of every SessionLayer and has no effect"),
         }

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use crate::engine::Engine;
 use crate::future::ResponseFuture;
-use crate::handle::SessionHandle;
+use crate::handle::LazySession;
 
 /// What [`SessionLayer`](crate::SessionLayer) makes of a service.
 ///
@@ -41,9 +41,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let outer = SessionHandle::of(request.extensions()).cloned();
+        let outer = LazySession::of(request.extensions()).cloned();
         let client = self.engine.read(request.headers(), request.extensions());
-        let handle = SessionHandle::new(Arc::clone(&self.engine), client, outer);
+        let handle = LazySession::new(Arc::clone(&self.engine), client, outer);
         request.extensions_mut().insert(handle.clone());
         ResponseFuture::new(self.inner.call(request), handle)
     }

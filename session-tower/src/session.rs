@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use session_manager::Error;
 
-use crate::handle::SessionHandle;
+use crate::handle::LazySession;
 
 /// The request's session, loaded: an axum extractor. It has all methods of [`session_manager::Session`] and is cheap
 /// to clone.
@@ -15,15 +15,15 @@ use crate::handle::SessionHandle;
 #[derive(Clone, Debug)]
 pub struct Session {
     session: session_manager::Session,
-    handle: SessionHandle,
+    handle: LazySession,
 }
 
 impl Session {
-    pub(crate) fn new(session: session_manager::Session, handle: SessionHandle) -> Self {
+    pub(crate) fn new(session: session_manager::Session, handle: LazySession) -> Self {
         Self { session, handle }
     }
 
-    /// Whether this is the empty session of [`WhenStoreFails::GoOn`](crate::WhenStoreFails::GoOn): the store failed,
+    /// Whether this is the empty session of [`OnStoreError::Continue`](crate::OnStoreError::Continue): the store failed,
     /// what is written is dropped at the end of the request, and nothing says whether the client has a session.
     #[must_use]
     pub fn is_detached(&self) -> bool {
@@ -44,7 +44,7 @@ impl Session {
 
     /// The handle that this session was loaded through, with the settings of this request.
     #[must_use]
-    pub fn handle(&self) -> &SessionHandle {
+    pub fn handle(&self) -> &LazySession {
         &self.handle
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Page, Prefix, Record,
-    Result, Stored,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix, Record, Result,
+    StoreError, StoreErrorKind,
 };
-use session_manager::{Request, Sessions};
+use session_manager::{RequestInfo, Sessions};
 
 use crate::engine::Commit;
 
@@ -26,7 +26,7 @@ impl Spare {
     }
 
     pub(crate) fn begin(&self) -> Option<session_manager::Session> {
-        self.0.as_ref().map(|sessions| sessions.begin(Request::default()))
+        self.0.as_ref().map(|sessions| sessions.lazy(RequestInfo::default()))
     }
 
     pub(crate) fn finish(&self, session: session_manager::Session) -> Option<Commit> {
@@ -38,17 +38,17 @@ impl Spare {
 struct Down(Arc<dyn Clock>);
 
 fn down<T>(operation: Operation) -> Result<T> {
-    Err(Error::new(ErrorKind::Unavailable, operation).with_detail("this session is not kept"))
+    Err(StoreError::new(StoreErrorKind::Unavailable, operation).with_detail("this session is not kept"))
 }
 
 impl Driver for Down {
     async fn retrieve(&self, _: &Key) -> Result<Option<Record>> {
         down(Operation::Retrieve)
     }
-    async fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Stored> {
+    async fn store(&self, _: &Key, _: Record, _: Condition) -> Result<Change> {
         down(Operation::Store)
     }
-    async fn remove(&self, _: &Key, _: Condition) -> Result<Stored> {
+    async fn remove(&self, _: &Key, _: Condition) -> Result<Change> {
         down(Operation::Remove)
     }
     async fn traverse(&self, _: &Prefix, _: Cursor, _: usize) -> Result<Page> {

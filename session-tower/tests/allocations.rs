@@ -11,7 +11,7 @@ use axum::http::{Request, Response};
 use axum::routing::get;
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
-use session_store_memory::Memory;
+use session_store_memory::MemoryStore;
 use session_tower::{Error, Session, SessionLayer};
 use tower::Service;
 
@@ -39,7 +39,7 @@ fn call(app: &mut Router, path: &str, cookie: Option<&str>) -> (Response<Body>, 
 #[test]
 fn a_session_adds_no_more_allocations_than_its_budget() {
     let mut bare = Router::new().route("/never", get(async || "hello"));
-    let sessions = Sessions::new(Memory::new().unwrap()).unwrap();
+    let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
     let mut app = Router::new()
         .route("/never", get(async || "hello"))
         .route(

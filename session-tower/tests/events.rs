@@ -12,7 +12,7 @@ use axum::Router;
 use axum::routing::get;
 use session_manager::{AddressCheck, Sessions};
 use session_state_cookie::CookieConfig;
-use session_tower::{ClientAddress, Error, Session, SessionLayer, WhenStoreFails};
+use session_tower::{ClientAddress, Error, OnStoreError, Session, SessionLayer};
 use tower::Layer;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -21,12 +21,12 @@ use crate::common::{Browser, Fault, Probe, layer};
 #[tokio::test]
 async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
     let lines = Lines::listen();
-    for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
+    for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         let probe = Probe::new();
         let write = get(async |session: Session| {
             Ok::<_, Error>(session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1)?.to_string())
         });
-        let app = Router::new().route("/write", write).layer(layer(&probe).when_store_fails(policy));
+        let app = Router::new().route("/write", write).layer(layer(&probe).on_store_error(policy));
         let mut browser = Browser::new(app);
         browser.get("/write").await.is(200);
         assert!(lines.take().iter().all(|line| !line.contains("session_tower")));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_bench_work::{Args, Change, Runner, Sample, Store, Work, answer, stopwatch};
 use session_core::{
-    Clock, Condition, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock, Timestamp,
+    Clock, Condition, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock, Timestamp, Touch,
 };
 
 use super::purge;
@@ -70,7 +70,7 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Ours<D, IN_A_ROW> {
     async fn put(&self, key: &Key, change: Change<'_>, when: Condition) -> bool {
         let data = Bytes::copy_from_slice(change.value.as_bytes());
         let record = Record::new(data, self.deadline(change.to), revision(change.to));
-        self.driver.store(key, record, when).await.is_ok_and(|stored| stored.is_yes())
+        self.driver.store(key, record, when).await.is_ok_and(|stored| stored.is_applied())
     }
 }
 
@@ -98,11 +98,14 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Store for Ours<D, IN_A_ROW> {
 
     async fn remove(&mut self, key: &Key, removed: u64) -> bool {
         let answer = self.driver.remove(key, Condition::Revision(revision(removed))).await;
-        answer.is_ok_and(|stored| stored.is_yes())
+        answer.is_ok_and(|stored| stored.is_applied())
     }
 
     async fn touch(&mut self, key: &Key, from: u64, to: u64) -> bool {
-        self.driver.touch(key, revision(from), revision(to), self.deadline(to)).await.unwrap_or(false)
+        self.driver
+            .touch(key, Touch { from: revision(from), to: revision(to), deadline: self.deadline(to) })
+            .await
+            .unwrap_or(false)
     }
 
     async fn revision(&mut self, key: &Key) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session_bench_work::{Args, Runner, Sample, Work, answer, fill, live_bytes, start_counting};
 use session_core::TestClock;
-use session_store_memory::{Config, Memory};
+use session_store_memory::{MemoryConfig, MemoryStore};
 
 use super::driver::Ours;
 use super::purge;
@@ -18,8 +18,8 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let before = live_bytes();
     let clock = TestClock::new(purge::BEFORE);
     let store = Ours::<_, 64>::new(match args.work {
-        Work::Purge => Memory::open(Config::new().clock(Arc::new(clock.clone())))?,
-        _ => Memory::new()?,
+        Work::Purge => MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone())))?,
+        _ => MemoryStore::new()?,
     });
     fill(&runner, &store, 0..args.records, args.size)?;
     match args.work {

@@ -34,7 +34,7 @@ pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
             let purged = driver.purge(BATCH).await?;
             removed += purged.removed;
             if !purged.more {
-                return Ok::<_, session_core::Error>(removed);
+                return Ok::<_, session_core::StoreError>(removed);
             }
             tokio::task::yield_now().await;
         }

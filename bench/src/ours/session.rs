@@ -7,8 +7,8 @@ use session_bench_work::{
     Args, COUNT_KEY, Operation, READ_KEY, Runner, Sample, Turn, Work, live_bytes, parts, start_counting,
 };
 use session_core::SessionId;
-use session_manager::{ClientAction, Outcome, Sessions};
-use session_store_memory::Memory;
+use session_manager::{IdUpdate, Outcome, Sessions};
+use session_store_memory::MemoryStore;
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
@@ -16,7 +16,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         start_counting();
     }
     let before = live_bytes();
-    let sessions = Sessions::new(Memory::new()?)?;
+    let sessions = Sessions::new(MemoryStore::new()?)?;
     let ids = runner.block_on(fill(&sessions, args))?;
     #[expect(clippy::cast_precision_loss, reason = "byte counts are far below 2^53")]
     let bytes = (live_bytes() - before) as f64 / args.records as f64 - size_of::<SessionId>() as f64;
@@ -33,7 +33,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
 }
 
 struct Task {
-    sessions: Sessions<Memory>,
+    sessions: Sessions<MemoryStore>,
     ids: Vec<SessionId>,
 }
 
@@ -43,7 +43,7 @@ impl Operation for Load {
     const BEFORE_YIELD: u64 = 16;
 
     async fn once(&mut self, place: usize, _: u64) -> bool {
-        let Ok(session) = self.0.sessions.open(self.0.ids[place]).await else { return false };
+        let Ok(session) = self.0.sessions.load(self.0.ids[place]).await else { return false };
         let part = session.get::<String>(READ_KEY);
         black_box(part).is_ok_and(|part| part.is_some())
     }
@@ -55,7 +55,7 @@ impl Operation for Save {
     const BEFORE_YIELD: u64 = 16;
 
     async fn once(&mut self, place: usize, turn: u64) -> bool {
-        let Ok(session) = self.0.sessions.open(self.0.ids[place]).await else { return false };
+        let Ok(session) = self.0.sessions.load(self.0.ids[place]).await else { return false };
         let part = session.get::<String>(READ_KEY);
         let read = black_box(part).is_ok_and(|part| part.is_some());
         read && session.insert(COUNT_KEY, &turn).is_ok()
@@ -64,10 +64,10 @@ impl Operation for Save {
 }
 
 /// The manager draws the ids, so they are asked for as a client would get them.
-async fn fill(sessions: &Sessions<Memory>, args: &Args) -> Result<Vec<SessionId>, Box<dyn Error>> {
+async fn fill(sessions: &Sessions<MemoryStore>, args: &Args) -> Result<Vec<SessionId>, Box<dyn Error>> {
     let mut ids = Vec::with_capacity(args.records);
     for _ in 0..args.records {
-        let session = sessions.open(None).await?;
+        let session = sessions.load(None).await?;
         for (key, value) in parts(args) {
             session.insert(&key, &value)?;
         }
@@ -75,8 +75,8 @@ async fn fill(sessions: &Sessions<Memory>, args: &Args) -> Result<Vec<SessionId>
         if sessions.finish(&session).await?.outcome != Outcome::Created {
             return Err("a session was not created".into());
         }
-        match session.client_action() {
-            ClientAction::Repeat { id, .. } => ids.push(id),
+        match session.id_update() {
+            IdUpdate::Set { id, .. } => ids.push(id),
             other => return Err(format!("a new session asks for {other:?}").into()),
         }
     }

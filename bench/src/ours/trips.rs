@@ -8,7 +8,7 @@ use std::error::Error;
 use redis::{Client, Connection};
 use session_bench_work::{Args, Change, Payload, Runner, Sample, Store, text_id};
 use session_core::{Condition, Driver, Key, Prefix, Record, Revision};
-use session_store_redis::{Config, Redis};
+use session_store_redis::{RedisConfig, RedisStore};
 
 use super::driver::Ours;
 
@@ -17,7 +17,7 @@ const TIMES: u32 = 1_000;
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    let driver = runner.block_on(Redis::connect(Config::new(&args.url)))?;
+    let driver = runner.block_on(RedisStore::connect(RedisConfig::new(&args.url)))?;
     let mut server = Client::open(args.url.as_str())?.get_connection()?;
     let key = Key::new(&Prefix::SESSION, &text_id(args.records))?;
     let mut store = Ours::<_, 1>::new(driver.clone());
@@ -65,9 +65,9 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
 /// The figures: the operations, and a store that is refused and hands back what is there.
 pub(crate) const NAMES: [&str; 4] = ["retrieve", "store", "touch", "conflict"];
 
-async fn conflicts(driver: &Redis, key: &Key) -> bool {
+async fn conflicts(driver: &RedisStore, key: &Key) -> bool {
     let record = Record::new(&b"x"[..], None, Revision::from_bytes(*b"stranger"));
-    driver.store(key, record, Condition::Absent).await.is_ok_and(|stored| !stored.is_yes())
+    driver.store(key, record, Condition::Absent).await.is_ok_and(|stored| !stored.is_applied())
 }
 
 /// How often the server has read from its clients so far.

@@ -7,13 +7,13 @@ use axum::routing::get;
 use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
-use session_store_memory::Memory;
+use session_store_memory::MemoryStore;
 use session_tower::{Session, SessionLayer};
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let sessions = Sessions::new(Memory::new()?)?;
+        let sessions = Sessions::new(MemoryStore::new()?)?;
         let state = CookieConfig::new().build()?;
         let layer = SessionLayer::new(sessions, state);
         let parts = parts(args);

@@ -1,15 +1,15 @@
 //! Level basic: what a driver claims, retrieve, store, remove. The rest is in `basic_handle.rs`.
 
 use session_core::{
-    Capabilities, Condition, Cursor, Driver, DynDriver, Error, ErrorKind, Expiry, Key, Prefix, Record,
-    Shared, Survives,
+    Capabilities, Condition, Cursor, Driver, DynDriver, ExpiryMode, Key, Prefix, Record, Shared, StoreError,
+    StoreErrorKind, Survives,
 };
 
 use crate::common::{absent, conflict, expiring, fails, holds, payload, put, record, rev, sized, yes};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Time;
 use crate::stage::Stage;
-use crate::table::{Need, clause};
+use crate::table::{Requirement, clause};
 
 pub(crate) use super::basic_handle::*;
 
@@ -18,7 +18,7 @@ pub(crate) async fn b01_a_driver_claims_what_it_can_do_and_answers_unsupported_f
 ) -> Check {
     let driver = stage.open().await?;
     let capabilities = driver.capabilities();
-    for &need in Need::ALL {
+    for &need in Requirement::ALL {
         let declared = stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
         let Some(met) = is_met(stage, &driver, &capabilities, need).await? else { continue };
         if met && declared {
@@ -46,46 +46,50 @@ async fn is_met(
     stage: &Stage,
     driver: &DynDriver,
     claims: &Capabilities,
-    need: Need,
+    need: Requirement,
 ) -> Result<Option<bool>, Failure> {
     let key = stage.key("capability");
     let agrees = |claimed: bool, works: bool| {
         ensure(claimed == works, format!("{need} works as claimed ({claimed})"), || format!("works: {works}"))
     };
     Ok(Some(match need {
-        Need::Conditional => {
+        Requirement::Conditional => {
             let works = offers(driver.remove(&key, Condition::Revision(rev(1))).await)?;
             agrees(claims.conditional, works)?;
             agrees(works, offers(driver.store(&key, record(1), Condition::Absent).await)?)?;
             works
         }
-        Need::Traverse => offers(driver.traverse(&Prefix::SESSION, Cursor::start(), 1).await)?,
-        Need::ExactlyOnce => claims.exactly_once,
-        Need::Purge => {
+        Requirement::Traverse => offers(driver.traverse(&Prefix::SESSION, Cursor::start(), 1).await)?,
+        Requirement::ExactlyOnce => claims.exactly_once,
+        Requirement::Purge => {
             let works = offers(driver.purge(1).await)?;
-            works && !matches!(claims.expiry, Expiry::Engine { .. })
+            works && !matches!(claims.expiry, ExpiryMode::Engine { .. })
         }
-        Need::VirtualTime => {
+        Requirement::VirtualTime => {
             let exact = match claims.expiry {
-                Expiry::Engine { granularity } => granularity.is_zero(),
+                ExpiryMode::Engine { granularity } => granularity.is_zero(),
                 _ => true,
             };
             exact && stage.context.harness.time() == Time::Virtual
         }
-        Need::ValueBound => claims.max_value.is_some_and(|bound| bound <= 64 << 20),
-        Need::Close => claims.survives >= Survives::Close,
-        Need::Kill => claims.survives >= Survives::Kill,
-        Need::PowerLoss => claims.survives >= Survives::PowerLoss,
-        Need::Processes => claims.shared >= Shared::Host,
+        Requirement::ValueBound => claims.max_record_bytes.is_some_and(|bound| bound <= 64 << 20),
+        Requirement::Close => claims.survives >= Survives::Close,
+        Requirement::Kill => claims.survives >= Survives::Kill,
+        Requirement::PowerLoss => claims.survives >= Survives::PowerLoss,
+        Requirement::Processes => claims.shared >= Shared::Host,
         // No claim speaks of these, and only the harness can do them.
-        Need::Damage | Need::Checksum | Need::Outage | Need::Full | Need::Permission => return Ok(None),
+        Requirement::Damage
+        | Requirement::Checksum
+        | Requirement::Outage
+        | Requirement::Full
+        | Requirement::Permission => return Ok(None),
     }))
 }
 
-fn offers<T>(answer: Result<T, Error>) -> Result<bool, Failure> {
+fn offers<T>(answer: Result<T, StoreError>) -> Result<bool, Failure> {
     match answer {
         Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -150,7 +154,7 @@ pub(crate) async fn b06_data_is_any_bytes(stage: &Stage) -> Check {
 
 pub(crate) async fn b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_large(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let bound = driver.capabilities().max_value.unwrap_or(u64::MAX);
+    let bound = driver.capabilities().max_record_bytes.unwrap_or(u64::MAX);
     for length in [1_usize, 17, 255, 4_096, 65_535, 65_536, 1 << 20] {
         let key = stage.key(&format!("sized-{length}"));
         let old = record(1);
@@ -162,7 +166,7 @@ pub(crate) async fn b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_l
                 yes(&answer, &format!("storing {length} bytes"))?;
                 holds(&driver, &key, &new, &format!("{length} bytes")).await?;
             }
-            Err(error) if error.kind() == ErrorKind::TooLarge && length as u64 > bound => {
+            Err(error) if error.kind() == StoreErrorKind::TooLarge && length as u64 > bound => {
                 holds(&driver, &key, &old, "the old record, after a store that was too large").await?;
             }
             Err(error) => return Err(error.into()),
@@ -175,13 +179,17 @@ pub(crate) async fn b08_a_value_above_the_claimed_bound_is_too_large_and_the_old
     stage: &Stage,
 ) -> Check {
     let driver = stage.open().await?;
-    let bound = driver.capabilities().max_value.unwrap_or(0) as usize;
+    let bound = driver.capabilities().max_record_bytes.unwrap_or(0) as usize;
     let key = stage.key("bounded");
     let fits = Record::new(sized(1, bound.max(16)).slice(..bound), None, rev(1));
     put(&driver, &key, &fits).await?;
     holds(&driver, &key, &fits, "a value of exactly the bound").await?;
     let large = Record::new(sized(2, bound + 17), None, rev(2));
-    fails(driver.store(&key, large, Condition::Any).await, ErrorKind::TooLarge, "a value above the bound")?;
+    fails(
+        driver.store(&key, large, Condition::Any).await,
+        StoreErrorKind::TooLarge,
+        "a value above the bound",
+    )?;
     holds(&driver, &key, &fits, "the old record, after a store that was too large").await
 }
 
@@ -343,7 +351,9 @@ pub(crate) async fn b17_store_when_absent_creates_and_never_replaces(stage: &Sta
     yes(&driver.store(&key, record(1), Condition::Absent).await?, "a store when absent, of what is absent")?;
     holds(&driver, &key, &record(1), "the new record").await?;
     let answer = driver.store(&key, record(2), Condition::Absent).await?;
-    ensure(!answer.is_yes(), "a store when absent conflicts with a live record", || format!("{answer:?}"))?;
+    ensure(!answer.is_applied(), "a store when absent conflicts with a live record", || {
+        format!("{answer:?}")
+    })?;
     holds(&driver, &key, &record(1), "the record that was there first").await
 }
 
@@ -356,7 +366,7 @@ pub(crate) async fn b18_store_at_a_revision_replaces_only_that_revision(stage: &
     yes(&driver.store(&key, next.clone(), at(1)).await?, "a store at the live revision")?;
     holds(&driver, &key, &next, "the replaced record").await?;
     let answer = driver.store(&key, record(3), at(1)).await?;
-    ensure(!answer.is_yes(), "a store at an older revision conflicts", || format!("{answer:?}"))?;
+    ensure(!answer.is_applied(), "a store at an older revision conflicts", || format!("{answer:?}"))?;
     holds(&driver, &key, &next, "the record after a refused store").await
 }
 

@@ -2,19 +2,19 @@
 
 use std::error::Error as _;
 
-use session_core::{Condition, Cursor, Driver, ErrorKind, Prefix, Record, Timestamp};
+use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreErrorKind, Timestamp, Touch};
 
 use crate::common::{absent, expiring, fails, holds, poll_then_drop, put, record, rev, same, sized, yes};
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::stage::Stage;
-use crate::table::Need;
+use crate::table::Requirement;
 
 pub(crate) async fn b23_touch_moves_deadline_and_revision_and_leaves_the_data(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
     put(&driver, &key, &old).await?;
-    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
+    let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?;
     equal("a touch of the live revision", &done, &true)?;
     let expected = Record { expires: Some(stage.later()), revision: rev(2), ..old };
     holds(&driver, &key, &expected, "the touched record").await
@@ -26,7 +26,7 @@ pub(crate) async fn b24_touch_of_another_revision_is_false_and_changes_nothing(s
     put(&driver, &key, &expiring(1, stage.soon())).await?;
     let newer = expiring(2, stage.soon());
     put(&driver, &key, &newer).await?;
-    let done = driver.touch(&key, rev(1), rev(3), Some(stage.later())).await?;
+    let done = driver.touch(&key, Touch { from: rev(1), to: rev(3), deadline: Some(stage.later()) }).await?;
     equal("a touch of an older revision", &done, &false)?;
     holds(&driver, &key, &newer, "the record that was written last").await
 }
@@ -34,11 +34,15 @@ pub(crate) async fn b24_touch_of_another_revision_is_false_and_changes_nothing(s
 pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    equal("a touch of what never was", &driver.touch(&key, rev(1), rev(2), None).await?, &false)?;
+    equal(
+        "a touch of what never was",
+        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await?,
+        &false,
+    )?;
     absent(&driver, &key, "what never was").await?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
-    let done = driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?;
+    let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?;
     equal("a touch of what was removed", &done, &false)?;
     absent(&driver, &key, "what was removed").await
 }
@@ -48,7 +52,11 @@ pub(crate) async fn b26_a_touch_that_is_repeated_is_true(stage: &Stage) -> Check
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
     for what in ["a touch", "the same touch", "the same touch again"] {
-        equal(what, &driver.touch(&key, rev(1), rev(2), Some(stage.later())).await?, &true)?;
+        equal(
+            what,
+            &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?,
+            &true,
+        )?;
     }
     holds(&driver, &key, &Record { revision: rev(2), ..expiring(1, stage.later()) }, "the record").await
 }
@@ -60,7 +68,7 @@ pub(crate) async fn b27_touch_sets_any_deadline_nearer_later_or_none(stage: &Sta
     let deadlines = [Some(stage.soon()), None, Some(stage.later())];
     for (index, deadline) in deadlines.into_iter().enumerate() {
         let number = index as u64 + 1;
-        let done = driver.touch(&key, rev(number), rev(number + 1), deadline).await?;
+        let done = driver.touch(&key, Touch { from: rev(number), to: rev(number + 1), deadline }).await?;
         equal("a touch of the live revision", &done, &true)?;
         let expected = Record { revision: rev(number + 1), expires: deadline, ..record(1) };
         holds(&driver, &key, &expected, &format!("touched to {deadline:?}")).await?;
@@ -130,7 +138,7 @@ pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
     let mut errors = Vec::new();
     let garbage = Cursor::from_bytes(&b"SecretIdOfAlice"[..]);
     errors.extend(driver.traverse(&Prefix::SESSION, garbage, 1).await.err());
-    let bound = driver.capabilities().max_value.unwrap_or(u64::MAX);
+    let bound = driver.capabilities().max_record_bytes.unwrap_or(u64::MAX);
     if bound <= 64 << 20 {
         let large = Record::new(b"SecretDataOfAlice".repeat(bound as usize / 17 + 1), None, rev(1));
         errors.extend(driver.store(&key, large, Condition::Any).await.err());
@@ -139,7 +147,7 @@ pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
     errors.extend(driver.retrieve(&key).await.err());
     errors.extend(driver.store(&key, secret, Condition::Any).await.err());
     errors.extend(driver.remove(&key, Condition::Any).await.err());
-    errors.extend(driver.touch(&key, rev(1), rev(2), None).await.err());
+    errors.extend(driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await.err());
     ensure(!errors.is_empty(), "some error to look at", || "none: even a closed driver answers".into())?;
     for error in errors {
         let mut text = format!("{error} {error:?}");
@@ -161,21 +169,25 @@ pub(crate) async fn b32_after_close_every_call_on_every_clone_is_closed(stage: &
     put(&driver, &key, &record(1)).await?;
     driver.close().await?;
     for handle in [&driver, &clone] {
-        let closed = ErrorKind::Closed;
+        let closed = StoreErrorKind::Closed;
         fails(handle.retrieve(&key).await, closed, "retrieve after close")?;
         fails(handle.store(&key, record(2), Condition::Any).await, closed, "store after close")?;
         fails(handle.remove(&key, Condition::Any).await, closed, "remove after close")?;
-        fails(handle.touch(&key, rev(1), rev(2), None).await, closed, "touch after close")?;
+        fails(
+            handle.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await,
+            closed,
+            "touch after close",
+        )?;
         fails(handle.flush().await, closed, "flush after close")?;
         for (need, answer) in [
-            (Need::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),
-            (Need::Traverse, handle.count(&Prefix::SESSION).await.err()),
-            (Need::Traverse, handle.clear(&Prefix::SESSION).await.err()),
-            (Need::Purge, handle.purge(1).await.err()),
+            (Requirement::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),
+            (Requirement::Traverse, handle.count(&Prefix::SESSION).await.err()),
+            (Requirement::Traverse, handle.clear(&Prefix::SESSION).await.err()),
+            (Requirement::Purge, handle.purge(1).await.err()),
         ] {
             // What the driver lacks may go on answering Unsupported.
             let kind = answer.map(|error| error.kind());
-            let lacked = kind == Some(ErrorKind::Unsupported)
+            let lacked = kind == Some(StoreErrorKind::Unsupported)
                 && stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
             if !lacked {
                 equal("a listing or purging call after close", &kind, &Some(closed))?;

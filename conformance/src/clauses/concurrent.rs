@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::{Condition, Driver, DynDriver, Key, Record, Stored};
+use session_core::{Change, Condition, Driver, DynDriver, Key, Record, Touch};
 
 use crate::common::{
     Crowd, absent, conflict, count_in, expiring, holds, increment, number_of, patiently, put, record, rev,
@@ -57,14 +57,14 @@ pub(crate) async fn c02_of_many_creators_one_wins_and_the_others_see_its_record(
     Ok(())
 }
 
-async fn one_winner(answers: Vec<(Record, Stored)>, driver: &DynDriver, key: &Key) -> Check {
+async fn one_winner(answers: Vec<(Record, Change)>, driver: &DynDriver, key: &Key) -> Check {
     let winners: Vec<&Record> =
-        answers.iter().filter(|(_, answer)| answer.is_yes()).map(|(own, _)| own).collect();
+        answers.iter().filter(|(_, answer)| answer.is_applied()).map(|(own, _)| own).collect();
     let [winner] = winners[..] else {
         return Err(unmet("one winner", format!("{} winners", winners.len())));
     };
     holds(driver, key, winner, "after the race").await?;
-    for (_, answer) in answers.iter().filter(|(_, answer)| !answer.is_yes()) {
+    for (_, answer) in answers.iter().filter(|(_, answer)| !answer.is_applied()) {
         conflict(answer, Some(winner), "losing the race")?;
     }
     Ok(())
@@ -81,9 +81,9 @@ pub(crate) async fn c03_of_many_removers_one_removes(stage: &Stage) -> Check {
             crowd.add(async move { patiently(|| driver.remove(&key, Condition::Any)).await });
         }
         let answers = crowd.join().await?;
-        let removed = answers.iter().filter(|answer| answer.is_yes()).count();
+        let removed = answers.iter().filter(|answer| answer.is_applied()).count();
         equal("how many of eight removers were told that they removed", &removed, &1)?;
-        for answer in answers.iter().filter(|answer| !answer.is_yes()) {
+        for answer in answers.iter().filter(|answer| !answer.is_applied()) {
             conflict(answer, None, "coming too late to remove")?;
         }
         absent(&driver, &key, "after the removal").await?;
@@ -109,10 +109,10 @@ pub(crate) async fn c04_of_a_store_and_a_removal_at_one_revision_one_wins(stage:
             });
         }
         let answers = crowd.join().await?;
-        let winners = answers.iter().filter(|answer| answer.is_yes()).count();
+        let winners = answers.iter().filter(|answer| answer.is_applied()).count();
         equal("how many of six changes at one revision happened", &winners, &1)?;
         let left = driver.retrieve(&key).await?.is_some();
-        let stored = answers.iter().skip(1).step_by(2).any(Stored::is_yes);
+        let stored = answers.iter().skip(1).step_by(2).any(Change::is_applied);
         equal("whether a record is left, as the winner says", &left, &stored)?;
     }
     Ok(())
@@ -218,9 +218,12 @@ pub(crate) async fn c07_a_touch_never_takes_back_a_store(stage: &Stage) -> Check
             crowd.add(async move {
                 let at = Condition::Revision(rev(1));
                 if task == 3 {
-                    return Ok(patiently(|| driver.store(&key, record(2), at)).await?.is_yes());
+                    return Ok(patiently(|| driver.store(&key, record(2), at)).await?.is_applied());
                 }
-                patiently(|| driver.touch(&key, rev(1), rev(task + 10), Some(later))).await
+                patiently(|| {
+                    driver.touch(&key, Touch { from: rev(1), to: rev(task + 10), deadline: Some(later) })
+                })
+                .await
             });
         }
         let answers = crowd.join().await?;
@@ -246,9 +249,12 @@ pub(crate) async fn c08_a_touch_never_brings_back_what_was_removed(stage: &Stage
             let (driver, key) = (driver.clone(), key.clone());
             crowd.add(async move {
                 if task == 2 {
-                    return Ok(patiently(|| driver.remove(&key, Condition::Any)).await?.is_yes());
+                    return Ok(patiently(|| driver.remove(&key, Condition::Any)).await?.is_applied());
                 }
-                patiently(|| driver.touch(&key, rev(1), rev(task + 10), Some(later))).await
+                patiently(|| {
+                    driver.touch(&key, Touch { from: rev(1), to: rev(task + 10), deadline: Some(later) })
+                })
+                .await
             });
         }
         let answers = crowd.join().await?;

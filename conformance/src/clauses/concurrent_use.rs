@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, ErrorKind, Key, Prefix, Record};
+use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind, Touch};
 
 use crate::common::{Crowd, holds, nap, number_of, patiently, payload, put, record, rev, set, shown};
 use crate::failure::{Check, Failure, ensure, unmet};
@@ -173,7 +173,9 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follo
                 loop {
                     let number = rng.next_u64();
                     let _ = driver.store(&key, record(number), Condition::Any).await;
-                    let _ = driver.touch(&key, rev(number), rev(number ^ 1), None).await;
+                    let _ = driver
+                        .touch(&key, Touch { from: rev(number), to: rev(number ^ 1), deadline: None })
+                        .await;
                     let _ = driver.remove(&key, Condition::Revision(rev(number ^ 1))).await;
                     tokio::task::yield_now().await;
                 }
@@ -214,7 +216,7 @@ pub(crate) async fn c15_compare_and_stores_of_different_keys_do_not_conflict(sta
             for number in 0..40 {
                 let own = record(task * 1_000 + number);
                 let answer = patiently(|| driver.store(&key, own.clone(), when)).await?;
-                ensure(answer.is_yes(), "no conflict on a key that nobody else writes", || {
+                ensure(answer.is_applied(), "no conflict on a key that nobody else writes", || {
                     format!("{answer:?}")
                 })?;
                 when = Condition::Revision(own.revision);
@@ -270,7 +272,7 @@ pub(crate) async fn c17_a_close_among_calls_lets_each_succeed_or_be_closed(stage
                     let read = driver.retrieve(&key).await.map(drop);
                     for answer in [stored, read] {
                         match answer {
-                            Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                            Err(error) if error.kind() == StoreErrorKind::Closed => return Ok(()),
                             Err(error) if !error.is_retryable() => return Err(error.into()),
                             _ => {}
                         }
@@ -300,7 +302,7 @@ pub(crate) async fn c18_no_store_at_an_old_revision_succeeds_however_late_it_com
             for number in 1..=total {
                 let at = Condition::Revision(rev(number - 1));
                 let answer = patiently(|| driver.store(&key, record(number), at)).await?;
-                ensure(answer.is_yes(), "the only chain of stores goes on", || format!("{answer:?}"))?;
+                ensure(answer.is_applied(), "the only chain of stores goes on", || format!("{answer:?}"))?;
                 newest.store(number, Ordering::SeqCst);
                 tokio::task::yield_now().await;
             }
@@ -316,7 +318,7 @@ pub(crate) async fn c18_no_store_at_an_old_revision_succeeds_however_late_it_com
                     let at = Condition::Revision(rev(now - 1));
                     let stale = Record::new(payload(1 << 40), None, rev(u64::MAX - task));
                     let answer = patiently(|| driver.store(&key, stale.clone(), at)).await?;
-                    ensure(!answer.is_yes(), "a store at an old revision conflicts", || {
+                    ensure(!answer.is_applied(), "a store at an old revision conflicts", || {
                         format!("{answer:?}")
                     })?;
                 }

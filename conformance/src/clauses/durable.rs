@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, Key, Prefix, Record};
+use session_core::{Condition, Driver, DriverExt, Key, Prefix, Record, Touch};
 
 use crate::child::calls_in;
 use crate::common::{absent, expiring, holds, nap, put, record, rev, sized, walk, yes};
@@ -37,7 +37,9 @@ pub(crate) async fn d02_what_was_removed_or_touched_is_so_after_close_and_reopen
         put(&driver, &stage.key(key), &expiring(1, stage.soon())).await?;
     }
     yes(&driver.remove(&stage.key("removed"), Condition::Any).await?, "a removal")?;
-    let done = driver.touch(&stage.key("touched"), rev(1), rev(2), Some(stage.later())).await?;
+    let done = driver
+        .touch(&stage.key("touched"), Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) })
+        .await?;
     equal("a touch", &done, &true)?;
     driver.close().await?;
     drop(driver);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp};
+use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp, Touch};
 
 use crate::common::{absent, conflict, expiring, holds, put, record, rev, yes};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
@@ -96,11 +96,11 @@ pub(crate) async fn e06_a_touch_does_not_revive_an_expired_record(stage: &Stage)
     put(&driver, &key, &expiring(1, deadline)).await?;
     stage.pass(&driver, deadline).await;
     for deadline in [Some(stage.later()), None] {
-        let done = driver.touch(&key, rev(1), rev(2), deadline).await?;
+        let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline }).await?;
         equal("a touch of an expired record", &done, &false)?;
         absent(&driver, &key, "the expired record").await?;
     }
-    let done = driver.touch(&key, rev(9), rev(1), Some(stage.later())).await?;
+    let done = driver.touch(&key, Touch { from: rev(9), to: rev(1), deadline: Some(stage.later()) }).await?;
     equal("a repeated touch of a record that has expired", &done, &false)
 }
 
@@ -110,7 +110,11 @@ pub(crate) async fn e07_a_touch_keeps_a_record_alive_until_its_new_deadline(stag
     let first = stage.soon();
     put(&driver, &key, &expiring(1, first)).await?;
     let second = first.saturating_add(Duration::from_secs(1));
-    equal("a touch", &driver.touch(&key, rev(1), rev(2), Some(second)).await?, &true)?;
+    equal(
+        "a touch",
+        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(second) }).await?,
+        &true,
+    )?;
     stage.set(first);
     let touched = Record { revision: rev(2), ..expiring(1, second) };
     holds(&driver, &key, &touched, "at the old deadline").await?;
@@ -147,9 +151,17 @@ pub(crate) async fn e09_a_touch_to_a_past_deadline_ends_the_record(stage: &Stage
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
-    equal("a touch to now", &driver.touch(&key, rev(1), rev(2), Some(stage.now())).await?, &true)?;
+    equal(
+        "a touch to now",
+        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.now()) }).await?,
+        &true,
+    )?;
     absent(&driver, &key, "a record touched to now").await?;
-    equal("the next touch", &driver.touch(&key, rev(2), rev(3), None).await?, &false)?;
+    equal(
+        "the next touch",
+        &driver.touch(&key, Touch { from: rev(2), to: rev(3), deadline: None }).await?,
+        &false,
+    )?;
     yes(&driver.store(&key, record(4), Condition::Absent).await?, "a store when absent")
 }
 
@@ -175,7 +187,9 @@ pub(crate) async fn e11_a_deadline_of_zero_is_long_past_and_not_none(stage: &Sta
         yes(&answer, "a store with a deadline of 1970")?;
         absent(&driver, &key, "a record that expired in 1970").await?;
         put(&driver, &key, &record(1)).await?;
-        let done = driver.touch(&key, rev(1), rev(2), Some(Timestamp::from_millis(millis))).await?;
+        let done = driver
+            .touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(Timestamp::from_millis(millis)) })
+            .await?;
         equal("a touch to 1970", &done, &true)?;
         absent(&driver, &key, "a record touched to 1970").await?;
     }

@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use session_core::{Condition, Driver, DynDriver, Error, ErrorKind, Prefix};
+use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, StoreError, StoreErrorKind};
 
 use crate::common::{expiring, fails, holds, keys_of, put, record, shown, sized, walk};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Region;
 use crate::stage::Stage;
-use crate::table::Need;
+use crate::table::Requirement;
 
 pub(crate) use super::faults_away::*;
 pub(crate) use super::faults_full::*;
@@ -38,13 +38,13 @@ pub(crate) async fn f01_a_damaged_record_is_corrupt_and_its_neighbours_live(stag
     put(&driver, &key, &record(77)).await?;
     stage.damage(&key).await?;
     for _ in 0..2 {
-        fails(driver.retrieve(&key).await, ErrorKind::Corrupt, "retrieving a damaged record")?;
+        fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving a damaged record")?;
     }
     neighbours_live(stage, &driver).await?;
     let other = stage.key("neighbour-0");
     let answer = driver.store(&other, record(9), Condition::Any).await?;
     crate::common::yes(&answer, "a store next to a damaged record")?;
-    fails(driver.retrieve(&key).await, ErrorKind::Corrupt, "retrieving the damaged record again")
+    fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving the damaged record again")
 }
 
 pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &Stage) -> Check {
@@ -55,7 +55,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
     whole.expires = Some(stage.later());
     whole.data = sized(78, 90);
     put(&driver, &key, &whole).await?;
-    let region = stage.region(&key).await?;
+    let region = stage.record_bytes(&key).await?;
     ensure(region.len > whole.data.len(), "a region that holds the whole record", || format!("{region:?}"))?;
     let file = std::fs::File::options().read(true).write(true).open(&region.path);
     let file = file.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))?;
@@ -70,7 +70,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
             bend(&file, &region, at, mask)?;
             match driver.retrieve(&key).await {
                 Ok(Some(found)) if found == whole => {}
-                Err(error) if error.kind() == ErrorKind::Corrupt => noticed += 1,
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => noticed += 1,
                 other => {
                     return Err(unmet(format!("{place}: `Corrupt`, or the record"), format!("{other:?}")));
                 }
@@ -117,7 +117,7 @@ pub(crate) async fn f03_a_damaged_record_stops_no_traversal_count_or_purge(stage
     }
     let counted = driver.count(&Prefix::SESSION).await?;
     ensure(counted >= NEIGHBOURS, "a count of the healthy records at least", || counted.to_string())?;
-    if !stage.lacks(Need::Purge) && !stage.lacks(Need::VirtualTime) {
+    if !stage.lacks(Requirement::Purge) && !stage.lacks(Requirement::VirtualTime) {
         purge_among_damage(stage, &driver).await?;
     }
     neighbours_live(stage, &driver).await
@@ -151,10 +151,10 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
 }
 
 /// The answer, or `None` where the driver lacks the operation.
-pub(super) fn unless_unsupported<T>(answer: Result<T, Error>) -> Result<Option<T>, Failure> {
+pub(super) fn unless_unsupported<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use session_core::{Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored};
+use session_core::{
+    Applied, Change, Condition, Driver, DriverExt, DynDriver, Key, Prefix, Record, StoreError,
+    StoreErrorKind, Touch,
+};
 
 use crate::child::RoleStage;
 use crate::common::{expiring, in_time, put, record, recovered, rev};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::stage::Stage;
-use crate::table::Need;
+use crate::table::Requirement;
 
-const GONE: &[ErrorKind] = &[ErrorKind::Unavailable, ErrorKind::Timeout];
+const GONE: &[StoreErrorKind] = &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 /// A server may also close its door without a word.
-const DENIED: &[ErrorKind] = &[ErrorKind::Misconfigured, ErrorKind::Unavailable, ErrorKind::Timeout];
+const DENIED: &[StoreErrorKind] =
+    &[StoreErrorKind::Misconfigured, StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 
 /// What there may be under each key, after calls of which some failed: several records where it is not known whether a
 /// change happened.
@@ -41,7 +45,7 @@ impl Ledger {
     }
 
     /// Notes what a change to `new` came to.
-    fn note<T>(&mut self, key: &Key, new: Option<Record>, answer: &Result<T, Error>) {
+    fn note<T>(&mut self, key: &Key, new: Option<Record>, answer: &Result<T, StoreError>) {
         let states = self.0.entry(key.clone()).or_insert_with(|| vec![None]);
         match answer {
             Ok(_) => *states = vec![new],
@@ -51,7 +55,7 @@ impl Ledger {
     }
 
     /// Fails unless everything is as it may be, asking again for a while where a call fails.
-    async fn holds(&self, driver: &DynDriver, kinds: &[ErrorKind], when: &str) -> Check {
+    async fn holds(&self, driver: &DynDriver, kinds: &[StoreErrorKind], when: &str) -> Check {
         for (key, states) in &self.0 {
             let found = recovered(kinds, || driver.retrieve(key)).await?;
             ensure(states.contains(&found), format!("{when}, {}: one of {states:?}", key.as_str()), || {
@@ -67,7 +71,7 @@ async fn try_everything(
     stage: &Stage,
     driver: &DynDriver,
     ledger: &mut Ledger,
-    kinds: &[ErrorKind],
+    kinds: &[StoreErrorKind],
     round: u64,
 ) -> Result<usize, Failure> {
     let mut failed = 0;
@@ -81,31 +85,34 @@ async fn try_everything(
 
     let new = record(round * 16 + 9);
     let answer = in_time(driver.store(&key("new"), new.clone(), Condition::Absent)).await?;
-    served(&answer, kinds, &mut failed, "creating a record", Stored::is_yes)?;
+    served(&answer, kinds, &mut failed, "creating a record", Change::is_applied)?;
     ledger.note(&key("new"), Some(new), &answer);
 
     let (old, new) = (ledger.record(&key("replaced"))?, record(round * 16 + 10));
     let at = Condition::Revision(old.revision);
     let answer = in_time(driver.store(&key("replaced"), new.clone(), at)).await?;
-    served(&answer, kinds, &mut failed, "replacing a record", Stored::is_yes)?;
+    served(&answer, kinds, &mut failed, "replacing a record", Change::is_applied)?;
     ledger.note(&key("replaced"), Some(new), &answer);
 
     let old = ledger.record(&key("touched"))?;
     let new = Record { revision: rev(round * 16 + 11), ..old.clone() };
-    let answer = in_time(driver.touch(&key("touched"), old.revision, new.revision, old.expires)).await?;
+    let answer = in_time(
+        driver.touch(&key("touched"), Touch { from: old.revision, to: new.revision, deadline: old.expires }),
+    )
+    .await?;
     served(&answer, kinds, &mut failed, "touching a record", |touched| *touched)?;
     ledger.note(&key("touched"), Some(new), &answer);
 
     let answer = in_time(driver.remove(&key("removed"), Condition::Any)).await?;
-    served(&answer, kinds, &mut failed, "removing a record", Stored::is_yes)?;
+    served(&answer, kinds, &mut failed, "removing a record", Change::is_applied)?;
     ledger.note(&key("removed"), None, &answer);
 
-    if !stage.lacks(Need::Traverse) {
+    if !stage.lacks(Requirement::Traverse) {
         let answer = in_time(driver.count(&Prefix::SESSION)).await?;
         let least = ledger.0.values().filter(|states| states.iter().all(Option::is_some)).count() as u64;
         served(&answer, kinds, &mut failed, "counting", |count| *count >= least)?;
     }
-    if !stage.lacks(Need::Purge) {
+    if !stage.lacks(Requirement::Purge) {
         let answer = in_time(driver.purge(10)).await?;
         served(&answer, kinds, &mut failed, "purging", |purged| purged.removed == 0)?;
     }
@@ -115,8 +122,8 @@ async fn try_everything(
 }
 
 fn served<T: Debug>(
-    answer: &Result<T, Error>,
-    kinds: &[ErrorKind],
+    answer: &Result<T, StoreError>,
+    kinds: &[StoreErrorKind],
     failed: &mut usize,
     what: &str,
     right: impl FnOnce(&T) -> bool,
@@ -138,15 +145,15 @@ pub(crate) async fn f04_without_its_backend_every_call_is_served_or_a_typed_erro
     let (driver, other) = (stage.open().await?, stage.open().await?);
     let mut ledger = Ledger::begin(&stage, &driver, 2).await?;
     driver.flush().await?;
-    stage.take_away().await?;
+    stage.start_outage().await?;
     let tried = async {
         let failed = try_everything(&stage, &driver, &mut ledger, GONE, 0).await?;
         Ok::<_, Failure>(failed + try_everything(&stage, &other, &mut ledger, GONE, 1).await?)
     };
     let failed = tried.await;
-    stage.bring_back().await?;
+    stage.end_outage().await?;
     if failed? == 0 {
-        return Err(Failure::Trouble("every call was served: take_away() took nothing away".into()));
+        return Err(Failure::Trouble("every call was served: start_outage() took nothing away".into()));
     }
     ledger.holds(&driver, GONE, "once the backend is back").await
 }
@@ -159,16 +166,16 @@ pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_
     let mut ledger = Ledger::begin(&stage, &used, 2).await?;
     for round in 0..2 {
         used.flush().await?;
-        stage.take_away().await?;
+        stage.start_outage().await?;
         // Calls that meet the outage, so that whatever they do to the handle is done.
         let tried = try_everything(&stage, &used, &mut ledger, GONE, round).await;
-        stage.bring_back().await?;
+        stage.end_outage().await?;
         tried?;
         for (number, driver) in [&used, &idle].into_iter().enumerate() {
             ledger.holds(driver, GONE, "once the backend is back").await?;
             let (key, new) = (stage.key(&format!("after-{round}-{number}")), record(round * 16 + 12));
             let answer = recovered(GONE, || driver.store(&key, new.clone(), Condition::Absent)).await?;
-            ensure(answer.is_yes(), "a new record, once the backend is back", || format!("{answer:?}"))?;
+            ensure(answer.is_applied(), "a new record, once the backend is back", || format!("{answer:?}"))?;
             ledger.0.insert(key, vec![Some(new)]);
         }
     }
@@ -208,7 +215,7 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     let driver = stage.open().await?;
     let mut ledger = Ledger::begin(stage, &driver, 2).await?;
     role.ready().await;
-    stage.deny().await?;
+    stage.revoke_access().await?;
     let tried = async {
         let failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
         // Files that are open stay open; then it is a new handle that shows whether anything was denied.
@@ -218,12 +225,12 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
         })
     };
     let failed = tried.await;
-    stage.allow().await?;
+    stage.restore_access().await?;
     if failed? == 0 {
         return Err(Failure::Trouble("every call was served: deny() denied nothing".into()));
     }
     ledger.holds(&driver, DENIED, "once the permission is back").await?;
     let (key, new) = (stage.key("after"), record(7));
     let answer = recovered(DENIED, || driver.store(&key, new.clone(), Condition::Absent)).await?;
-    ensure(answer.is_yes(), "a new record, once the permission is back", || format!("{answer:?}"))
+    ensure(answer.is_applied(), "a new record, once the permission is back", || format!("{answer:?}"))
 }

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use session_core::{Applied, Condition, Driver, DynDriver, Error, ErrorKind, Key, Prefix, Record, Stored};
+use session_core::{
+    Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind, Touch,
+};
 
 use super::faults::unless_unsupported;
 use crate::common::{absent, holds, keys_of, recovered, rev, sized, walk};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::stage::Stage;
-use crate::table::Need;
+use crate::table::Requirement;
 
 /// How large the records are that fill a store, in bytes.
 const SIZE: usize = 16 << 10;
-/// How many of them fit into storage of `make_small`, at the least and at the most.
+/// How many of them fit into storage of `create_bounded`, at the least and at the most.
 const LEAST: usize = 20;
 const MOST: usize = 2_000;
 
@@ -36,14 +38,14 @@ async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
         }
         holds(&driver, &key(&stage, number), &large(number), "a record that a store has just taken").await?;
     }
-    Err(Failure::Trouble(format!("the storage of make_small() has room for {MOST} records")))
+    Err(Failure::Trouble(format!("the storage of create_bounded() has room for {MOST} records")))
 }
 
 /// Whether a change was made; `Full` must leave everything as it was.
-fn taken(answer: Result<Stored, Error>) -> Result<bool, Failure> {
+fn taken(answer: Result<Change, StoreError>) -> Result<bool, Failure> {
     match answer {
-        Ok(Stored::Yes) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::Full && error.applied() == Applied::No => Ok(false),
+        Ok(Change::Applied) => Ok(true),
+        Err(error) if error.kind() == StoreErrorKind::Full && error.applied() == Applied::No => Ok(false),
         other => Err(unmet("Yes, or `Full` that changed nothing", format!("{other:?}"))),
     }
 }
@@ -65,18 +67,25 @@ pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage
     }
     for number in 10..LEAST as u64 {
         let place = key(&stage, number);
-        let touched = driver.touch(&place, rev(number), rev(number + 20_000), Some(stage.later())).await;
+        let touched = driver
+            .touch(
+                &place,
+                Touch { from: rev(number), to: rev(number + 20_000), deadline: Some(stage.later()) },
+            )
+            .await;
         let now = match touched {
             Ok(true) => {
                 Record { expires: Some(stage.later()), revision: rev(number + 20_000), ..large(number) }
             }
-            Err(error) if error.kind() == ErrorKind::Full && error.applied() == Applied::No => large(number),
+            Err(error) if error.kind() == StoreErrorKind::Full && error.applied() == Applied::No => {
+                large(number)
+            }
             other => return Err(unmet("a touch, or `Full` that changed nothing", format!("{other:?}"))),
         };
         holds(&driver, &place, &now, "a record that was to be touched in a full store").await?;
         there.push((place, now));
     }
-    if !stage.lacks(Need::Traverse) {
+    if !stage.lacks(Requirement::Traverse) {
         let found = keys_of(&walk(&driver, &Prefix::SESSION, 16).await?);
         equal("how many keys a traversal of a full store reports", &(found.len() as u64), &count)?;
     }
@@ -98,10 +107,10 @@ pub(crate) async fn f07_a_full_store_takes_records_again_once_there_is_room(stag
             // An engine that needs room for a removal has left everything as it was.
             holds(&driver, &place, &large(number), "a record that was to be removed from a full store")
                 .await?;
-            ensure(stage.make_room().await?, "a full store takes a removal", || "`Full`".into())?;
+            ensure(stage.free_space().await?, "a full store takes a removal", || "`Full`".into())?;
             let removal = || driver.remove(&place, Condition::Revision(rev(number)));
-            let removal = recovered(&[ErrorKind::Full], removal).await?;
-            ensure(removal.is_yes(), "a removal once there is room", || format!("{removal:?}"))?;
+            let removal = recovered(&[StoreErrorKind::Full], removal).await?;
+            ensure(removal.is_applied(), "a removal once there is room", || format!("{removal:?}"))?;
         }
         absent(&driver, &place, "removed from a full store").await?;
         gone += 1;
@@ -111,8 +120,9 @@ pub(crate) async fn f07_a_full_store_takes_records_again_once_there_is_room(stag
     for number in 0..gone / 2 {
         let (place, new) = (key(&stage, number), large(number + 30_000));
         let answer =
-            recovered(&[ErrorKind::Full], || driver.store(&place, new.clone(), Condition::Absent)).await?;
-        ensure(answer.is_yes(), "a record where there is room again", || format!("{answer:?}"))?;
+            recovered(&[StoreErrorKind::Full], || driver.store(&place, new.clone(), Condition::Absent))
+                .await?;
+        ensure(answer.is_applied(), "a record where there is room again", || format!("{answer:?}"))?;
         holds(&driver, &place, &new, "a record stored where there is room again").await?;
     }
     for number in gone..count {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use session_core::{Condition, Driver, Key};
+use session_core::{Condition, Driver, Key, Touch};
 
 use crate::child::{Line, Role, RoleStage};
 use crate::common::{Crowd, increment, number_of, patiently, record, rev, set};
@@ -32,10 +32,10 @@ async fn look(role: &RoleStage) -> Check {
     if let Some(found) = found {
         let at = Condition::Revision(found.revision);
         let answer = driver.store(&role.stage.key("one"), record(number + 1), at).await?;
-        role.post.say(&Line::Note(u64::from(answer.is_yes())));
+        role.post.say(&Line::Note(u64::from(answer.is_applied())));
     }
     let answer = driver.remove(&role.stage.key("two"), Condition::Any).await?;
-    role.post.say(&Line::Note(u64::from(answer.is_yes())));
+    role.post.say(&Line::Note(u64::from(answer.is_applied())));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ async fn create(role: &RoleStage) -> Check {
     for number in 0..role.number(0) {
         let key = role.stage.key(&format!("created-{number}"));
         let own = record((number << 8) | role.number(1));
-        if patiently(|| driver.store(&key, own.clone(), Condition::Absent)).await?.is_yes() {
+        if patiently(|| driver.store(&key, own.clone(), Condition::Absent)).await?.is_applied() {
             role.post.say(&Line::Note(number));
         }
     }
@@ -183,10 +183,17 @@ async fn acknowledge(role: &RoleStage) -> Check {
         role.post.say(&Line::Note(number * 2));
         let (now, next) = (number + 1, number + 2);
         let done = match number % 4 {
-            0 => driver.store(&key, record(now), Condition::Any).await?.is_yes(),
-            1 => driver.store(&key, record(now), Condition::Revision(rev(number))).await?.is_yes(),
-            2 => driver.touch(&key, rev(number), rev(next), Some(role.stage.later())).await?,
-            _ => driver.remove(&key, Condition::Any).await?.is_yes(),
+            0 => driver.store(&key, record(now), Condition::Any).await?.is_applied(),
+            1 => driver.store(&key, record(now), Condition::Revision(rev(number))).await?.is_applied(),
+            2 => {
+                driver
+                    .touch(
+                        &key,
+                        Touch { from: rev(number), to: rev(next), deadline: Some(role.stage.later()) },
+                    )
+                    .await?
+            }
+            _ => driver.remove(&key, Condition::Any).await?.is_applied(),
         };
         ensure(done, "a change that nobody disturbs happens", || format!("change {number} did not"))?;
         role.post.say(&Line::Note(number * 2 + 1));

@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use session_core::{Driver, Key, Operation, Record, Revision, SessionId, Timestamp};
-use session_manager::{
-    ClientAction, Committed, Error, ErrorKind, Outcome, Session, Sessions, SessionsBuilder,
-};
+use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions, SessionsBuilder};
 
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::probe::Probe;
@@ -59,7 +57,7 @@ pub(super) async fn begun(
     sessions: &Manager,
     fill: impl FnOnce(&Session) -> Result<(), Error>,
 ) -> Result<SessionId, Failure> {
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     fill(&session)?;
     let committed = sessions.finish(&session).await?;
     equal("the outcome of a first write", &committed.outcome, &Outcome::Created)?;
@@ -98,22 +96,22 @@ fn goes_well(committed: &Committed) -> Check {
 
 /// A request's handle on a session that must be there.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     ensure(session.exists(), "the session is there", || format!("{:?}", session.end_reason()))?;
     Ok(session)
 }
 
 /// The id that the client is told to repeat from now on.
 pub(super) fn new_id(session: &Session) -> Result<SessionId, Failure> {
-    match session.client_action() {
-        ClientAction::Repeat { id, .. } => Ok(id),
+    match session.id_update() {
+        IdUpdate::Set { id, .. } => Ok(id),
         other => Err(unmet("the client is told a new id", format!("{other:?}"))),
     }
 }
 
 /// Fails unless the client is told nothing.
 pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
-    equal(&format!("what the client is told after {what}"), &session.client_action(), &ClientAction::Keep)
+    equal(&format!("what the client is told after {what}"), &session.id_update(), &IdUpdate::None)
 }
 
 /// Fails unless the commit came to this.
@@ -177,7 +175,7 @@ pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &s
     Ok(())
 }
 
-/// Whether this is the marker that a rotation leaves.
+/// Whether this is the tombstone that a rotation leaves.
 pub(super) fn is_marker(record: &Record) -> bool {
     record.data == Bytes::from_static(&[1, 2, 4, 0])
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use session_core::SessionId;
-use session_manager::{AddressCheck, EndReason, Outcome, Request, Session};
+use session_manager::{AddressCheck, EndReason, Outcome, RequestInfo, Session};
 
 use super::session::{Manager, came_to, done, new_id, opened, stored, tells_nothing, with};
 use crate::failure::{Check, Failure, ensure, equal};
@@ -15,21 +15,21 @@ const NEXT_DOOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 200));
 const ABROAD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 17));
 const NETWORK: AddressCheck = AddressCheck::Network { v4: 24, v6: 64 };
 
-fn from(id: Option<SessionId>, address: IpAddr, agent: &'static str) -> Request {
-    Request::new(id).address(Some(address)).user_agent(Some(Bytes::from_static(agent.as_bytes())))
+fn from(id: Option<SessionId>, address: IpAddr, agent: &'static str) -> RequestInfo {
+    RequestInfo::new(id).address(Some(address)).user_agent(Some(Bytes::from_static(agent.as_bytes())))
 }
 
 /// A session that was made at home with the browser "fox".
 async fn victim(sessions: &Manager) -> Result<SessionId, Failure> {
-    let session = sessions.open(from(None, AT_HOME, "fox")).await?;
+    let session = sessions.load(from(None, AT_HOME, "fox")).await?;
     session.insert("secret", &1)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a first write")?;
     new_id(&session)
 }
 
 /// Fails unless the request is refused for this reason and can neither see nor change the session.
-async fn is_refused(sessions: &Manager, request: Request, reason: &EndReason, who: &str) -> Check {
-    let session = sessions.open(request).await?;
+async fn is_refused(sessions: &Manager, request: RequestInfo, reason: &EndReason, who: &str) -> Check {
+    let session = sessions.load(request).await?;
     equal(&format!("the end reason for {who}"), &session.end_reason(), &Some(reason.clone()))?;
     ensure(!session.exists(), format!("no session for {who}"), || "there is one".into())?;
     equal(&format!("a value for {who}"), &session.get::<u64>("secret")?, &None)?;
@@ -38,8 +38,8 @@ async fn is_refused(sessions: &Manager, request: Request, reason: &EndReason, wh
     tells_nothing(&session, "a refused request")
 }
 
-async fn is_let_in(sessions: &Manager, request: Request, who: &str) -> Result<Session, Failure> {
-    let session = sessions.open(request).await?;
+async fn is_let_in(sessions: &Manager, request: RequestInfo, who: &str) -> Result<Session, Failure> {
+    let session = sessions.load(request).await?;
     equal(&format!("the end reason for {who}"), &session.end_reason(), &None)?;
     equal(&format!("a value for {who}"), &session.get::<u64>("secret")?, &Some(1))?;
     Ok(session)
@@ -55,9 +55,9 @@ pub(crate) async fn s65_a_request_from_another_address_is_refused_and_the_sessio
     for address in [NEXT_DOOR, ABROAD, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)] {
         is_refused(&sessions, from(Some(id), address, "fox"), &reason, "another address").await?;
     }
-    is_refused(&sessions, Request::new(id), &reason, "a request without an address").await?;
+    is_refused(&sessions, RequestInfo::new(id), &reason, "a request without an address").await?;
     // Whoever was refused may begin a session of their own.
-    let stranger = sessions.open(from(Some(id), ABROAD, "fox")).await?;
+    let stranger = sessions.load(from(Some(id), ABROAD, "fox")).await?;
     stranger.insert("own", &1)?;
     came_to(&sessions.finish(&stranger).await?, &Outcome::Created, "a stranger's write")?;
     ensure(new_id(&stranger)? != id, "under another id", || "the same".into())?;
@@ -95,7 +95,7 @@ pub(crate) async fn s67_a_request_with_another_user_agent_is_refused_and_the_ses
     for agent in ["hen", "Fox", ""] {
         is_refused(&sessions, from(Some(id), AT_HOME, agent), &reason, "another user agent").await?;
     }
-    is_refused(&sessions, Request::new(id), &reason, "a request without a user agent").await?;
+    is_refused(&sessions, RequestInfo::new(id), &reason, "a request without a user agent").await?;
     equal("the record of the session", &stored(&probe, id).await?, &record)?;
     is_let_in(&sessions, from(Some(id), ABROAD, "fox"), "its own client").await.map(drop)
 }

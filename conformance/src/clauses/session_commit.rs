@@ -64,7 +64,7 @@ pub(crate) async fn s22_every_change_draws_a_new_revision(stage: &Stage) -> Chec
 
 pub(crate) async fn s23_a_store_that_was_applied_without_an_answer_counts_once(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     count(&session)?;
     probe.plan(Operation::Store, 1, Fault::LoseAnswer);
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a first write whose answer is lost")?;
@@ -84,7 +84,7 @@ pub(crate) async fn s23_a_store_that_was_applied_without_an_answer_counts_once(s
 
 pub(crate) async fn s24_a_store_that_never_arrived_is_made_again(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     count(&session)?;
     probe.plan(Operation::Store, 1, Fault::LoseCall);
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a first write that got lost")?;
@@ -120,7 +120,7 @@ pub(crate) async fn s25_a_lost_answer_that_another_request_wrote_over_is_uncerta
 
 pub(crate) async fn s26_a_commit_that_was_dropped_and_is_repeated_counts_once(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     for (number, outcome) in [(1_u64, Outcome::Created), (2, Outcome::Updated), (3, Outcome::Updated)] {
         count(&session)?;
         probe.plan(Operation::Store, 1, Fault::Stall);
@@ -216,10 +216,10 @@ pub(crate) async fn s29_what_comes_after_a_rotation_is_refused_under_the_old_id(
         let login = opened(&sessions, id).await?;
         login.rotate()?;
         done(&sessions, &login).await?;
-        let (successor, marker) = (stored(&probe, new_id(&login)?).await?, raw(&probe, id).await?);
+        let (successor, tombstone) = (stored(&probe, new_id(&login)?).await?, raw(&probe, id).await?);
         probe.calls();
         ends(&sessions, &late, &EndReason::Replaced, what, *critical).await?;
-        equal(&format!("the marker after {what} came late"), &raw(&probe, id).await?, &marker)?;
+        equal(&format!("the tombstone after {what} came late"), &raw(&probe, id).await?, &tombstone)?;
         equal("the successor", &stored(&probe, new_id(&login)?).await?, &successor)?;
         nothing_else(&probe, &[id], &format!("after {what} came late")).await?;
     }
@@ -269,7 +269,7 @@ pub(crate) async fn s30_an_id_that_repeats_never_merges_two_visitors(stage: &Sta
 
     // Three in a row are no chance.
     repeat(first, 3);
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.insert("name", "Eve")?;
     refused(sessions.finish(&session).await, ErrorKind::NoFreeId, "three taken ids in a row")?;
     tells_nothing(&session, "three taken ids in a row")?;

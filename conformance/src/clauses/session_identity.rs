@@ -1,7 +1,7 @@
-//! Rotation with its marker, and ending a session at once.
+//! Rotation with its tombstone, and ending a session at once.
 
 use session_core::{Condition, Operation};
-use session_manager::{ClientAction, EndReason, Outcome, Session};
+use session_manager::{EndReason, IdUpdate, Outcome, Session};
 
 use super::session::{
     HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
@@ -47,7 +47,9 @@ pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage
     equal("when it was created", &under_new.created(), &created)?;
     equal("its keys", &under_new.keys()?, &["after", "before", "cart"].map(str::to_owned).to_vec())?;
     equal("its flash value", &under_new.flash().get::<String>("notice")?.as_deref(), &Some("hello"))?;
-    ensure(is_marker(&stored(&probe, old).await?), "a marker without data under the old id", || "data".into())
+    ensure(is_marker(&stored(&probe, old).await?), "a tombstone without data under the old id", || {
+        "data".into()
+    })
 }
 
 pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_the_client_is_told_nothing(
@@ -58,9 +60,9 @@ pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_th
     let login = opened(&sessions, old).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
-    let marker = raw(&probe, old).await?;
+    let tombstone = raw(&probe, old).await?;
     for writes in [false, true] {
-        let late = sessions.open(old).await?;
+        let late = sessions.load(old).await?;
         equal("the end reason", &late.end_reason(), &Some(EndReason::Replaced))?;
         ensure(!late.exists(), "there is no session", || "there is one".into())?;
         equal("a value", &late.get::<u64>("a")?, &None)?;
@@ -74,10 +76,10 @@ pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_th
         tells_nothing(&late, "a request with the old id")?;
         equal("the calls of its commit", &probe.operations(), &vec![])?;
     }
-    let late = sessions.open(old).await?;
+    let late = sessions.load(old).await?;
     equal("whether a logout with the old id ended anything", &late.destroy("logout").await?, &false)?;
     tells_nothing(&late, "a logout with the old id")?;
-    equal("the marker afterwards", &raw(&probe, old).await?, &marker)?;
+    equal("the tombstone afterwards", &raw(&probe, old).await?, &tombstone)?;
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }
 
@@ -89,7 +91,7 @@ pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_ca
     let login = opened(&sessions, old).await?;
     login.update("count", |count: Option<u64>| count.unwrap_or(0) + 10)?;
     login.rotate()?;
-    // Of all stores the second and the fifth place the marker; the third is the other request, the fourth the new
+    // Of all stores the second and the fifth place the tombstone; the third is the other request, the fourth the new
     // record once more.
     for (number, key) in [(2, "one"), (5, "two")] {
         let other = sessions.clone();
@@ -109,7 +111,7 @@ pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_ca
         finds(&sessions, new, key, Some(1)).await?;
     }
     finds(&sessions, new, "count", Some(13_u64)).await?;
-    ensure(is_marker(&stored(&probe, old).await?), "a marker under the old id", || "data".into())?;
+    ensure(is_marker(&stored(&probe, old).await?), "a tombstone under the old id", || "data".into())?;
     nothing_else(&probe, &[old, new], "after the rotation").await
 }
 
@@ -171,14 +173,14 @@ pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_reco
 
 pub(crate) async fn s36_a_rotation_before_the_first_write_is_a_first_write(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.rotate()?;
     session.insert("a", &1)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a rotation with a first write")?;
     equal("the calls", &probe.operations(), &vec![Operation::Store])?;
     finds(&sessions, new_id(&session)?, "a", Some(1)).await?;
 
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.rotate()?;
     probe.calls();
     came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a rotation of nothing")?;
@@ -209,7 +211,7 @@ pub(crate) async fn s37_a_rotation_whose_answers_are_lost_happens_once(stage: &S
             came_to(&committed, &Outcome::Rotated, &what)?;
             let new = new_id(&login)?;
             finds(&sessions, new, "count", Some(2_u64)).await?;
-            ensure(is_marker(&stored(&probe, old).await?), format!("a marker after {what}"), || {
+            ensure(is_marker(&stored(&probe, old).await?), format!("a tombstone after {what}"), || {
                 "data".into()
             })?;
             if number == 2 {
@@ -251,10 +253,10 @@ pub(crate) async fn s39_a_marker_stays_for_sixty_seconds(stage: &Stage) -> Check
     done(&sessions, &login).await?;
     let end = after(stage, MINUTE);
     stage.set(end.saturating_sub(MILLISECOND));
-    let late = sessions.open(old).await?;
+    let late = sessions.load(old).await?;
     equal("the end reason at the last moment", &late.end_reason(), &Some(EndReason::Replaced))?;
     stage.set(end);
-    let late = sessions.open(old).await?;
+    let late = sessions.load(old).await?;
     equal("the end reason afterwards", &late.end_reason(), &Some(EndReason::Expired))?;
     late.insert("a", &2)?;
     came_to(&sessions.finish(&late).await?, &Outcome::Created, "a write under an id that means nothing")?;
@@ -274,7 +276,7 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once_and_not_at_the_commit(s
         equal("its calls", &probe.operations(), &vec![Operation::Remove])?;
         nothing(&probe, id, "before any commit").await?;
         equal("the end reason", &session.end_reason(), &Some(EndReason::Destroyed("logout".into())))?;
-        equal("what the client is told", &session.client_action(), &ClientAction::Forget)?;
+        equal("what the client is told", &session.id_update(), &IdUpdate::Clear)?;
         ensure(!session.exists(), "there is no session", || "there is one".into())?;
         equal("what was written before", &session.get::<u64>("b")?, &None)?;
         if commits {
@@ -304,7 +306,7 @@ pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stag
     let removals = probe.operations().iter().filter(|&&operation| operation == Operation::Remove).count();
     equal("the removals that it took", &removals, &3)?;
     nothing(&probe, id, "after the logout").await?;
-    equal("what the client is told", &logout.client_action(), &ClientAction::Forget)
+    equal("what the client is told", &logout.id_update(), &IdUpdate::Clear)
 }
 
 pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_forget(
@@ -320,12 +322,12 @@ pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_f
     equal("whether the first ended it", &one.destroy("logout").await?, &true)?;
     equal("whether the second ended it", &two.destroy("logout").await?, &false)?;
     equal("the end reason of the second", &two.end_reason(), &Some(EndReason::Revoked))?;
-    equal("what the first client is told", &one.client_action(), &ClientAction::Forget)?;
+    equal("what the first client is told", &one.id_update(), &IdUpdate::Clear)?;
     done(&sessions, two).await?;
     tells_nothing(two, "finding the session gone")?;
     done(&sessions, reader).await?;
     tells_nothing(reader, "only having read")?;
-    let later = sessions.open(id).await?;
+    let later = sessions.load(id).await?;
     equal("the end reason of a later request", &later.end_reason(), &Some(EndReason::Expired))?;
     done(&sessions, &later).await?;
     tells_nothing(&later, "bringing a dead id")
@@ -359,7 +361,7 @@ pub(crate) async fn s44_a_destroy_whose_answer_is_lost_ends_the_session(stage: &
         match probe.drop_at_stall(session.destroy("logout")).await {
             Some(Ok(ended)) => {
                 equal(&format!("whether it ended the session, with {what}"), &ended, &true)?;
-                equal("what the client is told", &session.client_action(), &ClientAction::Forget)?;
+                equal("what the client is told", &session.id_update(), &IdUpdate::Clear)?;
             }
             // A refusal is an error, and the call may be repeated.
             Some(Err(error)) => {
@@ -381,7 +383,7 @@ pub(crate) async fn s45_a_late_logout_ends_neither_the_marker_nor_the_successor(
     let login = opened(&sessions, old).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
-    let marker = stored(&probe, old).await?;
+    let tombstone = stored(&probe, old).await?;
     equal("whether the late logout ended anything", &late.destroy("logout").await?, &false)?;
     equal("its end reason", &late.end_reason(), &Some(EndReason::Replaced))?;
     tells_nothing(&late, "a late logout")?;
@@ -392,6 +394,6 @@ pub(crate) async fn s45_a_late_logout_ends_neither_the_marker_nor_the_successor(
         "a write after a late logout",
     )?;
     tells_nothing(&late, "a write after a late logout")?;
-    equal("the marker afterwards", &stored(&probe, old).await?, &marker)?;
+    equal("the tombstone afterwards", &stored(&probe, old).await?, &tombstone)?;
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use session_core::{Candidates, Condition, Operation, SessionId};
 use session_manager::{
-    ClientAction, EndReason, ErrorKind, Event, Observer, Outcome, Request, SessionTag, Sessions,
+    EndReason, ErrorKind, Event, IdUpdate, Observer, Outcome, RequestInfo, SessionTag, Sessions,
 };
 
 use super::session::{
@@ -24,11 +24,11 @@ pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_ma
     malformed.push_malformed();
     probe.calls();
     for (what, request, reason, calls) in [
-        ("no id", Request::default(), None, vec![]),
-        ("a malformed id", Request::new(malformed), None, vec![]),
-        ("an unknown id", Request::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
+        ("no id", RequestInfo::default(), None, vec![]),
+        ("a malformed id", RequestInfo::new(malformed), None, vec![]),
+        ("an unknown id", RequestInfo::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
     ] {
-        let session = sessions.open(request).await?;
+        let session = sessions.load(request).await?;
         ensure(!session.exists(), format!("with {what} there is no session yet"), || "there is one".into())?;
         equal(&format!("the keys with {what}"), &session.keys()?, &vec![])?;
         equal(&format!("a value with {what}"), &session.get::<u64>("secret")?, &None)?;
@@ -43,7 +43,7 @@ pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_ma
 pub(crate) async fn s02_the_first_write_is_one_store_when_absent_under_a_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let brought = SessionId::generate()?;
-    let session = sessions.open(brought).await?;
+    let session = sessions.load(brought).await?;
     session.insert("name", "Ada")?;
     probe.calls();
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a first write")?;
@@ -53,11 +53,7 @@ pub(crate) async fn s02_the_first_write_is_one_store_when_absent_under_a_new_id(
     ensure(id != brought, "an id from a client is never adopted", || "it was".into())?;
     nothing(&probe, brought, "under the id that was brought").await?;
     let record = stored(&probe, id).await?;
-    equal(
-        "what the client is told",
-        &session.client_action(),
-        &ClientAction::Repeat { id, deadline: record.expires },
-    )?;
+    equal("what the client is told", &session.id_update(), &IdUpdate::Set { id, deadline: record.expires })?;
     finds(&sessions, id, "name", Some("Ada".to_owned())).await
 }
 
@@ -95,7 +91,7 @@ pub(crate) async fn s04_what_was_written_and_cleared_in_one_request_was_never_th
     let (probe, sessions) = fresh(stage).await?;
     for by_name in [true, false] {
         let brought = SessionId::generate()?;
-        let session = sessions.open(brought).await?;
+        let session = sessions.load(brought).await?;
         ensure(!session.exists(), "there is no session yet", || "there is one".into())?;
         session.insert("a", &1)?;
         session.update("b", |count: Option<u64>| count.unwrap_or(0) + 1)?;
@@ -119,7 +115,7 @@ pub(crate) async fn s05_a_session_is_asked_for_once_and_only_when_it_is_wanted(s
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     probe.calls();
     for _ in 0..2 {
-        let session = sessions.begin(id);
+        let session = sessions.lazy(id);
         refused(session.get::<u64>("a"), ErrorKind::NotLoaded, "reading before the load")?;
         refused(session.insert("a", &2), ErrorKind::NotLoaded, "writing before the load")?;
         came_to(&sessions.commit(&session).await?, &Outcome::Unchanged, "a commit without a load")?;
@@ -162,7 +158,7 @@ pub(crate) async fn s07_of_several_ids_the_first_that_is_live_is_taken(stage: &S
     {
         let mut candidates = Candidates::none();
         order.iter().for_each(|id| candidates.push(*id));
-        let session = sessions.open(candidates).await?;
+        let session = sessions.load(candidates).await?;
         equal("the session that was taken", &session.get::<u64>("number")?, &Some(expected))?;
         equal("the end reason of a live session", &session.end_reason(), &None)?;
     }
@@ -174,15 +170,15 @@ pub(crate) async fn s08_a_store_that_fails_is_a_typed_error_and_loses_nothing(st
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
 
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
-    let error = refused(sessions.open(id).await, ErrorKind::Store, "opening while the store is away")?;
-    let retryable = error.store_error().is_some_and(session_core::Error::is_retryable);
+    let error = refused(sessions.load(id).await, ErrorKind::Store, "opening while the store is away")?;
+    let retryable = error.store_error().is_some_and(session_core::StoreError::is_retryable);
     ensure(retryable, "the store's own error is there, and retryable", || format!("{error:?}"))?;
 
     // Who brings no id has nothing to do with the store.
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
-    let anonymous = sessions.open(None).await?;
+    let anonymous = sessions.load(None).await?;
     came_to(&sessions.finish(&anonymous).await?, &Outcome::Unchanged, "an anonymous request")?;
-    refused(sessions.open(id).await, ErrorKind::Store, "opening while the store is away")?;
+    refused(sessions.load(id).await, ErrorKind::Store, "opening while the store is away")?;
 
     let session = opened(&sessions, id).await?;
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
@@ -206,12 +202,12 @@ pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless
     does(&sessions, id, |session| session.insert("b", &2)).await?;
     finds(&sessions, id, "a", Some(1)).await?;
     finds(&sessions, id, "b", Some(2)).await?;
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     session.rotate()?;
     came_to(&sessions.commit(&session).await?, &Outcome::Rotated, "a rotation")?;
     let id = new_id(&session)?;
     equal("the removal", &session.destroy("logout").await?, &true)?;
-    equal("whether it is there", &sessions.open(id).await?.exists(), &false)?;
+    equal("whether it is there", &sessions.load(id).await?.exists(), &false)?;
     Sessions::new(driver)?;
     Ok(())
 }
@@ -220,7 +216,7 @@ pub(crate) async fn s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one
     stage: &Stage,
 ) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
     came_to(&session.commit().await?, &Outcome::Created, "the first commit")?;
     let id = new_id(&session)?;
@@ -272,7 +268,7 @@ pub(crate) async fn s11_what_happens_to_sessions_is_told_without_their_ids(stage
     came_to(&sessions.finish(&late).await?, &ended, "a late write")?;
     let mut malformed = Candidates::from(SessionId::generate()?);
     malformed.push_malformed();
-    let _ = sessions.open(malformed).await?;
+    let _ = sessions.load(malformed).await?;
 
     let created = ears.tag_of(&Event::Created)?;
     ensure(created.is_some(), "a session has a tag", || "none".into())?;

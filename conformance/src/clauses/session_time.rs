@@ -1,7 +1,7 @@
 //! Idle timeout, absolute lifetime, touches, deadlines of single values.
 
 use session_core::{Operation, Timestamp};
-use session_manager::{ClientAction, EndReason, Outcome, Request, Session};
+use session_manager::{EndReason, IdUpdate, Outcome, RequestInfo, Session};
 
 use super::session::{
     HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
@@ -29,7 +29,7 @@ pub(crate) async fn s46_a_session_ends_when_its_idle_timeout_has_passed(stage: &
     equal("the deadline that the handle shows", &session.deadline(), &Some(deadline))?;
     drop(session);
     stage.set(deadline);
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     ensure(!session.exists(), "no session at its deadline", || "it is there".into())?;
     equal("the end reason", &session.end_reason(), &Some(EndReason::Expired))?;
     equal("a value", &session.get::<u64>("a")?, &None)?;
@@ -54,7 +54,7 @@ pub(crate) async fn s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone
         equal("the new deadline", &touched.expires, &deadline)?;
         ensure(touched.data == before.data, "the same data", || format!("{touched:?}, was {before:?}"))?;
         // The client and the store are extended together.
-        equal("what the client is told", &session.client_action(), &ClientAction::Extend { id, deadline })?;
+        equal("what the client is told", &session.id_update(), &IdUpdate::Extend { id, deadline })?;
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Ch
     let (late, late_too) = (opened(&sessions, id).await?, opened(&sessions, moved).await?);
     opened(&sessions, id).await?.destroy("logout").await?;
     does(&sessions, moved, Session::rotate).await?;
-    let marker = raw(&probe, moved).await?;
+    let tombstone = raw(&probe, moved).await?;
     for (what, late) in [("a removal", late), ("a rotation", late_too)] {
         probe.calls();
         done(&sessions, &late).await?;
@@ -118,8 +118,8 @@ pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Ch
         tells_nothing(&late, &format!("a touch after {what}"))?;
     }
     nothing(&probe, id, "after a late touch").await?;
-    equal("the marker after a late touch", &raw(&probe, moved).await?, &marker)?;
-    ensure(marker.is_some_and(|marker| is_marker(&marker)), "it is a marker", || "data".into())
+    equal("the tombstone after a late touch", &raw(&probe, moved).await?, &tombstone)?;
+    ensure(tombstone.is_some_and(|tombstone| is_marker(&tombstone)), "it is a tombstone", || "data".into())
 }
 
 pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(stage: &Stage) -> Check {
@@ -141,7 +141,7 @@ pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(st
     stage.set(end.saturating_sub(MILLISECOND));
     came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read at the last moment")?;
     stage.set(end);
-    equal("the end reason at the end", &sessions.open(id).await?.end_reason(), &Some(EndReason::Expired))?;
+    equal("the end reason at the end", &sessions.load(id).await?.end_reason(), &Some(EndReason::Expired))?;
 
     let (probe, endless) = with(stage, |options| options.absolute_lifetime(None)).await?;
     let id = begun(&endless, one).await?;
@@ -223,7 +223,7 @@ pub(crate) async fn s54_a_request_may_say_that_it_does_not_extend(stage: &Stage)
     advance(stage, HOUR);
     for round in 0..2_u64 {
         let poll = if round == 0 {
-            sessions.open(Request::new(id).extend(false)).await?
+            sessions.load(RequestInfo::new(id).extend(false)).await?
         } else {
             let poll = opened(&sessions, id).await?;
             poll.do_not_extend();
@@ -296,13 +296,13 @@ pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_no
     stage: &Stage,
 ) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.insert("a", &1)?;
     drop(session.commit().await?);
     let id = new_id(&session)?;
     let told = |session: &Session| -> Option<Option<Timestamp>> {
-        match session.client_action() {
-            ClientAction::Repeat { deadline, .. } | ClientAction::Extend { deadline, .. } => Some(deadline),
+        match session.id_update() {
+            IdUpdate::Set { deadline, .. } | IdUpdate::Extend { deadline, .. } => Some(deadline),
             _ => None,
         }
     };

@@ -194,8 +194,8 @@ async fn handles_damage(
 ) -> Check {
     let [fresh, fail] = managers;
     let heard = events.0.load(Ordering::SeqCst);
-    refused(fail.open(id).await, ErrorKind::Corrupt, &format!("opening {what} with the policy to fail"))?;
-    let session = fresh.open(id).await?;
+    refused(fail.load(id).await, ErrorKind::Corrupt, &format!("opening {what} with the policy to fail"))?;
+    let session = fresh.load(id).await?;
     ensure(!session.exists(), format!("no session from {what}"), || "there is one".into())?;
     equal("a value", &session.get::<u64>("a")?, &None)?;
     equal(&format!("the events of {what}"), &(events.0.load(Ordering::SeqCst) - heard), &2)?;
@@ -216,7 +216,7 @@ pub(crate) async fn s72_a_record_that_is_no_session_is_told_of_and_never_a_crash
         ("a header that ends before it begins", [&good[..2], &[0, 0], &good[4..]].concat()),
         ("a header longer than the data", [&good[..2], &[255, 255], &good[4..]].concat()),
         ("bytes after the entries", [&good[..], &[0]].concat()),
-        ("a marker with more", vec![1, 2, 4, 0, 0]),
+        ("a tombstone with more", vec![1, 2, 4, 0, 0]),
     ];
     for cut in [1, 63, 64, good.len() - 1] {
         damaged.push(("less than there was", good[..cut].to_vec()));
@@ -250,7 +250,7 @@ pub(crate) async fn s73_a_record_damaged_in_the_store_is_told_of_and_left_alone(
     finds(&managers[0], neighbour, "a", Some(2)).await?;
     finds(&managers[1], neighbour, "a", Some(2)).await?;
     let answer = probe.under().retrieve(&id.key()).await;
-    crate::common::fails(answer, session_core::ErrorKind::Corrupt, "retrieving it afterwards")
+    crate::common::fails(answer, session_core::StoreErrorKind::Corrupt, "retrieving it afterwards")
 }
 
 /// A session of the first release. These bytes are in somebody's store: they must always read.
@@ -293,15 +293,15 @@ pub(crate) async fn s81_a_session_that_the_store_refuses_as_too_large_stays_as_i
     stage: &Stage,
 ) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    let bound = probe.capabilities().max_value.unwrap_or(0);
+    let bound = probe.capabilities().max_record_bytes.unwrap_or(0);
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
     let before = stored(&probe, id).await?;
     let session = opened(&sessions, id).await?;
     session.insert("large", &"x".repeat(usize::try_from(bound).unwrap_or(usize::MAX)))?;
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
     let error = refused(session.commit().await, ErrorKind::Store, "a commit that is too large")?;
-    let kind = error.store_error().map(session_core::Error::kind);
-    equal("the store's own error", &kind, &Some(session_core::ErrorKind::TooLarge))?;
+    let kind = error.store_error().map(session_core::StoreError::kind);
+    equal("the store's own error", &kind, &Some(session_core::StoreErrorKind::TooLarge))?;
     equal("the record afterwards", &stored(&probe, id).await?, &before)?;
     // The handler may make room and commit again.
     session.remove("large")?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix};
+use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Touch};
 
 use crate::child::{Child, Line, calls_in};
 use crate::clauses::concurrent;
@@ -60,7 +60,8 @@ pub(crate) async fn p04_no_other_handle_brings_back_what_one_has_removed(stage: 
         yes(&one.remove(&key, Condition::Any).await?, "a removal")?;
         let answer = other.store(&key, record(2), Condition::Revision(rev(1))).await?;
         conflict(&answer, None, "a store at a revision that another handle has removed")?;
-        let done = other.touch(&key, rev(1), rev(3), Some(stage.later())).await?;
+        let done =
+            other.touch(&key, Touch { from: rev(1), to: rev(3), deadline: Some(stage.later()) }).await?;
         equal("a touch of what another handle has removed", &done, &false)?;
         conflict(&other.remove(&key, Condition::Any).await?, None, "removing it once more")?;
         absent(&one, &key, "after the removal").await?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, ErrorKind, Key, Prefix, Record};
+use session_core::{
+    Condition, Cursor, Driver, DriverExt, DynDriver, EntryDeadline, Key, Prefix, Record, StoreErrorKind,
+};
 
 use crate::common::{absent, expiring, fails, holds, keys_of, put, record, shown, walk, yes};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
@@ -93,9 +95,12 @@ pub(crate) async fn t05_what_an_entry_says_of_its_record_is_true(stage: &Stage) 
         let Some(record) = driver.retrieve(&entry.key).await? else {
             return Err(unmet("a reported key is live", format!("{:?} is absent", entry.key)));
         };
-        if let Some(expires) = entry.expires {
-            equal("the deadline of an entry", &expires, &record.expires)?;
-        }
+        let deadline = match entry.deadline {
+            EntryDeadline::Unknown => record.expires,
+            EntryDeadline::Never => None,
+            EntryDeadline::At(deadline) => Some(deadline),
+        };
+        equal("the deadline of an entry", &deadline, &record.expires)?;
         if let Some(revision) = entry.revision {
             equal("the revision of an entry", &revision, &record.revision)?;
         }
@@ -186,7 +191,7 @@ pub(crate) async fn t09_a_cursor_that_is_not_the_drivers_is_an_invalid_cursor(st
     for garbage in [&[0xff; 3][..], b"garbage", &[0xa5; 1_024], &[0], &[0; 64]] {
         let answer = driver.traverse(&Prefix::SESSION, Cursor::from_bytes(garbage.to_vec()), 2).await;
         let what = format!("a cursor of {} foreign bytes", garbage.len());
-        fails(answer, ErrorKind::InvalidCursor, &what)?;
+        fails(answer, StoreErrorKind::InvalidCursor, &what)?;
     }
     Ok(())
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Page, Prefix, Purged,
-    Record, Result, Revision, Stored, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix, Purged, Record,
+    Result, Revision, StoreError, StoreErrorKind, Timestamp, Touch,
 };
 
-use super::table::{self, MARKER};
+use super::table::{self, TOMBSTONE};
 use super::{Defect, Reference};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -70,7 +70,7 @@ impl Between {
     /// The record that is stored in the place of the one that should be.
     fn altered(&self, mut record: Record, when: Condition) -> Record {
         let Some(defect) = self.defect else { return record };
-        if *record.data == MARKER {
+        if *record.data == TOMBSTONE {
             match defect {
                 Defect::MarkerForever => record.expires = None,
                 Defect::MarkerIsEmptySession => record.data = table::empty(self.now()),
@@ -94,23 +94,25 @@ impl Between {
         key: &Key,
         record: &Record,
         when: Condition,
-    ) -> Option<Result<Stored>> {
+    ) -> Option<Result<Change>> {
         match (self.defect?, when) {
-            (Defect::LosesCreates, Condition::Absent) => Some(Ok(Stored::Yes)),
+            (Defect::LosesCreates, Condition::Absent) => Some(Ok(Change::Applied)),
             (Defect::LosesUpdates, Condition::Revision(expected)) => {
                 let live = self.under.retrieve(key).await.ok()?;
-                (live?.revision == expected).then_some(Ok(Stored::Yes))
+                (live?.revision == expected).then_some(Ok(Change::Applied))
             }
             (Defect::RefusesFirstId, Condition::Absent) => {
                 let first = self.remember(|memory| !std::mem::replace(&mut memory.refused, true));
-                first.then_some(Ok(Stored::Conflict(None)))
+                first.then_some(Ok(Change::Conflict(None)))
             }
             (Defect::SpuriousConflicts, Condition::Revision(_)) => {
                 let first = self.remember(|memory| memory.is_odd(key));
-                if first { Some(self.under.retrieve(key).await.map(Stored::Conflict)) } else { None }
+                if first { Some(self.under.retrieve(key).await.map(Change::Conflict)) } else { None }
             }
-            (Defect::MarkerIsLost, _) if *record.data == MARKER => Some(Ok(Stored::Yes)),
-            (Defect::MarkerRemoves, _) if *record.data == MARKER => Some(self.under.remove(key, when).await),
+            (Defect::MarkerIsLost, _) if *record.data == TOMBSTONE => Some(Ok(Change::Applied)),
+            (Defect::MarkerRemoves, _) if *record.data == TOMBSTONE => {
+                Some(self.under.remove(key, when).await)
+            }
             _ => None,
         }
     }
@@ -119,7 +121,9 @@ impl Between {
     fn instead_of_nothing(&self, key: &Key) -> Result<Option<Record>> {
         let now = self.now();
         Ok(match self.defect {
-            Some(Defect::AbsentIsAnError) => return Err(Error::new(ErrorKind::Backend, Operation::Retrieve)),
+            Some(Defect::AbsentIsAnError) => {
+                return Err(StoreError::new(StoreErrorKind::Backend, Operation::Retrieve));
+            }
             Some(Defect::AbsentIsEmptySession) => Some(Record::new(
                 table::empty(now),
                 Some(now.saturating_add(2 * HOUR)),
@@ -168,13 +172,14 @@ impl Between {
 impl Driver for Between {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         if self.defect == Some(Defect::FirstReadFails) && self.remember(|memory| memory.is_odd(key)) {
-            return Err(Error::new(ErrorKind::Unavailable, Operation::Retrieve));
+            return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Retrieve));
         }
         match self.under.retrieve(key).await {
             Ok(Some(record)) => self.instead_of(key, record).await,
             Ok(None) => self.instead_of_nothing(key),
             Err(error)
-                if self.defect == Some(Defect::DamagedIsDeleted) && error.kind() == ErrorKind::Corrupt =>
+                if self.defect == Some(Defect::DamagedIsDeleted)
+                    && error.kind() == StoreErrorKind::Corrupt =>
             {
                 // Storing what has expired removes.
                 let expired = Record::new(Bytes::new(), Some(Timestamp::EPOCH), Revision::from_bytes([1; 8]));
@@ -185,34 +190,34 @@ impl Driver for Between {
         }
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         if let Some(answer) = self.instead_of_storing(key, &record, when).await {
             return answer;
         }
         let record = self.altered(record, when);
         let answer = self.under.store(key, record.clone(), when).await?;
-        if answer.is_yes() && self.defect.is_some() {
+        if answer.is_applied() && self.defect.is_some() {
             self.remember(|memory| {
                 memory.versions.entry(key.clone()).or_default().push(record);
                 memory.last = Some(key.clone());
             });
         }
         Ok(match (self.defect, when, answer) {
-            (Some(Defect::SwallowsConflicts), Condition::Revision(_), Stored::Conflict(_))
-            | (Some(Defect::SaysYesToTaken), Condition::Absent, Stored::Conflict(_)) => Stored::Yes,
-            (Some(Defect::HidesConflicts), _, Stored::Conflict(_)) => Stored::Conflict(None),
-            (Some(Defect::StaleConflicts), _, Stored::Conflict(Some(live))) => {
-                Stored::Conflict(self.remember(|memory| memory.one_behind(key)).or(Some(live)))
+            (Some(Defect::SwallowsConflicts), Condition::Revision(_), Change::Conflict(_))
+            | (Some(Defect::SaysYesToTaken), Condition::Absent, Change::Conflict(_)) => Change::Applied,
+            (Some(Defect::HidesConflicts), _, Change::Conflict(_)) => Change::Conflict(None),
+            (Some(Defect::StaleConflicts), _, Change::Conflict(Some(live))) => {
+                Change::Conflict(self.remember(|memory| memory.one_behind(key)).or(Some(live)))
             }
             (_, _, answer) => answer,
         })
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         let answer = self.under.remove(key, when).await?;
         Ok(match (self.defect, answer) {
-            (Some(Defect::RemoveSaysGone), Stored::Yes) => Stored::Conflict(None),
-            (Some(Defect::RemoveSaysYesOnConflict), Stored::Conflict(Some(_))) => Stored::Yes,
+            (Some(Defect::RemoveSaysGone), Change::Applied) => Change::Conflict(None),
+            (Some(Defect::RemoveSaysYesOnConflict), Change::Conflict(Some(_))) => Change::Applied,
             (_, answer) => answer,
         })
     }
@@ -221,13 +226,8 @@ impl Driver for Between {
         self.under.traverse(prefix, from, limit).await
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         match self.defect {
             Some(Defect::TouchSaysTrue) => Ok(true),
             Some(Defect::TouchReverts) => {
@@ -236,13 +236,17 @@ impl Driver for Between {
                     return Ok(false);
                 };
                 let reverted = Record { expires: deadline, revision: to, ..old };
-                Ok(self.under.store(key, reverted, Condition::Any).await?.is_yes())
+                Ok(self.under.store(key, reverted, Condition::Any).await?.is_applied())
             }
-            Some(Defect::TouchKeepsRevision) => self.under.touch(key, from, from, deadline).await,
+            Some(Defect::TouchKeepsRevision) => {
+                self.under.touch(key, Touch { from, to: from, deadline }).await
+            }
             Some(Defect::AddsAnHour) => {
-                self.under.touch(key, from, to, deadline.map(|at| at.saturating_add(HOUR))).await
+                self.under
+                    .touch(key, Touch { from, to, deadline: deadline.map(|at| at.saturating_add(HOUR)) })
+                    .await
             }
-            _ => self.under.touch(key, from, to, deadline).await,
+            _ => self.under.touch(key, Touch { from, to, deadline }).await,
         }
     }
 

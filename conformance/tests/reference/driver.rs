@@ -8,13 +8,12 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Expiry, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Revision, Shared, Stored, Survives, Timestamp, is_live,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
+    Record, Result, Revision, Shared, StoreError, StoreErrorKind, Survives, Touch, is_live,
 };
 
 use super::log::{Log, backend};
 use super::step::live;
-use super::trouble::Trouble;
 use super::{Defect, listing};
 
 const MAX_VALUE: usize = 4 << 20;
@@ -59,7 +58,7 @@ impl Reference {
         if defect == Some(Defect::HandleIsCopy) {
             path = copy(&path, id)?;
         }
-        if Trouble::Denied.file(&path).exists() {
+        if HarnessError::Denied.file(&path).exists() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         let log = Log::open(&path, defect)?;
@@ -123,16 +122,16 @@ impl Driver for Reference {
         Ok(found.filter(|record| !(self.has(Defect::EmptyIsAbsent) && record.data.is_empty())))
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         if self.enter(Operation::Store, Some(key))?.is_some() {
-            return Ok(Stored::Yes);
+            return Ok(Change::Applied);
         }
         let (key, record) = (self.mapped(key), self.altered(record));
         if record.data.len() > MAX_VALUE {
             if self.has(Defect::TooLargeRemoves) {
                 self.step(|log| log.remove(&key))?;
             }
-            return Err(self.failed(Error::new(ErrorKind::TooLarge, Operation::Store)));
+            return Err(self.failed(StoreError::new(StoreErrorKind::TooLarge, Operation::Store)));
         }
         let when = match when {
             Condition::Absent if self.has(Defect::AbsentReplaces) => Condition::Any,
@@ -161,7 +160,7 @@ impl Driver for Reference {
                     self.step(|log| self.write(log, &key, &record, slot))?;
                 }
             }
-            return Ok(Stored::Yes);
+            return Ok(Change::Applied);
         }
         if self.has(Defect::AnswersEarly) {
             if let Err(answer) = self.step(|log| self.judge(log, &key, when, Some(record.revision), blind))? {
@@ -172,7 +171,7 @@ impl Driver for Reference {
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 own.step(|log| log.put(&key, &record))
             });
-            return Ok(Stored::Yes);
+            return Ok(Change::Applied);
         }
         let answer = if self.has(Defect::DroppedComesLate) {
             // A task goes on without whoever waits for it.
@@ -185,13 +184,13 @@ impl Driver for Reference {
         } else {
             self.replace(&key, &record, when, blind)?
         };
-        if answer.is_yes() {
+        if answer.is_applied() {
             self.remember(&key, Some(&record));
         }
         Ok(answer)
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.enter(Operation::Remove, Some(key))?;
         self.room_to_remove()?;
         let key = self.mapped(key);
@@ -202,7 +201,7 @@ impl Driver for Reference {
         };
         let blind = self.has(Defect::RemoveSeesExpired);
         let judge = |log: &mut Log| match self.judge(log, &key, when, None, blind)? {
-            Ok(None) if when == Condition::Any => Ok(Err(Stored::Conflict(None))),
+            Ok(None) if when == Condition::Any => Ok(Err(Change::Conflict(None))),
             judged => Ok(judged),
         };
         let _turn = match self.has(Defect::LockPerHandle) {
@@ -215,7 +214,7 @@ impl Driver for Reference {
                 Ok(_) => {
                     self.pause().await;
                     self.step(|log| log.remove(&key))?;
-                    Stored::Yes
+                    Change::Applied
                 }
             }
         } else if self.has(Defect::AnswersEarly) {
@@ -227,7 +226,7 @@ impl Driver for Reference {
                         tokio::time::sleep(Duration::from_millis(3)).await;
                         own.step(|log| log.remove(&key))
                     });
-                    Stored::Yes
+                    Change::Applied
                 }
             }
         } else {
@@ -238,16 +237,16 @@ impl Driver for Reference {
                         if slot.is_some() && !self.has(Defect::RemoveKeeps) {
                             log.remove(&key)?;
                         }
-                        Stored::Yes
+                        Change::Applied
                     }
                 })
             })?
         };
-        if answer.is_yes() {
+        if answer.is_applied() {
             self.remember(&key, None);
         }
         match answer {
-            Stored::Conflict(None) if self.has(Defect::RemoveAlwaysYes) => Ok(Stored::Yes),
+            Change::Conflict(None) if self.has(Defect::RemoveAlwaysYes) => Ok(Change::Applied),
             answer => Ok(answer),
         }
     }
@@ -265,13 +264,8 @@ impl Driver for Reference {
         page.map_err(|error| self.failed(error))
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         self.enter(Operation::Touch, Some(key))?;
         let key = self.mapped(key);
         let now = self.now();
@@ -415,7 +409,7 @@ impl Driver for Reference {
     async fn flush(&self) -> Result<()> {
         self.enter(Operation::Flush, None)?;
         if self.has(Defect::FlushFails) {
-            return Err(Error::unsupported(Operation::Flush));
+            return Err(StoreError::unsupported(Operation::Flush));
         }
         self.step(|log| log.file.sync_data().map_err(backend))
     }
@@ -439,8 +433,8 @@ impl Driver for Reference {
             .conditional(!self.has(Defect::ClaimsNoConditional))
             .survives(if self.handle.power { Survives::PowerLoss } else { Survives::Kill })
             .shared(Shared::Host)
-            .expiry(Expiry::Caller)
-            .max_value(Some(MAX_VALUE as u64))
+            .expiry(ExpiryMode::Caller)
+            .max_record_bytes(Some(MAX_VALUE as u64))
             .exactly_once(true)
     }
 

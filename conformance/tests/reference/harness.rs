@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_conformance::{Harness, Region, Trouble};
+use session_conformance::{Harness, HarnessError, Region};
 use session_core::{Clock, Key};
 
 use super::log::Log;
@@ -34,18 +34,18 @@ impl Harness for ReferenceHarness {
         "reference".into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         let dir = tempfile::tempdir()?;
         Ok(Storage { path: dir.path().join("log"), _dir: Some(dir) })
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Between, Trouble> {
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Between, HarnessError> {
         let reference = Reference::open(&storage.path, clock, self.defect, self.power)?;
         Ok(Between::new(reference, self.defect))
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
-        let region = self.region(storage, key).await?;
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
+        let region = self.record_bytes(storage, key).await?;
         let last = region.from + region.len as u64 - 1;
         // A file opened for appending would write at its end.
         let file = std::fs::OpenOptions::new().write(true).read(true).open(&region.path)?;
@@ -55,32 +55,32 @@ impl Harness for ReferenceHarness {
         Ok(())
     }
 
-    async fn region(&self, storage: &Storage, key: &Key) -> Result<Region, Trouble> {
+    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
         let mut log = Log::open(&storage.path, None)?;
         log.catch_up()?;
-        let (from, len) = log.frame_of(key).ok_or_else(|| Trouble::new("no such record to damage"))?;
+        let (from, len) = log.frame_of(key).ok_or_else(|| HarnessError::new("no such record to damage"))?;
         Ok(Region { path: storage.path.clone(), from, len })
     }
 
-    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         Ok(std::fs::write(Mark::Gone.file(&storage.path), "")?)
     }
 
-    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         Ok(std::fs::remove_file(Mark::Gone.file(&storage.path))?)
     }
 
-    async fn make_small(&self) -> Result<Storage, Trouble> {
-        let storage = self.make().await?;
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
+        let storage = self.create().await?;
         std::fs::write(Mark::Small.file(&storage.path), "1000000")?;
         Ok(storage)
     }
 
-    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         Ok(std::fs::write(Mark::Denied.file(&storage.path), "")?)
     }
 
-    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         Ok(std::fs::remove_file(Mark::Denied.file(&storage.path))?)
     }
 
@@ -88,7 +88,7 @@ impl Harness for ReferenceHarness {
         storage.path.to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         Ok(Storage { path: Path::new(address).to_owned(), _dir: None })
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use session_core::{
-    Cursor, Entry, Error, ErrorKind, Key, Operation, Page, Prefix, Record, Result, Timestamp, is_live,
+    Cursor, Entry, Key, Operation, Page, Prefix, Record, Result, StoreError, StoreErrorKind, Timestamp,
+    is_live,
 };
 
 use super::log::{Log, Slot};
@@ -39,7 +40,7 @@ pub fn page(
     };
     keys.retain(listed);
     if keys.is_empty() && from.is_start() && driver.has(Defect::EmptyTraversalFails) {
-        return Err(Error::new(ErrorKind::Backend, Operation::Traverse));
+        return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
     }
     let begin = match &after {
         Some(Start::After(key)) if driver.has(Defect::RepeatsKeys) => keys.partition_point(|one| one < key),
@@ -90,7 +91,7 @@ fn start(driver: &Reference, log: &Log, prefix: &Prefix, from: &Cursor) -> Resul
     if from.is_start() {
         return Ok(None);
     }
-    let invalid = || Error::new(ErrorKind::InvalidCursor, Operation::Traverse);
+    let invalid = || StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse);
     let text = std::str::from_utf8(from.as_bytes()).map_err(|_| invalid())?;
     let (text, mark) = match driver.handle.defect {
         Some(
@@ -110,7 +111,7 @@ fn start(driver: &Reference, log: &Log, prefix: &Prefix, from: &Cursor) -> Resul
         Some(Defect::CursorOfHandle) if mark != driver.id => return Err(invalid()),
         Some(Defect::CursorOfHandleStartsAgain) if mark != driver.id => return Ok(None),
         Some(Defect::TraverseFailsOnChange) if mark != length(log) => {
-            return Err(Error::new(ErrorKind::Backend, Operation::Traverse));
+            return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
         }
         Some(Defect::CursorNeedsItsKey) if !log.index.contains_key(&key) => return Err(invalid()),
         Some(Defect::CursorIsOffset) => return Ok(Some(Start::Offset(mark as usize))),
@@ -136,7 +137,7 @@ fn length(log: &Log) -> u64 {
 
 fn entry(driver: &Reference, log: &Log, key: &Key) -> Entry {
     let Some(slot) = log.index.get(key).copied() else { return Entry::new(key.clone()) };
-    let entry = Entry::new(key.clone()).with_expires(slot.expires).with_revision(slot.revision);
+    let entry = Entry::new(key.clone()).with_deadline(slot.expires).with_revision(slot.revision);
     match log.read(key, slot) {
         Ok(Some(record)) => {
             entry.with_size(record.data.len() as u64 + u64::from(driver.has(Defect::EntryLies)))

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Error, ErrorKind, Key, Operation, Record, Result, Revision, Timestamp, frame};
+use session_core::{Key, Operation, Record, Result, Revision, StoreError, StoreErrorKind, Timestamp, frame};
 
 use super::Defect;
 
@@ -84,7 +84,7 @@ impl Log {
     }
 
     fn note(&mut self, kind: u8, entry: &Bytes, start: u64) -> Result<()> {
-        let damaged = || Error::new(ErrorKind::Corrupt, Operation::Open);
+        let damaged = || StoreError::new(StoreErrorKind::Corrupt, Operation::Open);
         if kind == REMOVAL {
             let key = std::str::from_utf8(entry).ok().and_then(|text| Key::parse(text).ok());
             self.forget(&key.ok_or_else(damaged)?);
@@ -128,7 +128,7 @@ impl Log {
             _ if self.defect == Some(Defect::DamagedIsReturned) => {
                 Ok(Some(Record::new(bytes, slot.expires, slot.revision)))
             }
-            _ => Err(Error::new(ErrorKind::Corrupt, Operation::Retrieve)),
+            _ => Err(StoreError::new(StoreErrorKind::Corrupt, Operation::Retrieve)),
         }
     }
 
@@ -208,8 +208,8 @@ fn entry_at(tail: &Bytes, at: usize) -> Option<Bytes> {
     (tail.len() - from >= length).then(|| tail.slice(from..from + length))
 }
 
-pub fn backend(cause: std::io::Error) -> Error {
-    Error::new(ErrorKind::Backend, Operation::Store).applied_unknown().with_source(cause)
+pub fn backend(cause: std::io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Backend, Operation::Store).applied_unknown().with_source(cause)
 }
 
 /// Gives a SIGKILL or another process the time to come between.

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Condition, Decision, Error, ErrorKind, Key, Operation, Record, Result, Revision, Stored, Timestamp,
-    is_live,
+    Change, Condition, Key, OldDecision, Operation, Record, Result, Revision, StoreError, StoreErrorKind,
+    Timestamp, is_live,
 };
 
 use super::log::{Log, Slot, backend, dawdle};
-use super::trouble::Trouble;
 use super::{Defect, Reference};
 
 /// What of the record counts as there, for an operation.
@@ -42,30 +41,30 @@ impl Reference {
     }
 
     /// Whether the call may begin. `Some` where a mutant answers although it may not.
-    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<Option<Trouble>> {
+    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<Option<HarnessError>> {
         if self.handle.closed.load(Ordering::SeqCst) {
             if self.has(Defect::CloseBreaksCalls) {
-                return Err(Error::new(ErrorKind::Backend, operation));
+                return Err(StoreError::new(StoreErrorKind::Backend, operation));
             }
-            let error = Error::closed(operation);
+            let error = StoreError::closed(operation);
             return Err(match key {
                 Some(key) if self.has(Defect::ErrorShowsKey) => error.with_detail(key.as_str()),
                 _ => error,
             });
         }
         if self.has(Defect::FailurePoisons) && self.handle.poisoned.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Backend, operation));
+            return Err(StoreError::new(StoreErrorKind::Backend, operation));
         }
         if self.has(Defect::TiedToThread) {
             let here = std::thread::current().id();
             if *self.handle.thread.lock().unwrap().get_or_insert(here) != here {
-                return Err(Error::new(ErrorKind::Backend, operation));
+                return Err(StoreError::new(StoreErrorKind::Backend, operation));
             }
         }
         self.reach(operation)
     }
 
-    pub(super) fn failed(&self, error: Error) -> Error {
+    pub(super) fn failed(&self, error: StoreError) -> StoreError {
         self.handle.poisoned.store(true, Ordering::SeqCst);
         error
     }
@@ -84,7 +83,7 @@ impl Reference {
             while std::fs::File::create_new(&path).is_err() {
                 tries += 1;
                 if tries > 300 {
-                    return Err(Error::new(ErrorKind::Backend, Operation::Store));
+                    return Err(StoreError::new(StoreErrorKind::Backend, Operation::Store));
                 }
                 dawdle();
             }
@@ -158,29 +157,29 @@ impl Reference {
         when: Condition,
         live: Option<Revision>,
         offered: Option<Revision>,
-    ) -> Decision {
+    ) -> OldDecision {
         if let Condition::Revision(expected) = when {
             if live.is_some_and(|live| self.same(live, expected)) {
                 if self.has(Defect::FalseConflict) && log.last_revision != Some(expected) {
-                    return Decision::Conflict;
+                    return OldDecision::Conflict;
                 }
-                return Decision::Apply;
+                return OldDecision::Apply;
             }
             if self.has(Defect::ComparesStaleCopy)
                 && let Some(Some(previous)) = log.previous.get(key)
                 && previous.revision == expected
             {
-                return Decision::Apply;
+                return OldDecision::Apply;
             }
             if self.has(Defect::ComparesHandleCache)
                 && let Some(Some(cached)) = self.handle.cache.lock().unwrap().get(key)
                 && cached.revision == expected
             {
-                return Decision::Apply;
+                return OldDecision::Apply;
             }
         }
         match when.decide(live, offered) {
-            Decision::AlreadyApplied if self.has(Defect::RepeatConflicts) => Decision::Conflict,
+            OldDecision::AlreadyApplied if self.has(Defect::RepeatConflicts) => OldDecision::Conflict,
             decision => decision,
         }
     }
@@ -193,31 +192,31 @@ impl Reference {
         when: Condition,
         offered: Option<Revision>,
         blind: bool,
-    ) -> Result<Result<Option<Slot>, Stored>> {
+    ) -> Result<Result<Option<Slot>, Change>> {
         let slot = live(log, key, self.now(), self.handle.defect, blind);
         Ok(match self.decide(log, key, when, slot.map(|slot| slot.revision), offered) {
-            Decision::Apply => Ok(slot),
-            Decision::AlreadyApplied => Err(Stored::Yes),
-            Decision::Conflict => {
+            OldDecision::Apply => Ok(slot),
+            OldDecision::AlreadyApplied => Err(Change::Applied),
+            OldDecision::Conflict => {
                 let mut record = slot.map(|slot| log.read(key, slot)).transpose()?.flatten();
                 if self.has(Defect::ConflictCutsData)
                     && let Some(record) = &mut record
                 {
                     record.data = Bytes::new();
                 }
-                Err(Stored::Conflict(record))
+                Err(Change::Conflict(record))
             }
         })
     }
 
     /// Decides and writes, in one step.
-    pub(super) fn replace(&self, key: &Key, record: &Record, when: Condition, blind: bool) -> Result<Stored> {
+    pub(super) fn replace(&self, key: &Key, record: &Record, when: Condition, blind: bool) -> Result<Change> {
         self.step(|log| {
             Ok(match self.judge(log, key, when, Some(record.revision), blind)? {
                 Err(answer) => answer,
                 Ok(slot) => {
                     self.write(log, key, record, slot)?;
-                    Stored::Yes
+                    Change::Applied
                 }
             })
         })
@@ -297,7 +296,7 @@ impl Reference {
                 while self.handle.busy.swap(true, Ordering::SeqCst) {
                     tries += 1;
                     if tries > 100 {
-                        return Err(Error::new(ErrorKind::Timeout, Operation::Store));
+                        return Err(StoreError::new(StoreErrorKind::Timeout, Operation::Store));
                     }
                     self.pause().await;
                 }

@@ -9,7 +9,7 @@ use session_core::{Condition, Timestamp};
 use super::Defect;
 
 /// What a rotation leaves under the old key.
-pub(super) const MARKER: [u8; 4] = [1, 2, 4, 0];
+pub(super) const TOMBSTONE: [u8; 4] = [1, 2, 4, 0];
 
 const HOUR: u64 = 3_600_000;
 const VALUE: u8 = 0;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use session_core::{Error, ErrorKind, Key, Operation, Record, Result};
+use session_core::{Key, Operation, Record, Result, StoreError, StoreErrorKind};
 
 use super::log::{Log, Slot};
 use super::{Defect, Reference};
@@ -37,12 +37,12 @@ impl Reference {
         let path = &self.handle.path;
         let lost = self.handle.lost.load(Ordering::SeqCst);
         if lost && matches!(self.handle.defect, Some(Defect::GoneForever | Defect::DeniedForever)) {
-            return Err(Error::new(ErrorKind::Backend, operation));
+            return Err(StoreError::new(StoreErrorKind::Backend, operation));
         }
         let (trouble, kind) = if Trouble::Gone.is_at(path) {
-            (Trouble::Gone, ErrorKind::Unavailable)
+            (Trouble::Gone, StoreErrorKind::Unavailable)
         } else if Trouble::Denied.is_at(path) {
-            (Trouble::Denied, ErrorKind::Misconfigured)
+            (Trouble::Denied, StoreErrorKind::Misconfigured)
         } else {
             return Ok(None);
         };
@@ -53,7 +53,7 @@ impl Reference {
         match (operation, self.handle.defect) {
             (Operation::Retrieve, Some(Defect::GoneIsAbsent | Defect::DeniedIsAbsent))
             | (Operation::Store, Some(Defect::GoneSaysYes)) => Ok(Some(trouble)),
-            _ => Err(Error::new(kind, operation)),
+            _ => Err(StoreError::new(kind, operation)),
         }
     }
 
@@ -78,13 +78,13 @@ impl Reference {
             Some(Defect::FullRemovesOld) if slot.is_some() => log.remove(key)?,
             _ => {}
         }
-        Err(Error::new(ErrorKind::Full, Operation::Store))
+        Err(StoreError::new(StoreErrorKind::Full, Operation::Store))
     }
 
     /// What a mutant says of a removal.
     pub(super) fn room_to_remove(&self) -> Result<()> {
         if self.has(Defect::FullRefusesRemovals) && self.handle.was_full.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Full, Operation::Remove));
+            return Err(StoreError::new(StoreErrorKind::Full, Operation::Remove));
         }
         Ok(())
     }

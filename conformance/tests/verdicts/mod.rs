@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_conformance::matrix::{Matrix, Verdict, reset};
-use session_conformance::{CLAUSES, Failure, Harness, Need, Place, Suite, Time, Trouble, clause};
+use session_conformance::{CLAUSES, Failure, Harness, HarnessError, Place, Requirement, Suite, Time, clause};
 use session_core::{Clock, SystemClock};
 
 use crate::reference::{Between, Defect, ReferenceHarness, Storage};
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn suite(
     harness: impl Harness,
-    lacks: &[(Need, &'static str)],
+    lacks: &[(Requirement, &'static str)],
     known: &[(&'static str, &'static str)],
     dir: &Path,
 ) -> Suite {
@@ -33,7 +33,7 @@ fn with(defect: Option<Defect>) -> ReferenceHarness {
     ReferenceHarness { defect, power: false }
 }
 
-const LACKS: &[(Need, &str)] = &[(Need::PowerLoss, "no such option")];
+const LACKS: &[(Requirement, &str)] = &[(Requirement::PowerLoss, "no such option")];
 
 /// Runs the test of a clause; gives its panic, the verdict that it left, and the reason.
 fn run(suite: &Suite, id: &str, dir: &Path) -> (Option<String>, Verdict, String) {
@@ -98,10 +98,15 @@ fn declaring_too_much_or_too_little_fails_clause_b01() {
     let (panic, verdict, _) = run(&suite(with(None), &[], &[], &dir), "B01", &dir);
     assert!(panic.unwrap().contains("meets PowerLoss, or `lacks` says why not"));
     assert_eq!(verdict, Verdict::Fail);
-    for need in
-        [Need::Traverse, Need::Purge, Need::Conditional, Need::Kill, Need::Processes, Need::VirtualTime]
-    {
-        let lacks = [(Need::PowerLoss, "no such option"), (need, "an excuse")];
+    for need in [
+        Requirement::Traverse,
+        Requirement::Purge,
+        Requirement::Conditional,
+        Requirement::Kill,
+        Requirement::Processes,
+        Requirement::VirtualTime,
+    ] {
+        let lacks = [(Requirement::PowerLoss, "no such option"), (need, "an excuse")];
         let (panic, ..) = run(&suite(with(None), &lacks, &[], &dir), "B01", &dir);
         assert!(panic.unwrap().contains(&format!("does not meet {need}")), "{need}");
     }
@@ -142,14 +147,14 @@ impl Harness for Odd {
         "reference".into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         match self {
             Self::NoDisk => Err(std::io::Error::other("there is no disk"))?,
-            Self::RealTime => ReferenceHarness::default().make().await,
+            Self::RealTime => ReferenceHarness::default().create().await,
         }
     }
 
-    async fn open(&self, storage: &Storage, _: Arc<dyn Clock>) -> Result<Between, Trouble> {
+    async fn open(&self, storage: &Storage, _: Arc<dyn Clock>) -> Result<Between, HarnessError> {
         ReferenceHarness::default().open(storage, SystemClock::shared()).await
     }
 
@@ -178,11 +183,11 @@ fn a_driver_with_a_clock_of_its_own_is_waited_for() {
         .filter(|clause| {
             ["T06", "T13"].contains(&clause.id) || clause.level == session_conformance::Level::Expiry
         })
-        .filter(|clause| !clause.needs.contains(&Need::VirtualTime))
+        .filter(|clause| !clause.needs.contains(&Requirement::VirtualTime))
         .map(|clause| {
             std::thread::spawn(move || {
                 let (_guard, dir) = fresh();
-                let lacks = [(Need::VirtualTime, "the engine has its own clock")];
+                let lacks = [(Requirement::VirtualTime, "the engine has its own clock")];
                 let outcome =
                     suite(Odd::RealTime, &lacks, &[], &dir).examine(clause.id, clause.name, PATIENCE);
                 assert!(outcome.is_ok(), "{clause:?}: {outcome:?}");

@@ -1,7 +1,7 @@
 //! What the model fails with, and what that means to whoever keeps a session in it.
 
 use rusqlite::ErrorCode;
-use session_core::{Applied, ErrorKind};
+use session_core::{Applied, StoreErrorKind};
 
 /// The model's error. SQLite's messages name tables and columns, and no values.
 #[derive(Debug, thiserror::Error)]
@@ -20,24 +20,24 @@ pub enum Error {
 
 impl Error {
     /// For [`BlockingModel::classify`](session_store_delegate::BlockingModel::classify).
-    pub(crate) fn classify(&self) -> (ErrorKind, Applied) {
+    pub(crate) fn classify(&self) -> (StoreErrorKind, Applied) {
         use ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
             PermissionDenied, ReadOnly, TooBig,
         };
         let code = match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Busy => return (ErrorKind::Unavailable, Applied::No),
-            Self::NoSuchField(_) => return (ErrorKind::Misconfigured, Applied::No),
+            Self::Busy => return (StoreErrorKind::Unavailable, Applied::No),
+            Self::NoSuchField(_) => return (StoreErrorKind::Misconfigured, Applied::No),
         };
         // Each flush is one statement: where SQLite refuses it, nothing of it has happened.
         match code {
-            Some(DatabaseBusy | DatabaseLocked) => (ErrorKind::Unavailable, Applied::No),
-            Some(DiskFull) => (ErrorKind::Full, Applied::No),
-            Some(TooBig) => (ErrorKind::TooLarge, Applied::No),
-            Some(ReadOnly | CannotOpen | PermissionDenied) => (ErrorKind::Misconfigured, Applied::No),
-            Some(DatabaseCorrupt | NotADatabase) => (ErrorKind::Corrupt, Applied::Unknown),
-            _ => (ErrorKind::Backend, Applied::Unknown),
+            Some(DatabaseBusy | DatabaseLocked) => (StoreErrorKind::Unavailable, Applied::No),
+            Some(DiskFull) => (StoreErrorKind::Full, Applied::No),
+            Some(TooBig) => (StoreErrorKind::TooLarge, Applied::No),
+            Some(ReadOnly | CannotOpen | PermissionDenied) => (StoreErrorKind::Misconfigured, Applied::No),
+            Some(DatabaseCorrupt | NotADatabase) => (StoreErrorKind::Corrupt, Applied::Unknown),
+            _ => (StoreErrorKind::Backend, Applied::Unknown),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A visitor comes twice: the session and the name are in one row of the application's table.
 
 use delegate_example::{Options, Visitors, place};
-use session_manager::{ClientAction, Sessions};
-use session_store_delegate::{Config, Delegated};
+use session_manager::{IdUpdate, Sessions};
+use session_store_delegate::{DelegateConfig, DelegateStore};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "this is what the example is for")]
@@ -10,13 +10,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("site.db");
     let visitors = Visitors::open(&path, &Options::default())?;
-    let sessions = Sessions::new(Delegated::pooled(Config::new(visitors.clone()).mapping(place)))?;
+    let sessions =
+        Sessions::new(DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(place)))?;
 
-    let session = sessions.open(None).await?;
+    let session = sessions.load(None).await?;
     session.insert("cart", &["a book"])?;
     let created = sessions.finish(&session).await?;
     println!("{:?}", created.outcome);
-    let ClientAction::Repeat { id, .. } = session.client_action() else {
+    let IdUpdate::Set { id, .. } = session.id_update() else {
         return Err("a new session has an id for the client".into());
     };
 
@@ -24,23 +25,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let visitor = id.key();
     visitors.rename(visitor.id(), "Ada")?;
 
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     let cart: Vec<String> = session.get("cart")?.unwrap_or_default();
     println!("{} has {cart:?} in the cart", visitors.name(visitor.id())?.unwrap_or_default());
 
     // A login gives the session another id, and so another row: the name does not go there by itself.
     session.rotate()?;
     println!("{:?}", sessions.finish(&session).await?.outcome);
-    let ClientAction::Repeat { id, .. } = session.client_action() else {
+    let IdUpdate::Set { id, .. } = session.id_update() else {
         return Err("a session that was rotated has an id for the client".into());
     };
     let before = visitor;
     let visitor = id.key();
     visitors.move_name(before.id(), visitor.id())?;
 
-    let session = sessions.open(id).await?;
+    let session = sessions.load(id).await?;
     session.destroy("logout").await?;
-    let ended = !sessions.open(id).await?.exists();
+    let ended = !sessions.load(id).await?.exists();
     let name = visitors.name(visitor.id())?;
     println!("the session has ended: {ended}; the visitor's name is still there: {name:?}");
     Ok(())

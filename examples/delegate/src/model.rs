@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::{
-    Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Result as CoreResult, Revision,
-    RollsBack, Shared, Survives, Timestamp,
+    Applied, Capabilities, Condition, Entry, EntryDeadline, Key, Prefix, Result as CoreResult, Revision,
+    RollsBack, Shared, StoreErrorKind, Survives, Timestamp,
 };
 use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Mapping, Place, Value};
 
@@ -154,11 +154,11 @@ impl BlockingModel for Visitors {
             .survives(Survives::Kill)
             .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Host)
-            .max_value(Some(4 << 20))
+            .max_record_bytes(Some(4 << 20))
             .exactly_once(true)
     }
 
-    fn classify(&self, error: &Error) -> (ErrorKind, Applied) {
+    fn classify(&self, error: &Error) -> (StoreErrorKind, Applied) {
         error.classify()
     }
 
@@ -303,10 +303,10 @@ fn key_of(slot: &Slot, prefix: &Prefix, id: &str) -> Option<Key> {
 fn entry(key: Key, columns: [Option<Value>; 2], size: Option<i64>) -> Entry {
     let [expires, revision] = columns;
     let mut entry = Entry::new(key);
-    entry.expires = match expires {
-        None => Some(None),
-        Some(Value::Number(millis)) => Some(Some(Timestamp::from_millis(millis))),
-        Some(_) => None,
+    entry.deadline = match expires {
+        None => EntryDeadline::Never,
+        Some(Value::Number(millis)) => EntryDeadline::At(Timestamp::from_millis(millis)),
+        Some(_) => EntryDeadline::Unknown,
     };
     entry.revision = match revision {
         Some(Value::Bytes(bytes)) => bytes[..].try_into().ok().map(Revision::from_bytes),

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
-use session_conformance::{Harness, SmallDisk, Trouble};
+use session_conformance::{Harness, HarnessError, SmallDisk};
 use session_core::{Blocking, Clock, Key};
-use session_store_delegate::{Config, Delegated, Plain};
+use session_store_delegate::{DelegateConfig, DelegateStore, Plain};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct Site;
@@ -24,16 +24,16 @@ struct Storage {
 }
 
 impl Storage {
-    fn new(options: Options) -> Result<Self, Trouble> {
+    fn new(options: Options) -> Result<Self, HarnessError> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("site.db");
         Ok(Self { path, options, lock: Mutex::default(), directory: Some(directory), disk: None })
     }
 
-    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Trouble> {
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), HarnessError> {
         match Connection::open(&self.path)?.execute(sql, parameters)? {
             1 => Ok(()),
-            rows => Err(Trouble::new(format!("{rows} rows to damage"))),
+            rows => Err(HarnessError::new(format!("{rows} rows to damage"))),
         }
     }
 
@@ -41,8 +41,8 @@ impl Storage {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
     }
 
-    fn modes(&self, directory: u32, file: u32) -> Result<(), Trouble> {
-        let parent = self.path.parent().ok_or_else(|| Trouble::new("the file is in no directory"))?;
+    fn modes(&self, directory: u32, file: u32) -> Result<(), HarnessError> {
+        let parent = self.path.parent().ok_or_else(|| HarnessError::new("the file is in no directory"))?;
         // While the directory is closed nobody reaches the files in it, whoever owns them.
         fs::set_permissions(parent, Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(parent)? {
@@ -60,20 +60,20 @@ impl Harness for Site {
         "delegate".into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         Storage::new(Options::default())
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, Trouble> {
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
         let visitors = Visitors::open(&storage.path, &storage.options)?;
-        Ok(Delegated::pooled(Config::new(visitors).mapping(place).clock(clock)))
+        Ok(DelegateStore::pooled(DelegateConfig::new(visitors).mapping(place).clock(clock)))
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
         storage.execute("UPDATE visitors SET revision = x'00' WHERE id = ?1", [key.id()])
     }
 
-    async fn make_small(&self) -> Result<Storage, Trouble> {
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         const BYTES: u64 = 4 << 20;
         match SmallDisk::mount(BYTES) {
             Ok(disk) => {
@@ -87,30 +87,30 @@ impl Harness for Site {
     }
 
     /// A removal is written to the log first, for which a full disk has no room.
-    async fn make_room(&self, storage: &Storage) -> Result<bool, Trouble> {
+    async fn free_space(&self, storage: &Storage) -> Result<bool, HarnessError> {
         match &storage.disk {
             Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
             None => Ok(false),
         }
     }
 
-    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         let other = Connection::open(&storage.path)?;
         other.execute_batch("BEGIN IMMEDIATE")?;
         storage.locked(Some(other));
         Ok(())
     }
 
-    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.locked(None);
         Ok(())
     }
 
-    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.modes(0o000, 0o000)
     }
 
-    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.modes(0o700, 0o600)
     }
 
@@ -118,7 +118,7 @@ impl Harness for Site {
         storage.path.to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         let path = Path::new(address).to_owned();
         let (options, lock) = (Options::default(), Mutex::default());
         Ok(Storage { path, options, lock, directory: None, disk: None })

@@ -7,9 +7,9 @@ use std::time::Duration;
 use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Blocking, Driver, ErrorKind, Key, Record, Revision, Timestamp};
+use session_core::{Blocking, Driver, Key, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
-    BlockingModel, ByPrefix, Config, Delegate, Delegated, Flushed, Mapping, Plain, Value,
+    BlockingModel, ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, Mapping, Plain, Value,
 };
 
 type Store = Blocking<Plain<Visitors>>;
@@ -18,7 +18,7 @@ fn site() -> (tempfile::TempDir, Connection, Visitors, Store) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
     let visitors = Visitors::open(&path, &Options::default()).unwrap();
-    let store = Delegated::pooled(Config::new(visitors.clone()).mapping(place));
+    let store = DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(place));
     (directory, Connection::open(path).unwrap(), visitors, store)
 }
 
@@ -38,20 +38,20 @@ fn rows(database: &Connection) -> u32 {
 async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_name_along() {
     let (_directory, database, visitors, store) = site();
     let (session, flash) = (key("session:one"), key("flash:one"));
-    assert!(store.store(&session, record(1), Absent).await.unwrap().is_yes());
-    assert!(store.store(&flash, record(2), Absent).await.unwrap().is_yes());
+    assert!(store.store(&session, record(1), Absent).await.unwrap().is_applied());
+    assert!(store.store(&flash, record(2), Absent).await.unwrap().is_applied());
     assert_eq!(rows(&database), 1);
-    assert!(store.remove(&session, At(record(1).revision)).await.unwrap().is_yes());
+    assert!(store.remove(&session, At(record(1).revision)).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&flash).await.unwrap(), Some(record(2)));
-    assert!(store.store(&session, record(3), Absent).await.unwrap().is_yes());
-    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    assert!(store.store(&session, record(3), Absent).await.unwrap().is_applied());
+    assert!(store.remove(&flash, Any).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&session).await.unwrap(), Some(record(3)));
-    assert!(store.remove(&session, Any).await.unwrap().is_yes());
+    assert!(store.remove(&session, Any).await.unwrap().is_applied());
     assert_eq!(rows(&database), 0, "a row that holds nothing goes");
 
     visitors.rename("one", "Ada").unwrap();
-    assert!(store.store(&session, record(4), Absent).await.unwrap().is_yes());
-    assert!(store.remove(&session, Any).await.unwrap().is_yes());
+    assert!(store.store(&session, record(4), Absent).await.unwrap().is_applied());
+    assert!(store.remove(&session, Any).await.unwrap().is_applied());
     assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
     assert_eq!(store.retrieve(&session).await.unwrap(), None);
 }
@@ -85,16 +85,16 @@ async fn a_column_of_another_type_is_corrupt() {
         "revision = 'eight by'",
         "revision = x'00'",
     ] {
-        assert!(store.store(&one, record(1), Any).await.unwrap().is_yes());
+        assert!(store.store(&one, record(1), Any).await.unwrap().is_applied());
         let damaged =
             database.execute(&format!("UPDATE visitors SET {damage} WHERE id = 'one'"), []).unwrap();
         assert_eq!(damaged, 1);
         let error = store.retrieve(&one).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
         store.count(&session_core::Prefix::SESSION).await.unwrap();
         assert!(!store.purge(10).await.unwrap().more, "{damage}");
     }
-    assert!(store.remove(&one, Any).await.unwrap().is_yes());
+    assert!(store.remove(&one, Any).await.unwrap().is_applied());
     assert_eq!(rows(&database), 0);
 }
 
@@ -102,7 +102,7 @@ async fn a_column_of_another_type_is_corrupt() {
 async fn a_deadline_beyond_the_column_is_as_far_as_that_goes() {
     let (_directory, _, _, store) = site();
     let far = Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(1) };
-    assert!(store.store(&key("session:one"), far, Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), far, Any).await.unwrap().is_applied());
     let found = store.retrieve(&key("session:one")).await.unwrap().unwrap();
     assert_eq!(found.expires, Some(Timestamp::from_millis(i64::MAX.cast_unsigned())));
 }
@@ -110,10 +110,10 @@ async fn a_deadline_beyond_the_column_is_as_far_as_that_goes() {
 #[tokio::test]
 async fn without_the_mapping_a_visitor_is_asked_for_a_field_that_it_lacks() {
     let (_directory, _, visitors, _) = site();
-    let store = Delegated::pooled(Config::new(visitors));
+    let store = DelegateStore::pooled(DelegateConfig::new(visitors));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
     let error = store.retrieve(&key("user:one")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
 }
 
 #[tokio::test]
@@ -121,24 +121,25 @@ async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened(
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
     let options = Options { busy: Duration::from_millis(1), ..Options::default() };
-    let store = Delegated::pooled(Config::new(Visitors::open(&path, &options).unwrap()).mapping(place));
+    let store =
+        DelegateStore::pooled(DelegateConfig::new(Visitors::open(&path, &options).unwrap()).mapping(place));
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.store(&key("session:one"), record(1), Absent).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, session_core::Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, session_core::Applied::No));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
     other.execute_batch("ROLLBACK").unwrap();
-    assert!(store.store(&key("session:one"), record(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), record(1), Absent).await.unwrap().is_applied());
 }
 
 #[tokio::test]
 async fn a_name_goes_along_to_the_row_of_a_rotated_session() {
     let (_directory, database, visitors, store) = site();
     let (old, new) = (key("session:old"), key("session:new"));
-    assert!(store.store(&old, record(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&old, record(1), Absent).await.unwrap().is_applied());
     visitors.rename("old", "Ada").unwrap();
-    assert!(store.store(&new, record(2), Absent).await.unwrap().is_yes());
-    assert!(store.remove(&old, Any).await.unwrap().is_yes());
+    assert!(store.store(&new, record(2), Absent).await.unwrap().is_applied());
+    assert!(store.remove(&old, Any).await.unwrap().is_applied());
     visitors.move_name("old", "new").unwrap();
     assert_eq!(visitors.name("new").unwrap().as_deref(), Some("Ada"));
     assert_eq!(rows(&database), 1, "the old row holds nothing any more");
@@ -161,7 +162,7 @@ async fn a_purge_takes_what_has_expired_and_stops_at_no_damage() {
     let past = |number| Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(number) };
     for prefix in ["session", "flash", "user", "zoo"] {
         for id in ["a", "b", "c", "d"] {
-            assert!(store.store(&key(&format!("{prefix}:{id}")), past(1), Any).await.unwrap().is_yes());
+            assert!(store.store(&key(&format!("{prefix}:{id}")), past(1), Any).await.unwrap().is_applied());
         }
     }
     database
@@ -182,7 +183,7 @@ async fn a_purge_takes_what_has_expired_and_stops_at_no_damage() {
     for damaged in ["session:a", "flash:a", "user:a"] {
         let damaged = key(damaged);
         assert_eq!(store.retrieve(&damaged).await.unwrap(), None);
-        assert!(!store.remove(&damaged, Any).await.unwrap().is_yes());
+        assert!(!store.remove(&damaged, Any).await.unwrap().is_applied());
     }
     assert_eq!(rows(&database), 0);
     let extras: u32 = database.query_row("SELECT count(*) FROM extras", [], |row| row.get(0)).unwrap();

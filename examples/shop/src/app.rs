@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use session_manager::Sessions;
 use session_state_cookie::CookieState;
-use session_store_sqlite::Sqlite;
+use session_store_sqlite::SqliteStore;
 use session_tower::{Error, RoutePolicy, Session, SessionLayer};
 
 use crate::goods::{self, Cart, MOST};
@@ -24,7 +24,7 @@ const SLOW: &str = "slow";
 const NOTICE: &str = "notice";
 
 /// The whole application.
-pub(crate) fn app(sessions: Sessions<Sqlite>, cookie: CookieState) -> Router {
+pub(crate) fn app(sessions: Sessions<SqliteStore>, cookie: CookieState) -> Router {
     // For scripts that look on: their requests keep nobody logged in.
     let state = get(state).layer(RoutePolicy::new().do_not_extend());
     Router::new()
@@ -147,7 +147,7 @@ mod tests {
     use axum::http::Request;
     use session_core::Driver;
     use session_state_cookie::CookieConfig;
-    use session_store_sqlite::Sqlite;
+    use session_store_sqlite::SqliteStore;
     use tower::ServiceExt;
 
     use super::*;
@@ -156,14 +156,14 @@ mod tests {
     struct Visitor {
         app: Router,
         cookie: String,
-        store: Sqlite,
+        store: SqliteStore,
         _data: tempfile::TempDir,
     }
 
     impl Visitor {
         fn new() -> Self {
             let data = tempfile::tempdir().unwrap();
-            let store = Sqlite::open(data.path().join("sessions.db")).unwrap();
+            let store = SqliteStore::open(data.path().join("sessions.db")).unwrap();
             let cookie = CookieConfig::development(([127, 0, 0, 1], 3000).into()).build().unwrap();
             let app = app(Sessions::new(store.clone()).unwrap(), cookie);
             Self { app, cookie: String::new(), store, _data: data }

@@ -14,7 +14,7 @@ use clap::Parser;
 use session_core::Driver;
 use session_manager::{Sessions, Sweep};
 use session_state_cookie::CookieConfig;
-use session_store_sqlite::{Config, Sqlite};
+use session_store_sqlite::{SqliteConfig, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
 
     let file = arguments.data.join("sessions.db");
-    let store = Sqlite::open(Config::new(file).create_directory(true))?;
+    let store = SqliteStore::open(SqliteConfig::new(file).create_directory(true))?;
     let sessions = Sessions::new(store.clone())?;
     let sweeper = sessions.sweep(Sweep::default());
 

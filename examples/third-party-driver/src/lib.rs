@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Decision, Driver, Entry, Error, ErrorKind, Key, Operation, Page,
-    Prefix, Record, Result, Stored,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, Key, OldDecision, Operation, Page, Prefix,
+    Record, Result, StoreError, StoreErrorKind,
 };
 
 /// A sorted map behind a mutex. Clones are handles on the same one.
@@ -36,26 +36,26 @@ impl Shelf {
         key: &Key,
         new: Option<Record>,
         when: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<Change> {
         let now = self.clock.now();
         let mut guard = self.lock();
-        let records = guard.as_mut().ok_or_else(|| Error::closed(operation))?;
+        let records = guard.as_mut().ok_or_else(|| StoreError::closed(operation))?;
         let live = records.get(key).filter(|record| record.is_live(now));
         if new.is_none() && when == Condition::Any && live.is_none() {
-            return Ok(Stored::Conflict(None));
+            return Ok(Change::Conflict(None));
         }
         let offered = new.as_ref().map(|record| record.revision);
         match when.decide(live.map(|record| record.revision), offered) {
-            Decision::AlreadyApplied => return Ok(Stored::Yes),
-            Decision::Conflict => return Ok(Stored::Conflict(live.cloned())),
-            Decision::Apply => {}
+            OldDecision::AlreadyApplied => return Ok(Change::Applied),
+            OldDecision::Conflict => return Ok(Change::Conflict(live.cloned())),
+            OldDecision::Apply => {}
         }
         // What is past its deadline already acts as a removal.
         match new.filter(|record| record.is_live(now)) {
             Some(record) => records.insert(key.clone(), record),
             None => records.remove(key),
         };
-        Ok(Stored::Yes)
+        Ok(Change::Applied)
     }
 }
 
@@ -63,15 +63,15 @@ impl Driver for Shelf {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let now = self.clock.now();
         let guard = self.lock();
-        let records = guard.as_ref().ok_or_else(|| Error::closed(Operation::Retrieve))?;
+        let records = guard.as_ref().ok_or_else(|| StoreError::closed(Operation::Retrieve))?;
         Ok(records.get(key).filter(|record| record.is_live(now)).cloned())
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.change(Operation::Store, key, Some(record), when)
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.change(Operation::Remove, key, None, when)
     }
 
@@ -79,7 +79,7 @@ impl Driver for Shelf {
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         let now = self.clock.now();
         let guard = self.lock();
-        let records = guard.as_ref().ok_or_else(|| Error::closed(Operation::Traverse))?;
+        let records = guard.as_ref().ok_or_else(|| StoreError::closed(Operation::Traverse))?;
         let after = read_cursor(&from, prefix)?;
         let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut entries = Vec::new();
@@ -91,7 +91,7 @@ impl Driver for Shelf {
             }
             last = Some(key);
             if record.is_live(now) {
-                let entry = Entry::new(key.clone()).with_expires(record.expires);
+                let entry = Entry::new(key.clone()).with_deadline(record.expires);
                 entries.push(entry.with_revision(record.revision).with_size(record.data.len() as u64));
             }
         }
@@ -105,7 +105,7 @@ impl Driver for Shelf {
     }
 
     async fn flush(&self) -> Result<()> {
-        self.lock().as_ref().map(|_| ()).ok_or_else(|| Error::closed(Operation::Flush))
+        self.lock().as_ref().map(|_| ()).ok_or_else(|| StoreError::closed(Operation::Flush))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -125,5 +125,5 @@ fn read_cursor(cursor: &Cursor, prefix: &Prefix) -> Result<Option<Key>> {
     let key = std::str::from_utf8(cursor.as_bytes()).ok().and_then(|text| Key::parse(text).ok());
     key.filter(|key| key.is_in(prefix))
         .map(Some)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidCursor, Operation::Traverse))
+        .ok_or_else(|| StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse))
 }

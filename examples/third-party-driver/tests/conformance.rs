@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, HarnessError};
 use session_core::Clock;
 use third_party_driver::Shelf;
 
@@ -17,11 +17,11 @@ impl Harness for InMemory {
         "third-party".into()
     }
 
-    async fn make(&self) -> Result<OnceLock<Shelf>, Trouble> {
+    async fn create(&self) -> Result<OnceLock<Shelf>, HarnessError> {
         Ok(OnceLock::new())
     }
 
-    async fn open(&self, storage: &OnceLock<Shelf>, clock: Arc<dyn Clock>) -> Result<Shelf, Trouble> {
+    async fn open(&self, storage: &OnceLock<Shelf>, clock: Arc<dyn Clock>) -> Result<Shelf, HarnessError> {
         Ok(storage.get_or_init(|| Shelf::new(clock)).clone())
     }
 }

@@ -1,7 +1,7 @@
 //! A request that is dropped at any point, and the same handle used again after it.
 
 use session_core::{SessionId, TestClock};
-use session_manager::{ClientAction, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
 use crate::map::Map;
 use crate::orders::block_on;
@@ -60,7 +60,7 @@ impl Stage {
     }
 
     async fn open(&self, id: SessionId) -> Session {
-        self.sessions.open(id).await.unwrap()
+        self.sessions.load(id).await.unwrap()
     }
 
     async fn counter(&self, id: SessionId) -> Option<u32> {
@@ -88,7 +88,7 @@ impl Stage {
         }
     }
 
-    /// How many session records there are, markers left out.
+    /// How many session records there are, tombstones left out.
     fn records(&self) -> usize {
         self.map.all().values().filter(|record| record.data[..] != [1, 2, 4, 0]).count()
     }
@@ -96,7 +96,7 @@ impl Stage {
 
 async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
     if what == What::Create {
-        let session = stage.sessions.open(None).await.unwrap();
+        let session = stage.sessions.load(None).await.unwrap();
         session.insert("name", "Grace").unwrap();
         add(&session);
         return (session, None);
@@ -234,13 +234,13 @@ async fn committed_again(
         }
         assert!(counter <= u32::from(what == What::Update && sent), "{case}: {counter}");
         assert_eq!(stage.open(id.unwrap()).await.end_reason(), Some(EndReason::Replaced), "{case}");
-        assert_eq!(session.client_action(), ClientAction::Keep, "{case}");
+        assert_eq!(session.id_update(), IdUpdate::None, "{case}");
         return;
     }
     if other.destroyed {
         assert!(matches!(done, Ok(Outcome::Ended(_))), "{case}: {done:?}");
         assert!(!stage.open(id.unwrap()).await.exists(), "{case}: it is back");
-        assert_eq!(session.client_action(), ClientAction::Keep, "{case}");
+        assert_eq!(session.id_update(), IdUpdate::None, "{case}");
         return;
     }
     if is_uncertain(&done) {
@@ -282,11 +282,11 @@ async fn destroyed_again(
     }
     if let Some(id) = id {
         assert!(!stage.open(id).await.exists(), "{case}");
-        assert!(!destroyed || session.client_action() == ClientAction::Forget, "{case}");
+        assert!(!destroyed || session.id_update() == IdUpdate::Clear, "{case}");
     }
     assert!(destroyed || other.destroyed || before == 0 || what == What::Create, "{case}");
-    if !matches!(session.client_action(), ClientAction::Keep | ClientAction::Forget) {
-        panic!("{case}: {:?}", session.client_action());
+    if !matches!(session.id_update(), IdUpdate::None | IdUpdate::Clear) {
+        panic!("{case}: {:?}", session.id_update());
     }
     // A new record that is still on its way when its handle gives it up is out of everybody's reach.
     if arrives == Arrives::Never {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use session_core::{Driver, SessionId};
-use session_manager::{ClientAction, Committed, EndReason, Error, ErrorKind, Outcome, Session, Sessions};
+use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
 use crate::map::Map;
 use crate::orders::block_on;
@@ -22,7 +22,7 @@ fn kind<T: std::fmt::Debug>(answer: Result<T, session_manager::Error>) -> ErrorK
 async fn what_is_not_loaded_can_neither_be_read_nor_written() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.begin(id);
+    let session = sessions.lazy(id);
     assert!(!session.is_loaded());
     assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
     assert_eq!(kind(session.insert("n", &1)), ErrorKind::NotLoaded);
@@ -40,7 +40,7 @@ async fn what_is_not_loaded_can_neither_be_read_nor_written() {
 async fn after_the_response_the_session_is_for_reading() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     add(&session);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
     assert_eq!(session.get("n").unwrap(), Some(1));
@@ -51,14 +51,14 @@ async fn after_the_response_the_session_is_for_reading() {
     assert_eq!(kind(session.flash().get::<u32>("notice")), ErrorKind::Committed);
     assert_eq!(kind(session.destroy("late").await), ErrorKind::Committed);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
-    assert!(sessions.open(id).await.unwrap().exists());
+    assert!(sessions.load(id).await.unwrap().exists());
 }
 
 #[tokio::test]
 async fn what_is_discarded_is_dropped_and_later_writes_are_errors() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     let held = Arc::new(());
     let (witness, clone) = (Arc::downgrade(&held), session.clone());
     session
@@ -71,14 +71,14 @@ async fn what_is_discarded_is_dropped_and_later_writes_are_errors() {
     assert!(witness.upgrade().is_none(), "the closure, and the session it held, are gone");
     assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
-    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(0));
+    assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
 }
 
 #[tokio::test]
 async fn a_finish_that_is_dropped_in_the_middle_has_sealed_the_handle() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     add(&session);
     stepped.close_gates();
     let mut finish: Request<'_, Result<Committed, Error>> = Box::pin(sessions.finish(&session));
@@ -94,12 +94,12 @@ async fn a_touch_that_the_store_refuses_or_sits_on_fails_no_reader() {
     let sessions = Sessions::new(stepped.clone()).unwrap();
     let id = begun(&sessions).await;
     clock.advance(HOUR);
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     // Nobody opens the gate: the store does not answer.
     stepped.close_gates();
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     stepped.open_gates();
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     add(&session);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
 }
@@ -113,7 +113,7 @@ fn stepped() -> (Stepped<Map>, Sessions<Stepped<Map>>) {
 async fn while_one_handle_commits_the_others_are_busy_and_its_seal_has_no_gap() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     let clone = session.clone();
     add(&session);
     stepped.close_gates();
@@ -143,7 +143,7 @@ async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
 async fn a_clone_that_loads_at_the_same_time_waits_for_the_first() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
-    let session = sessions.begin(id);
+    let session = sessions.lazy(id);
     let clone = session.clone();
     stepped.close_gates();
     let mut first: Request<'_, Result<(), Error>> = Box::pin(session.load());
@@ -160,7 +160,7 @@ async fn a_clone_that_loads_at_the_same_time_waits_for_the_first() {
 async fn an_update_may_use_a_clone_of_its_session() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     let clone = session.clone();
     let n = session.update("n", move |n: Option<u32>| {
         let length = clone.get::<String>("name").map_or(0, |name| name.map_or(0, |name| name.len() as u32));
@@ -170,14 +170,14 @@ async fn an_update_may_use_a_clone_of_its_session() {
     });
     assert_eq!(n.unwrap(), 8, "it ran on the value that it set itself");
     // Here it meets another request, and runs again while the handle is busy.
-    let other = sessions.open(id).await.unwrap();
+    let other = sessions.load(id).await.unwrap();
     other.insert("other", &1).unwrap();
     assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
     let done = sessions.finish(&session).await.unwrap();
     assert_eq!((done.outcome, done.replays), (Outcome::Updated, 1));
     assert_eq!(session.get("n").unwrap(), Some(5), "no length can be read then");
 
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     let (clone, runs) = (session.clone(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&runs);
     let never = session.update("n", move |n: Option<usize>| {
@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Bomb {
 async fn a_value_whose_own_code_panics_does_not_spoil_the_session() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     add(&session);
     let quiet = |call: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
     quiet(&|| drop(session.get::<Bomb>("n")));
@@ -220,12 +220,12 @@ async fn a_value_whose_own_code_panics_does_not_spoil_the_session() {
     assert_eq!(session.keys().unwrap(), ["n", "name"]);
     assert_eq!(session.get("n").unwrap(), Some(1));
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
-    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(1));
+    assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(1));
 }
 
 /// Lets the log of `session` meet another request's write.
 async fn disturb(sessions: &Sessions<Map>, id: SessionId, write: impl FnOnce(&Session)) {
-    let other = sessions.open(id).await.unwrap();
+    let other = sessions.load(id).await.unwrap();
     write(&other);
     assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
 }
@@ -240,7 +240,7 @@ async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
             other.insert("b", &0).unwrap();
         })
         .await;
-        let session = sessions.open(id).await.unwrap();
+        let session = sessions.load(id).await.unwrap();
         session.update("a", |a: Option<u32>| a.unwrap_or(0) + 1).unwrap();
         session
             .update("b", move |b: Option<u32>| {
@@ -268,7 +268,7 @@ async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
         // It can still be committed once the way is free.
         disturb(&sessions, id, |other| other.insert("b", &7).unwrap()).await;
         assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
-        let stored = sessions.open(id).await.unwrap();
+        let stored = sessions.load(id).await.unwrap();
         assert_eq!((stored.get("a").unwrap(), stored.get("b").unwrap()), (Some(101), Some(8)));
     }
 }
@@ -277,7 +277,7 @@ async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
 fn clones_on_many_threads_write_one_session() {
     let (_, sessions, _) = fresh();
     let id = block_on(begun(&sessions));
-    let session = block_on(sessions.open(id)).unwrap();
+    let session = block_on(sessions.load(id)).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let session = session.clone();
@@ -290,7 +290,7 @@ fn clones_on_many_threads_write_one_session() {
         }
     });
     assert_eq!(block_on(sessions.finish(&session)).unwrap().outcome, Outcome::Updated);
-    let stored = block_on(sessions.open(id)).unwrap();
+    let stored = block_on(sessions.load(id)).unwrap();
     assert_eq!(stored.get("n").unwrap(), Some(100));
     assert_eq!(stored.keys().unwrap().len(), 102);
 }
@@ -299,10 +299,10 @@ fn clones_on_many_threads_write_one_session() {
 async fn what_came_to_nothing_refuses_the_response_even_if_an_earlier_commit_said_so() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     session.bind_user("ada").unwrap();
     session.rotate().unwrap();
-    assert!(sessions.open(id).await.unwrap().destroy("gone").await.unwrap());
+    assert!(sessions.load(id).await.unwrap().destroy("gone").await.unwrap());
     let first = session.commit().await.unwrap();
     assert!(first.critical && first.refuses_response(), "{first:?}");
     // The handler does not look, and says "welcome".
@@ -315,35 +315,35 @@ async fn what_came_to_nothing_refuses_the_response_even_if_an_earlier_commit_sai
 async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
     let (map, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let login = sessions.open(id).await.unwrap();
+    let login = sessions.load(id).await.unwrap();
     login.rotate().unwrap();
     assert_eq!(sessions.finish(&login).await.unwrap().outcome, Outcome::Rotated);
     let records = map.all().len();
-    let late = sessions.open(id).await.unwrap();
+    let late = sessions.load(id).await.unwrap();
     assert_eq!(late.end_reason(), Some(EndReason::Replaced));
     late.rotate().unwrap();
     late.insert("user_id", &7).unwrap();
     let done = sessions.finish(&late).await.unwrap();
     assert_eq!(done.outcome, Outcome::Ended(EndReason::Replaced));
     assert!(done.refuses_response());
-    assert_eq!((late.client_action(), map.all().len()), (ClientAction::Keep, records));
+    assert_eq!((late.id_update(), map.all().len()), (IdUpdate::None, records));
 }
 
 #[tokio::test]
 async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     add(&session);
     session.rotate().unwrap();
     stepped.close_gates();
     let mut rotation: Request<'_, Result<Committed, Error>> = Box::pin(sessions.commit(&session));
-    // The new record is placed, and the marker is not, when another request writes.
+    // The new record is placed, and the tombstone is not, when another request writes.
     for _ in 0..3 {
         assert!(step(&stepped, &mut rotation).await.is_none());
     }
     stepped.open_gates();
-    let other = sessions.open(id).await.unwrap();
+    let other = sessions.load(id).await.unwrap();
     other.insert("other", &1).unwrap();
     assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
     let done = rotation.await.unwrap();
@@ -351,7 +351,7 @@ async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
     assert_eq!(session.get("other").unwrap(), Some(1));
     add(&session);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
-    let stored = sessions.open(told(&session)).await.unwrap();
+    let stored = sessions.load(told(&session)).await.unwrap();
     assert_eq!((stored.get("n").unwrap(), stored.get("other").unwrap()), (Some(2), Some(1)));
 }
 
@@ -360,7 +360,7 @@ async fn a_logout_that_also_rotates_is_answered() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     for writes in [false, true] {
-        let session = sessions.open(id).await.unwrap();
+        let session = sessions.load(id).await.unwrap();
         let ended = session.destroy("logout").await.unwrap();
         session.rotate().unwrap();
         if writes {
@@ -377,7 +377,7 @@ async fn a_logout_that_also_rotates_is_answered() {
 async fn a_session_is_committed_by_the_manager_that_opened_it() {
     let (_, sessions, _) = fresh();
     let (map, other, _) = fresh();
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     add(&session);
     assert_eq!(kind(other.finish(&session).await), ErrorKind::Config);
     assert_eq!(sessions.clone().finish(&session).await.unwrap().outcome, Outcome::Created);
@@ -387,21 +387,21 @@ async fn a_session_is_committed_by_the_manager_that_opened_it() {
 #[tokio::test]
 async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
     let (map, sessions, _) = fresh();
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     session.insert("a", &1).unwrap();
     assert_eq!(session.commit().await.unwrap().outcome, Outcome::Created);
     assert!(session.destroy("second thoughts").await.unwrap());
     let done = sessions.finish(&session).await.unwrap();
     assert_eq!(done.outcome, Outcome::Ended(EndReason::Destroyed("second thoughts".into())));
-    assert_eq!((session.client_action(), map.all().len()), (ClientAction::Keep, 0));
+    assert_eq!((session.id_update(), map.all().len()), (IdUpdate::None, 0));
     // What the client brought is to be forgotten, whatever comes and goes after it.
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     assert!(session.destroy("one").await.unwrap());
     session.insert("a", &1).unwrap();
     assert_eq!(session.commit().await.unwrap().outcome, Outcome::Created);
     assert!(session.destroy("two").await.unwrap());
-    assert_eq!(session.client_action(), ClientAction::Forget);
+    assert_eq!(session.id_update(), IdUpdate::Clear);
 }
 
 #[tokio::test]
@@ -409,13 +409,13 @@ async fn a_deadline_that_another_request_moved_does_not_end_the_session() {
     let (_, sessions, clock) = fresh();
     for rotates in [false, true] {
         let id = begun(&sessions).await;
-        let slow = sessions.open(id).await.unwrap();
+        let slow = sessions.load(id).await.unwrap();
         add(&slow);
         if rotates {
             slow.rotate().unwrap();
         }
         clock.advance(HOUR);
-        let other = sessions.open(id).await.unwrap();
+        let other = sessions.load(id).await.unwrap();
         assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Touched);
         clock.advance(HOUR + Duration::from_secs(1));
         let outcome = sessions.finish(&slow).await.unwrap().outcome;
@@ -423,27 +423,27 @@ async fn a_deadline_that_another_request_moved_does_not_end_the_session() {
         assert_eq!(outcome, expected, "it lives, though not by what this request knew");
     }
     let id = begun(&sessions).await;
-    let (slow, reader) = (sessions.open(id).await.unwrap(), sessions.open(id).await.unwrap());
+    let (slow, reader) = (sessions.load(id).await.unwrap(), sessions.load(id).await.unwrap());
     add(&slow);
     clock.advance(HOUR * 2);
     for session in [slow, reader] {
         let outcome = sessions.finish(&session).await.unwrap().outcome;
         assert_eq!(outcome, Outcome::Ended(EndReason::Expired));
     }
-    assert!(!sessions.open(id).await.unwrap().exists());
+    assert!(!sessions.load(id).await.unwrap().exists());
 }
 
 #[tokio::test]
 async fn what_was_committed_is_not_to_be_done_again() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     assert_eq!(session.flash().get("notice").unwrap(), Some(1));
     assert!(session.is_changed());
     assert_eq!(session.commit().await.unwrap().outcome, Outcome::Updated);
     assert!(!session.is_changed());
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
-    assert!(!sessions.open(id).await.unwrap().flash().keys().unwrap().contains(&"notice".to_owned()));
+    assert!(!sessions.load(id).await.unwrap().flash().keys().unwrap().contains(&"notice".to_owned()));
 }
 
 #[test]
@@ -460,10 +460,10 @@ fn ids_that_repeat_never_merge_two_visitors() {
         let two = begun(&sessions).await;
         assert!(one != two && map.all().len() == 2);
         drawn.lock().unwrap().clear();
-        let three = sessions.open(None).await.unwrap();
+        let three = sessions.load(None).await.unwrap();
         add(&three);
         assert_eq!(kind(sessions.finish(&three).await), ErrorKind::NoFreeId);
-        assert_eq!((three.client_action(), map.all().len()), (ClientAction::Keep, 2));
+        assert_eq!((three.id_update(), map.all().len()), (IdUpdate::None, 2));
     });
 }
 
@@ -481,7 +481,7 @@ impl Driver for Contended {
         key: &session_core::Key,
         record: session_core::Record,
         when: session_core::Condition,
-    ) -> session_core::Result<session_core::Stored> {
+    ) -> session_core::Result<session_core::Change> {
         if self.1.load(Ordering::SeqCst) > 0
             && let Some(there) = self.0.retrieve(key).await?
         {
@@ -496,7 +496,7 @@ impl Driver for Contended {
         &self,
         key: &session_core::Key,
         when: session_core::Condition,
-    ) -> session_core::Result<session_core::Stored> {
+    ) -> session_core::Result<session_core::Change> {
         self.0.remove(key, when).await
     }
 
@@ -526,7 +526,7 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
         for rotates in [false, true] {
             contended.1.store(0, Ordering::SeqCst);
             let id = begun(&sessions).await;
-            let session = sessions.open(id).await.unwrap();
+            let session = sessions.load(id).await.unwrap();
             add(&session);
             if rotates {
                 session.rotate().unwrap();
@@ -539,7 +539,7 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
             let tries = contended.1.load(Ordering::SeqCst) - 1;
             assert_eq!(tries, if rotates { 199 } else { 100 });
             contended.1.store(0, Ordering::SeqCst);
-            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(0));
+            assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
             assert_eq!(contended.0.all().len(), records);
             // The log is kept: once the way is free it is stored.
             assert!(matches!(
@@ -547,7 +547,7 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
                 Outcome::Updated | Outcome::Rotated
             ));
             let now = if rotates { told(&session) } else { id };
-            assert_eq!(sessions.open(now).await.unwrap().get("n").unwrap(), Some(1));
+            assert_eq!(sessions.load(now).await.unwrap().get("n").unwrap(), Some(1));
         }
     });
 }
@@ -557,7 +557,7 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
 async fn values_carry_the_codec_that_they_were_written_with() {
     use session_manager::Codec;
     let (map, sessions, _) = fresh();
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     session.insert("message pack", &(1, "a")).unwrap();
     session.insert_as("json", &(2, "b"), Codec::Json).unwrap();
     #[cfg(feature = "bincode")]

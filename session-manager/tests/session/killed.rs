@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use session_core::{Driver, SessionId};
 use session_manager::{EndReason, Session, Sessions};
-use session_store_sqlite::Sqlite;
+use session_store_sqlite::SqliteStore;
 
 use crate::{add, begun};
 use session_conformance::step::{Request, Stepped, step};
@@ -29,7 +29,7 @@ fn a_process_killed_at_any_step_leaves_old_or_new() {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("sessions.db");
             let id = runtime.block_on(async {
-                let driver = Sqlite::open(path.as_path()).unwrap();
+                let driver = SqliteStore::open(path.as_path()).unwrap();
                 let id = begun(&Sessions::new(driver.clone()).unwrap()).await;
                 driver.close().await.unwrap();
                 id
@@ -72,10 +72,10 @@ fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
 
 async fn child(task: &str) {
     let [what, cut, id, path] = *task.splitn(4, ' ').collect::<Vec<_>>() else { panic!("{task}") };
-    let stepped = Stepped::new(Sqlite::open(path).unwrap(), true);
+    let stepped = Stepped::new(SqliteStore::open(path).unwrap(), true);
     let sessions = Sessions::new(stepped.clone()).unwrap();
     let id = SessionId::parse(id.as_bytes()).filter(|_| what != "create");
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     stepped.close_gates();
     let mut request = Box::pin(act(what, &session)) as Request<'_, ()>;
     for _ in 0..cut.parse().unwrap() {
@@ -109,7 +109,7 @@ fn say(word: &str) {
 }
 
 async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId) {
-    let sessions = Sessions::new(Sqlite::open(path).unwrap()).unwrap();
+    let sessions = Sessions::new(SqliteStore::open(path).unwrap()).unwrap();
     let page = sessions.find(session_core::Cursor::start(), 100).await.unwrap();
     assert!(page.next.is_none());
     let mut names: Vec<(String, u32)> = Vec::new();
@@ -129,7 +129,7 @@ async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId)
         (_, false) => &[&[]],
     };
     assert!(allowed.contains(&&names[..]), "{what} killed at {cut}: {names:?}");
-    let session = sessions.open(id).await.unwrap();
+    let session = sessions.load(id).await.unwrap();
     if what == "rotate" && !session.exists() {
         assert_eq!(session.end_reason(), Some(EndReason::Replaced), "{what} killed at {cut}");
     }
@@ -137,7 +137,7 @@ async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId)
         // It can be used as ever.
         add(&session);
         let _ = sessions.finish(&session).await.unwrap();
-        let again = sessions.open(id).await.unwrap();
+        let again = sessions.load(id).await.unwrap();
         assert_eq!(again.get::<u32>("n").unwrap(), session.get("n").unwrap());
     }
     sessions.driver().close().await.unwrap();

@@ -1,7 +1,7 @@
 //! One request whose answers get lost: what the orders of two do not reach, for they begin with a session.
 
 use session_conformance::step::{Fate, Request, Stepped, step};
-use session_manager::{ClientAction, Committed, Error, ErrorKind, Outcome, Sessions};
+use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Sessions};
 
 use crate::map::Map;
 use crate::orders::block_on;
@@ -44,17 +44,17 @@ fn a_creation_whose_answer_is_lost_happens_once_and_a_late_one_brings_nothing_ba
     for fate in FATES {
         block_on(async {
             let (map, stepped, sessions) = stage();
-            let session = sessions.open(None).await.unwrap();
+            let session = sessions.load(None).await.unwrap();
             add(&session);
             let done = alone(&stepped, 0, fate, sessions.finish(&session)).await.unwrap();
             assert_eq!(done.outcome, Outcome::Created, "{fate:?}");
             let id = told(&session);
             assert_eq!(map.all().len(), 1, "{fate:?}");
-            let again = sessions.open(id).await.unwrap();
+            let again = sessions.load(id).await.unwrap();
             assert_eq!(again.get("n").unwrap(), Some(1), "{fate:?}");
             assert!(again.destroy("logout").await.unwrap());
             arrive(&stepped).await;
-            assert!(!sessions.open(id).await.unwrap().exists(), "{fate:?}: it is back");
+            assert!(!sessions.load(id).await.unwrap().exists(), "{fate:?}: it is back");
         });
     }
 }
@@ -65,18 +65,18 @@ fn a_rotation_whose_first_answer_is_lost_brings_nothing_back_either() {
         block_on(async {
             let (_, stepped, sessions) = stage();
             let id = begun(&sessions).await;
-            let session = sessions.open(id).await.unwrap();
+            let session = sessions.load(id).await.unwrap();
             add(&session);
             session.rotate().unwrap();
             let done = alone(&stepped, 0, fate, sessions.finish(&session)).await.unwrap();
             assert_eq!(done.outcome, Outcome::Rotated, "{fate:?}");
             let next = told(&session);
-            let again = sessions.open(next).await.unwrap();
+            let again = sessions.load(next).await.unwrap();
             assert_eq!(again.get("n").unwrap(), Some(1), "{fate:?}");
             assert!(again.destroy("logout").await.unwrap());
             arrive(&stepped).await;
             for id in [id, next] {
-                assert!(!sessions.open(id).await.unwrap().exists(), "{fate:?}: it is back");
+                assert!(!sessions.load(id).await.unwrap().exists(), "{fate:?}: it is back");
             }
         });
     }
@@ -88,14 +88,14 @@ fn a_destruction_whose_answer_is_lost_is_one() {
         block_on(async {
             let (map, stepped, sessions) = stage();
             let id = begun(&sessions).await;
-            let session = sessions.open(id).await.unwrap();
+            let session = sessions.load(id).await.unwrap();
             assert!(alone(&stepped, 0, fate, session.destroy("logout")).await.unwrap(), "{fate:?}");
-            assert_eq!((session.client_action(), map.all().len()), (ClientAction::Forget, 0), "{fate:?}");
+            assert_eq!((session.id_update(), map.all().len()), (IdUpdate::Clear, 0), "{fate:?}");
             // What begins afterwards is out of a late removal's reach.
             session.insert("notice", "bye").unwrap();
             assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Created);
             arrive(&stepped).await;
-            assert!(sessions.open(told(&session)).await.unwrap().exists(), "{fate:?}");
+            assert!(sessions.load(told(&session)).await.unwrap().exists(), "{fate:?}");
         });
     }
 }
@@ -109,14 +109,14 @@ fn a_touch_whose_answer_is_lost_fails_nobody_and_does_no_harm() {
             let sessions = Sessions::new(stepped.clone()).unwrap();
             let id = begun(&sessions).await;
             clock.advance(HOUR);
-            let session = sessions.open(id).await.unwrap();
+            let session = sessions.load(id).await.unwrap();
             let committed = alone(&stepped, 0, fate, session.commit()).await.unwrap();
             assert_eq!(committed.outcome, Outcome::Unchanged, "{fate:?}");
             // The handle goes on from what is there.
             add(&session);
             assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated, "{fate:?}");
             arrive(&stepped).await;
-            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(1), "{fate:?}");
+            assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(1), "{fate:?}");
         });
     }
 }
@@ -128,7 +128,7 @@ fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
         block_on(async {
             let (_, stepped, sessions) = stage();
             let id = begun(&sessions).await;
-            let session = sessions.open(id).await.unwrap();
+            let session = sessions.load(id).await.unwrap();
             add(&session);
             stepped.close_gates();
             stepped.set_fate(0, fate);
@@ -137,7 +137,7 @@ fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
                 assert!(step(&stepped, &mut request).await.is_none());
             }
             stepped.open_gates();
-            let other = sessions.open(id).await.unwrap();
+            let other = sessions.load(id).await.unwrap();
             other.update("n", |n: Option<u32>| n.unwrap_or(0) + 10).unwrap();
             assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
             assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Uncertain, "{fate:?}");
@@ -146,10 +146,10 @@ fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
             }
             arrive(&stepped).await;
             let expected = if fate == Fate::AnswerLost { 11 } else { 10 };
-            assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(expected), "{fate:?}");
+            assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(expected), "{fate:?}");
             // It can be ended, and that is sure.
             assert!(session.destroy("logout").await.unwrap());
-            assert!(!sessions.open(id).await.unwrap().exists());
+            assert!(!sessions.load(id).await.unwrap().exists());
         });
     }
 }

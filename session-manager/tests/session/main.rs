@@ -16,7 +16,7 @@ mod times;
 use std::time::Duration;
 
 use session_core::{SessionId, TestClock, Timestamp};
-use session_manager::{ClientAction, Session, Sessions};
+use session_manager::{IdUpdate, Session, Sessions};
 
 use map::Map;
 
@@ -36,15 +36,15 @@ fn fresh() -> (Map, Sessions<Map>, TestClock) {
 }
 
 fn told(session: &Session) -> SessionId {
-    match session.client_action() {
-        ClientAction::Repeat { id, .. } => id,
+    match session.id_update() {
+        IdUpdate::Set { id, .. } => id,
         other => panic!("{other:?}"),
     }
 }
 
 /// A stored session with a counter of 0 and a few values.
 async fn begun<D: session_core::Driver>(sessions: &Sessions<D>) -> SessionId {
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     session.insert("n", &0).unwrap();
     session.insert("name", "Ada").unwrap();
     session.flash().set("notice", &1).unwrap();

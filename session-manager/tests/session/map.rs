@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Decision, Driver, Entry, Key, Page, Prefix, Record, Result,
-    Revision, Stored, TestClock, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, Key, OldDecision, Page, Prefix, Record,
+    Result, TestClock, Touch,
 };
 
 #[derive(Clone, Debug)]
@@ -31,25 +31,25 @@ impl Map {
         self.records.lock().unwrap().insert(key, record);
     }
 
-    fn change(&self, key: &Key, offered: Option<Record>, when: Condition) -> Stored {
+    fn change(&self, key: &Key, offered: Option<Record>, when: Condition) -> Change {
         let now = self.clock.now();
         let mut records = self.records.lock().unwrap();
         let live = records.get(key).filter(|record| record.is_live(now)).cloned();
         let revision = |record: &Option<Record>| record.as_ref().map(|record| record.revision);
         match when.decide(revision(&live), revision(&offered)) {
-            Decision::Apply => {
+            OldDecision::Apply => {
                 records.remove(key);
                 let removal = offered.is_none();
                 if let Some(record) = offered.filter(|record| record.is_live(now)) {
                     records.insert(key.clone(), record);
                 }
                 if removal && live.is_none() && when != Condition::Absent {
-                    return Stored::Conflict(None);
+                    return Change::Conflict(None);
                 }
-                Stored::Yes
+                Change::Applied
             }
-            Decision::AlreadyApplied => Stored::Yes,
-            Decision::Conflict => Stored::Conflict(live),
+            OldDecision::AlreadyApplied => Change::Applied,
+            OldDecision::Conflict => Change::Conflict(live),
         }
     }
 }
@@ -60,11 +60,11 @@ impl Driver for Map {
         Ok(records.get(key).filter(|record| record.is_live(self.clock.now())).cloned())
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         Ok(self.change(key, Some(record), when))
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         Ok(self.change(key, None, when))
     }
 
@@ -74,13 +74,8 @@ impl Driver for Map {
         Ok(Page::last(entries))
     }
 
-    async fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool> {
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        let Touch { from, to, deadline } = touch;
         let mut records = self.records.lock().unwrap();
         match records.get_mut(key).filter(|record| record.is_live(self.clock.now())) {
             Some(record) if record.revision == to => Ok(true),

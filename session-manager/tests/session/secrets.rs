@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use session_core::{Condition, Cursor, Driver, Record, Revision, SessionId};
-use session_manager::{Event, Observer, Request, SessionTag, Sessions};
+use session_manager::{Event, Observer, RequestInfo, SessionTag, Sessions};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::map::Map;
@@ -62,22 +62,22 @@ async fn life(told_to: &Told, listener: Arc<Listener>) -> Vec<SessionId> {
     let map = Map::new(clock());
     let stepped = Stepped::new(map.clone(), false);
     let sessions = Sessions::builder(stepped.clone()).observer(listener).build().unwrap();
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     session.insert("token", SECRET).unwrap();
     session.flash().set("notice", SECRET).unwrap();
     told_to.debug(&sessions.finish(&session).await);
     let mut ids = vec![told(&session)];
-    told_to.debug(&(&session, session.client_action(), session.flash(), Request::from(ids[0])));
+    told_to.debug(&(&session, session.id_update(), session.flash(), RequestInfo::from(ids[0])));
 
     // Two that meet, and a rotation.
-    let (one, two) = (sessions.open(ids[0]).await.unwrap(), sessions.open(ids[0]).await.unwrap());
+    let (one, two) = (sessions.load(ids[0]).await.unwrap(), sessions.load(ids[0]).await.unwrap());
     add(&one);
     add(&two);
     two.rotate().unwrap();
     told_to.debug(&sessions.finish(&one).await);
     told_to.debug(&sessions.finish(&two).await);
     ids.push(told(&two));
-    let session = sessions.open(ids[1]).await.unwrap();
+    let session = sessions.load(ids[1]).await.unwrap();
     told_to.debug(&session.get::<u64>("token"));
     told_to.debug(&session.flash().get::<bool>("notice"));
     told_to.debug(&session.update("token", |n: Option<u64>| n.unwrap_or(0)));
@@ -86,27 +86,27 @@ async fn life(told_to: &Told, listener: Arc<Listener>) -> Vec<SessionId> {
     told_to.debug(&(&sessions, Sessions::builder(map.clone())));
 
     // The token is spent twice, an answer is lost, and the store fails.
-    let (one, two) = (sessions.open(ids[1]).await.unwrap(), sessions.open(ids[1]).await.unwrap());
+    let (one, two) = (sessions.load(ids[1]).await.unwrap(), sessions.load(ids[1]).await.unwrap());
     let spent: [Option<String>; 2] = [one.take("token").unwrap(), two.take("token").unwrap()];
     assert_eq!(spent[1].as_deref(), Some(SECRET));
     told_to.debug(&sessions.finish(&one).await);
     let error = sessions.finish(&two).await.unwrap_err();
     writeln!(told_to.clone(), "{error} {error:?}").unwrap();
     stepped.set_fate(0, Fate::RequestLost);
-    let late = sessions.open(ids[1]).await.unwrap();
+    let late = sessions.load(ids[1]).await.unwrap();
     late.insert("token", SECRET).unwrap();
-    told_to.debug(&sessions.open(ids[1]).await.unwrap().destroy("logout").await);
+    told_to.debug(&sessions.load(ids[1]).await.unwrap().destroy("logout").await);
     told_to.debug(&sessions.finish(&late).await);
     told_to.debug(&late);
     let unknown = SessionId::from_bytes([9; 24]);
-    told_to.debug(&sessions.open(unknown).await);
+    told_to.debug(&sessions.load(unknown).await);
     let mut malformed = session_core::Candidates::none();
     malformed.push_malformed();
-    told_to.debug(&sessions.open(malformed).await);
+    told_to.debug(&sessions.load(malformed).await);
     let damaged = SessionId::from_bytes([8; 24]);
     let record = Record::new(SECRET.as_bytes().to_vec(), None, Revision::random().unwrap());
-    assert!(map.store(&damaged.key(), record, Condition::Absent).await.unwrap().is_yes());
-    told_to.debug(&sessions.open(damaged).await);
+    assert!(map.store(&damaged.key(), record, Condition::Absent).await.unwrap().is_applied());
+    told_to.debug(&sessions.load(damaged).await);
     told_to.debug(&sessions.find(Cursor::start(), 10).await);
     ids.extend([unknown, damaged]);
     ids

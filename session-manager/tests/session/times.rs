@@ -10,7 +10,7 @@ use crate::{add, begun, fresh};
 async fn a_counter_and_its_deadline_survive_a_replay_together() {
     let (_, sessions, clock) = fresh();
     let id = begun(&sessions).await;
-    let both = [sessions.open(id).await.unwrap(), sessions.open(id).await.unwrap()];
+    let both = [sessions.load(id).await.unwrap(), sessions.load(id).await.unwrap()];
     for session in &both {
         add(session);
         assert!(session.expire_key("n", Duration::from_secs(1)).unwrap());
@@ -18,15 +18,15 @@ async fn a_counter_and_its_deadline_survive_a_replay_together() {
     for session in &both {
         assert_eq!(sessions.finish(session).await.unwrap().outcome, Outcome::Updated);
     }
-    assert_eq!(sessions.open(id).await.unwrap().get("n").unwrap(), Some(2));
+    assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(2));
     clock.advance(Duration::from_secs(1));
-    assert_eq!(sessions.open(id).await.unwrap().get::<u32>("n").unwrap(), None);
+    assert_eq!(sessions.load(id).await.unwrap().get::<u32>("n").unwrap(), None);
 }
 
 #[tokio::test]
 async fn times_that_were_set_before_the_first_value_are_kept_for_it() {
     let (_, sessions, _) = fresh();
-    let session = sessions.open(None).await.unwrap();
+    let session = sessions.load(None).await.unwrap();
     let month = Duration::from_secs(30 * 86_400);
     session.set_idle_timeout(month).unwrap();
     session.set_absolute_lifetime(None).unwrap();

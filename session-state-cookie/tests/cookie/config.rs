@@ -1,6 +1,6 @@
 //! What each setting puts into the header, and what is refused when it is built.
 
-use session_core::{DurationError, Error, ErrorKind};
+use session_core::{DurationError, StoreError, StoreErrorKind};
 use session_state_cookie::ConfigError;
 
 use super::*;
@@ -192,8 +192,8 @@ fn name_and_value_of_exactly_4096_bytes_pass_and_one_more_does_not() {
 
 #[test]
 fn a_configuration_error_is_misconfigured_with_its_reason() {
-    let error = Error::from(CookieConfig::new().secure(false).build().unwrap_err());
-    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    let error = StoreError::from(CookieConfig::new().secure(false).build().unwrap_err());
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert_eq!(
         std::error::Error::source(&error).unwrap().to_string(),
         "a cookie whose name begins with __Host- needs Secure"

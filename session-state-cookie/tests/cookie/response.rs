@@ -1,7 +1,7 @@
 //! What happens to the response that the cookie goes into.
 
 use http::header::CACHE_CONTROL;
-use session_core::ErrorKind;
+use session_core::StoreErrorKind;
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn a_response_that_can_take_no_more_headers_is_an_error_and_stays_as_it_is() {
     let full = response.clone();
     let state = CookieState::default();
     for result in [state.write(&id(1), None, NOW, &mut response), state.erase(&mut response)] {
-        assert_eq!(result.unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(result.unwrap_err().kind(), StoreErrorKind::TooLarge);
         assert_eq!(response, full);
     }
 }

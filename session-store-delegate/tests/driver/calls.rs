@@ -4,9 +4,10 @@ use std::convert::Infallible;
 
 use session_core::Condition::{self, Absent, Any, Revision as At};
 use session_core::{
-    Capabilities, Cursor, Driver, Entry, Error, ErrorKind, Key, Operation, Prefix, Record, Stored,
+    Capabilities, Change, Cursor, Driver, DriverExt, Entry, Key, Operation, Prefix, Record, StoreError,
+    StoreErrorKind, Touch,
 };
-use session_store_delegate::{Config, Delegate, Delegated, Flushed, Model, Place, Value};
+use session_store_delegate::{Delegate, DelegateConfig, DelegateStore, Flushed, Model, Place, Value};
 
 use super::{NOW, claims, expiring, key, later, record, rev, store, store_with};
 use crate::support::objects::Objects;
@@ -30,7 +31,7 @@ async fn a_retrieve_looks_and_flushes_nothing() {
     let one = key("session:one");
     assert_eq!(store.retrieve(&one).await.unwrap(), None);
     made(&model, &joined(&[&LOOK, &["get session"]]));
-    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
     model.calls();
     assert_eq!(store.retrieve(&one).await.unwrap(), Some(expiring(1)));
     made(&model, &joined(&[&LOOK, &["get session"]]));
@@ -44,18 +45,18 @@ async fn a_retrieve_looks_and_flushes_nothing() {
 async fn a_store_sets_three_fields_and_flushes_once_with_what_it_saw() {
     let (store, model, clock) = store();
     let one = key("session:one");
-    assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &["get session"], &WRITE, &["flush absent"]]));
-    assert!(store.store(&one, expiring(2), At(rev(1))).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(2), At(rev(1))).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &WRITE, &["flush revision"]]));
     // Without a condition nothing need be known of what is there.
-    assert!(store.store(&one, record(3), Any).await.unwrap().is_yes());
+    assert!(store.store(&one, record(3), Any).await.unwrap().is_applied());
     made(&model, &["delegate", "set session", "delete expires", "set revision", "flush any"]);
     // An expired record is no record, but the flush expects it: somebody may have stored anew meanwhile.
-    assert!(store.store(&one, expiring(4), Any).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(4), Any).await.unwrap().is_applied());
     clock.set(later());
     model.calls();
-    assert!(store.store(&one, record(5), Absent).await.unwrap().is_yes());
+    assert!(store.store(&one, record(5), Absent).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &["set session", "delete expires", "set revision", "flush revision"]]));
 }
 
@@ -63,23 +64,23 @@ async fn a_store_sets_three_fields_and_flushes_once_with_what_it_saw() {
 async fn what_changes_nothing_is_not_flushed() {
     let (store, model, clock) = store();
     let one = key("session:one");
-    assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_applied());
     model.calls();
 
     // A conflict, which hands back the record.
     let answer = store.store(&one, record(2), Absent).await.unwrap();
-    assert_eq!(answer, Stored::Conflict(Some(expiring(1))));
+    assert_eq!(answer, Change::Conflict(Some(expiring(1))));
     made(&model, &joined(&[&LOOK, &["get session"]]));
     let answer = store.remove(&one, At(rev(9))).await.unwrap();
-    assert_eq!(answer, Stored::Conflict(Some(expiring(1))));
+    assert_eq!(answer, Change::Conflict(Some(expiring(1))));
     made(&model, &joined(&[&LOOK, &["get session"]]));
     // A change that has happened.
-    assert!(store.store(&one, expiring(1), At(rev(9))).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), At(rev(9))).await.unwrap().is_applied());
     made(&model, &LOOK);
-    assert!(store.touch(&one, rev(9), rev(1), None).await.unwrap());
+    assert!(store.touch(&one, Touch { from: rev(9), to: rev(1), deadline: None }).await.unwrap());
     made(&model, &LOOK);
     // A touch of another revision.
-    assert!(!store.touch(&one, rev(8), rev(9), None).await.unwrap());
+    assert!(!store.touch(&one, Touch { from: rev(8), to: rev(9), deadline: None }).await.unwrap());
     made(&model, &LOOK);
     // Removals of nothing.
     for gone in ["session:two", "session:one"] {
@@ -87,14 +88,14 @@ async fn what_changes_nothing_is_not_flushed() {
             clock.set(later());
         }
         model.calls();
-        assert_eq!(store.remove(&key(gone), Any).await.unwrap(), Stored::Conflict(None));
-        assert!(store.remove(&key(gone), Absent).await.unwrap().is_yes());
-        assert_eq!(store.remove(&key(gone), At(rev(1))).await.unwrap(), Stored::Conflict(None));
-        assert!(!store.touch(&key(gone), rev(1), rev(2), None).await.unwrap());
+        assert_eq!(store.remove(&key(gone), Any).await.unwrap(), Change::Conflict(None));
+        assert!(store.remove(&key(gone), Absent).await.unwrap().is_applied());
+        assert_eq!(store.remove(&key(gone), At(rev(1))).await.unwrap(), Change::Conflict(None));
+        assert!(!store.touch(&key(gone), Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap());
         // Nothing is there, and what is stored has expired: there would be nothing to drop.
         let past = Record { expires: Some(NOW), ..record(3) };
-        assert!(store.store(&key(gone), past.clone(), Absent).await.unwrap().is_yes());
-        assert_eq!(store.store(&key(gone), past, At(rev(1))).await.unwrap(), Stored::Conflict(None));
+        assert!(store.store(&key(gone), past.clone(), Absent).await.unwrap().is_applied());
+        assert_eq!(store.store(&key(gone), past, At(rev(1))).await.unwrap(), Change::Conflict(None));
         let calls = model.calls();
         assert!(!calls.iter().any(|call| call.starts_with("flush")), "{gone}: {calls:?}");
     }
@@ -104,14 +105,14 @@ async fn what_changes_nothing_is_not_flushed() {
 async fn a_touch_leaves_the_data_alone() {
     let (store, model, _) = store();
     let one = key("session:one");
-    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
     model.calls();
-    assert!(store.touch(&one, rev(1), rev(2), Some(later())).await.unwrap());
+    assert!(store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: Some(later()) }).await.unwrap());
     made(&model, &joined(&[&LOOK, &["set expires", "set revision", "flush revision"]]));
-    assert!(store.touch(&one, rev(2), rev(3), None).await.unwrap());
+    assert!(store.touch(&one, Touch { from: rev(2), to: rev(3), deadline: None }).await.unwrap());
     made(&model, &joined(&[&LOOK, &["delete expires", "set revision", "flush revision"]]));
     // To a moment that has passed: it ends the record.
-    assert!(store.touch(&one, rev(3), rev(4), Some(NOW)).await.unwrap());
+    assert!(store.touch(&one, Touch { from: rev(3), to: rev(4), deadline: Some(NOW) }).await.unwrap());
     made(&model, &joined(&[&LOOK, &EMPTY, &["flush revision"]]));
     assert!(!model.has("one"));
 }
@@ -122,24 +123,24 @@ async fn an_emptied_delegate_is_flushed_once_and_dropped() {
     let one = key("session:one");
     let past = Record { expires: Some(NOW), ..record(9) };
     for ending in 0..5 {
-        assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+        assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
         assert!(model.has("one"));
         model.calls();
         let (look, flush) = match ending {
             0 => {
-                assert!(store.remove(&one, Any).await.unwrap().is_yes());
+                assert!(store.remove(&one, Any).await.unwrap().is_applied());
                 (true, "flush revision")
             }
             1 => {
-                assert!(store.remove(&one, At(rev(1))).await.unwrap().is_yes());
+                assert!(store.remove(&one, At(rev(1))).await.unwrap().is_applied());
                 (true, "flush revision")
             }
             2 => {
-                assert!(store.store(&one, past.clone(), Any).await.unwrap().is_yes());
+                assert!(store.store(&one, past.clone(), Any).await.unwrap().is_applied());
                 (false, "flush any")
             }
             3 => {
-                assert!(store.store(&one, past.clone(), At(rev(1))).await.unwrap().is_yes());
+                assert!(store.store(&one, past.clone(), At(rev(1))).await.unwrap().is_applied());
                 (true, "flush revision")
             }
             _ => {
@@ -164,18 +165,18 @@ async fn what_is_refused_at_once_calls_no_model() {
     let (store, model, _) = store();
     let one = key("session:one");
     let large = Record::new(vec![0; 101], None, rev(1));
-    assert_eq!(store.store(&one, large, Any).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(store.store(&one, large, Any).await.unwrap_err().kind(), StoreErrorKind::TooLarge);
     for cursor in [&b"\x02session:a"[..], b"\x01", b"\x01user:a", b"\x01session:", b"\x01\xff", b"session:a"]
     {
         let cursor = Cursor::from_bytes(cursor.to_vec());
         let answer = store.traverse(&Prefix::SESSION, cursor, 1).await;
-        assert_eq!(answer.unwrap_err().kind(), ErrorKind::InvalidCursor);
+        assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::InvalidCursor);
     }
     made(&model, &[]);
     store.close().await.unwrap();
     made(&model, &["sync"]);
-    assert_eq!(store.retrieve(&one).await.unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(store.flush().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.retrieve(&one).await.unwrap_err().kind(), StoreErrorKind::Closed);
+    assert_eq!(store.flush().await.unwrap_err().kind(), StoreErrorKind::Closed);
     made(&model, &[]);
 }
 
@@ -183,37 +184,44 @@ async fn what_is_refused_at_once_calls_no_model() {
 async fn a_model_that_cannot_compare_is_asked_for_nothing_that_needs_it() {
     let (store, model, _) = store_with(claims().conditional(false));
     let one = key("session:one");
-    assert_eq!(store.store(&one, record(1), Absent).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.store(&one, record(1), At(rev(1))).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.remove(&one, At(rev(1))).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.touch(&one, rev(1), rev(2), None).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.purge(1).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(store.store(&one, record(1), Absent).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    assert_eq!(
+        store.store(&one, record(1), At(rev(1))).await.unwrap_err().kind(),
+        StoreErrorKind::Unsupported
+    );
+    assert_eq!(store.remove(&one, At(rev(1))).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    assert_eq!(
+        store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err().kind(),
+        StoreErrorKind::Unsupported
+    );
+    assert_eq!(store.purge(1).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
     made(&model, &[]);
-    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
     made(&model, &joined(&[&["delegate"], &WRITE, &["flush any"]]));
-    assert!(store.remove(&one, Any).await.unwrap().is_yes());
+    assert!(store.remove(&one, Any).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &EMPTY, &["flush any"]]));
 }
 
 #[tokio::test]
 async fn a_model_that_cannot_list_is_neither_traversed_nor_purged() {
-    let store = Delegated::in_place(Config::new(Objects::unlisted(claims())));
+    let store = DelegateStore::in_place(DelegateConfig::new(Objects::unlisted(claims())));
     let answer = store.traverse(&Prefix::SESSION, Cursor::start(), 1).await;
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.count(&Prefix::SESSION).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.clear(&Prefix::SESSION).await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(store.purge(1).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    assert_eq!(store.count(&Prefix::SESSION).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    assert_eq!(store.clear(&Prefix::SESSION).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    assert_eq!(store.purge(1).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
 }
 
 #[tokio::test]
 async fn a_mapping_that_refuses_a_key_is_the_error_of_the_operation() {
     let model = Objects::new(claims());
     let refuse = |_: &Key| -> session_core::Result<Place> {
-        Err(Error::new(ErrorKind::Misconfigured, Operation::Parse).with_detail("no such prefix"))
+        Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Parse).with_detail("no such prefix"))
     };
-    let store = Delegated::in_place(Config::new(model.clone()).mapping(refuse));
-    let error = store.touch(&key("user:one"), rev(1), rev(2), None).await.unwrap_err();
-    assert_eq!((error.kind(), error.operation()), (ErrorKind::Misconfigured, Operation::Touch));
+    let store = DelegateStore::in_place(DelegateConfig::new(model.clone()).mapping(refuse));
+    let error =
+        store.touch(&key("user:one"), Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (StoreErrorKind::Misconfigured, Operation::Touch));
     made(&model, &[]);
 }
 
@@ -256,8 +264,8 @@ impl Model for Liar {
 
 #[tokio::test]
 async fn a_list_of_another_prefix_or_that_stands_still_is_an_error_and_no_endless_walk() {
-    let answer = Delegated::new(Config::new(Liar("user:one"))).count(&Prefix::SESSION).await;
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Backend);
-    let answer = Delegated::new(Config::new(Liar("session:one"))).count(&Prefix::SESSION).await;
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Backend);
+    let answer = DelegateStore::new(DelegateConfig::new(Liar("user:one"))).count(&Prefix::SESSION).await;
+    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Backend);
+    let answer = DelegateStore::new(DelegateConfig::new(Liar("session:one"))).count(&Prefix::SESSION).await;
+    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Backend);
 }

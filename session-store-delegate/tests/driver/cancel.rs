@@ -6,30 +6,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Driver, Record, Result, TestClock};
-use session_store_delegate::{Config, Delegated};
+use session_core::{Driver, Record, Result, TestClock, Touch};
+use session_store_delegate::{DelegateConfig, DelegateStore};
 
 use super::{NOW, expiring, key, record, rev};
 use crate::support::blobs::{Blobs, by_name};
 
-type Store = Delegated<Blobs>;
-type Change<'a> = Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
+type Store = DelegateStore<Blobs>;
+type ChangeRequest<'a> = Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
 
 /// What it changes, and what there is afterwards.
-fn change(store: &Store, number: usize) -> (Change<'_>, Option<Record>) {
+fn change(store: &Store, number: usize) -> (ChangeRequest<'_>, Option<Record>) {
     let one = || key("session:one");
     match number {
         0 => (
-            Box::pin(async move { Ok(store.store(&one(), record(2), Any).await?.is_yes()) }),
+            Box::pin(async move { Ok(store.store(&one(), record(2), Any).await?.is_applied()) }),
             Some(record(2)),
         ),
         1 => (
-            Box::pin(async move { Ok(store.store(&one(), record(2), At(rev(1))).await?.is_yes()) }),
+            Box::pin(async move { Ok(store.store(&one(), record(2), At(rev(1))).await?.is_applied()) }),
             Some(record(2)),
         ),
-        2 => (Box::pin(async move { Ok(store.remove(&one(), At(rev(1))).await?.is_yes()) }), None),
+        2 => (Box::pin(async move { Ok(store.remove(&one(), At(rev(1))).await?.is_applied()) }), None),
         _ => (
-            Box::pin(async move { store.touch(&one(), rev(1), rev(2), None).await }),
+            Box::pin(
+                async move { store.touch(&one(), Touch { from: rev(1), to: rev(2), deadline: None }).await },
+            ),
             Some(Record { expires: None, revision: rev(2), ..record(1) }),
         ),
     }
@@ -41,8 +43,10 @@ async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
         let (mut old, mut new, mut polls) = (0, 0, 0);
         loop {
             let clock = TestClock::new(NOW);
-            let store = Delegated::new(Config::new(Blobs::default()).mapping(by_name).clock(Arc::new(clock)));
-            assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_yes());
+            let store = DelegateStore::new(
+                DelegateConfig::new(Blobs::default()).mapping(by_name).clock(Arc::new(clock)),
+            );
+            assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_applied());
             let (mut change, after) = change(&store, number);
             let mut context = Context::from_waker(Waker::noop());
             let done =
@@ -59,8 +63,8 @@ async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
             // The next one finds nothing held up.
             let revision = found.as_ref().map(|record| record.revision);
             let when = revision.map_or(Absent, At);
-            assert!(store.store(&key("session:one"), record(9), when).await.unwrap().is_yes());
-            assert!(store.remove(&key("session:one"), At(rev(9))).await.unwrap().is_yes());
+            assert!(store.store(&key("session:one"), record(9), when).await.unwrap().is_applied());
+            assert!(store.remove(&key("session:one"), At(rev(9))).await.unwrap().is_applied());
             assert_eq!(store.model().len(), 0);
             if done {
                 break;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Applied, Driver, ErrorKind, Stored};
+use session_core::{Applied, Change, Driver, StoreErrorKind, Touch};
 use session_store_delegate::Value;
 
 use super::{NOW, expiring, key, record, rev, store};
@@ -14,13 +14,13 @@ fn bytes(length: usize) -> Value {
 #[tokio::test]
 async fn a_record_is_bytes_a_number_and_eight_bytes() {
     let (store, model, _) = store();
-    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_applied());
     model.object("one", |object| {
         assert_eq!(object["session"], bytes(1));
         assert_eq!(object["expires"], Value::Number(NOW.as_millis() + 60_000));
         assert_eq!(object["revision"], bytes(8));
     });
-    assert!(store.store(&key("session:one"), record(2), Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), record(2), Any).await.unwrap().is_applied());
     model.object("one", |object| assert!(!object.contains_key("expires"), "no deadline is an empty field"));
 }
 
@@ -49,28 +49,28 @@ async fn a_damaged_field_is_corrupt_and_stays_as_it_is_until_it_is_replaced_or_r
                 None => object.remove(field),
             })
         };
-        assert!(store.store(&one, expiring(1), Any).await.unwrap().is_yes());
+        assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
         damage();
         let before = model.object("one", |object| object.clone());
         let what = format!("{field}: {value:?}");
-        let corrupt = |error: session_core::Error| {
-            assert_eq!((error.kind(), error.applied()), (ErrorKind::Corrupt, Applied::No), "{what}");
+        let corrupt = |error: session_core::StoreError| {
+            assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Corrupt, Applied::No), "{what}");
         };
         corrupt(store.retrieve(&one).await.unwrap_err());
         corrupt(store.store(&one, record(2), Absent).await.unwrap_err());
         if field != "session" {
             corrupt(store.store(&one, record(2), At(rev(1))).await.unwrap_err());
             corrupt(store.remove(&one, At(rev(1))).await.unwrap_err());
-            corrupt(store.touch(&one, rev(1), rev(2), None).await.unwrap_err());
+            corrupt(store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err());
         }
         assert_eq!(model.object("one", |object| object.clone()), before, "{what}");
         // Whoever does not compare gets rid of it.
-        assert!(store.store(&one, record(2), Any).await.unwrap().is_yes(), "{what}");
+        assert!(store.store(&one, record(2), Any).await.unwrap().is_applied(), "{what}");
         assert_eq!(store.retrieve(&one).await.unwrap(), Some(record(2)), "{what}");
         damage();
-        assert!(store.remove(&one, Any).await.unwrap().is_yes(), "{what}");
+        assert!(store.remove(&one, Any).await.unwrap().is_applied(), "{what}");
         assert!(!model.has("one"), "{what}");
-        assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None), "{what}");
+        assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "{what}");
     }
 }
 
@@ -98,13 +98,13 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
         let what = format!("{revision:?}");
         expired();
         assert_eq!(store.retrieve(&one).await.unwrap(), None, "{what}");
-        assert!(!store.touch(&one, rev(1), rev(2), None).await.unwrap());
-        assert_eq!(store.store(&one, record(2), At(rev(1))).await.unwrap(), Stored::Conflict(None));
-        assert_eq!(store.remove(&one, At(rev(1))).await.unwrap(), Stored::Conflict(None));
-        assert!(store.remove(&one, Absent).await.unwrap().is_yes());
+        assert!(!store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap());
+        assert_eq!(store.store(&one, record(2), At(rev(1))).await.unwrap(), Change::Conflict(None));
+        assert_eq!(store.remove(&one, At(rev(1))).await.unwrap(), Change::Conflict(None));
+        assert!(store.remove(&one, Absent).await.unwrap().is_applied());
         assert!(model.has("one"), "{what}");
         // It was no record, and yet no waste is left of it.
-        assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None), "{what}");
+        assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "{what}");
         assert!(!model.has("one"), "{what}");
 
         expired();
@@ -115,12 +115,12 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
         expired();
         let created = store.store(&one, record(2), Absent).await;
         if revision.is_none() {
-            assert!(created.unwrap().is_yes());
+            assert!(created.unwrap().is_applied());
         } else {
             // Two stores that compare with nothing might both be told that theirs was the first.
-            assert_eq!(created.unwrap_err().kind(), ErrorKind::Corrupt, "{what}");
+            assert_eq!(created.unwrap_err().kind(), StoreErrorKind::Corrupt, "{what}");
         }
-        assert!(store.store(&one, record(2), Any).await.unwrap().is_yes());
+        assert!(store.store(&one, record(2), Any).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&one).await.unwrap(), Some(record(2)));
     }
 }
@@ -131,7 +131,7 @@ async fn a_purge_passes_by_what_it_cannot_remove() {
     for (id, record) in
         [("a", record(1)), ("b", record(1)), ("c", expiring(1)), ("d", expiring(1)), ("e", expiring(1))]
     {
-        assert!(store.store(&key(&format!("session:{id}")), record, Any).await.unwrap().is_yes());
+        assert!(store.store(&key(&format!("session:{id}")), record, Any).await.unwrap().is_applied());
     }
     clock.set(super::later());
     // Listed as expired, and found to be anything else: the driver leaves these alone.
@@ -151,21 +151,21 @@ async fn two_prefixes_and_the_application_share_an_object_and_nothing_else() {
     let (store, model, _) = store();
     let (session, flash) = (key("session:one"), key("flash:one"));
     model.object("one", |object| object.insert("name".into(), bytes(3)));
-    assert!(store.store(&session, record(1), Absent).await.unwrap().is_yes());
-    assert!(store.store(&flash, expiring(2), Absent).await.unwrap().is_yes());
-    assert!(store.store(&session, record(3), At(rev(1))).await.unwrap().is_yes());
+    assert!(store.store(&session, record(1), Absent).await.unwrap().is_applied());
+    assert!(store.store(&flash, expiring(2), Absent).await.unwrap().is_applied());
+    assert!(store.store(&session, record(3), At(rev(1))).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&flash).await.unwrap(), Some(expiring(2)));
-    assert!(store.touch(&flash, rev(2), rev(4), None).await.unwrap());
+    assert!(store.touch(&flash, Touch { from: rev(2), to: rev(4), deadline: None }).await.unwrap());
     assert_eq!(store.retrieve(&session).await.unwrap(), Some(record(3)));
 
-    assert!(store.remove(&session, At(rev(3))).await.unwrap().is_yes());
+    assert!(store.remove(&session, At(rev(3))).await.unwrap().is_applied());
     assert!(store.retrieve(&flash).await.unwrap().is_some());
     model.object("one", |object| assert_eq!(object.len(), 3, "a name and a flash without a deadline"));
-    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    assert!(store.remove(&flash, Any).await.unwrap().is_applied());
     model.object("one", |object| assert_eq!(object.keys().collect::<Vec<_>>(), ["name"]));
     model.object("one", |object| object.clear());
-    assert!(store.store(&flash, record(5), Absent).await.unwrap().is_yes());
-    assert!(store.remove(&flash, Any).await.unwrap().is_yes());
+    assert!(store.store(&flash, record(5), Absent).await.unwrap().is_applied());
+    assert!(store.remove(&flash, Any).await.unwrap().is_applied());
     assert!(!model.has("one"), "an object that holds nothing is dropped");
 }
 

@@ -15,23 +15,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Capabilities, Key, Record, Revision, TestClock, Timestamp};
-use session_store_delegate::{Config, Delegated, InPlace};
+use session_store_delegate::{DelegateConfig, DelegateStore, InPlace};
 
 use support::objects::Objects;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-type Store = Delegated<InPlace<Objects>>;
+type Store = DelegateStore<InPlace<Objects>>;
 
 fn claims() -> Capabilities {
-    Capabilities::none().conditional(true).max_value(Some(100))
+    Capabilities::none().conditional(true).max_record_bytes(Some(100))
 }
 
 /// A store, its model and its clock.
 fn store_with(claims: Capabilities) -> (Store, Objects, TestClock) {
     let (model, clock) = (Objects::new(claims), TestClock::new(NOW));
-    let config = Config::new(model.clone()).clock(Arc::new(clock.clone()));
-    (Delegated::in_place(config), model, clock)
+    let config = DelegateConfig::new(model.clone()).clock(Arc::new(clock.clone()));
+    (DelegateStore::in_place(config), model, clock)
 }
 
 fn store() -> (Store, Objects, TestClock) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Applied, Driver, ErrorKind, Stored};
+use session_core::{Applied, Change, Driver, StoreErrorKind, Touch};
 use session_store_delegate::Value;
 
 use super::{Store, expiring, key, later, record, rev, store};
@@ -43,7 +43,7 @@ fn units(model: &Objects) -> (usize, usize) {
 
 async fn with_one() -> (Store, Objects, session_core::TestClock) {
     let (store, model, clock) = store();
-    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_applied());
     (store, model, clock)
 }
 
@@ -52,13 +52,13 @@ async fn a_store_that_comes_second_is_handed_what_was_stored_and_flushes_no_more
     let (store, model, _) = with_one().await;
     rival_puts(&model, 7);
     let answer = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap();
-    assert_eq!(answer, Stored::Conflict(Some(record(7))));
+    assert_eq!(answer, Change::Conflict(Some(record(7))));
     assert_eq!(units(&model), (2, 1));
 
     let (store, model, _) = super::store();
     rival_puts(&model, 7);
     let answer = store.store(&key("session:one"), record(2), Absent).await.unwrap();
-    assert_eq!(answer, Stored::Conflict(Some(record(7))));
+    assert_eq!(answer, Change::Conflict(Some(record(7))));
     assert_eq!(units(&model), (2, 1));
 }
 
@@ -66,12 +66,14 @@ async fn a_store_that_comes_second_is_handed_what_was_stored_and_flushes_no_more
 async fn a_change_that_the_rival_has_made_is_yes() {
     let (store, model, _) = with_one().await;
     rival_puts(&model, 2);
-    assert!(store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap().is_applied());
     assert_eq!(units(&model), (2, 1));
 
     let (store, model, _) = with_one().await;
     rival_puts(&model, 2);
-    assert!(store.touch(&key("session:one"), rev(1), rev(2), None).await.unwrap());
+    assert!(
+        store.touch(&key("session:one"), Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap()
+    );
     assert_eq!(units(&model), (2, 1));
 }
 
@@ -80,24 +82,24 @@ async fn what_was_removed_meanwhile_is_not_brought_back() {
     let one = key("session:one");
     let (store, model, _) = with_one().await;
     rival_removes(&model);
-    assert_eq!(store.store(&one, record(2), At(rev(1))).await.unwrap(), Stored::Conflict(None));
+    assert_eq!(store.store(&one, record(2), At(rev(1))).await.unwrap(), Change::Conflict(None));
     assert_eq!(units(&model), (2, 1));
 
     let (store, model, _) = with_one().await;
     rival_removes(&model);
-    assert!(!store.touch(&one, rev(1), rev(2), None).await.unwrap());
+    assert!(!store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap());
     assert!(!model.has("one"));
 
     let (store, model, _) = with_one().await;
     rival_removes(&model);
-    assert_eq!(store.remove(&one, Any).await.unwrap(), Stored::Conflict(None), "another one removed it");
+    assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "another one removed it");
 }
 
 #[tokio::test]
 async fn a_removal_without_a_condition_removes_what_came_meanwhile() {
     let (store, model, _) = with_one().await;
     rival_puts(&model, 7);
-    assert!(store.remove(&key("session:one"), Any).await.unwrap().is_yes());
+    assert!(store.remove(&key("session:one"), Any).await.unwrap().is_applied());
     assert_eq!(units(&model), (2, 2));
     assert!(!model.has("one"));
 }
@@ -107,7 +109,7 @@ async fn a_create_over_an_expired_record_holds_though_a_purge_comes_between() {
     let (store, model, clock) = with_one().await;
     clock.set(later());
     rival_removes(&model);
-    assert!(store.store(&key("session:one"), record(2), Absent).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), record(2), Absent).await.unwrap().is_applied());
     assert_eq!(units(&model), (2, 2));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(2)));
 }
@@ -133,6 +135,6 @@ async fn a_model_that_always_says_conflict_makes_no_endless_loop() {
         true
     });
     let error = store.remove(&key("session:one"), Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No));
     assert_eq!(units(&model), (1_000, 1_000));
 }

@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Applied, Cursor, Driver, ErrorKind, Operation, Prefix, Result, TestClock};
-use session_store_delegate::{Config, Plain};
+use session_core::{Applied, Cursor, Driver, Operation, Prefix, Result, StoreErrorKind, TestClock, Touch};
+use session_store_delegate::{DelegateConfig, Plain};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
-use crate::support::objects::{Objects, Trouble};
+use crate::support::objects::{HarnessError, Objects};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
@@ -34,7 +34,12 @@ fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
         4 => (Operation::Remove, Box::pin(async move { store.remove(&one(), Any).await.map(drop) })),
         5 => (
             Operation::Touch,
-            Box::pin(async move { store.touch(&one(), rev(1), rev(2), Some(later())).await.map(drop) }),
+            Box::pin(async move {
+                store
+                    .touch(&one(), Touch { from: rev(1), to: rev(2), deadline: Some(later()) })
+                    .await
+                    .map(drop)
+            }),
         ),
         6 => (
             Operation::Traverse,
@@ -50,9 +55,9 @@ fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
 /// A store that holds `session:one`, which is live, and `session:old`, which is not.
 async fn filled() -> (Store, Objects) {
     let (store, model, clock) = store();
-    assert!(store.store(&key("session:old"), expiring(9), Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:old"), expiring(9), Any).await.unwrap().is_applied());
     clock.set(later());
-    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_yes());
+    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_applied());
     model.calls();
     (store, model)
 }
@@ -64,7 +69,7 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
         loop {
             let (store, model) = filled().await;
             let Some((name, call)) = operation(&store, number) else { return };
-            model.fail(failures, Trouble::Error(io::ErrorKind::Other));
+            model.fail(failures, HarnessError::Error(io::ErrorKind::Other));
             let answer = call.await;
             if !model.has_failed() {
                 assert!(answer.is_ok());
@@ -82,7 +87,7 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
             }
             assert_eq!(calls.len(), failures + 1, "{name}: the call that failed is the last: {calls:?}");
             let error = answer.unwrap_err();
-            assert_eq!((error.kind(), error.operation()), (ErrorKind::Backend, name));
+            assert_eq!((error.kind(), error.operation()), (StoreErrorKind::Backend, name));
             // Only in the flush, or in the sync, may something have happened.
             let handed_over = calls.last().is_some_and(|call| call.starts_with("flush") || call == "sync");
             let applied = if handed_over { Applied::Unknown } else { Applied::No };
@@ -101,14 +106,14 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
         loop {
             let (store, model) = filled().await;
             let Some((name, call)) = operation(&store, number) else { return };
-            model.fail(failures, Trouble::Panic);
+            model.fail(failures, HarnessError::Panic);
             let answer = caught(call).await;
             if !model.has_failed() {
                 break;
             }
             assert!(answer.is_none(), "{name}: the panic is the caller's");
             assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)), "{name}");
-            assert!(store.store(&key("session:one"), record(3), At(rev(1))).await.unwrap().is_yes());
+            assert!(store.store(&key("session:one"), record(3), At(rev(1))).await.unwrap().is_applied());
             failures += 1;
         }
     }
@@ -130,17 +135,17 @@ async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
     let (store, model) = filled().await;
     let flush_at = 4;
     for (cause, kind, applied) in [
-        (io::ErrorKind::StorageFull, ErrorKind::Full, Applied::No),
-        (io::ErrorKind::TimedOut, ErrorKind::Timeout, Applied::Unknown),
-        (io::ErrorKind::Other, ErrorKind::Backend, Applied::Unknown),
+        (io::ErrorKind::StorageFull, StoreErrorKind::Full, Applied::No),
+        (io::ErrorKind::TimedOut, StoreErrorKind::Timeout, Applied::Unknown),
+        (io::ErrorKind::Other, StoreErrorKind::Backend, Applied::Unknown),
     ] {
-        model.fail(flush_at, Trouble::Error(cause));
+        model.fail(flush_at, HarnessError::Error(cause));
         let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (kind, applied));
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), cause);
         // The same before the flush: whatever the model says, nothing has happened.
-        model.fail(0, Trouble::Error(cause));
+        model.fail(0, HarnessError::Error(cause));
         let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (kind, Applied::No));
     }
@@ -150,7 +155,7 @@ async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
 async fn expired(ids: &[&str]) -> (Store, Objects) {
     let (store, model, clock) = store();
     for id in ids {
-        assert!(store.store(&key(&format!("session:{id}")), expiring(1), Any).await.unwrap().is_yes());
+        assert!(store.store(&key(&format!("session:{id}")), expiring(1), Any).await.unwrap().is_applied());
     }
     clock.set(later());
     (store, model)
@@ -160,17 +165,17 @@ async fn expired(ids: &[&str]) -> (Store, Objects) {
 async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothing_was_removed() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     // The list, and the delegate of the first.
-    model.fail(1, Trouble::Error(io::ErrorKind::StorageFull));
+    model.fail(1, HarnessError::Error(io::ErrorKind::StorageFull));
     let purged = store.purge(1).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, true));
     assert!(model.has("a") && !model.has("b") && model.has("c"));
     // The list, and the seven calls for the first of which the last fails.
-    model.fail(7, Trouble::Error(io::ErrorKind::Other));
+    model.fail(7, HarnessError::Error(io::ErrorKind::Other));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, false));
-    model.fail(7, Trouble::Error(io::ErrorKind::Other));
+    model.fail(7, HarnessError::Error(io::ErrorKind::Other));
     let error = store.purge(9).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.purge(9).await.unwrap().removed, 1);
 }
 
@@ -178,30 +183,32 @@ async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothi
 async fn a_purge_ends_where_the_store_is_away_and_says_what_was_removed() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     model.calls();
-    model.fail(1, Trouble::Error(io::ErrorKind::TimedOut));
-    assert_eq!(store.purge(9).await.unwrap_err().kind(), ErrorKind::Timeout);
+    model.fail(1, HarnessError::Error(io::ErrorKind::TimedOut));
+    assert_eq!(store.purge(9).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_eq!(model.calls(), ["expired", "delegate"]);
     // The list, seven calls for the first, and the delegate of the second.
-    model.fail(8, Trouble::Error(io::ErrorKind::TimedOut));
+    model.fail(8, HarnessError::Error(io::ErrorKind::TimedOut));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, true));
     // The list, both records, and the list again.
-    model.fail(15, Trouble::Error(io::ErrorKind::Other));
+    model.fail(15, HarnessError::Error(io::ErrorKind::Other));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (2, true));
     assert!(!store.purge(9).await.unwrap().more);
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "offload")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
     let model = Objects::new(claims());
     let clock = TestClock::new(NOW);
-    let store = session_store_delegate::Delegated::pooled(Config::new(model.clone()).clock(Arc::new(clock)));
-    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_yes());
-    model.fail(2, Trouble::Panic);
+    let store = session_store_delegate::DelegateStore::pooled(
+        DelegateConfig::new(model.clone()).clock(Arc::new(clock)),
+    );
+    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_applied());
+    model.fail(2, HarnessError::Panic);
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Backend, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
     assert!(store.get_ref().model().has("one"), "the model can be reached through the store");
 }
@@ -211,11 +218,11 @@ fn plain_functions_need_no_runtime() {
     use session_core::BlockingDriver;
 
     let clock = TestClock::new(NOW);
-    let store = Plain::new(Config::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
+    let store = Plain::new(DelegateConfig::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
     let one = key("session:one");
     let functions: &dyn BlockingDriver = &store;
-    assert!(functions.store(&one, expiring(1), Absent).unwrap().is_yes());
-    assert!(functions.touch(&one, rev(1), rev(2), Some(later())).unwrap());
+    assert!(functions.store(&one, expiring(1), Absent).unwrap().is_applied());
+    assert!(functions.touch(&one, Touch { from: rev(1), to: rev(2), deadline: Some(later()) }).unwrap());
     assert_eq!(functions.retrieve(&one).unwrap().unwrap().revision, rev(2));
     let page = functions.traverse(&Prefix::SESSION, Cursor::start(), 1).unwrap();
     assert_eq!(page.entries.len(), 1);
@@ -224,8 +231,8 @@ fn plain_functions_need_no_runtime() {
     assert_eq!(functions.clock().now(), later());
     assert_eq!(functions.purge(1).unwrap().removed, 1);
     assert!(!store.model().has("one"));
-    assert!(!functions.remove(&one, Any).unwrap().is_yes());
+    assert!(!functions.remove(&one, Any).unwrap().is_applied());
     functions.flush().unwrap();
     functions.close().unwrap();
-    assert_eq!(functions.retrieve(&one).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(functions.retrieve(&one).unwrap_err().kind(), StoreErrorKind::Closed);
 }

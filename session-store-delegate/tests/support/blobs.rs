@@ -94,7 +94,7 @@ impl Model for Blobs {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().conditional(true).exactly_once(true).max_value(Some(2 << 20))
+        Capabilities::none().conditional(true).exactly_once(true).max_record_bytes(Some(2 << 20))
     }
 
     /// Names, and nothing more: the driver looks for itself what is live.

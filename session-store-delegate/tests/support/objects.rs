@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
-use session_core::{Applied, Capabilities, Condition, Entry, ErrorKind, Key, Prefix, Timestamp};
+use session_core::{Applied, Capabilities, Condition, Entry, Key, Prefix, StoreErrorKind, Timestamp};
 use session_store_delegate::{BlockingModel, Delegate, Fields, Flushed, Place, Value};
 
 use super::lock;
@@ -199,11 +199,11 @@ impl BlockingModel for Objects {
         self.0.claims.clone()
     }
 
-    fn classify(&self, error: &io::Error) -> (ErrorKind, Applied) {
+    fn classify(&self, error: &io::Error) -> (StoreErrorKind, Applied) {
         match error.kind() {
-            io::ErrorKind::StorageFull => (ErrorKind::Full, Applied::No),
-            io::ErrorKind::TimedOut => (ErrorKind::Timeout, Applied::Unknown),
-            _ => (ErrorKind::Backend, Applied::Unknown),
+            io::ErrorKind::StorageFull => (StoreErrorKind::Full, Applied::No),
+            io::ErrorKind::TimedOut => (StoreErrorKind::Timeout, Applied::Unknown),
+            _ => (StoreErrorKind::Backend, Applied::Unknown),
         }
     }
 
@@ -219,7 +219,7 @@ impl BlockingModel for Objects {
                 Some(Value::Number(millis)) => Some(Timestamp::from_millis(*millis)),
                 _ => None,
             };
-            Entry::new(Key::new(prefix, id).expect("every object is that of a key")).with_expires(expires)
+            Entry::new(Key::new(prefix, id).expect("every object is that of a key")).with_deadline(expires)
         });
         Ok(self.0.lists.then(|| entries.collect()))
     }

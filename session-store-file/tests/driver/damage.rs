@@ -5,14 +5,14 @@ use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use session_core::{Condition, Driver as _, Error, ErrorKind, Record, Stored};
+use session_core::{Change, Condition, Driver as _, Record, StoreError, StoreErrorKind, Touch};
 
 use crate::support::{
     Site, events, file_of, files, key, keys, listen, place_of, put, record, revision, site,
 };
 
-fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, Error>, what: &str) {
-    assert_eq!(answer.expect_err(what).kind(), ErrorKind::Corrupt, "{what}");
+fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
+    assert_eq!(answer.expect_err(what).kind(), StoreErrorKind::Corrupt, "{what}");
 }
 
 /// Every operation on the key reports what stands there.
@@ -23,7 +23,10 @@ async fn everything_is_corrupt(site: &Site, name: &str) {
         is_corrupt(store.store(&key, record(2, 50), when).await, "store");
         is_corrupt(store.remove(&key, when).await, "remove");
     }
-    is_corrupt(store.touch(&key, revision(1), revision(2), None).await, "touch");
+    is_corrupt(
+        store.touch(&key, Touch { from: revision(1), to: revision(2), deadline: None }).await,
+        "touch",
+    );
 }
 
 #[tokio::test]
@@ -47,7 +50,7 @@ async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed(
             if at >= 5 {
                 // Still a record of ours: who asks for it gets rid of it.
                 if flip == 0x80 {
-                    assert!(site.store.remove(&key("damaged"), Condition::Any).await.unwrap().is_yes());
+                    assert!(site.store.remove(&key("damaged"), Condition::Any).await.unwrap().is_applied());
                     assert_eq!(site.store.retrieve(&key("damaged")).await.unwrap(), None);
                 } else {
                     put(&site.store, "damaged", 3).await;
@@ -64,7 +67,7 @@ async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed(
 async fn a_large_record_is_checked_to_its_last_byte() {
     let site = site();
     let large = record(5, 300_000);
-    assert!(site.store.store(&key("large"), large.clone(), Condition::Any).await.unwrap().is_yes());
+    assert!(site.store.store(&key("large"), large.clone(), Condition::Any).await.unwrap().is_applied());
     assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), Some(large));
     let path = file_of(&site.root, "large");
     let whole = fs::read(&path).unwrap();
@@ -76,15 +79,19 @@ async fn a_large_record_is_checked_to_its_last_byte() {
     }
     // Whatever is asked of a large record, it is looked at on a thread of the driver, and is no obstacle.
     fs::write(&path, &whole).unwrap();
-    let touched = site.store.touch(&key("large"), revision(5), revision(6), None).await.unwrap();
+    let touched = site
+        .store
+        .touch(&key("large"), Touch { from: revision(5), to: revision(6), deadline: None })
+        .await
+        .unwrap();
     assert!(touched);
     let answer = site.store.store(&key("large"), record(7, 50), Condition::Absent).await.unwrap();
-    assert!(matches!(answer, Stored::Conflict(Some(live)) if live.data.len() == 300_000));
+    assert!(matches!(answer, Change::Conflict(Some(live)) if live.data.len() == 300_000));
     let at = Condition::Revision(revision(6));
-    assert!(site.store.store(&key("large"), record(7, 50), at).await.unwrap().is_yes());
+    assert!(site.store.store(&key("large"), record(7, 50), at).await.unwrap().is_applied());
     assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), Some(record(7, 50)));
     fs::write(&path, &whole).unwrap();
-    assert!(site.store.remove(&key("large"), Condition::Revision(revision(5))).await.unwrap().is_yes());
+    assert!(site.store.remove(&key("large"), Condition::Revision(revision(5))).await.unwrap().is_applied());
     assert_eq!(site.store.retrieve(&key("large")).await.unwrap(), None);
 
     for len in [whole.len() - 1, 16_384, 16_385, 20_000] {
@@ -105,14 +112,20 @@ async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
     for len in 0..whole.len() {
         fs::write(&path, &whole[..len]).unwrap();
         assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), None, "cut at {len}");
-        assert!(!site.store.touch(&key("short"), revision(1), revision(2), None).await.unwrap());
+        assert!(
+            !site
+                .store
+                .touch(&key("short"), Touch { from: revision(1), to: revision(2), deadline: None })
+                .await
+                .unwrap()
+        );
         let answer = site.store.remove(&key("short"), Condition::Any).await.unwrap();
-        assert_eq!(answer, Stored::Conflict(None), "cut at {len}");
+        assert_eq!(answer, Change::Conflict(None), "cut at {len}");
         let answer = site.store.store(&key("short"), record(2, 9), Condition::Revision(revision(1))).await;
-        assert_eq!(answer.unwrap(), Stored::Conflict(None), "cut at {len}");
+        assert_eq!(answer.unwrap(), Change::Conflict(None), "cut at {len}");
         assert_eq!(keys(&site.store).await.unwrap(), [""; 0]);
         let answer = site.store.store(&key("short"), record(3, 100), Condition::Absent).await;
-        assert!(answer.unwrap().is_yes(), "cut at {len}");
+        assert!(answer.unwrap().is_applied(), "cut at {len}");
         assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), Some(record(3, 100)));
     }
     // Blocks that were never written read as zeros.
@@ -247,7 +260,10 @@ async fn words_that_stay_torn_are_corrupt_and_torn_for_a_moment_are_not() {
     torn[40] ^= 1;
     fs::write(&path, &torn).unwrap();
     is_corrupt(site.store.retrieve(&key("torn")).await, "torn for good");
-    is_corrupt(site.store.touch(&key("torn"), revision(1), revision(2), None).await, "touch");
+    is_corrupt(
+        site.store.touch(&key("torn"), Touch { from: revision(1), to: revision(2), deadline: None }).await,
+        "touch",
+    );
     assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
     fs::write(&path, &whole).unwrap();
     let expected: Record = record(1, 100);
@@ -269,10 +285,13 @@ async fn a_link_in_the_place_of_a_directory_is_not_followed_either() {
             site.store.retrieve(&key("one")).await.unwrap_err(),
             site.store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
             site.store.remove(&key("one"), Condition::Any).await.unwrap_err(),
-            site.store.touch(&key("one"), revision(1), revision(2), None).await.unwrap_err(),
+            site.store
+                .touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None })
+                .await
+                .unwrap_err(),
         ];
         for error in errors {
-            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+            assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
         }
         assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
         site.clock.advance(Duration::from_secs(1_000_000));

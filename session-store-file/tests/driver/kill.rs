@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use session_core::{Clock as _, Condition, Driver as _, SystemClock, TestClock};
+use session_core::{Clock as _, Condition, Driver as _, SystemClock, TestClock, Touch};
 
 use crate::support::{
     amount, assert_whole, block_on, file_of, files, key, keys, open, record, revision, role, site, spawn,
@@ -21,7 +21,7 @@ fn a_kill_in_mid_store_leaves_a_whole_record_each_time() {
         return block_on(async {
             for number in 1.. {
                 let answer = store.store(&key(name), record(number, LEN), Condition::Any).await;
-                assert!(answer.unwrap().is_yes());
+                assert!(answer.unwrap().is_applied());
                 if number == 1 {
                     println!("\nbegun");
                 }
@@ -65,13 +65,13 @@ fn beside_a_process_that_creates_and_removes_a_reader_sees_whole_records_or_none
             for number in 1.. {
                 let len = 10 + (number as usize * 37) % 9_000;
                 let answer = store.store(&key("flicker"), record(number, len), Condition::Absent).await;
-                assert!(answer.unwrap().is_yes());
+                assert!(answer.unwrap().is_applied());
                 if number % 3 == 0 {
                     let next = record(number + (1 << 40), 500);
                     let at = Condition::Revision(revision(number));
-                    assert!(store.store(&key("flicker"), next, at).await.unwrap().is_yes());
+                    assert!(store.store(&key("flicker"), next, at).await.unwrap().is_applied());
                 }
-                assert!(store.remove(&key("flicker"), Condition::Any).await.unwrap().is_yes());
+                assert!(store.remove(&key("flicker"), Condition::Any).await.unwrap().is_applied());
                 if number == 1 {
                     println!("\nbegun");
                 }
@@ -107,7 +107,15 @@ fn beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damag
                 let deadline = clock.now().saturating_add(Duration::from_millis(1_000_000 + number));
                 let next = revision(deadline.as_millis());
                 let found = store.retrieve(&key("touched")).await.unwrap().unwrap();
-                assert!(store.touch(&key("touched"), found.revision, next, Some(deadline)).await.unwrap());
+                assert!(
+                    store
+                        .touch(
+                            &key("touched"),
+                            Touch { from: found.revision, to: next, deadline: Some(deadline) }
+                        )
+                        .await
+                        .unwrap()
+                );
                 if number == 1 {
                     println!("\nbegun");
                 }
@@ -116,7 +124,7 @@ fn beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damag
     }
     let site = site();
     let stored = block_on(site.store.store(&key("touched"), record(1, 300), Condition::Any)).unwrap();
-    assert!(stored.is_yes());
+    assert!(stored.is_applied());
     let mut child = spawn(test, &site.root.display().to_string(), &[]);
     assert!(child.wait_for("begun"));
     let mut seen = std::collections::HashSet::new();

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use session_core::{
-    Applied, Condition, Cursor, Driver as _, Error, ErrorKind, Key, Revision, Stored, TestClock, Timestamp,
+    Applied, Change, Condition, Cursor, Driver as _, Key, Revision, StoreError, StoreErrorKind, TestClock,
+    Timestamp, Touch,
 };
-use session_store_file::{Config, Durability, File};
+use session_store_file::{Durability, FileConfig, FileStore};
 
 use crate::support::{
     Site, block_on, config, file_of, files, key, keys, open, put, record, revision, site, user,
@@ -68,7 +69,7 @@ async fn nasty_keys_make_nothing_outside_and_meet_nobody_elses_record() {
     for (number, id) in nasty.iter().enumerate() {
         let key = Key::new(&user(), id).unwrap();
         let answer = site.store.store(&key, record(number as u64, 20), Condition::Absent).await.unwrap();
-        assert!(answer.is_yes(), "{id:?}");
+        assert!(answer.is_applied(), "{id:?}");
     }
     for (number, id) in nasty.iter().enumerate() {
         let key = Key::new(&user(), id).unwrap();
@@ -98,31 +99,31 @@ fn tree(directory: &Path, depth: usize) -> BTreeSet<String> {
 #[test]
 fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = |config: Config, word: &str| {
-        let error = File::open(config).unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No), "{error}");
+    let refused = |config: FileConfig, word: &str| {
+        let error = FileStore::open(config).unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No), "{error}");
         assert!(error.to_string().contains(word), "{error}");
     };
     let path = |name: &str| directory.path().join(name);
-    refused(Config::new(path("missing")), "missing");
-    refused(Config::new(path("missing/deeper")).create_directory(true), "missing/deeper");
+    refused(FileConfig::new(path("missing")), "missing");
+    refused(FileConfig::new(path("missing/deeper")).create_directory(true), "missing/deeper");
     assert!(!path("missing").exists());
 
     fs::create_dir(path("full")).unwrap();
     fs::write(path("full/notes.txt"), b"mine").unwrap();
-    refused(Config::new(path("full")), "not empty");
+    refused(FileConfig::new(path("full")), "not empty");
     assert_eq!(fs::read_dir(path("full")).unwrap().count(), 1);
 
     fs::create_dir(path("empty")).unwrap();
-    refused(Config::new(path("empty")).create(false), "create is off");
+    refused(FileConfig::new(path("empty")).create(false), "create is off");
     assert_eq!(fs::read_dir(path("empty")).unwrap().count(), 0);
     fs::write(path("file"), b"").unwrap();
-    refused(Config::new(path("file")), "file");
+    refused(FileConfig::new(path("file")), "file");
     fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o777)).unwrap();
-    refused(Config::new(path("empty")), "everybody");
+    refused(FileConfig::new(path("empty")), "everybody");
     fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o700)).unwrap();
 
-    drop(File::open(path("empty")).unwrap());
+    drop(FileStore::open(path("empty")).unwrap());
     let layout = fs::read_to_string(path("empty/layout")).unwrap();
     for (text, word) in [
         (layout.replace("layout 1", "layout 2"), "version 2"),
@@ -132,7 +133,7 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
         (String::new(), "not of this driver"),
     ] {
         fs::write(path("empty/layout"), &text).unwrap();
-        refused(Config::new(path("empty")), word);
+        refused(FileConfig::new(path("empty")), word);
         assert_eq!(fs::read_to_string(path("empty/layout")).unwrap(), text);
     }
     for what in ["directory", "pipe", "link"] {
@@ -145,7 +146,7 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
             }
             _ => std::os::unix::fs::symlink(path("full/notes.txt"), path("empty/layout")).unwrap(),
         }
-        refused(Config::new(path("empty")), "layout");
+        refused(FileConfig::new(path("empty")), "layout");
         if what == "directory" {
             fs::remove_dir(path("empty/layout")).unwrap();
             fs::write(path("empty/layout"), "").unwrap();
@@ -153,10 +154,10 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
     }
     fs::remove_file(path("empty/layout")).unwrap();
     fs::write(path("empty/layout"), &layout).unwrap();
-    drop(File::open(Config::new(path("empty")).create(false)).unwrap());
+    drop(FileStore::open(FileConfig::new(path("empty")).create(false)).unwrap());
     // Whoever opens may come by a link; it is followed once, then and there.
     std::os::unix::fs::symlink(path("empty"), path("link")).unwrap();
-    let store = File::open(path("link")).unwrap();
+    let store = FileStore::open(path("link")).unwrap();
     fs::remove_file(path("link")).unwrap();
     block_on(put(&store, "one", 1));
 }
@@ -167,7 +168,7 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("the-store");
         let site = site();
-        let store = File::open(config(&root, &site.clock).durability(durability)).unwrap();
+        let store = FileStore::open(config(&root, &site.clock).durability(durability)).unwrap();
         put(&store, "one", 1).await;
         for moved in [true, false] {
             if moved {
@@ -181,13 +182,20 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
                 store.retrieve(&key("never")).await.unwrap_err(),
                 store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
                 store.remove(&key("one"), Condition::Any).await.unwrap_err(),
-                store.touch(&key("one"), revision(1), revision(2), None).await.unwrap_err(),
+                store
+                    .touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None })
+                    .await
+                    .unwrap_err(),
                 store.traverse(&user(), Cursor::start(), 5).await.unwrap_err(),
                 store.purge(5).await.unwrap_err(),
                 store.flush().await.unwrap_err(),
             ];
             for error in errors {
-                assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error}");
+                assert_eq!(
+                    (error.kind(), error.applied()),
+                    (StoreErrorKind::Unavailable, Applied::No),
+                    "{error}"
+                );
                 assert!(error.to_string().contains("the-store"), "{error}");
             }
         }
@@ -240,7 +248,10 @@ async fn meet(site: &Site) {
         let (key, now) = (key(&format!("{}", round % 20)), &mut revisions[round % 20]);
         let found = site.store.retrieve(&key).await;
         served(found.map(|found| found.is_some()), &mut retrieved);
-        let answer = site.store.touch(&key, revision(*now), revision(*now + 1_000), None).await;
+        let answer = site
+            .store
+            .touch(&key, Touch { from: revision(*now), to: revision(*now + 1_000), deadline: None })
+            .await;
         *now += if answer.is_ok() { 1_000 } else { 0 };
         served(answer, &mut touched);
         if round % 500 == 0 {
@@ -255,14 +266,18 @@ async fn meet(site: &Site) {
 }
 
 /// Counts what was served and what was refused.
-fn served(answer: Result<bool, Error>, times: &mut [usize; 2]) {
+fn served(answer: Result<bool, StoreError>, times: &mut [usize; 2]) {
     match answer {
         Ok(right) => {
             assert!(right, "a store without sessions");
             times[0] += 1;
         }
         Err(error) => {
-            assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error}");
+            assert_eq!(
+                (error.kind(), error.applied()),
+                (StoreErrorKind::Unavailable, Applied::No),
+                "{error}"
+            );
             times[1] += 1;
         }
     }
@@ -283,16 +298,16 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
         let name = format!("new-{number}");
         let (first, second) = if number % 2 == 0 { (&site.store, &other) } else { (&other, &site.store) };
         let answer = first.store(&key(&name), record(number, 50), Condition::Absent).await.unwrap();
-        assert!(answer.is_yes());
+        assert!(answer.is_applied());
         let answer = second.store(&key(&name), record(99, 50), Condition::Absent).await.unwrap();
-        assert_eq!(answer, Stored::Conflict(Some(record(number, 50))));
+        assert_eq!(answer, Change::Conflict(Some(record(number, 50))));
     }
     assert_eq!(site.store.retrieve(&key("old-3")).await.unwrap(), None);
     assert_eq!(keys(&site.store).await.unwrap(), keys(&other).await.unwrap());
     assert_eq!(files(&site.root).len(), 40);
     assert_eq!(files(&site.directory.path().join("aside")).len(), 40, "nothing went to the old one");
     let error = site.store.traverse(&user(), old, 5).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidCursor);
+    assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
 
     // A single shard or subdirectory may go, too.
     for levels in [1, 2] {
@@ -300,11 +315,17 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
         let gone = file_of(&site.root, "gone");
         fs::remove_dir_all(gone.ancestors().nth(levels).unwrap()).unwrap();
         assert_eq!(site.store.retrieve(&key("gone")).await.unwrap(), None);
-        assert!(!site.store.touch(&key("gone"), revision(1), revision(2), None).await.unwrap());
+        assert!(
+            !site
+                .store
+                .touch(&key("gone"), Touch { from: revision(1), to: revision(2), deadline: None })
+                .await
+                .unwrap()
+        );
         let answer = other.store(&key("gone"), record(5, 50), Condition::Absent).await.unwrap();
-        assert!(answer.is_yes());
+        assert!(answer.is_applied());
         let answer = site.store.store(&key("gone"), record(6, 50), Condition::Absent).await.unwrap();
-        assert_eq!(answer, Stored::Conflict(Some(record(5, 50))));
+        assert_eq!(answer, Change::Conflict(Some(record(5, 50))));
     }
 }
 

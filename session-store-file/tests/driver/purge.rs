@@ -6,17 +6,17 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
-use session_core::{Clock as _, Condition, Driver as _, ErrorKind, SystemClock, TestClock};
-use session_store_file::File;
+use session_core::{Clock as _, Condition, Driver as _, StoreErrorKind, SystemClock, TestClock};
+use session_store_file::FileStore;
 
 use crate::support::{
     Site, block_on, config, file_of, files, key, keys, open, put, record, role, shard_of, site, spawn, user,
 };
 
-async fn put_for(store: &File, clock: &TestClock, name: &str, time: Duration) {
+async fn put_for(store: &FileStore, clock: &TestClock, name: &str, time: Duration) {
     let mut record = record(1, 50);
     record.expires = Some(clock.now().saturating_add(time));
-    assert!(store.store(&key(name), record, Condition::Any).await.unwrap().is_yes());
+    assert!(store.store(&key(name), record, Condition::Any).await.unwrap().is_applied());
 }
 
 fn set_age(path: &Path, seconds: u64) {
@@ -79,7 +79,7 @@ async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew()
     for number in 0..300 {
         let mut stored = record(number, 50);
         stored.expires = Some(deadline);
-        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_yes());
+        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_applied());
     }
     clock.advance(Duration::from_secs(10));
     let mut removed = 0;
@@ -90,7 +90,7 @@ async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew()
         if round == 5 {
             for number in 0..300 {
                 let answer = store.store(&key(&format!("{number}")), record(9, 50), Condition::Absent).await;
-                assert!(answer.unwrap().is_yes());
+                assert!(answer.unwrap().is_applied());
             }
         }
         if !purged.more {
@@ -132,14 +132,14 @@ async fn a_lock_that_somebody_keeps_holds_up_the_purge_of_its_own_shard_only() {
     rustix::fs::flock(&holder, FlockOperation::NonBlockingLockExclusive).unwrap();
     let stuck = (0..100).filter(|number| shard_of(&format!("{number}")) == kept).count();
 
-    let store = File::open(config(&root, &clock).busy_deadline(Duration::from_millis(20))).unwrap();
+    let store = FileStore::open(config(&root, &clock).busy_timeout(Duration::from_millis(20))).unwrap();
     let (mut removed, mut refused) = (0, 0);
     // One call meets the lock and says so, unless it has removed something: then the next one does.
     for _ in 0..4 {
         match store.purge(1_000).await {
             Ok(purged) => removed += purged.removed,
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable);
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable);
                 refused += 1;
             }
         }
@@ -158,7 +158,7 @@ fn a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal() {
         let (whose, root) = argument.split_once(' ').unwrap();
         let clock = TestClock::new(SystemClock.now());
         let store = open(root.as_ref(), &clock);
-        let misconfigured = ErrorKind::Misconfigured;
+        let misconfigured = StoreErrorKind::Misconfigured;
         block_on(async {
             assert_eq!(store.retrieve(&key("unreadable")).await.unwrap_err().kind(), misconfigured);
             put_for(&store, &clock, "expired", Duration::from_secs(10)).await;

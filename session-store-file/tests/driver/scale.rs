@@ -28,7 +28,7 @@ fn pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few() {
                 let deadline = site.clock.now().saturating_add(Duration::from_secs(60));
                 record.expires = (number % 100 == 0).then_some(deadline);
                 let answer = site.store.store(&key(&number.to_string()), record, Condition::Absent).await;
-                assert!(answer.unwrap().is_yes());
+                assert!(answer.unwrap().is_applied());
             }
         });
         // In a process of its own, whose peak is not that of the filling.

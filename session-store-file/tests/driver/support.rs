@@ -7,15 +7,16 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use session_core::{
-    Clock as _, Condition, Cursor, Driver as _, Error, Key, Prefix, Record, Revision, SystemClock, TestClock,
+    Clock as _, Condition, Cursor, Driver as _, Key, Prefix, Record, Revision, StoreError, SystemClock,
+    TestClock,
 };
-use session_store_file::{Config, File};
+use session_store_file::{FileConfig, FileStore};
 use sha2::Digest as _;
 use tempfile::TempDir;
 
 /// A store in a directory of its own, by a clock that begins with the present.
 pub(crate) struct Site {
-    pub(crate) store: File,
+    pub(crate) store: FileStore,
     pub(crate) clock: TestClock,
     pub(crate) root: PathBuf,
     pub(crate) directory: TempDir,
@@ -28,12 +29,12 @@ pub(crate) fn site() -> Site {
     Site { store: open(&root, &clock), clock, root, directory }
 }
 
-pub(crate) fn config(root: &Path, clock: &TestClock) -> Config {
-    Config::new(root).create_directory(true).clock(Arc::new(clock.clone()))
+pub(crate) fn config(root: &Path, clock: &TestClock) -> FileConfig {
+    FileConfig::new(root).create_directory(true).clock(Arc::new(clock.clone()))
 }
 
-pub(crate) fn open(root: &Path, clock: &TestClock) -> File {
-    File::open(config(root, clock)).unwrap()
+pub(crate) fn open(root: &Path, clock: &TestClock) -> FileStore {
+    FileStore::open(config(root, clock)).unwrap()
 }
 
 pub(crate) fn key(name: &str) -> Key {
@@ -61,8 +62,8 @@ pub(crate) fn assert_whole(found: &Record) -> u64 {
     number
 }
 
-pub(crate) async fn put(store: &File, name: &str, number: u64) {
-    assert!(store.store(&key(name), record(number, 100), Condition::Any).await.unwrap().is_yes());
+pub(crate) async fn put(store: &FileStore, name: &str, number: u64) {
+    assert!(store.store(&key(name), record(number, 100), Condition::Any).await.unwrap().is_applied());
 }
 
 /// All files of the store that hold records, by looking.
@@ -96,11 +97,11 @@ pub(crate) fn file_of(root: &Path, name: &str) -> PathBuf {
 pub(crate) async fn place_of(site: &Site, name: &str) -> PathBuf {
     put(&site.store, name, 1).await;
     let path = file_of(&site.root, name);
-    assert!(site.store.remove(&key(name), Condition::Any).await.unwrap().is_yes());
+    assert!(site.store.remove(&key(name), Condition::Any).await.unwrap().is_applied());
     path
 }
 
-pub(crate) async fn keys(store: &File) -> Result<Vec<String>, Error> {
+pub(crate) async fn keys(store: &FileStore) -> Result<Vec<String>, StoreError> {
     let (mut found, mut from) = (Vec::new(), Cursor::start());
     loop {
         let page = store.traverse(&user(), from, 100).await?;

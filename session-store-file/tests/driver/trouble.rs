@@ -8,13 +8,14 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use rustix::process::Uid;
 use session_core::{
-    Applied, Clock as _, Condition, Driver as _, Error, ErrorKind, Stored, SystemClock, TestClock,
+    Applied, Change, Clock as _, Condition, Driver as _, StoreError, StoreErrorKind, SystemClock, TestClock,
+    Touch,
 };
-use session_store_file::{Config, Durability, File};
+use session_store_file::{Durability, FileConfig, FileStore};
 
 use crate::support::{block_on, config, file_of, files, key, keys, put, record, revision, role, site, spawn};
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, Error>, kind: ErrorKind) -> Error {
+fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind) -> StoreError {
     let error = answer.expect_err("it is refused");
     assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{error}");
     error
@@ -24,7 +25,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, Error>, kind: ErrorKind) -> Err
 fn lost_permission_is_misconfigured_and_nothing_is_lost() {
     let site = site();
     block_on(put(&site.store, "one", 1));
-    let (one, kind) = (key("one"), ErrorKind::Misconfigured);
+    let (one, kind) = (key("one"), StoreErrorKind::Misconfigured);
     let root = rustix::process::geteuid().is_root();
     if root {
         // Of this thread only, on which the operations run in place. Root itself may do anything.
@@ -38,7 +39,7 @@ fn lost_permission_is_misconfigured_and_nothing_is_lost() {
             site.store.retrieve(&key("never")).await,
             site.store.store(&one, record(2, 9), Condition::Any).await,
             site.store.remove(&one, Condition::Any).await,
-            site.store.touch(&one, revision(1), revision(2), None).await,
+            site.store.touch(&one, Touch { from: revision(1), to: revision(2), deadline: None }).await,
         )
     });
     if root {
@@ -97,15 +98,16 @@ fn on_a_full_disk_a_store_is_refused_and_the_old_record_stays() {
 }
 
 async fn fill(root: &Path, durability: Durability, disk: bool) {
-    let store = File::open(config(root, &TestClock::new(SystemClock.now())).durability(durability)).unwrap();
+    let store =
+        FileStore::open(config(root, &TestClock::new(SystemClock.now())).durability(durability)).unwrap();
     store.clear(&crate::support::user()).await.unwrap();
     put(&store, "old", 1).await;
-    let kind = if disk { ErrorKind::Full } else { ErrorKind::TooLarge };
+    let kind = if disk { StoreErrorKind::Full } else { StoreErrorKind::TooLarge };
     let mut stored = 0;
     loop {
         let name = format!("filler-{stored}");
         match store.store(&key(&name), record(stored, 20_000), Condition::Any).await {
-            Ok(answer) => assert!(answer.is_yes()),
+            Ok(answer) => assert!(answer.is_applied()),
             Err(error) => break drop(refused(Err::<(), _>(error), kind)),
         }
         stored += 1;
@@ -121,12 +123,14 @@ async fn fill(root: &Path, durability: Durability, disk: bool) {
     assert_eq!(keys(&store).await.unwrap(), names);
     assert_eq!(files(root).len(), names.len(), "no half-written file is left");
     // What needs no room goes on, and what was freed can be used.
-    assert!(store.touch(&key("old"), revision(1), revision(2), None).await.unwrap());
+    assert!(
+        store.touch(&key("old"), Touch { from: revision(1), to: revision(2), deadline: None }).await.unwrap()
+    );
     let touched = store.retrieve(&key("old")).await.unwrap().unwrap();
     assert_eq!((touched.revision, touched.data), (revision(2), record(1, 100).data));
     if stored > 0 {
-        assert!(store.remove(&key("filler-0"), Condition::Any).await.unwrap().is_yes());
-        assert!(store.store(&key("new"), record(3, 5_000), Condition::Absent).await.unwrap().is_yes());
+        assert!(store.remove(&key("filler-0"), Condition::Any).await.unwrap().is_applied());
+        assert!(store.store(&key("new"), record(3, 5_000), Condition::Absent).await.unwrap().is_applied());
     }
     store.clear(&crate::support::user()).await.unwrap();
     put(&store, "kept", 7).await;
@@ -134,25 +138,28 @@ async fn fill(root: &Path, durability: Durability, disk: bool) {
 }
 
 async fn read_only(root: &Path) {
-    let error = File::open(root).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+    let error = FileStore::open(root).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
 }
 
 #[test]
 fn without_a_descriptor_left_it_is_unavailable_and_then_goes_on() {
     let test = "trouble::without_a_descriptor_left_it_is_unavailable_and_then_goes_on";
     if let Some(root) = role(test) {
-        let store = File::open(config(root.as_ref(), &TestClock::new(SystemClock.now()))).unwrap();
+        let store = FileStore::open(config(root.as_ref(), &TestClock::new(SystemClock.now()))).unwrap();
         block_on(async {
             put(&store, "one", 1).await;
             let mut taken = Vec::new();
             while let Ok(file) = fs::File::open("/dev/null") {
                 taken.push(file);
             }
-            let kind = ErrorKind::Unavailable;
+            let kind = StoreErrorKind::Unavailable;
             refused(store.retrieve(&key("one")).await, kind);
             refused(store.store(&key("one"), record(2, 9), Condition::Any).await, kind);
-            refused(store.touch(&key("one"), revision(1), revision(2), None).await, kind);
+            refused(
+                store.touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None }).await,
+                kind,
+            );
             drop(taken);
             assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
             put(&store, "one", 2).await;
@@ -169,8 +176,8 @@ fn without_a_descriptor_left_it_is_unavailable_and_then_goes_on() {
 async fn a_lock_that_another_process_keeps_holds_up_its_own_shard_only() {
     for durability in [Durability::Process, Durability::Power] {
         let site = site();
-        let config: Config = config(&site.root, &site.clock).durability(durability).threads(1);
-        let store = File::open(config.busy_deadline(Duration::from_secs(2))).unwrap();
+        let config: FileConfig = config(&site.root, &site.clock).durability(durability).threads(1);
+        let store = FileStore::open(config.busy_timeout(Duration::from_secs(2))).unwrap();
         put(&store, "stuck", 1).await;
         let shard = file_of(&site.root, "stuck").ancestors().nth(2).unwrap().to_owned();
         // Another description of the directory is to the lock what another process is.
@@ -199,13 +206,13 @@ async fn a_lock_that_another_process_keeps_holds_up_its_own_shard_only() {
         assert!(done > 40);
         assert_eq!(store.retrieve(&key("stuck")).await.unwrap(), Some(record(1, 100)), "reads take no lock");
         assert!(keys(&store).await.unwrap().contains(&"stuck".to_owned()));
-        let error = refused(stuck.await, ErrorKind::Unavailable);
+        let error = refused(stuck.await, StoreErrorKind::Unavailable);
         assert!(error.is_retryable());
         assert_eq!(store.retrieve(&key("stuck")).await.unwrap(), Some(record(1, 100)));
 
         // Once it is free again the waiting change is made.
         let patient =
-            File::open(crate::support::config(&site.root, &site.clock).durability(durability)).unwrap();
+            FileStore::open(crate::support::config(&site.root, &site.clock).durability(durability)).unwrap();
         let mut waiting = Box::pin(patient.store(&stuck_key, record(2, 9), at));
         tokio::select! {
             biased;
@@ -213,19 +220,20 @@ async fn a_lock_that_another_process_keeps_holds_up_its_own_shard_only() {
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
         }
         drop(holder);
-        assert!(waiting.await.unwrap().is_yes());
+        assert!(waiting.await.unwrap().is_applied());
         let answer = store.store(&key("stuck"), record(3, 9), at).await.unwrap();
-        assert_eq!(answer, Stored::Conflict(Some(record(2, 9))));
+        assert_eq!(answer, Change::Conflict(Some(record(2, 9))));
     }
 }
 
 #[tokio::test]
 async fn reads_may_be_offloaded_and_large_writes_are() {
     let site = site();
-    let store = File::open(config(&site.root, &site.clock).offload_reads(true).offload_from(10)).unwrap();
+    let store =
+        FileStore::open(config(&site.root, &site.clock).offload_reads(true).offload_from(10)).unwrap();
     put(&store, "one", 1).await;
     assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
     assert_eq!(store.retrieve(&key("two")).await.unwrap(), None);
     store.close().await.unwrap();
-    assert_eq!(store.retrieve(&key("one")).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.retrieve(&key("one")).await.unwrap_err().kind(), StoreErrorKind::Closed);
 }

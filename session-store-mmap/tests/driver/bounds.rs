@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use session_core::{Clock, Condition, Driver, ErrorKind, Prefix, Record, TestClock, Timestamp};
-use session_store_mmap::{Config, Mmap, WhenFull};
+use session_core::{
+    Clock, Condition, Driver, DriverExt, Prefix, Record, StoreErrorKind, TestClock, Timestamp,
+};
+use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
 use crate::{Place, key, put, record, run, session, spawn};
 
-fn small(place: &Place) -> Config {
-    Config::new(place.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
+fn small(place: &Place) -> MmapConfig {
+    MmapConfig::new(place.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
 }
 
-fn fill(store: &Mmap, from: u64) -> u64 {
+fn fill(store: &MmapStore, from: u64) -> u64 {
     for n in from.. {
         match run(store.store(&session(n), record(vec![1; 900]), Condition::Absent)) {
-            Ok(stored) => assert!(stored.is_yes()),
+            Ok(stored) => assert!(stored.is_applied()),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Full);
+                assert_eq!(error.kind(), StoreErrorKind::Full);
                 return n;
             }
         }
@@ -29,13 +31,13 @@ fn fill(store: &Mmap, from: u64) -> u64 {
 #[test]
 fn a_full_store_refuses_keeps_what_it_has_and_goes_on_when_there_is_room() {
     let place = Place::new();
-    let store = Mmap::open(small(&place)).unwrap();
+    let store = MmapStore::open(small(&place)).unwrap();
     let count = fill(&store, 0);
     // 900 bytes and the key take 17 units of 64 bytes.
     assert!(count * 17 * 64 > (512 << 10) * 2 / 3, "full at {count} records of 900 bytes");
     let before = run(store.retrieve(&session(0))).unwrap().unwrap();
     let error = run(store.store(&session(0), record(vec![2; 100_000]), Condition::Any)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Full);
+    assert_eq!(error.kind(), StoreErrorKind::Full);
     assert_eq!(run(store.retrieve(&session(0))).unwrap(), Some(before));
     for n in 0..count {
         let found = run(store.retrieve(&session(n))).unwrap().unwrap();
@@ -45,16 +47,16 @@ fn a_full_store_refuses_keeps_what_it_has_and_goes_on_when_there_is_room() {
     for n in 0..3 * count {
         let key = session(n % count);
         if n % 3 == 0 {
-            assert!(run(store.remove(&key, Condition::Any)).unwrap().is_yes());
+            assert!(run(store.remove(&key, Condition::Any)).unwrap().is_applied());
         }
         put(&store, &key, &record(vec![1; 900]));
     }
     for n in 0..count {
-        assert!(run(store.remove(&session(n), Condition::Any)).unwrap().is_yes());
+        assert!(run(store.remove(&session(n), Condition::Any)).unwrap().is_applied());
     }
     // All of it is one piece again.
     put(&store, &key("large"), &record(vec![9; 120_000]));
-    assert!(run(store.remove(&key("large"), Condition::Any)).unwrap().is_yes());
+    assert!(run(store.remove(&key("large"), Condition::Any)).unwrap().is_applied());
     let again = fill(&store, 0);
     assert!(again + 8 > count, "{again} records after {count}");
 }
@@ -63,7 +65,7 @@ fn a_full_store_refuses_keeps_what_it_has_and_goes_on_when_there_is_room() {
 fn a_full_store_removes_what_has_expired_first() {
     let place = Place::new();
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let store = Mmap::open(small(&place).clock(Arc::new(clock.clone()))).unwrap();
+    let store = MmapStore::open(small(&place).clock(Arc::new(clock.clone()))).unwrap();
     let soon = clock.now().saturating_add(Duration::from_secs(60));
     for n in 0..100 {
         put(&store, &session(1_000_000 + n), &Record { expires: Some(soon), ..record(vec![1; 900]) });
@@ -79,8 +81,8 @@ fn a_full_store_removes_what_has_expired_first() {
 fn who_evicts_gives_up_the_sessions_that_were_not_used_for_longest_and_nothing_else() {
     let place = Place::new();
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    let config = small(&place).shards(1).when_full(WhenFull::Evict).clock(Arc::new(clock.clone()));
-    let store = Mmap::open(config).unwrap();
+    let config = small(&place).shards(1).on_full(OnFull::Evict).clock(Arc::new(clock.clone()));
+    let store = MmapStore::open(config).unwrap();
     assert!(store.capabilities().evicts);
     for n in 0..50 {
         put(&store, &key(&n.to_string()), &record(vec![2; 900]));
@@ -108,7 +110,7 @@ fn who_evicts_gives_up_the_sessions_that_were_not_used_for_longest_and_nothing_e
     assert!(left.is_sorted() && left[0] == 1_000 - left.len() as u64, "the oldest went first: {left:?}");
     // A record that finds room only if all sessions go does not take the other ones with it.
     let error = run(store.store(&key("large"), record(vec![9; 250_000]), Condition::Any));
-    assert!(error.is_ok() || error.unwrap_err().kind() == ErrorKind::TooLarge);
+    assert!(error.is_ok() || error.unwrap_err().kind() == StoreErrorKind::TooLarge);
     for n in 0..50 {
         assert!(run(store.retrieve(&key(&n.to_string()))).unwrap().is_some());
     }
@@ -131,13 +133,13 @@ fn large_records_come_and_go_whole() {
 }
 
 /// The child of the next test: a limit of the process, which would be a signal to whoever does not look.
-pub(crate) fn write_until_the_limit(config: Config) {
-    let store = Mmap::open(config).unwrap();
+pub(crate) fn write_until_the_limit(config: MmapConfig) {
+    let store = MmapStore::open(config).unwrap();
     let limit = Some(2 << 20);
     setrlimit(Resource::Fsize, Rlimit { current: limit, maximum: limit }).unwrap();
     for n in 0.. {
         if let Err(error) = run(store.store(&session(n), record(vec![1; 4_000]), Condition::Absent)) {
-            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+            assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
             assert!(n > 300, "{n} records in two mebibytes");
             break;
         }

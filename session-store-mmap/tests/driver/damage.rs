@@ -5,19 +5,21 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 
-use session_core::{Condition, Cursor, Driver, ErrorKind, Key, Prefix, Record, Revision};
-use session_store_mmap::{Config, Mmap};
+use session_core::{
+    Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, Touch,
+};
+use session_store_mmap::{MmapConfig, MmapStore};
 
 use crate::{Place, at, key, pattern, put, record, rounds, run, session, spawn};
 
-fn config(place: &Place) -> Config {
-    Config::new(place.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
+fn config(place: &Place) -> MmapConfig {
+    MmapConfig::new(place.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
 }
 
 /// A file with small and large records, touched and removed ones, and what it holds.
 fn sample() -> (Vec<u8>, Vec<(Key, Record)>) {
     let place = Place::new();
-    let store = Mmap::open(config(&place)).unwrap();
+    let store = MmapStore::open(config(&place)).unwrap();
     let mut records = Vec::new();
     for n in 0..40 {
         let key = if n % 2 == 0 { session(n) } else { key(&n.to_string()) };
@@ -27,11 +29,13 @@ fn sample() -> (Vec<u8>, Vec<(Key, Record)>) {
         put(&store, &key, &written);
         if n % 5 == 0 {
             let to = Revision::random().unwrap();
-            assert!(run(store.touch(&key, written.revision, to, at(1 << 45))).unwrap());
+            assert!(
+                run(store.touch(&key, Touch { from: written.revision, to, deadline: at(1 << 45) })).unwrap()
+            );
             written = Record { revision: to, expires: at(1 << 45), ..written };
         }
         if n % 7 == 3 {
-            assert!(run(store.remove(&key, Condition::Any)).unwrap().is_yes());
+            assert!(run(store.remove(&key, Condition::Any)).unwrap().is_applied());
         } else {
             records.push((key, written));
         }
@@ -52,10 +56,13 @@ fn judge(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<u64> {
 fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, u64)> {
     let place = Place::new();
     fs::write(place.path(), bytes).unwrap();
-    let store = match Mmap::open(config(&place)) {
+    let store = match MmapStore::open(config(&place)) {
         Ok(store) => store,
         Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Misconfigured), "{what}: {error}");
+            assert!(
+                matches!(error.kind(), StoreErrorKind::Corrupt | StoreErrorKind::Misconfigured),
+                "{what}: {error}"
+            );
             assert_eq!(fs::read(place.path()).unwrap().len(), bytes.len(), "{what}: refused and changed");
             return None;
         }
@@ -66,7 +73,7 @@ fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, 
             match store.retrieve(key).await {
                 Ok(Some(found)) => assert_eq!(found, *record, "{what}: not what was stored"),
                 Ok(None) => missing += 1,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}"),
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}"),
             }
         }
         let lost = store.repairs().lost;
@@ -92,19 +99,25 @@ fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, 
         assert!(store.count(&test).await.unwrap() <= records.len() as u64, "{what}");
         for (key, record) in records {
             // Whatever is there, a touch moves the record of this revision and no other.
-            match store.touch(key, record.revision, Revision::from_bytes([7; 8]), at(1 << 45)).await {
+            match store
+                .touch(
+                    key,
+                    Touch { from: record.revision, to: Revision::from_bytes([7; 8]), deadline: at(1 << 45) },
+                )
+                .await
+            {
                 Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}"),
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}"),
             }
         }
         // Whatever was damaged can be written over, and then it is whole.
         for (key, _) in records {
             let fresh = record(vec![3; 700]);
-            assert!(store.store(key, fresh.clone(), Condition::Any).await.unwrap().is_yes(), "{what}");
+            assert!(store.store(key, fresh.clone(), Condition::Any).await.unwrap().is_applied(), "{what}");
             assert_eq!(store.retrieve(key).await.unwrap(), Some(fresh), "{what}");
         }
         for (key, _) in records {
-            assert!(store.remove(key, Condition::Any).await.unwrap().is_yes(), "{what}");
+            assert!(store.remove(key, Condition::Any).await.unwrap().is_applied(), "{what}");
             assert_eq!(store.retrieve(key).await.unwrap(), None, "{what}");
         }
         assert_eq!(
@@ -266,8 +279,8 @@ fn after_power_loss_what_was_left_alone_is_there_and_nothing_is_made_up() {
 /// A disk that had some pages of one moment and some of a later one.
 fn two_moments() {
     let place = Place::new();
-    let config = || Config::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
-    let store = Mmap::open(config()).unwrap();
+    let config = || MmapConfig::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
+    let store = MmapStore::open(config()).unwrap();
     let mut written: HashMap<Key, Vec<Record>> = HashMap::new();
     let mut write = |key: Key, length: usize| {
         let fresh = record(vec![written.len() as u8; length]);
@@ -281,7 +294,7 @@ fn two_moments() {
     let before = fs::read(place.path()).unwrap();
     // Some are replaced and removed, extents are emptied, and there are so many more that tables are made anew.
     for n in (0..300).filter(|n| n % 4 != 0) {
-        assert!(run(store.remove(&session(n), Condition::Any)).unwrap().is_yes());
+        assert!(run(store.remove(&session(n), Condition::Any)).unwrap().is_applied());
     }
     for n in 400..1_000 {
         write(session(n), n as usize % 900);
@@ -316,8 +329,8 @@ fn two_moments() {
         mixed[17 * 8] ^= 1;
         let place = Place::new();
         fs::write(place.path(), &mixed).unwrap();
-        let config = Config::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
-        let store = Mmap::open(config).unwrap();
+        let config = MmapConfig::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
+        let store = MmapStore::open(config).unwrap();
         run(async {
             let mut there = 0;
             for (key, versions) in &written {
@@ -337,7 +350,7 @@ fn two_moments() {
 }
 
 /// Where the record of a key stands.
-fn region(bytes: &[u8], key: &Key) -> Option<std::ops::Range<usize>> {
+fn record_bytes(bytes: &[u8], key: &Key) -> Option<std::ops::Range<usize>> {
     let shape = [0x5e55_u16.to_ne_bytes(), (key.as_bytes().len() as u16).to_ne_bytes()].concat();
     bytes.chunks_exact(64).enumerate().find_map(|(unit, chunk)| {
         let at = unit * 64;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use session_core::{Driver, ErrorKind, Prefix, Record, Revision};
-use session_store_mmap::{Config, Mmap};
+use session_core::{Driver, DriverExt, Prefix, Record, Revision, StoreErrorKind, Touch};
+use session_store_mmap::{MmapConfig, MmapStore};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -14,8 +14,8 @@ use crate::{Place, at as at_millis, key, put, record, run};
 fn the_file_and_its_gate_are_readable_by_their_owner_only() {
     let place = Place::new();
     let path = place.directory.path().join("made").join("sessions.map");
-    assert_eq!(Mmap::open(Config::new(&path)).unwrap_err().kind(), ErrorKind::Misconfigured);
-    let store = Mmap::open(Config::new(&path).create_directory(true)).unwrap();
+    assert_eq!(MmapStore::open(MmapConfig::new(&path)).unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    let store = MmapStore::open(MmapConfig::new(&path).create_directory(true)).unwrap();
     put(&store, &key("a"), &record("a"));
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
@@ -27,10 +27,13 @@ fn the_file_and_its_gate_are_readable_by_their_owner_only() {
 #[test]
 fn a_missing_file_is_made_only_where_that_is_allowed() {
     let place = Place::new();
-    assert_eq!(Mmap::open(place.config().create(false)).unwrap_err().kind(), ErrorKind::Misconfigured);
+    assert_eq!(
+        MmapStore::open(place.config().create(false)).unwrap_err().kind(),
+        StoreErrorKind::Misconfigured
+    );
     assert!(!place.path().exists());
     drop(place.open());
-    Mmap::open(place.config().create(false)).unwrap();
+    MmapStore::open(place.config().create(false)).unwrap();
 }
 
 #[test]
@@ -38,30 +41,30 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
     let place = Place::new();
     for content in [&b""[..], b"SKMM", b"notes of somebody", &[0; 100_000], &[0xff; 5_000]] {
         fs::write(place.path(), content).unwrap();
-        let error = Mmap::open(place.config()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+        let error = MmapStore::open(place.config()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
         assert_eq!(fs::read(place.path()).unwrap(), content);
     }
     fs::remove_file(place.path()).unwrap();
     fs::create_dir(place.path()).unwrap();
-    assert_eq!(Mmap::open(place.config()).unwrap_err().kind(), ErrorKind::Misconfigured);
+    assert_eq!(MmapStore::open(place.config()).unwrap_err().kind(), StoreErrorKind::Misconfigured);
 }
 
 #[test]
 fn what_cannot_work_is_refused_before_anything_is_made() {
     let place = Place::new();
-    let wrong: [fn(Config) -> Config; 7] = [
+    let wrong: [fn(MmapConfig) -> MmapConfig; 7] = [
         |config| config.max_bytes(1_000),
         |config| config.max_bytes(1 << 50),
         |config| config.shards(3),
         |config| config.shards(0),
         |config| config.shards(8_192),
         |config| config.extent_bytes(5_000),
-        |config| config.max_value(40 << 20),
+        |config| config.max_record_bytes(40 << 20),
     ];
     for wrong in wrong {
-        let error = Mmap::open(wrong(place.config())).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured);
+        let error = MmapStore::open(wrong(place.config())).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     }
     assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
 }
@@ -70,7 +73,7 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
 fn every_size_of_file_has_defaults_that_work() {
     for max_bytes in [256 << 10, 1 << 20, 10_000_000, 64 << 20, 100_000_000, 1 << 30, 64 << 30, 128 << 30] {
         let place = Place::new();
-        let store = Mmap::open(Config::new(place.path()).max_bytes(max_bytes)).unwrap();
+        let store = MmapStore::open(MmapConfig::new(place.path()).max_bytes(max_bytes)).unwrap();
         let written = record(vec![7; 3_000]);
         put(&store, &key("a"), &written);
         assert_eq!(run(store.retrieve(&key("a"))).unwrap(), Some(written));
@@ -90,15 +93,15 @@ fn golden_records() -> Vec<(session_core::Key, Record)> {
     ]
 }
 
-fn golden_config(place: &Place) -> Config {
-    Config::new(place.path()).max_bytes(256 << 10).extent_bytes(4096).shards(1)
+fn golden_config(place: &Place) -> MmapConfig {
+    MmapConfig::new(place.path()).max_bytes(256 << 10).extent_bytes(4096).shards(1)
 }
 
 #[test]
 fn the_golden_file_of_version_1_opens_for_ever() {
     let place = Place::new();
     fs::write(place.path(), include_bytes!("../../golden/map-v1.bin")).unwrap();
-    let store = Mmap::open(golden_config(&place)).unwrap();
+    let store = MmapStore::open(golden_config(&place)).unwrap();
     for (key, record) in golden_records() {
         assert_eq!(run(store.retrieve(&key)).unwrap(), Some(record), "{}", key.as_str());
     }
@@ -195,7 +198,7 @@ fn the_golden_file_and_a_new_one_are_what_format_md_says() {
         return;
     }
     let place = Place::new();
-    let store = Mmap::open(golden_config(&place)).unwrap();
+    let store = MmapStore::open(golden_config(&place)).unwrap();
     for (key, record) in golden_records() {
         put(&store, &key, &crate::record("older"));
         put(&store, &key, &record);
@@ -209,17 +212,23 @@ fn the_golden_file_and_a_new_one_are_what_format_md_says() {
 #[ignore = "makes the golden file of a new version of the layout, in the directory of the package"]
 fn golden_file_is_made() {
     let place = Place::new();
-    let store = Mmap::open(golden_config(&place)).unwrap();
+    let store = MmapStore::open(golden_config(&place)).unwrap();
     for (key, record) in golden_records() {
         let touched = key.id() == "touched";
         let first = Record { revision: Revision::from_bytes([4; 8]), expires: None, ..record.clone() };
         put(&store, &key, if touched { &first } else { &record });
         if touched {
-            assert!(run(store.touch(&key, first.revision, record.revision, record.expires)).unwrap());
+            assert!(
+                run(store.touch(
+                    &key,
+                    Touch { from: first.revision, to: record.revision, deadline: record.expires }
+                ))
+                .unwrap()
+            );
         }
     }
     put(&store, &key("removed"), &record("removed"));
-    assert!(run(store.remove(&key("removed"), session_core::Condition::Any)).unwrap().is_yes());
+    assert!(run(store.remove(&key("removed"), session_core::Condition::Any)).unwrap().is_applied());
     drop(store);
     let mut bytes = fs::read(place.path()).unwrap();
     // Of no machine and of no time.

@@ -9,8 +9,10 @@ use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Cursor, Driver, ErrorKind, Key, Prefix, Record, Revision, Stored};
-use session_store_mmap::{Config, Mmap};
+use session_core::{
+    Applied, Change, Condition, Cursor, Driver, Key, Prefix, Record, Revision, StoreErrorKind, Touch,
+};
+use session_store_mmap::{MmapConfig, MmapStore};
 
 use crate::{Place, key, number, pattern, put, record, rounds, run, spawn};
 
@@ -28,8 +30,8 @@ fn noise(index: u64) -> Key {
 }
 
 /// What a child does until it is killed.
-pub(crate) fn write_for_ever(config: &Config, child: u64) {
-    let store = Mmap::open(config.clone()).unwrap();
+pub(crate) fn write_for_ever(config: &MmapConfig, child: u64) {
+    let store = MmapStore::open(config.clone()).unwrap();
     for seed in 0..2 {
         let store = store.clone();
         thread::spawn(move || run(make_noise(&store, child * 1_000 + seed)));
@@ -48,13 +50,13 @@ pub(crate) fn write_for_ever(config: &Config, child: u64) {
             if let (1, Some(old)) = (turn / KEYS % 3, &old) {
                 // Every third time the record is touched instead, and keeps its number.
                 let to = Revision::random().unwrap();
-                assert!(store.touch(&key, old.revision, to, None).await.unwrap());
+                assert!(store.touch(&key, Touch { from: old.revision, to, deadline: None }).await.unwrap());
                 seen[index as usize] = Some(Record { revision: to, ..old.clone() });
                 continue;
             }
             let when = old.map_or(Condition::Absent, |old| Condition::Revision(old.revision));
             let next = record(pattern(whose, n));
-            assert_eq!(store.store(&key, next.clone(), when).await.unwrap(), Stored::Yes);
+            assert_eq!(store.store(&key, next.clone(), when).await.unwrap(), Change::Applied);
             // One write call, so that a line is there or not.
             out.write_all(format!("\nack {index} {n}\n").as_bytes()).unwrap();
             seen[index as usize] = Some(next);
@@ -63,7 +65,7 @@ pub(crate) fn write_for_ever(config: &Config, child: u64) {
 }
 
 /// Writes over, touches, removes, purges and lists what everybody does; reads must be whole.
-async fn make_noise(store: &Mmap, seed: u64) {
+async fn make_noise(store: &MmapStore, seed: u64) {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -78,12 +80,18 @@ async fn make_noise(store: &Mmap, seed: u64) {
                 let soon = store.clock().now().saturating_add(Duration::from_millis(20));
                 let record = record(pattern(index, next()));
                 let record = if next() % 2 == 0 { record } else { Record { expires: Some(soon), ..record } };
-                assert!(store.store(&key, record, Condition::Any).await.unwrap().is_yes());
+                assert!(store.store(&key, record, Condition::Any).await.unwrap().is_applied());
             }
             8..=10 => {
                 if let Some(record) = store.retrieve(&key).await.unwrap() {
                     number(index, &record);
-                    store.touch(&key, record.revision, Revision::random().unwrap(), None).await.unwrap();
+                    store
+                        .touch(
+                            &key,
+                            Touch { from: record.revision, to: Revision::random().unwrap(), deadline: None },
+                        )
+                        .await
+                        .unwrap();
                 }
             }
             11..=13 => {
@@ -157,7 +165,7 @@ fn whoever_is_killed_takes_nothing_with_it_and_the_others_go_on() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         random >> 33
     };
-    let check = |store: &Mmap, child: usize, acknowledged: &mut [u64]| {
+    let check = |store: &MmapStore, child: usize, acknowledged: &mut [u64]| {
         for index in 0..KEYS {
             let known = acknowledged[index as usize];
             let found = run(store.retrieve(&own(child as u64, index))).unwrap();
@@ -213,7 +221,7 @@ fn whoever_is_killed_takes_nothing_with_it_and_the_others_go_on() {
 fn stopped_within_a_change(place: &Place, child: u64) -> (Worker, Key) {
     let mut worker = Worker::start(place, child);
     worker.works(&mut [0; KEYS as usize]);
-    let probe = Mmap::open(place.config().busy_deadline(Duration::from_millis(10))).unwrap();
+    let probe = MmapStore::open(place.config().busy_timeout(Duration::from_millis(10))).unwrap();
     let pid = rustix::process::Pid::from_child(&worker.process);
     for n in 0..5_000_u64 {
         thread::sleep(Duration::from_micros(200 + n * 37 % 900));
@@ -223,9 +231,9 @@ fn stopped_within_a_change(place: &Place, child: u64) -> (Worker, Key) {
         for id in ["one", "two", "three", "four"] {
             let key = key(id);
             match run(probe.store(&key, record(id), Condition::Any)) {
-                Ok(stored) => assert!(stored.is_yes()),
+                Ok(stored) => assert!(stored.is_applied()),
                 Err(error) => {
-                    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true));
+                    assert_eq!((error.kind(), error.is_retryable()), (StoreErrorKind::Unavailable, true));
                     assert_eq!(error.applied(), Applied::No);
                     return (worker, key);
                 }
@@ -237,8 +245,8 @@ fn stopped_within_a_change(place: &Place, child: u64) -> (Worker, Key) {
 }
 
 /// The child that waits for the lock in the next test.
-pub(crate) fn wait_for_the_lock(config: &Config) {
-    let store = Mmap::open(config.clone().busy_deadline(Duration::from_secs(600))).unwrap();
+pub(crate) fn wait_for_the_lock(config: &MmapConfig) {
+    let store = MmapStore::open(config.clone().busy_timeout(Duration::from_secs(600))).unwrap();
     for id in ["one", "two", "three", "four"] {
         std::io::stdout().write_all(b"\nwaits\n").unwrap();
         put(&store, &key(id), &record(id));
@@ -248,7 +256,7 @@ pub(crate) fn wait_for_the_lock(config: &Config) {
 #[test]
 fn an_owner_that_is_killed_while_others_wait_holds_nobody_up() {
     let place = Place::new();
-    let store = Mmap::open(place.config().busy_deadline(Duration::from_secs(600))).unwrap();
+    let store = MmapStore::open(place.config().busy_timeout(Duration::from_secs(600))).unwrap();
     for round in 0..rounds(6, 300) {
         let repaired = store.repairs().shards;
         let (worker, held) = stopped_within_a_change(&place, round % 3);
@@ -280,7 +288,7 @@ fn an_owner_that_is_killed_while_others_wait_holds_nobody_up() {
             assert!(waiting.iter().all(|thread| !thread.is_finished()), "the owner is stopped");
             let mut acknowledged = [0; KEYS as usize];
             worker.kill(&mut acknowledged);
-            assert!(ours.await.unwrap().is_yes());
+            assert!(ours.await.unwrap().is_applied());
         });
         for thread in waiting {
             thread.join().unwrap();

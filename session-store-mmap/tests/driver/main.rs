@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use session_core::{Condition, Driver, Key, Record, Revision, Timestamp};
-use session_store_mmap::{Config, Mmap};
+use session_store_mmap::{MmapConfig, MmapStore};
 use tempfile::TempDir;
 
 /// A directory of one test, with a path for its store.
@@ -37,12 +37,12 @@ impl Place {
     }
 
     /// A file of two shards and small extents, so that a test meets growth, compaction and large records.
-    fn config(&self) -> Config {
-        Config::new(self.path()).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2)
+    fn config(&self) -> MmapConfig {
+        MmapConfig::new(self.path()).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2)
     }
 
-    fn open(&self) -> Mmap {
-        Mmap::open(self.config()).unwrap()
+    fn open(&self) -> MmapStore {
+        MmapStore::open(self.config()).unwrap()
     }
 }
 
@@ -66,8 +66,8 @@ fn at(millis: u64) -> Option<Timestamp> {
     Some(Timestamp::from_millis(millis))
 }
 
-fn put(store: &Mmap, key: &Key, record: &Record) {
-    assert!(run(store.store(key, record.clone(), Condition::Any)).unwrap().is_yes());
+fn put(store: &MmapStore, key: &Key, record: &Record) {
+    assert!(run(store.store(key, record.clone(), Condition::Any)).unwrap().is_applied());
 }
 
 /// How much of it: the short form, or with `SESSION_KIT_FULL` in the environment the full one.
@@ -113,16 +113,17 @@ fn child_does_what_it_is_told() {
     let Some(task) = env::var_os("SESSION_MMAP_TASK") else { return };
     let path = env::var_os("SESSION_MMAP_PATH").unwrap();
     let argument: u64 = env::var("SESSION_MMAP_ARGUMENT").unwrap().parse().unwrap();
-    let config = Config::new(path).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2);
+    let config = MmapConfig::new(path).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2);
     match task.to_str().unwrap() {
         "write" => kills::write_for_ever(&config, argument),
         "wait" => kills::wait_for_the_lock(&config),
         "damage" => damage::work(argument),
-        "everything" => {
-            memory::everything(&config.max_bytes(700 << 10).extent_bytes(4096).max_value(300_000), argument)
-        }
+        "everything" => memory::everything(
+            &config.max_bytes(700 << 10).extent_bytes(4096).max_record_bytes(300_000),
+            argument,
+        ),
         "quietly" => memory::work_without_a_system_call(config),
-        "count" => processes::count(&Mmap::open(config).unwrap(), argument),
+        "count" => processes::count(&MmapStore::open(config).unwrap(), argument),
         "limited" => bounds::write_until_the_limit(config),
         other => panic!("{other}"),
     }

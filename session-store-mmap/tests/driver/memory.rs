@@ -9,22 +9,23 @@ use std::thread;
 use std::time::Duration;
 
 use session_core::{
-    Clock, Condition, Cursor, Driver, ErrorKind, Prefix, Record, Revision, TestClock, Timestamp,
+    Clock, Condition, Cursor, Driver, DriverExt, Prefix, Record, Revision, StoreErrorKind, TestClock,
+    Timestamp, Touch,
 };
-use session_store_mmap::{Config, Mmap, WhenFull};
+use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
 use crate::{Place, key, pattern, put, record, rounds, run, session, with_task};
 
 /// What the child does: threads that do everything on a small file, which is full soon, and again on a large one.
-pub(crate) fn everything(place: &Config, times: u64) {
+pub(crate) fn everything(place: &MmapConfig, times: u64) {
     // The system's clock is looked for in memory that valgrind hides from the program.
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
-    for when_full in [WhenFull::Refuse, WhenFull::Evict] {
-        let config = place.clone().when_full(when_full).clock(Arc::new(clock.clone()));
-        let store = Mmap::open(config.clone()).unwrap();
+    for on_full in [OnFull::Reject, OnFull::Evict] {
+        let config = place.clone().on_full(on_full).clock(Arc::new(clock.clone()));
+        let store = MmapStore::open(config.clone()).unwrap();
         let workers: Vec<_> = (0..3)
             .map(|worker| {
-                let (store, other) = (store.clone(), Mmap::open(config.clone()).unwrap());
+                let (store, other) = (store.clone(), MmapStore::open(config.clone()).unwrap());
                 let clock = clock.clone();
                 thread::spawn(move || run(work(&store, &other, &clock, worker, times)))
             })
@@ -36,7 +37,7 @@ pub(crate) fn everything(place: &Config, times: u64) {
     }
 }
 
-async fn work(store: &Mmap, other: &Mmap, clock: &TestClock, worker: u64, times: u64) {
+async fn work(store: &MmapStore, other: &MmapStore, clock: &TestClock, worker: u64, times: u64) {
     let soon = || Some(clock.now().saturating_add(Duration::from_millis(50)));
     for turn in 0..times {
         clock.advance(Duration::from_millis(1));
@@ -49,12 +50,18 @@ async fn work(store: &Mmap, other: &Mmap, clock: &TestClock, worker: u64, times:
         let fills = session(1_000 * (worker + 1) + turn);
         for (store, key) in [(store, &one), (other, &two), (store, &fills)] {
             match store.store(key, written.clone(), Condition::Any).await {
-                Ok(stored) => assert!(stored.is_yes()),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+                Ok(stored) => assert!(stored.is_applied()),
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Full),
             }
             if let Some(found) = store.retrieve(key).await.unwrap() {
                 assert!(found.data.len() >= 8);
-                store.touch(key, found.revision, Revision::from_bytes([1; 8]), soon()).await.unwrap();
+                store
+                    .touch(
+                        key,
+                        Touch { from: found.revision, to: Revision::from_bytes([1; 8]), deadline: soon() },
+                    )
+                    .await
+                    .unwrap();
             }
         }
         if turn % 5 == 0 {
@@ -72,7 +79,7 @@ async fn work(store: &Mmap, other: &Mmap, clock: &TestClock, worker: u64, times:
     let large = record(vec![9; 300_000]);
     match store.store(&key("large"), large, Condition::Any).await {
         Ok(_) => {}
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+        Err(error) => assert_eq!(error.kind(), StoreErrorKind::Full),
     }
 }
 
@@ -88,8 +95,8 @@ fn is_there(tool: &str) -> bool {
 }
 
 /// The child that is watched by strace: some work between two system calls that nobody else makes.
-pub(crate) fn work_without_a_system_call(config: Config) {
-    let store = Mmap::open(config).unwrap();
+pub(crate) fn work_without_a_system_call(config: MmapConfig) {
+    let store = MmapStore::open(config).unwrap();
     let mark = |text: &str| std::fs::metadata(text).unwrap_err();
     for n in 0..100 {
         put(&store, &session(n), &record(vec![1; 1_000]));
@@ -105,8 +112,16 @@ pub(crate) fn work_without_a_system_call(config: Config) {
         // Nor do stores and touches, once the file has grown to what they need.
         for (n, revision) in (0..).zip(&revisions) {
             let written = Record::new(vec![2; 1_000], None, *revision);
-            assert!(store.store(&session(n), written, Condition::Any).await.unwrap().is_yes());
-            assert!(store.touch(&session(n), *revision, Revision::from_bytes([3; 8]), None).await.unwrap());
+            assert!(store.store(&session(n), written, Condition::Any).await.unwrap().is_applied());
+            assert!(
+                store
+                    .touch(
+                        &session(n),
+                        Touch { from: *revision, to: Revision::from_bytes([3; 8]), deadline: None }
+                    )
+                    .await
+                    .unwrap()
+            );
         }
         mark("/mark/end");
     });

@@ -1,12 +1,12 @@
 //! Several processes and handles on one file.
 
-use session_core::{Condition, Driver, ErrorKind, Record, Stored};
-use session_store_mmap::{Config, Mmap};
+use session_core::{Change, Condition, Driver, Record, StoreErrorKind};
+use session_store_mmap::{MmapConfig, MmapStore};
 
 use crate::{Place, key, put, record, rounds, run, spawn};
 
 /// Two threads that add to one counter which all share.
-pub(crate) fn count(store: &Mmap, each: u64) {
+pub(crate) fn count(store: &MmapStore, each: u64) {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| run(add(store, each)));
@@ -14,7 +14,7 @@ pub(crate) fn count(store: &Mmap, each: u64) {
     });
 }
 
-async fn add(store: &Mmap, times: u64) {
+async fn add(store: &MmapStore, times: u64) {
     let key = key("counter");
     for _ in 0..times {
         let mut seen = store.retrieve(&key).await.unwrap();
@@ -22,8 +22,8 @@ async fn add(store: &Mmap, times: u64) {
             let n = seen.as_ref().map_or(0, value);
             let when = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Revision(seen.revision));
             match store.store(&key, record((n + 1).to_le_bytes()), when).await.unwrap() {
-                Stored::Yes => break,
-                Stored::Conflict(live) => seen = live,
+                Change::Applied => break,
+                Change::Conflict(live) => seen = live,
             }
         }
     }
@@ -54,12 +54,12 @@ fn who_opens_with_another_geometry_is_refused_and_the_data_stays() {
     let first = place.open();
     put(&first, &key("kept"), &record("kept"));
     let kept = run(first.retrieve(&key("kept"))).unwrap();
-    let others: [fn(Config) -> Config; 3] =
+    let others: [fn(MmapConfig) -> MmapConfig; 3] =
         [|config| config.max_bytes(32 << 20), |config| config.shards(4), |config| config.extent_bytes(4096)];
     for alone in [false, true] {
         for other in others {
-            let error = Mmap::open(other(place.config())).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Misconfigured);
+            let error = MmapStore::open(other(place.config())).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
             assert!(error.to_string().contains("the file was made with"), "{error}");
         }
         if alone {
@@ -69,11 +69,11 @@ fn who_opens_with_another_geometry_is_refused_and_the_data_stays() {
     }
     drop(first);
     for other in others {
-        assert_eq!(Mmap::open(other(place.config())).unwrap_err().kind(), ErrorKind::Misconfigured);
+        assert_eq!(MmapStore::open(other(place.config())).unwrap_err().kind(), StoreErrorKind::Misconfigured);
     }
     assert_eq!(run(place.open().retrieve(&key("kept"))).unwrap(), kept);
     // Who does not say how the file is to be divided takes it as it is.
-    let plain = Mmap::open(Config::new(place.path()).max_bytes(64 << 20)).unwrap();
+    let plain = MmapStore::open(MmapConfig::new(place.path()).max_bytes(64 << 20)).unwrap();
     assert_eq!(run(plain.retrieve(&key("kept"))).unwrap(), kept);
 }
 
@@ -85,7 +85,7 @@ fn the_same_file_under_another_name_is_the_same_store() {
     std::fs::hard_link(place.path(), &linked).unwrap();
     std::os::unix::fs::symlink(place.path(), &aliased).unwrap();
     for (n, path) in [linked, aliased].into_iter().enumerate() {
-        let other = Mmap::open(Config::new(path).max_bytes(64 << 20)).unwrap();
+        let other = MmapStore::open(MmapConfig::new(path).max_bytes(64 << 20)).unwrap();
         let written = record(vec![n as u8; 100]);
         put(&other, &key("shared"), &written);
         assert_eq!(run(first.retrieve(&key("shared"))).unwrap(), Some(written));

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Condition, Key, Prefix, Record, Revision, TestClock, Timestamp};
+use session_core::{Clock, Condition, Key, Prefix, Record, Revision, TestClock, Timestamp, Touch};
 
-use crate::config::{Config, WhenFull};
+use crate::config::{MmapConfig, OnFull};
 use crate::death::ends_before;
 use crate::error::Fault;
 use crate::layout::{shard, superblock};
@@ -35,34 +35,34 @@ fn content<'a>(ops: &Ops, keys: impl IntoIterator<Item = &'a Key>) -> Content {
 struct Scene {
     directory: tempfile::TempDir,
     clock: TestClock,
-    when_full: WhenFull,
+    on_full: OnFull,
     file: Vec<u8>,
     /// How many files there were: writing one anew over an old one would wait for the disk.
     files: Cell<u64>,
 }
 
 impl Scene {
-    fn new(when_full: WhenFull, prepare: impl FnOnce(&Ops, &TestClock)) -> Self {
+    fn new(on_full: OnFull, prepare: impl FnOnce(&Ops, &TestClock)) -> Self {
         let clock = TestClock::new(Timestamp::from_millis(1_000_000));
         let directory = tempfile::tempdir().unwrap();
         let mut scene =
-            Self { directory, clock: clock.clone(), when_full, file: Vec::new(), files: Cell::new(0) };
+            Self { directory, clock: clock.clone(), on_full, file: Vec::new(), files: Cell::new(0) };
         prepare(&scene.open(), &clock);
         scene.file = std::fs::read(scene.config().path).unwrap();
         scene
     }
 
-    fn config(&self) -> Config {
+    fn config(&self) -> MmapConfig {
         let path = self.directory.path().join(format!("map-{}", self.files.get()));
         let clock = Arc::new(self.clock.clone());
-        let config = Config::new(path).max_bytes(200 << 10).extent_bytes(4096).shards(1);
-        config.clock(clock).when_full(self.when_full)
+        let config = MmapConfig::new(path).max_bytes(200 << 10).extent_bytes(4096).shards(1);
+        config.clock(clock).on_full(self.on_full)
     }
 
     fn open(&self) -> Ops {
         let config = self.config();
         let area = crate::open::open(&config).unwrap();
-        Ops::new(&area, config.when_full, config.clock).patient()
+        Ops::new(&area, config.on_full, config.clock).patient()
     }
 
     /// A handle on the state from the beginning.
@@ -109,7 +109,7 @@ impl Scene {
                 self.nothing_comes_back(&ops, &keys, &seen, &what);
             }
             for key in seen.keys() {
-                assert!(ops.remove(key, Condition::Any).unwrap().is_yes(), "{what}");
+                assert!(ops.remove(key, Condition::Any).unwrap().is_applied(), "{what}");
             }
             put(&ops, 1, 100, 100);
             ops.area.audit();
@@ -143,7 +143,7 @@ impl Scene {
     /// The same file without its table has the same records: what had ended is not among them.
     fn nothing_comes_back(&self, ops: &Ops, keys: &BTreeSet<&Key>, seen: &Content, what: &str) {
         let copy = tempfile::tempdir().unwrap();
-        let config = Config { path: copy.path().join("map"), ..self.config() };
+        let config = MmapConfig { path: copy.path().join("map"), ..self.config() };
         let mut bytes = std::fs::read(self.config().path).unwrap();
         let table = (ops.area.geometry.shard_at(0) + 8 * shard::TABLE as u64) as usize;
         bytes[table..table + 8].fill(0);
@@ -155,7 +155,7 @@ impl Scene {
         }
         std::fs::write(&config.path, bytes).unwrap();
         let area = crate::open::open(&config).unwrap();
-        let copy = Ops::new(&area, self.when_full, Arc::new(self.clock.clone()) as Arc<dyn Clock>).patient();
+        let copy = Ops::new(&area, self.on_full, Arc::new(self.clock.clone()) as Arc<dyn Clock>).patient();
         // A full file has no room for a table: then some are counted as lost.
         let lost = area.superblock().get(superblock::LOST);
         let found = content(&copy, keys.iter().copied());
@@ -181,11 +181,11 @@ fn record(n: u64, length: usize) -> Record {
 
 fn put(ops: &Ops, id: u64, n: u64, length: usize) {
     let answer = ops.store(&key(id), &record(n, length), Condition::Any);
-    assert!(answer.unwrap().is_yes());
+    assert!(answer.unwrap().is_applied());
 }
 
 fn remove(ops: &Ops, id: u64) {
-    assert!(ops.remove(&key(id), Condition::Any).unwrap().is_yes());
+    assert!(ops.remove(&key(id), Condition::Any).unwrap().is_applied());
 }
 
 /// Whoever comes next only looks, and repairs first.
@@ -196,8 +196,8 @@ fn what_a_dead_process_left_is_listed_though_the_number_of_records_says_that_the
         let page = ops.page(&test, &session_core::Cursor::start(), 10).unwrap();
         page.entries.into_iter().map(|entry| entry.key).collect()
     };
-    let empty = Scene::new(WhenFull::Refuse, |_, _| {});
-    let one = Scene::new(WhenFull::Refuse, |ops, _| put(ops, 2, 1, 10));
+    let empty = Scene::new(OnFull::Reject, |_, _| {});
+    let one = Scene::new(OnFull::Reject, |ops, _| put(ops, 2, 1, 10));
     for (scene, work) in
         [(&empty, (|ops: &Ops| put(ops, 2, 1, 10)) as fn(&Ops)), (&one, |ops: &Ops| remove(ops, 2))]
     {
@@ -225,10 +225,10 @@ fn some(ops: &Ops, _: &TestClock) {
 
 #[test]
 fn whoever_dies_while_storing_leaves_the_old_record_or_the_new_one() {
-    let empty = Scene::new(WhenFull::Refuse, |_, _| {});
+    let empty = Scene::new(OnFull::Reject, |_, _| {});
     empty.die_everywhere("the first record", |ops| put(ops, 1, 1, 100));
     empty.die_everywhere("a large first record", |ops| put(ops, 1, 1, 9_000));
-    let scene = Scene::new(WhenFull::Refuse, some);
+    let scene = Scene::new(OnFull::Reject, some);
     scene.die_everywhere("a new record", |ops| put(ops, 100, 1, 100));
     scene.die_everywhere("a new record over a tomb", |ops| put(ops, 12, 1, 10));
     scene.die_everywhere("the same size", |ops| put(ops, 7, 1, 280));
@@ -239,11 +239,11 @@ fn whoever_dies_while_storing_leaves_the_old_record_or_the_new_one() {
 
 #[test]
 fn whoever_dies_while_touching_or_removing_leaves_the_record_as_it_was_or_done() {
-    let scene = Scene::new(WhenFull::Refuse, some);
+    let scene = Scene::new(OnFull::Reject, some);
     let deadline = Some(Timestamp::from_millis(2_000_000));
     let touch = |ops: &Ops, id: u64, from: u64| {
         let (from, to) = (Revision::from_bytes(from.to_le_bytes()), Revision::from_bytes([9; 8]));
-        assert!(ops.touch(&key(id), from, to, deadline).unwrap());
+        assert!(ops.touch(&key(id), Touch { from, to, deadline }).unwrap());
     };
     scene.die_everywhere("a touch", |ops| touch(ops, 7, 7));
     for id in [0, 4, 10, 14, 19, 50] {
@@ -254,7 +254,7 @@ fn whoever_dies_while_touching_or_removing_leaves_the_record_as_it_was_or_done()
 /// Tables hold 376 records, and are made anew when three quarters of that are taken.
 #[test]
 fn whoever_dies_while_a_table_is_made_anew_leaves_the_old_one_or_the_new_one() {
-    let scene = Scene::new(WhenFull::Refuse, |ops, _| {
+    let scene = Scene::new(OnFull::Reject, |ops, _| {
         for id in 0..282 {
             put(ops, id, id, 0);
         }
@@ -264,7 +264,7 @@ fn whoever_dies_while_a_table_is_made_anew_leaves_the_old_one_or_the_new_one() {
 
 #[test]
 fn whoever_dies_while_an_extent_is_emptied_leaves_each_record_in_one_place() {
-    let scene = Scene::new(WhenFull::Refuse, |ops, _| {
+    let scene = Scene::new(OnFull::Reject, |ops, _| {
         for id in 0..60 {
             put(ops, id, id, 700);
         }
@@ -297,7 +297,7 @@ fn whoever_dies_while_an_extent_is_emptied_leaves_each_record_in_one_place() {
 fn fill(ops: &Ops, from: u64, length: usize) {
     for id in from.. {
         match ops.store(&key(id), &record(id, length), Condition::Absent) {
-            Ok(stored) => assert!(stored.is_yes()),
+            Ok(stored) => assert!(stored.is_applied()),
             Err(Fault::Full) => return,
             Err(fault) => panic!("{fault:?}"),
         }
@@ -306,11 +306,11 @@ fn fill(ops: &Ops, from: u64, length: usize) {
 
 #[test]
 fn whoever_dies_while_making_room_has_removed_each_record_or_not() {
-    let expired = Scene::new(WhenFull::Refuse, |ops, clock| {
+    let expired = Scene::new(OnFull::Reject, |ops, clock| {
         for id in 0..12 {
             let soon = Some(clock.now().saturating_add(Duration::from_secs(1)));
             let record = Record { expires: soon, ..record(id, 900) };
-            assert!(ops.store(&key(id), &record, Condition::Absent).unwrap().is_yes());
+            assert!(ops.store(&key(id), &record, Condition::Absent).unwrap().is_applied());
         }
         fill(ops, 100, 900);
         clock.advance(Duration::from_secs(5));
@@ -321,8 +321,8 @@ fn whoever_dies_while_making_room_has_removed_each_record_or_not() {
         assert!(gone == 7 && rest.is_none());
     });
     // Filled as one that refuses, which is the same file.
-    let mut full = Scene::new(WhenFull::Refuse, |ops, _| fill(ops, 100, 900));
+    let mut full = Scene::new(OnFull::Reject, |ops, _| fill(ops, 100, 900));
     full.die_everywhere("replacing in a full file", |ops| put(ops, 100, 1, 900));
-    full.when_full = WhenFull::Evict;
+    full.on_full = OnFull::Evict;
     full.die_everywhere("sessions go", |ops| put(ops, 901, 1, 900));
 }

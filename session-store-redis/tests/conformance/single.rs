@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use session_conformance::{Harness, Trouble};
+use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
-use session_store_redis::{Config, Redis};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
 use crate::{let_in, lock_out, number};
@@ -21,68 +21,69 @@ const USER: &str = "app";
 const NAMESPACE: &str = "session-kit:";
 
 impl Storage {
-    fn start(options: Options) -> Result<Self, Trouble> {
+    fn start(options: Options) -> Result<Self, HarnessError> {
         let server = Server::start(options)?;
         let port = server.port();
         let_in(port, USER, NAMESPACE, "")?;
         Ok(Self { port, server: Some(Mutex::new(server)) })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Server) -> T) -> Result<T, Trouble> {
-        let server = self.server.as_ref().ok_or_else(|| Trouble::new("the server is another process'"))?;
+    fn with<T>(&self, act: impl FnOnce(&mut Server) -> T) -> Result<T, HarnessError> {
+        let server =
+            self.server.as_ref().ok_or_else(|| HarnessError::new("the server is another process'"))?;
         Ok(act(&mut server.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 impl Harness for Single {
-    type Driver = Redis;
+    type Driver = RedisStore;
     type Storage = Storage;
 
     fn name(&self) -> String {
         "redis".into()
     }
 
-    async fn make(&self) -> Result<Storage, Trouble> {
+    async fn create(&self) -> Result<Storage, HarnessError> {
         Storage::start(Options::new())
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Redis, Trouble> {
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<RedisStore, HarnessError> {
         let url = format!("redis://{USER}:word@127.0.0.1:{}", storage.port);
-        Ok(Redis::connect(Config::new(url).clock(clock)).await?)
+        Ok(RedisStore::connect(RedisConfig::new(url).clock(clock)).await?)
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), Trouble> {
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
         let url = format!("redis://127.0.0.1:{}", storage.port);
         let mut connection = redis::Client::open(url)?.get_connection()?;
         let name = format!("{NAMESPACE}{}", key.as_str());
         let length: i64 = redis::cmd("SETRANGE").arg(name).arg(0).arg(b"\x07").query(&mut connection)?;
-        if length > 17 { Ok(()) } else { Err(Trouble::new("no record to damage")) }
+        if length > 17 { Ok(()) } else { Err(HarnessError::new("no record to damage")) }
     }
 
     /// What is acknowledged survives the server's death, so that the suite may take the server away.
-    async fn make_alone(&self) -> Result<Storage, Trouble> {
+    async fn create_isolated(&self) -> Result<Storage, HarnessError> {
         Storage::start(Options::new().lasting())
     }
 
-    async fn take_away(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.with(Server::kill)
     }
 
-    async fn bring_back(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         storage.with(Server::restart)??;
         // Users that were made while it ran went with it.
         let_in(storage.port, USER, NAMESPACE, "")
     }
 
-    async fn make_small(&self) -> Result<Storage, Trouble> {
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         Storage::start(Options::new().set("maxmemory", "8mb").set("maxmemory-policy", "noeviction"))
     }
 
-    async fn deny(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         lock_out(storage.port, USER)
     }
 
-    async fn allow(&self, storage: &Storage) -> Result<(), Trouble> {
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         let_in(storage.port, USER, NAMESPACE, "")
     }
 
@@ -90,7 +91,7 @@ impl Harness for Single {
         Some(storage.port.to_string())
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, Trouble> {
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
         Ok(Storage { port: number(address)?, server: None })
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, Error, ErrorKind, Stored};
-use session_store_redis::{Config, Redis};
+use session_core::{Applied, Change, Condition, Driver, StoreError, StoreErrorKind, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::Server;
 
@@ -13,20 +13,22 @@ use crate::counter::{Counters, all_there};
 use crate::proxy::Proxy;
 use crate::{at, connect, key, put, record, recovered, server};
 
-fn lost<T: std::fmt::Debug>(answer: Result<T, Error>) {
+fn lost<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
     let error = answer.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::Unknown), "{error:?}");
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::Unknown), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_is_unknown_and_never_made_twice() {
     let server = server();
     let (direct, proxy) = (connect(&server).await, Proxy::before(&server).await);
-    let store = Redis::connect(proxy.config()).await.unwrap();
+    let store = RedisStore::connect(proxy.config()).await.unwrap();
     let (name, revision) = (key("a"), |n| record(n).revision);
     // The scripts are known, so that each change is one answer.
     put(&store, &key("b"), record(1), Condition::Absent).await;
-    assert!(store.touch(&key("b"), revision(1), revision(2), None).await.unwrap());
+    assert!(
+        store.touch(&key("b"), Touch { from: revision(1), to: revision(2), deadline: None }).await.unwrap()
+    );
 
     proxy.swallow_an_answer();
     lost(store.store(&name, record(1), Condition::Absent).await);
@@ -38,8 +40,8 @@ async fn a_change_whose_answer_is_lost_is_unknown_and_never_made_twice() {
     put(&store, &name, record(2), at(1)).await;
 
     proxy.swallow_an_answer();
-    lost(store.touch(&name, revision(2), revision(3), None).await);
-    assert!(store.touch(&name, revision(2), revision(3), None).await.unwrap());
+    lost(store.touch(&name, Touch { from: revision(2), to: revision(3), deadline: None }).await);
+    assert!(store.touch(&name, Touch { from: revision(2), to: revision(3), deadline: None }).await.unwrap());
 
     // Somebody who has it removed a second time is told that there was nothing, by himself: so it is not done.
     for when in [Condition::Any, at(3)] {
@@ -62,11 +64,11 @@ async fn a_change_whose_answer_is_lost_is_unknown_and_never_made_twice() {
 async fn a_connection_that_leads_nowhere_is_replaced() {
     let server = server();
     let proxy = Proxy::before(&server).await;
-    let store = Redis::connect(proxy.config().timeout(Duration::from_millis(300))).await.unwrap();
+    let store = RedisStore::connect(proxy.config().timeout(Duration::from_millis(300))).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     proxy.leave_hanging();
     let error = store.store(&key("a"), record(2), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::Unknown));
     assert!(recovered(async || store.retrieve(&key("a")).await).await.is_some());
     put(&store, &key("a"), record(3), Condition::Any).await;
 }
@@ -81,7 +83,7 @@ async fn a_connection_that_is_let_go_brings_nothing_any_more() {
         let mut server = TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
         tokio::io::copy_bidirectional(&mut client, &mut server).await
     });
-    let store = Redis::connect(Config::new(format!("redis://127.0.0.1:{port}"))).await.unwrap();
+    let store = RedisStore::connect(RedisConfig::new(format!("redis://127.0.0.1:{port}"))).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     store.close().await.unwrap();
     drop(store);
@@ -94,7 +96,7 @@ async fn a_connection_may_take_longer_than_a_call() {
     let server = server();
     let proxy = Proxy::before(&server).await;
     let config = proxy.config().timeout(Duration::from_millis(100)).connect_timeout(Duration::from_secs(60));
-    let store = Redis::connect(config).await.unwrap();
+    let store = RedisStore::connect(config).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     proxy.delay(Duration::from_millis(500));
     assert!(server.command("CLIENT KILL TYPE normal").unwrap().starts_with(':'));
@@ -108,11 +110,11 @@ async fn a_handle_outlives_the_runtime_that_it_connected_in_without_an_error() {
     let url = server.url();
     let elsewhere = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Redis::connect(Config::new(url))).unwrap()
+        runtime.block_on(RedisStore::connect(RedisConfig::new(url))).unwrap()
     });
     let store = elsewhere.join().unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    assert!(store.remove(&key("a"), Condition::Any).await.unwrap().is_yes());
+    assert!(store.remove(&key("a"), Condition::Any).await.unwrap().is_applied());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +125,7 @@ async fn connections_that_break_under_load_make_no_false_answer() {
 
 /// Cuts all connections, again and again, while counters are raised and records removed. Each is changed by one task
 /// only, so that any conflict would be with its own changes.
-pub(crate) async fn no_false_answers(store: Redis, servers: &[Server]) {
+pub(crate) async fn no_false_answers(store: RedisStore, servers: &[Server]) {
     let done = Arc::new(AtomicBool::new(false));
     let counters = Counters::begin(&store, (0..8).map(|n| key(&format!("counter-{n}")))).await;
     let removers: Vec<_> =
@@ -146,7 +148,7 @@ pub(crate) async fn no_false_answers(store: Redis, servers: &[Server]) {
 }
 
 /// Creates records and removes them, until told to stop. Gives how often it was not known what became of that.
-async fn removes(store: Redis, number: u32, done: Arc<AtomicBool>) -> u64 {
+async fn removes(store: RedisStore, number: u32, done: Arc<AtomicBool>) -> u64 {
     let mut unknown = 0;
     for turn in 0.. {
         let name = key(&format!("removed-{number}-{turn}"));
@@ -154,7 +156,7 @@ async fn removes(store: Redis, number: u32, done: Arc<AtomicBool>) -> u64 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         match store.remove(&name, if turn % 2 == 0 { Condition::Any } else { at(1) }).await {
-            Ok(answer) => assert_eq!(answer, Stored::Yes, "it was there, and nobody else removes it"),
+            Ok(answer) => assert_eq!(answer, Change::Applied, "it was there, and nobody else removes it"),
             Err(error) => {
                 assert!(error.is_retryable(), "{error:?}");
                 unknown += u64::from(error.applied() == Applied::Unknown);

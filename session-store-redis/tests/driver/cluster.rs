@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, Key, Prefix};
-use session_store_redis::{Config, Redis};
+use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
 use crate::counter::{Counters, all_there};
 use crate::traverse::{self, fill};
 use crate::{breaks, key, put, record, recovered};
 
-pub(crate) async fn connect(cluster: &Cluster) -> Redis {
-    Redis::connect(Config::cluster(cluster.urls())).await.unwrap()
+pub(crate) async fn connect(cluster: &Cluster) -> RedisStore {
+    RedisStore::connect(RedisConfig::cluster(cluster.urls())).await.unwrap()
 }
 
 pub(crate) fn expect_ok(server: &Server, command: &str) {
@@ -129,14 +129,19 @@ async fn a_slot_moves_to_a_server_that_had_none() {
     // The client has not heard of the server: it owns nothing yet.
     assert_eq!(store.retrieve(&place).await.unwrap(), Some(record(1)));
     put(&store, &place, record(2), crate::at(1)).await;
-    assert!(store.touch(&place, record(2).revision, record(3).revision, None).await.unwrap());
+    assert!(
+        store
+            .touch(&place, Touch { from: record(2).revision, to: record(3).revision, deadline: None })
+            .await
+            .unwrap()
+    );
     moving.end();
     put(&store, &place, record(4), crate::at(3)).await;
-    assert!(store.remove(&place, Condition::Any).await.unwrap().is_yes());
+    assert!(store.remove(&place, Condition::Any).await.unwrap().is_applied());
 }
 
 /// Walks until the first primary is behind, then lets something happen, and walks on. Gives all that was found.
-async fn walk(store: &Redis, first: usize, meanwhile: impl FnOnce()) -> BTreeSet<Key> {
+async fn walk(store: &RedisStore, first: usize, meanwhile: impl FnOnce()) -> BTreeSet<Key> {
     let users = Prefix::new("user").unwrap();
     let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
     for _ in 0..10_000 {

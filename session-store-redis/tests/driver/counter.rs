@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, Error, Key, Record, Revision, Stored};
-use session_store_redis::Redis;
+use session_core::{Applied, Change, Condition, Driver, Key, Record, Revision, StoreError};
+use session_store_redis::RedisStore;
 use tokio::task::JoinHandle;
 
 /// Raises one counter each, until told to stop.
@@ -16,7 +16,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) async fn begin(store: &Redis, keys: impl IntoIterator<Item = Key>) -> Self {
+    pub(crate) async fn begin(store: &RedisStore, keys: impl IntoIterator<Item = Key>) -> Self {
         let (stop, steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut tasks = Vec::new();
         for key in keys {
@@ -62,7 +62,7 @@ impl Counters {
 
 /// A counter with one writer, who knows at each moment what must be there.
 pub(crate) struct Counter {
-    store: Redis,
+    store: RedisStore,
     pub(crate) key: Key,
     known: Record,
     /// Whether the last step's answer was lost.
@@ -78,7 +78,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    async fn create(store: Redis, key: Key) -> Self {
+    async fn create(store: RedisStore, key: Key) -> Self {
         let known = Self::record(0);
         crate::put(&store, &key, known.clone(), Condition::Absent).await;
         Self { store, key, known, unsure: false, ghosts: Vec::new(), made: 0, lost: 0, errors: 0, unknown: 0 }
@@ -109,17 +109,17 @@ impl Counter {
         }
         let next = Self::record(Self::value(&self.known) + 1);
         match self.store.store(&self.key, next.clone(), Condition::Revision(self.known.revision)).await {
-            Ok(Stored::Yes) => {
+            Ok(Change::Applied) => {
                 self.known = next;
                 self.made += 1;
                 true
             }
             // Nobody else writes this counter: its own writes are all there is to conflict with.
-            Ok(Stored::Conflict(Some(there))) => {
+            Ok(Change::Conflict(Some(there))) => {
                 self.look_at(&there);
                 false
             }
-            Ok(Stored::Conflict(None)) => panic!("the counter is gone"),
+            Ok(Change::Conflict(None)) => panic!("the counter is gone"),
             Err(error) => {
                 if error.applied() == Applied::Unknown {
                     self.unknown += 1;
@@ -150,7 +150,7 @@ impl Counter {
         false
     }
 
-    async fn failed(&mut self, error: &Error) {
+    async fn failed(&mut self, error: &StoreError) {
         assert!(error.is_retryable(), "{error:?}");
         self.errors += 1;
         tokio::time::sleep(Duration::from_millis(10)).await;

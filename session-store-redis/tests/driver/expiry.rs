@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Condition, Driver, Record, TestClock, Timestamp};
-use session_store_redis::{Config, Redis};
+use session_core::{Clock, Condition, Driver, Record, TestClock, Timestamp, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::Server;
 
 use crate::{at, key, put, record, server};
 
 /// A store by a clock that is far from the server's: what counts is how long a record has still to live.
-async fn store(server: &Server) -> (Redis, TestClock) {
+async fn store(server: &Server) -> (RedisStore, TestClock) {
     let clock = TestClock::new(Timestamp::from_millis(5_000_000));
-    let config = Config::new(server.url()).clock(Arc::new(clock.clone()));
-    (Redis::connect(config).await.unwrap(), clock)
+    let config = RedisConfig::new(server.url()).clock(Arc::new(clock.clone()));
+    (RedisStore::connect(config).await.unwrap(), clock)
 }
 
 /// For how long the engine keeps the record, in milliseconds; -1 for ever, -2 if it has none.
@@ -36,11 +36,29 @@ async fn the_engine_collects_a_minute_after_the_deadline_of_each_store_and_touch
     about(&server, 160);
     put(&store, &key("a"), Record { expires: after(300), ..record(2) }, at(1)).await;
     about(&server, 360);
-    assert!(store.touch(&key("a"), record(2).revision, record(3).revision, after(1_000)).await.unwrap());
+    assert!(
+        store
+            .touch(
+                &key("a"),
+                Touch { from: record(2).revision, to: record(3).revision, deadline: after(1_000) }
+            )
+            .await
+            .unwrap()
+    );
     about(&server, 1_060);
-    assert!(store.touch(&key("a"), record(3).revision, record(4).revision, after(50)).await.unwrap());
+    assert!(
+        store
+            .touch(&key("a"), Touch { from: record(3).revision, to: record(4).revision, deadline: after(50) })
+            .await
+            .unwrap()
+    );
     about(&server, 110);
-    assert!(store.touch(&key("a"), record(4).revision, record(5).revision, None).await.unwrap());
+    assert!(
+        store
+            .touch(&key("a"), Touch { from: record(4).revision, to: record(5).revision, deadline: None })
+            .await
+            .unwrap()
+    );
     assert_eq!(left(&server), -1);
     put(&store, &key("a"), Record { expires: after(10), ..record(6) }, at(5)).await;
     about(&server, 70);
@@ -60,7 +78,12 @@ async fn the_callers_clock_decides_whatever_the_servers_says() {
     clock.advance(Duration::from_millis(5));
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), None);
     assert!(left(&server) > 0, "the engine has it still");
-    assert!(!store.touch(&key("a"), record(2).revision, record(3).revision, None).await.unwrap());
+    assert!(
+        !store
+            .touch(&key("a"), Touch { from: record(2).revision, to: record(3).revision, deadline: None })
+            .await
+            .unwrap()
+    );
     put(&store, &key("a"), record(4), Condition::Absent).await;
 }
 
@@ -81,10 +104,23 @@ async fn deadlines_that_are_past_or_without_end_are_what_they_are() {
         assert!(store.retrieve(&key("a")).await.unwrap().is_some());
         assert_eq!(left(&server), -1, "no engine counts that far");
     }
-    assert!(store.touch(&key("a"), record(4).revision, record(5).revision, Some(far)).await.unwrap());
+    assert!(
+        store
+            .touch(&key("a"), Touch { from: record(4).revision, to: record(5).revision, deadline: Some(far) })
+            .await
+            .unwrap()
+    );
     assert!(left(&server) > 253_000_000_000_000);
     clock.advance(Duration::from_secs(1_000_000_000));
     assert_eq!(store.retrieve(&key("a")).await.unwrap().unwrap().expires, Some(far));
-    assert!(store.touch(&key("a"), record(5).revision, record(6).revision, Some(past)).await.unwrap());
+    assert!(
+        store
+            .touch(
+                &key("a"),
+                Touch { from: record(5).revision, to: record(6).revision, deadline: Some(past) }
+            )
+            .await
+            .unwrap()
+    );
     assert_eq!(left(&server), -2);
 }

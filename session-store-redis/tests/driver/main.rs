@@ -1,4 +1,4 @@
-//! What is particular to Redis: round trips, the engine's own expiry, restarts, connections that break or lead nowhere,
+//! What is particular to RedisStore: round trips, the engine's own expiry, restarts, connections that break or lead nowhere,
 //! memory that is full, rights, TLS, and a cluster whose nodes die and whose slots move.
 #![allow(
     clippy::unwrap_used,
@@ -23,8 +23,8 @@ mod traverse;
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, Key, Record, Revision, Stored};
-use session_store_redis::{Config, Redis};
+use session_core::{Change, Condition, Driver, Key, Record, Revision};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
 fn key(name: &str) -> Key {
@@ -39,16 +39,16 @@ fn at(n: u8) -> Condition {
     Condition::Revision(record(n).revision)
 }
 
-async fn put(store: &Redis, key: &Key, record: Record, when: Condition) {
-    assert_eq!(store.store(key, record, when).await.unwrap(), Stored::Yes);
+async fn put(store: &RedisStore, key: &Key, record: Record, when: Condition) {
+    assert_eq!(store.store(key, record, when).await.unwrap(), Change::Applied);
 }
 
 fn server() -> Server {
     Server::start(Options::new()).unwrap()
 }
 
-async fn connect(server: &Server) -> Redis {
-    Redis::connect(Config::new(server.url())).await.unwrap()
+async fn connect(server: &Server) -> RedisStore {
+    RedisStore::connect(RedisConfig::new(server.url())).await.unwrap()
 }
 
 /// Tries until it works, for half a minute.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, ErrorKind, Record, Revision};
-use session_store_redis::{Config, Redis};
+use session_core::{Applied, Condition, Driver, Record, Revision, StoreErrorKind, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
 use crate::counter::{Counters, all_there};
@@ -29,15 +29,17 @@ async fn a_server_that_is_killed_under_load_costs_no_acknowledged_step() {
 #[tokio::test]
 async fn a_short_absence_is_waited_for_and_a_long_one_is_an_error_that_changed_nothing() {
     let mut server = Server::start(Options::new().lasting()).unwrap();
-    let patient = Config::new(server.url()).timeout(Duration::from_secs(60));
-    let patient = Redis::connect(patient).await.unwrap();
-    let hasty = Redis::connect(Config::new(server.url()).timeout(Duration::from_millis(200))).await.unwrap();
+    let patient = RedisConfig::new(server.url()).timeout(Duration::from_secs(60));
+    let patient = RedisStore::connect(patient).await.unwrap();
+    let hasty = RedisStore::connect(RedisConfig::new(server.url()).timeout(Duration::from_millis(200)))
+        .await
+        .unwrap();
     put(&patient, &key("a"), record(1), Condition::Absent).await;
     server.kill();
     // What the connection had just broken under says nothing of the second call.
     drop(hasty.store(&key("a"), record(2), Condition::Any).await);
     let error = hasty.store(&key("a"), record(2), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
     let read = tokio::spawn({
         let patient = patient.clone();
         async move { patient.retrieve(&key("a")).await }
@@ -55,7 +57,15 @@ async fn a_full_server_refuses_and_keeps_the_old_record() {
     let store = connect(&server).await;
     put(&store, &key("old"), record(1), Condition::Absent).await;
     put(&store, &key("touched"), record(1), Condition::Absent).await;
-    assert!(store.touch(&key("touched"), record(1).revision, record(2).revision, None).await.unwrap());
+    assert!(
+        store
+            .touch(
+                &key("touched"),
+                Touch { from: record(1).revision, to: record(2).revision, deadline: None }
+            )
+            .await
+            .unwrap()
+    );
     let large = |n: u8| Record::new(vec![n; 100_000], None, Revision::from_bytes([n; 8]));
     let mut refused = None;
     for n in 2..100 {
@@ -65,34 +75,36 @@ async fn a_full_server_refuses_and_keeps_the_old_record() {
         }
     }
     let refused = refused.expect("3 MiB hold no hundred of these");
-    assert_eq!((refused.kind(), refused.applied()), (ErrorKind::Full, Applied::No));
+    assert_eq!((refused.kind(), refused.applied()), (StoreErrorKind::Full, Applied::No));
     for when in [Condition::Any, crate::at(1)] {
         let error = store.store(&key("old"), large(200), when).await.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+        assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, Applied::No));
     }
     assert_eq!(store.retrieve(&key("old")).await.unwrap(), Some(record(1)));
-    let touch = store.touch(&key("touched"), record(2).revision, record(3).revision, None).await;
+    let touch = store
+        .touch(&key("touched"), Touch { from: record(2).revision, to: record(3).revision, deadline: None })
+        .await;
     let error = touch.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, Applied::No));
     assert_eq!(store.retrieve(&key("touched")).await.unwrap().unwrap().revision, record(2).revision);
-    assert!(store.remove(&key("2"), Condition::Any).await.unwrap().is_yes());
-    assert!(store.remove(&key("3"), Condition::Any).await.unwrap().is_yes());
+    assert!(store.remove(&key("2"), Condition::Any).await.unwrap().is_applied());
+    assert!(store.remove(&key("3"), Condition::Any).await.unwrap().is_applied());
     put(&store, &key("old"), record(3), crate::at(1)).await;
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout_of_unknown_effect() {
     let server = server();
-    let config = Config::new(server.url()).timeout(Duration::from_millis(200));
-    let store = Redis::connect(config.connect_timeout(Duration::from_millis(200))).await.unwrap();
+    let config = RedisConfig::new(server.url()).timeout(Duration::from_millis(200));
+    let store = RedisStore::connect(config.connect_timeout(Duration::from_millis(200))).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     server.pause().unwrap();
     let error = store.store(&key("a"), record(2), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::Unknown));
     let error = store.retrieve(&key("a")).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
-    let anew = Config::new(server.url()).connect_timeout(Duration::from_millis(200));
-    assert_eq!(Redis::connect(anew).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::No));
+    let anew = RedisConfig::new(server.url()).connect_timeout(Duration::from_millis(200));
+    assert_eq!(RedisStore::connect(anew).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     server.resume().unwrap();
     let there = recovered(async || store.retrieve(&key("a")).await).await.unwrap().revision;
     assert!([record(1).revision, record(2).revision].contains(&there), "old or new");
@@ -102,13 +114,13 @@ async fn a_server_that_hangs_is_a_timeout_of_unknown_effect() {
 async fn a_server_that_is_not_there_is_unavailable_and_a_url_that_is_none_misconfigured() {
     let mut server = server();
     server.kill();
-    let error = Redis::connect(Config::new(server.url())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-    let error = Redis::connect(Config::new("redis+unix:///no/such/socket")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new(server.url())).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new("redis+unix:///no/such/socket")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
     for url in ["", "http://127.0.0.1", "redis://", "redis://127.0.0.1:port", "redis://h/database"] {
-        let error = Redis::connect(Config::new(url)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url:?}: {error:?}");
+        let error = RedisStore::connect(RedisConfig::new(url)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url:?}: {error:?}");
     }
 }
 
@@ -119,7 +131,7 @@ async fn closing_lets_go_of_the_connection() {
     let other = store.clone();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     store.close().await.unwrap();
-    assert_eq!(other.retrieve(&key("a")).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(other.retrieve(&key("a")).await.unwrap_err().kind(), StoreErrorKind::Closed);
     for _ in 0..500 {
         if server.command("INFO clients").unwrap().contains("connected_clients:1\r") {
             return;

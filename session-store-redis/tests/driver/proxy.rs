@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_store_redis::Config;
+use session_store_redis::RedisConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -43,8 +43,8 @@ impl Proxy {
         Self { port, will, task }
     }
 
-    pub(crate) fn config(&self) -> Config {
-        Config::new(format!("redis://127.0.0.1:{}", self.port))
+    pub(crate) fn config(&self) -> RedisConfig {
+        RedisConfig::new(format!("redis://127.0.0.1:{}", self.port))
     }
 
     /// The next answer never arrives, and its connection is closed.

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, ErrorKind, Record};
-use session_store_redis::{Config, Redis};
+use session_core::{Applied, Condition, Driver, Record, StoreErrorKind, Touch};
+use session_store_redis::{RedisConfig, RedisStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::{Options, Server};
 
 use crate::{at, connect, key, put, record, recovered, server};
 
-async fn as_user(server: &Server, who: &str) -> session_core::Result<Redis> {
-    Redis::connect(Config::new(server.url_of(who))).await
+async fn as_user(server: &Server, who: &str) -> session_core::Result<RedisStore> {
+    RedisStore::connect(RedisConfig::new(server.url_of(who))).await
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn passwords_and_rights_are_misconfigured_by_name() {
     let server = Server::start(options.set("user", "reader on >word ~session-kit:* +get +ping")).unwrap();
     for who in ["", ":wrong", "nobody:word", "reader:wrong"] {
         let error = as_user(&server, who).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{who:?}: {error:?}");
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{who:?}: {error:?}");
         assert!(!format!("{error:?}").contains("wrong"));
     }
     let store = as_user(&server, ":secret").await.unwrap();
@@ -28,7 +28,7 @@ async fn passwords_and_rights_are_misconfigured_by_name() {
     let reader = as_user(&server, "reader:word").await.unwrap();
     assert_eq!(reader.retrieve(&key("a")).await.unwrap(), Some(record(1)));
     let error = reader.remove(&key("a"), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No));
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
 }
 
@@ -43,10 +43,13 @@ async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() 
     for _ in 0..3 {
         // The connection went with the user: the first call meets its end, the others are not let in.
         let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Unavailable), "{error:?}");
+        assert!(
+            matches!(error.kind(), StoreErrorKind::Misconfigured | StoreErrorKind::Unavailable),
+            "{error:?}"
+        );
     }
     let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No));
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No));
     assert_eq!(allow(&server), "+OK");
     put(&store, &key("a"), record(2), at(1)).await;
 }
@@ -57,8 +60,8 @@ async fn a_server_that_takes_no_more_clients_is_waited_for() {
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert_eq!(server.command("CONFIG SET maxclients 1").unwrap(), "+OK");
-    let anew = Redis::connect(Config::new(server.url())).await.unwrap_err();
-    assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
+    let anew = RedisStore::connect(RedisConfig::new(server.url())).await.unwrap_err();
+    assert_eq!(anew.kind(), StoreErrorKind::Unavailable, "{anew:?}");
 }
 
 /// Where there is a password, the refusal comes in the place of the answer to it, and then the end.
@@ -66,8 +69,8 @@ async fn a_server_that_takes_no_more_clients_is_waited_for() {
 async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
     let server = server();
     assert_eq!(server.command("ACL SETUSER app on >word ~* +@all").unwrap(), "+OK");
-    let hasty = Config::new(server.url_of("app:word")).timeout(Duration::from_millis(300));
-    let store = Redis::connect(hasty).await.unwrap();
+    let hasty = RedisConfig::new(server.url_of("app:word")).timeout(Duration::from_millis(300));
+    let store = RedisStore::connect(hasty).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     let mut other = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
     for (command, answer) in [("CONFIG SET maxclients 1", "+OK"), ("CLIENT KILL TYPE normal", ":1")] {
@@ -77,13 +80,13 @@ async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
         assert!(said[..length].starts_with(answer.as_bytes()), "{command}");
     }
     let anew = as_user(&server, "app:word").await.unwrap_err();
-    assert_eq!(anew.kind(), ErrorKind::Unavailable, "{anew:?}");
+    assert_eq!(anew.kind(), StoreErrorKind::Unavailable, "{anew:?}");
     // What the connection had just broken under says nothing of the second call.
     drop(store.store(&key("a"), record(2), at(1)).await);
     let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
     drop(other);
-    assert!(recovered(async || store.store(&key("a"), record(2), at(1)).await).await.is_yes());
+    assert!(recovered(async || store.store(&key("a"), record(2), at(1)).await).await.is_applied());
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(2)));
 }
 
@@ -100,8 +103,10 @@ async fn what_is_said_to_everybody_is_no_answer_to_the_password() {
             assert!(asked.is_ok() && said.is_ok());
         }
     });
-    let error = Redis::connect(Config::new(format!("redis://app:word@127.0.0.1:{port}"))).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new(format!("redis://app:word@127.0.0.1:{port}")))
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
     full.abort();
 }
 
@@ -116,9 +121,15 @@ async fn a_touch_that_may_not_move_the_engines_expiry_changes_nothing() {
     let before = Record { expires: soon, ..record(1) };
     put(&store, &key("a"), before.clone(), Condition::Absent).await;
     for deadline in [None, Some(store.clock().now().saturating_add(Duration::from_secs(1_000)))] {
-        let touch = store.touch(&key("a"), record(1).revision, record(2).revision, deadline).await;
+        let touch = store
+            .touch(&key("a"), Touch { from: record(1).revision, to: record(2).revision, deadline })
+            .await;
         let error = touch.unwrap_err();
-        assert_eq!((error.kind(), error.applied()), (ErrorKind::Misconfigured, Applied::No), "{error:?}");
+        assert_eq!(
+            (error.kind(), error.applied()),
+            (StoreErrorKind::Misconfigured, Applied::No),
+            "{error:?}"
+        );
         assert_eq!(store.retrieve(&key("a")).await.unwrap().as_ref(), Some(&before));
     }
 }
@@ -137,7 +148,7 @@ async fn a_server_without_our_commands_is_reported_without_our_keys() {
     }
     for error in errors {
         let said = format!("{error:?}");
-        assert_eq!(error.kind(), ErrorKind::Backend, "{said}");
+        assert_eq!(error.kind(), StoreErrorKind::Backend, "{said}");
         assert!(!said.contains("alice") && !said.contains("secret"), "{said}");
     }
 }
@@ -147,16 +158,16 @@ async fn nothing_is_read_from_a_replica() {
     let (primary, other) = (server(), server());
     let store = connect(&primary).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    let hasty = Config::new(primary.url()).timeout(Duration::from_millis(200));
-    let hasty = Redis::connect(hasty).await.unwrap();
+    let hasty = RedisConfig::new(primary.url()).timeout(Duration::from_millis(200));
+    let hasty = RedisStore::connect(hasty).await.unwrap();
     let follow = format!("REPLICAOF 127.0.0.1 {}", other.port());
     assert_eq!(primary.command(&follow).unwrap(), "+OK");
-    let error = Redis::connect(Config::new(primary.url())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new(primary.url())).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
     // What is connected already learns it with its first change.
     let error = hasty.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No), "{error:?}");
-    assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
+    assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(primary.command("REPLICAOF NO ONE").unwrap(), "+OK");
     recovered(async || hasty.retrieve(&key("a")).await).await;
 }
@@ -164,33 +175,34 @@ async fn nothing_is_read_from_a_replica() {
 #[tokio::test]
 async fn a_node_of_a_cluster_is_no_single_server() {
     let server = Server::start(Options::new().set("cluster-enabled", "yes")).unwrap();
-    let error = Redis::connect(Config::new(server.url())).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured);
-    assert!(format!("{error:?}").contains("Config::cluster"), "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new(server.url())).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    assert!(format!("{error:?}").contains("RedisConfig::cluster"), "{error:?}");
 }
 
 #[tokio::test]
 async fn times_that_do_not_go_together_are_misconfigured_and_endless_ones_work() {
     let server = server();
     let (long, short) = (Duration::MAX, Duration::from_millis(9));
-    for config in [Config::new(server.url()).timeout(short), Config::new(server.url()).connect_timeout(short)]
+    for config in
+        [RedisConfig::new(server.url()).timeout(short), RedisConfig::new(server.url()).connect_timeout(short)]
     {
-        assert_eq!(Redis::connect(config).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+        assert_eq!(RedisStore::connect(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     }
-    let endless = Config::new(server.url()).timeout(long).connect_timeout(long);
-    let store = Redis::connect(endless).await.unwrap();
+    let endless = RedisConfig::new(server.url()).timeout(long).connect_timeout(long);
+    let store = RedisStore::connect(endless).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     #[cfg(feature = "cluster")]
     for time in [Duration::from_secs(1), long] {
-        let config = Config::cluster([server.url()]).timeout(time).connect_timeout(time);
-        assert_eq!(Redis::connect(config).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+        let config = RedisConfig::cluster([server.url()]).timeout(time).connect_timeout(time);
+        assert_eq!(RedisStore::connect(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     }
     #[cfg(feature = "cluster")]
     {
-        let almost = Config::cluster([server.url()]).timeout(long).connect_timeout(long / 2);
+        let almost = RedisConfig::cluster([server.url()]).timeout(long).connect_timeout(long / 2);
         assert_eq!(
-            Redis::connect(almost).await.unwrap_err().kind(),
-            ErrorKind::Misconfigured,
+            RedisStore::connect(almost).await.unwrap_err().kind(),
+            StoreErrorKind::Misconfigured,
             "it is no cluster"
         );
     }
@@ -201,13 +213,16 @@ async fn times_that_do_not_go_together_are_misconfigured_and_endless_ones_work()
 async fn a_cluster_is_misconfigured_where_a_server_would_be() {
     let single = Server::start(Options::new().set("requirepass", "secret")).unwrap();
     for who in [":wrong", ":secret", ""] {
-        let error = Redis::connect(Config::cluster([single.url_of(who)])).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{who:?}: {error:?}");
+        let error = RedisStore::connect(RedisConfig::cluster([single.url_of(who)])).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{who:?}: {error:?}");
     }
     let none: [&str; 0] = [];
-    assert_eq!(Redis::connect(Config::cluster(none)).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    assert_eq!(
+        RedisStore::connect(RedisConfig::cluster(none)).await.unwrap_err().kind(),
+        StoreErrorKind::Misconfigured
+    );
     let mut gone = server();
     gone.kill();
-    let error = Redis::connect(Config::cluster([gone.url()])).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let error = RedisStore::connect(RedisConfig::cluster([gone.url()])).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
 }

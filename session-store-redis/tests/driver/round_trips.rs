@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Cursor, Driver, Prefix};
+use session_core::{Condition, Cursor, Driver, Prefix, Touch};
 use xtask_redis::Server;
 
 use crate::{at, connect, key, put, record, server};
@@ -32,7 +32,12 @@ async fn every_operation_is_one_command() {
     let store = connect(&server).await;
     // The server learns each script once.
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    assert!(store.touch(&key("a"), record(1).revision, record(2).revision, None).await.unwrap());
+    assert!(
+        store
+            .touch(&key("a"), Touch { from: record(1).revision, to: record(2).revision, deadline: None })
+            .await
+            .unwrap()
+    );
     reset(&server);
     let keys: Vec<_> = (0..10).map(|n| key(&format!("k{n}"))).collect();
     for key in &keys {
@@ -48,15 +53,20 @@ async fn every_operation_is_one_command() {
     }
     ten_times(&server, &["evalsha", "getrange", "set"]);
     for key in &keys {
-        assert!(!store.store(key, record(3), Condition::Absent).await.unwrap().is_yes());
+        assert!(!store.store(key, record(3), Condition::Absent).await.unwrap().is_applied());
     }
     ten_times(&server, &["evalsha", "getrange", "get"]);
     for key in &keys {
-        assert!(store.touch(key, record(2).revision, record(4).revision, None).await.unwrap());
+        assert!(
+            store
+                .touch(key, Touch { from: record(2).revision, to: record(4).revision, deadline: None })
+                .await
+                .unwrap()
+        );
     }
     ten_times(&server, &["evalsha", "getrange", "setrange", "persist"]);
     for key in &keys {
-        assert!(store.remove(key, Condition::Any).await.unwrap().is_yes());
+        assert!(store.remove(key, Condition::Any).await.unwrap().is_applied());
     }
     ten_times(&server, &["evalsha", "getrange", "del"]);
 }

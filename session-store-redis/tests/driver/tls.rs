@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use session_core::{Condition, Driver, ErrorKind};
-use session_store_redis::{Config, Redis};
+use session_core::{Condition, Driver, StoreErrorKind};
+use session_store_redis::{RedisConfig, RedisStore};
 use tempfile::TempDir;
 use xtask_redis::{Options, Server};
 
@@ -58,30 +58,30 @@ async fn a_server_is_believed_if_the_named_authority_signed_for_it() {
     let papers = Papers::new();
     let server = papers.server(false);
     assert!(server.url().starts_with("rediss://"));
-    let trusting = Config::new(server.url()).root_certificate(papers.authority.as_str());
-    let store = Redis::connect(trusting).await.unwrap();
+    let trusting = RedisConfig::new(server.url()).root_certificate(papers.authority.as_str());
+    let store = RedisStore::connect(trusting).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
 
     for authority in [None, Some(Papers::new().authority), Some("no certificate".into())] {
-        let config = Config::new(server.url());
-        let config = authority.into_iter().fold(config, Config::root_certificate);
-        let error = Redis::connect(config).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error:?}");
+        let config = RedisConfig::new(server.url());
+        let config = authority.into_iter().fold(config, RedisConfig::root_certificate);
+        let error = RedisStore::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     }
     let plain = server.url().replace("rediss", "redis");
-    assert!(Redis::connect(Config::new(plain)).await.is_err());
+    assert!(RedisStore::connect(RedisConfig::new(plain)).await.is_err());
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
     let papers = Papers::new();
     let server = papers.server(true);
-    let trusting = || Config::new(server.url()).root_certificate(papers.authority.as_str());
+    let trusting = || RedisConfig::new(server.url()).root_certificate(papers.authority.as_str());
     let (certificate, secret) = papers.client.clone();
-    let store = Redis::connect(trusting().client_certificate(certificate, secret)).await.unwrap();
+    let store = RedisStore::connect(trusting().client_certificate(certificate, secret)).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    assert!(Redis::connect(trusting()).await.is_err());
+    assert!(RedisStore::connect(trusting()).await.is_err());
     assert!(!format!("{:?}", trusting()).contains("BEGIN"));
 }
 
@@ -89,7 +89,7 @@ async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
 async fn tls_is_not_spoken_to_a_server_that_does_not() {
     let server = crate::server();
     let url = server.url().replace("redis:", "rediss:");
-    let error = Redis::connect(Config::new(url)).await.unwrap_err();
-    // Redis waits for the end of what it takes for a line.
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    let error = RedisStore::connect(RedisConfig::new(url)).await.unwrap_err();
+    // RedisStore waits for the end of what it takes for a line.
+    assert_eq!(error.kind(), StoreErrorKind::Timeout, "{error:?}");
 }

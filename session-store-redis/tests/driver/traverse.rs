@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use session_core::{Condition, Cursor, Driver, ErrorKind, Key, Prefix};
-use session_store_redis::{Config, Redis};
+use session_core::{Condition, Cursor, Driver, Key, Prefix, StoreErrorKind};
+use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
 use crate::{connect, key, put, record, server};
@@ -11,8 +11,8 @@ use crate::{connect, key, put, record, server};
 #[tokio::test]
 async fn two_namespaces_in_one_server_do_not_meet() {
     let server = server();
-    let one = Redis::connect(Config::new(server.url()).namespace("one:")).await.unwrap();
-    let two = Redis::connect(Config::new(server.url()).namespace("[a-z]*:")).await.unwrap();
+    let one = RedisStore::connect(RedisConfig::new(server.url()).namespace("one:")).await.unwrap();
+    let two = RedisStore::connect(RedisConfig::new(server.url()).namespace("[a-z]*:")).await.unwrap();
     put(&one, &key("a"), record(1), Condition::Absent).await;
     assert!(two.retrieve(&key("a")).await.unwrap().is_none());
     put(&two, &key("b"), record(2), Condition::Absent).await;
@@ -35,9 +35,9 @@ async fn what_strangers_wrote_into_the_namespace_ends_no_walk() {
     let users = Prefix::new("user").unwrap();
     assert_eq!(store.count(&users).await.unwrap(), 1);
     for name in ["list", "short"] {
-        assert_eq!(store.retrieve(&key(name)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(store.retrieve(&key(name)).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
         let change = store.store(&key(name), record(2), Condition::Absent).await;
-        assert_eq!(change.unwrap_err().kind(), ErrorKind::Corrupt, "{name}");
+        assert_eq!(change.unwrap_err().kind(), StoreErrorKind::Corrupt, "{name}");
         put(&store, &key(name), record(2), Condition::Any).await;
         assert_eq!(store.retrieve(&key(name)).await.unwrap(), Some(record(2)));
     }
@@ -56,12 +56,12 @@ async fn without_the_right_to_info_a_walk_is_made_all_the_same() {
     let server = server();
     let said = server.command("ACL SETUSER app on >word ~* +@all -info").unwrap();
     assert_eq!(said, "+OK");
-    let store = Redis::connect(Config::new(server.url_of("app:word"))).await.unwrap();
+    let store = RedisStore::connect(RedisConfig::new(server.url_of("app:word"))).await.unwrap();
     let keys = fill(&store, 50).await;
     assert_eq!(walk(&store, async || {}).await, keys);
 }
 
-pub(crate) async fn fill(store: &Redis, count: u32) -> BTreeSet<Key> {
+pub(crate) async fn fill(store: &RedisStore, count: u32) -> BTreeSet<Key> {
     let keys: BTreeSet<_> = (0..count).map(|n| key(&n.to_string())).collect();
     for key in &keys {
         put(store, key, record(1), Condition::Absent).await;
@@ -70,7 +70,7 @@ pub(crate) async fn fill(store: &Redis, count: u32) -> BTreeSet<Key> {
 }
 
 /// What a walk finds in whose midst something happens once.
-pub(crate) async fn walk(store: &Redis, happens: impl AsyncFnOnce()) -> BTreeSet<Key> {
+pub(crate) async fn walk(store: &RedisStore, happens: impl AsyncFnOnce()) -> BTreeSet<Key> {
     let users = Prefix::new("user").unwrap();
     let (mut found, mut from, mut happens) = (BTreeSet::new(), Cursor::start(), Some(happens));
     for turn in 0..10_000 {
@@ -94,6 +94,6 @@ async fn a_cursor_of_something_else_is_invalid() {
     let users = Prefix::new("user").unwrap();
     for bytes in [vec![9, 9], vec![1; 22], b"127.0.0.1:7000".to_vec()] {
         let error = store.traverse(&users, Cursor::from_bytes(bytes), 1).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidCursor);
+        assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
     }
 }

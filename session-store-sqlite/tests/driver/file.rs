@@ -5,14 +5,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use session_core::{Condition, Driver, ErrorKind};
-use session_store_sqlite::{Config, Sqlite};
+use session_core::{Condition, Driver, DriverExt, StoreErrorKind};
+use session_store_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::{Place, key, record, run};
 
-fn refusal(config: impl Into<Config>) -> String {
-    let error = Sqlite::open(config).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error:?}");
+fn refusal(config: impl Into<SqliteConfig>) -> String {
+    let error = SqliteStore::open(config).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     error.to_string()
 }
 
@@ -20,8 +20,8 @@ fn refusal(config: impl Into<Config>) -> String {
 fn the_file_is_for_its_owner_only_and_so_is_a_directory_that_it_makes() {
     let place = Place::new();
     let path = place.directory.path().join("new").join("sessions.db");
-    let store = Sqlite::open(Config::new(&path).create_directory(true)).unwrap();
-    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_yes());
+    let store = SqliteStore::open(SqliteConfig::new(&path).create_directory(true)).unwrap();
+    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_applied());
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(path.parent().unwrap()), 0o700);
     for suffix in ["", "-wal", "-shm"] {
@@ -34,7 +34,7 @@ fn a_missing_directory_is_made_only_if_asked_and_only_its_last_level() {
     let place = Place::new();
     let path = place.directory.path().join("a").join("b").join("sessions.db");
     assert!(refusal(path.as_path()).contains("directory does not exist"));
-    assert!(refusal(Config::new(&path).create_directory(true)).contains("/a/b/sessions.db"));
+    assert!(refusal(SqliteConfig::new(&path).create_directory(true)).contains("/a/b/sessions.db"));
     assert!(!place.directory.path().join("a").exists());
 }
 
@@ -44,7 +44,7 @@ fn a_missing_file_is_refused_where_none_is_to_be_made() {
     assert!(refusal(place.config().create(false)).contains("does not exist"));
     assert!(!place.path().exists());
     drop(place.open());
-    Sqlite::open(place.config().create(false)).unwrap();
+    SqliteStore::open(place.config().create(false)).unwrap();
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_schema_that_lacks_its_table_is_refused_when_opened() {
     let place = Place::new();
     run(place.open().close()).unwrap();
     place.raw().execute_batch("DROP TABLE records").unwrap();
-    assert_eq!(Sqlite::open(place.path()).unwrap_err().kind(), ErrorKind::Backend);
+    assert_eq!(SqliteStore::open(place.path()).unwrap_err().kind(), StoreErrorKind::Backend);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_empty_file_that_was_made_beforehand_becomes_a_store_and_keeps_its_mode() {
     fs::write(place.path(), "").unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o640)).unwrap();
     let store = place.open();
-    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_yes());
+    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_applied());
     assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o640);
 }
 

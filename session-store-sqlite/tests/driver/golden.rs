@@ -10,8 +10,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use session_core::{Condition, Cursor, Driver, Key, Prefix, Record, Revision, TestClock, Timestamp};
-use session_store_sqlite::{Config, Sqlite};
+use session_core::{
+    Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, TestClock, Timestamp, Touch,
+};
+use session_store_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::{Place, at, key, run};
 
@@ -22,8 +24,8 @@ fn revision(n: u8) -> Revision {
     Revision::from_bytes([n; 8])
 }
 
-fn open(path: &Path, now: Timestamp) -> Sqlite {
-    Sqlite::open(Config::new(path).clock(Arc::new(TestClock::new(now)))).unwrap()
+fn open(path: &Path, now: Timestamp) -> SqliteStore {
+    SqliteStore::open(SqliteConfig::new(path).clock(Arc::new(TestClock::new(now)))).unwrap()
 }
 
 fn later(millis: u64) -> Option<Timestamp> {
@@ -42,7 +44,7 @@ fn live() -> BTreeMap<Key, Record> {
     ])
 }
 
-async fn fill(store: &Sqlite) {
+async fn fill(store: &SqliteStore) {
     for (key, record) in live() {
         let (first, deadline) = match key.id() {
             "extended" => (revision(4), later(30_000)),
@@ -50,13 +52,18 @@ async fn fill(store: &Sqlite) {
             _ => (record.revision, record.expires),
         };
         let stored = Record::new(record.data, deadline, first);
-        assert!(store.store(&key, stored, Condition::Absent).await.unwrap().is_yes());
+        assert!(store.store(&key, stored, Condition::Absent).await.unwrap().is_applied());
         if first != record.revision {
-            assert!(store.touch(&key, first, record.revision, record.expires).await.unwrap());
+            assert!(
+                store
+                    .touch(&key, Touch { from: first, to: record.revision, deadline: record.expires })
+                    .await
+                    .unwrap()
+            );
         }
     }
     let expired = Record::new(&b"gone at NOW"[..], at(NOW.as_millis()), revision(8));
-    assert!(store.store(&key("expired"), expired, Condition::Absent).await.unwrap().is_yes());
+    assert!(store.store(&key("expired"), expired, Condition::Absent).await.unwrap().is_applied());
 }
 
 fn schema_of(path: &Path) -> Vec<(String, Option<String>)> {
@@ -86,7 +93,7 @@ fn a_file_of_version_1_holds_what_was_put_there() {
         // It is as good a store as any.
         let next = Record::new(&b"next"[..], None, revision(9));
         let when = Condition::Revision(revision(5));
-        assert!(store.store(&key("extended"), next.clone(), when).await.unwrap().is_yes());
+        assert!(store.store(&key("extended"), next.clone(), when).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&key("extended")).await.unwrap(), Some(next));
         store.close().await.unwrap();
     });

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use session_core::{Key, Record, Revision, Timestamp};
-use session_store_sqlite::{Config, Sqlite};
+use session_store_sqlite::{SqliteConfig, SqliteStore};
 use tempfile::TempDir;
 
 /// A directory of one test, with a path for its store.
@@ -33,12 +33,12 @@ impl Place {
         self.directory.path().join("sessions.db")
     }
 
-    fn config(&self) -> Config {
-        Config::new(self.path())
+    fn config(&self) -> SqliteConfig {
+        SqliteConfig::new(self.path())
     }
 
-    fn open(&self) -> Sqlite {
-        Sqlite::open(self.config()).unwrap()
+    fn open(&self) -> SqliteStore {
+        SqliteStore::open(self.config()).unwrap()
     }
 
     /// A connection as another program would have it.

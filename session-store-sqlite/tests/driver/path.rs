@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use session_core::{Condition, Driver, Operation};
-use session_store_sqlite::{Durability, Sqlite};
+use session_store_sqlite::{Durability, SqliteStore};
 
 use crate::{Place, key, record, run};
 
@@ -21,8 +21,8 @@ fn log_of(path: &Path) -> PathBuf {
 }
 
 /// Writes to the store and takes its log away, which a flush must see.
-fn flushes_the_log_of(store: &Sqlite, path: &Path) {
-    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_yes());
+fn flushes_the_log_of(store: &SqliteStore, path: &Path) {
+    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_applied());
     run(store.flush()).unwrap();
     let aside = path.with_file_name("aside");
     fs::rename(log_of(path), &aside).unwrap();
@@ -41,7 +41,8 @@ fn through_a_symbolic_link_the_log_of_the_file_is_synchronised() {
         fs::write(log_of(&link), "not a log").unwrap();
         run(place.open().close()).unwrap();
         symlink(place.path(), &link).unwrap();
-        let store = Sqlite::open(session_store_sqlite::Config::new(&link).durability(durability)).unwrap();
+        let store =
+            SqliteStore::open(session_store_sqlite::SqliteConfig::new(&link).durability(durability)).unwrap();
         flushes_the_log_of(&store, &place.path());
         // Where the link leads by now is no matter.
         fs::remove_file(&link).unwrap();
@@ -55,7 +56,7 @@ fn through_a_symbolic_link_the_log_of_the_file_is_synchronised() {
 fn a_log_that_is_gone_fails_the_close_too() {
     let place = Place::new();
     let store = place.open();
-    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_yes());
+    assert!(run(store.store(&key("a"), record("x"), Condition::Any)).unwrap().is_applied());
     fs::remove_file(log_of(&place.path())).unwrap();
     let missed = run(store.close()).expect_err("the log is not there");
     assert_eq!(missed.operation(), Operation::Close);
@@ -65,8 +66,8 @@ fn a_log_that_is_gone_fails_the_close_too() {
 fn a_link_that_leads_nowhere_is_refused() {
     let place = Place::new();
     symlink(place.directory.path().join("nothing"), place.path()).unwrap();
-    let error = Sqlite::open(place.path()).unwrap_err();
-    assert_eq!(error.kind(), session_core::ErrorKind::Misconfigured);
+    let error = SqliteStore::open(place.path()).unwrap_err();
+    assert_eq!(error.kind(), session_core::StoreErrorKind::Misconfigured);
     assert!(!place.directory.path().join("nothing").exists());
 }
 
@@ -93,7 +94,7 @@ fn child_changes_its_directory() {
     // Only with a directory from its parent, the test above, is there somewhere to go.
     let Some(elsewhere) = env::var_os("SESSION_SQLITE_ELSEWHERE") else { return };
     let path = env::current_dir().unwrap().join("sessions.db");
-    let store = Sqlite::open("sessions.db").unwrap();
+    let store = SqliteStore::open("sessions.db").unwrap();
     env::set_current_dir(elsewhere).unwrap();
     flushes_the_log_of(&store, &path);
     run(store.close()).unwrap();

@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, ErrorKind, Record, Stored};
-use session_store_sqlite::{Config, Durability, Sqlite};
+use session_core::{Applied, Change, Condition, Driver, Record, StoreErrorKind};
+use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 use crate::{Place, key, record, run};
 
@@ -36,18 +36,20 @@ fn child_does_what_it_is_told() {
     let Some(task) = env::var_os("SESSION_SQLITE_TASK") else { return };
     let path = env::var_os("SESSION_SQLITE_PATH").unwrap();
     let rounds: u64 = env::var("SESSION_SQLITE_ROUNDS").unwrap().parse().unwrap();
-    let config = Config::new(path).busy_deadline(Duration::from_secs(60));
+    let config = SqliteConfig::new(path).busy_timeout(Duration::from_secs(60));
     match task.to_str().unwrap() {
-        "count" => run(count(&Sqlite::open(config).unwrap(), rounds)),
-        "limited" => run(write_until_the_disk_fails(&Sqlite::open(config).unwrap())),
-        "write" => run(write_for_ever(&Sqlite::open(config).unwrap())),
-        "write-power" => run(write_for_ever(&Sqlite::open(config.durability(Durability::Power)).unwrap())),
+        "count" => run(count(&SqliteStore::open(config).unwrap(), rounds)),
+        "limited" => run(write_until_the_disk_fails(&SqliteStore::open(config).unwrap())),
+        "write" => run(write_for_ever(&SqliteStore::open(config).unwrap())),
+        "write-power" => {
+            run(write_for_ever(&SqliteStore::open(config.durability(Durability::Power)).unwrap()))
+        }
         other => panic!("{other}"),
     }
 }
 
 /// Each task adds to one counter that all share.
-async fn count(store: &Sqlite, rounds: u64) {
+async fn count(store: &SqliteStore, rounds: u64) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let store = store.clone();
@@ -60,8 +62,8 @@ async fn count(store: &Sqlite, rounds: u64) {
                     let when =
                         seen.as_ref().map_or(Condition::Absent, |seen| Condition::Revision(seen.revision));
                     match store.store(&key, record((number + 1).to_le_bytes()), when).await.unwrap() {
-                        Stored::Yes => break,
-                        Stored::Conflict(live) => seen = live,
+                        Change::Applied => break,
+                        Change::Conflict(live) => seen = live,
                     }
                 }
             }
@@ -71,7 +73,7 @@ async fn count(store: &Sqlite, rounds: u64) {
 }
 
 /// Each task replaces its record by the next, larger or smaller one, and says so when it is acknowledged.
-async fn write_for_ever(store: &Sqlite) {
+async fn write_for_ever(store: &SqliteStore) {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let store = store.clone();
@@ -82,7 +84,7 @@ async fn write_for_ever(store: &Sqlite) {
                 let n = seen.as_ref().map_or(0, number) + 1;
                 let when = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Revision(seen.revision));
                 let next = record(pattern(task, n));
-                assert!(store.store(&key, next.clone(), when).await.unwrap().is_yes());
+                assert!(store.store(&key, next.clone(), when).await.unwrap().is_applied());
                 // One write call, so that a line is there or not.
                 std::io::stdout().lock().write_all(format!("\nack {task} {n}\n").as_bytes()).unwrap();
                 seen = Some(next);
@@ -109,7 +111,7 @@ fn two_processes_at_once_lose_no_compare_and_store() {
     let place = Place::new();
     let each = rounds(150, 3_000);
     let mut children: Vec<_> = (0..2).map(|_| spawn(&place, "count", each)).collect();
-    let store = Sqlite::open(place.config().busy_deadline(Duration::from_secs(60))).unwrap();
+    let store = SqliteStore::open(place.config().busy_timeout(Duration::from_secs(60))).unwrap();
     run(count(&store, each / 2));
     for child in &mut children {
         assert!(child.wait().unwrap().success(), "an error that was no conflict");
@@ -182,7 +184,7 @@ fn kill_and_look(task: &str, rounds: u64) {
 }
 
 /// What a task has written and been told, line by line, until the disk has failed each.
-async fn write_until_the_disk_fails(store: &Sqlite) {
+async fn write_until_the_disk_fails(store: &SqliteStore) {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let store = store.clone();
@@ -192,11 +194,14 @@ async fn write_until_the_disk_fails(store: &Sqlite) {
                 let next = record(pattern(task, n));
                 let word = match store.store(&key, next, Condition::Any).await {
                     Ok(stored) => {
-                        assert!(stored.is_yes());
+                        assert!(stored.is_applied());
                         "ack"
                     }
                     Err(error) => {
-                        assert!(matches!(error.kind(), ErrorKind::Backend | ErrorKind::Full), "{error:?}");
+                        assert!(
+                            matches!(error.kind(), StoreErrorKind::Backend | StoreErrorKind::Full),
+                            "{error:?}"
+                        );
                         failures += 1;
                         if error.applied() == Applied::No { "no" } else { "unknown" }
                     }
@@ -257,5 +262,5 @@ fn a_disk_that_fails_loses_nothing_that_was_acknowledged_and_keeps_nothing_that_
         assert!(allowed.contains(&n), "task {task}: {n} is there, of {allowed:?}");
         assert!(found.data == pattern(task as u64, n));
     }
-    assert!(run(store.store(&key("0"), record("again"), Condition::Any)).unwrap().is_yes());
+    assert!(run(store.store(&key("0"), record("again"), Condition::Any)).unwrap().is_applied());
 }

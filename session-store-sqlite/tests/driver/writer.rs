@@ -7,27 +7,28 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use session_core::{
-    Condition, Cursor, Driver, ErrorKind, Prefix, Purged, Record, Revision, Stored, TestClock, Timestamp,
+    Change, Condition, Cursor, Driver, DriverExt, Prefix, Purged, Record, Revision, StoreErrorKind,
+    TestClock, Timestamp, Touch,
 };
-use session_store_sqlite::{Durability, Sqlite};
+use session_store_sqlite::{Durability, SqliteStore};
 
 use crate::{Place, at, key, record, run};
 
 /// Adds one to the number under a key, by compare-and-store.
-async fn add_one(store: &Sqlite, id: &str) {
+async fn add_one(store: &SqliteStore, id: &str) {
     let key = key(id);
     let mut seen = store.retrieve(&key).await.unwrap();
     loop {
         let number = seen.as_ref().map_or(0, |seen| u64::from_le_bytes((&*seen.data).try_into().unwrap()));
         let when = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Revision(seen.revision));
         match store.store(&key, record((number + 1).to_le_bytes()), when).await.unwrap() {
-            Stored::Yes => return,
-            Stored::Conflict(live) => seen = live,
+            Change::Applied => return,
+            Change::Conflict(live) => seen = live,
         }
     }
 }
 
-async fn number(store: &Sqlite, id: &str) -> u64 {
+async fn number(store: &SqliteStore, id: &str) -> u64 {
     u64::from_le_bytes((&*store.retrieve(&key(id)).await.unwrap().unwrap().data).try_into().unwrap())
 }
 
@@ -35,7 +36,7 @@ async fn number(store: &Sqlite, id: &str) -> u64 {
 fn sixty_four_tasks_lose_nothing_in_either_durability() {
     for durability in [Durability::Process, Durability::Power] {
         let place = Place::new();
-        let store = Sqlite::open(place.config().durability(durability)).unwrap();
+        let store = SqliteStore::open(place.config().durability(durability)).unwrap();
         run(async {
             let mut tasks = tokio::task::JoinSet::new();
             for n in 0..64_u32 {
@@ -48,7 +49,9 @@ fn sixty_four_tasks_lose_nothing_in_either_durability() {
                         let mut data = vec![0; size];
                         data[..4].copy_from_slice(&round.to_le_bytes());
                         let written = record(data);
-                        assert!(store.store(&own, written.clone(), Condition::Any).await.unwrap().is_yes());
+                        assert!(
+                            store.store(&own, written.clone(), Condition::Any).await.unwrap().is_applied()
+                        );
                         assert_eq!(
                             store.retrieve(&own).await.unwrap(),
                             Some(written),
@@ -95,10 +98,10 @@ fn one_worker_thread_serves_many_tasks() {
 #[test]
 fn a_dropped_future_leaves_the_old_or_the_new_and_holds_up_nobody() {
     let place = Place::new();
-    let store = Sqlite::open(place.config().busy_deadline(Duration::from_secs(3600))).unwrap();
+    let store = SqliteStore::open(place.config().busy_timeout(Duration::from_secs(3600))).unwrap();
     run(async {
         let old = record("old");
-        assert!(store.store(&key("a"), old.clone(), Condition::Any).await.unwrap().is_yes());
+        assert!(store.store(&key("a"), old.clone(), Condition::Any).await.unwrap().is_applied());
         // Never polled: nothing happens.
         drop(store.store(&key("a"), record("never"), Condition::Any));
         let other = place.raw();
@@ -117,7 +120,7 @@ fn a_dropped_future_leaves_the_old_or_the_new_and_holds_up_nobody() {
         }
         other.execute_batch("COMMIT").unwrap();
         // What comes after is done after: the queue keeps its order.
-        assert!(store.store(&key("b"), record("b"), Condition::Absent).await.unwrap().is_yes());
+        assert!(store.store(&key("b"), record("b"), Condition::Absent).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&key("a")).await.unwrap(), None);
         for n in 0..100 {
             assert_eq!(store.retrieve(&key(&n.to_string())).await.unwrap().as_ref(), Some(&new));
@@ -129,12 +132,12 @@ fn a_dropped_future_leaves_the_old_or_the_new_and_holds_up_nobody() {
 fn purge_removes_exactly_the_expired_and_no_more_than_asked() {
     let place = Place::new();
     let clock = TestClock::new(Timestamp::from_millis(0));
-    let store = Sqlite::open(place.config().clock(Arc::new(clock.clone()))).unwrap();
+    let store = SqliteStore::open(place.config().clock(Arc::new(clock.clone()))).unwrap();
     run(async {
         for n in 0..1000_u64 {
             let expires = if n % 2 == 0 { at(1_000 + n) } else { None };
             let record = Record { expires, ..record("x") };
-            assert!(store.store(&key(&n.to_string()), record, Condition::Any).await.unwrap().is_yes());
+            assert!(store.store(&key(&n.to_string()), record, Condition::Any).await.unwrap().is_applied());
         }
         clock.set(Timestamp::from_millis(1_000 + 799));
         for (limit, removed, more) in [(0, 0, true), (100, 100, true), (300, 300, false), (9, 0, false)] {
@@ -159,7 +162,7 @@ fn traversal_pages_by_key_and_refuses_foreign_cursors() {
     run(async {
         for n in 0..600 {
             let id = key(&format!("{n:04}"));
-            assert!(store.store(&id, record("abc"), Condition::Any).await.unwrap().is_yes());
+            assert!(store.store(&id, record("abc"), Condition::Any).await.unwrap().is_applied());
         }
         let prefix = Prefix::new("test").unwrap();
         let (mut cursor, mut seen) = (Cursor::start(), Vec::new());
@@ -176,7 +179,7 @@ fn traversal_pages_by_key_and_refuses_foreign_cursors() {
         assert_eq!(store.count(&prefix).await.unwrap(), 600);
         for bytes in [&b"nonsense"[..], b"\x01", b"\x01other:a", b"\x00test:a"] {
             let answer = store.traverse(&prefix, Cursor::from_bytes(bytes.to_vec()), 7).await;
-            assert_eq!(answer.unwrap_err().kind(), ErrorKind::InvalidCursor);
+            assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::InvalidCursor);
         }
         assert_eq!(store.clear(&prefix).await.unwrap(), 600);
         assert_eq!(store.count(&prefix).await.unwrap(), 0);
@@ -186,8 +189,8 @@ fn traversal_pages_by_key_and_refuses_foreign_cursors() {
 #[test]
 fn the_log_is_begun_afresh_under_a_steady_load() {
     let place = Place::new();
-    let config = place.config().checkpoint_after(256 << 10).wal_limit(1 << 20);
-    let store = Sqlite::open(config).unwrap();
+    let config = place.config().checkpoint_after(256 << 10).max_wal_bytes(1 << 20);
+    let store = SqliteStore::open(config).unwrap();
     run(async {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..4 {
@@ -195,7 +198,9 @@ fn the_log_is_begun_afresh_under_a_steady_load() {
             tasks.spawn(async move {
                 for round in 0..1500 {
                     let key = key(&format!("{n}-{}", round % 50));
-                    assert!(store.store(&key, record(vec![7; 8000]), Condition::Any).await.unwrap().is_yes());
+                    assert!(
+                        store.store(&key, record(vec![7; 8000]), Condition::Any).await.unwrap().is_applied()
+                    );
                 }
             });
         }
@@ -213,7 +218,7 @@ fn after_close_every_call_on_every_clone_is_closed() {
     let clone = store.clone();
     run(async {
         let kept = record("x");
-        assert!(store.store(&key("a"), kept.clone(), Condition::Any).await.unwrap().is_yes());
+        assert!(store.store(&key("a"), kept.clone(), Condition::Any).await.unwrap().is_applied());
         let (one, two) = tokio::join!(store.close(), clone.close());
         one.unwrap();
         two.unwrap();
@@ -224,7 +229,11 @@ fn after_close_every_call_on_every_clone_is_closed() {
             clone.store(&key, kept.clone(), Condition::Any).await.unwrap_err().kind(),
             clone.store(&key, record(vec![0; 17 << 20]), Condition::Any).await.unwrap_err().kind(),
             clone.remove(&key, Condition::Any).await.unwrap_err().kind(),
-            clone.touch(&key, revision, revision, None).await.unwrap_err().kind(),
+            clone
+                .touch(&key, Touch { from: revision, to: revision, deadline: None })
+                .await
+                .unwrap_err()
+                .kind(),
             clone.traverse(&prefix, Cursor::start(), 1).await.unwrap_err().kind(),
             clone.traverse(&prefix, Cursor::from_bytes(&b"?"[..]), 1).await.unwrap_err().kind(),
             clone.purge(1).await.unwrap_err().kind(),
@@ -232,7 +241,7 @@ fn after_close_every_call_on_every_clone_is_closed() {
             clone.clear(&prefix).await.unwrap_err().kind(),
             clone.flush().await.unwrap_err().kind(),
         ];
-        assert!(kinds.iter().all(|kind| *kind == ErrorKind::Closed), "{kinds:?}");
+        assert!(kinds.iter().all(|kind| *kind == StoreErrorKind::Closed), "{kinds:?}");
         assert!(!place.directory.path().join("sessions.db-wal").exists(), "nothing but the file is left");
         assert_eq!(place.open().retrieve(&key).await.unwrap(), Some(kept));
     });
@@ -241,7 +250,7 @@ fn after_close_every_call_on_every_clone_is_closed() {
 #[test]
 fn closing_does_what_is_queued_first() {
     let place = Place::new();
-    let store = Sqlite::open(place.config().busy_deadline(Duration::from_secs(3600))).unwrap();
+    let store = SqliteStore::open(place.config().busy_timeout(Duration::from_secs(3600))).unwrap();
     run(async {
         let other = place.raw();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -252,12 +261,12 @@ fn closing_does_what_is_queued_first() {
         assert!(close.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(
             store.store(&id, record("y"), Condition::Any).await.unwrap_err().kind(),
-            ErrorKind::Closed
+            StoreErrorKind::Closed
         );
         other.execute_batch("COMMIT").unwrap();
         drop(other);
         close.await.unwrap();
-        assert!(queued.await.unwrap().is_yes());
+        assert!(queued.await.unwrap().is_applied());
         assert_eq!(place.open().retrieve(&id).await.unwrap(), Some(kept));
     });
 }
@@ -266,7 +275,7 @@ fn closing_does_what_is_queued_first() {
 fn dropping_the_last_handle_waits_for_nobody_and_loses_nothing() {
     let place = Place::new();
     // Whoever waited for the lock in `drop` would wait for an hour.
-    let store = Sqlite::open(place.config().busy_deadline(Duration::from_secs(3600))).unwrap();
+    let store = SqliteStore::open(place.config().busy_timeout(Duration::from_secs(3600))).unwrap();
     let other = place.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let kept = record("x");
@@ -295,10 +304,10 @@ fn dropping_the_last_handle_waits_for_nobody_and_loses_nothing() {
 #[test]
 fn reads_on_threads_of_the_driver_answer_the_same() {
     let place = Place::new();
-    let store = Sqlite::open(place.config().offload_reads(true).readers(2)).unwrap();
+    let store = SqliteStore::open(place.config().offload_reads(true).readers(2)).unwrap();
     run(async {
         let kept = record("x");
-        assert!(store.store(&key("a"), kept.clone(), Condition::Any).await.unwrap().is_yes());
+        assert!(store.store(&key("a"), kept.clone(), Condition::Any).await.unwrap().is_applied());
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..64 {
             let store = store.clone();
@@ -307,7 +316,7 @@ fn reads_on_threads_of_the_driver_answer_the_same() {
         assert!(tasks.join_all().await.iter().all(|seen| seen.as_ref() == Some(&kept)));
         store.flush().await.unwrap();
         store.close().await.unwrap();
-        assert_eq!(store.retrieve(&key("a")).await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(store.retrieve(&key("a")).await.unwrap_err().kind(), StoreErrorKind::Closed);
     });
 }
 
@@ -330,10 +339,16 @@ fn it_works_without_any_runtime() {
         }
     }
     let place = Place::new();
-    let store = Sqlite::open(place.config().durability(Durability::Power)).unwrap();
+    let store = SqliteStore::open(place.config().durability(Durability::Power)).unwrap();
     let kept = record("x");
-    assert!(wait(store.store(&key("a"), kept.clone(), Condition::Absent)).unwrap().is_yes());
-    assert!(wait(store.touch(&key("a"), kept.revision, Revision::from_bytes([1; 8]), at(u64::MAX))).unwrap());
+    assert!(wait(store.store(&key("a"), kept.clone(), Condition::Absent)).unwrap().is_applied());
+    assert!(
+        wait(store.touch(
+            &key("a"),
+            Touch { from: kept.revision, to: Revision::from_bytes([1; 8]), deadline: at(u64::MAX) }
+        ))
+        .unwrap()
+    );
     let touched = wait(store.retrieve(&key("a"))).unwrap().unwrap();
     assert_eq!((touched.data, touched.expires), (kept.data, at(u64::MAX)));
     wait(store.close()).unwrap();

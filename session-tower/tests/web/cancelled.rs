@@ -43,13 +43,13 @@ async fn dropped_at_any_poll_a_request_commits_nothing_or_all_and_nothing_before
                 if create {
                     assert!(after <= 1);
                 } else {
-                    // A rotation that was cut short leaves its unreachable successor, or the marker beside it.
+                    // A rotation that was cut short leaves its unreachable successor, or the tombstone beside it.
                     assert!((1..=2).contains(&after), "{change} {polls}: {after}");
                     let seen = browser.get("/read").await.is(200).sets_no_cookie().body;
                     match (change, seen.as_str()) {
                         (_, "Some(10) None") => nothing += 1,
                         ("/add", "Some(11) None") => all += 1,
-                        // The marker is there: under the old id there is nothing any more.
+                        // The tombstone is there: under the old id there is nothing any more.
                         ("/login", "None None") if after == 2 => all += 1,
                         other => panic!("{other:?} after {polls} polls"),
                     }

@@ -11,12 +11,12 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use session_core::{
-    Capabilities, Clock, Condition, Cursor, Driver, Error, ErrorKind, Key, Operation, Page, Prefix, Record,
-    Result, Revision, Stored, TestClock, Timestamp,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, DriverExt, Key, Operation, Page, Prefix, Record,
+    Result, StoreError, StoreErrorKind, TestClock, Timestamp, Touch,
 };
 use session_manager::Sessions;
 use session_state_cookie::{CookieConfig, CookieState};
-use session_store_memory::{Config, Memory};
+use session_store_memory::{MemoryConfig, MemoryStore};
 use session_tower::SessionLayer;
 use tower::ServiceExt;
 
@@ -32,7 +32,7 @@ pub enum Fault {
 
 #[derive(Clone)]
 pub struct Probe {
-    store: Memory,
+    store: MemoryStore,
     calls: Arc<Mutex<Vec<Operation>>>,
     fault: Arc<Mutex<Option<Fault>>>,
     yields: Arc<AtomicBool>,
@@ -42,7 +42,7 @@ pub struct Probe {
 impl Probe {
     pub fn new() -> Self {
         let clock = TestClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let store = Memory::open(Config::new().clock(Arc::new(clock.clone()))).unwrap();
+        let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
         Self { store, calls: Arc::default(), fault: Arc::default(), yields: Arc::default(), clock }
     }
 
@@ -74,13 +74,13 @@ impl Probe {
             Some(Fault::Changes) => operation != Operation::Retrieve,
         };
         if fails {
-            return Err(Error::new(ErrorKind::Unavailable, operation));
+            return Err(StoreError::new(StoreErrorKind::Unavailable, operation));
         }
         self.pending_once().await;
         let answer = call.await;
         if fault == Some(Fault::Lost) && operation != Operation::Retrieve {
             self.fail(Fault::All);
-            return Err(Error::new(ErrorKind::Timeout, operation).applied_unknown());
+            return Err(StoreError::new(StoreErrorKind::Timeout, operation).applied_unknown());
         }
         self.pending_once().await;
         answer
@@ -103,17 +103,17 @@ impl Driver for Probe {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.around(Operation::Retrieve, self.store.retrieve(key)).await
     }
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Stored> {
+    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
         self.around(Operation::Store, self.store.store(key, record, when)).await
     }
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Stored> {
+    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
         self.around(Operation::Remove, self.store.remove(key, when)).await
     }
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         self.around(Operation::Traverse, self.store.traverse(prefix, from, limit)).await
     }
-    async fn touch(&self, key: &Key, from: Revision, to: Revision, end: Option<Timestamp>) -> Result<bool> {
-        self.around(Operation::Touch, self.store.touch(key, from, to, end)).await
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        self.around(Operation::Touch, self.store.touch(key, touch)).await
     }
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use session_tower::{Error, Refused, Session, SessionHandle, SessionValue, Typed};
+use session_tower::{Error, LazySession, Refused, Session, SessionValue, Typed};
 use tower::ServiceExt;
 
 use crate::common::{Browser, Fault, Probe, layer};
@@ -44,7 +44,7 @@ fn routes() -> Router {
             get(async |session: Session| Ok::<_, Error>(session.insert("settings", &[1, 2, 3])?)),
         )
         .route("/session", get(async |_: Session| ()))
-        .route("/handle", get(async |_: SessionHandle| ()))
+        .route("/handle", get(async |_: LazySession| ()))
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn without_a_layer_the_visitor_is_told_nothing_of_how_the_application_is_m
 #[tokio::test]
 async fn an_error_says_each_of_its_causes_once() {
     let probe = Probe::new();
-    let load = get(async |handle: SessionHandle| {
+    let load = get(async |handle: LazySession| {
         let error = handle.load().await.unwrap_err();
         let mut chain = vec![error.to_string()];
         let mut cause = std::error::Error::source(&error);

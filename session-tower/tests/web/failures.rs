@@ -8,7 +8,7 @@ use session_core::{Condition, Driver, Operation, Record, Revision, SessionId};
 use session_manager::{OnCorrupt, Sessions};
 use session_state_cookie::CookieConfig;
 use session_tower::{
-    Error, Refused, RoutePolicy, Session, SessionHandle, SessionLayer, WhenHandlerFails, WhenStoreFails,
+    Error, LazySession, OnHandlerError, OnStoreError, Refused, RoutePolicy, Session, SessionLayer,
 };
 use tower::ServiceExt;
 
@@ -58,19 +58,19 @@ fn routes() -> Router {
             }),
         )
         .route("/502", failing.clone())
-        .route("/502-commit", failing.layer(RoutePolicy::new().when_handler_fails(WhenHandlerFails::Commit)))
+        .route("/502-commit", failing.layer(RoutePolicy::new().on_handler_error(OnHandlerError::Commit)))
         .route(
             "/read-refuse",
-            get(async |_: Session| "read").layer(RoutePolicy::new().when_store_fails(WhenStoreFails::Refuse)),
+            get(async |_: Session| "read").layer(RoutePolicy::new().on_store_error(OnStoreError::Reject)),
         )
         .route(
             "/read-go-on",
-            get(async |_: Session| "read").layer(RoutePolicy::new().when_store_fails(WhenStoreFails::GoOn)),
+            get(async |_: Session| "read").layer(RoutePolicy::new().on_store_error(OnStoreError::Continue)),
         )
         .route(
             "/write-go-on",
-            get(async |handle: SessionHandle| {
-                handle.when_store_fails(WhenStoreFails::GoOn);
+            get(async |handle: LazySession| {
+                handle.on_store_error(OnStoreError::Continue);
                 handle.load().await?.insert("n", &2)?;
                 Ok::<_, Error>("written")
             }),
@@ -82,7 +82,7 @@ fn refusing(probe: &Probe) -> Browser {
 }
 
 fn going_on(probe: &Probe) -> Browser {
-    Browser::new(routes().layer(layer(probe).when_store_fails(WhenStoreFails::GoOn)))
+    Browser::new(routes().layer(layer(probe).on_store_error(OnStoreError::Continue)))
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_damaged_record_is_an_empty_session_or_a_500_as_the_sessions_say() {
         let id = browser.cookie.clone().unwrap();
         let id = SessionId::parse(id.strip_prefix("__Host-session=").unwrap().as_bytes()).unwrap();
         let junk = Record::new(&b"\xff\xff junk"[..], None, Revision::from_bytes([1; 8]));
-        assert!(probe.store(&id.key(), junk, Condition::Any).await.unwrap().is_yes());
+        assert!(probe.store(&id.key(), junk, Condition::Any).await.unwrap().is_applied());
         browser.get("/read").await.is(status).sets_no_cookie();
     }
 }
@@ -212,7 +212,7 @@ async fn a_server_error_drops_the_changes_unless_asked_to_commit() {
     browser.get("/502-commit").await.is(502).sets_no_cookie();
     assert_eq!(browser.get("/read").await.body, "Some(2) detached=false");
 
-    let app = routes().layer(layer(&probe).when_handler_fails(WhenHandlerFails::Commit));
+    let app = routes().layer(layer(&probe).on_handler_error(OnHandlerError::Commit));
     let mut committing = Browser::new(app);
     assert_eq!(committing.get("/502").await.is(502).all("set-cookie").len(), 1);
 }
@@ -272,7 +272,10 @@ async fn a_state_that_cannot_write_the_id_refuses_the_response() {
             _: session_core::Timestamp,
             _: &mut axum::http::HeaderMap,
         ) -> session_core::Result<()> {
-            Err(session_core::Error::new(session_core::ErrorKind::TooLarge, session_core::Operation::State))
+            Err(session_core::StoreError::new(
+                session_core::StoreErrorKind::TooLarge,
+                session_core::Operation::State,
+            ))
         }
         fn erase(&self, _: &mut axum::http::HeaderMap) -> session_core::Result<()> {
             Ok(())

@@ -9,7 +9,7 @@ use axum::routing::get;
 use session_core::Operation;
 use session_manager::Sessions;
 use session_state_cookie::{CookieConfig, Lifetime};
-use session_tower::{Error, RoutePolicy, Session, SessionHandle, SessionLayer};
+use session_tower::{Error, LazySession, RoutePolicy, Session, SessionLayer};
 
 use crate::common::{Browser, Probe, layer};
 
@@ -51,7 +51,7 @@ fn routes() -> Router {
         )
         .route(
             "/poll-by-handle",
-            get(async |handle: SessionHandle| {
+            get(async |handle: LazySession| {
                 handle.do_not_extend();
                 Ok::<_, Error>(format!("{:?}", handle.load().await?.get::<u32>("n")?))
             }),

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Redirect;
 use axum::routing::get;
 use session_manager::EndReason;
-use session_tower::{Error, Session, WhenStoreFails};
+use session_tower::{Error, OnStoreError, Session};
 use tokio::sync::{Barrier, Notify};
 
 use crate::common::{Browser, Probe, layer};
@@ -165,11 +165,11 @@ async fn a_logout_with_the_id_from_before_the_login_ends_nothing_and_says_so() {
 
 #[tokio::test]
 async fn whoever_was_logged_out_meanwhile_is_not_told_welcome_whatever_the_policy() {
-    let policies = [WhenStoreFails::Refuse, WhenStoreFails::GoOn];
+    let policies = [OnStoreError::Reject, OnStoreError::Continue];
     let paths = ["/slow-login", "/slow-login-by-hand"];
     for (policy, path) in policies.into_iter().flat_map(|policy| paths.map(|path| (policy, path))) {
         let (probe, gate) = (Probe::new(), Gate::default());
-        let mut browser = Browser::new(routes(&gate).layer(layer(&probe).when_store_fails(policy)));
+        let mut browser = Browser::new(routes(&gate).layer(layer(&probe).on_store_error(policy)));
         browser.get("/start").await.is(200);
         let slow = begin(&browser, &gate, path).await;
         browser.get("/logout").await.is(200);
@@ -182,14 +182,14 @@ async fn whoever_was_logged_out_meanwhile_is_not_told_welcome_whatever_the_polic
 
 #[tokio::test]
 async fn of_two_requests_that_spend_one_token_one_is_refused_whatever_the_policy() {
-    for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
+    for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         let (probe, gate) = (Probe::new(), Gate::default());
         let both = Arc::new(Barrier::new(2));
         let spend = get(async move |session: Session| {
             both.wait().await;
             Ok::<_, Error>(session.take::<String>("token")?.unwrap_or_default())
         });
-        let app = routes(&gate).route("/spend", spend).layer(layer(&probe).when_store_fails(policy));
+        let app = routes(&gate).route("/spend", spend).layer(layer(&probe).on_store_error(policy));
         let mut browser = Browser::new(app);
         browser.get("/start").await.is(200);
         let tabs = [browser.clone(), browser.clone()];

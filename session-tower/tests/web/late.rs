@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use session_manager::ErrorKind;
-use session_tower::{Error, Session, SessionHandle, WhenStoreFails};
+use session_tower::{Error, LazySession, OnStoreError, Session};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::common::{Browser, Fault, Probe, layer};
@@ -132,15 +132,15 @@ async fn a_clone_that_outlives_a_request_that_was_dropped_at_any_poll_can_no_lon
 
 #[tokio::test]
 async fn a_clone_that_outlives_a_commit_that_failed_can_no_longer_write() {
-    for policy in [WhenStoreFails::Refuse, WhenStoreFails::GoOn] {
+    for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         for fault in [Fault::Changes, Fault::Lost, Fault::All] {
             let (probe, kept) = (Probe::new(), Kept::default());
-            let mut browser = Browser::new(routes(&kept).layer(layer(&probe).when_store_fails(policy)));
+            let mut browser = Browser::new(routes(&kept).layer(layer(&probe).on_store_error(policy)));
             browser.get("/start").await.is(200);
             probe.fail(fault);
             browser.get("/200").await.is(503);
             // Where loading fails and the policy is to refuse, there is no handler that could keep anything.
-            assert_eq!(kept.is_over(), (policy, fault) != (WhenStoreFails::Refuse, Fault::All));
+            assert_eq!(kept.is_over(), (policy, fault) != (OnStoreError::Reject, Fault::All));
         }
     }
 }
@@ -171,7 +171,7 @@ async fn the_answer_ends_the_request_and_not_only_the_end_of_its_future() {
             service_fn(move |request: Request<Body>| {
                 let kept = kept.clone();
                 async move {
-                    let session = SessionHandle::of(request.extensions()).unwrap().load().await.unwrap();
+                    let session = LazySession::of(request.extensions()).unwrap().load().await.unwrap();
                     kept.change(session).unwrap();
                     answer.map(IntoResponse::into_response)
                 }
@@ -187,10 +187,10 @@ async fn the_answer_ends_the_request_and_not_only_the_end_of_its_future() {
 #[tokio::test]
 async fn a_session_that_is_asked_for_after_the_response_can_be_read_and_not_written() {
     let probe = Probe::new();
-    let handles: Arc<Mutex<Vec<SessionHandle>>> = Arc::default();
+    let handles: Arc<Mutex<Vec<LazySession>>> = Arc::default();
     let keep = {
         let handles = Arc::clone(&handles);
-        get(async move |handle: SessionHandle| {
+        get(async move |handle: LazySession| {
             handles.lock().unwrap().push(handle);
             Redirect::to("/").into_response()
         })

@@ -3,14 +3,14 @@
 use axum::Router;
 use axum::routing::get;
 use session_core::Operation;
-use session_tower::{Error, Session, SessionHandle};
+use session_tower::{Error, LazySession, Session};
 
 use crate::common::{Browser, Probe, layer};
 
 fn app(probe: &Probe) -> Router {
     Router::new()
         .route("/never", get(async || "hello"))
-        .route("/handle", get(async |_: SessionHandle| "hello"))
+        .route("/handle", get(async |_: LazySession| "hello"))
         .route(
             "/read",
             get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))),

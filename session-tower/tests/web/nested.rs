@@ -7,7 +7,7 @@ use axum::http::header::COOKIE;
 use axum::routing::get;
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
-use session_tower::{Error, Session, SessionHandle, SessionLayer};
+use session_tower::{Error, LazySession, Session, SessionLayer};
 
 use crate::common::{Probe, send};
 
@@ -22,7 +22,7 @@ async fn a_handler_sees_the_inner_session_and_can_reach_the_outer_one() {
     let app = Router::new()
         .route(
             "/both",
-            get(async |session: Session, handle: SessionHandle| {
+            get(async |session: Session, handle: LazySession| {
                 session.insert("n", "inner")?;
                 let outside = handle.outer().unwrap().load().await?;
                 assert!(handle.outer().unwrap().outer().is_none());
@@ -32,7 +32,7 @@ async fn a_handler_sees_the_inner_session_and_can_reach_the_outer_one() {
         )
         .route(
             "/read",
-            get(async |session: Session, handle: SessionHandle| {
+            get(async |session: Session, handle: LazySession| {
                 let outside = handle.outer().unwrap().load().await?;
                 Ok::<_, Error>(format!("{:?} {:?}", session.get::<String>("n")?, outside.get::<String>("n")?))
             }),

@@ -8,8 +8,8 @@ use axum::routing::get;
 use session_core::Driver;
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
-use session_store_memory::Memory;
-use session_store_sqlite::Sqlite;
+use session_store_memory::MemoryStore;
+use session_store_sqlite::SqliteStore;
 use session_tower::{Error, Session, SessionLayer};
 use tokio::sync::Barrier;
 
@@ -69,13 +69,13 @@ async fn eight_tasks<D: Driver>(driver: D) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_tasks_with_200_rounds_lose_nothing_in_memory() {
-    eight_tasks(Memory::new().unwrap()).await;
+    eight_tasks(MemoryStore::new().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_tasks_with_200_rounds_lose_nothing_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(directory.path().join("sessions.db")).unwrap();
+    let store = SqliteStore::open(directory.path().join("sessions.db")).unwrap();
     eight_tasks(store.clone()).await;
     store.close().await.unwrap();
 }

@@ -1,0 +1,127 @@
+//! [`BlockingDriver`] on worker threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::BlockingDriver;
+use crate::capabilities::Capabilities;
+use crate::change::{Change, ChangeRequest, Condition, Touch};
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::error::{Operation, Result};
+use crate::key::{Key, Prefix};
+use crate::offload::{Caller, Order, Workers, WorkersConfig};
+use crate::page::{Cursor, Page, Purged};
+use crate::record::Record;
+
+/// A [`BlockingDriver`] as a [`Driver`], on worker threads of its own. Needs no async runtime.
+///
+/// # Cancellation
+/// A call whose future is dropped is not made if it has not begun. A change that has begun ends on its thread, and
+/// later calls of this handle and its clones on the same key wait for that end.
+/// [`close`](crate::Driver::close) waits for all of them.
+#[derive(Debug)]
+pub struct Blocking<B>(Arc<Inner<B>>);
+
+#[derive(Debug)]
+struct Inner<B> {
+    driver: Arc<B>,
+    workers: Workers,
+}
+
+impl<B> Clone for Blocking<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: BlockingDriver> Blocking<B> {
+    /// How many threads [`new`](Self::new) starts at most.
+    pub const THREADS: usize = 64;
+
+    /// Runs the calls of `driver` on up to [`THREADS`](Self::THREADS) threads.
+    pub fn new(driver: B) -> Self {
+        Self::with_threads(driver, Self::THREADS)
+    }
+
+    /// Runs the calls of `driver` on up to `threads` threads, at least one.
+    pub fn with_threads(driver: B, threads: usize) -> Self {
+        let workers = Workers::new(WorkersConfig {
+            name: "session-block",
+            threads,
+            max_queue: usize::MAX,
+            // No call of a blocking driver is retried.
+            busy_timeout: Duration::ZERO,
+            busy_detail: "",
+        });
+        Self(Arc::new(Inner { driver: Arc::new(driver), workers }))
+    }
+
+    /// The driver itself.
+    #[must_use]
+    pub fn get_ref(&self) -> &B {
+        &self.0.driver
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        order: Order,
+        call: impl FnOnce(&B) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (driver, mut call) = (Arc::clone(&self.0.driver), Some(call));
+        let work = move |_: Caller<'_>| call.take().map(|call| call(&driver)).transpose();
+        self.0.workers.run(operation, order, work).await
+    }
+
+    async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        let (operation, key) = (request.operation(), key.clone());
+        self.run(operation, Order::Change(key.clone()), move |driver| match request {
+            ChangeRequest::Store { record, condition } => driver.store(&key, record, condition),
+            ChangeRequest::Remove { condition } => driver.remove(&key, condition),
+            ChangeRequest::Touch(touch) => Ok(match driver.touch(&key, touch)? {
+                true => Change::Applied,
+                false => Change::Conflict(None),
+            }),
+        })
+        .await
+    }
+}
+
+impl<B: BlockingDriver> Driver for Blocking<B> {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let key = key.clone();
+        let order = Order::Read(key.clone());
+        self.run(Operation::Retrieve, order, move |driver| driver.retrieve(&key)).await
+    }
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.change(key, ChangeRequest::Store { record, condition }).await
+    }
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.change(key, ChangeRequest::Remove { condition }).await
+    }
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        let prefix = prefix.clone();
+        let order = Order::Free;
+        self.run(Operation::Traverse, order, move |driver| driver.traverse(&prefix, from, limit)).await
+    }
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        Ok(self.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
+    }
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.run(Operation::Purge, Order::Free, move |driver| driver.purge(limit)).await
+    }
+    async fn flush(&self) -> Result<()> {
+        self.run(Operation::Flush, Order::Free, |driver| driver.flush()).await
+    }
+    async fn close(&self) -> Result<()> {
+        self.0.workers.drained().await;
+        self.run(Operation::Close, Order::Free, |driver| driver.close()).await
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.driver.capabilities()
+    }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.0.driver.clock()
+    }
+}

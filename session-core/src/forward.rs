@@ -1,0 +1,92 @@
+//! Forwarding for drivers that wrap another one.
+
+/// Writes the named [`Driver`](crate::Driver) methods, each as a call of the same method of the field `$inner`.
+///
+/// A wrapper names all the methods that it does not write itself. A test that calls every method through the wrapper
+/// shows that none is missing: the defaults of the trait compile too.
+///
+/// ```
+/// use session_core::{Change, Condition, Driver, Key, Record, Result};
+///
+/// /// Counts stores and forwards everything else.
+/// struct Counting<D> {
+///     inner: D,
+///     stores: std::sync::atomic::AtomicU64,
+/// }
+///
+/// impl<D: Driver> Driver for Counting<D> {
+///     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+///         self.stores.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///         self.inner.store(key, record, condition).await
+///     }
+///     session_core::forward!(inner: retrieve remove traverse touch purge flush close capabilities clock);
+/// }
+/// ```
+#[macro_export]
+macro_rules! forward {
+    ($inner:tt: $($method:ident)*) => { $($crate::forward!(@$method $inner);)* };
+    (@retrieve $inner:tt) => {
+        async fn retrieve(&self, key: &$crate::Key) -> $crate::Result<Option<$crate::Record>> {
+            $crate::Driver::retrieve(&self.$inner, key).await
+        }
+    };
+    (@store $inner:tt) => {
+        async fn store(
+            &self,
+            key: &$crate::Key,
+            record: $crate::Record,
+            condition: $crate::Condition,
+        ) -> $crate::Result<$crate::Change> {
+            $crate::Driver::store(&self.$inner, key, record, condition).await
+        }
+    };
+    (@remove $inner:tt) => {
+        async fn remove(
+            &self,
+            key: &$crate::Key,
+            condition: $crate::Condition,
+        ) -> $crate::Result<$crate::Change> {
+            $crate::Driver::remove(&self.$inner, key, condition).await
+        }
+    };
+    (@traverse $inner:tt) => {
+        async fn traverse(
+            &self,
+            prefix: &$crate::Prefix,
+            from: $crate::Cursor,
+            limit: usize,
+        ) -> $crate::Result<$crate::Page> {
+            $crate::Driver::traverse(&self.$inner, prefix, from, limit).await
+        }
+    };
+    (@touch $inner:tt) => {
+        async fn touch(&self, key: &$crate::Key, touch: $crate::Touch) -> $crate::Result<bool> {
+            $crate::Driver::touch(&self.$inner, key, touch).await
+        }
+    };
+    (@purge $inner:tt) => {
+        async fn purge(&self, limit: usize) -> $crate::Result<$crate::Purged> {
+            $crate::Driver::purge(&self.$inner, limit).await
+        }
+    };
+    (@flush $inner:tt) => {
+        async fn flush(&self) -> $crate::Result<()> {
+            $crate::Driver::flush(&self.$inner).await
+        }
+    };
+    (@close $inner:tt) => {
+        async fn close(&self) -> $crate::Result<()> {
+            $crate::Driver::close(&self.$inner).await
+        }
+    };
+    (@capabilities $inner:tt) => {
+        fn capabilities(&self) -> $crate::Capabilities {
+            $crate::Driver::capabilities(&self.$inner)
+        }
+    };
+    (@clock $inner:tt) => {
+        fn clock(&self) -> ::std::sync::Arc<dyn $crate::Clock> {
+            $crate::Driver::clock(&self.$inner)
+        }
+    };
+}

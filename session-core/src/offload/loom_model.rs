@@ -1,0 +1,104 @@
+//! The threads under loom: every order of their steps, with all three files compiled on loom's locks.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the model compiles files of the library and uses a part of them"
+)]
+
+mod sync {
+    pub(super) use std::sync::{Arc, OnceLock, PoisonError};
+    pub(super) use std::time::Instant;
+
+    pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+    pub(super) use loom::thread;
+
+    /// Time stands still, so that a model is the same in every run.
+    #[expect(clippy::disallowed_methods, reason = "an arbitrary moment, read once")]
+    pub(super) fn now() -> Instant {
+        static START: OnceLock<Instant> = OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+}
+
+#[path = "answer.rs"]
+mod answer;
+#[path = "engine.rs"]
+mod engine;
+#[path = "workers.rs"]
+mod workers;
+
+use std::time::Duration;
+
+use loom::future::block_on;
+
+use self::engine::Order;
+use self::sync::{Arc, Mutex};
+use self::workers::{Workers, WorkersConfig};
+use crate::error::Operation;
+use crate::key::Key;
+
+fn workers(threads: usize) -> Workers {
+    let (busy_timeout, busy_detail) = (Duration::ZERO, "busy");
+    Workers::new(WorkersConfig { name: "loom", threads, max_queue: 8, busy_timeout, busy_detail })
+}
+
+fn key() -> Key {
+    Key::parse("user:alice").unwrap()
+}
+
+type Log = Arc<Mutex<Vec<u8>>>;
+
+fn note(log: &Log, what: u8) -> impl FnMut(workers::Caller<'_>) -> crate::Result<Option<u8>> + Send + use<> {
+    let log = Arc::clone(log);
+    move |_| {
+        log.lock().unwrap().push(what);
+        Ok(Some(what))
+    }
+}
+
+fn two_changes(order: impl Fn() -> Order + Sync + Send + 'static) {
+    loom::model(move || {
+        let (workers, log) = (workers(2), Log::default());
+        let first = workers.run(Operation::Store, order(), note(&log, 1));
+        let second = workers.run(Operation::Store, order(), note(&log, 2));
+        assert_eq!(block_on(second).unwrap(), 2);
+        assert_eq!(block_on(first).unwrap(), 1);
+        assert_eq!(*log.lock().unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn changes_of_a_key_run_in_order() {
+    two_changes(|| Order::Change(key()));
+}
+
+/// The model sees the orders: without the key it finds the wrong one.
+#[test]
+#[should_panic(expected = "left: [2, 1]")]
+fn calls_without_a_key_have_no_order() {
+    two_changes(|| Order::Free);
+}
+
+#[test]
+fn a_dropped_change_never_follows_a_later_one() {
+    loom::model(|| {
+        let (workers, log) = (workers(2), Log::default());
+        drop(workers.run(Operation::Store, Order::Change(key()), note(&log, 1)));
+        let read = workers.run(Operation::Retrieve, Order::Read(key()), note(&log, 2));
+        assert_eq!(block_on(read).unwrap(), 2);
+        let log = log.lock().unwrap();
+        assert!(*log == [2] || *log == [1, 2], "{log:?}");
+    });
+}
+
+#[test]
+fn drained_waits_for_dropped_calls() {
+    loom::model(|| {
+        let (workers, log) = (workers(1), Log::default());
+        drop(workers.run(Operation::Store, Order::Free, note(&log, 1)));
+        block_on(workers.drained());
+        let seen = log.lock().unwrap().len();
+        drop(workers);
+        assert_eq!(log.lock().unwrap().len(), seen);
+    });
+}

@@ -1,0 +1,163 @@
+//! The set of threads as a driver uses it. Compiled a second time for the loom model.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::error::{Operation, Result, StoreError, StoreErrorKind};
+
+use super::answer::{Answer, answer};
+use super::engine::{Engine, Order, Turn};
+use super::sync;
+
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
+/// How a set of worker threads behaves.
+#[derive(Clone, Debug)]
+pub struct WorkersConfig {
+    /// The name of each thread, at most 15 bytes on Linux.
+    pub name: &'static str,
+    /// How many threads may run at once, at least 1.
+    pub threads: usize,
+    /// How many calls may be queued or running, at least 1. A call beyond that fails with `Unavailable`.
+    pub max_queue: usize,
+    /// How long a call that finds a lock taken is retried before it fails with `Unavailable`.
+    pub busy_timeout: Duration,
+    /// The error's detail in that case.
+    pub busy_detail: &'static str,
+}
+
+/// A set of worker threads. Dropping it lets the threads end once the queue is empty.
+#[derive(Debug)]
+pub struct Workers {
+    engine: sync::Arc<Engine>,
+    busy_timeout: Duration,
+    busy_detail: &'static str,
+    /// The process that made it: a forked child has none of its threads.
+    process: u32,
+}
+
+/// The caller of a queued call, as the call sees it.
+#[derive(Clone, Copy)]
+pub struct Caller<'a>(&'a dyn Fn() -> bool);
+
+impl Caller<'_> {
+    /// Whether the caller dropped its future. A change that asks under the lock which all changes of its key need,
+    /// and makes no change if so, takes effect before the caller's next change or not at all (C14).
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("gone", &self.is_gone()).finish()
+    }
+}
+
+impl Workers {
+    /// A set of threads, none of which is started yet.
+    #[must_use]
+    pub fn new(config: WorkersConfig) -> Self {
+        let WorkersConfig { name, threads, max_queue, busy_timeout, busy_detail } = config;
+        let engine = Engine::new(name, threads.max(1), max_queue.max(1));
+        Self { engine, busy_timeout, busy_detail, process: std::process::id() }
+    }
+
+    /// Runs `work` on one of the threads. `Ok(None)` means that a lock is taken: `work` runs again after a pause of
+    /// 50 us to 2 ms, while other calls use the thread.
+    ///
+    /// `order` keeps the changes of one key in the order of their calls.
+    ///
+    /// # Errors
+    /// The error of `work`. `Unavailable` where the queue is full, no thread can be started, or a lock is taken for
+    /// longer than `busy_timeout`. `Backend` where `work` panics; whether a change was applied is then unknown.
+    /// `Misconfigured` in a child that was forked after the set was made.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, `work` is not started, or not repeated. A run that has begun ends on its thread.
+    pub fn run<T, W>(
+        &self,
+        operation: Operation,
+        order: Order,
+        mut work: W,
+    ) -> impl Future<Output = Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnMut(Caller<'_>) -> Result<Option<T>> + Send + 'static,
+    {
+        let (reply, waiting) = answer();
+        let mut reply = Some(reply);
+        let (timeout, detail) = (self.busy_timeout, self.busy_detail);
+        let (mut since, mut pause) = (None, FIRST_PAUSE);
+        let task = move || {
+            let Some(caller) = reply.as_ref().filter(|caller| !caller.is_gone()) else { return Turn::Ended };
+            let result = match work(Caller(&|| caller.is_gone())) {
+                Ok(Some(value)) => Ok(value),
+                Ok(None) => {
+                    let now = sync::now();
+                    if now.saturating_duration_since(*since.get_or_insert(now)) < timeout {
+                        let this = pause;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                        return Turn::Again(this);
+                    }
+                    Err(unavailable(operation, detail))
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(reply) = reply.take() {
+                reply.send(result);
+            }
+            Turn::Ended
+        };
+        let sent = if self.is_forked() {
+            Err(forked(operation))
+        } else {
+            self.engine.submit(Box::new(task), order).map_err(|detail| unavailable(operation, detail))
+        };
+        async move {
+            sent?;
+            match waiting.await {
+                Answer::Value(result) => result,
+                Answer::Lost => {
+                    let error = StoreError::new(StoreErrorKind::Backend, operation);
+                    let error = error.with_detail("an operation panicked on a worker thread");
+                    Err(if operation.is_change() { error.applied_unknown() } else { error })
+                }
+            }
+        }
+    }
+
+    /// Returns when no call is queued or running, dropped calls included. For an orderly close, after the driver's
+    /// [`Gate`](crate::Gate) refuses new calls.
+    pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let engine = (!self.is_forked()).then(|| sync::Arc::clone(&self.engine));
+        std::future::poll_fn(move |context| match &engine {
+            Some(engine) => engine.poll_drained(context.waker()),
+            None => std::task::Poll::Ready(()),
+        })
+    }
+
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // In a forked child the lock may be held forever by a thread that does not exist there.
+        if !self.is_forked() {
+            self.engine.stop();
+        }
+    }
+}
+
+fn unavailable(operation: Operation, detail: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail)
+}
+
+fn forked(operation: Operation) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, operation)
+        .with_detail("the store was opened before a fork; open it again in the child")
+}

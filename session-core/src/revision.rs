@@ -1,0 +1,31 @@
+//! Names for the states of a record.
+
+/// 64 bits that name one state of a record.
+///
+/// The session layer draws a new revision for every change, including a moved deadline. A driver stores and compares
+/// revisions as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision([u8; 8]);
+
+impl Revision {
+    /// A revision from its bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, in the order in which they are stored and compared.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+
+    /// A new random revision. Costs some nanoseconds, because each thread draws its random bytes in blocks.
+    ///
+    /// # Errors
+    /// `Entropy` where the operating system has no random bytes.
+    #[cfg(feature = "random")]
+    pub fn random() -> crate::Result<Self> {
+        crate::random::eight_bytes().map(Self)
+    }
+}
