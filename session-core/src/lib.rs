@@ -25,6 +25,7 @@ mod gate;
 pub mod offload;
 #[cfg(feature = "random")]
 pub mod random;
+mod turn;
 
 #[cfg(feature = "state")]
 mod duration;
@@ -57,3 +58,4 @@ pub use record::Record;
 pub use revision::Revision;
 #[cfg(feature = "state")]
 pub use state::{Candidates, State};
+pub use turn::yield_now;
