@@ -257,14 +257,6 @@ impl Driver for Between {
         self.under.purge(limit).await
     }
 
-    async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        self.under.count(prefix).await
-    }
-
-    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
-        self.under.clear(prefix).await
-    }
-
     async fn flush(&self) -> Result<()> {
         self.under.flush().await
     }

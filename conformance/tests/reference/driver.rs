@@ -14,6 +14,7 @@ use session_core::{
 
 use super::log::{Log, backend};
 use super::step::live;
+use super::trouble::Trouble;
 use super::{Defect, listing};
 
 const MAX_VALUE: usize = 4 << 20;
@@ -58,7 +59,7 @@ impl Reference {
         if defect == Some(Defect::HandleIsCopy) {
             path = copy(&path, id)?;
         }
-        if HarnessError::Denied.file(&path).exists() {
+        if Trouble::Denied.file(&path).exists() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         let log = Log::open(&path, defect)?;
@@ -379,31 +380,6 @@ impl Driver for Reference {
         }
         purged.more |= self.has(Defect::PurgeNeverEnds);
         Ok(purged)
-    }
-
-    async fn count(&self, prefix: &Prefix) -> Result<u64> {
-        self.enter(Operation::Count, None)?;
-        let now = self.now();
-        self.step(|log| {
-            let here = |key: &Key| key.is_in(prefix) || self.has(Defect::CountsOtherPrefixes);
-            let counted = log.index.iter().filter(|(key, slot)| here(key) && is_live(slot.expires, now));
-            Ok(counted.count() as u64)
-        })
-    }
-
-    async fn clear(&self, prefix: &Prefix) -> Result<u64> {
-        self.enter(Operation::Clear, None)?;
-        let now = self.now();
-        self.step(|log| {
-            let wide = self.has(Defect::ClearsOtherPrefixes);
-            let here = |key: &Key| key.is_in(prefix) || (wide && key.prefix().starts_with(prefix.as_str()));
-            let live = log.index.iter().filter(|(key, slot)| here(key) && is_live(slot.expires, now));
-            let keys: Vec<Key> = live.map(|(key, _)| key.clone()).collect();
-            for key in &keys {
-                log.remove(key)?;
-            }
-            Ok(keys.len() as u64)
-        })
     }
 
     async fn flush(&self) -> Result<()> {

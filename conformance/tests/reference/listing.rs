@@ -28,10 +28,11 @@ pub fn page(
         Err(_) if driver.has(Defect::GarbageStartsAgain) => None,
         Err(error) => return Err(error),
     };
-    let here = |key: &Key| {
-        key.is_in(prefix)
-            || (driver.has(Defect::PrefixMatchesLonger) && key.as_str().starts_with(prefix.as_str()))
-    };
+    // `count` and `clear` ask for large pages.
+    let longer =
+        driver.has(Defect::PrefixMatchesLonger) || (driver.has(Defect::ClearsOtherPrefixes) && limit > 200);
+    let all = driver.has(Defect::CountsOtherPrefixes) && limit > 200;
+    let here = |key: &Key| key.is_in(prefix) || all || (longer && key.as_str().starts_with(prefix.as_str()));
     let graves = log.graves.iter().filter(|_| driver.has(Defect::ReportsRemoved));
     let mut keys: Vec<Key> = log.index.keys().chain(graves).filter(|key| here(key)).cloned().collect();
     keys.sort();
@@ -105,7 +106,10 @@ fn start(driver: &Reference, log: &Log, prefix: &Prefix, from: &Cursor) -> Resul
         }
         _ => (text, 0),
     };
-    let wide = driver.has(Defect::PrefixMatchesLonger);
+    let wide = matches!(
+        driver.handle.defect,
+        Some(Defect::PrefixMatchesLonger | Defect::CountsOtherPrefixes | Defect::ClearsOtherPrefixes)
+    );
     let key = Key::parse(text).ok().filter(|key| wide || key.is_in(prefix)).ok_or_else(invalid)?;
     match driver.handle.defect {
         Some(Defect::CursorOfHandle) if mark != driver.id => return Err(invalid()),

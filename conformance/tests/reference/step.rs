@@ -11,6 +11,7 @@ use session_core::{
 };
 
 use super::log::{Log, Slot, backend, dawdle};
+use super::trouble::Trouble;
 use super::{Defect, Reference};
 
 /// What of the record counts as there, for an operation.
@@ -41,7 +42,7 @@ impl Reference {
     }
 
     /// Whether the call may begin. `Some` where a mutant answers although it may not.
-    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<Option<HarnessError>> {
+    pub(super) fn enter(&self, operation: Operation, key: Option<&Key>) -> Result<Option<Trouble>> {
         if self.handle.closed.load(Ordering::SeqCst) {
             if self.has(Defect::CloseBreaksCalls) {
                 return Err(StoreError::new(StoreErrorKind::Backend, operation));
