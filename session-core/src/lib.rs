@@ -23,11 +23,13 @@ pub mod frame;
 mod gate;
 #[cfg(feature = "offload")]
 pub mod offload;
+#[cfg(feature = "serde")]
+mod option;
 #[cfg(feature = "random")]
 pub mod random;
 mod turn;
 
-#[cfg(feature = "state")]
+#[cfg(any(feature = "serde", feature = "state"))]
 mod duration;
 #[cfg(feature = "state")]
 mod id;
@@ -45,7 +47,7 @@ pub use change::{
 pub use clock::{Clock, SystemClock, TestClock, Timestamp, is_live};
 pub use driver::{Driver, DriverExt};
 pub use durability::Durability;
-#[cfg(feature = "state")]
+#[cfg(any(feature = "serde", feature = "state"))]
 pub use duration::{DurationError, parse_duration};
 pub use erased::{DynDriver, ErasedDriver};
 pub use error::{Applied, Operation, Result, StoreError, StoreErrorKind};
@@ -53,6 +55,8 @@ pub use gate::Gate;
 #[cfg(feature = "state")]
 pub use id::{IdText, SessionId};
 pub use key::{Key, Prefix};
+#[cfg(feature = "serde")]
+pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
 pub use record::Record;
 pub use revision::Revision;

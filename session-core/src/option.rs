@@ -1,0 +1,42 @@
+//! How options of a driver are read from a configuration file.
+
+use std::time::Duration;
+
+use serde::de::{Deserialize as _, Deserializer, Error as _};
+
+use crate::duration::parse_duration;
+
+/// Reads a duration from text such as `250ms`, `5s` or `2 hours`: whole milliseconds, or what `parse_duration` reads.
+///
+/// For driver authors: `#[serde(deserialize_with = "session_core::deserialize_duration")]`.
+///
+/// # Errors
+/// The deserializer's error where the value is no such text.
+pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.strip_suffix("ms") {
+        Some(millis) => millis.trim_end().parse().map(Duration::from_millis).map_err(D::Error::custom),
+        None => parse_duration(&text).map_err(D::Error::custom),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IntoDeserializer as _;
+    use serde::de::value::{Error, StrDeserializer};
+
+    use super::*;
+
+    #[test]
+    fn duration_options_have_a_unit_down_to_milliseconds() {
+        let read = |text: &'static str| {
+            let text: StrDeserializer<'_, Error> = text.into_deserializer();
+            deserialize_duration(text).ok()
+        };
+        assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(read("0 ms"), Some(Duration::ZERO));
+        assert_eq!(read("2 hours"), Some(Duration::from_secs(7_200)));
+        assert_eq!(read("soon"), None);
+        assert_eq!(read("-5ms"), None);
+    }
+}
