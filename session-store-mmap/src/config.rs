@@ -30,7 +30,7 @@ pub enum OnFull {
     Evict,
 }
 
-/// Where the store is and how it works. Only the path is required; [`Mmap::open`](crate::Mmap::open) checks the
+/// Where the store is and how it works. Only the path is required; [`MmapStore::open`](crate::MmapStore::open) checks the
 /// options and says what is wrong with them.
 ///
 /// `max_bytes`, `shards` and `extent_bytes` are fixed when the file is made: who opens it with others is refused.

@@ -343,7 +343,7 @@ mod tests {
     use session_core::{Condition, Driver, Key, Record, Revision, StoreErrorKind};
 
     use super::*;
-    use crate::Mmap;
+    use crate::MmapStore;
     use crate::layout::{BYTE_ORDER, SHARD_BYTES, VERSION};
     use crate::shard::Locked;
 
@@ -371,13 +371,13 @@ mod tests {
         let area = open(&place.config()).unwrap();
         let held: Locked<'_> = area.shard(0).lock().unwrap();
         std::fs::copy(place.config().path, copy.config().path).unwrap();
-        let store = Mmap::open(copy.config()).unwrap();
+        let store = MmapStore::open(copy.config()).unwrap();
         let (key, record) =
             (Key::parse("test:a").unwrap(), Record::new("a", None, Revision::from_bytes([1; 8])));
         assert!(store.store(&key, record.clone(), Condition::Absent).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&key).await.unwrap(), Some(record.clone()));
         // The original is still held, and says so in time.
-        let other = Mmap::open(place.config()).unwrap();
+        let other = MmapStore::open(place.config()).unwrap();
         let error = other.store(&key, record.clone(), Condition::Absent).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         assert_eq!(other.retrieve(&key).await.unwrap(), None, "readers need no lock");

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use session_core::{
-    Change, Clock, Condition, Cursor, Key, OldDecision, Page, Prefix, Record, Revision, Timestamp, is_live,
+    Change, Clock, Condition, Cursor, Key, OldDecision, Page, Prefix, Record, Revision, Timestamp, Touch,
+    is_live,
 };
 
 use crate::area::Area;
@@ -153,13 +154,8 @@ impl Ops {
         Ok(if answers { Change::Applied } else { Change::Conflict(None) })
     }
 
-    pub(crate) fn touch(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Option<Timestamp>,
-    ) -> Result<bool, Fault> {
+    pub(crate) fn touch(&self, key: &Key, touch: Touch) -> Result<bool, Fault> {
+        let Touch { from, to, deadline } = touch;
         let now = self.clock.now();
         let key = key.as_bytes();
         let hash = hash(self.area.seed, key);
@@ -316,7 +312,7 @@ mod tests {
                     }
                     7 => {
                         let moved = store
-                            .touch(&key, Touch { from: known, to: revision(step + 1), deadline: deadline })
+                            .touch(&key, Touch { from: known, to: revision(step + 1), deadline })
                             .unwrap();
                         assert_eq!(moved, live.is_some());
                         if let Some(record) = live {

@@ -177,13 +177,12 @@ impl Driver for MmapStore {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        let Touch { from, to, deadline } = touch;
         self.0.open_for(Operation::Touch)?;
         let again = || {
             let key = key.clone();
-            move |ops: &Ops| ops.touch(&key, from, to, deadline)
+            move |ops: &Ops| ops.touch(&key, touch)
         };
-        self.settle(Operation::Touch, self.0.ops.touch(key, from, to, deadline), again).await
+        self.settle(Operation::Touch, self.0.ops.touch(key, touch), again).await
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

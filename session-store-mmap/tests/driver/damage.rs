@@ -307,7 +307,7 @@ fn two_moments() {
     assert!(after.len() > before.len());
     // What stands in both moments in the same place.
     let alone = |key: &Key| {
-        let (was, is) = (region(&before, key)?, region(&after, key)?);
+        let (was, is) = (record_bytes(&before, key)?, record_bytes(&after, key)?);
         (was == is && before[was.clone()] == after[was.clone()]).then_some(was)
     };
     let left_alone: Vec<&Key> = written.keys().filter(|key| alone(key).is_some()).collect();
