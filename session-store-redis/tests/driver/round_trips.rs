@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Cursor, Driver, Prefix, Touch};
+use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Touch};
 use xtask_redis::Server;
 
 use crate::{at, connect, key, put, record, server};

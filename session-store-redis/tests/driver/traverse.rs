@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use session_core::{Condition, Cursor, Driver, Key, Prefix, StoreErrorKind};
+use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix, StoreErrorKind};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
