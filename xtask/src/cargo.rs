@@ -67,20 +67,50 @@ pub(crate) fn metadata() -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Builds the program `name` of the workspace and says where it is. `arguments` choose what is built.
-pub(crate) fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let mut command = cargo(["build", "--message-format=json-render-diagnostics"]);
-    command.args(arguments).stderr(Stdio::inherit());
-    let output = command.output()?;
+/// A program that cargo has built.
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    /// The name of its target.
+    pub(crate) name: String,
+    /// The folder of its package, which is where cargo would start it.
+    pub(crate) folder: PathBuf,
+    /// Whether it runs tests.
+    pub(crate) tests: bool,
+}
+
+impl Program {
+    /// The name of the package's folder.
+    pub(crate) fn package(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn read(message: &Value) -> Option<Self> {
+        Some(Self {
+            path: message["executable"].as_str()?.into(),
+            name: message["target"]["name"].as_str()?.to_owned(),
+            folder: Path::new(message["manifest_path"].as_str()?).parent()?.to_owned(),
+            tests: message["profile"]["test"].as_bool()?,
+        })
+    }
+}
+
+/// Runs a cargo command that builds, and returns the programs that it built.
+pub(crate) fn build(arguments: &[&str]) -> Result<Vec<Program>> {
+    let mut command = cargo(arguments);
+    show(&command);
+    let output = command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{} failed ({})", text(&command), output.status).into());
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact" && message["target"]["name"] == name)
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .ok_or_else(|| format!("{} built no program {name}", text(&command)).into())
+    let mut programs = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        programs.extend(Program::read(&serde_json::from_str(line)?));
+    }
+    Ok(programs)
+}
+
+/// As [`build`], for one program.
+pub(crate) fn build_one(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let programs = build(arguments)?.into_iter().filter(|program| program.name == name && !program.tests);
+    Ok(programs.map(|program| program.path).next_back().ok_or_else(|| format!("cargo built no {name}"))?)
 }

@@ -1,7 +1,6 @@
 //! `cargo xtask ci`: what must hold before a change is taken in.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use clap::Args;
 
@@ -48,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result {
 type Told = (u64, Result<Option<&'static str>>);
 
 fn step<T: Into<Skipped>>(work: impl FnOnce() -> Result<T>) -> Told {
-    let before = stopwatch();
+    let before = test::stopwatch();
     let result = work().map(|skipped| skipped.into().0);
     if let Err(error) = &result {
         eprintln!("xtask: {error}");
@@ -63,11 +62,6 @@ impl From<()> for Skipped {
     fn from((): ()) -> Self {
         Self(None)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a person wants to know which step takes how long")]
-fn stopwatch() -> Instant {
-    Instant::now()
 }
 
 fn lints() -> Result {

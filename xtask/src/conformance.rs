@@ -1,30 +1,20 @@
 //! `cargo xtask conformance`: runs the drivers' suites and prints the matrix of clauses.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
 use crate::{Result, cargo};
 
 /// The test target in which a driver's suite stands. It is built with the features that `cargo xtask test` builds with,
 /// so that whichever comes second compiles nothing.
-const BUILD: &[&str] = &[
-    "test",
-    "--workspace",
-    "--all-features",
-    "--no-run",
-    "--message-format=json-render-diagnostics",
-    "--test",
-    "conformance",
-];
+const BUILD: &[&str] = &["test", "--workspace", "--all-features", "--no-run", "--test", "conformance"];
 
 /// As an example it is built with the features of the tests, as above; named in that command it would be a test itself.
-const PRINTER: &[&str] = &["--workspace", "--all-features", "--example", "matrix"];
+const PRINTER: &[&str] = &["build", "--workspace", "--all-features", "--example", "matrix"];
 
 /// What makes the tests run their long forms.
 pub(crate) const FULL: [(&str, &str); 2] = [("SESSION_CONFORMANCE_FULL", "1"), ("SESSION_KIT_FULL", "1")];
@@ -84,8 +74,8 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut failed = Vec::new();
     for suite in &drivers {
         eprintln!("\nThe suite of {}:", suite.driver);
-        let mut command = Command::new(&suite.program);
-        command.current_dir(&suite.folder);
+        let mut command = Command::new(&suite.program.path);
+        command.current_dir(&suite.program.folder);
         if options.full {
             command.envs(FULL);
         }
@@ -183,12 +173,10 @@ fn ours() -> Result<Vec<String>> {
     if found.len() == ENGINES.len() { Err("there are no drivers".into()) } else { Ok(found) }
 }
 
-/// A program with tests in it.
+/// A program with a driver's tests.
 struct Suite {
     driver: String,
-    program: PathBuf,
-    /// The folder of its package, where cargo would start it.
-    folder: PathBuf,
+    program: cargo::Program,
 }
 
 /// What has been built.
@@ -218,36 +206,15 @@ impl Built {
 }
 
 fn build(more: &[&str]) -> Result<Built> {
-    let mut command = cargo::cargo(BUILD);
-    command.args(more);
-    cargo::show(&command);
-    let output = command.stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err(format!("{} failed ({})", cargo::text(&command), output.status).into());
-    }
     let mut suites = Vec::new();
-    let mut seen = BTreeSet::new();
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let message: Value = serde_json::from_str(line)?;
-        let (Some(program), Some(manifest)) =
-            (message["executable"].as_str(), message["manifest_path"].as_str())
-        else {
-            continue;
-        };
-        let folder = Path::new(manifest).parent().unwrap_or(cargo::root()).to_owned();
-        let package = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let program = PathBuf::from(program);
-        if !seen.insert(program.clone()) {
-            continue;
-        }
-        let driver = package.strip_prefix(STORE).unwrap_or(&package).to_owned();
-        match message["target"]["name"].as_str() {
-            // Other crates' tests of that name are not a driver's.
-            Some("driver") if !package.starts_with(STORE) => {}
-            Some("conformance" | "driver") => suites.push(Suite { driver, program, folder }),
-            _ => {}
+    for program in cargo::build(&[BUILD, more].concat())? {
+        let package = program.package();
+        let driver = package.strip_prefix(STORE);
+        // Other crates' tests of that name are not a driver's.
+        if program.name == "conformance" || program.name == "driver" && driver.is_some() {
+            suites.push(Suite { driver: driver.unwrap_or(&package).to_owned(), program });
         }
     }
-    suites.sort_by(|a, b| a.driver.cmp(&b.driver));
-    Ok(Built { suites, printer: cargo::build("matrix", PRINTER)? })
+    suites.sort_by(|a, b| (&a.driver, &a.program.name).cmp(&(&b.driver, &b.program.name)));
+    Ok(Built { suites, printer: cargo::build_one("matrix", PRINTER)? })
 }

@@ -10,7 +10,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Adds what one `test result:` line of the test harness says; any other line adds nothing.
-    pub(crate) fn read(&mut self, line: &str) {
+    fn read(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result: ") else { return };
         for part in counts.split(['.', ';']) {
             let mut words = part.split_whitespace();
@@ -26,6 +26,17 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// What a program with tests printed, and whether it ended well. A program that aborts, or that prints no result,
+    /// is one failure.
+    pub(crate) fn of_run(output: &str, succeeded: bool) -> Self {
+        let mut tally = Self::default();
+        output.lines().for_each(|line| tally.read(line));
+        if tally.failed == 0 && (!succeeded || !output.contains("test result: ")) {
+            tally.failed = 1;
+        }
+        tally
     }
 
     /// Both together.
@@ -62,6 +73,22 @@ mod tests {
         );
         assert_eq!(tally, Tally { passed: 8, failed: 2, ignored: 1 });
         assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn a_program_without_a_result_is_a_failure() {
+        let good =
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
+        let bad = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
+        for (output, succeeded, failed) in [
+            (good, true, 0),
+            (good, false, 1),
+            (bad, false, 2),
+            ("", true, 1),
+            ("running 9 tests\n", false, 1),
+        ] {
+            assert_eq!(Tally::of_run(output, succeeded).failed, failed, "{output:?} {succeeded}");
+        }
     }
 
     #[test]

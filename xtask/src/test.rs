@@ -1,27 +1,31 @@
-//! `cargo xtask test`: every test there is, and a sum at the end.
+//! `cargo xtask test`: every test of the workspace, and a sum at the end.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use clap::Args;
 
+use crate::cargo::Program;
 use crate::tally::Tally;
 use crate::{Result, cargo, conformance, demo};
 
 /// How the tests are run.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Longer histories, and at least 200 kills for each test that kills
+    /// Long forms: longer histories, all orders of three requests, at least 200 kills for each test that kills
     #[arg(long)]
     pub(crate) full: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    // The matrix is joined from what this very run leaves behind, never from an older one.
+    // The matrix must show this run, never an older one.
     conformance::forget()?;
     let parts = [
-        ("cargo test --workspace --all-features", harness(options.full)?),
-        ("conformance matrix", Tally::one(conformance::report()?)),
+        ("tests and doctests", told(tests(options.full))),
+        ("conformance matrix", told(conformance::report().map(Tally::one))),
         ("demo --check", told(demo::check(true))),
     ];
 
@@ -32,39 +36,92 @@ pub(crate) fn run(options: &Options) -> Result {
         println!("{name:<40} {passed:>5} passed  {failed:>3} failed  {ignored:>3} ignored");
         all.add(tally);
     }
-    let nothing: Vec<_> = parts.iter().filter(|(_, tally)| tally.passed + tally.failed == 0).collect();
-    for (name, _) in &nothing {
-        println!("{name}: nothing ran, which is a failure");
-    }
-    all.failed += nothing.len() as u64;
     println!("\n{} passed, {} failed", all.passed, all.failed);
     if all.is_good() { Ok(()) } else { Err("not all tests passed".into()) }
 }
 
-/// All tests and doctests of all crates, with every feature. One command, so that everything is compiled once.
-fn harness(full: bool) -> Result<Tally> {
-    let mut command = cargo::cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+/// How many test programs run at a time. Most of them wait: for servers, for child processes, for disks.
+const AT_ONCE: usize = 4;
+
+/// The programs that take longest, longest first. They start first, so that the run does not end with one of them alone.
+const LONGEST: [(&str, &str); 4] = [
+    ("session-store-redis", "conformance"),
+    ("session-store-redis", "driver"),
+    ("conformance", "conformance"),
+    ("session-manager", "session"),
+];
+
+/// Runs all test programs and doctests of all crates, with every feature.
+fn tests(full: bool) -> Result<Tally> {
+    let mut programs = cargo::build(&["test", "--workspace", "--all-features", "--no-run"])?;
+    programs.retain(|program| program.tests);
+    if programs.is_empty() {
+        return Err("cargo built no test program".into());
+    }
+    programs.sort_by_key(|program| {
+        LONGEST
+            .iter()
+            .position(|longest| *longest == (&*program.package(), &*program.name))
+            .unwrap_or(LONGEST.len())
+    });
+    let mut jobs = vec![doctests()];
+    jobs.extend(programs.iter().map(job));
     if full {
-        command.envs(conformance::FULL);
+        for (_, command) in &mut jobs {
+            command.envs(conformance::FULL);
+        }
     }
-    cargo::show(&command);
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().ok_or("cargo has no stdout")?;
-    let mut tally = Tally::default();
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        tally.read(&line);
-    }
-    // What does not compile, and a test binary that aborts, leave no line to count.
-    if !child.wait()?.success() && tally.failed == 0 {
-        tally.failed = 1;
-    }
-    Ok(tally)
+    let (jobs, all) = (Mutex::new(jobs.into_iter()), Mutex::new(Tally::default()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, command)) = { lock(&jobs).next() } {
+                    let tally = told(run_one(&name, command));
+                    lock(&all).add(&tally);
+                }
+            });
+        }
+    });
+    Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A part that could not even run is one failure.
+fn doctests() -> (String, Command) {
+    let command = cargo::cargo(["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]);
+    (cargo::text(&command), command)
+}
+
+fn job(program: &Program) -> (String, Command) {
+    let mut command = Command::new(&program.path);
+    command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+    (format!("{} of {}", program.name, program.package()), command)
+}
+
+/// Runs one program and then prints all of its output at once.
+fn run_one(name: &str, mut command: Command) -> Result<Tally> {
+    let began = stopwatch();
+    let (mut reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // It holds the writing end of the pipe, which would never end.
+    drop(command);
+    let mut output = Vec::new();
+    reader.read_to_end(&mut output)?;
+    let status = child.wait()?;
+    let output = String::from_utf8_lossy(&output);
+    println!("\n{name} ({} s)\n{output}", began.elapsed().as_secs());
+    Ok(Tally::of_run(&output, status.success()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a developer wants to know what takes how long")]
+pub(crate) fn stopwatch() -> Instant {
+    Instant::now()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A part that could not run is one failure.
 fn told(tally: Result<Tally>) -> Tally {
     tally.unwrap_or_else(|error| {
         println!("FAIL {error}");

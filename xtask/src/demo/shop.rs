@@ -21,9 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// built with what it needs.
 pub(crate) fn build(after_all_tests: bool) -> Result<PathBuf> {
     if after_all_tests {
-        cargo::build("shop", &["--workspace", "--all-features", "--bin", "shop", "--example", "matrix"])
+        cargo::build_one(
+            "shop",
+            &["build", "--workspace", "--all-features", "--bin", "shop", "--example", "matrix"],
+        )
     } else {
-        cargo::build("shop", &["--package", "shop"])
+        cargo::build_one("shop", &["build", "--package", "shop"])
     }
 }
 
