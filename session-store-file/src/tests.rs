@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use session_core::{
-    Applied, Clock as _, Condition, Cursor, Driver as _, DriverExt, Key, Prefix, Record, Revision,
+    Applied, Clock as _, Condition, Cursor, Driver as _, DriverExt as _, Key, Prefix, Record, Revision,
     StoreErrorKind, TestClock, Timestamp, Touch,
 };
 
 use crate::store::Inner;
-use crate::{Durability, File, FileConfig};
+use crate::{Durability, FileConfig, FileStore};
 
 #[tokio::test]
 async fn without_openat2_and_without_exchange_it_works_the_same() {
@@ -20,7 +20,7 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
     inner.root.resolve_by_hand();
     inner.flags = false;
     inner.root.is_unsteady();
-    let store = File::with(inner);
+    let store = FileStore::with(inner);
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     let record = |n| Record::new(vec![n; 100], None, revision(n));
     let key = Key::parse("user:alice").unwrap();
@@ -52,7 +52,7 @@ async fn where_a_listing_needs_the_lock_a_lock_that_somebody_keeps_makes_it_unav
     let mut inner =
         Inner::open(FileConfig::new(directory.path()).busy_timeout(Duration::from_millis(20))).unwrap();
     inner.root.is_unsteady();
-    let store = File::with(inner);
+    let store = FileStore::with(inner);
     let (users, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
     let record = Record::new(&b"data"[..], None, Revision::from_bytes([1; 8]));
     assert!(store.store(&key, record, Condition::Any).await.unwrap().is_applied());
@@ -74,7 +74,7 @@ async fn a_change_that_was_made_already_is_written_again_where_it_is_to_survive_
     let record = Record::new(vec![7; 10_000], Some(Timestamp::from_millis(u64::MAX >> 1)), revision(1));
     for durability in [Durability::Process, Durability::Power] {
         let directory = tempfile::tempdir().unwrap();
-        let store = File::open(FileConfig::new(directory.path()).durability(durability)).unwrap();
+        let store = FileStore::open(FileConfig::new(directory.path()).durability(durability)).unwrap();
         let place = crate::place::Place::of(&key);
         let path = directory.path().join(OsStr::from_bytes(place.below_root()));
         // Whether a call writes the file.
@@ -105,13 +105,13 @@ async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that
     let (user, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
     let (from, to) = (Revision::from_bytes([1; 8]), Revision::from_bytes([2; 8]));
     let record = Record::new(&b"data"[..], None, from);
-    let parent = File::open(directory.path()).unwrap();
+    let parent = FileStore::open(directory.path()).unwrap();
     assert!(parent.store(&key, record.clone(), Condition::Any).await.unwrap().is_applied());
 
     // To fork would take unsafe code, so this is told by what a fork changes.
     let mut inner = Inner::open(FileConfig::new(directory.path())).unwrap();
     inner.process += 1;
-    let child = File::with(inner);
+    let child = FileStore::with(inner);
     let errors = [
         child.store(&key, Record { revision: to, ..record.clone() }, Condition::Any).await.unwrap_err(),
         child.store(&key, Record::new(vec![7; 1 << 20], None, to), Condition::Any).await.unwrap_err(),
@@ -137,7 +137,7 @@ async fn a_purge_of_many_calls_leaves_nothing_whatever_was_begun_before() {
     let clock = TestClock::new(Timestamp::from_millis(1_000));
     let mut inner = Inner::open(FileConfig::new(directory.path()).clock(Arc::new(clock.clone()))).unwrap();
     inner.lap.looks = 10;
-    let store = File::with(inner);
+    let store = FileStore::with(inner);
     for round in 0..8_u64 {
         let deadline = clock.now().saturating_add(Duration::from_secs(1));
         for number in 0..100 {

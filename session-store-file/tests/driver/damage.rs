@@ -5,7 +5,9 @@ use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use session_core::{Change, Condition, Driver as _, Record, StoreError, StoreErrorKind, Touch};
+use session_core::{
+    Change, Condition, Driver as _, DriverExt as _, Record, StoreError, StoreErrorKind, Touch,
+};
 
 use crate::support::{
     Site, events, file_of, files, key, keys, listen, place_of, put, record, revision, site,

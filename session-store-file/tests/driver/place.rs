@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use session_core::{
-    Applied, Change, Condition, Cursor, Driver as _, Key, Revision, StoreError, StoreErrorKind, TestClock,
-    Timestamp, Touch,
+    Applied, Change, Condition, Cursor, Driver as _, DriverExt as _, Key, Revision, StoreError,
+    StoreErrorKind, TestClock, Timestamp, Touch,
 };
 use session_store_file::{Durability, FileConfig, FileStore};
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
-use session_core::{Clock as _, Condition, Driver as _, StoreErrorKind, SystemClock, TestClock};
+use session_core::{
+    Clock as _, Condition, Driver as _, DriverExt as _, StoreErrorKind, SystemClock, TestClock,
+};
 use session_store_file::FileStore;
 
 use crate::support::{

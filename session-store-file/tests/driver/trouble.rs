@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use rustix::process::Uid;
 use session_core::{
-    Applied, Change, Clock as _, Condition, Driver as _, StoreError, StoreErrorKind, SystemClock, TestClock,
-    Touch,
+    Applied, Change, Clock as _, Condition, Driver as _, DriverExt as _, StoreError, StoreErrorKind,
+    SystemClock, TestClock, Touch,
 };
 use session_store_file::{Durability, FileConfig, FileStore};
 
