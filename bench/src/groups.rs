@@ -1,9 +1,9 @@
-//! What a row of the table is made of: areas, subjects, figures, and groups that are measured together.
+//! The parts of a table row: areas, subjects, figures, and groups that are measured together.
 
 use clap::ValueEnum;
 use session_bench_work::{Args, Work};
 
-/// What part of the software a row is about.
+/// The part of the software that a row measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Area {
     Web,
@@ -35,9 +35,11 @@ impl Area {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     Ours,
-    /// The workspace of this name under `peers/`.
+    /// An earlier build of ours.
+    Before,
+    /// A workspace under `peers/`.
     Peer(&'static str),
-    /// The script under `peers/` for Perl, of this name, which needs this module.
+    /// A Perl script under `peers/`, and the module that it needs.
     Perl {
         script: &'static str,
         module: &'static str,
@@ -47,27 +49,27 @@ pub(crate) enum Program {
 /// Where a subject keeps its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Home {
-    /// In its own memory: each run begins with nothing.
+    /// In its own memory: each run starts empty.
     Memory,
     /// In a directory of this name.
     Disk(&'static str),
     /// In a Redis server that is started for the group, under this name.
     Redis(&'static str),
-    /// The same with a cluster.
+    /// In a Redis cluster that is started for the group, under this name.
     Cluster(&'static str),
 }
 
-/// Who does the work.
-#[derive(Clone, Copy, Debug)]
+/// A program, or a part of one, that does the work.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Subject {
     name: &'static str,
     pub(crate) program: Program,
     /// Its name within the program.
     pub(crate) subject: &'static str,
     pub(crate) home: Home,
-    /// The work, where it is not the group's.
+    /// The work, if it differs from the group's.
     pub(crate) work: Option<Work>,
-    /// How many records there are, where it is not the group's number.
+    /// The number of records, if it differs from the group's.
     pub(crate) records: Option<usize>,
 }
 
@@ -76,17 +78,28 @@ impl Subject {
         Self { name, program, subject, home, work: None, records: None }
     }
 
-    /// The same doing other work, as a peer of itself.
+    /// The same subject with other work, as a peer of itself.
     pub(crate) const fn doing(mut self, work: Work, name: &'static str) -> Self {
         self.work = Some(work);
         self.name = name;
         self
     }
 
-    /// The same with this many records.
+    /// The same subject with this many records.
     pub(crate) const fn holding(mut self, records: usize) -> Self {
         self.records = Some(records);
         self
+    }
+
+    /// The earlier build of this subject, with a store of its own.
+    pub(crate) const fn before(self) -> Self {
+        let home = match self.home {
+            Home::Memory => Home::Memory,
+            Home::Disk(_) => Home::Disk("before"),
+            Home::Redis(_) => Home::Redis("before"),
+            Home::Cluster(_) => Home::Cluster("before"),
+        };
+        Self { name: "before", program: Program::Before, home, ..self }
     }
 
     /// Its name in the table.
@@ -109,12 +122,12 @@ pub(crate) struct Figure {
     pub(crate) more_is_better: bool,
 }
 
-/// What ours is compared with.
+/// The other side of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Against {
-    /// The subject at this place of the group.
+    /// The group's subject at this index.
     Subject(usize),
-    /// A number that ours must not exceed; the ratio is the number by ours.
+    /// A number that ours must not exceed; the ratio is this number divided by ours.
     Limit(f64),
 }
 
@@ -122,37 +135,37 @@ pub(crate) enum Against {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compare {
     pub(crate) figure: Figure,
-    /// The place of ours in the group.
+    /// The index of ours in the group.
     pub(crate) ours: usize,
     pub(crate) against: Against,
-    /// The ratio that is asked for; `None` where a figure is only there to be known.
+    /// The target ratio; `None` for a figure without a target.
     pub(crate) target: Option<f64>,
 }
 
-/// Subjects that do the same work in turns, and the rows that follow from it.
+/// Subjects that do the same work in turns, and the rows that compare them.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) area: Area,
     /// The work in words.
     pub(crate) label: String,
-    /// What differs from subject to subject is filled in for each.
+    /// The bench fills in what differs between subjects.
     pub(crate) args: Args,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) rows: Vec<Compare>,
 }
 
 impl Group {
-    /// Whether any of its subjects keeps something on disk.
+    /// Whether any subject has a store on disk.
     pub(crate) fn on_disk(&self) -> bool {
         self.subjects.iter().any(|subject| matches!(subject.home, Home::Disk(_)))
     }
 
-    /// The title of the subject at `place`.
+    /// The title of the subject at index `place`.
     pub(crate) fn title(&self, place: usize) -> String {
         self.subjects.get(place).map(Subject::title).unwrap_or_default()
     }
 
-    /// What the row's figure stands against.
+    /// The title of the other side.
     pub(crate) fn peer(&self, compare: &Compare) -> String {
         match compare.against {
             Against::Subject(place) => self.title(place),

@@ -1,4 +1,4 @@
-//! Where the subjects keep their records: directories and servers of this run alone, filled once.
+//! The stores of the subjects: directories and servers of this run only, filled once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,26 +8,28 @@ use std::path::{Path, PathBuf};
 use session_bench_work::{Args, write_lists};
 use xtask_redis::{Cluster, Options, Server};
 
+use crate::console::{complain, progress};
 use crate::groups::{Area, Group, Home, Program, Subject};
-use crate::programs::Figures;
-use crate::report::{complain, progress};
 
-/// The stores that are there; they go at the end.
+/// The figures of one run.
+pub(crate) type Figures = HashMap<String, f64>;
+
+/// The current stores. Dropping removes them.
 #[derive(Debug)]
 pub(crate) struct Homes {
     data: PathBuf,
-    /// By the number of records, for stores of different sizes have servers of their own.
+    /// One server per number of records.
     servers: HashMap<usize, Server>,
     cluster: Option<Cluster>,
-    /// How many records each store that was filled holds.
+    /// The number of records in each filled store.
     filled: HashMap<(Home, usize), usize>,
-    /// Whose they are.
+    /// The driver whose stores these are.
     owner: Option<(Area, Home)>,
     meetings: usize,
 }
 
 impl Homes {
-    /// A directory of this run alone, for two may run at once, and one may have been killed.
+    /// Creates a directory for this run only, because another run may be active or may have been killed.
     pub(crate) fn below(data: &Path) -> io::Result<Self> {
         let data = data.join(std::process::id().to_string());
         std::fs::create_dir_all(&data)?;
@@ -39,7 +41,7 @@ impl Homes {
         &self.data
     }
 
-    /// Groups about the same driver share stores and servers; when another's turn comes, these go.
+    /// Groups of one driver share stores and servers. Removes them when another driver's groups begin.
     pub(crate) fn begin(&mut self, group: &Group) -> Result<(), String> {
         let owner = group.subjects.first().map(|subject| (group.area, subject.home));
         if owner != self.owner {
@@ -47,13 +49,12 @@ impl Homes {
             self.servers.clear();
             self.cluster = None;
             self.filled.clear();
-            anew(&self.data)?;
+            emptied(&self.data)?;
         }
         Ok(())
     }
 
-    /// Makes sure that the subject's store is there and filled, and puts into `args` where it is and how many records
-    /// it holds.
+    /// Creates and fills the subject's store if needed, and puts its location and number of records into `args`.
     pub(crate) fn furnish(
         &mut self,
         subject: &Subject,
@@ -74,13 +75,13 @@ impl Homes {
         }
         progress(&format!("filling {}", subject.title()));
         if let Home::Disk(_) = subject.home {
-            anew(&args.dir)?;
+            emptied(&args.dir)?;
         }
         if let Program::Perl { .. } = subject.program {
             write_lists(asked, &args.dir.join("keys"), &args.dir.join("draws")).map_err(text)?;
         }
         let figures = fill(args)?;
-        let holds = figures.get("records").ok_or("it does not say how many records it holds")?;
+        let holds = figures.get("records").ok_or("the subject reports no number of records")?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of records")]
         let holds = *holds as usize;
         args.records = holds;
@@ -88,7 +89,7 @@ impl Homes {
         Ok(())
     }
 
-    /// A new empty directory, where processes can meet.
+    /// A new empty directory in which processes wait for each other.
     pub(crate) fn meeting(&mut self) -> io::Result<PathBuf> {
         self.meetings += 1;
         let place = self.data.join(format!("meeting-{}", self.meetings));
@@ -127,8 +128,8 @@ impl Drop for Homes {
     }
 }
 
-/// Empties a directory, or makes it.
-fn anew(dir: &Path) -> Result<(), String> {
+/// Empties or creates a directory.
+fn emptied(dir: &Path) -> Result<(), String> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => std::fs::create_dir_all(dir),

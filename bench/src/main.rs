@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod console;
 mod groups;
 mod homes;
 mod measure;
@@ -18,33 +19,36 @@ use session_bench_work::{Args, Counting};
 use crate::groups::{Area, Group};
 use crate::measure::Effort;
 use crate::programs::Programs;
-use crate::rows::groups;
+use crate::rows::{against_before, groups};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The word with which the bench calls itself to be measured.
+/// The first argument of a subject: the bench runs itself, or an earlier build of itself, with it.
 const SUBJECT: &str = "subject";
 
 /// The same work over our drivers and their peers, as ratios within one run.
 #[derive(Debug, Parser)]
 #[command(name = "session-bench")]
 struct Cli {
-    /// Only the rows of this area; may be given several times
+    /// Measure this area only; may be repeated
     #[arg(long, value_name = "AREA")]
     only: Vec<Area>,
-    /// Three short runs instead of five longer ones, and scale only if it is asked for: for a look, not for a figure
+    /// Three short runs instead of five longer ones, without scale unless it is named: a first look
     #[arg(long)]
     quick: bool,
-    /// Write the rows as JSON too
+    /// Also write the rows as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Say which rows there are, and measure nothing
+    /// List the rows and measure nothing
     #[arg(long)]
     list: bool,
-    /// Where the stores on disk are made; beside the built programs by default
+    /// The directory for stores on disk; by default beside the built programs
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Compare with this earlier build of session-bench instead of the peers
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -57,30 +61,34 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            report::complain(&error.to_string());
+            console::complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
 fn subject() -> Result<(), Box<dyn Error>> {
-    ours::sample(&Args::parse(std::env::args().skip(2))?)?.print();
+    ours::sample(&Args::read(std::env::args().skip(2))?)?.print();
     Ok(())
 }
 
-/// Whether everything that was asked for was measured; what the ratios are is no matter of the exit code.
+/// Returns whether every requested row was measured. The ratios do not affect the exit code.
 fn bench(cli: &Cli) -> Result<bool, Box<dyn Error>> {
     let asked = |area| match cli.only.as_slice() {
         [] => !cli.quick || area != Area::Scale,
         only => only.contains(&area),
     };
-    let groups: Vec<_> = groups().into_iter().filter(|group| asked(group.area)).collect();
+    let groups = groups().into_iter().filter(|group| asked(group.area));
+    let groups: Vec<_> = match &cli.before {
+        None => groups.collect(),
+        Some(_) => against_before(groups.collect()),
+    };
     if cli.list {
         report::list(&groups);
         return Ok(true);
     }
     let effort = if cli.quick { Effort::QUICK } else { Effort::FULL };
-    let mut programs = Programs::build(&groups, cli.data.as_deref())?;
+    let mut programs = Programs::build(&groups, cli.data.as_deref(), cli.before.clone())?;
     let measured = measure::all(&groups, &mut programs, effort);
     report::table(&measured.rows);
     if groups.iter().any(Group::on_disk) {

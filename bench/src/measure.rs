@@ -1,14 +1,15 @@
-//! Runs the groups: every subject in turn, again and again, so that noise hits all alike; then medians.
+//! Runs the groups: the subjects take turns, so that noise affects all of them, and medians count.
 
 use std::time::Duration;
 
 use session_bench_work::{Args, Work};
 
+use crate::console::{complain, progress};
 use crate::groups::{Against, Area, Compare, Group};
-use crate::programs::{FEWER, Figures, Programs};
-use crate::report::{complain, progress};
+use crate::homes::Figures;
+use crate::programs::{FEWER, Programs};
 
-/// How much is done for a figure.
+/// The number and length of runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     runs: usize,
@@ -24,7 +25,7 @@ impl Effort {
 
     fn runs_of(self, group: &Group) -> usize {
         match group.args.work {
-            // What is counted and not timed is the same each time.
+            // Counted figures are the same in each run.
             Work::Heap | Work::RoundTrips => 1,
             // A run with a million records takes as long as several others.
             _ if group.area == Area::Scale => self.runs / 2 + 1,
@@ -56,14 +57,14 @@ impl Row {
     }
 }
 
-/// What was measured, and whether that is everything.
+/// The measured rows, and whether they are all requested rows.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) rows: Vec<Row>,
     pub(crate) complete: bool,
 }
 
-/// Measures the groups one after the other.
+/// Measures all groups.
 pub(crate) fn all(groups: &[Group], programs: &mut Programs, effort: Effort) -> Measured {
     let mut measured = Measured { rows: Vec::new(), complete: true };
     for group in groups {
@@ -82,7 +83,7 @@ pub(crate) fn all(groups: &[Group], programs: &mut Programs, effort: Effort) -> 
     measured
 }
 
-/// The runs of each subject of the group; fewer than were asked for means that one of them failed.
+/// The runs of each subject of the group; `None` for a subject with a failed run.
 fn in_turns(group: &Group, programs: &mut Programs, effort: Effort) -> Vec<Option<Vec<Figures>>> {
     let mut samples: Vec<Option<Vec<Figures>>> = vec![Some(Vec::new()); group.subjects.len()];
     for _ in 0..effort.runs_of(group) {
@@ -101,7 +102,7 @@ fn in_turns(group: &Group, programs: &mut Programs, effort: Effort) -> Vec<Optio
     samples
 }
 
-/// A run in which operations failed measured something else.
+/// Rejects a run with failed operations.
 fn done(figures: Figures) -> Result<Figures, String> {
     match figures.get("failed") {
         Some(failed) if *failed > 0.0 => Err(format!("{failed} operations failed")),
@@ -145,7 +146,7 @@ fn row(group: &Group, compare: &Compare, samples: &[Option<Vec<Figures>>]) -> Op
     })
 }
 
-/// The middle one, or `None` where one is missing.
+/// The median, or `None` if a figure is missing.
 fn median(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let mut figures: Vec<f64> = figures.collect::<Option<_>>()?;
     figures.sort_unstable_by(f64::total_cmp);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ratio_above_one_says_that_ours_is_better() {
+    fn a_ratio_above_one_means_ours_is_better() {
         for group in groups() {
             for compare in &group.rows {
                 let better = if compare.figure.more_is_better { (2.0, 1.0) } else { (1.0, 2.0) };
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_peer_is_not_made_up() {
+    fn a_row_without_its_peer_is_left_out() {
         for group in groups() {
             for compare in &group.rows {
                 let mut samples = vec![None; group.subjects.len()];

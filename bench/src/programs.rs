@@ -1,6 +1,6 @@
-//! The programs of the subjects: built once, run many times.
+//! The programs of the subjects, built once and run many times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
@@ -11,32 +11,35 @@ use std::time::Duration;
 use session_bench_work::{Args, Work, pause, stopwatch};
 
 use crate::SUBJECT;
+use crate::console::{complain, progress};
 use crate::groups::{Group, Program, Subject};
-use crate::homes::Homes;
-use crate::report::{complain, progress};
-
-/// The figures of one run.
-pub(crate) type Figures = HashMap<String, f64>;
+use crate::homes::{Figures, Homes};
 
 /// The built programs.
 #[derive(Debug)]
 pub(crate) struct Programs {
     ours: PathBuf,
-    /// A peer that did not build is not in it; else the words that start it.
+    /// The earlier build, if the run compares with one.
+    before: Option<PathBuf>,
+    /// The command of each peer that could be built.
     peers: BTreeMap<&'static str, Vec<OsString>>,
     homes: Homes,
 }
 
 impl Programs {
-    /// Builds the peers of these groups, beside the directory that this program was built in.
-    pub(crate) fn build(groups: &[Group], data: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+    /// Builds the peers of these groups, beside this program's build directory.
+    pub(crate) fn build(
+        groups: &[Group],
+        data: Option<&Path>,
+        before: Option<PathBuf>,
+    ) -> Result<Self, Box<dyn Error>> {
         let ours = std::env::current_exe()?;
-        let target = ours.parent().and_then(Path::parent).ok_or("this program is nowhere")?.to_owned();
+        let target = ours.parent().and_then(Path::parent).ok_or("this program has no path")?.to_owned();
         let mut peers = BTreeMap::new();
         let mut tried = Vec::new();
         for subject in groups.iter().flat_map(|group| &group.subjects) {
             let name = match subject.program {
-                Program::Ours => continue,
+                Program::Ours | Program::Before => continue,
                 Program::Peer(name) | Program::Perl { script: name, .. } => name,
             };
             if tried.contains(&name) {
@@ -49,11 +52,13 @@ impl Programs {
             };
             match built {
                 Ok(words) => drop(peers.insert(name, words)),
-                Err(error) => complain(&format!("peer {name} cannot be had, its rows are missing: {error}")),
+                Err(error) => {
+                    complain(&format!("peer {name} is unavailable, its rows are left out: {error}"))
+                }
             }
         }
         let homes = Homes::below(&data.map_or_else(|| target.join("bench-data"), Path::to_owned))?;
-        Ok(Self { ours, peers, homes })
+        Ok(Self { ours, before, peers, homes })
     }
 
     /// The directory of the stores on disk.
@@ -61,12 +66,12 @@ impl Programs {
         self.homes.data()
     }
 
-    /// Says that this group is next: stores and servers that it does not share with the one before go.
+    /// Starts a group: removes stores and servers that it does not share with the previous group.
     pub(crate) fn begin(&mut self, group: &Group) -> Result<(), String> {
         self.homes.begin(group)
     }
 
-    /// Runs one subject on the work of its group.
+    /// Runs one subject.
     pub(crate) fn run(&mut self, subject: &Subject, args: Args) -> Result<Figures, String> {
         let mut args = Args {
             subject: subject.subject.into(),
@@ -78,7 +83,10 @@ impl Programs {
         let asked = args.records;
         self.homes.furnish(subject, &mut args, |args| {
             let filling = Args { work: Work::Prepare, processes: 1, ..args.clone() };
-            in_time(vec![start(&words, &filling)?])?.first().ok_or("it did not run".into()).and_then(read)
+            in_time(vec![start(&words, &filling)?])?
+                .first()
+                .ok_or("the subject did not run".into())
+                .and_then(read)
         })?;
         let mut figures = self.together(&words, &args)?;
         if args.records < asked {
@@ -91,13 +99,17 @@ impl Programs {
     fn words(&self, program: Program) -> Result<Vec<OsString>, String> {
         match program {
             Program::Ours => Ok(vec![self.ours.clone().into(), SUBJECT.into()]),
+            Program::Before => {
+                let before = self.before.clone().ok_or("no earlier build was given")?;
+                Ok(vec![before.into(), SUBJECT.into()])
+            }
             Program::Peer(name) | Program::Perl { script: name, .. } => {
-                self.peers.get(name).cloned().ok_or_else(|| "it could not be had".into())
+                self.peers.get(name).cloned().ok_or_else(|| "the peer is unavailable".into())
             }
         }
     }
 
-    /// As many processes as are asked for: their rates and failures add up, of their gaps the longest counts.
+    /// Runs the requested number of processes. Rates and failures are added; of other figures the largest counts.
     fn together(&mut self, words: &[OsString], args: &Args) -> Result<Figures, String> {
         let meeting = self.homes.meeting().map_err(|error| error.to_string())?;
         let started = (0..args.processes)
@@ -115,7 +127,7 @@ impl Programs {
     }
 }
 
-/// The figure that says how many records there were, where the store could not be filled with all of them in time.
+/// The figure with the number of records, if the store could not be filled completely in time.
 pub(crate) const FEWER: &str = "records";
 
 fn start(words: &[OsString], args: &Args) -> Result<Child, String> {
@@ -130,18 +142,18 @@ fn start(words: &[OsString], args: &Args) -> Result<Child, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Runs them to their ends, or kills them after [`PATIENCE`]. What they print is shorter than a pipe is, so they never
-/// wait for us to read.
+/// Waits for the processes, and kills them after [`TIMEOUT`]. Their output fits into a pipe, so they never wait for a
+/// reader.
 fn in_time(mut children: Vec<Child>) -> Result<Vec<Output>, String> {
     let text = |error: io::Error| error.to_string();
     let start = stopwatch();
     for place in 0..children.len() {
         while children[place].try_wait().map_err(text)?.is_none() {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 for child in &mut children {
                     child.kill().and_then(|()| child.wait()).map_err(text)?;
                 }
-                return Err("it did not come to an end".into());
+                return Err("the subject timed out".into());
             }
             pause(Duration::from_millis(20));
         }
@@ -149,8 +161,8 @@ fn in_time(mut children: Vec<Child>) -> Result<Vec<Output>, String> {
     children.into_iter().map(|child| child.wait_with_output().map_err(text)).collect()
 }
 
-/// Filling the largest store takes two minutes, and a run a few seconds.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Filling the largest store takes two minutes; a run takes a few seconds.
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 fn read(output: &Output) -> Result<Figures, String> {
     if !output.status.success() {
@@ -175,7 +187,7 @@ fn cargo(name: &str, target: &Path) -> Result<Vec<OsString>, String> {
     Ok(vec![target.join("release").join(format!("session-bench-peer-{name}")).into()])
 }
 
-/// Finds Perl and the module, or installs Debian's packages where this process may.
+/// Finds Perl and the module, or installs Debian's packages if this process may.
 fn perl(script: &str, module: &str) -> Result<Vec<OsString>, String> {
     let mut there = Command::new("perl");
     there.arg(format!("-M{module}")).args(["-e", "1"]);
@@ -194,7 +206,7 @@ fn install(package: &str) -> Result<(), String> {
 
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !root {
-        return Err("only root may".into());
+        return Err("installing packages needs root".into());
     }
     let apt = || {
         let mut command = Command::new("apt-get");
@@ -202,7 +214,7 @@ fn install(package: &str) -> Result<(), String> {
         command
     };
     let updated = done(apt().arg("update"));
-    // Lists that are there already may do.
+    // The existing package lists may be enough.
     done(apt().args(["install", "-y", "--no-install-recommends", "perl", package])).map_err(|error| {
         let update = updated.err().unwrap_or_default();
         format!("{error} {update}").trim().to_owned()

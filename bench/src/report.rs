@@ -1,4 +1,4 @@
-//! What is printed.
+//! Output.
 
 use std::io;
 use std::path::Path;
@@ -8,19 +8,7 @@ use serde_json::{Value, json};
 use crate::groups::Group;
 use crate::measure::Row;
 
-/// Says what is being done, while it is.
-#[expect(clippy::print_stderr, reason = "the table alone goes to standard output")]
-pub(crate) fn progress(text: &str) {
-    eprintln!("  {text}");
-}
-
-/// Says what went wrong.
-#[expect(clippy::print_stderr, reason = "the table alone goes to standard output")]
-pub(crate) fn complain(text: &str) {
-    eprintln!("session-bench: {text}");
-}
-
-/// The rows that there are.
+/// Prints the list of rows.
 pub(crate) fn list(groups: &[Group]) {
     let mut lines =
         vec![["area", "work", "tasks", "subject", "peer", "unit", "target"].map(str::to_owned).to_vec()];
@@ -40,7 +28,7 @@ pub(crate) fn list(groups: &[Group]) {
     print(&lines);
 }
 
-/// The rows that were measured, and how many of the targets they meet.
+/// Prints the measured rows, and how many targets are met.
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
 pub(crate) fn table(rows: &[Row]) {
     let head = [
@@ -69,11 +57,11 @@ pub(crate) fn table(rows: &[Row]) {
     println!("{} of {} targets met", asked.clone().filter(|met| *met).count(), asked.count());
 }
 
-/// Says where the stores on disk were: a store is not the same on another filesystem.
+/// Prints the filesystem of the stores on disk, because it affects their figures.
 ///
 /// # Errors
-/// Where the operating system does not tell what is mounted.
-#[expect(clippy::print_stdout, reason = "the figures of stores on disk say little without it")]
+/// The list of mounts cannot be read.
+#[expect(clippy::print_stdout, reason = "the figures of stores on disk depend on it")]
 pub(crate) fn filesystem(dir: &Path) -> io::Result<()> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     println!(
@@ -84,7 +72,7 @@ pub(crate) fn filesystem(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The kind of filesystem that `dir` is on: of the last of the longest mount points above it.
+/// The type of the filesystem of `dir`: that of the longest mount point above it.
 fn kind<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
     let above = |line: &'a str| {
         let mut words = line.split(' ').skip(1);
@@ -115,7 +103,7 @@ pub(crate) fn json(rows: &[Row]) -> String {
     format!("{:#}\n", Value::Array(rows.iter().map(object).collect()))
 }
 
-/// Four digits at most, with a unit's prefix.
+/// At most four digits and a prefix of the unit.
 fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 => format!("{:.2} M", value / 1e6),
@@ -124,7 +112,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Columns as wide as their widest cell; numbers stand to the right.
+/// Prints aligned columns; numbers are aligned to the right.
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
 fn print(lines: &[Vec<String>]) {
     let columns = lines.first().map_or(0, Vec::len);
@@ -147,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_point_says_which_filesystem_it_is() {
+    fn the_nearest_mount_point_names_the_filesystem() {
         let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\nnone /tmpx proc rw 0 0\n";
         assert_eq!(kind(mounts, Path::new("/srv/x")), Some("ext4"));
         assert_eq!(kind(mounts, Path::new("/tmp/x")), Some("tmpfs"));

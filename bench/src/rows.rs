@@ -1,4 +1,4 @@
-//! What is measured, against whom, and what the ratio should be.
+//! The rows: subjects, peers and target ratios.
 
 use session_bench_work::{Args, Durability, Work};
 
@@ -66,10 +66,44 @@ const TS_REDIS: Subject =
     Subject::new(REDIS_STORES, "tower", "tower-sessions-redis-store", Home::Redis("tower"));
 const ACTIX: Subject = Subject::new(REDIS_STORES, "actix", "actix-session, Redis", Home::Redis("actix"));
 
-/// Half as good with a hundred times as many records is what "near flat" allows.
+/// "Near flat" allows half the rate with a hundred times as many records.
 const NEAR_FLAT: Option<f64> = Some(0.5);
 
-/// Everything that is measured, in the order in which it is.
+/// The target against an earlier build: what measurement noise allows.
+const NO_WORSE: f64 = 0.95;
+
+/// The same groups with an earlier build as the only peer.
+pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
+    let compare = |group: Group| {
+        let ours: Vec<usize> = (0..group.subjects.len())
+            .filter(|place| group.rows.iter().any(|row| row.ours == *place))
+            .collect();
+        let subjects =
+            ours.iter().flat_map(|place| [group.subjects[*place], group.subjects[*place].before()]);
+        let mut rows: Vec<Compare> = Vec::new();
+        for row in &group.rows {
+            let place = 2 * ours.iter().position(|place| *place == row.ours).unwrap_or_default();
+            if !rows.iter().any(|known| known.ours == place && known.figure.name == row.figure.name) {
+                let against = Against::Subject(place + 1);
+                rows.push(Compare { ours: place, against, target: Some(NO_WORSE), ..*row });
+            }
+        }
+        Group { subjects: subjects.collect(), rows, ..group }
+    };
+    let mut different: Vec<Group> = Vec::new();
+    for group in groups.into_iter().map(compare) {
+        // Groups that differ only in their peers are one group here.
+        let same = |known: &Group| {
+            known.args.words() == group.args.words() && known.subjects.first() == group.subjects.first()
+        };
+        if !different.iter().any(same) {
+            different.push(group);
+        }
+    }
+    different
+}
+
+/// All rows, in the order of measurement.
 pub(crate) fn groups() -> Vec<Group> {
     [web(), memory(), sqlite(), mmap(), redis(), file(), sled(), scale()].into_iter().flatten().collect()
 }
@@ -161,7 +195,7 @@ fn mmap() -> Vec<Group> {
     let store = |label, tasks, processes, peers: &[Peer]| group(Work::Store, label, tasks, processes, peers);
     vec![
         retrieve("retrieve, 1 thread", 1, 1, &[lmdb, perl, memory]),
-        // Perl has no threads to speak of.
+        // Perl's threads share no memory, so Perl has no row here.
         retrieve("retrieve, 2 threads", 2, 1, &[lmdb, memory]),
         retrieve("retrieve, 2 processes", 1, 2, &[lmdb, perl]),
         store("store, 1 thread", 1, 1, &[lmdb_store, perl_store]),
@@ -194,7 +228,7 @@ fn redis() -> Vec<Group> {
             REDIS,
             &[(RAW_REDIS, Some(0.6)), (TS_REDIS, Some(1.1)), (ACTIX, Some(1.1))],
         ),
-        // The server's share of a call is the larger one, and nearly the same for both.
+        // The server dominates the cost of a call, and its cost is nearly the same for both.
         touch(Area::Redis, REDIS, 64, Durability::Process, None),
         Group {
             area: Area::Redis,
@@ -237,16 +271,16 @@ fn sled() -> Vec<Group> {
         group(Work::Retrieve, "retrieve", 8, Durability::Relaxed),
         group(Work::Store, "store, relaxed", 8, Durability::Relaxed),
         group(Work::Store, "store, process", 64, Durability::Process),
-        // Moving a deadline writes the whole value again: sled knows nothing smaller.
+        // sled writes whole values, so moving a deadline costs a store.
         touch(Area::Sled, SLED, 8, Durability::Relaxed, None),
     ]
 }
 
-/// How many records there are in a small store, a larger one and a large one.
+/// The numbers of records of the three store sizes.
 const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
 
 fn scale() -> Vec<Group> {
-    // What a purge costs is in proportion to what it removes, or to what it looks at.
+    // The cost of a purge is proportional to the records that it removes, or to those that it scans.
     let (removed, scanned) =
         (cost("removed_ns", "ns per removed record"), cost("scanned_ns", "ns per record held"));
     let of = |ours: Subject, purge: Option<Figure>, opens: bool| {
@@ -263,19 +297,19 @@ fn scale() -> Vec<Group> {
         groups
     };
     [
-        // Filling a store in memory is part of each run, and it is never opened.
+        // A store in memory is filled in each run and never opened.
         of(MEMORY, Some(removed), false),
         of(MMAP, Some(scanned), true),
         of(SQLITE, Some(removed), true),
         of(FILE, Some(scanned), true),
         of(SLED, Some(scanned), true),
-        // The server removes what has expired by itself, and a client that connects does not see how much it holds.
+        // The server removes expired records, and connecting does not depend on their number.
         of(REDIS, None, false),
     ]
     .concat()
 }
 
-/// The larger sizes against the smallest.
+/// Compares the larger sizes with the smallest.
 fn sizes(label: &str, args: Args, ours: Subject) -> Group {
     let row = |place| Compare { figure: RATE, ours: place, against: Against::Subject(0), target: NEAR_FLAT };
     Group {
@@ -287,7 +321,7 @@ fn sizes(label: &str, args: Args, ours: Subject) -> Group {
     }
 }
 
-/// The same number of records that have expired, in a large store and in one of a tenth.
+/// Purges the same number of expired records from a large store and from a tenth of it.
 fn purging(ours: Subject, figure: Figure) -> Group {
     let [_, smaller, large] = SIZES.map(|size| ours.holding(size));
     let args = Args { work: Work::Purge, tasks: 1, ..Args::default() };
@@ -301,10 +335,10 @@ fn purging(ours: Subject, figure: Figure) -> Group {
     group
 }
 
-/// For how long a purge may keep the rest of a runtime waiting at a time.
+/// How long a purge may block other tasks of the runtime at a time.
 const LONGEST_PAUSE_MS: f64 = 10.0;
 
-/// Somebody to compare with, and the ratio that is asked for.
+/// A peer and the target ratio.
 type Peer = (Subject, Option<f64>);
 
 fn touch(area: Area, ours: Subject, tasks: usize, durability: Durability, target: Option<f64>) -> Group {
@@ -316,7 +350,7 @@ fn rates(area: Area, label: &str, args: Args, ours: Subject, peers: &[Peer]) -> 
     compared(area, label, args, ours, peers, RATE)
 }
 
-/// One figure of ours against that of each peer.
+/// Compares one figure of ours with each peer.
 fn compared(area: Area, label: &str, args: Args, ours: Subject, peers: &[Peer], figure: Figure) -> Group {
     let row = |(place, (_, target)): (usize, &Peer)| Compare {
         figure,

@@ -13,7 +13,7 @@ use session_core::{
 
 use super::purge;
 
-/// What a driver whose store outlives the program is asked to do. `open` opens it, by this clock.
+/// Measures a driver whose store outlives the program. `open` opens the store with the given clock.
 pub(crate) fn sample<D, const IN_A_ROW: u64>(
     args: &Args,
     open: impl AsyncFn(Arc<dyn Clock>) -> session_core::Result<D>,
@@ -30,7 +30,7 @@ where
     }))?);
     let sample = match args.work {
         Work::Open => {
-            // With the first read, so that nothing is put off till then.
+            // Includes the first read, so that deferred work counts.
             let mut first = store.clone();
             if !runner.block_on(first.retrieve(&store.key(0))) {
                 return Err("the first record is missing".into());
@@ -52,17 +52,17 @@ pub(crate) struct Ours<D, const IN_A_ROW: u64> {
 }
 
 impl<D: Driver + Clone, const IN_A_ROW: u64> Ours<D, IN_A_ROW> {
-    /// Whose records expire when nobody is there any more.
+    /// Records expire long after the run.
     pub(crate) fn new(driver: D) -> Self {
         Self::expiring(driver, Timestamp::from_millis(4_000_000_000_000))
     }
 
-    /// Whose records expire at `deadline`, or a little later.
+    /// Records expire at `deadline` or shortly after.
     pub(crate) fn expiring(driver: D, deadline: Timestamp) -> Self {
         Self { driver, deadline }
     }
 
-    /// Each change moves the deadline a little, as a session's does.
+    /// Each change moves the deadline a little, like a session's changes.
     fn deadline(&self, revision: u64) -> Option<Timestamp> {
         Some(self.deadline.saturating_add(Duration::from_millis(revision)))
     }
@@ -79,7 +79,7 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Store for Ours<D, IN_A_ROW> {
 
     const BEFORE_YIELD: u64 = IN_A_ROW;
 
-    /// As long as that of a session.
+    /// As long as the key of a session.
     fn key(&self, record: usize) -> Key {
         Key::new(&Prefix::SESSION, &session_bench_work::text_id(record)).expect("43 characters are an id")
     }

@@ -1,4 +1,4 @@
-//! session-store-memory, filled anew in each run.
+//! session-store-memory, filled in each run.
 
 use std::error::Error;
 use std::sync::Arc;

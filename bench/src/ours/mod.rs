@@ -1,4 +1,4 @@
-//! Our own subjects, run as programs of their own like every peer: the bench calls itself.
+//! Our subjects. The bench runs itself as a separate program for each, like the peers.
 
 mod driver;
 mod memory;
@@ -12,7 +12,7 @@ use std::error::Error;
 
 use session_bench_work::{Args, Sample, Work};
 
-/// Does what `args` ask for.
+/// Runs the subject that `args` name.
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     match args.subject.as_str() {
         "memory" => memory::sample(args),

@@ -1,4 +1,4 @@
-//! What it costs to remove what has expired from among what has not.
+//! The cost of removing expired records among live ones.
 
 use std::error::Error;
 
@@ -7,17 +7,17 @@ use session_core::{Driver, TestClock, Timestamp};
 
 use super::driver::Ours;
 
-/// While everything is live.
+/// A time when all records are live.
 pub(crate) const BEFORE: Timestamp = Timestamp::from_millis(3_000_000_000_000);
-/// When some of it expires; the rest of the records are live long after.
+/// A time when some records have expired; the others stay live.
 const DEADLINE: Timestamp = Timestamp::from_millis(3_100_000_000_000);
 const AFTER: Timestamp = Timestamp::from_millis(3_200_000_000_000);
-/// How many expire: a hundredth of a million.
+/// The number of records that expire.
 const EXPIRING: usize = 10_000;
-/// How many records are asked for in one call, as the session layer's sweep does.
+/// The limit of one purge call, the same as in the session layer's sweep.
 const BATCH: usize = 500;
 
-/// Adds records to the store, lets them expire, and removes them on a runtime of one worker, beside a heartbeat.
+/// Adds records, lets them expire, and purges them on a runtime with one worker, beside a heartbeat.
 pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
     runner: &Runner,
     args: &Args,

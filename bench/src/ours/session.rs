@@ -1,4 +1,4 @@
-//! The session layer over memory, without the web: what a handler does with a session.
+//! The session layer over memory, without a web layer.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -63,7 +63,7 @@ impl Operation for Save {
     }
 }
 
-/// The manager draws the ids, so they are asked for as a client would get them.
+/// The manager draws the ids; this reads them like a client.
 async fn fill(sessions: &Sessions<MemoryStore>, args: &Args) -> Result<Vec<SessionId>, Box<dyn Error>> {
     let mut ids = Vec::with_capacity(args.records);
     for _ in 0..args.records {

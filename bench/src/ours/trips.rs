@@ -1,7 +1,7 @@
 //! How often an operation of session-store-redis goes to the server.
 //!
-//! What counts is how often the server read from its clients while one task did one operation after the other. The
-//! statistics of commands would not tell: they hold what a script calls, too.
+//! Counts how often the server reads from its clients while one task runs one operation after another. The statistics
+//! of commands cannot be used, because they include the commands that scripts call.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ use session_store_redis::{RedisConfig, RedisStore};
 
 use super::driver::Ours;
 
-/// How many operations of each kind.
+/// The number of operations of each kind.
 const TIMES: u32 = 1_000;
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
@@ -23,7 +23,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let mut store = Ours::<_, 1>::new(driver.clone());
     let mut payload = Payload::new(args.size);
 
-    // The scripts are known to the server after their first use.
+    // The first use loads the scripts into the server.
     let mut revision = 0;
     runner.block_on(async {
         let created = store.create(&key, Change { from: 0, to: 0, value: payload.stamped(0) }).await;
@@ -52,17 +52,17 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
                 revision = to;
             }
         }
-        // Asking is a read as well.
+        // Asking for the statistics is one read.
         let trips = reads(&mut server)?.saturating_sub(before + 1);
         sample = sample.with(name, f64::from(u32::try_from(trips)?) / f64::from(TIMES));
     }
     if !runner.block_on(store.remove(&key, revision)) {
-        return Err("the record was changed by somebody else".into());
+        return Err("another client changed the record".into());
     }
     Ok(sample)
 }
 
-/// The figures: the operations, and a store that is refused and hands back what is there.
+/// The operations, and a store that conflicts and returns the live record.
 pub(crate) const NAMES: [&str; 4] = ["retrieve", "store", "touch", "conflict"];
 
 async fn conflicts(driver: &RedisStore, key: &Key) -> bool {
@@ -70,7 +70,7 @@ async fn conflicts(driver: &RedisStore, key: &Key) -> bool {
     driver.store(key, record, Condition::Absent).await.is_ok_and(|stored| !stored.is_applied())
 }
 
-/// How often the server has read from its clients so far.
+/// How often the server has read from its clients.
 fn reads(server: &mut Connection) -> Result<u64, Box<dyn Error>> {
     let text: String = redis::cmd("INFO").arg("stats").query(server)?;
     let count = text.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));

@@ -1,4 +1,4 @@
-//! A global allocator that counts, when it is told to.
+//! A global allocator that counts on request.
 
 #![expect(
     unsafe_code,
@@ -12,23 +12,23 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
-/// The system's allocator, which counts after [`start_counting`]. Before that it costs one relaxed load, so that a
-/// program that measures time and one that counts can be the same.
+/// The system's allocator, counting after [`start_counting`]. Before that it costs one relaxed load, so that one program
+/// can measure time and count allocations.
 #[derive(Debug)]
 pub struct Counting;
 
-/// Counts from here on. There is no way back: what was counted and then freed uncounted would not add up.
+/// Starts counting until the program ends: counted blocks that are freed without counting would distort the sum.
 pub fn start_counting() {
     COUNTING.store(true, Relaxed);
 }
 
-/// How many allocations were asked for since counting began; a reallocation is one.
+/// The number of allocations since counting began; a reallocation is one.
 #[must_use]
 pub fn counted() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }
 
-/// Bytes asked for and not given back since counting began. What the allocator adds to each block is not in it.
+/// The bytes that are allocated and not freed since counting began, without the allocator's own overhead.
 #[must_use]
 pub fn live_bytes() -> i64 {
     BYTES.load(Relaxed)
@@ -45,12 +45,12 @@ fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-// SAFETY: every method hands its arguments unchanged to the system's allocator and returns what that returns, so its
-// guarantees are the system's. `note` only adds to atomics: it does not allocate and does not unwind.
+// SAFETY: every method passes its arguments unchanged to the system's allocator and returns its result, so the
+// guarantees are the system's. `note` only adds to atomics; it neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(1, signed(layout.size()));
-        // SAFETY: the caller's promises about `layout` are the ones that the system's allocator asks for.
+        // SAFETY: the caller's promises about `layout` are the requirements of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         note(0, -signed(layout.size()));
-        // SAFETY: the caller got `pointer` from this allocator with `layout`, which means from the system's.
+        // SAFETY: the caller got `pointer` with `layout` from this allocator, and so from the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
 

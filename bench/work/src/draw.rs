@@ -1,15 +1,15 @@
-//! Which keys are asked for, in which order, and what they are called.
+//! The keys and the order in which they are used.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// A small generator of numbers that are the same in every run (Vigna's SplitMix64). Not for secrets.
+/// A small generator with the same numbers in every run (Vigna's SplitMix64). Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Numbers that follow from `seed`.
+    /// A generator with this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -34,7 +34,7 @@ impl Random {
         bytes
     }
 
-    /// A number from 0 up to and without 1.
+    /// A number in `0..1`.
     pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
         let numerator = (self.word() >> 11) as f64;
@@ -42,8 +42,8 @@ impl Random {
     }
 }
 
-/// The id part of the key of record `index`: 32 bytes in base64url without padding, as the hash of a session id is. A
-/// driver may keep such a key shorter than any other text, so it must be a real one.
+/// The id part of the key of record `index`: 32 bytes in base64url without padding, like the hash of a session id. A
+/// driver may store such keys in a shorter form than other text.
 #[must_use]
 pub fn text_id(index: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -53,8 +53,8 @@ pub fn text_id(index: usize) -> String {
     (0..43).map(|place| char::from(ALPHABET[digit(place)])).collect()
 }
 
-/// A long list of record numbers drawn by Zipf's law with exponent 0.99, as YCSB has it; the popular ones are spread
-/// over the whole range.
+/// A long list of record numbers drawn by Zipf's law with exponent 0.99, as in YCSB. The popular numbers are spread over
+/// the whole range.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws(Vec<u32>);
 
@@ -87,18 +87,18 @@ impl Draws {
         Self((0..Self::COUNT).map(draw).collect())
     }
 
-    /// The part of the draws that task `task` of `tasks` has for itself.
+    /// The part of the list that belongs to task `task` of `tasks`.
     pub(crate) fn of(&self, task: usize, tasks: usize) -> impl Iterator<Item = usize> + '_ {
         let each = (Self::COUNT / tasks).max(1);
         self.0.iter().skip(each * task).take(each).map(|record| *record as usize)
     }
 }
 
-/// The keys of `records` records, and the order in which they are drawn as numbers of lines of that list, each on a line
-/// of its own: for a subject in another language.
+/// Writes the keys of `records` records, one per line, and the drawn order as line numbers, for a subject in another
+/// language.
 ///
 /// # Errors
-/// Where they cannot be written.
+/// A file cannot be written.
 pub fn write_lists(records: usize, keys: &Path, draws: &Path) -> io::Result<()> {
     let write = |path, lines: &mut dyn Iterator<Item = String>| {
         let mut file = BufWriter::new(File::create(path)?);
@@ -133,7 +133,7 @@ mod tests {
         let ids: std::collections::HashSet<String> = (0..10_000).map(text_id).collect();
         assert_eq!(ids.len(), 10_000);
         assert!(ids.iter().all(|id| id.len() == 43));
-        // 256 bits in 43 digits of six leave two, which are zero.
+        // 43 digits of six bits hold 256 bits; the last two bits are zero.
         assert!(ids.iter().all(|id| "AEIMQUYcgkosw048".contains(&id[42..])));
     }
 }

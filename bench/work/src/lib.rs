@@ -1,8 +1,7 @@
-//! The work that the bench gives to every subject, so that it is the same everywhere: keys, values, tasks, requests
-//! and counting.
+//! The work of the bench, shared by all subjects: keys, values, tasks, requests and counting.
 //!
-//! A subject is a program that links this crate, reads [`Args`], does the named [`Work`] and prints one [`Sample`] as
-//! one line of JSON. Ours is the bench itself; the peers live in workspaces of their own, whose dependencies never
+//! A subject is a program that links this crate, reads [`Args`], does the named [`Work`] and prints one [`Sample`] as one
+//! line of JSON. Ours are parts of the bench. The peers are in separate workspaces, so that their dependencies do not
 //! reach ours.
 
 mod alloc;

@@ -1,13 +1,13 @@
-//! What is stored.
+//! The stored values.
 
 use crate::args::Args;
 use crate::draw::Random;
 
-/// The key of the one value that a record has where it is not a session's.
+/// The key of the only value of a record that is not a session's.
 pub const PAGE_KEY: &str = "page";
-/// The key that is read; each session has it.
+/// The key that requests read; each session has it.
 pub const READ_KEY: &str = "part-0";
-/// The key of the small value that a saving request changes: a number. Each session has it.
+/// The key of the number that a saving request changes; each session has it.
 pub const COUNT_KEY: &str = "count";
 
 /// The values of a session: [`Args::size`] bytes of text in as many parts as [`Args::values`] says, under the keys
@@ -19,7 +19,7 @@ pub fn parts(args: &Args) -> Vec<(String, String)> {
     (0..args.values).map(part).collect()
 }
 
-/// A value that differs at each use. SQLite skips a write whose bytes are there already, and would measure nothing.
+/// A value that differs at each use, because SQLite skips writes of equal bytes.
 #[derive(Clone, Debug)]
 pub struct Payload(String);
 
@@ -31,7 +31,7 @@ impl Payload {
         Self((0..size.max(16)).map(|_| char::from(b'a' + (random.word() % 26) as u8)).collect())
     }
 
-    /// The text, whose first 16 characters say `turn`.
+    /// The text; its first 16 characters contain `turn`.
     pub fn stamped(&mut self, turn: u64) -> &str {
         let digits: [u8; 16] =
             std::array::from_fn(|place| b"0123456789abcdef"[(turn >> (60 - 4 * place)) as usize & 15]);
@@ -41,7 +41,7 @@ impl Payload {
     }
 }
 
-/// The turn that a payload says.
+/// The turn in a payload.
 #[must_use]
 pub fn stamp(value: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(value.get(..16)?).ok()?, 16).ok()

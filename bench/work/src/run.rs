@@ -1,4 +1,4 @@
-//! Tasks on a runtime of two workers, counted over a window of time.
+//! Tasks on a runtime with two workers, counted over a time window.
 
 use std::future::Future;
 use std::io;
@@ -13,24 +13,24 @@ use crate::args::Args;
 use crate::draw::Draws;
 use crate::sample::Sample;
 
-/// What one task does again and again.
+/// The operation that a task repeats.
 pub trait Operation: Send + 'static {
-    /// How many operations a task does before it lets others run. A handler that works in memory does several in one
-    /// go; one that waits for a disk is a request by itself.
+    /// How many operations a task runs before it yields. A handler with an in-memory store runs several in a row; an
+    /// operation that waits for a disk is a request of its own.
     const BEFORE_YIELD: u64;
 
-    /// Does it once, on the record that stands at `place` of the task's list; `turn` is different each time within a
-    /// task. `false` means that it was not done, and the figure will not count.
+    /// Runs once, on the record at index `place` of the task's list; `turn` is different each time within a task. `false`
+    /// means that it failed, so that the figure is discarded.
     fn once(&mut self, place: usize, turn: u64) -> impl Future<Output = bool> + Send;
 }
 
-/// Which task this is, and the records that it will work on, in order and again from the start.
+/// The number of a task, and the records that it uses in order, repeatedly.
 ///
-/// A subject makes the keys beforehand and keeps them in this order. In a request the key has just been computed and is
-/// at hand; looked up all over memory it would cost more than a store in memory does.
+/// A subject computes the keys beforehand and keeps them in this order. In a request the key has just been computed and
+/// is in the cache; fetching it from a random place would cost more than a store in memory.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// Which task, from 0, over all processes.
+    /// The number of the task, from 0, over all processes.
     pub task: usize,
     /// The numbers of the records.
     pub list: Vec<usize>,
@@ -39,8 +39,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The same list with each record replaced by the nearest one that belongs to this task alone: for work that must
-    /// know the revision it left.
+    /// The same list with each record replaced by the nearest record that belongs to this task only, for work that has
+    /// to know the latest revision.
     #[must_use]
     pub fn own(mut self) -> Self {
         for record in &mut self.list {
@@ -58,7 +58,7 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// A runtime, of two workers for most subjects, and the work for it.
+/// A runtime and its work.
 #[derive(Debug)]
 pub struct Runner {
     runtime: Runtime,
@@ -69,12 +69,12 @@ impl Runner {
     /// A runtime for this work.
     ///
     /// # Errors
-    /// Where the operating system gives no threads.
+    /// The operating system refuses a thread.
     pub fn new(args: &Args) -> io::Result<Self> {
         Self::with_workers(args, 2)
     }
 
-    /// A runtime with other than two workers: with one alone, for instance, nobody takes over what it keeps waiting.
+    /// A runtime with another number of workers. With one worker, no other worker takes over waiting tasks.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -84,12 +84,12 @@ impl Runner {
         Ok(Self { runtime, args: args.clone() })
     }
 
-    /// Runs something on the runtime beforehand: opening a store, filling it.
+    /// Runs preparations on the runtime, such as opening and filling a store.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
-    /// Which task of this process works on which records.
+    /// The tasks of this process and their records.
     #[must_use]
     pub fn turns(&self) -> Vec<Turn> {
         let Args { tasks, process, processes, records, .. } = self.args;
@@ -100,10 +100,10 @@ impl Runner {
             .collect()
     }
 
-    /// Runs these beside each other to their ends.
+    /// Runs the futures concurrently and waits for all.
     ///
     /// # Errors
-    /// Where one of them panicked.
+    /// A future panicked.
     pub fn all<F>(&self, futures: impl Iterator<Item = F>) -> Result<Vec<F::Output>, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -112,21 +112,21 @@ impl Runner {
         handles.into_iter().map(|handle| self.runtime.block_on(handle)).collect()
     }
 
-    /// [`run`](Self::run) with an operation for each turn.
+    /// [`run`](Self::run) with one operation for each task.
     pub fn measure<O: Operation>(&self, make: impl FnMut(Turn) -> O) -> Sample {
         self.run(self.turns().into_iter().map(make).collect())
     }
 
-    /// Runs every operation on a task of its own, and counts what gets done in the measured window.
+    /// Runs every operation on its own task, and counts the operations in the measured window.
     ///
-    /// The figures are `rate` (operations per second), `cpu_ns` (processor time of all threads per operation, which other
-    /// programs disturb less; 0 where the system does not tell), `failed` (how many were not done) and `gap_ms` (the
-    /// longest time that a task which only sleeps 1 ms had to wait beyond that).
+    /// The figures are `rate` (operations per second), `cpu_ns` (processor time of all threads per operation, less
+    /// affected by other programs; 0 where the system does not report it), `failed` (failed operations) and `gap_ms` (the
+    /// longest delay of a task that sleeps 1 ms at a time).
     pub fn run<O: Operation>(&self, operations: Vec<O>) -> Sample {
         let len = Draws::COUNT / (self.args.tasks * self.args.processes);
         let shared = Arc::new(Shared::default());
         let counters: Vec<Arc<Counter>> = operations.iter().map(|_| Arc::default()).collect();
-        // Making them took long; all start together, those of other processes too.
+        // Preparing them takes long, so all tasks of all processes start together.
         let met = meet(&self.args);
         let tasks = operations.into_iter().zip(&counters);
         let mut handles: Vec<_> = tasks
@@ -153,11 +153,11 @@ impl Runner {
             .with("gap_ms", shared.gap_ms())
     }
 
-    /// Runs something else on a worker, beside the heartbeat, and gives what it answers, how long it took, and the
-    /// longest gap of the heartbeat in milliseconds.
+    /// Runs a future on a worker beside the heartbeat. Returns its result, its duration, and the longest gap of the
+    /// heartbeat in milliseconds.
     ///
     /// # Errors
-    /// Where it panicked.
+    /// The future panicked.
     pub fn watch<F>(&self, future: F) -> Result<(F::Output, Duration, f64), JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -175,7 +175,7 @@ impl Runner {
     }
 }
 
-/// A counter on cache lines of its own, so that counting does not make tasks wait for each other.
+/// A counter on its own cache lines, so that tasks do not contend for it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counter(AtomicU64);
@@ -209,8 +209,7 @@ async fn repeat<O: Operation>(mut operation: O, counter: Arc<Counter>, shared: A
     }
 }
 
-/// Sleeps a millisecond at a time and notes by how much it overslept: that is how long another task on this runtime
-/// was kept waiting.
+/// Sleeps a millisecond at a time and records the longest delay: how long a task of this runtime had to wait.
 async fn heartbeat(shared: Arc<Shared>) {
     const BEAT: Duration = Duration::from_millis(1);
     while !shared.stop.load(Relaxed) {
@@ -223,7 +222,7 @@ async fn heartbeat(shared: Arc<Shared>) {
     }
 }
 
-/// Waits until all processes of the work have come to this point, and says whether they have.
+/// Waits until all processes of the work reach this point, and returns whether they did.
 fn meet(args: &Args) -> bool {
     let Args { process, processes, meeting, .. } = args;
     if *processes == 1 {
@@ -242,7 +241,7 @@ fn meet(args: &Args) -> bool {
     true
 }
 
-/// What the threads of this process have run so far.
+/// The processor time of this process so far.
 fn cpu_nanos() -> u64 {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let of = |thread: io::Result<std::fs::DirEntry>| {
@@ -252,7 +251,7 @@ fn cpu_nanos() -> u64 {
     threads.filter_map(of).sum()
 }
 
-/// Waits, on the thread.
+/// Blocks the thread.
 #[expect(clippy::disallowed_methods, reason = "the window of a measurement is real time")]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);

@@ -1,4 +1,4 @@
-//! What a subject answers.
+//! The output of a subject.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Sample(Vec<(&'static str, f64)>);
 
 impl Sample {
-    /// No figures yet.
+    /// An empty sample.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())

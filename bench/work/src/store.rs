@@ -1,4 +1,4 @@
-//! A store as a subject offers it, and the work that is done on it.
+//! The store of a subject, and the work on it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -12,32 +12,32 @@ use crate::payload::Payload;
 use crate::run::{Operation, Runner, Turn, stopwatch};
 use crate::sample::Sample;
 
-/// How many new keys each task creates and removes in turn.
+/// The number of new keys that each task creates and removes in turn.
 const SPARE: usize = 1_024;
-/// When filling ends, however many records are there by then.
+/// The time limit of filling.
 const FILLING: Duration = Duration::from_secs(150);
 
-/// What a store is given to write.
+/// A write to a store.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
-    /// The revision that the record has, where the subject knows revisions.
+    /// The record's revision, for subjects that know revisions.
     pub from: u64,
-    /// The one that it gets, which it never had before.
+    /// The record's new revision, never used before.
     pub to: u64,
-    /// The value; its first 16 characters say `to`, see [`stamp`](crate::stamp).
+    /// The value; its first 16 characters contain `to`, see [`stamp`](crate::stamp).
     pub value: &'a str,
 }
 
-/// A store. Each task has a clone of its own; clones are handles on the same store.
+/// A store. Each task has a clone; clones share the store.
 ///
-/// `false`, from any of these, means that it was not done, and the figure will not count.
+/// `false` means that the operation failed, so that the figure is discarded.
 pub trait Store: Clone + Send + 'static {
-    /// A key, as a request has it at hand.
+    /// A key in the form that a request has.
     type Key: Clone + Send + Sync + 'static;
 
-    /// How many operations a task does before it lets others run: see [`Operation::BEFORE_YIELD`].
+    /// How many operations a task runs before it yields: see [`Operation::BEFORE_YIELD`].
     const BEFORE_YIELD: u64 = 1;
-    /// How many tasks fill it. One, where writers get into each other's way.
+    /// How many tasks fill the store; one, if writers block each other.
     const FILLERS: usize = 64;
 
     /// The key of a record.
@@ -46,13 +46,13 @@ pub trait Store: Clone + Send + 'static {
     /// Reads a record.
     fn retrieve(&mut self, key: &Self::Key) -> impl Future<Output = bool> + Send;
 
-    /// Replaces a record that is there, on condition of its revision where the subject knows conditions.
+    /// Replaces a record, on condition of its revision if the subject knows conditions.
     fn store(&mut self, key: &Self::Key, change: Change<'_>) -> impl Future<Output = bool> + Send;
 
-    /// Stores a record that is not there.
+    /// Creates a record.
     fn create(&mut self, key: &Self::Key, change: Change<'_>) -> impl Future<Output = bool> + Send;
 
-    /// The revision that an earlier run left. A subject that knows none counts from a number that no other run has, so
+    /// The revision that an earlier run left. A subject without revisions counts from a number that no other run uses, so
     /// that each value is new.
     fn revision(&mut self, key: &Self::Key) -> impl Future<Output = Option<u64>> + Send {
         let _ = key;
@@ -72,12 +72,12 @@ pub trait Store: Clone + Send + 'static {
     }
 }
 
-/// Fills the store where that is the work, and else measures it; it holds the records already.
+/// Fills the store if that is the work; otherwise measures the filled store.
 ///
 /// # Errors
-/// Where the work is not that of a store, or the store does not hold what it should.
+/// The work is not for stores, or a record is missing.
 pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sample, Box<dyn Error>> {
-    // Each is made once, so that those which are asked for often are as near at hand as a key that was just computed.
+    // Each key exists once, so that popular keys are in the cache, like a key that was just computed.
     let mut made = HashMap::new();
     let mut keys = |turn: &Turn| {
         let key = |record: &usize| made.entry(*record).or_insert_with(|| store.key(*record)).clone();
@@ -118,11 +118,10 @@ pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sampl
     }
 }
 
-/// Creates these records, in order, by [`Store::FILLERS`] tasks, and says how many are there: all, unless it takes
-/// longer than anybody waits for.
+/// Creates these records in order, with [`Store::FILLERS`] tasks. Returns how many were created within the time limit.
 ///
 /// # Errors
-/// Where one cannot be created.
+/// A record cannot be created.
 pub fn fill<S: Store>(
     runner: &Runner,
     store: &S,
@@ -222,13 +221,13 @@ impl<S: Store> Operation for Touch<S> {
 /// The revisions of the records of one task.
 #[derive(Debug, Default)]
 struct Revisions {
-    /// Which of them is the record at each place of the list.
+    /// The index of the record for each entry of the list.
     slots: Vec<usize>,
     known: Vec<u64>,
 }
 
 impl Revisions {
-    /// The one that the record at `place` has, and the one that it gets.
+    /// The current and the next revision of the record at `place`.
     fn next(&mut self, place: usize) -> (u64, u64) {
         let known = &mut self.known[self.slots[place]];
         *known += 1;
@@ -236,7 +235,7 @@ impl Revisions {
     }
 }
 
-/// What earlier runs left, for each task.
+/// The revisions that earlier runs left, for each task.
 fn revisions<S: Store>(runner: &Runner, store: &S, turns: &[Turn]) -> Result<Vec<Revisions>, Box<dyn Error>> {
     let read = |turn: &Turn| {
         let (mut store, list) = (store.clone(), turn.list.clone());
@@ -269,7 +268,7 @@ mod tests {
     use super::*;
     use crate::payload::stamp;
 
-    /// Refuses whatever does not fit to what is there.
+    /// Rejects writes that do not match the stored record.
     #[derive(Clone, Default)]
     struct Strict(Arc<Mutex<HashMap<usize, u64>>>);
 

@@ -1,10 +1,9 @@
-//! Any store written for tower-sessions.
+//! Stores that are written for tower-sessions.
 
-/// Makes `TowerStore<S>`, a [`Store`](crate::Store) over any store of the named version of tower-sessions-core: a macro,
-/// for the stores are written for two versions of it, whose types are alike and not the same. The crate `time` must be
-/// there too. `FILLERS` is [`Store::FILLERS`](crate::Store::FILLERS).
+/// Defines `TowerStore<S>`, a [`Store`](crate::Store) over a store of the named version of tower-sessions-core. It is a
+/// macro because the stores use two versions of that crate, with equal but distinct types. It needs the crate `time`. `FILLERS` is [`Store::FILLERS`](crate::Store::FILLERS).
 ///
-/// A record holds one value under [`PAGE_KEY`](crate::PAGE_KEY). Saving knows no condition.
+/// A record holds one value under [`PAGE_KEY`](crate::PAGE_KEY). Saving is unconditional.
 #[macro_export]
 macro_rules! tower_store {
     ($core:ident) => {
@@ -47,7 +46,7 @@ macro_rules! tower_store {
 
             async fn create(&mut self, id: &Self::Key, change: $crate::Change<'_>) -> bool {
                 self.change(id, change.value);
-                // A store that finds the id taken draws another.
+                // If the id is taken, a store draws another one.
                 self.store.create(&mut self.record).await.is_ok() && self.record.id == *id
             }
         }

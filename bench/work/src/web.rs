@@ -1,4 +1,4 @@
-//! What a session layer adds to a request, in process, without a socket.
+//! The cost that a session layer adds to a request, in process and without a socket.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::args::{Args, Work};
 use crate::run::stopwatch;
 use crate::sample::Sample;
 
-/// How many requests are timed at a time: enough to hide the clock, few enough that bare and layered take turns a
-/// thousand times in a second.
+/// The number of requests that are timed together: enough to hide the cost of the clock, few enough that bare and layered
+/// requests alternate a thousand times a second.
 const BATCH: usize = 100;
 
-/// The handler that all the work is compared with: it answers and knows no session.
+/// The handler without a session that all work is compared with.
 pub async fn plain() -> &'static str {
     "ok"
 }
 
-/// A router with one route and nothing else.
+/// A router with one route.
 pub fn bare() -> Router {
     Router::new().route("/", get(plain))
 }
 
-/// Measures `layered` against [`bare`], in turns, on this thread.
+/// Measures `layered` and [`bare`] in turns on this thread.
 ///
-/// `cookie` is what the client repeats, where the work has a cookie. The figures are `added_ns` (median of layered
-/// less median of bare), `bare_ns`, `layered_ns`, `added_allocations` and `bare_allocations`.
+/// `cookie` is the client's cookie, if the work has one. The figures are `added_ns` (median of layered minus median of
+/// bare), `bare_ns`, `layered_ns`, `added_allocations` and `bare_allocations`.
 ///
 /// # Errors
-/// Where an answer is not 200, or a request with a cookie of the work's own is not understood.
+/// A response is not 200, or a request with the cookie is not understood.
 pub async fn measure(
     args: &Args,
     mut layered: Router,
@@ -65,10 +65,10 @@ pub async fn measure(
         .with("bare_allocations", bare_allocations))
 }
 
-/// Sends one request and gives the cookie that the answer sets, as a browser would repeat it.
+/// Sends one request and returns the cookie that the response sets, in the form that a browser sends.
 ///
 /// # Errors
-/// Where the answer is not 200 or sets no cookie.
+/// The response is not 200 or sets no cookie.
 pub async fn cookie_from(router: &Router) -> Result<HeaderValue, String> {
     let mut router = router.clone();
     let Ok(response) = router.call(request(None)).await;
@@ -91,7 +91,7 @@ fn request(cookie: Option<&HeaderValue>) -> Request<Body> {
     request
 }
 
-/// Nanoseconds per request; making the requests is not timed, dropping the answers is.
+/// Nanoseconds per request, including dropping the responses but not creating the requests.
 async fn batch(router: &mut Router, cookie: Option<&HeaderValue>) -> Result<f64, String> {
     let requests: Vec<_> = (0..BATCH).map(|_| request(cookie)).collect();
     let mut good = true;
@@ -105,7 +105,7 @@ async fn batch(router: &mut Router, cookie: Option<&HeaderValue>) -> Result<f64,
     if good { Ok(nanos(elapsed) / BATCH as f64) } else { Err("an answer was not 200".into()) }
 }
 
-/// The fewest allocations that a request made in three batches: what happens once in a while is not a request's.
+/// The minimum allocations of a request over three batches, which excludes occasional allocations.
 async fn allocations(router: &mut Router, cookie: Option<&HeaderValue>) -> Result<f64, String> {
     let mut least = u64::MAX;
     for _ in 0..3 * BATCH {

@@ -1,4 +1,4 @@
-//! The stores for tower-sessions 0.15 that keep each session in a file.
+//! Stores for tower-sessions 0.15 with one file per session.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,7 +12,7 @@ tower_store!(tower_sessions_core);
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let runner = Runner::new(&args)?;
     let dir = args.dir.clone();
     let sample = match args.subject.as_str() {
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             answer(&runner, &args, &TowerStore::<_>::new(store))?
         }
         "fs" => {
-            // It takes the path for ever.
+            // The store needs a `'static` path.
             let dir: &'static Path = Box::leak(dir.into_boxed_path());
             answer(&runner, &args, &TowerStore::<_>::new(tower_sessions_fs_store::FileStore::new(dir)))?
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use session_bench_work::{Args, Change, Runner, Sample, Store, answer, text_id};
 
-/// Measures, or fills.
+/// Measures or fills the store.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let store = Files { dir: args.dir.as_path().into() };
     answer(&Runner::new(args)?, args, &store)

@@ -1,4 +1,4 @@
-//! LMDB by heed, with the flags that cost least: no `fsync`, a writable map. A value begins with its revision.
+//! LMDB through heed, with the cheapest flags: no `fsync`, a writable map. A value begins with its revision.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -9,12 +9,12 @@ use session_bench_work::{Args, Change, Runner, Sample, Store, answer, stamp};
 
 use crate::key;
 
-/// Measures, or fills.
+/// Measures or fills the store.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let mut options = EnvOpenOptions::new();
     options.map_size(1 << 30);
-    // SAFETY: the map is written by LMDB alone, in a directory of this run. Without `fsync` a power failure may spoil it,
-    // which nobody will see.
+    // SAFETY: the map is written by LMDB alone, in a directory of this run. Without `fsync` power
+    // loss may damage it, and no later run uses it.
     let env = unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::WRITE_MAP).open(&args.dir)? };
     let mut txn = env.write_txn()?;
     let database = env.create_database(&mut txn, None)?;
@@ -29,7 +29,7 @@ struct Lmdb {
 }
 
 impl Lmdb {
-    /// A copy of the value: what is handed out must outlive the transaction.
+    /// A copy of the value, because it outlives the transaction.
     fn read(&self, key: &[u8]) -> heed::Result<Option<bytes::Bytes>> {
         let txn = self.env.read_txn()?;
         Ok(self.database.get(&txn, key)?.map(bytes::Bytes::copy_from_slice))

@@ -1,4 +1,4 @@
-//! The engines themselves, used as plainly and as fast as one can: what a driver on top of them is measured by.
+//! The engines without a driver, used in the fastest plain way: the reference for the drivers.
 
 mod file;
 mod lmdb;
@@ -13,7 +13,7 @@ use session_bench_work::{Args, Counting};
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let sample = match args.subject.as_str() {
         "dashmap" => map::sample(&args)?,
         "inline" => sqlite::inline(&args)?,

@@ -12,7 +12,7 @@ use session_bench_work::{Args, Change, Runner, Sample, Store, answer, text_id};
 /// More than any answer takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Measures, or fills, a single server.
+/// Measures or fills a single server.
 pub fn single(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
@@ -21,7 +21,7 @@ pub fn single(args: &Args) -> Result<Sample, Box<dyn Error>> {
     answer(&runner, args, &Redis(connection))
 }
 
-/// Measures, or fills, a cluster.
+/// Measures or fills a cluster.
 pub fn cluster(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
     let client = ClusterClient::builder(args.url.split(',')).response_timeout(PATIENCE).build()?;

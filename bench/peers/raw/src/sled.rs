@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::key;
 
-/// Measures, or fills.
+/// Measures or fills the store.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let database = sled::Config::new().path(args.dir.join("raw.sled")).cache_capacity(64 << 20).open()?;
     let tree = database.open_tree("records")?;
@@ -28,7 +28,7 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
 #[derive(Clone)]
 struct Sled {
     tree: Tree,
-    /// Where a write waits for its flush before it counts, if it does.
+    /// The flusher, if a write waits for a flush.
     flusher: Option<Sender<oneshot::Sender<bool>>>,
 }
 
@@ -44,8 +44,8 @@ impl Sled {
     }
 }
 
-/// One flush for all who wait. sled's own `flush_async` would do, were it not for its threads: when all of them wait in
-/// a flush, none is left to write.
+/// One flush for all waiting writers. sled's own `flush_async` cannot be used: when all of its threads wait in a flush, no
+/// thread is left to write.
 fn flush_together(tree: &Tree, queue: &Receiver<oneshot::Sender<bool>>) {
     while let Ok(first) = queue.recv() {
         let waiting: Vec<_> = std::iter::once(first).chain(queue.try_iter()).collect();

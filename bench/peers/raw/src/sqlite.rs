@@ -1,5 +1,5 @@
-//! rusqlite with the settings of someone who has read SQLite's manual: the table, the cache and the number of reading
-//! connections are those of our driver, so that what is left between the two is what the driver itself costs.
+//! rusqlite with good settings: the table, the cache and the number of reading connections are those of our driver, so that
+//! the difference is the cost of the driver.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -20,7 +20,7 @@ const SELECT: &str = "SELECT revision, deadline, data FROM records WHERE key = ?
 const INSERT: &str = "INSERT INTO records (key, revision, deadline, data) VALUES (?1, ?2, ?3, ?4)";
 const UPDATE: &str =
     "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE key = ?1 AND revision = ?5";
-/// A deadline far away, in milliseconds; each store moves it a little, as a session's does.
+/// A far deadline, in milliseconds; each store moves it a little, like a session's changes.
 const DEADLINE: i64 = 4_000_000_000_000;
 
 /// Reads on a connection from a pool, writes on one behind a mutex, all on the task's own thread.
@@ -33,7 +33,7 @@ pub fn inline(args: &Args) -> Result<Sample, Box<dyn Error>> {
     answer(&Runner::new(args)?, args, &Sqlite { readers: readers(args)?, how: How::Inline(writer) })
 }
 
-/// Writes that wait in a channel are committed together by a thread of its own.
+/// A thread commits all writes that wait in its channel together.
 pub fn group(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let mut writer = open(args)?;
     let (sender, receiver) = channel();

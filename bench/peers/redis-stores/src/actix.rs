@@ -9,7 +9,7 @@ use session_bench_work::{Args, Change, PAGE_KEY, Runner, Sample, Store, answer, 
 
 const DAY: time::Duration = time::Duration::DAY;
 
-/// Measures, or fills.
+/// Measures or fills the store.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
     let store = runner.block_on(RedisSessionStore::new(args.url.as_str()))?;
@@ -21,11 +21,11 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
 #[derive(Clone)]
 struct Actix {
     store: RedisSessionStore,
-    /// The store draws its keys itself, so it is filled from beside.
+    /// The store draws its own keys, so another client fills it.
     filling: MultiplexedConnection,
 }
 
-/// A value as it stands in a session of actix: as JSON.
+/// A value of an actix session, as JSON.
 fn text(value: &str) -> String {
     format!("\"{value}\"")
 }
@@ -45,7 +45,7 @@ impl Store for Actix {
     async fn store(&mut self, key: &String, change: Change<'_>) -> bool {
         let state = [(PAGE_KEY.to_owned(), text(change.value))].into();
         let Ok(there) = SessionKey::try_from(key.clone()) else { return false };
-        // It answers another key where the session was gone.
+        // It returns another key if the session is missing.
         self.store.update(there, state, &DAY).await.is_ok_and(|stored| stored.as_ref() == key)
     }
 

@@ -14,7 +14,7 @@ tower_store!(tower_sessions_core);
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let sample = match args.subject.as_str() {
         "tower" => tower(&args)?,
         "actix" => actix::sample(&args)?,

@@ -1,4 +1,4 @@
-//! tower-sessions-rusqlite-store 0.15, given what it can be given: WAL and `synchronous` on its connection.
+//! tower-sessions-rusqlite-store 0.15, with the options that it offers: WAL and `synchronous` on its connection.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ tower_store!(tower_sessions_core);
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let runner = Runner::new(&args)?;
     let connection = runner.block_on(open(&args))?;
     let store = TowerStore::<_, 1>::new(RusqliteStore::new(connection.clone()));

@@ -1,4 +1,4 @@
-//! tower-sessions-sqlx-store 0.15 on SQLite, given what its pool can be given.
+//! tower-sessions-sqlx-store 0.15 on SQLite, with the options that its pool offers.
 
 use std::error::Error;
 
@@ -14,7 +14,7 @@ tower_store!(tower_sessions_core);
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let runner = Runner::new(&args)?;
     let pool = runner.block_on(open(&args))?;
     // Its `create` reads and then writes in one transaction, which SQLite refuses where another wrote in between.

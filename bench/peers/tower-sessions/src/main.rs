@@ -9,7 +9,7 @@ use session_bench_work::{Args, Counting};
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let args = Args::read(std::env::args().skip(1))?;
     let sample = match args.subject.as_str() {
         "layer" => web::sample(&args)?,
         "memory" => store::memory(&args)?,

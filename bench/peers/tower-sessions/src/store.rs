@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 use tower_sessions::MemoryStore;
 use tower_sessions_moka_store::MokaStore;
 
-// The two stores are written for two versions of one core, whose types are alike and not the same.
+// The two stores use two versions of one core crate, with equal but distinct types.
 macro_rules! subject {
     ($name:ident, $core:ident, $store:ty, $new:expr) => {
         pub fn $name(args: &Args) -> Result<Sample, Box<dyn Error>> {
