@@ -15,7 +15,7 @@ use crate::clauses::roles::ROLES;
 use crate::common::nap;
 use crate::failure::{Check, Failure, unmet};
 use crate::history::Call;
-use crate::settings::{ASSIGNMENT, assignment};
+use crate::settings::{ASSIGNMENT, variable};
 use crate::stage::{Context, Stage};
 
 /// What a child tells its parent: one line of JSON each, appended to a file. What was appended outlives the child.
@@ -247,13 +247,13 @@ pub(crate) fn calls_in(lines: &[Line]) -> Vec<Call> {
 
 /// The tag of the suite whose child this process is, or `None` where it is no child.
 pub(crate) fn tag() -> Option<String> {
-    let assignment: Assignment = serde_json::from_str(&assignment()?).ok()?;
+    let assignment: Assignment = serde_json::from_str(&variable(ASSIGNMENT)?).ok()?;
     Some(assignment.tag)
 }
 
 /// Plays the role that this process was assigned, if it is a child, and ends it.
 pub(crate) fn serve(context: Context) {
-    let Some(text) = assignment() else { return };
+    let Some(text) = variable(ASSIGNMENT) else { return };
     let Ok(assignment) = serde_json::from_str::<Assignment>(&text) else { std::process::exit(3) };
     let post = match open_log(&assignment.log) {
         Ok(post) => Arc::new(post),

@@ -11,7 +11,7 @@ use session_core::{
 use crate::child::{Line, Post};
 use crate::common::{number_of, payload, rev};
 use crate::failure::{Failure, unmet};
-use crate::rng::Rng;
+use fastrand::Rng;
 
 /// A record, as a history keeps it: the number in its data instead of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -190,14 +190,14 @@ pub(crate) enum Mix {
 
 /// Picks the next operation, given what was last seen under the key.
 pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> Op {
-    let expires = match rng.below(3) {
+    let expires = match rng.u64(..3) {
         0 => None,
-        _ => Some(horizon + rng.below(1_000_000)),
+        _ => Some(horizon + rng.u64(..1_000_000)),
     };
-    let new = rng.next_u64();
+    let new = rng.u64(..);
     let rec = Rec { revision: new, data: new, expires };
-    let known = seen.map_or_else(|| rng.next_u64(), |seen| seen.revision);
-    let die = rng.below(100);
+    let known = seen.map_or_else(|| rng.u64(..), |seen| seen.revision);
+    let die = rng.u64(..100);
     let chain = Op::Store(rec, seen.map_or(When::Absent, |seen| When::Revision(seen.revision)));
     let touch = Op::Touch { from: known, to: new, deadline: expires };
     match mix {

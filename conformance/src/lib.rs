@@ -4,7 +4,6 @@ mod table;
 
 mod clauses;
 
-mod disk;
 mod harness;
 mod suite;
 
@@ -13,8 +12,6 @@ mod common;
 mod failure;
 mod history;
 mod linear;
-mod probe;
-mod rng;
 mod stage;
 
 pub mod matrix;
@@ -22,9 +19,8 @@ pub mod order;
 mod run;
 mod settings;
 pub mod spec;
-pub mod step;
+pub mod testing;
 
-pub use disk::SmallDisk;
 pub use failure::Failure;
 pub use harness::{Harness, HarnessError, Region, Time};
 pub use run::{Suite, child_tag};

@@ -10,7 +10,7 @@ use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
 use crate::failure::{Failure, ensure, equal, unmet};
-use crate::step::{Fate, Request, Stepped, Tree, interleave};
+use crate::testing::{Fate, Probe, Request, Tree, interleave};
 
 /// What one request does with the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,8 +74,8 @@ impl Act {
 /// Where the walks happen.
 #[derive(Debug)]
 pub struct Ground<D> {
-    driver: Stepped<D>,
-    sessions: Sessions<Stepped<D>>,
+    driver: Probe<D>,
+    sessions: Sessions<Probe<D>>,
     clock: Option<TestClock>,
     ids: Arc<Mutex<Vec<SessionId>>>,
 }
@@ -97,7 +97,7 @@ impl<D: Driver> Ground<D> {
     /// Where the driver cannot compare and store.
     pub fn new(inner: D, clock: Option<TestClock>, after: bool) -> Result<Self, Failure> {
         static GROUNDS: AtomicU64 = AtomicU64::new(0);
-        let driver = Stepped::new(inner, after);
+        let driver = if after { Probe::parking_answers(inner) } else { Probe::new(inner) };
         let ids: Arc<Mutex<Vec<SessionId>>> = Arc::default();
         let drawn = Arc::clone(&ids);
         let ground = u64::from(std::process::id()) << 32 | GROUNDS.fetch_add(1, Ordering::Relaxed);
@@ -255,7 +255,7 @@ impl<D: Driver> Ground<D> {
         let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
         for change in self.driver.applied() {
             let stored = change.record.is_some();
-            let blind = stored && change.when == Some(Condition::Any);
+            let blind = stored && change.condition == Some(Condition::Any);
             ensure(!blind, "every change names what it changes", || "a blind store".into())?;
             let revision = change.record.as_ref().map(|record| record.revision);
             // A repeated call is the same change: the answer is Yes, and nothing happens.
@@ -526,7 +526,7 @@ impl Report {
 }
 
 async fn perform<D: Driver>(
-    sessions: &Sessions<Stepped<D>>,
+    sessions: &Sessions<Probe<D>>,
     id: SessionId,
     act: Act,
     slot: usize,

@@ -10,7 +10,6 @@ use crate::child;
 use crate::failure::{Check, Failure, unmet};
 use crate::harness::{Erased, ErasedHarness, Harness};
 use crate::matrix::{self, Verdict};
-use crate::rng::Rng;
 use crate::settings::Settings;
 use crate::stage::{Context, Stage};
 use crate::suite::Place;
@@ -37,7 +36,7 @@ impl Suite {
         known: &[(&'static str, &'static str)],
     ) -> Self {
         let settings = Settings::from_env();
-        let seed = settings.seed.unwrap_or_else(fresh_seed);
+        let seed = settings.seed_or_fresh();
         let harness: Arc<dyn ErasedHarness> = Arc::new(Erased(harness));
         let context = Context {
             harness,
@@ -217,10 +216,10 @@ fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> 
             ("error:    the harness could not do its part".to_owned(), format!("cause:    {text}"))
         }
     };
-    let full = if context.full { "SESSION_CONFORMANCE_FULL=1 " } else { "" };
+    let full = if context.full { "SESSION_KIT_FULL=1 " } else { "" };
     format!(
         "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\n{first}\n{second}\n\
-         again:    {full}SESSION_CONFORMANCE_SEED={} cargo test -p {package} --test {target} {} -- --exact \
+         again:    {full}SESSION_KIT_SEED={} cargo test -p {package} --test {target} {} -- --exact \
          --include-ignored\n",
         context.harness.name(),
         clause.id,
@@ -230,10 +229,4 @@ fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> 
         context.seed,
         if context.test.is_empty() { name } else { &context.test },
     )
-}
-
-fn fresh_seed() -> u64 {
-    // Random enough, and small enough to type again.
-    let seed = session_core::Revision::random().map_or(1, |word| u64::from_be_bytes(word.to_bytes()));
-    Rng::new(seed).below(1_000_000)
 }

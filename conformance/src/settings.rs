@@ -1,21 +1,16 @@
-//! The few things that a run of the suite takes from its environment.
+//! What a run takes from its environment. A test binary has no command line of its own, so these are variables.
 
 use std::path::PathBuf;
 
-/// What a run takes from the environment. A test binary has no command line of its own, so these are variables.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `SESSION_CONFORMANCE_FULL=1`: longer histories, and at least 200 kills per crash clause.
+    /// `SESSION_KIT_FULL=1`: the long forms, with longer histories and 200 kills per crash clause.
     pub full: bool,
-    /// `SESSION_CONFORMANCE_SEED=n`: repeats the random choices of an earlier run.
+    /// `SESSION_KIT_SEED=n`: repeats the random choices of an earlier run.
     pub seed: Option<u64>,
     /// `SESSION_CONFORMANCE_OUT=dir`: where the result files go.
     pub out: Option<PathBuf>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the place that all others go through")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Settings {
@@ -23,17 +18,24 @@ impl Settings {
     #[must_use]
     pub fn from_env() -> Self {
         Self {
-            full: variable("SESSION_CONFORMANCE_FULL").is_some_and(|value| value != "0"),
-            seed: variable("SESSION_CONFORMANCE_SEED").and_then(|value| value.parse().ok()),
+            full: variable("SESSION_KIT_FULL").is_some_and(|value| value != "0"),
+            seed: variable("SESSION_KIT_SEED").and_then(|value| value.parse().ok()),
             out: variable("SESSION_CONFORMANCE_OUT").map(PathBuf::from),
         }
     }
+
+    /// The given seed, or a random one that is short enough to type.
+    pub(crate) fn seed_or_fresh(&self) -> u64 {
+        self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000))
+    }
 }
 
-/// What a child process is to do, where this process is one.
-pub(crate) fn assignment() -> Option<String> {
-    variable(ASSIGNMENT)
-}
-
-/// The variable that makes a test binary the child of another.
+/// The variable that makes a test binary a child of the suite.
 pub(crate) const ASSIGNMENT: &str = "SESSION_CONFORMANCE_CHILD";
+/// The variable with the arguments of a [`ChildProcess`](crate::testing::ChildProcess).
+pub(crate) const CHILD_ARGS: &str = "SESSION_KIT_CHILD";
+
+#[expect(clippy::disallowed_methods, reason = "all reads of the environment go through here")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

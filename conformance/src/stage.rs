@@ -9,9 +9,9 @@ use crate::child::Child;
 use crate::common::nap;
 use crate::failure::{Check, Failure, unmet};
 use crate::harness::{AnyStorage, ErasedHarness, Region, Time};
-use crate::rng::Rng;
 use crate::suite::Place;
 use crate::table::Requirement;
+use fastrand::Rng;
 
 /// What the checks of one suite have in common.
 #[derive(Clone)]
@@ -196,7 +196,7 @@ impl Stage {
 
     /// Random numbers that the seed of this run repeats; `stream` keeps those of several tasks apart.
     pub(crate) fn rng(&self, stream: u64) -> Rng {
-        Rng::new(self.context.seed.wrapping_add(stream.wrapping_mul(0xA076_1D64_78BD_642F)))
+        Rng::with_seed(self.context.seed.wrapping_add(stream.wrapping_mul(0xA076_1D64_78BD_642F)))
     }
 
     /// How many processes are to meet: a few and many, and in a full run every number from two to eight.

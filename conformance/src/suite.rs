@@ -1,24 +1,24 @@
 //! The line by which a driver's tests get one `#[test]` per clause.
 
-/// Where a suite stands, so that a failure can say how to run it again. `suite!` fills it in.
+/// Where a suite is, so that a failure can say how to run it again. `suite!` fills it in.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// The package whose tests these are.
+    /// The package of the tests.
     pub package: &'static str,
     /// Its version, which is the driver's in the matrix.
     pub version: &'static str,
     /// The test target, the name of the file in `tests/`.
     pub target: &'static str,
-    /// The module in which `suite!` stands, beginning with the target.
+    /// The module of `suite!`, beginning with the target.
     pub module: &'static str,
-    /// Cargo's directory for the files of integration tests; the result files go next to it.
+    /// Cargo's directory for the files of integration tests. The result files go next to it.
     pub scratch: &'static str,
 }
 
-/// One named `#[test]` per clause, for one driver. It stands in a file of `tests/`.
+/// One named `#[test]` per clause, for one driver. Use it in a file of `tests/`.
 ///
 /// ```text
-/// session_conformance::suite!(Memory);
+/// session_conformance::suite!(Memory, lacks: [IN_MEMORY]);
 ///
 /// session_conformance::suite!(
 ///     Files::new(),
@@ -27,23 +27,79 @@ pub struct Place {
 /// );
 /// ```
 ///
-/// `lacks` names each [`Requirement`](crate::Requirement) that the driver does not meet, with the reason that the test runner shows
-/// for the ignored tests; clause B01 compares the list with what the driver claims. `known` names clauses that the
-/// driver is known not to keep: their tests pass while they fail, and fail once they pass.
+/// `lacks` names each [`Requirement`](crate::Requirement) that the driver does not meet, with the reason that the test
+/// runner shows for the ignored tests. Clause B01 compares the list with what the driver claims. Presets come first, in
+/// square brackets:
+///
+/// | preset | requirements that it declares as lacked |
+/// |---|---|
+/// | `VOLATILE` | `Close`, `Kill`, `PowerLoss`, `Processes` |
+/// | `IN_MEMORY` | those, and `Damage`, `Checksum`, `Outage`, `Permission` |
+/// | `UNBOUNDED` | `ValueBound`, `Full` |
+///
+/// `known` names clauses that the driver is known to fail: their tests pass while they fail, and fail once they pass.
 #[macro_export]
 macro_rules! suite {
     (
         $harness:expr
-        $(, lacks: { $($need:ident : $reason:literal),* $(,)? })?
+        $(, lacks: $([$($preset:ident),* $(,)?])? $({ $($need:ident : $reason:literal),* $(,)? })?)?
         $(, known: { $($id:ident : $link:literal),* $(,)? })?
         $(,)?
     ) => {
-        $crate::__suite! { ($) [$harness] [$($($need : $reason,)*)?] [$($($id : $link,)*)?] }
+        $crate::__lacks! {
+            [$($($($preset)*)?)?] [$($($($need : $reason,)*)?)?] ($) [$harness] [$($($id : $link,)*)?]
+        }
     };
 }
 
-// The second step has the dollar sign as an argument, so that it can write a macro with variables of its own: that
-// one has an arm per declared lack, and so picks the reason of an ignored test as a literal, which `#[ignore]` needs.
+// Replaces each preset by the requirements that it stands for.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lacks {
+    ([VOLATILE $($preset:ident)*] [$($lack:tt)*] $($rest:tt)*) => {
+        $crate::__lacks! {
+            [$($preset)*]
+            [
+                $($lack)*
+                Close: "the data goes with the process",
+                Kill: "the data goes with the process",
+                PowerLoss: "the data goes with the process",
+                Processes: "the memory of a process is its own",
+            ]
+            $($rest)*
+        }
+    };
+    ([IN_MEMORY $($preset:ident)*] [$($lack:tt)*] $($rest:tt)*) => {
+        $crate::__lacks! {
+            [VOLATILE $($preset)*]
+            [
+                $($lack)*
+                Damage: "only the driver can reach its memory",
+                Checksum: "only the driver can reach its memory",
+                Outage: "the memory of a process lives as long as the process",
+                Permission: "a process cannot lose the right to its memory",
+            ]
+            $($rest)*
+        }
+    };
+    ([UNBOUNDED $($preset:ident)*] [$($lack:tt)*] $($rest:tt)*) => {
+        $crate::__lacks! {
+            [$($preset)*]
+            [
+                $($lack)*
+                ValueBound: "only memory bounds a value",
+                Full: "only memory bounds the store",
+            ]
+            $($rest)*
+        }
+    };
+    ([] [$($lack:tt)*] ($d:tt) $harness:tt $known:tt) => {
+        $crate::__suite! { ($d) $harness [$($lack)*] $known }
+    };
+}
+
+// The dollar sign is an argument, so that this macro can write a macro with variables of its own. That inner macro has
+// one arm per requirement that is lacked, because `#[ignore]` needs its reason as a literal.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite {

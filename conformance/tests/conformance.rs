@@ -11,6 +11,7 @@
 mod mutants;
 mod reference;
 mod spec;
+mod testing;
 mod verdicts;
 
 session_conformance::suite!(

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_conformance::SmallDisk;
+use session_conformance::testing::SmallDisk;
 use session_core::{
     Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, TestClock, Timestamp,
 };

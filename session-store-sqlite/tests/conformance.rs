@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_conformance::{Harness, HarnessError, SmallDisk};
+use session_conformance::testing::SmallDisk;
+use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 

@@ -17,7 +17,7 @@ const BUILD: &[&str] = &["test", "--workspace", "--all-features", "--no-run", "-
 const PRINTER: &[&str] = &["build", "--workspace", "--all-features", "--example", "matrix"];
 
 /// What makes the tests run their long forms.
-pub(crate) const FULL: [(&str, &str); 2] = [("SESSION_CONFORMANCE_FULL", "1"), ("SESSION_KIT_FULL", "1")];
+pub(crate) const FULL: [(&str, &str); 1] = [("SESSION_KIT_FULL", "1")];
 
 /// What is run, and how it is shown.
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ pub(crate) async fn count_up(stage: &Stage, handles: Vec<DynDriver>, tasks: u64,
         let (key, mut rng) = (key.clone(), stage.rng(task));
         crowd.add(async move {
             for _ in 0..times {
-                increment(&driver, &key, || rng.next_u64()).await?;
+                increment(&driver, &key, || rng.u64(..)).await?;
             }
             Ok(())
         });
@@ -129,7 +129,7 @@ pub(crate) async fn c05_readers_see_whole_records_while_writers_race(stage: &Sta
         let (driver, key, done, mut rng) = (driver.clone(), key.clone(), Arc::clone(&done), stage.rng(task));
         writers.add(async move {
             while !done.load(Ordering::Relaxed) {
-                let number = rng.next_u64();
+                let number = rng.u64(..);
                 set(&driver, &key, &record(number)).await?;
                 tokio::task::yield_now().await;
             }
@@ -190,7 +190,7 @@ pub(crate) async fn c06_a_reader_sees_nothing_or_a_whole_record_while_it_comes_a
     let mut rng = stage.rng(1);
     let mut result = Ok(());
     for _ in 0..rounds {
-        let own = record(rng.next_u64());
+        let own = record(rng.u64(..));
         result = async {
             set(&driver, &key, &own).await?;
             tokio::task::yield_now().await;

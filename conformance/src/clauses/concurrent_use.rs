@@ -40,11 +40,11 @@ pub(crate) async fn history(
         crowd.add(async move {
             let mut seen: [Option<Rec>; 3] = [None; 3];
             for _ in 0..length {
-                let index = rng.below(3) as usize;
+                let index = rng.u64(..3) as usize;
                 let op = pick(Mix::All, &mut rng, seen[index], horizon);
                 let answer = recorder.perform(&driver, index, &keys[index], op).await?;
                 seen[index] = seen_after(seen[index], op, answer);
-                if rng.below(4) == 0 {
+                if rng.u64(..4) == 0 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -113,8 +113,8 @@ pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_last
         let names: Vec<Key> = (0..60).map(|number| stage.key(&format!("s{task}-{number}"))).collect();
         writers.add(async move {
             while !done.load(Ordering::Relaxed) {
-                let key = &names[rng.below(60) as usize];
-                if rng.below(2) == 0 {
+                let key = &names[rng.u64(..60) as usize];
+                if rng.u64(..2) == 0 {
                     set(&driver, key, &record(1)).await?;
                 } else {
                     let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
@@ -171,7 +171,7 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follo
             let (driver, key, mut rng) = (driver.clone(), key.clone(), stage.rng(round * 8 + task));
             tasks.push(tokio::spawn(async move {
                 loop {
-                    let number = rng.next_u64();
+                    let number = rng.u64(..);
                     let _ = driver.store(&key, record(number), Condition::Any).await;
                     let _ = driver
                         .touch(&key, Touch { from: rev(number), to: rev(number ^ 1), deadline: None })
@@ -184,7 +184,7 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follo
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_micros(stage.rng(round).below(1_500))).await;
+        tokio::time::sleep(Duration::from_micros(stage.rng(round).u64(..1_500))).await;
         for task in &tasks {
             task.abort();
         }
@@ -282,7 +282,7 @@ pub(crate) async fn c17_a_close_among_calls_lets_each_succeed_or_be_closed(stage
                 Err(unmet("a call after close is Closed", "100,000 more calls and none was"))
             });
         }
-        tokio::time::sleep(Duration::from_micros(200 + stage.rng(round).below(3_000))).await;
+        tokio::time::sleep(Duration::from_micros(200 + stage.rng(round).u64(..3_000))).await;
         driver.close().await?;
         crowd.join().await?;
     }

@@ -79,7 +79,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         let mut child = stage.child("work", &[mix_text.clone(), (kill + 1).to_string()])?;
         child.ready().await?;
         child.go()?;
-        nap(Duration::from_micros(3_000 + rng.below(15_000))).await;
+        nap(Duration::from_micros(3_000 + rng.u64(..15_000))).await;
         let mut calls = calls_in(&child.kill()?);
         answered += calls.iter().filter(|call| call.end.is_some()).count();
 
@@ -109,7 +109,7 @@ pub(crate) async fn d07_a_store_left_by_a_killed_process_is_whole_in_every_opera
         let mut child = stage.child("work", &[mix.clone(), (kill + 1).to_string()])?;
         child.ready().await?;
         child.go()?;
-        nap(Duration::from_micros(3_000 + rng.below(12_000))).await;
+        nap(Duration::from_micros(3_000 + rng.u64(..12_000))).await;
         child.kill()?;
         let driver = stage.reopen().await?;
         let mut live: Vec<Key> = Vec::new();

@@ -63,7 +63,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
     let mut noticed = 0;
     for at in 0..region.len {
         // One bit, and the whole byte. All bits in a full run.
-        let bit = rng.below(8);
+        let bit = rng.u64(..8);
         let bits = (0..8).filter(|one| stage.context.full || *one == bit).map(|bit| 1_u8 << bit);
         for mask in bits.chain([0xff]) {
             let place = format!("byte {at} of {} bent by {mask:#04x}", region.len);

@@ -48,7 +48,7 @@ async fn count(role: &RoleStage) -> Check {
     role.ready().await;
     let mut done = 0;
     while times == 0 || done < times {
-        let written = increment(&driver, &key, || rng.next_u64()).await?;
+        let written = increment(&driver, &key, || rng.u64(..)).await?;
         role.post.say(&Line::Note(written));
         done += 1;
     }
@@ -88,7 +88,7 @@ async fn history(role: &RoleStage) -> Check {
         crowd.add(async move {
             let mut seen: [Option<Rec>; 3] = [None; 3];
             for _ in 0..length {
-                let index = rng.below(3) as usize;
+                let index = rng.u64(..3) as usize;
                 let op = pick(Mix::All, &mut rng, seen[index], horizon);
                 let answer = recorder.perform(&driver, index, &keys[index], op).await?;
                 seen[index] = seen_after(seen[index], op, answer);
@@ -121,7 +121,7 @@ async fn write_whole(role: &RoleStage) -> Check {
     let mut rng = role.stage.rng(role.number(1));
     role.ready().await;
     for _ in 0..role.number(0) {
-        let number = rng.next_u64();
+        let number = rng.u64(..);
         set(&driver, &key, &record(number)).await?;
     }
     Ok(())
@@ -163,7 +163,7 @@ async fn work(role: &RoleStage) -> Check {
                 seen[index] = seen_after(None, crate::history::Op::Retrieve, answer);
             }
             loop {
-                let index = rng.below(keys.len() as u64) as usize;
+                let index = rng.u64(..keys.len() as u64) as usize;
                 let op = pick(mix, &mut rng, seen[index], horizon);
                 let answer = recorder.perform(&driver, index, &keys[index], op).await?;
                 seen[index] = seen_after(seen[index], op, answer);

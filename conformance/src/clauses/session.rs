@@ -5,12 +5,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use session_core::{Driver, Key, Operation, Record, Revision, SessionId, Timestamp};
+use session_core::{Driver, DynDriver, Key, Operation, Record, Revision, SessionId, Timestamp};
 use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions, SessionsBuilder};
 
 use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::probe::Probe;
 use crate::stage::Stage;
+
+/// A probe around the driver of the stage.
+pub(super) type Probe = crate::testing::Probe<Opened>;
+
+/// A driver as the stage opens it. A type of its own, because the compiler cannot prove `Send` for futures over a
+/// pointer to a trait.
+pub(super) struct Opened(pub(super) DynDriver);
+
+impl Driver for Opened {
+    session_core::forward!(0: retrieve store remove traverse touch purge flush close capabilities clock);
+}
+
+/// A probe around `driver`.
+pub(super) fn probe_of(driver: DynDriver) -> Probe {
+    Probe::new(Opened(driver))
+}
 
 pub(crate) use super::session_checks::*;
 pub(crate) use super::session_commit::*;
@@ -47,7 +62,7 @@ pub(super) async fn with(
     stage: &Stage,
     options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
 ) -> Result<(Probe, Manager), Failure> {
-    let probe = Probe::new(stage.open().await?);
+    let probe = probe_of(stage.open().await?);
     let sessions = options(Sessions::builder(probe.clone())).build()?;
     Ok((probe, sessions))
 }
@@ -149,7 +164,7 @@ pub(super) async fn raw(probe: &Probe, id: SessionId) -> Result<Option<Record>, 
 
 /// The same by key.
 pub(super) async fn raw_at(probe: &Probe, key: &Key) -> Result<Option<Record>, Failure> {
-    Ok(probe.under().retrieve(key).await?)
+    Ok(probe.inner().retrieve(key).await?)
 }
 
 /// What the store has for a session that must be there.

@@ -12,8 +12,8 @@ use super::session::{
     raw, refused, request, stored, tells_nothing, with,
 };
 use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::probe::Fault;
 use crate::stage::Stage;
+use crate::testing::Fault;
 
 /// Adds one.
 fn count(session: &Session) -> Result<(), session_manager::Error> {
@@ -29,7 +29,7 @@ pub(crate) async fn s21_a_change_is_one_store_on_the_revision_that_was_loaded(st
         let committed = request(&sessions, id, count).await?;
         came_to(&committed, &Outcome::Updated, "a change")?;
         equal("its replays", &committed.replays, &0)?;
-        let calls: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.when)).collect();
+        let calls: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.condition)).collect();
         let expected = [(Operation::Retrieve, None), (Operation::Store, Some(Condition::Revision(loaded)))];
         equal("the calls of the request", &calls, &expected.to_vec())?;
         finds(&sessions, id, "count", Some(number)).await?;
@@ -151,13 +151,13 @@ pub(crate) async fn s27_endless_conflicts_end_in_a_typed_contention_with_nothing
     probe.calls();
     // Somebody is faster before each store.
     for number in 1..=101 {
-        let driver = probe.under().clone();
+        let driver = probe.inner().0.clone();
         probe.before(Operation::Store, number, async move {
             let record = driver.retrieve(&id.key()).await?;
             let record = record.ok_or_else(|| unmet("the session is there", "nothing"))?;
             let newer = Record { revision: any_revision()?, ..record };
             drop(driver.store(&id.key(), newer, Condition::Any).await?);
-            Ok(())
+            Ok::<_, Failure>(())
         });
     }
     refused(session.commit().await, ErrorKind::Contention, "a commit that always meets another")?;

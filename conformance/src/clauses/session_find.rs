@@ -64,7 +64,7 @@ pub(crate) async fn s75_find_visits_every_live_session_and_changes_none(stage: &
         probe.calls();
         let found = walk(&sessions, limit, false).await?;
         equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
-        if probe.under().capabilities().exactly_once {
+        if probe.inner().capabilities().exactly_once {
             ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
         }
         let writes = |operation: &Operation| !matches!(operation, Operation::Traverse | Operation::Retrieve);
@@ -96,11 +96,11 @@ pub(crate) async fn s76_find_leaves_out_markers_other_records_and_what_has_expir
         ("session:garbage", Record { data: "no session".into(), revision: any_revision()?, ..record }),
     ] {
         let key = Key::parse(key)?;
-        yes(&probe.under().store(&key, record, Condition::Absent).await?, "a store when absent")?;
+        yes(&probe.inner().store(&key, record, Condition::Absent).await?, "a store when absent")?;
     }
     let found = walk(&sessions, 3, false).await?;
     equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(4))?;
-    if probe.under().capabilities().exactly_once {
+    if probe.inner().capabilities().exactly_once {
         ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
     }
     nothing(&probe, short, "of the session that has expired").await?;
@@ -175,7 +175,7 @@ pub(crate) async fn s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_n
 ) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let live = begun(&sessions, |session| session.insert("a", &1)).await?;
-    let kept = stocked(stage, probe.under(), 9).await?;
+    let kept = stocked(stage, &probe.inner().0, 9).await?;
     let mut removed = 0;
     for _ in 0..100 {
         let purged = sessions.sweep_once(4).await?;
@@ -186,7 +186,7 @@ pub(crate) async fn s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_n
         }
     }
     equal("what was removed", &removed, &9)?;
-    are_there(probe.under(), &kept).await?;
+    are_there(&probe.inner().0, &kept).await?;
     finds(&sessions, live, "a", Some(1)).await
 }
 
@@ -206,7 +206,7 @@ pub(crate) async fn s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_sto
     let broom = Arc::new(Broom::default());
     let told = Arc::clone(&broom);
     let (probe, sessions) = with(stage, |options| options.observer(told)).await?;
-    let kept = stocked(stage, probe.under(), 9).await?;
+    let kept = stocked(stage, &probe.inner().0, 9).await?;
     let options = Sweep::default().every(Duration::from_millis(10)).batch(2).pause(Duration::from_millis(1));
     for drops in [false, true] {
         let sweeper = sessions.sweep(options);
@@ -232,5 +232,5 @@ pub(crate) async fn s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_sto
         nap(Duration::from_millis(60)).await;
         equal("calls after the end", &probe.operations().len(), &0)?;
     }
-    are_there(probe.under(), &kept).await
+    are_there(&probe.inner().0, &kept).await
 }

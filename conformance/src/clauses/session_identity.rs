@@ -7,9 +7,9 @@ use super::session::{
     HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
     nothing, nothing_else, opened, raw, request, stored, tells_nothing,
 };
-use crate::failure::{Check, ensure, equal, unmet};
-use crate::probe::Fault;
+use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::stage::Stage;
+use crate::testing::Fault;
 
 pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage
     ensure(committed.critical && !committed.refuses_response(), "critical, and done", || {
         format!("{committed:?}")
     })?;
-    let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.when)).collect();
+    let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.condition)).collect();
     let steps = [Condition::Absent, Condition::Revision(loaded.revision)];
     equal(
         "the calls of a rotation",
@@ -147,7 +147,7 @@ pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_reco
             1 => drop(logout.destroy("logout").await?),
             2 => probe.before(Operation::Store, 2, async move {
                 logout.destroy("logout").await?;
-                Ok(())
+                Ok::<_, Failure>(())
             }),
             _ => {
                 probe.before(Operation::Store, 2, async move {
@@ -156,7 +156,7 @@ pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_reco
                 // The other request's store is the third, the new record's second version the fourth.
                 probe.before(Operation::Store, 5, async move {
                     logout.destroy("logout").await?;
-                    Ok(())
+                    Ok::<_, Failure>(())
                 });
             }
         }

@@ -8,11 +8,12 @@ use session_manager::{
 };
 
 use super::session::{
-    begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored, tells_nothing, with,
+    Opened, Probe, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored,
+    tells_nothing, with,
 };
 use crate::failure::{Check, ensure, equal, unmet};
-use crate::probe::{Fault, Probe};
 use crate::stage::Stage;
+use crate::testing::Fault;
 
 pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record(
     stage: &Stage,
@@ -57,8 +58,8 @@ pub(crate) async fn s02_the_first_write_is_one_store_when_absent_under_a_new_id(
     finds(&sessions, id, "name", Some("Ada".to_owned())).await
 }
 
-fn conditions(calls: &[crate::probe::Call]) -> Vec<Option<Condition>> {
-    calls.iter().map(|call| call.when).collect()
+fn conditions(calls: &[crate::testing::Call]) -> Vec<Option<Condition>> {
+    calls.iter().map(|call| call.condition).collect()
 }
 
 pub(crate) async fn s03_a_request_that_changes_nothing_makes_one_retrieve_and_nothing_else(
@@ -194,9 +195,9 @@ pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless
     stage: &Stage,
 ) -> Check {
     let driver = stage.open().await?;
-    let refusal = Sessions::new(Probe::unconditional(driver.clone()));
+    let refusal = Sessions::new(Probe::unconditional(Opened(driver.clone())));
     refused(refusal, ErrorKind::Config, "a manager over such a driver")?;
-    let probe = Probe::unconditional(driver.clone());
+    let probe = Probe::unconditional(Opened(driver.clone()));
     let sessions = Sessions::builder(probe).allow_last_write_wins().build()?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     does(&sessions, id, |session| session.insert("b", &2)).await?;

@@ -1,14 +1,14 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
+use super::session::Opened;
 use crate::failure::{Check, Failure};
 use crate::order::{Act, Ground};
-use crate::probe::Probe;
 use crate::stage::Stage;
-use crate::step::Fate;
+use crate::testing::Fate;
 
 /// A full run stops requests also between a change and its answer, which only makes more orders of the same.
-async fn ground(stage: &Stage) -> Result<Ground<Probe>, Failure> {
-    Ground::new(Probe::new(stage.open().await?), stage.virtual_clock(), stage.amount(0, 1) > 0)
+async fn ground(stage: &Stage) -> Result<Ground<Opened>, Failure> {
+    Ground::new(Opened(stage.open().await?), stage.virtual_clock(), stage.amount(0, 1) > 0)
 }
 
 /// All pairs of one kind with any other.

@@ -4,11 +4,11 @@ use session_core::SessionId;
 use session_manager::{ErrorKind, Outcome, Session, Sessions};
 
 use super::session::{
-    HOUR, MINUTE, Manager, advance, after, begun, came_to, done, finds, fresh, opened, refused, stored,
+    HOUR, MINUTE, Manager, advance, after, begun, came_to, done, finds, fresh, opened, probe_of, refused,
+    stored,
 };
 use crate::common::Crowd;
 use crate::failure::{Check, Failure, ensure, equal};
-use crate::probe::Probe;
 use crate::stage::Stage;
 
 /// Two requests that have loaded the same state.
@@ -211,7 +211,7 @@ pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -
     // Two handles, as two processes would have.
     let mut managers = Vec::new();
     for _ in 0..2 {
-        managers.push(Sessions::new(Probe::new(stage.open().await?))?);
+        managers.push(Sessions::new(probe_of(stage.open().await?))?);
     }
     let id = begun(&managers[0], |session| session.insert("count", &0_u64)).await?;
     let mut crowd = Crowd::new();

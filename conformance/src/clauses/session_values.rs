@@ -11,12 +11,12 @@ use session_manager::{
     Codec, ErrorKind, Event, Observer, OnCorrupt, Outcome, SessionTag, Sessions, SessionsBuilder,
 };
 
+use super::session::Probe;
 use super::session::{
     any_revision, begun, came_to, does, finds, fresh, new_id, opened, raw, refused, stored, with,
 };
 use crate::common::yes;
 use crate::failure::{Check, Failure, ensure, equal};
-use crate::probe::Probe;
 use crate::stage::Stage;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub(crate) async fn s69_values_of_any_kind_come_back_equal_under_any_key(stage: 
 async fn put(probe: &Probe, id: SessionId, data: Vec<u8>) -> Result<Record, Failure> {
     let record = Record { data: data.into(), revision: any_revision()?, ..stored(probe, id).await? };
     yes(
-        &probe.under().store(&id.key(), record.clone(), Condition::Any).await?,
+        &probe.inner().store(&id.key(), record.clone(), Condition::Any).await?,
         "a store without a condition",
     )?;
     Ok(record)
@@ -249,7 +249,7 @@ pub(crate) async fn s73_a_record_damaged_in_the_store_is_told_of_and_left_alone(
     }
     finds(&managers[0], neighbour, "a", Some(2)).await?;
     finds(&managers[1], neighbour, "a", Some(2)).await?;
-    let answer = probe.under().retrieve(&id.key()).await;
+    let answer = probe.inner().retrieve(&id.key()).await;
     crate::common::fails(answer, session_core::StoreErrorKind::Corrupt, "retrieving it afterwards")
 }
 
@@ -275,7 +275,7 @@ pub(crate) async fn s74_a_session_in_the_first_layout_always_reads(stage: &Stage
         expires: Some(stage.later()),
         revision: any_revision()?,
     };
-    yes(&probe.under().store(&id.key(), record, Condition::Absent).await?, "a store when absent")?;
+    yes(&probe.inner().store(&id.key(), record, Condition::Absent).await?, "a store when absent")?;
     let session = opened(&sessions, id).await?;
     equal("its user", &session.user()?.as_deref(), &Some("alice"))?;
     equal("when it was created", &session.created(), &Some(now))?;

@@ -143,7 +143,7 @@ pub(crate) async fn p07_no_increment_of_any_process_is_lost(stage: &Stage) -> Ch
         let children = start(&fresh, "count", crowd - 1, &[times.to_string()]).await?;
         let mut rng = stage.rng(0);
         for _ in 0..times {
-            increment(&driver, &fresh.key("counter"), || rng.next_u64()).await?;
+            increment(&driver, &fresh.key("counter"), || rng.u64(..)).await?;
         }
         for child in children {
             equal(
@@ -198,9 +198,9 @@ pub(crate) async fn p09_a_process_killed_within_a_change_holds_nothing_up_and_lo
         let mut child = stage.child("count", &["0".into(), (kill + 1).to_string()])?;
         child.ready().await?;
         child.go()?;
-        nap(Duration::from_micros(2_000 + rng.below(15_000))).await;
+        nap(Duration::from_micros(2_000 + rng.u64(..15_000))).await;
         told += notes_in(&child.kill()?).len() as u64;
-        let own = increment(&driver, &key, || rng.next_u64());
+        let own = increment(&driver, &key, || rng.u64(..));
         match tokio::time::timeout(Duration::from_secs(10), own).await {
             Ok(answer) => answer?,
             Err(_) => return Err(unmet("a change after the kill is answered", "no answer for 10 s")),

@@ -65,7 +65,7 @@ fn a_failure_says_driver_clause_sentence_expected_actual_and_the_command() {
         "expected: a removed record: no record",
         "actual:   Record",
         "cargo test -p some-driver --test conformance b13_",
-        "SESSION_CONFORMANCE_SEED=",
+        "SESSION_KIT_SEED=",
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
-use session_conformance::{Harness, HarnessError, SmallDisk};
+use session_conformance::testing::SmallDisk;
+use session_conformance::{Harness, HarnessError};
 use session_core::{Blocking, Clock, Key};
 use session_store_delegate::{DelegateConfig, DelegateStore, Plain};
 

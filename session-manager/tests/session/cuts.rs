@@ -6,7 +6,7 @@ use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, S
 use crate::map::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, told};
-use session_conformance::step::{Request, Stepped, step};
+use session_conformance::testing::{Request, Probe, step};
 
 /// What is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,15 +46,15 @@ enum Again {
 struct Stage {
     map: Map,
     clock: TestClock,
-    stepped: Stepped<Map>,
-    sessions: Sessions<Stepped<Map>>,
+    stepped: Probe<Map>,
+    sessions: Sessions<Probe<Map>>,
 }
 
 impl Stage {
     fn new() -> Self {
         let clock = clock();
         let map = Map::new(clock.clone());
-        let stepped = Stepped::new(map.clone(), true);
+        let stepped = Probe::parking_answers(map.clone());
         let sessions = Sessions::new(stepped.clone()).unwrap();
         Self { map, clock, stepped, sessions }
     }

@@ -12,7 +12,7 @@ use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome,
 use crate::map::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, fresh, told};
-use session_conformance::step::{Request, Stepped, step};
+use session_conformance::testing::{Request, Probe, step};
 
 fn kind<T: std::fmt::Debug>(answer: Result<T, session_manager::Error>) -> ErrorKind {
     answer.unwrap_err().kind()
@@ -90,7 +90,7 @@ async fn a_finish_that_is_dropped_in_the_middle_has_sealed_the_handle() {
 #[tokio::test]
 async fn a_touch_that_the_store_refuses_or_sits_on_fails_no_reader() {
     let clock = clock();
-    let stepped = Stepped::new(Map::new(clock.clone()), true);
+    let stepped = Probe::parking_answers(Map::new(clock.clone()));
     let sessions = Sessions::new(stepped.clone()).unwrap();
     let id = begun(&sessions).await;
     clock.advance(HOUR);
@@ -104,8 +104,8 @@ async fn a_touch_that_the_store_refuses_or_sits_on_fails_no_reader() {
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
 }
 
-fn stepped() -> (Stepped<Map>, Sessions<Stepped<Map>>) {
-    let stepped = Stepped::new(Map::new(clock()), true);
+fn stepped() -> (Probe<Map>, Sessions<Probe<Map>>) {
+    let stepped = Probe::parking_answers(Map::new(clock()));
     (stepped.clone(), Sessions::new(stepped).unwrap())
 }
 
@@ -565,7 +565,7 @@ async fn values_carry_the_codec_that_they_were_written_with() {
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Created);
     let id = told(&session);
     let later = Sessions::builder(map).codec(Codec::Json).build().unwrap();
-    let session = later.open(id).await.unwrap();
+    let session = later.load(id).await.unwrap();
     assert_eq!(session.get("message pack").unwrap(), Some((1, "a".to_owned())));
     assert_eq!(session.get("json").unwrap(), Some((2, "b".to_owned())));
     #[cfg(feature = "bincode")]

@@ -11,7 +11,7 @@ use session_manager::{EndReason, Session, Sessions};
 use session_store_sqlite::SqliteStore;
 
 use crate::{add, begun};
-use session_conformance::step::{Request, Stepped, step};
+use session_conformance::testing::{Request, Probe, step};
 
 const CHILD: &str = "SESSION_KIT_KILLED_CHILD";
 const WHATS: [&str; 4] = ["create", "update", "rotate", "destroy"];
@@ -72,7 +72,7 @@ fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
 
 async fn child(task: &str) {
     let [what, cut, id, path] = *task.splitn(4, ' ').collect::<Vec<_>>() else { panic!("{task}") };
-    let stepped = Stepped::new(SqliteStore::open(path).unwrap(), true);
+    let stepped = Probe::parking_answers(SqliteStore::open(path).unwrap());
     let sessions = Sessions::new(stepped.clone()).unwrap();
     let id = SessionId::parse(id.as_bytes()).filter(|_| what != "create");
     let session = sessions.load(id).await.unwrap();

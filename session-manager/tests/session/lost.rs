@@ -1,6 +1,6 @@
 //! One request whose answers get lost: what the orders of two do not reach, for they begin with a session.
 
-use session_conformance::step::{Fate, Request, Stepped, step};
+use session_conformance::testing::{Fate, Request, Probe, step};
 use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Sessions};
 
 use crate::map::Map;
@@ -9,15 +9,15 @@ use crate::{HOUR, add, begun, clock, told};
 
 const FATES: [Fate; 3] = [Fate::AnswerLost, Fate::RequestLost, Fate::Late];
 
-fn stage() -> (Map, Stepped<Map>, Sessions<Stepped<Map>>) {
+fn stage() -> (Map, Probe<Map>, Sessions<Probe<Map>>) {
     let map = Map::new(clock());
-    let stepped = Stepped::new(map.clone(), false);
+    let stepped = Probe::new(map.clone());
     (map, stepped.clone(), Sessions::new(stepped).unwrap())
 }
 
 /// Fates are met by calls that wait at gates; alone, a request goes on at once.
 async fn alone<T>(
-    stepped: &Stepped<Map>,
+    stepped: &Probe<Map>,
     number: usize,
     fate: Fate,
     call: impl Future<Output = T> + Send,
@@ -33,7 +33,7 @@ async fn alone<T>(
     }
 }
 
-async fn arrive(stepped: &Stepped<Map>) {
+async fn arrive(stepped: &Probe<Map>) {
     while stepped.late() > 0 {
         stepped.apply_late().await.unwrap();
     }
@@ -105,7 +105,7 @@ fn a_touch_whose_answer_is_lost_fails_nobody_and_does_no_harm() {
     for fate in FATES {
         block_on(async {
             let clock = clock();
-            let stepped = Stepped::new(Map::new(clock.clone()), false);
+            let stepped = Probe::new(Map::new(clock.clone()));
             let sessions = Sessions::new(stepped.clone()).unwrap();
             let id = begun(&sessions).await;
             clock.advance(HOUR);

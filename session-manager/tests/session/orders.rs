@@ -2,7 +2,7 @@
 
 use session_conformance::Failure;
 use session_conformance::order::{Act, Ground, Walked};
-use session_conformance::step::Fate;
+use session_conformance::testing::Fate;
 
 use crate::map::Map;
 use crate::{clock, full};

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::map::Map;
 use crate::orders::block_on;
 use crate::{add, clock, told};
-use session_conformance::step::{Fate, Stepped};
+use session_conformance::testing::{Fate, Probe};
 
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<u8>>>);
@@ -60,7 +60,7 @@ const SECRET: &str = "a-secret-value";
 /// A life with everything in it; gives the ids that came up.
 async fn life(told_to: &Told, listener: Arc<Listener>) -> Vec<SessionId> {
     let map = Map::new(clock());
-    let stepped = Stepped::new(map.clone(), false);
+    let stepped = Probe::new(map.clone());
     let sessions = Sessions::builder(stepped.clone()).observer(listener).build().unwrap();
     let session = sessions.load(None).await.unwrap();
     session.insert("token", SECRET).unwrap();

@@ -1,0 +1,61 @@
+//! The helpers of `session_conformance::testing`: the map keeps its clauses, wrappers forward, children say and die.
+
+use session_conformance::testing::{ChildProcess, Probe, assert_forwards, block_on, child_args, say};
+
+mod map {
+    use std::sync::{Arc, OnceLock};
+
+    use session_conformance::testing::MapDriver;
+    use session_conformance::{Harness, HarnessError};
+    use session_core::Clock;
+
+    struct Maps;
+
+    impl Harness for Maps {
+        type Driver = MapDriver;
+        type Storage = OnceLock<MapDriver>;
+
+        fn name(&self) -> String {
+            "map".into()
+        }
+
+        async fn create(&self) -> Result<OnceLock<MapDriver>, HarnessError> {
+            Ok(OnceLock::new())
+        }
+
+        async fn open(
+            &self,
+            storage: &OnceLock<MapDriver>,
+            clock: Arc<dyn Clock>,
+        ) -> Result<MapDriver, HarnessError> {
+            Ok(storage.get_or_init(|| MapDriver::with_clock(clock)).clone())
+        }
+    }
+
+    session_conformance::suite!(Maps, lacks: [IN_MEMORY, UNBOUNDED]);
+}
+
+#[test]
+fn probe_forwards_every_method() {
+    block_on(assert_forwards(Probe::new));
+    block_on(assert_forwards(Probe::parking_answers));
+}
+
+#[test]
+fn child_that_is_killed_has_printed_whole_lines() {
+    let test = "testing::child_that_is_killed_has_printed_whole_lines";
+    if let Some(args) = child_args(test) {
+        assert_eq!(args, ["argument", ""]);
+        for number in 0.. {
+            say(&format!("number {number}"));
+        }
+    }
+    let mut child = ChildProcess::spawn(test, &["argument", ""]);
+    assert_eq!(child.wait_for("number "), "0");
+    child.stop();
+    child.resume();
+    let later = child.kill();
+    for (line, expected) in later.iter().filter(|line| !line.is_empty()).zip(1..) {
+        assert_eq!(line, &format!("number {expected}"));
+    }
+}
