@@ -1,4 +1,4 @@
-//! The two settings that have a vocabulary of their own, readable from text for configuration files.
+//! The two settings with their own values, which can also be parsed from configuration text.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use session_core::parse_duration;
 
 use crate::error::ConfigError;
 
-/// Which requests from other sites bring the cookie along (RFC 6265bis §4.1.2.7).
+/// Which requests from other sites carry the cookie (RFC 6265bis §4.1.2.7).
 ///
-/// There is no value for "no attribute": browsers then apply a weaker Lax of their own, each a different one.
+/// The attribute is always sent, because browsers differ in their default for a missing attribute.
 ///
 /// ```
 /// use session_state_cookie::{ConfigError, SameSite};
@@ -19,12 +19,12 @@ use crate::error::ConfigError;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
-    /// None: who follows a link to the site arrives without the session.
+    /// None. A visitor who follows a link to the site arrives without the session.
     Strict,
     /// Only navigation by a safe method, such as a link. The default.
     #[default]
     Lax,
-    /// All of them, embedded pages too. It needs `Secure`, and a defence of one's own against forged requests.
+    /// All of them, including embedded pages. It needs `Secure`, and your own defence against forged requests.
     None,
 }
 
@@ -43,7 +43,7 @@ impl SameSite {
 impl FromStr for SameSite {
     type Err = ConfigError;
 
-    /// Reads the word in any case, as browsers do.
+    /// Parses the word in any case, like browsers.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         [Self::Strict, Self::Lax, Self::None]
             .into_iter()
@@ -52,10 +52,10 @@ impl FromStr for SameSite {
     }
 }
 
-/// How long the browser keeps the cookie. What the session itself lives is decided by the store, never by this.
+/// How long the browser keeps the cookie. The session's own lifetime is independent of it.
 ///
-/// A cookie of either lifetime is sent again whenever the session's deadline moves, so that store and cookie are
-/// extended together.
+/// A cookie with a lifetime is sent again whenever the session's deadline moves, so that store and cookie are extended
+/// together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,26 +66,25 @@ impl FromStr for SameSite {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lifetime {
-    /// Until the browser ends its own session. The default: nothing is left on a shared machine, as far as the
-    /// browser keeps to it (many restore their last session).
+    /// Until the browser is closed. The default, because it leaves no cookie on a shared machine. Many browsers keep the
+    /// cookie when they restore their last session.
     #[default]
     BrowserSession,
-    /// Until the session's deadline; 400 days where there is none, or a later one, because no browser keeps a cookie
-    /// longer (RFC 6265bis §5.5).
+    /// Until the session's deadline, but at most 400 days, because no browser keeps a cookie longer (RFC 6265bis §5.5).
     FollowSession,
-    /// This long from each time that it is sent; 1 s at the least, 400 days at the most.
+    /// This long from each time that the cookie is sent: 1 s to 400 days.
     Fixed(Duration),
 }
 
 impl Lifetime {
-    /// What browsers cut every lifetime down to: 400 days (RFC 6265bis §5.5).
+    /// The longest lifetime in browsers: 400 days (RFC 6265bis §5.5).
     pub const MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 }
 
 impl FromStr for Lifetime {
     type Err = ConfigError;
 
-    /// Reads a fixed lifetime by [`session_core::parse_duration`]: "2 hours", "+36h", "42" (seconds).
+    /// Parses a fixed lifetime with [`session_core::parse_duration`]: "2 hours", "+36h", "42" (seconds).
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         Ok(Self::Fixed(parse_duration(text)?))
     }

@@ -1,12 +1,12 @@
-//! What browsers refuse, checked before the first one does.
+//! The rules by which browsers reject cookies, checked when the state is built.
 
 use crate::attributes::{Lifetime, SameSite};
 use crate::error::ConfigError;
 
-/// An attribute's value is ignored when it is longer (RFC 6265bis §5.6).
+/// Browsers ignore a longer attribute value (RFC 6265bis §5.6).
 const MAX_ATTRIBUTE: usize = 1024;
-/// Name and value are ignored when they are longer together (RFC 6265bis §5.6, §5.7). This is what browsers count
-/// today; RFC 6265 §6.1 measured the attributes too, but as what a browser should at least support.
+/// Browsers ignore a cookie whose name and value together are longer (RFC 6265bis §5.6, §5.7). RFC 6265 §6.1 also counted
+/// the attributes, but as the size that a browser should support.
 const MAX_NAME_AND_VALUE: usize = 4096;
 
 pub(crate) fn name(name: &str, value_len: usize) -> Result<(), ConfigError> {
@@ -35,10 +35,10 @@ pub(crate) fn path(path: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// The domain as it goes into the header: in lower case, without the leading dot of older times.
+/// The domain in the form for the header: lower case, without a leading dot.
 ///
-/// A host name has 253 characters at the most, so that it never meets the bound of an attribute. Public suffixes
-/// (`com`, `co.uk`) are not known here: browsers refuse them, and their list changes weekly.
+/// A host name has at most 253 characters, so the bound of attributes does not apply. Public suffixes (`com`, `co.uk`)
+/// are not checked: browsers reject them, and their list changes weekly.
 pub(crate) fn domain(text: &str) -> Result<String, ConfigError> {
     let domain = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
     let label = |label: &str| {
@@ -61,7 +61,7 @@ pub(crate) fn lifetime(lifetime: Lifetime) -> Result<(), ConfigError> {
     }
 }
 
-/// What the prefix of a name and the other settings have to do with each other.
+/// The settings that a name's prefix restricts.
 pub(crate) struct Together<'a> {
     pub(crate) name: &'a str,
     pub(crate) secure: bool,
@@ -78,10 +78,10 @@ struct Prefix {
     http: bool,
 }
 
-/// Every prefix needs `Secure`. Those with `Http` are of a newer draft, layered cookies, which wrote `__HostHttp-` at
-/// first; a browser that does not know them takes the name as any other, or as `__Host-`.
+/// Every prefix needs `Secure`. The `Http` prefixes come from a newer draft, layered cookies, whose first version had
+/// `__HostHttp-`. A browser without that draft treats them as ordinary names, or as `__Host-`.
 const PREFIXES: [Prefix; 5] = [
-    // The first that fits rules, hence the longer before the shorter.
+    // The first match counts, so longer prefixes stand first.
     Prefix { text: "__Host-Http-", host: true, http: true },
     Prefix { text: "__HostHttp-", host: true, http: true },
     Prefix { text: "__Http-", host: false, http: true },
@@ -90,7 +90,7 @@ const PREFIXES: [Prefix; 5] = [
 ];
 
 pub(crate) fn together(all: &Together<'_>) -> Result<(), ConfigError> {
-    // Browsers compare prefixes in any case (RFC 6265bis §5.4), because some servers read names in any case.
+    // Browsers ignore the case of prefixes (RFC 6265bis §5.4), because some servers ignore the case of names.
     let begins = |prefix: &&Prefix| {
         all.name.get(..prefix.text.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.text))
     };

@@ -1,4 +1,4 @@
-//! The options, and what follows from them.
+//! The options of the session cookie.
 
 use std::net::SocketAddr;
 
@@ -10,16 +10,16 @@ use crate::error::ConfigError;
 use crate::parse::Identity;
 use crate::state::CookieState;
 
-/// The name unless another is set: bound to this very host, to HTTPS and to the whole site.
+/// The default name: browsers bind it to this host, to HTTPS and to all paths.
 const HOST_NAME: &str = "__Host-session";
-/// The name where a domain or another path rules out the first.
+/// The default name with a domain or another path, which the first name does not allow.
 const SECURE_NAME: &str = "__Secure-session";
-/// The name of the development preset: browsers hold prefixed names to HTTPS.
+/// The default name of the development preset: browsers require HTTPS for prefixed names.
 const DEVELOPMENT_NAME: &str = "session";
 
-/// The options of the session cookie. The defaults are the strictest that a web application can live with.
+/// The options of the session cookie. The defaults are the strictest values that suit most web applications.
 ///
-/// Nothing is checked before [`build`](Self::build), so that the order of the calls does not matter.
+/// [`build`](Self::build) checks all options together, so the order of the calls does not matter.
 ///
 /// ```
 /// use session_state_cookie::{CookieConfig, Lifetime, SameSite};
@@ -33,7 +33,7 @@ const DEVELOPMENT_NAME: &str = "session";
 /// # Ok::<(), session_state_cookie::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "it is the options only: build() makes the state"]
+#[must_use = "call build() to get the state"]
 pub struct CookieConfig {
     name: Option<String>,
     domain: Option<String>,
@@ -70,38 +70,37 @@ impl CookieConfig {
         Self::default()
     }
 
-    /// The development preset: named `session` and without `Secure`, for a server that listens on `listen`, which
+    /// The development preset: a cookie named `session` without `Secure`, for a server that listens on `listen`, which
     /// must be a loopback address.
     ///
-    /// It takes the address, and fails at construction, because a state sees headers only: to trust the `Host` header
-    /// would be to trust the client, and to refuse then would be an error with every request instead of one at the
-    /// start. A proxy on the same machine defeats the check; do not put one before a development server.
+    /// The address is checked when the state is built, because a state sees only headers, and the `Host` header comes
+    /// from the client. A proxy on the same machine defeats the check: do not put one in front of a development server.
     pub fn development(listen: SocketAddr) -> Self {
         Self { secure: false, listen: Some(listen), ..Self::default() }
     }
 
-    /// The cookie's name. Unless it is set: `__Host-session`, or `__Secure-session` where a domain or another path
-    /// than `/` is set, or `session` in the development preset. It is compared case by case when read.
+    /// The cookie's name. The default is `__Host-session`, `__Secure-session` with a domain or another path than `/`, or
+    /// `session` in the development preset. Reading compares names byte by byte.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sends the cookie to this host and all hosts below it; none by default, which means this host only. One leading
-    /// dot is ignored, as browsers do.
+    /// The domain whose hosts get the cookie. By default only the current host gets it. One leading dot is ignored, as in
+    /// browsers.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Sends the cookie to this path and below; `/` by default. It keeps nothing secret from other paths of the host
-    /// (RFC 6265bis §8.5).
+    /// The path whose requests get the cookie; `/` by default. It does not protect the cookie from other paths of the
+    /// host (RFC 6265bis §8.5).
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Whether the cookie goes over HTTPS only; true by default. Without it a name must be set that has no prefix.
+    /// Whether the cookie is sent over HTTPS only; true by default. `false` needs a name without a prefix.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
@@ -113,13 +112,13 @@ impl CookieConfig {
         self
     }
 
-    /// Which requests from other sites bring the cookie; [`SameSite::Lax`] by default.
+    /// Which requests from other sites carry the cookie; [`SameSite::Lax`] by default.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Whether an embedded page has a cookie for each site that embeds it (CHIPS); false by default.
+    /// Whether an embedded page has a separate cookie for each embedding site (CHIPS); false by default.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.partitioned = partitioned;
         self
@@ -131,18 +130,18 @@ impl CookieConfig {
         self
     }
 
-    /// Whether `Expires` is sent beside `Max-Age` where there is a lifetime; false by default. Only clients that do
-    /// not know `Max-Age` look at it. It is never sent alone, for then the client's clock would decide.
+    /// Whether `Expires` is sent in addition to `Max-Age`; false by default. Only clients without `Max-Age` use it. It is
+    /// never sent alone, because it depends on the client's clock.
     pub fn expires(mut self, expires: bool) -> Self {
         self.expires = expires;
         self
     }
 
-    /// The state, if browsers will accept its cookie.
+    /// Builds the state.
     ///
     /// # Errors
-    /// See [`ConfigError`]: each of its kinds is something that makes browsers drop the cookie, change it, or send
-    /// it where it should not go.
+    /// [`ConfigError`] for each setting with which browsers would drop the cookie, change it, or send it to the wrong
+    /// host.
     pub fn build(self) -> Result<CookieState, ConfigError> {
         if let Some(listen) = self.listen
             && !listen.ip().to_canonical().is_loopback()
@@ -186,5 +185,19 @@ impl CookieConfig {
         let identity =
             Identity { name: name.to_owned(), domain, path: self.path, partitioned: self.partitioned };
         CookieState::new(identity, fixed, self.lifetime, self.expires)
+    }
+}
+
+impl CookieState {
+    /// The options, with their defaults.
+    pub fn config() -> CookieConfig {
+        CookieConfig::new()
+    }
+}
+
+/// The state with default options.
+impl Default for CookieState {
+    fn default() -> Self {
+        Self::config().build().expect("a test builds the defaults")
     }
 }

@@ -1,24 +1,24 @@
-//! What is wrong with a configuration, found when it is built.
+//! Configuration errors.
 
 use std::net::SocketAddr;
 
 use session_core::{DurationError, Operation, StoreError, StoreErrorKind};
 
-/// Why a cookie cannot be had with these settings: nearly always because browsers would drop it without a word.
+/// Why a configuration is rejected, in most cases because browsers would silently drop the cookie.
 ///
 /// Section numbers are those of RFC 6265bis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The name is empty or holds something that a token cannot (§4.1.1).
-    #[error("a cookie name is one or more ASCII letters, digits and !#$%&'*+-.^_`|~")]
+    /// The name is empty or contains a character that tokens exclude (§4.1.1).
+    #[error("a cookie name consists of ASCII letters, digits and !#$%&'*+-.^_`|~")]
     InvalidName,
-    /// The name begins with a prefix that promises something which the other settings do not keep (§4.1.3, §5.4).
+    /// The name begins with a prefix whose rules the other settings break (§4.1.3, §5.4).
     #[error("a cookie whose name begins with {prefix} needs {needs}")]
     PrefixNeeds {
-        /// The prefix, as it is spelled in the specification. Browsers compare it in any case.
+        /// The prefix in the specification's spelling. Browsers ignore its case.
         prefix: &'static str,
-        /// What is missing.
+        /// The missing setting.
         needs: &'static str,
     },
     /// Browsers accept this setting only together with `Secure` (§5.7, and CHIPS for `Partitioned`).
@@ -27,52 +27,54 @@ pub enum ConfigError {
         /// `SameSite=None` or `Partitioned`.
         setting: &'static str,
     },
-    /// The text is none of Strict, Lax, None (§4.1.2.7).
+    /// The text is not Strict, Lax or None (§4.1.2.7).
     #[error("SameSite is one of Strict, Lax, None")]
     UnknownSameSite,
-    /// The path does not begin with `/`, ends with a space, or holds a semicolon, a control or a non-ASCII
-    /// character (§4.1.1).
+    /// The path does not begin with `/`, ends with a space, or contains a semicolon, a control or a non-ASCII character
+    /// (§4.1.1).
     #[error(
-        "a cookie path begins with / and holds no semicolon, control or non-ASCII character, nor a space at its end"
+        "a cookie path begins with / and contains no semicolon, control or non-ASCII character, nor a space at its end"
     )]
     InvalidPath,
-    /// The domain is not a host name in ASCII (§4.1.1). A trailing dot makes browsers ignore the attribute, so that
-    /// it is wrong too; one leading dot is ignored (§4.1.2.3).
+    /// The domain is not a host name in ASCII (§4.1.1). A trailing dot is also rejected, because browsers then ignore the
+    /// attribute; one leading dot is ignored (§4.1.2.3).
     #[error(
-        "a cookie domain is a host name of letters, digits, hyphens and dots, in punycode where it is not ASCII"
+        "a cookie domain is a host name of ASCII letters, digits, hyphens and dots (punycode for others)"
     )]
     InvalidDomain,
-    /// An attribute's value is longer than 1024 bytes, so that browsers ignore the attribute (§5.6).
-    #[error("the {attribute} of a cookie is 1024 bytes at the most: this one is {len}")]
+    /// An attribute's value is longer than 1024 bytes, and browsers ignore it (§5.6).
+    #[error("the {attribute} of a cookie has at most 1024 bytes: this one has {len}")]
     AttributeTooLong {
         /// `Path`.
         attribute: &'static str,
         /// Its length in bytes.
         len: usize,
     },
-    /// Name and value together are longer than 4096 bytes, so that browsers ignore the cookie (§5.6, §5.7).
-    #[error("name and value of a cookie are 4096 bytes at the most: these are {len}")]
+    /// Name and value together are longer than 4096 bytes, and browsers ignore the cookie (§5.6, §5.7).
+    #[error("name and value of a cookie have at most 4096 bytes: these have {len}")]
     TooLarge {
         /// The length of both in bytes.
         len: usize,
     },
-    /// A lifetime of less than a second. `Max-Age` counts whole seconds, and zero would delete the cookie.
-    #[error("a cookie lives for a second at the least")]
+    /// The lifetime is less than a second. `Max-Age` counts whole seconds, and zero deletes the cookie.
+    #[error("a cookie lives at least one second")]
     LifetimeTooShort,
-    /// A lifetime of more than 400 days. Browsers would cut it down, and who configured it would not notice (§5.5).
-    #[error("a cookie lives for 400 days at the most")]
+    /// The lifetime is more than 400 days. Browsers would silently shorten it (§5.5).
+    #[error("a cookie lives at most 400 days")]
     LifetimeTooLong,
-    /// The text is no lifetime.
+    /// The text is not a duration.
     #[error(transparent)]
     Duration(#[from] DurationError),
-    /// The development preset was asked for on an address that others can reach.
-    #[error("the development cookie is for loopback addresses: {0} is none")]
+    /// The development preset is used with an address that other machines can reach.
+    #[error("the development cookie needs a loopback address: {0} is not one")]
     NotLoopback(SocketAddr),
 }
 
-/// For those who open state and store in one step: `Misconfigured`, with the reason as its source.
+/// `Misconfigured` with the reason as its source, for code that opens state and store together.
 impl From<ConfigError> for StoreError {
     fn from(error: ConfigError) -> Self {
-        Self::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail("the cookie").with_source(error)
+        Self::new(StoreErrorKind::Misconfigured, Operation::Open)
+            .with_detail("the cookie is misconfigured")
+            .with_source(error)
     }
 }

@@ -1,17 +1,16 @@
-//! Cookie headers, read as bytes.
+//! Parsing of `Cookie` headers as bytes.
 //!
-//! By hand and not by the `cookie` crate, whose jar owns every cookie of the request and whose parser wants UTF-8 and
-//! trims names: here nothing is allocated, each byte is looked at a fixed number of times, and no spelling of a name
-//! counts that a browser would not have held to the rules of its prefix.
+//! The `cookie` crate is not used: its jar copies every cookie of the request, and its parser requires UTF-8 and trims
+//! names. This parser allocates nothing, takes linear time, and accepts only the spelling of a name whose prefix rules the
+//! browser enforces.
 
 use memchr::{memchr, memchr_iter};
 use session_core::{Candidates, SessionId};
 
-/// Adds to `found` the ids of one `Cookie` header that stand under `name`.
+/// Adds the ids named `name` in one `Cookie` header to `found`.
 ///
-/// Pairs are separated by semicolons; spaces and tabs before a name are skipped and nothing else is forgiven. The name
-/// is compared byte by byte and the value is whatever stands up to the next semicolon, quotes and spaces included
-/// (RFC 6265bis §4.1.1 makes quotes part of the value).
+/// Semicolons separate pairs. Spaces and tabs before a name are skipped. The name is compared byte by byte. The value
+/// ends at the next semicolon, including quotes and spaces (by RFC 6265bis §4.1.1 quotes belong to the value).
 pub(crate) fn collect(header: &[u8], name: &[u8], found: &mut Candidates) {
     let mut rest = header;
     loop {
@@ -37,8 +36,8 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pair.get(blanks..)?.strip_prefix(name)?.strip_prefix(b"=")
 }
 
-/// What makes two cookies of one host the same one to a browser (RFC 6265bis §5.7, CHIPS): a second one replaces the
-/// first.
+/// The attributes by which a browser identifies a cookie of a host (RFC 6265bis §5.7, CHIPS). A second cookie with the
+/// same identity replaces the first.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) name: String,
@@ -48,7 +47,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether this `Set-Cookie` header is about this cookie, read as a browser would (RFC 6265bis §5.6).
+    /// Whether this `Set-Cookie` header sets this cookie, by a browser's parsing rules (RFC 6265bis §5.6).
     pub(crate) fn is_of(&self, set_cookie: &[u8]) -> bool {
         let mut ends = memchr_iter(b';', set_cookie).chain([set_cookie.len()]);
         let mut start = 0;
@@ -64,7 +63,7 @@ impl Identity {
         let (mut domain, mut path, mut partitioned) = (None, None, false);
         while let Some((attribute, value)) = next() {
             let value = value.unwrap_or_default();
-            // Of an attribute that stands there twice, browsers take the last.
+            // Of a repeated attribute, browsers use the last.
             if attribute.eq_ignore_ascii_case(b"Domain") {
                 domain = Some(value.strip_prefix(b".").unwrap_or(value)).filter(|domain| !domain.is_empty());
             } else if attribute.eq_ignore_ascii_case(b"Path") {
@@ -78,7 +77,7 @@ impl Identity {
             (None, None) => true,
             _ => false,
         };
-        // Without a path the browser takes one from the request's target, which is not known here: not the same.
+        // Without a path the browser derives one from the request's target, which is unknown here.
         same_domain && path == Some(self.path.as_bytes()) && partitioned == self.partitioned
     }
 }

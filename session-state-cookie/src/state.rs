@@ -1,4 +1,4 @@
-//! The state: what goes into the headers and what is read from them.
+//! The state: reads ids from request headers and writes the response header.
 
 use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +12,6 @@ use session_core::{
 };
 
 use crate::attributes::Lifetime;
-use crate::config::CookieConfig;
 use crate::error::ConfigError;
 use crate::parse::{self, Identity};
 
@@ -20,10 +19,10 @@ const MAX_AGE: &str = "; Max-Age=";
 const EXPIRES: &str = "; Expires=";
 /// The length of every `IMF-fixdate` (RFC 9110 §5.6.7).
 const DATE_LEN: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
-/// 31 December 9999, 23:59:59: the last second that such a date can tell.
+/// 31 December 9999, 23:59:59: the last second that such a date can express.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The session id in a cookie. Clones are independent; there is nothing in it but its configuration.
+/// The session id in a cookie. It contains only its configuration, so clones are independent.
 #[derive(Clone, Debug)]
 pub struct CookieState {
     identity: Identity,
@@ -35,11 +34,6 @@ pub struct CookieState {
 }
 
 impl CookieState {
-    /// The options, with their defaults.
-    pub fn config() -> CookieConfig {
-        CookieConfig::new()
-    }
-
     /// The cookie's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -58,14 +52,14 @@ impl CookieState {
         lifetime: Lifetime,
         expires: bool,
     ) -> Result<Self, ConfigError> {
-        // 1970 and `Max-Age=0` together, for clients that know only one of them. The server's grammar has no zero,
-        // but every browser's algorithm has (RFC 6265bis §5.6.2).
+        // Both `Max-Age=0` and 1970, because some clients know only one of them. The grammar for servers has no zero,
+        // but every browser's algorithm accepts it (RFC 6265bis §5.6.2).
         let deletion = format!("{}={fixed}{MAX_AGE}0{EXPIRES}{}", identity.name, HttpDate::from(UNIX_EPOCH));
         let deletion = HeaderValue::try_from(deletion).map_err(|_| ConfigError::InvalidName)?;
         Ok(Self { identity, fixed, lifetime, expires, deletion })
     }
 
-    /// How many seconds the browser keeps a cookie that it is sent at `now`, and the moment when it drops it.
+    /// How many seconds the browser keeps a cookie that is sent at `now`, and the moment when the cookie ends.
     fn keeps(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<(u64, Timestamp)> {
         let time = match self.lifetime {
             Lifetime::BrowserSession => return None,
@@ -74,13 +68,13 @@ impl CookieState {
                 deadline.map_or(Lifetime::MAX, |deadline| deadline.saturating_since(now)).min(Lifetime::MAX)
             }
         };
-        // Rounded up: a cookie that outlives its session by a part of a second does no harm, and rounding down would
-        // delete the cookie in the session's last second.
+        // Rounded up: a cookie may outlive its session by a part of a second, but rounding down would delete the cookie
+        // in the session's last second.
         Some((time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), now.saturating_add(time)))
     }
 
-    /// The header's value, in one allocation of exactly its length: a `Vec` with room to spare would be moved once
-    /// more when it becomes the value.
+    /// The header's value, in one allocation of exactly its length: a `Vec` with spare capacity would be reallocated
+    /// when it becomes the value.
     fn value(&self, id: &SessionId, keeps: Option<(u64, Timestamp)>) -> std::io::Result<Vec<u8>> {
         let id = id.reveal();
         let parts = [self.name(), "=", id.as_str(), &self.fixed];
@@ -103,16 +97,16 @@ impl CookieState {
         Ok(value)
     }
 
-    /// Adds our header in place of the one that this response may already have for this cookie: RFC 6265bis §4.1.1
-    /// wants no two of a name, and of two the browser would keep the later anyway.
+    /// Adds our header, and replaces an earlier one for this cookie: RFC 6265bis §4.1.1 forbids two headers for one
+    /// cookie.
     fn put(&self, value: HeaderValue, response: &mut HeaderMap) -> Result<()> {
         let ours = |header: &HeaderValue| self.identity.is_of(header.as_bytes());
         let all = response.get_all(SET_COOKIE);
         if !all.iter().any(ours) {
             return response.try_append(SET_COOKIE, value).map(drop).map_err(too_many);
         }
-        // A HeaderMap removes all headers of a name or none, so the others go back in, in their order. They go in
-        // through one entry, whose place was just vacated: append() would fail on a map that is full to the brim.
+        // A HeaderMap can only remove all headers of a name, so the other headers are inserted again in their order.
+        // They use one entry, whose place was just freed: append() would fail on a full map.
         let others: Vec<_> = all.iter().filter(|header| !ours(header)).cloned().collect();
         let mut headers = others.into_iter().chain([value]);
         response.remove(SET_COOKIE);
@@ -128,7 +122,7 @@ impl CookieState {
 impl State for CookieState {
     fn read(&self, request: &HeaderMap) -> Candidates {
         let mut found = Candidates::none();
-        // HTTP/2 and HTTP/3 may bring one header for each cookie (RFC 9113 §8.2.3).
+        // HTTP/2 and HTTP/3 may send one header per cookie (RFC 9113 §8.2.3).
         for header in request.get_all(COOKIE) {
             parse::collect(header.as_bytes(), self.name().as_bytes(), &mut found);
         }
@@ -143,12 +137,12 @@ impl State for CookieState {
         response: &mut HeaderMap,
     ) -> Result<()> {
         if self.lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
-            // It would be a Max-Age of zero, which is a deletion: then one without the id in it.
+            // A Max-Age of zero deletes the cookie; the deletion header does so without the id.
             return self.erase(response);
         }
         let value = self.value(id, self.keeps(deadline, now)).map_err(unwritable)?;
         let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(unwritable)?;
-        // Keeps the id out of Debug, and out of the compression tables of HTTP/2.
+        // Keeps the id out of `Debug` and out of HTTP/2's compression tables.
         value.set_sensitive(true);
         self.put(value, response)
     }
@@ -157,22 +151,15 @@ impl State for CookieState {
         self.put(self.deletion.clone(), response)
     }
 
-    /// True with a lifetime of either kind, so that store and cookie are extended together.
+    /// True with a lifetime, so that store and cookie are extended together.
     fn follows_deadline(&self) -> bool {
         self.lifetime != Lifetime::BrowserSession
     }
 }
 
-/// What [`CookieConfig::new`] gives, built.
-impl Default for CookieState {
-    fn default() -> Self {
-        Self::config().build().expect("the defaults are what browsers accept: a test builds them")
-    }
-}
-
 fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, Operation::State)
-        .with_detail("the cookie")
+        .with_detail("the cookie cannot be written")
         .with_source(cause)
 }
 

@@ -1,4 +1,4 @@
-//! What each setting puts into the header, and what is refused when it is built.
+//! The attributes of each setting, and the settings that are rejected.
 
 use session_core::{DurationError, StoreError, StoreErrorKind};
 use session_state_cookie::ConfigError;
@@ -6,7 +6,7 @@ use session_state_cookie::ConfigError;
 use super::*;
 
 #[test]
-fn each_setting_has_its_attribute_and_the_deletion_repeats_it() {
+fn deletion_repeats_the_attributes() {
     let new = CookieConfig::new;
     let cases = [
         (new().name("sid"), "sid", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
@@ -51,7 +51,7 @@ fn each_setting_has_its_attribute_and_the_deletion_repeats_it() {
 }
 
 #[test]
-fn same_site_is_read_in_any_case_and_other_text_is_an_error() {
+fn same_site_parses_in_any_case() {
     for (text, same_site) in [("Lax", SameSite::Lax), ("strict", SameSite::Strict), ("NONE", SameSite::None)]
     {
         assert_eq!(text.parse(), Ok(same_site));
@@ -66,7 +66,7 @@ fn same_site_is_read_in_any_case_and_other_text_is_an_error() {
 }
 
 #[test]
-fn what_browsers_refuse_is_refused_when_it_is_built() {
+fn build_rejects_what_browsers_reject() {
     let new = CookieConfig::new;
     let needs = |prefix, needs| ConfigError::PrefixNeeds { prefix, needs };
     let address = |text: &str| text.parse().unwrap();
@@ -158,7 +158,7 @@ fn what_browsers_refuse_is_refused_when_it_is_built() {
 }
 
 #[test]
-fn what_is_just_allowed_is_allowed() {
+fn build_accepts_the_limits() {
     let new = CookieConfig::new;
     for config in [
         new().name("!#$%&'*+-.^_`|~09azAZ"),
@@ -178,7 +178,7 @@ fn what_is_just_allowed_is_allowed() {
 }
 
 #[test]
-fn name_and_value_of_exactly_4096_bytes_pass_and_one_more_does_not() {
+fn name_and_value_may_have_4096_bytes() {
     let name = "n".repeat(4_096 - SessionId::CHARS);
     let state = CookieConfig::new().name(&name).build().unwrap();
     assert_eq!(written(&state, None), format!("{name}={SEVENS}{DEFAULTS}"));
@@ -191,7 +191,7 @@ fn name_and_value_of_exactly_4096_bytes_pass_and_one_more_does_not() {
 }
 
 #[test]
-fn a_configuration_error_is_misconfigured_with_its_reason() {
+fn a_config_error_converts_to_misconfigured() {
     let error = StoreError::from(CookieConfig::new().secure(false).build().unwrap_err());
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert_eq!(

@@ -1,9 +1,9 @@
-//! How long the browser is told to keep the cookie.
+//! The lifetime of the cookie in the browser.
 
 use super::*;
 
 #[test]
-fn the_defaults_are_what_owasp_wants() {
+fn the_defaults_follow_owasp() {
     let state = CookieState::default();
     assert_eq!(written(&state, in_seconds(60)), format!("__Host-session={SEVENS}{DEFAULTS}"));
     assert_eq!(erased(&state), format!("__Host-session={DEFAULTS}{GONE}"));
@@ -12,7 +12,7 @@ fn the_defaults_are_what_owasp_wants() {
 }
 
 #[test]
-fn a_fixed_lifetime_counts_from_now_and_not_from_the_deadline() {
+fn a_fixed_lifetime_counts_from_now() {
     for (text, max_age, expires) in [
         ("42", 42, "Sun, 06 Nov 1994 08:50:19 GMT"),
         ("+36h", 129_600, "Mon, 07 Nov 1994 20:49:37 GMT"),
@@ -32,7 +32,7 @@ fn a_fixed_lifetime_counts_from_now_and_not_from_the_deadline() {
 }
 
 #[test]
-fn the_cookie_follows_the_session_and_is_rounded_up_to_the_second() {
+fn follow_session_rounds_up_to_the_second() {
     let config = CookieConfig::new().lifetime(Lifetime::FollowSession);
     let state = config.clone().build().unwrap();
     assert!(state.follows_deadline());
@@ -41,7 +41,7 @@ fn the_cookie_follows_the_session_and_is_rounded_up_to_the_second() {
         let deadline = Some(NOW.saturating_add(Duration::from_millis(millis)));
         assert_eq!(written(&state, deadline), format!("{line}; Max-Age={max_age}"), "{millis} ms");
     }
-    // Longer than any browser keeps a cookie.
+    // Longer than browsers keep a cookie.
     for deadline in [None, in_seconds(34_560_001), Some(Timestamp::from_millis(u64::MAX))] {
         assert_eq!(written(&state, deadline), format!("{line}; Max-Age=34560000"));
     }
@@ -54,7 +54,7 @@ fn the_cookie_follows_the_session_and_is_rounded_up_to_the_second() {
 }
 
 #[test]
-fn what_has_expired_already_is_deleted_and_its_id_is_not_told() {
+fn an_expired_session_erases_the_cookie() {
     let state = CookieConfig::new().lifetime(Lifetime::FollowSession).build().unwrap();
     for deadline in [NOW, NOW.saturating_sub(Duration::from_secs(1)), Timestamp::EPOCH] {
         assert_eq!(written(&state, Some(deadline)), format!("__Host-session={DEFAULTS}{GONE}"));
@@ -62,7 +62,7 @@ fn what_has_expired_already_is_deleted_and_its_id_is_not_told() {
 }
 
 #[test]
-fn a_clock_beyond_the_calendar_is_written_as_its_last_second() {
+fn expires_ends_with_the_year_9999() {
     let config = CookieConfig::new().lifetime(Lifetime::FollowSession).expires(true);
     for config in [config.clone(), config.lifetime(Lifetime::Fixed(Duration::from_secs(1)))] {
         let mut response = HeaderMap::new();

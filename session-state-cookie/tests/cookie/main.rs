@@ -1,6 +1,6 @@
-//! What stands in the headers, byte for byte.
+//! The headers, byte for byte.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod config;
 mod lifetime;

@@ -1,11 +1,11 @@
-//! Headers and settings that nobody thought of.
+//! Random headers and settings.
 
 use cookie::Cookie;
 use proptest::prelude::*;
 
 use super::*;
 
-/// What is in cookies, in good order and in bad.
+/// Parts of cookies, well-formed or not.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(b"__Host-session=".to_vec()),
@@ -22,7 +22,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_header_panics_and_what_is_read_is_what_an_independent_reading_finds(
+    fn reading_agrees_with_a_second_parser(
         headers in prop::collection::vec(prop::collection::vec(piece(), 0..24), 0..4)
     ) {
         let headers: Vec<Vec<u8>> = headers.into_iter().map(|pieces| pieces.concat()).collect();
@@ -55,12 +55,12 @@ proptest! {
     }
 
     #[test]
-    fn no_set_cookie_of_others_panics_or_gets_lost(
+    fn other_set_cookie_headers_survive(
         others in prop::collection::vec(prop::collection::vec(piece(), 0..12), 0..4)
     ) {
         let mut response = HeaderMap::new();
         for other in others {
-            // A path of its own makes it a cookie of its own.
+            // Another path makes it another cookie.
             let other = [other.concat(), b"; Path=/elsewhere".to_vec()].concat();
             response.append(SET_COOKIE, HeaderValue::from_bytes(&other).unwrap());
         }
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_what_another_parser_reads(
+    fn the_cookie_crate_reads_what_we_write(
         name in "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}",
         path in "/[a-z0-9/%,=~]{0,20}",
         domain in prop::option::of("[a-z0-9]{1,8}(\\.[a-z0-9]{1,8}){0,3}"),
@@ -119,7 +119,7 @@ proptest! {
         let until = cookie.expires_datetime().map(|until| until.unix_timestamp().unsigned_abs());
         prop_assert_eq!(until, age.filter(|_| expires).map(|age| NOW.as_millis() / 1_000 + age));
 
-        // And the browser's answer is read back.
+        // The state reads the browser's cookie.
         let (name, value) = cookie.name_value();
         let request = with_cookies([format!("{name}={value}")]);
         prop_assert!(state.read(&request).iter().eq([&id]));

@@ -1,9 +1,9 @@
-//! What is found in `Cookie` headers, and what it costs.
+//! Reading `Cookie` headers, and its cost.
 
 use super::*;
 
 #[test]
-fn ids_are_found_in_every_header_in_their_order_and_once() {
+fn ids_are_read_in_order_without_repeats() {
     let (one, two, three, four, five) = (text(1), text(2), text(3), text(4), text(5));
     let name = "__Host-session";
     assert_eq!(read::<&str>([]), (vec![], 0));
@@ -22,7 +22,7 @@ fn ids_are_found_in_every_header_in_their_order_and_once() {
 }
 
 #[test]
-fn only_the_very_name_counts() {
+fn other_names_are_ignored() {
     let id = text(1);
     for other in [
         format!("__host-session={id}"),
@@ -44,7 +44,7 @@ fn only_the_very_name_counts() {
 }
 
 #[test]
-fn what_is_no_id_is_counted_and_never_trimmed_or_unquoted() {
+fn malformed_values_are_counted() {
     let id = text(1);
     for bad in [
         String::new(),
@@ -61,7 +61,7 @@ fn what_is_no_id_is_counted_and_never_trimmed_or_unquoted() {
         "é".repeat(16),
         "A".repeat(100_000),
     ] {
-        // The pair after it ends the value: the end of a header would be trimmed by HTTP itself.
+        // The next pair ends the value, because HTTP trims the end of a header.
         let header = format!("__Host-session={bad}; a=b");
         assert_eq!(read([header.as_bytes()]), (vec![], 1), "{bad:?}");
     }
@@ -71,7 +71,7 @@ fn what_is_no_id_is_counted_and_never_trimmed_or_unquoted() {
 }
 
 #[test]
-fn reading_allocates_nothing_and_writing_once() {
+fn reading_allocates_nothing_writing_once() {
     let state = CookieConfig::new().lifetime(Lifetime::FollowSession).expires(true).build().unwrap();
     let request = with_cookies([
         format!("a=b; __Host-session={}; __Host-session=x", text(1)),

@@ -1,4 +1,4 @@
-//! What happens to the response that the cookie goes into.
+//! The response headers after writing and erasing.
 
 use http::header::CACHE_CONTROL;
 use session_core::StoreErrorKind;
@@ -6,7 +6,7 @@ use session_core::StoreErrorKind;
 use super::*;
 
 #[test]
-fn other_headers_stay_as_they_are() {
+fn other_headers_are_unchanged() {
     let state = CookieState::default();
     let others = [
         "theme=dark".to_owned(),
@@ -38,7 +38,7 @@ fn other_headers_stay_as_they_are() {
 }
 
 #[test]
-fn a_response_has_one_header_for_the_cookie_and_the_last_call_decides() {
+fn a_later_call_replaces_the_header() {
     let state = CookieConfig::new().domain("example.org").path("/shop").build().unwrap();
     let attributes = "; Path=/shop; Domain=example.org; Secure; HttpOnly; SameSite=Lax";
     let mut response = HeaderMap::new();
@@ -59,14 +59,14 @@ fn a_response_has_one_header_for_the_cookie_and_the_last_call_decides() {
     assert_eq!(set_cookies(&response), ["b=c", line.as_str()]);
 }
 
-/// Adds headers until no more fit.
+/// Adds headers until the map is full.
 fn fill(response: &mut HeaderMap) {
     let mut names = (0..).map(|n| http::HeaderName::try_from(format!("x-{n}")).unwrap());
     while response.try_insert(names.next().unwrap(), HeaderValue::from_static("")).is_ok() {}
 }
 
 #[test]
-fn a_response_that_can_take_no_more_headers_is_an_error_and_stays_as_it_is() {
+fn a_full_header_map_is_an_error() {
     let mut response = HeaderMap::new();
     fill(&mut response);
     let full = response.clone();
@@ -78,7 +78,7 @@ fn a_response_that_can_take_no_more_headers_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
-fn replacing_needs_no_room_and_loses_nothing() {
+fn replacing_works_in_a_full_header_map() {
     let state = CookieState::default();
     let mut response = HeaderMap::new();
     response.append(SET_COOKIE, HeaderValue::from_static("a=b"));
@@ -92,7 +92,7 @@ fn replacing_needs_no_room_and_loses_nothing() {
 }
 
 #[test]
-fn the_id_is_not_shown_by_debug() {
+fn debug_hides_the_id() {
     let state = CookieState::default();
     let mut response = HeaderMap::new();
     state.write(&id(7), None, NOW, &mut response).unwrap();
