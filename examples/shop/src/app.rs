@@ -1,4 +1,4 @@
-//! The shop: what each request does with its session.
+//! The routes of the shop, and their use of the session.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const NOTICE: &str = "notice";
 
 /// The whole application.
 pub(crate) fn app(sessions: Sessions<SqliteStore>, cookie: CookieState) -> Router {
-    // For scripts that look on: their requests keep nobody logged in.
+    // Polling by scripts does not keep a visitor logged in.
     let state = get(state).layer(RoutePolicy::new().do_not_extend());
     Router::new()
         .route("/", get(home))
@@ -37,11 +37,11 @@ pub(crate) fn app(sessions: Sessions<SqliteStore>, cookie: CookieState) -> Route
         .layer(SessionLayer::new(sessions, cookie))
         .layer(middleware::from_fn(same_origin::only))
         .layer(middleware::map_response(only_own_content))
-        // Without a session: whoever asks whether the server lives is no visitor.
+        // Outside the session layer: a health check has no session.
         .route("/healthz", get(async || "ok"))
 }
 
-/// Counts the visit. `update` runs again if another request of this visitor was faster, so that every visit counts.
+/// Counts the visit. If another request of this visitor commits first, `update` runs again, so that every visit counts.
 async fn home(session: Session) -> Result<Html<String>, Error> {
     let visits = session.update(VISITS, |visits: Option<u64>| visits.unwrap_or(0) + 1)?;
     let page = read(&session)?;
@@ -58,7 +58,7 @@ struct Add {
     qty: Option<String>,
 }
 
-/// Two of these at the same time add up, even from two servers: the closure computes, and the commit compares.
+/// Parallel requests add up, even on two servers: the closure computes, and the commit compares and swaps.
 async fn add_to_cart(session: Session, Form(add): Form<Add>) -> Result<Response, Error> {
     let qty = add.qty.as_deref().map_or(Ok(1), |qty| qty.trim().parse());
     let (Some(item), Ok(qty @ 1..=MOST)) = (goods::find(&add.item), qty) else {
@@ -78,8 +78,8 @@ struct Login {
     name: String,
 }
 
-/// The session gets a new id, so that an id from before the login, wherever it leaked to, is worth nothing. If that
-/// cannot be stored, the response is a 503 and never this redirect.
+/// Gives the session a new id, so that an id from before the login is useless even if it leaked. If the commit fails, the
+/// visitor gets status 503 instead of this redirect.
 async fn login(session: Session, Form(login): Form<Login>) -> Result<Response, Error> {
     let name: String = login.name.trim().chars().filter(|c| !c.is_control()).take(40).collect();
     if name.is_empty() {
@@ -91,8 +91,7 @@ async fn login(session: Session, Form(login): Form<Login>) -> Result<Response, E
     Ok(Redirect::to("/").into_response())
 }
 
-/// Ends the session at once, not at the end of the request: whatever happens now, and however late another request of
-/// this visitor comes to its end, it stays ended.
+/// Ends the session immediately. No later error in this request, and no late commit of another request, brings it back.
 async fn logout(session: Session) -> Result<Redirect, Error> {
     session.destroy("logged out").await?;
     Ok(Redirect::to("/"))
@@ -103,7 +102,7 @@ struct Slow {
     ms: Option<u64>,
 }
 
-/// Something that takes its time between reading and writing. Log out meanwhile: the write then comes to nothing.
+/// Waits between reading and writing. If the visitor logs out meanwhile, the write is discarded.
 async fn slow(session: Session, Query(slow): Query<Slow>) -> Result<String, Error> {
     let visits: u64 = session.get(VISITS)?.unwrap_or(0);
     let ms = slow.ms.unwrap_or(1_000).min(10_000);
@@ -112,7 +111,7 @@ async fn slow(session: Session, Query(slow): Query<Slow>) -> Result<String, Erro
     Ok(format!("Waited {ms} ms after visit {visits}.\n"))
 }
 
-/// For scripts: what the session holds, without consuming the notice or extending the session.
+/// Returns the session as JSON for scripts, without consuming the notice or extending the session.
 async fn state(session: Session) -> Result<Json<Value>, Error> {
     let notice = session.flash().get::<String>(NOTICE)?;
     session.flash().keep_all()?;
@@ -125,7 +124,7 @@ async fn state(session: Session) -> Result<Json<Value>, Error> {
     })))
 }
 
-/// What every page shows. Reading the notice consumes it, once the page has gone out.
+/// Reads the values that every page shows. This consumes the notice when the page is sent.
 fn read(session: &Session) -> Result<Page, Error> {
     Ok(Page {
         user: session.user()?,
@@ -134,7 +133,7 @@ fn read(session: &Session) -> Result<Page, Error> {
     })
 }
 
-/// No page of the shop runs a script, and none loads anything from elsewhere.
+/// Forbids scripts and content from other sites.
 async fn only_own_content(response: Response) -> impl IntoResponse {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
                   frame-ancestors 'none'";
@@ -152,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// A visitor of a shop of their own.
+    /// A visitor with a shop of its own.
     struct Visitor {
         app: Router,
         cookie: String,
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn visits_count_the_cart_adds_up_and_looking_on_changes_nothing() {
+    async fn visits_and_the_cart_add_up() {
         let mut visitor = Visitor::new();
         visitor.get("/").await;
         visitor.get("/").await;
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn login_changes_the_id_and_welcomes_once_and_logout_ends_all() {
+    async fn login_changes_the_id_and_logout_ends_it() {
         let mut visitor = Visitor::new();
         visitor.get("/").await;
         let before = visitor.cookie.clone();
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forms_that_make_no_sense_are_refused_and_change_nothing() {
+    async fn invalid_forms_are_refused() {
         let mut visitor = Visitor::new();
         for form in
             ["item=unicorn", "item=mug&qty=0", "item=mug&qty=-1", "item=mug&qty=1000", "item=mug&qty=x"]

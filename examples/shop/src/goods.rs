@@ -1,11 +1,11 @@
-//! What the shop sells.
+//! The goods and the cart.
 
 use std::collections::BTreeMap;
 
-/// The visitor's cart: how many of what.
+/// The visitor's cart: the quantity of each item.
 pub(crate) type Cart = BTreeMap<String, u32>;
 
-/// Nobody needs more teapots than this.
+/// The largest quantity of an item.
 pub(crate) const MOST: u32 = 999;
 
 pub(crate) struct Item {

@@ -18,13 +18,13 @@ use session_store_sqlite::{SqliteConfig, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A small shop that shows what sessions can be relied on for. For one visitor at a time: yourself.
+/// A small shop that shows the guarantees of session-kit
 #[derive(Parser)]
 struct Arguments {
-    /// The directory that keeps the sessions; it is made if it is not there.
+    /// The directory for the session database; created if missing
     #[arg(long)]
     data: PathBuf,
-    /// The port on 127.0.0.1; 0 takes a free one.
+    /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
 }
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))).await?;
     let address = listener.local_addr()?;
-    // Without `Secure`, for there is no HTTPS here; refused for any address but the machine's own.
+    // Without `Secure`, because the shop has no HTTPS. This is an error for other than loopback addresses.
     let cookie = CookieConfig::development(address).build()?;
     writeln!(io::stdout().lock(), "listening on http://{address}")?;
 
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for a polite kill.
+/// Waits for Ctrl-C or SIGTERM.
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! The pages: plain HTML that needs no script.
+//! The pages: plain HTML without scripts.
 
 use std::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::goods::{self, Cart, ITEMS, MOST};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What every page shows of the session.
+/// The session values that every page shows.
 pub(crate) struct Page {
     pub(crate) user: Option<String>,
     pub(crate) notice: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
     body.push_str("<section class=intro><h1>Things for tea</h1>");
     put(
         &mut body,
-        format_args!("<p>This is {times} in this session. Reload, and it is one more.</p></section>"),
+        format_args!("<p>This is {times} in this session. Reload the page to add one.</p></section>"),
     );
     body.push_str("<ul class=goods>");
     for item in &ITEMS {
@@ -49,7 +49,7 @@ pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
 pub(crate) fn cart(page: &Page) -> Html<String> {
     let mut body = String::from("<section class=intro><h1>Your cart</h1>");
     if page.cart.is_empty() {
-        body.push_str("<p>Nothing in it yet.</p></section>");
+        body.push_str("<p>Your cart is empty.</p></section>");
     } else {
         body.push_str("</section><table><thead><tr><th>Item<th class=n>Each<th class=n>Qty<th class=n>Sum</thead><tbody>");
         for (id, qty) in &page.cart {
@@ -75,9 +75,8 @@ pub(crate) fn cart(page: &Page) -> Html<String> {
 }
 
 pub(crate) fn refused(page: &Page) -> Html<String> {
-    let body = "<section class=intro><h1>That did not work</h1><p>The form held something that the shop does not \
-                understand.</p></section><p><a class=button href=/>Back to the shop</a></p>";
-    whole("That did not work", page, body)
+    let body = "<section class=intro><h1>Invalid form</h1><p>The shop does not accept these values.</p></section><p><a class=button href=/>Back to the shop</a></p>";
+    whole("Invalid form", page, body)
 }
 
 fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
@@ -115,18 +114,18 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
     }
     html.push_str(body);
     html.push_str(
-        "</main><footer>Open two tabs, press buttons in both, log out in one, kill the server and start it again: \
-         nothing you did is lost, and what has ended stays ended. <a href=/api/state>The session as JSON</a></footer>\
+        "</main><footer>Try it: use two tabs at once, log out in one of them, or kill the server and start it again. \
+         No change is lost, and an ended session stays ended. <a href=/api/state>The session as JSON</a></footer>\
          </body></html>",
     );
     Html(html)
 }
 
 fn put(html: &mut String, what: fmt::Arguments<'_>) {
-    html.write_fmt(what).expect("writing into a string does not fail");
+    html.write_fmt(what).expect("writing to a string cannot fail");
 }
 
-/// Text from anywhere, with what has a meaning in HTML escaped.
+/// Text from visitors, escaped for HTML.
 struct Text<'a>(&'a str);
 
 impl fmt::Display for Text<'_> {
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_visitor_typed_is_shown_as_text() {
+    fn visitors_text_is_escaped() {
         let page = Page {
             user: Some("<script>alert('&')</script>".into()),
             notice: Some("Welcome, \"<b>\"".into()),

@@ -1,4 +1,4 @@
-//! Forms are accepted from the shop's own pages only.
+//! Accepts forms from the shop's own pages only.
 
 use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
@@ -6,15 +6,15 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Refuses what another site's page makes a visitor's browser send (cross-site request forgery).
+/// Refuses cross-site request forgery.
 ///
-/// Browsers say themselves where a request comes from: by `Sec-Fetch-Site`, all of them since 2023, or at least by
-/// `Origin` with every POST. Neither can be set by a page. A token in every form would be the older answer; it needs
-/// a session before anybody has done anything, and it breaks forms in tabs from before the login. `SameSite=Lax`,
-/// which the session cookie has too, is no answer by itself: another port of the same host is the same site.
+/// Browsers send the origin of a request in `Sec-Fetch-Site` (all of them since 2023) or in `Origin` (with every POST).
+/// Pages cannot change these headers. The alternative, a token in every form, needs a session before the visitor's first
+/// action, and breaks forms in tabs that were opened before the login. `SameSite=Lax` alone is not enough, because another
+/// port of the same host is the same site.
 pub(crate) async fn only(request: Request, next: Next) -> Response {
     if changes_something(request.method()) && !is_ours(request.headers()) {
-        return (StatusCode::FORBIDDEN, "This form came from another site.").into_response();
+        return (StatusCode::FORBIDDEN, "The form came from another site.").into_response();
     }
     next.run(request).await
 }
@@ -27,12 +27,12 @@ fn is_ours(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        // "null", and whatever else is no http URL of this host, is not ours.
+        // "null" and every other origin than this host are refused.
         (None, Some(origin)) => {
             let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
             host.is_some() && host == text(HOST.as_str())
         }
-        // No browser, and nobody whose cookie could be misused: curl, scripts, tests.
+        // Not a browser: curl, a script or a test, whose user sends the request on purpose.
         (None, None) => true,
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_shops_own_pages_and_programs_may_post() {
+    fn only_own_pages_and_programs_may_post() {
         for (sent, ours) in [
             (&[][..], true),
             (&[("sec-fetch-site", "same-origin")], true),
