@@ -7,7 +7,7 @@ use std::time::Duration;
 use delegate_example::{Options, Visitors, place};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Blocking, Driver, Key, Record, Revision, StoreErrorKind, Timestamp};
+use session_core::{Blocking, Driver, DriverExt, Key, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
     BlockingModel, ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, Mapping, Plain, Value,
 };

@@ -174,5 +174,5 @@ async fn no_debug_shows_data() {
     let secret = Value::Bytes(Bytes::from_static(b"secret"));
     assert_eq!(format!("{secret:?}"), "Bytes(6 of them)");
     let (store, _, _) = store();
-    assert_eq!(format!("{store:?}"), "Delegated { closed: false, .. }");
+    assert_eq!(format!("{store:?}"), "DelegateStore { closed: false, .. }");
 }

@@ -11,7 +11,7 @@ use session_core::{Applied, Cursor, Driver, Operation, Prefix, Result, StoreErro
 use session_store_delegate::{DelegateConfig, Plain};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
-use crate::support::objects::{HarnessError, Objects};
+use crate::support::objects::{Objects, Trouble};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
@@ -69,7 +69,7 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
         loop {
             let (store, model) = filled().await;
             let Some((name, call)) = operation(&store, number) else { return };
-            model.fail(failures, HarnessError::Error(io::ErrorKind::Other));
+            model.fail(failures, Trouble::Error(io::ErrorKind::Other));
             let answer = call.await;
             if !model.has_failed() {
                 assert!(answer.is_ok());
@@ -106,7 +106,7 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
         loop {
             let (store, model) = filled().await;
             let Some((name, call)) = operation(&store, number) else { return };
-            model.fail(failures, HarnessError::Panic);
+            model.fail(failures, Trouble::Panic);
             let answer = caught(call).await;
             if !model.has_failed() {
                 break;
@@ -139,13 +139,13 @@ async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
         (io::ErrorKind::TimedOut, StoreErrorKind::Timeout, Applied::Unknown),
         (io::ErrorKind::Other, StoreErrorKind::Backend, Applied::Unknown),
     ] {
-        model.fail(flush_at, HarnessError::Error(cause));
+        model.fail(flush_at, Trouble::Error(cause));
         let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (kind, applied));
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), cause);
         // The same before the flush: whatever the model says, nothing has happened.
-        model.fail(0, HarnessError::Error(cause));
+        model.fail(0, Trouble::Error(cause));
         let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (kind, Applied::No));
     }
@@ -165,15 +165,15 @@ async fn expired(ids: &[&str]) -> (Store, Objects) {
 async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothing_was_removed() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     // The list, and the delegate of the first.
-    model.fail(1, HarnessError::Error(io::ErrorKind::StorageFull));
+    model.fail(1, Trouble::Error(io::ErrorKind::StorageFull));
     let purged = store.purge(1).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, true));
     assert!(model.has("a") && !model.has("b") && model.has("c"));
     // The list, and the seven calls for the first of which the last fails.
-    model.fail(7, HarnessError::Error(io::ErrorKind::Other));
+    model.fail(7, Trouble::Error(io::ErrorKind::Other));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, false));
-    model.fail(7, HarnessError::Error(io::ErrorKind::Other));
+    model.fail(7, Trouble::Error(io::ErrorKind::Other));
     let error = store.purge(9).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.purge(9).await.unwrap().removed, 1);
@@ -183,15 +183,15 @@ async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothi
 async fn a_purge_ends_where_the_store_is_away_and_says_what_was_removed() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     model.calls();
-    model.fail(1, HarnessError::Error(io::ErrorKind::TimedOut));
+    model.fail(1, Trouble::Error(io::ErrorKind::TimedOut));
     assert_eq!(store.purge(9).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_eq!(model.calls(), ["expired", "delegate"]);
     // The list, seven calls for the first, and the delegate of the second.
-    model.fail(8, HarnessError::Error(io::ErrorKind::TimedOut));
+    model.fail(8, Trouble::Error(io::ErrorKind::TimedOut));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, true));
     // The list, both records, and the list again.
-    model.fail(15, HarnessError::Error(io::ErrorKind::Other));
+    model.fail(15, Trouble::Error(io::ErrorKind::Other));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (2, true));
     assert!(!store.purge(9).await.unwrap().more);
@@ -206,7 +206,7 @@ async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
         DelegateConfig::new(model.clone()).clock(Arc::new(clock)),
     );
     assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_applied());
-    model.fail(2, HarnessError::Panic);
+    model.fail(2, Trouble::Panic);
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use session_core::{
-    Change, Condition, Cursor, Driver, DriverExt, Prefix, Purged, Record, Revision, StoreErrorKind,
+    Change, Condition, Cursor, Driver, DriverExt, EntryDeadline, Prefix, Purged, Record, Revision, StoreErrorKind,
     TestClock, Timestamp, Touch,
 };
 use session_store_sqlite::{Durability, SqliteStore};
@@ -168,7 +168,7 @@ fn traversal_pages_by_key_and_refuses_foreign_cursors() {
         let (mut cursor, mut seen) = (Cursor::start(), Vec::new());
         loop {
             let page = store.traverse(&prefix, cursor, 7).await.unwrap();
-            assert!(page.entries.iter().all(|entry| entry.size == Some(3) && entry.expires == Some(None)));
+            assert!(page.entries.iter().all(|entry| entry.size == Some(3) && entry.deadline == EntryDeadline::Never));
             seen.extend(page.entries.into_iter().map(|entry| entry.key));
             let Some(next) = page.next else { break };
             // The next page may be asked for by another process.
