@@ -125,3 +125,15 @@ async fn calls_of_a_key_keep_their_order() {
         assert!(*log == [1, 1, 3, 3] || *log == [1, 1, 2, 2, 3, 3], "{log:?}");
     }
 }
+
+#[tokio::test]
+async fn a_forked_child_is_refused_and_waits_for_no_thread() {
+    let mut workers = workers(1, 100, LONG);
+    let mut stuck = Box::pin(workers.run(Operation::Store, Order::Free, |_| Ok(None::<()>)));
+    assert!(!is_ready(&mut stuck).await);
+    workers.pretend_fork();
+    let error = workers.run(Operation::Store, Order::Free, |_| Ok(Some(()))).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No));
+    assert_eq!(workers.check_process(Operation::Store).unwrap_err().to_string(), error.to_string());
+    workers.drained().await;
+}

@@ -111,11 +111,9 @@ impl Workers {
             }
             Turn::Ended
         };
-        let sent = if self.is_forked() {
-            Err(forked(operation))
-        } else {
+        let sent = self.check_process(operation).and_then(|()| {
             self.engine.submit(Box::new(task), order).map_err(|detail| unavailable(operation, detail))
-        };
+        });
         async move {
             sent?;
             match waiting.await {
@@ -139,8 +137,22 @@ impl Workers {
         })
     }
 
+    /// Fails in a child that was forked after the set was made. For calls that a driver makes on the caller's thread.
+    ///
+    /// # Errors
+    /// `Misconfigured`, as [`run`](Self::run).
+    pub fn check_process(&self, operation: Operation) -> Result<()> {
+        if self.is_forked() { Err(forked(operation)) } else { Ok(()) }
+    }
+
     fn is_forked(&self) -> bool {
         std::process::id() != self.process
+    }
+
+    /// Lets the set refuse calls as in a forked child. For tests: a real fork takes unsafe code.
+    #[doc(hidden)]
+    pub fn pretend_fork(&mut self) {
+        self.process = self.process.wrapping_add(1);
     }
 }
 
