@@ -1,23 +1,55 @@
 //! A browser: it keeps cookies, follows redirects, and sends forms.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::{HeaderMap, header};
+use ureq::{Agent, Body, Cookie};
 
-use super::http::{Response, send};
-use super::jar::Jar;
 use crate::Result;
+
+/// How long one response may take. Ends a hanging check, and affects no result.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest body that the shop sends, in bytes.
+const LIMIT: u64 = 8 << 20;
 
 /// One visitor. Clones are windows of the same browser: they share its cookies.
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     address: SocketAddr,
-    jar: Arc<Mutex<Jar>>,
+    agent: Agent,
 }
 
-/// What `/api/state` says of the visitor's session.
+/// A response with its whole body.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    fn read(response: ureq::http::Response<Body>) -> Result<Self> {
+        let (head, mut body) = response.into_parts();
+        let body = body.with_config().limit(LIMIT).read_to_vec()?;
+        Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// All `Set-Cookie` headers.
+    pub(crate) fn cookies(&self) -> Vec<String> {
+        let headers = self.headers.get_all(header::SET_COOKIE);
+        headers.iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// The visitor's session as `/api/state` reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State(pub(crate) Value);
 
@@ -30,12 +62,12 @@ impl State {
         self.0["user"].as_str()
     }
 
-    /// How many of `item` are in the cart.
+    /// The quantity of `item` in the cart.
     pub(crate) fn cart(&self, item: &str) -> u64 {
         self.0["cart"][item].as_u64().unwrap_or(0)
     }
 
-    /// Whether it is what a visitor without any session has.
+    /// Whether the visitor has no session.
     pub(crate) fn is_blank(&self) -> bool {
         self.visits() == 0
             && self.user().is_none()
@@ -44,111 +76,109 @@ impl State {
 }
 
 impl Browser {
-    /// A fresh one, without cookies.
+    /// A browser without cookies.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, jar: Arc::default() }
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(TIMEOUT))
+            // The shop may be killed between two requests.
+            .max_idle_connections(0)
+            .user_agent("xtask-demo-check")
+            .build();
+        Self { address, agent: config.into() }
     }
 
-    /// Another browser that holds a copy of this one's cookies as they are now, like a thief's, or like a request that
-    /// was sent before the cookies changed.
-    pub(crate) fn copy(&self) -> Self {
-        Self { address: self.address, jar: Arc::new(Mutex::new(self.jar().clone())) }
+    /// Another browser with a copy of this one's cookie: a thief's browser, or a request that was sent before the cookie
+    /// changed.
+    pub(crate) fn copy(&self) -> Result<Self> {
+        let copy = Self::new(self.address);
+        if let Some((name, value)) = self.cookie() {
+            copy.set_cookie(&name, &value)?;
+        }
+        Ok(copy)
     }
 
-    /// This browser, where the shop has come back at another port: cookies know no ports.
+    /// This browser after the shop has moved to another port; cookies do not depend on ports.
     pub(crate) fn at(self, address: SocketAddr) -> Self {
         Self { address, ..self }
     }
 
-    /// The cookies.
-    pub(crate) fn jar(&self) -> MutexGuard<'_, Jar> {
-        self.jar.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Name and value of the shop's only cookie.
+    pub(crate) fn cookie(&self) -> Option<(String, String)> {
+        let jar = self.agent.cookie_jar_lock();
+        jar.iter().next().map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned()))
     }
 
-    /// The value of the one cookie that the shop sets, if there is any.
+    /// Plants a cookie.
+    pub(crate) fn set_cookie(&self, name: &str, value: &str) -> Result {
+        let uri = self.url("/").parse()?;
+        let cookie = Cookie::parse(format!("{name}={value}; Path=/"), &uri)?;
+        Ok(self.agent.cookie_jar_lock().insert(cookie, &uri)?)
+    }
+
+    /// The value of the session cookie.
     pub(crate) fn session(&self) -> Option<String> {
-        self.jar().iter().next().map(|cookie| cookie.value.clone())
+        self.cookie().map(|(_, value)| value)
     }
 
-    /// Asks for a page and follows redirects to the page that a person would see.
+    /// Gets a page and follows redirects to the page that a visitor sees.
     pub(crate) fn get(&self, path: &str) -> Result<Response> {
-        let answer = self.once("GET", path, None)?;
-        self.follow(answer)
+        self.follow(self.get_once(path)?)
     }
 
-    /// Sends a form and follows the redirect that answers it.
+    /// Sends a form and follows its redirect.
     pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
-        let answer = self.once("POST", path, Some(&encode(fields)))?;
-        if answer.status != 303 {
-            return Err(format!("POST {path} answered {} and not 303", answer.status).into());
+        let response = self.post_once(path, fields)?;
+        if response.status != 303 {
+            return Err(format!("POST {path} was answered with {} instead of 303", response.status).into());
         }
-        self.follow(answer)
+        self.follow(response)
     }
 
-    /// One request and its answer, redirects not followed. Cookies are sent and taken in.
-    pub(crate) fn once(&self, method: &str, path: &str, form: Option<&str>) -> Result<Response> {
-        let cookie = self.jar().header(path, now());
-        let answer = send(self.address, method, path, cookie.as_deref().map(str::as_bytes), form)?;
-        let mut jar = self.jar();
-        for header in answer.values("set-cookie") {
-            jar.take(header, path, now()).map_err(|reason| format!("{method} {path}: {reason}"))?;
-        }
-        Ok(answer)
+    /// Gets a page without following redirects.
+    pub(crate) fn get_once(&self, path: &str) -> Result<Response> {
+        Response::read(self.agent.get(self.url(path)).call()?)
     }
 
-    /// What the shop knows of this visitor, without the visit being counted.
+    /// Sends a form without following its redirect.
+    pub(crate) fn post_once(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
+        let origin = format!("http://{}", self.address);
+        let request = self.agent.post(self.url(path)).header(header::ORIGIN, origin);
+        Response::read(request.send_form(fields.iter().copied())?)
+    }
+
+    /// Gets `/api/state` with exactly this `Cookie` header.
+    pub(crate) fn state_with(&self, cookie: &[u8]) -> Result<Response> {
+        let request = Self::new(self.address).agent.get(self.url("/api/state"));
+        Response::read(request.header(header::COOKIE, cookie).call()?)
+    }
+
+    /// The visitor's session, without counting a visit.
     pub(crate) fn state(&self) -> Result<State> {
-        let answer = self.once("GET", "/api/state", None)?;
-        if answer.status != 200 {
-            return Err(format!("GET /api/state answered {}", answer.status).into());
+        let response = self.get_once("/api/state")?;
+        if response.status != 200 {
+            return Err(format!("GET /api/state was answered with {}", response.status).into());
         }
-        Ok(State(serde_json::from_slice(&answer.body)?))
+        Ok(State(serde_json::from_slice(&response.body)?))
     }
 
-    fn follow(&self, mut answer: Response) -> Result<Response> {
+    fn follow(&self, mut response: Response) -> Result<Response> {
         for _ in 0..5 {
-            match answer.status {
-                200 => return Ok(answer),
+            match response.status {
+                200 => return Ok(response),
                 303 => {
-                    let next = answer.header("location").ok_or("a redirect to nowhere")?;
-                    answer = self.once("GET", &next, None)?;
+                    let next = response.headers.get(header::LOCATION).ok_or("a redirect has no location")?;
+                    response = self.get_once(next.to_str()?)?;
                 }
-                status => return Err(format!("the page answered {status}: {}", answer.text()).into()),
+                status => return Err(format!("the page has status {status}: {}", response.text()).into()),
             }
         }
         Err("too many redirects".into())
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "a browser keeps real time")]
-fn now() -> SystemTime {
-    SystemTime::now()
-}
-
-/// `application/x-www-form-urlencoded`.
-pub(crate) fn encode(fields: &[(&str, &str)]) -> String {
-    let escape = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                    char::from(byte).to_string()
-                }
-                b' ' => "+".to_owned(),
-                _ => format!("%{byte:02X}"),
-            })
-            .collect()
-    };
-    let pairs: Vec<_> =
-        fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-    pairs.join("&")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_form_is_encoded_as_browsers_do() {
-        assert_eq!(encode(&[("name", "Ada & Bö"), ("qty", "1")]), "name=Ada+%26+B%C3%B6&qty=1");
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 }

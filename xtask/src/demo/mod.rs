@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the example shop, to be looked at, or to be checked.
+//! `cargo xtask demo`: runs the example shop, or checks its promises.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,12 +11,10 @@ use crate::tally::Tally;
 use crate::{Result, cargo};
 
 mod browser;
-mod http;
-mod jar;
 mod promises;
 mod shop;
 
-/// How the demo is run.
+/// Options of the demo.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The port on 127.0.0.1
@@ -25,10 +23,10 @@ pub(crate) struct Options {
     /// Where the shop keeps its sessions [default: target/demo]
     #[arg(long, value_name = "DIR", conflicts_with = "check")]
     data: Option<PathBuf>,
-    /// Starts the shop on a free port with fresh data, drives it over HTTP as a browser would, and shows each promise
+    /// Start the shop on a free port with fresh data, and test each promise over HTTP
     #[arg(long)]
     check: bool,
-    /// Checks this program in place of the shop, to see what the check makes of one that is broken
+    /// Check this program instead of the shop, to see a failing check
     #[arg(long, value_name = "FILE", requires = "check", hide = true)]
     program: Option<PathBuf>,
 }
@@ -47,13 +45,13 @@ pub(crate) fn run(options: &Options) -> Result {
         None => cargo::target()?.join("demo"),
     };
     let program = shop::build(false)?;
-    // The shop would say so too, but after the advice below, and in its own words.
+    // The shop reports this too, but after the advice below.
     match TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let (port, next) = (options.port, options.port.wrapping_add(1).max(1024));
             return Err(format!(
-                "port {port} of 127.0.0.1 is in use; stop what listens there, or choose another: \
+                "port {port} of 127.0.0.1 is in use; choose another one: \
                  cargo xtask demo --port {next}"
             )
             .into());
@@ -65,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result {
     become_process(shop::command(&program, &data, options.port))
 }
 
-/// Drives the shop and prints one line for each promise.
+/// Tests the shop and prints one line for each promise.
 pub(crate) fn check(after_all_tests: bool) -> Result<Tally> {
     promises::check(&shop::build(after_all_tests)?)
 }
@@ -76,17 +74,17 @@ fn advice(port: u16) -> String {
 The shop:  http://127.0.0.1:{port}
 
 What to try:
-  1. Reload the page: the visit counter counts.
-  2. Put something into the cart, then log in: you get a new session id, and the cart comes with it.
-  3. The greeting after the login is shown once. Reload: it is gone.
+  1. Reload the page: the visit counter increases.
+  2. Put something into the cart, then log in: you get a new session id and keep the cart.
+  3. The greeting after the login is shown once. Reload the page: it is gone.
   4. Open http://127.0.0.1:{port}/slow?ms=10000 in a second tab and log out in the first while it loads:
-     the slow page ends well, and you stay logged out.
-  5. Fill the cart, kill the shop from another terminal (kill -9), and start it again: all is still there.
-     `cargo xtask demo --check` does all of this by itself."
+     the slow page is displayed, and you stay logged out.
+  5. Fill the cart, kill the shop from another terminal (kill -9), and start it again: the cart is unchanged.
+     `cargo xtask demo --check` does all of this automatically."
     )
 }
 
-/// The shop takes this process's place, so that Ctrl-C and any other signal reach it and nobody else.
+/// Replaces this process with the shop, so that Ctrl-C and other signals reach only the shop.
 #[cfg(unix)]
 fn become_process(mut command: Command) -> Result {
     use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! The shop as a process of its own: started, waited for, killed.
+//! The shop as a separate process.
 
 use std::fs::{File, read_to_string};
 use std::io::{BufRead, BufReader};
@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use crate::{Result, cargo};
 
-/// How long the shop may take until it listens. This ends a hanging start, and decides nothing else.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the shop may take to listen. Ends a hanging start, and affects no result.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Builds the shop and says where the program is.
+/// Builds the shop and returns the path of the program.
 ///
-/// After a run of all tests it is built with the features of the whole workspace, for what it depends on has just been
-/// compiled with these; the example is named because it brings in the features of the tests. By itself, the shop is
-/// built with what it needs.
+/// After a run of all tests it is built with the features of the whole workspace, because its dependencies have just been
+/// compiled with them; the example adds the features of the tests. Otherwise the shop is built alone.
 pub(crate) fn build(after_all_tests: bool) -> Result<PathBuf> {
     if after_all_tests {
         cargo::build_one(
@@ -45,8 +44,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Starts it on a free port of its own choice and waits until it says that it listens. What it writes to stderr goes
-    /// to a file beside its data.
+    /// Starts the shop on a free port and waits until it listens. Its stderr goes to a file beside its data.
     pub(crate) fn start(program: &Path, data: &Path) -> Result<Self> {
         let log = data.with_extension("log");
         let errors = File::options().create(true).append(true).open(&log)?;
@@ -54,28 +52,28 @@ impl Shop {
             command(program, data, 0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
         let output = child.stdout.take().ok_or("the shop has no stdout")?;
         let (sender, receiver) = mpsc::channel();
-        // Reads on after the address, so that the shop never blocks on a full pipe.
+        // Keeps reading after the address, so that the shop never blocks on a full pipe.
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
                 if let Some(address) = line.strip_prefix("listening on http://") {
-                    // Nobody may be waiting any longer.
+                    // The receiver may have timed out.
                     let _ = sender.send(address.trim().to_owned());
                 }
             }
         });
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(TIMEOUT) {
             Ok(address) => Ok(Self { child, address: address.parse()? }),
             Err(_) => {
                 end(&mut child);
                 let said = read_to_string(&log).unwrap_or_default();
                 let tail: Vec<_> = said.lines().rev().take(20).collect();
                 let tail: Vec<_> = tail.into_iter().rev().collect();
-                Err(format!("the shop never said that it listens; it said:\n{}", tail.join("\n")).into())
+                Err(format!("the shop does not listen; its log:\n{}", tail.join("\n")).into())
             }
         }
     }
 
-    /// SIGKILL: the process gets no chance to write anything more.
+    /// Kills the shop with SIGKILL.
     pub(crate) fn kill(mut self) {
         end(&mut self.child);
     }
@@ -87,7 +85,7 @@ impl Drop for Shop {
     }
 }
 
-/// Kills and reaps; one that has ended already is fine.
+/// Kills and reaps the process, which may have ended already.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();

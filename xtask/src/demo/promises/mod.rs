@@ -1,4 +1,4 @@
-//! What the demo promises, each shown over real HTTP.
+//! The promises of the demo, tested over real HTTP.
 
 use std::path::Path;
 use std::{fs, process};
@@ -20,35 +20,29 @@ use writes::{
     sustained_additions, the_counter_counts,
 };
 
-/// A promise in the words of its line, and what shows it.
+/// The text of a promise, and its test.
 type Promise = (&'static str, fn(&mut Scene) -> Result);
 
-/// In this order: each begins with browsers of its own, and only the last one stops the shop.
+/// Run in this order. Each test starts with new browsers, and only the last one stops the shop.
 const PROMISES: &[Promise] = &[
-    ("a visitor who does nothing is given no session and no cookie", nothing_for_nothing),
-    ("the visit counter counts", the_counter_counts),
+    ("reading creates no session and sends no cookie", nothing_for_nothing),
+    ("the visit counter increases", the_counter_counts),
     ("the session cookie is HttpOnly and SameSite=Lax", the_cookie_is_careful),
-    ("eight parallel cart additions: all 8 are there", parallel_additions),
-    ("eight windows adding 25 times each, all at once: all 200 are there", sustained_additions),
-    (
-        "a slow request that saves late overwrites nothing that was added meanwhile",
-        a_late_save_overwrites_nothing,
-    ),
-    ("eight parallel first visits make eight sessions, and none sees another", parallel_strangers),
-    ("logging in gives a new session id, and the cart comes with it", rotation_at_login),
-    (
-        "the id from before the login is dead: it reads nothing, creates nothing, sends no cookie",
-        the_old_id_is_dead,
-    ),
+    ("eight parallel additions to the cart are all kept", parallel_additions),
+    ("eight windows with 25 additions each lose none of the 200", sustained_additions),
+    ("a slow request overwrites no later addition", a_late_save_overwrites_nothing),
+    ("eight parallel first visits create eight separate sessions", parallel_strangers),
+    ("a login gives a new session id and keeps the cart", rotation_at_login),
+    ("the id from before the login reads nothing, creates nothing and gets no cookie", the_old_id_is_dead),
     ("the greeting after the login is shown once", flash_once),
-    ("logging out ends the session and deletes the cookie", logout_ends),
-    ("a logout during a slow request stays a logout", logout_during_a_slow_request),
+    ("a logout ends the session and deletes the cookie", logout_ends),
+    ("a slow request does not undo a logout", logout_during_a_slow_request),
     ("a forged session id is never adopted", forged_ids),
-    ("a malformed cookie is ignored, not answered with an error, and never echoed", malformed_cookies),
-    ("the shop is killed with SIGKILL and started again: login and cart are still there", kill_and_restart),
+    ("a malformed cookie is ignored and never echoed", malformed_cookies),
+    ("login and cart survive SIGKILL and a restart", kill_and_restart),
 ];
 
-/// Shows each promise with one line; what was said by the shop stays on disk if one does not hold.
+/// Tests each promise and prints one line for it. If one fails, the shop's data and log stay on disk.
 pub(crate) fn check(program: &Path) -> Result<Tally> {
     let data = cargo::target()?.join("demo-check").join(process::id().to_string());
     fs::create_dir_all(&data)?;
@@ -67,10 +61,10 @@ pub(crate) fn check(program: &Path) -> Result<Tally> {
     drop(scene.shop.take());
     if tally.is_good() {
         fs::remove_dir_all(&scene.data)?;
-        // Beside the data, and the shop may have had nothing to say.
+        // The log is missing if the shop wrote nothing.
         let _ = fs::remove_file(scene.data.with_extension("log"));
     } else {
-        println!("     the shop's data and log are left at {}", scene.data.display());
+        println!("     the shop's data and log are in {}", scene.data.display());
     }
     Ok(tally)
 }

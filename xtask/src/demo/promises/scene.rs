@@ -1,4 +1,4 @@
-//! What the promises have in common: the shop, its visitors, and being in a hurry.
+//! Shared by the promises: the shop, its visitors, and parallel requests.
 
 use std::path::PathBuf;
 use std::sync::Barrier;
@@ -7,15 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Result;
-use crate::demo::browser::Browser;
-use crate::demo::http::{Response, send};
+use crate::demo::browser::{Browser, Response};
 use crate::demo::shop::Shop;
 
-/// Where the promises are shown.
+/// The running shop.
 pub(super) struct Scene {
     pub(super) program: PathBuf,
     pub(super) data: PathBuf,
-    /// `None` only while it is being started again.
+    /// `None` only during a restart.
     pub(super) shop: Option<Shop>,
 }
 
@@ -27,19 +26,14 @@ impl Scene {
     pub(super) fn browser(&self) -> Result<Browser> {
         Ok(Browser::new(self.shop()?.address))
     }
-
-    /// A GET of the state with exactly this Cookie header.
-    pub(super) fn state_with(&self, cookie: &[u8]) -> Result<Response> {
-        send(self.shop()?.address, "GET", "/api/state", Some(cookie), None)
-    }
 }
 
-/// Fails with the text unless it holds.
+/// Fails with this text unless the condition holds.
 pub(super) fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result {
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
-/// Adds to the cart as the page's form does.
+/// Adds to the cart like the page's form.
 pub(super) fn add(browser: &Browser, item: &str, quantity: u32) -> Result<Response> {
     browser.post("/cart", &[("item", item), ("qty", &quantity.to_string())])
 }
@@ -53,11 +47,11 @@ pub(super) fn session(browser: &Browser) -> Result<String> {
 }
 
 pub(super) fn no_cookie(answer: &Response) -> Result {
-    let cookies: Vec<_> = answer.values("set-cookie").map(String::from_utf8_lossy).collect();
+    let cookies = answer.cookies();
     must(cookies.is_empty(), || format!("a cookie was set: {}", cookies.join(", ")))
 }
 
-/// The same work eight times at once.
+/// Runs the work eight times in parallel.
 pub(super) fn in_eight_windows(work: impl Fn() -> Result + Sync) -> Result {
     let together = Barrier::new(8);
     thread::scope(|scope| {
@@ -69,24 +63,24 @@ pub(super) fn in_eight_windows(work: impl Fn() -> Result + Sync) -> Result {
                 })
             })
             .collect();
-        // All are joined before the first failure is told.
+        // Joins all windows before it returns the first failure.
         let ended: Vec<_> = windows.into_iter().map(|window| window.join()).collect();
         ended.into_iter().try_for_each(|window| window.map_err(|_| "a window panicked")?)
     })
 }
 
-/// Does the work while the browser waits for `/slow`, and gives the answer to that. It fails if the slow request was
-/// over before the work was.
+/// Runs the work while the browser waits for `/slow`, and returns the response of `/slow`. Fails if the slow request ends
+/// before the work.
 pub(super) fn during_a_slow_request(
     browser: &Browser,
     ms: u32,
     work: impl FnOnce() -> Result,
 ) -> Result<Response> {
-    let slow = browser.copy();
+    let slow = browser.copy()?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let answer = slow.once("GET", &format!("/slow?ms={ms}"), None);
+            let answer = slow.get_once(&format!("/slow?ms={ms}"));
             done.store(true, Ordering::SeqCst);
             answer
         });
@@ -95,13 +89,13 @@ pub(super) fn during_a_slow_request(
         let in_time = !done.load(Ordering::SeqCst);
         let answer = running.join().map_err(|_| "the slow request panicked")?;
         worked?;
-        must(in_time, || "the slow request was over too early to show anything".to_owned())?;
+        must(in_time, || "the slow request ended before the other one".to_owned())?;
         answer
     })
 }
 
-/// The slow request has no way to say that it has begun, so the logout gives it some time.
-#[expect(clippy::disallowed_methods, reason = "the shop is another process, and keeps real time")]
+/// Nothing shows that the slow request has begun, so the other request waits a little.
+#[expect(clippy::disallowed_methods, reason = "the shop is another process in real time")]
 fn pause(time: Duration) {
     thread::sleep(time);
 }

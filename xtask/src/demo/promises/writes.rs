@@ -1,11 +1,11 @@
-//! No write is lost: not to a parallel request, not to a late one, not to SIGKILL.
+//! No write is lost to a parallel request, a late request, or SIGKILL.
 
 use std::sync::Barrier;
 use std::thread;
 
 use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, session};
 use crate::Result;
-use crate::demo::browser::{Browser, encode};
+use crate::demo::browser::Browser;
 use crate::demo::shop::Shop;
 
 pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
@@ -13,7 +13,7 @@ pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
     for visit in 1..=3 {
         browser.get("/")?;
         let counted = browser.state()?.visits();
-        must(counted == visit, || format!("after {visit} visits it says {counted}"))?;
+        must(counted == visit, || format!("after {visit} visits the counter is {counted}"))?;
     }
     Ok(())
 }
@@ -23,32 +23,31 @@ pub(super) fn parallel_additions(scene: &mut Scene) -> Result {
     browser.get("/")?;
     in_eight_windows(|| add(&browser, "teapot", 1).map(drop))?;
     let teapots = browser.state()?.cart("teapot");
-    must(teapots == 8, || format!("8 were added, {teapots} are there"))
+    must(teapots == 8, || format!("8 teapots were added, the cart has {teapots}"))
 }
 
-/// Eight single requests may miss each other by luck; these meet.
+/// Eight single requests may not overlap; these do.
 pub(super) fn sustained_additions(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     browser.get("/")?;
-    let form = encode(&[("item", "mug"), ("qty", "1")]);
     in_eight_windows(|| {
         (0..25).try_for_each(|_| {
-            let answer = browser.once("POST", "/cart", Some(&form))?;
+            let answer = browser.post_once("/cart", &[("item", "mug"), ("qty", "1")])?;
             must(answer.status == 303, || format!("an addition was answered with {}", answer.status))
         })
     })?;
     let mugs = browser.state()?.cart("mug");
-    must(mugs == 200, || format!("200 were added, {mugs} are there"))
+    must(mugs == 200, || format!("200 mugs were added, the cart has {mugs}"))
 }
 
 pub(super) fn a_late_save_overwrites_nothing(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     browser.get("/")?;
     let answer = during_a_slow_request(&browser, 2000, || add(&browser, "honey", 1).map(drop))?;
-    must(answer.status == 200, || format!("the slow request answered {}", answer.status))?;
+    must(answer.status == 200, || format!("the slow request was answered with {}", answer.status))?;
     let state = browser.state()?;
-    must(state.cart("honey") == 1, || format!("what was added meanwhile is gone: {}", state.0))?;
-    must(state.0["slow"] == "done", || format!("what the slow request saved is not there: {}", state.0))
+    must(state.cart("honey") == 1, || format!("the item added meanwhile is gone: {}", state.0))?;
+    must(state.0["slow"] == "done", || format!("the slow request's value is missing: {}", state.0))
 }
 
 pub(super) fn parallel_strangers(scene: &mut Scene) -> Result {
@@ -84,14 +83,14 @@ pub(super) fn parallel_strangers(scene: &mut Scene) -> Result {
 pub(super) fn flash_once(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     let greeting = "Welcome";
-    let answer = browser.once("POST", "/login", Some(&encode(&[("name", "eve")])))?;
-    must(answer.status == 303, || format!("the login answered {}", answer.status))?;
-    // A poll in between does not use it up.
+    let answer = browser.post_once("/login", &[("name", "eve")])?;
+    must(answer.status == 303, || format!("the login was answered with {}", answer.status))?;
+    // A poll does not consume the notice.
     browser.state()?;
     let first = browser.get("/")?.text();
-    must(first.contains(greeting), || format!("the page after the login has no {greeting:?}"))?;
+    must(first.contains(greeting), || format!("the page after the login does not contain {greeting:?}"))?;
     let second = browser.get("/")?.text();
-    must(!second.contains(greeting), || format!("the next page says {greeting:?} again"))
+    must(!second.contains(greeting), || format!("the next page contains {greeting:?} again"))
 }
 
 pub(super) fn kill_and_restart(scene: &mut Scene) -> Result {
@@ -100,7 +99,7 @@ pub(super) fn kill_and_restart(scene: &mut Scene) -> Result {
     for _ in 0..5 {
         add(&browser, "biscuits", 100)?;
     }
-    // Right after the answer: whatever the shop has answered is what it must keep.
+    // Right after the response: the shop must keep every acknowledged write.
     scene.shop.take().ok_or("the shop is not running")?.kill();
     must(browser.state().is_err(), || "the shop still answers after SIGKILL".to_owned())?;
     let shop = Shop::start(&scene.program, &scene.data)?;
@@ -108,9 +107,11 @@ pub(super) fn kill_and_restart(scene: &mut Scene) -> Result {
     scene.shop = Some(shop);
     let state = browser.state()?;
     must(state.user() == Some("grace"), || format!("logged in as {:?}", state.user()))?;
-    must(state.cart("biscuits") == 500, || format!("{} of 500 biscuits are there", state.cart("biscuits")))?;
-    // And it goes on from there.
+    must(state.cart("biscuits") == 500, || {
+        format!("{} of 500 biscuits are in the cart", state.cart("biscuits"))
+    })?;
+    // The shop continues with the stored cart.
     add(&browser, "biscuits", 1)?;
     let biscuits = browser.state()?.cart("biscuits");
-    must(biscuits == 501, || format!("one more makes {biscuits}"))
+    must(biscuits == 501, || format!("after one more the cart has {biscuits}"))
 }
