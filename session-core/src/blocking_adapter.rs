@@ -9,34 +9,40 @@ use crate::change::{Change, ChangeRequest, Condition, Touch};
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::error::{Operation, Result};
+use crate::gate::Gate;
 use crate::key::{Key, Prefix};
 use crate::offload::{Caller, Order, Workers, WorkersConfig};
 use crate::page::{Cursor, Page, Purged};
 use crate::record::Record;
 
-/// A [`BlockingDriver`] as a [`Driver`], on worker threads of its own. Needs no async runtime.
+/// A [`BlockingDriver`] as a [`Driver`], on worker threads of its own. For engines whose calls wait; needs no async
+/// runtime.
+///
+/// After [`close`](Driver::close) it answers every call with `Closed`, so the blocking driver need not.
 ///
 /// # Cancellation
-/// A call whose future is dropped is not made if it has not begun. A change that has begun ends on its thread, and
-/// later calls of this handle and its clones on the same key wait for that end.
-/// [`close`](crate::Driver::close) waits for all of them.
+/// A call whose future is dropped before it began is not made. A change that has begun ends on its thread; later calls
+/// of this handle and its clones on the same key wait for that end, and [`close`](Driver::close) waits for all calls.
 #[derive(Debug)]
-pub struct Blocking<B>(Arc<Inner<B>>);
+pub struct Blocking<B> {
+    guarded: Arc<Guarded<B>>,
+    workers: Arc<Workers>,
+}
 
 #[derive(Debug)]
-struct Inner<B> {
-    driver: Arc<B>,
-    workers: Workers,
+struct Guarded<B> {
+    driver: B,
+    gate: Gate,
 }
 
 impl<B> Clone for Blocking<B> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { guarded: Arc::clone(&self.guarded), workers: Arc::clone(&self.workers) }
     }
 }
 
 impl<B: BlockingDriver> Blocking<B> {
-    /// How many threads [`new`](Self::new) starts at most.
+    /// The limit of [`new`](Self::new).
     pub const THREADS: usize = 64;
 
     /// Runs the calls of `driver` on up to [`THREADS`](Self::THREADS) threads.
@@ -44,7 +50,7 @@ impl<B: BlockingDriver> Blocking<B> {
         Self::with_threads(driver, Self::THREADS)
     }
 
-    /// Runs the calls of `driver` on up to `threads` threads, at least one.
+    /// Runs the calls of `driver` on up to `threads` threads, at least one. The queue has no limit.
     pub fn with_threads(driver: B, threads: usize) -> Self {
         let workers = Workers::new(WorkersConfig {
             name: "session-block",
@@ -54,13 +60,13 @@ impl<B: BlockingDriver> Blocking<B> {
             busy_timeout: Duration::ZERO,
             busy_detail: "",
         });
-        Self(Arc::new(Inner { driver: Arc::new(driver), workers }))
+        Self { guarded: Arc::new(Guarded { driver, gate: Gate::new() }), workers: Arc::new(workers) }
     }
 
     /// The driver itself.
     #[must_use]
     pub fn get_ref(&self) -> &B {
-        &self.0.driver
+        &self.guarded.driver
     }
 
     async fn run<T: Send + 'static>(
@@ -69,9 +75,15 @@ impl<B: BlockingDriver> Blocking<B> {
         order: Order,
         call: impl FnOnce(&B) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (driver, mut call) = (Arc::clone(&self.0.driver), Some(call));
-        let work = move |_: Caller<'_>| call.take().map(|call| call(&driver)).transpose();
-        self.0.workers.run(operation, order, work).await
+        let (guarded, mut call) = (Arc::clone(&self.guarded), Some(call));
+        let work = move |_: Caller<'_>| {
+            // Checked when the call counts as running: `close` waits for all that passed.
+            if operation != Operation::Close {
+                guarded.gate.check(operation)?;
+            }
+            call.take().map(|call| call(&guarded.driver)).transpose()
+        };
+        self.workers.run(operation, order, work).await
     }
 
     async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
@@ -115,13 +127,14 @@ impl<B: BlockingDriver> Driver for Blocking<B> {
         self.run(Operation::Flush, Order::Free, |driver| driver.flush()).await
     }
     async fn close(&self) -> Result<()> {
-        self.0.workers.drained().await;
+        self.guarded.gate.close();
+        self.workers.drained().await;
         self.run(Operation::Close, Order::Free, |driver| driver.close()).await
     }
     fn capabilities(&self) -> Capabilities {
-        self.0.driver.capabilities()
+        self.guarded.driver.capabilities()
     }
     fn clock(&self) -> Arc<dyn Clock> {
-        self.0.driver.clock()
+        self.guarded.driver.clock()
     }
 }

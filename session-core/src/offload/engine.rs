@@ -1,4 +1,4 @@
-//! The queue and the threads. This file is compiled a second time for the loom model, with loom's types in `sync`.
+//! The queue and the threads. Compiled a second time for the loom model, with loom's types in `sync`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,15 +11,30 @@ use crate::key::Key;
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How a task's turn ended.
+/// A call as the engine sees it.
+pub(super) trait Task: Send {
+    /// Runs the call once.
+    fn run(&mut self) -> Turn;
+
+    /// Answers the caller. Runs when the call no longer counts, so that the caller's next call finds its place free.
+    fn answer(self: Box<Self>);
+}
+
+/// How a run ended.
 pub(super) enum Turn {
-    /// The task is done.
+    /// The call is done.
     Ended,
-    /// A lock is taken: run the task again after this pause.
+    /// A lock is taken: run the call again after this pause.
     Again(Duration),
 }
 
-pub(super) type Task = Box<dyn FnMut() -> Turn + Send>;
+/// Why a call was not accepted.
+pub(super) enum Refused {
+    /// `max_queue` calls are queued or running.
+    Full,
+    /// There is no thread, and the system starts none.
+    NoThread(std::io::Error),
+}
 
 /// Which other calls a call must not overtake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +47,31 @@ pub enum Order {
     Change(Key),
 }
 
-/// A task, and the key whose later calls wait for it.
+/// A call, and the key whose later calls wait for it.
 struct Job {
-    task: Task,
+    task: Box<dyn Task>,
     holds: Option<Key>,
 }
 
+/// Every thread of the set is in one of three states: it runs a call, it sleeps, or it is idle.
 #[derive(Default)]
 struct Queue {
     ready: VecDeque<Job>,
-    later: Vec<(Instant, Job)>,
-    /// The keys that a change holds, with the jobs that wait for its end.
+    /// The calls that wait for a lock, by the moment of their next run.
+    later: BTreeMap<Instant, Vec<Job>>,
+    /// The keys that a change holds, with the calls that wait for its end.
     held: BTreeMap<Key, VecDeque<Job>>,
-    /// How many jobs were accepted and have not ended.
+    /// How many calls were accepted and have not ended.
     open: usize,
     threads: usize,
+    /// Threads that look at the queue before they sleep: started, woken, or between two calls.
     idle: usize,
+    /// Threads that sleep until they are woken.
+    asleep: usize,
+    /// Threads that were woken and have not noticed. They count as idle.
+    woken: usize,
+    /// The moment at which a sleeping thread wakes to look at `later`.
+    alarm: Option<Instant>,
     stopped: bool,
     drained: Vec<Waker>,
 }
@@ -66,23 +90,17 @@ impl Engine {
         Arc::new(Self { name, limit, max_queue, queue: Mutex::new(Queue::default()), wake: Condvar::new() })
     }
 
-    pub(super) fn submit(self: &Arc<Self>, task: Task, order: Order) -> Result<(), &'static str> {
+    pub(super) fn submit(self: &Arc<Self>, task: Box<dyn Task>, order: Order) -> Result<(), Refused> {
         let mut queue = self.lock();
         if queue.open >= self.max_queue {
-            return Err("too many operations are queued (max_queue)");
+            return Err(Refused::Full);
         }
-        if queue.idle <= queue.ready.len() && queue.threads < self.limit {
-            match self.start_thread() {
-                Ok(()) => queue.threads += 1,
-                // The threads that run already do the work.
-                Err(_) if queue.threads > 0 => {}
-                Err(_) => return Err("no thread could be started"),
-            }
+        if queue.threads == 0 {
+            self.start_thread(&mut queue).map_err(Refused::NoThread)?;
         }
         queue.open += 1;
         queue.place(task, order);
-        drop(queue);
-        self.wake.notify_one();
+        self.staff(queue);
         Ok(())
     }
 
@@ -103,62 +121,114 @@ impl Engine {
         Poll::Pending
     }
 
-    fn start_thread(self: &Arc<Self>) -> std::io::Result<()> {
-        let engine = Arc::clone(self);
-        thread::Builder::new().name(self.name.to_owned()).spawn(move || engine.work()).map(drop)
-    }
-
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         let mut queue = self.lock();
         loop {
-            let next_due = queue.promote();
+            let due = queue.promote();
             if let Some(mut job) = queue.ready.pop_front() {
-                drop(queue);
-                // A panic is reported to the caller by the reply that is dropped with the task.
-                let turn = catch_unwind(AssertUnwindSafe(&mut job.task)).unwrap_or(Turn::Ended);
+                queue.idle -= 1;
+                self.staff(queue);
+                // A call that panics has no result, and `answer` reports that.
+                let turn = catch_unwind(AssertUnwindSafe(|| job.task.run())).unwrap_or(Turn::Ended);
                 queue = match turn {
-                    Turn::Again(pause) => {
-                        let due = now() + pause;
-                        let mut queue = self.lock();
-                        queue.later.push((due, job));
-                        queue
-                    }
+                    Turn::Again(pause) => self.postpone(job, pause),
                     Turn::Ended => self.end(job),
                 };
-                continue;
-            }
-            if queue.stopped && queue.later.is_empty() {
+            } else if queue.stopped && due.is_none() {
                 break;
-            }
-            queue.idle += 1;
-            let (woken, timed_out) = self.sleep(queue, next_due.unwrap_or(IDLE));
-            queue = woken;
-            queue.idle -= 1;
-            if timed_out && next_due.is_none() && queue.ready.is_empty() && queue.later.is_empty() {
-                break;
+            } else {
+                let timed_out;
+                (queue, timed_out) = self.sleep(queue, due);
+                if timed_out && queue.ready.is_empty() && queue.later.is_empty() {
+                    break;
+                }
             }
         }
+        queue.idle -= 1;
         queue.threads -= 1;
+        if queue.stopped {
+            // The others may sleep because a call waited for a lock.
+            self.wake.notify_all();
+        }
     }
 
-    /// Drops the job outside the lock, and makes ready the jobs that waited for it.
-    fn end(&self, job: Job) -> MutexGuard<'_, Queue> {
-        let Job { task, holds } = job;
-        drop(task);
+    fn postpone(&self, job: Job, pause: Duration) -> MutexGuard<'_, Queue> {
+        let due = now() + pause;
         let mut queue = self.lock();
-        let freed = holds.map_or(0, |key| queue.release(&key));
-        // This thread takes the first of them.
-        (1..freed).for_each(|_| self.wake.notify_one());
-        queue.open -= 1;
-        if queue.open == 0 {
-            queue.drained.drain(..).for_each(Waker::wake);
-        }
+        queue.idle += 1;
+        queue.later.entry(due).or_default().push(job);
         queue
     }
 
-    fn sleep<'a>(&self, queue: MutexGuard<'a, Queue>, limit: Duration) -> (MutexGuard<'a, Queue>, bool) {
-        let (queue, timeout) = self.wake.wait_timeout(queue, limit).unwrap_or_else(PoisonError::into_inner);
-        (queue, timeout.timed_out())
+    fn end(self: &Arc<Self>, job: Job) -> MutexGuard<'_, Queue> {
+        let Job { task, holds } = job;
+        let mut queue = self.lock();
+        queue.idle += 1;
+        queue.open -= 1;
+        if let Some(key) = holds {
+            queue.release(&key);
+        }
+        let drained = if queue.open == 0 { std::mem::take(&mut queue.drained) } else { Vec::new() };
+        self.staff(queue);
+        // Destructors of the call and wakers are foreign code: no lock is held, and a panic ends no thread.
+        let _panicked = catch_unwind(AssertUnwindSafe(|| task.answer()));
+        for waker in drained {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+        self.lock()
+    }
+
+    /// Sleeps until woken, until `due` if no other thread watches that moment, or until idle for too long. Says
+    /// whether the latter happened.
+    fn sleep<'a>(
+        &self,
+        mut queue: MutexGuard<'a, Queue>,
+        due: Option<Instant>,
+    ) -> (MutexGuard<'a, Queue>, bool) {
+        // One thread watches, so that a taken lock does not wake all of them every two milliseconds.
+        let alarm = due.filter(|due| queue.alarm.is_none_or(|set| *due < set));
+        queue.alarm = alarm.or(queue.alarm);
+        queue.idle -= 1;
+        queue.asleep += 1;
+        let limit = alarm.map_or(IDLE, |due| due.saturating_duration_since(now()));
+        let (mut queue, timeout) =
+            self.wake.wait_timeout(queue, limit).unwrap_or_else(PoisonError::into_inner);
+        if queue.alarm == alarm {
+            queue.alarm = None;
+        }
+        if queue.woken > 0 {
+            queue.woken -= 1;
+        } else {
+            queue.asleep -= 1;
+            queue.idle += 1;
+        }
+        (queue, timeout.timed_out() && alarm.is_none())
+    }
+
+    /// Wakes or starts as many threads as the queue needs.
+    fn staff(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        let mut wake = 0;
+        while queue.idle < queue.demand() {
+            if queue.asleep > 0 {
+                queue.asleep -= 1;
+                queue.woken += 1;
+                queue.idle += 1;
+                wake += 1;
+            } else if queue.threads == self.limit || self.start_thread(&mut queue).is_err() {
+                // The threads that run do the work.
+                break;
+            }
+        }
+        drop(queue);
+        (0..wake).for_each(|_| self.wake.notify_one());
+    }
+
+    fn start_thread(self: &Arc<Self>, queue: &mut Queue) -> std::io::Result<()> {
+        let engine = Arc::clone(self);
+        thread::Builder::new().name(self.name.to_owned()).spawn(move || engine.work())?;
+        queue.threads += 1;
+        queue.idle += 1;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -167,7 +237,7 @@ impl Engine {
 }
 
 impl Queue {
-    fn place(&mut self, task: Task, order: Order) {
+    fn place(&mut self, task: Box<dyn Task>, order: Order) {
         let (key, holds) = match order {
             Order::Free => return self.ready.push_back(Job { task, holds: None }),
             Order::Read(key) => (key, false),
@@ -185,37 +255,53 @@ impl Queue {
         }
     }
 
-    /// Frees a key: the reads that are next, or the change that is next, become ready. Returns how many.
-    fn release(&mut self, key: &Key) -> usize {
-        let before = self.ready.len();
-        let Some(behind) = self.held.get_mut(key) else { return 0 };
+    /// Ends a change's hold on its key: the reads behind it become ready, up to and including the next change.
+    fn release(&mut self, key: &Key) {
+        let Some(behind) = self.held.get_mut(key) else { return };
         while let Some(job) = behind.pop_front() {
             let holds = job.holds.is_some();
             self.ready.push_back(job);
             if holds {
-                return self.ready.len() - before;
+                return;
             }
         }
         self.held.remove(key);
-        self.ready.len() - before
     }
 
-    /// Makes ready every job whose pause is over. Returns how long the next one has to wait.
-    fn promote(&mut self) -> Option<Duration> {
+    /// Makes ready every call whose pause is over, the longest due first. Returns when the next one is due.
+    fn promote(&mut self) -> Option<Instant> {
+        // Most calls find their lock free. Without the check each of them would read the time.
         if self.later.is_empty() {
             return None;
         }
         let now = now();
-        let (due, waiting) = std::mem::take(&mut self.later).into_iter().partition(|(due, _)| *due <= now);
-        self.later = waiting;
-        let due: Vec<(Instant, Job)> = due;
-        self.ready.extend(due.into_iter().map(|(_, job)| job));
-        self.later.iter().map(|(due, _)| due.saturating_duration_since(now)).min()
+        while let Some(first) = self.later.first_entry() {
+            if *first.key() > now {
+                return Some(*first.key());
+            }
+            self.ready.extend(first.remove());
+        }
+        None
+    }
+
+    /// How many threads the queue needs beside those that run a call: one for each ready call, and one that watches
+    /// the time while calls wait for a lock. The others may be busy for long.
+    fn demand(&self) -> usize {
+        self.ready.len() + usize::from(!self.later.is_empty() && self.alarm.is_none())
     }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("name", &self.name).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Engine");
+        shown.field("name", &self.name);
+        // In a forked child the lock may never be free.
+        if let Ok(queue) = self.queue.try_lock() {
+            shown
+                .field("threads", &queue.threads)
+                .field("calls", &queue.open)
+                .field("keys", &queue.held.len());
+        }
+        shown.finish_non_exhaustive()
     }
 }

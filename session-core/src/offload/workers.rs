@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::error::{Operation, Result, StoreError, StoreErrorKind};
 
-use super::answer::{Answer, answer};
-use super::engine::{Engine, Order, Turn};
+use super::answer::{Answer, Reply, answer};
+use super::engine::{Engine, Order, Refused, Task, Turn};
 use super::sync;
 
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
@@ -81,38 +81,26 @@ impl Workers {
         &self,
         operation: Operation,
         order: Order,
-        mut work: W,
+        work: W,
     ) -> impl Future<Output = Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
         W: FnMut(Caller<'_>) -> Result<Option<T>> + Send + 'static,
     {
         let (reply, waiting) = answer();
-        let mut reply = Some(reply);
-        let (timeout, detail) = (self.busy_timeout, self.busy_detail);
-        let (mut since, mut pause) = (None, FIRST_PAUSE);
-        let task = move || {
-            let Some(caller) = reply.as_ref().filter(|caller| !caller.is_gone()) else { return Turn::Ended };
-            let result = match work(Caller(&|| caller.is_gone())) {
-                Ok(Some(value)) => Ok(value),
-                Ok(None) => {
-                    let now = sync::now();
-                    if now.saturating_duration_since(*since.get_or_insert(now)) < timeout {
-                        let this = pause;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                        return Turn::Again(this);
-                    }
-                    Err(unavailable(operation, detail))
-                }
-                Err(error) => Err(error),
-            };
-            if let Some(reply) = reply.take() {
-                reply.send(result);
-            }
-            Turn::Ended
+        let call = Call {
+            work: Some(work),
+            reply,
+            result: None,
+            operation,
+            busy_timeout: self.busy_timeout,
+            busy_detail: self.busy_detail,
+            busy_since: None,
+            pause: FIRST_PAUSE,
         };
         let sent = self.check_process(operation).and_then(|()| {
-            self.engine.submit(Box::new(task), order).map_err(|detail| unavailable(operation, detail))
+            let call: Box<dyn Task> = Box::new(call);
+            self.engine.submit(call, order).map_err(|refused| not_accepted(operation, refused))
         });
         async move {
             sent?;
@@ -149,7 +137,7 @@ impl Workers {
         std::process::id() != self.process
     }
 
-    /// Lets the set refuse calls as in a forked child. For tests: a real fork takes unsafe code.
+    /// Makes the set refuse calls as in a forked child. For tests, because a real fork needs unsafe code.
     #[doc(hidden)]
     pub fn pretend_fork(&mut self) {
         self.process = self.process.wrapping_add(1);
@@ -165,11 +153,65 @@ impl Drop for Workers {
     }
 }
 
+/// A queued call with all that is needed to repeat and to answer it.
+struct Call<T, W> {
+    /// Dropped when it has run, before the call no longer counts. An orderly close relies on that.
+    work: Option<W>,
+    reply: Reply<Result<T>>,
+    result: Option<Result<T>>,
+    operation: Operation,
+    busy_timeout: Duration,
+    busy_detail: &'static str,
+    busy_since: Option<sync::Instant>,
+    pause: Duration,
+}
+
+impl<T, W> Task for Call<T, W>
+where
+    T: Send,
+    W: FnMut(Caller<'_>) -> Result<Option<T>> + Send,
+{
+    fn run(&mut self) -> Turn {
+        let Some(mut work) = self.work.take() else { return Turn::Ended };
+        if self.reply.is_gone() {
+            return Turn::Ended;
+        }
+        self.result = match work(Caller(&|| self.reply.is_gone())).transpose() {
+            Some(result) => Some(result),
+            None => {
+                let now = sync::now();
+                let since = *self.busy_since.get_or_insert(now);
+                if now.saturating_duration_since(since) < self.busy_timeout {
+                    let pause = self.pause;
+                    self.pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.work = Some(work);
+                    return Turn::Again(pause);
+                }
+                Some(Err(unavailable(self.operation, self.busy_detail)))
+            }
+        };
+        Turn::Ended
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(result) = self.result {
+            self.reply.send(result);
+        }
+    }
+}
+
+fn not_accepted(operation: Operation, refused: Refused) -> StoreError {
+    match refused {
+        Refused::Full => unavailable(operation, "the queue is full (max_queue)"),
+        Refused::NoThread(cause) => unavailable(operation, "no thread can be started").with_source(cause),
+    }
+}
+
 fn unavailable(operation: Operation, detail: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail)
 }
 
 fn forked(operation: Operation) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, operation)
-        .with_detail("the store was opened before a fork; open it again in the child")
+        .with_detail("the store was opened before a fork; open it again in the child process")
 }

@@ -1,0 +1,18 @@
+//! Wrappers of a driver: forwarding, the pointer, the adapter for blocking drivers.
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+#[cfg(feature = "offload")]
+mod cancellation;
+#[cfg(feature = "offload")]
+mod defaults;
+mod forwarding;
+
+use session_core::{Key, Record, Revision};
+
+fn key(id: &str) -> Key {
+    Key::parse(&format!("user:{id}")).unwrap()
+}
+
+fn record(n: u8) -> Record {
+    Record::new(vec![n], None, Revision::from_bytes([n; 8]))
+}
