@@ -4,33 +4,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
+use session_core::{Clock, Durability, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
-/// The page size of the files that this driver makes. What WAL is measured in.
+/// The page size of the files that this driver creates, in bytes.
 pub(crate) const PAGE_BYTES: u64 = 4096;
-/// SQLite refuses rows of more than 10^9 bytes; the rest of the row needs some of them.
+/// SQLite limits a row to 10^9 bytes; the other columns need some of them.
 const LARGEST_VALUE: u64 = 999_000_000;
-/// Less than this holds no schema.
+/// A smaller file has no room for the schema.
 const SMALLEST_FILE: u64 = 64 * 1024;
 
-/// What an acknowledged write survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Durability {
-    /// The sudden death of the process. After power loss the store opens and is consistent, and what was written
-    /// in the last second (`sync_every`) may be absent or older.
-    #[default]
-    Process,
-    /// Power loss too: the write-ahead log is synchronised before the answer, once for all who wait.
-    Power,
-}
-
-/// Where the store is and how it works. Only the path is required; [`Sqlite::open`](crate::Sqlite::open) checks the
-/// options and says what is wrong with them.
+/// The path of a store and its options. Only the path is required.
+///
+/// [`SqliteStore::open`](crate::SqliteStore::open) checks the options. With the feature `serde` they can be
+/// deserialized; missing options have their defaults.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default = "SqliteConfig::without_path", deny_unknown_fields))]
 #[must_use]
 pub struct SqliteConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
+    #[cfg_attr(feature = "serde", serde(skip, default = "SystemClock::shared"))]
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) create_directory: bool,
@@ -49,7 +43,7 @@ pub struct SqliteConfig {
 }
 
 impl SqliteConfig {
-    /// A store in the file at `path`, everything else by default.
+    /// A store in the file at `path`, with the default options.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -72,139 +66,138 @@ impl SqliteConfig {
         }
     }
 
+    #[cfg(feature = "serde")]
+    fn without_path() -> Self {
+        Self::new("")
+    }
+
     /// What an acknowledged write survives. Default: [`Durability::Process`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// The clock that decides what has expired. Default: the wall clock.
+    /// The clock that decides which records are expired. Default: the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Whether a missing file is made, readable by its owner only (0600). Default: yes.
+    /// Creates a missing file, readable by its owner only (0600). Default: yes.
     pub fn create(mut self, yes: bool) -> Self {
         self.create = yes;
         self
     }
 
-    /// Whether a missing directory of the file is made (0700): the last level only, so that a mistyped path or an
-    /// unmounted disk is noticed. Default: no.
+    /// Creates the file's directory (0700) if it is missing. Parent directories are never created, so that a mistyped
+    /// path or an unmounted disk is an error. Default: no.
     pub fn create_directory(mut self, yes: bool) -> Self {
         self.create_directory = yes;
         self
     }
 
-    /// How many connections read, 1 to 256. Default: as many as processors, 2 to 16.
+    /// Number of reading connections, 1 to 256. Default: the number of processors, at least 2 and at most 16.
     pub fn readers(mut self, count: usize) -> Self {
         self.readers = count;
         self
     }
 
-    /// The page cache of each connection, in bytes. Default: 8 MiB.
+    /// Page cache of each connection, in bytes. Default: 8 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// Whether reads run on threads of the driver instead of the caller's: for slow or network disks, where a read
-    /// would stall a runtime worker. Default: no.
+    /// Runs reads on threads of the driver instead of the caller's thread. For slow or network disks, where a read
+    /// would block a runtime worker. Default: no.
     pub fn offload_reads(mut self, yes: bool) -> Self {
         self.offload_reads = yes;
         self
     }
 
-    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 999,000,000.
+    /// Largest data of one record, in bytes; a larger store fails with `TooLarge`. Default: 16 MiB. Limit:
+    /// 999,000,000.
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
         self
     }
 
-    /// How large this process lets the file grow, in bytes; then it is `Full`. The write-ahead log comes on top.
-    /// Default: as large as the disk.
+    /// Largest size of the file, in bytes, without the write-ahead log. Changes of this process that need more fail
+    /// with `Full`. Default: no limit.
     pub fn max_bytes(mut self, bytes: Option<u64>) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// How many changes, and how many bytes of them, may wait for the writer; then a change is refused as
-    /// `Unavailable`. Default: 16,384 and 64 MiB.
+    /// How many changes, and how many bytes of them, may be queued for the writer. Further changes fail with
+    /// `Unavailable`. Default: 16,384 changes and 64 MiB.
     pub fn max_queue(mut self, changes: usize, bytes: usize) -> Self {
         self.max_queue = changes;
         self.max_queue_bytes = bytes;
         self
     }
 
-    /// How many changes at most are committed in one transaction. Default: 256.
+    /// Most changes in one transaction. Default: 256.
     pub fn max_batch(mut self, changes: usize) -> Self {
         self.max_batch = changes;
         self
     }
 
-    /// How long a change waits for another process that holds the file's write lock, and opening for one that is
-    /// just making it; then it is `Unavailable`. Default: 5 s.
-    pub fn busy_timeout(mut self, deadline: Duration) -> Self {
-        self.busy_timeout = deadline;
+    /// How long a change waits while another process holds the write lock, before it fails with `Unavailable`. Opening
+    /// waits as long for a process that creates the same file. Default: 5 s.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
         self
     }
 
-    /// Under `Process`, how long after a write the log is synchronised in the background: what power loss may take.
-    /// Default: 1 s.
+    /// Under `Process`, how long after a write the log is synchronized in the background. Power loss may undo the
+    /// writes of this time. Default: 1 s.
     pub fn sync_every(mut self, period: Duration) -> Self {
         self.sync_every = period;
         self
     }
 
-    /// How much write-ahead log, in bytes, starts a checkpoint in the background. Default: 16 MiB.
+    /// Size of the write-ahead log, in bytes, that starts a checkpoint in the background. Default: 16 MiB.
     pub fn checkpoint_after(mut self, bytes: u64) -> Self {
         self.checkpoint_after = bytes;
         self
     }
 
-    /// How much write-ahead log, in bytes, makes writers wait for the moment that starting it afresh takes.
-    /// Default: 64 MiB. The log stays near it as long as no other process reads one snapshot for long.
+    /// Size of the write-ahead log, in bytes, at which changes wait until the log is restarted. Default: 64 MiB. The
+    /// log grows beyond it only while another process keeps reading one snapshot.
     pub fn max_wal_bytes(mut self, bytes: u64) -> Self {
         self.max_wal_bytes = bytes;
         self
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let path = &self.path;
-        if path.as_os_str().is_empty() {
-            return Err(wrong("the path is empty"));
+        let hour = Duration::from_secs(3600);
+        let rules = [
+            (!self.path.as_os_str().is_empty(), "path is empty"),
+            (self.path != Path::new(":memory:"), "path is ':memory:', and this driver needs a file"),
+            ((1..=256).contains(&self.readers), "readers is not in 1..=256"),
+            (self.max_batch > 0, "max_batch is zero"),
+            (self.max_queue > 0 && self.max_queue_bytes > 0, "max_queue is zero"),
+            (
+                (1..=LARGEST_VALUE).contains(&self.max_record_bytes),
+                "max_record_bytes is not in 1..=999000000",
+            ),
+            (self.max_bytes.is_none_or(|bytes| bytes >= SMALLEST_FILE), "max_bytes is below 65536"),
+            (self.cache_bytes <= i64::MAX as u64 / 2, "cache_bytes is too large"),
+            (self.checkpoint_after >= PAGE_BYTES, "checkpoint_after is below 4096"),
+            (self.max_wal_bytes >= self.checkpoint_after, "max_wal_bytes is below checkpoint_after"),
+            (self.busy_timeout <= hour, "busy_timeout is longer than an hour"),
+            (
+                (Duration::from_millis(10)..=hour).contains(&self.sync_every),
+                "sync_every is not between 10 ms and an hour",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, detail)) => {
+                Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail))
+            }
+            None => Ok(()),
         }
-        if path == Path::new(":memory:") {
-            return Err(wrong("the path is ':memory:', and this driver needs a file"));
-        }
-        if !(1..=256).contains(&self.readers) {
-            return Err(wrong("readers is 1 to 256"));
-        }
-        if self.max_batch == 0 || self.max_queue == 0 || self.max_queue_bytes == 0 {
-            return Err(wrong("max_batch and max_queue are at least 1"));
-        }
-        if !(1..=LARGEST_VALUE).contains(&self.max_record_bytes) {
-            return Err(wrong("max_record_bytes is 1 to 999000000 bytes"));
-        }
-        if self.max_bytes.is_some_and(|bytes| bytes < SMALLEST_FILE) {
-            return Err(wrong("max_bytes is at least 65536 bytes"));
-        }
-        if self.cache_bytes > i64::MAX as u64 / 2 {
-            return Err(wrong("cache_bytes is too large"));
-        }
-        if self.checkpoint_after < PAGE_BYTES || self.max_wal_bytes < self.checkpoint_after {
-            return Err(wrong(
-                "checkpoint_after is at least 4096 bytes, and max_wal_bytes at least checkpoint_after",
-            ));
-        }
-        if self.busy_timeout > Duration::from_secs(3600) {
-            return Err(wrong("busy_timeout is at most an hour"));
-        }
-        if self.sync_every < Duration::from_millis(10) || self.sync_every > Duration::from_secs(3600) {
-            return Err(wrong("sync_every is 10 ms to an hour"));
-        }
-        Ok(())
     }
 }
 
@@ -226,16 +219,12 @@ impl From<&str> for SqliteConfig {
     }
 }
 
-fn wrong(detail: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn options_that_cannot_work_are_refused_by_name() {
+    fn wrong_options_are_refused_by_name() {
         let fine = || SqliteConfig::new("sessions.db");
         assert!(fine().check().is_ok());
         for (config, word) in [
@@ -255,5 +244,17 @@ mod tests {
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
             assert!(error.to_string().contains(word), "{error}");
         }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn options_are_deserialized_and_unknown_ones_refused() {
+        let text = r#"{"path": "sessions.db", "durability": "power", "max_bytes": 70000}"#;
+        let config: SqliteConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (config.durability, config.max_bytes, config.max_batch),
+            (Durability::Power, Some(70_000), 256)
+        );
+        assert!(serde_json::from_str::<SqliteConfig>(r#"{"path": "a", "max_file": 1}"#).is_err());
     }
 }

@@ -1,24 +1,27 @@
-//! What SQLite's failures mean to a caller.
+//! The kinds of SQLite's errors.
 
 use rusqlite::ErrorCode;
 use session_core::{Operation, StoreError, StoreErrorKind};
 
-/// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log could not grow, which is how a full disk shows there.
+/// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log could not grow, because the disk is full.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+/// The detail of an error after `busy_timeout`.
+pub(crate) const BUSY: &str = "another process or connection holds the lock";
 
 /// Why a statement or a row failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// The engine refused or failed.
+    /// SQLite failed.
     Engine(Cause),
-    /// The engine answered, and what it answered is no record. It says which column.
+    /// The row is not a record. Says which column is damaged.
     Row(&'static str),
 }
 
-/// SQLite's own word for a failure: code and message, neither of which shows a bound value.
+/// An error of SQLite: its code and message, which show no bound value.
 ///
-/// Not `rusqlite::Error` itself: that is no part of what this crate promises, and it cannot be handed to each of the
-/// callers whose changes failed together.
+/// `rusqlite::Error` is not in this crate's public API, and it has no `Clone` for the callers whose changes failed
+/// together.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text} (SQLite code {extended})")]
 pub(crate) struct Cause {
@@ -28,14 +31,14 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// Somebody else holds the lock just now: the same statement may succeed in a moment.
+    /// Another connection holds the lock: the same statement may succeed in a moment.
     pub(crate) fn is_busy(&self) -> bool {
         use ErrorCode::{DatabaseBusy, DatabaseLocked, FileLockingProtocolFailed};
         matches!(self.code, Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed))
     }
 
-    /// A `COMMIT` that failed like this wrote no commit mark. After any other failure (of a disk) the mark may be in
-    /// the log, and a process that recovers the log may find it.
+    /// Whether a `COMMIT` that failed like this wrote no commit mark. After another failure, of a disk, the mark may be
+    /// in the log, and a process that recovers the log may find it.
     pub(crate) fn is_surely_not_committed(&self) -> bool {
         self.is_busy() || self.kind() == StoreErrorKind::Full
     }
@@ -62,14 +65,14 @@ impl Cause {
         let kind = self.kind();
         let error = StoreError::new(kind, operation);
         let error = match kind {
-            StoreErrorKind::Unavailable => error.with_detail("another process or connection holds the lock"),
-            StoreErrorKind::Full => error.with_detail("the disk is full or max_bytes is reached"),
+            StoreErrorKind::Unavailable => error.with_detail(BUSY),
+            StoreErrorKind::Full => error.with_detail("disk is full, or max_bytes is reached"),
             _ => error,
         };
         error.with_source(self)
     }
 
-    /// The failure of opening `path`: what is no database at all is a wrong path, not a damaged record.
+    /// The error of opening `path`. A file that is not a database is a wrong path, not a damaged record.
     pub(crate) fn at_open(self, path: &std::path::Path) -> StoreError {
         let kind = match self.code {
             Some(ErrorCode::NotADatabase) => StoreErrorKind::Misconfigured,
@@ -88,7 +91,7 @@ impl From<rusqlite::Error> for Cause {
             text: match error {
                 rusqlite::Error::SqliteFailure(failure, None) => failure.to_string(),
                 rusqlite::Error::SqliteFailure(_, Some(text)) => text,
-                // The statement's text is ours and its values are bound; the message names the place.
+                // The statement is ours and its values are bound, so the message shows none.
                 rusqlite::Error::SqlInputError { msg, .. } => msg,
                 other => other.to_string(),
             },
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn each_code_of_sqlite_has_the_kind_that_a_caller_can_act_on() {
+    fn codes_have_the_right_kinds() {
         for (extended, kind) in [
             (5, StoreErrorKind::Unavailable),
             (5 | (1 << 8), StoreErrorKind::Unavailable),
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_failed_on_the_disk_may_have_happened() {
+    fn a_commit_that_fails_on_the_disk_is_unknown() {
         assert!(cause(13).is_surely_not_committed() && cause(5).is_surely_not_committed());
         assert!(!cause(10 | (4 << 8)).is_surely_not_committed());
     }

@@ -1,16 +1,26 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod change;
 mod config;
-mod error;
-mod keeper;
+mod connection;
 mod open;
-mod query;
-mod queue;
-mod readers;
 mod schema;
 mod store;
+
+mod change;
+mod purge;
+mod read;
+mod traverse;
+
+mod commit;
+mod keeper;
+mod log;
+mod queue;
+mod readers;
 mod writer;
 
-pub use config::{Durability, SqliteConfig};
+mod error;
+
+pub use config::SqliteConfig;
+pub use session_core::Durability;
 pub use store::SqliteStore;

@@ -1,101 +1,143 @@
-//! The changes that wait for the writer, and whom to wake.
+//! The changes that wait for the writer.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures_channel::oneshot;
-use session_core::Result;
+use session_core::{Change, ChangeRequest, Key, Operation, Purged, Result, StoreError};
 
-use crate::change::{Answer, ChangeRequest};
-
-/// What may be committed on a caller's own thread: more would keep it busy for too long.
+/// Most changes that are committed on a caller's own thread. More would block it for too long.
 pub(crate) const IN_PLACE_CHANGES: usize = 64;
-/// The same, in bytes.
+/// The same bound in bytes.
 pub(crate) const IN_PLACE_BYTES: usize = 128 * 1024;
 
-/// A change that waits, and who waits for it. A caller who no longer waits changes nothing: the change is made.
+/// The weight of a change beside its data.
+const LIGHT: usize = 512;
+/// The weight of a purge step, which is too much for a caller's thread.
+const HEAVY: usize = 1 << 20;
+
+/// What the writer does inside its transaction.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Change(Key, ChangeRequest),
+    /// A purge step. It is answered with `Applied`, and writes what it did into `purged`.
+    Purge {
+        limit: usize,
+        purged: Arc<Mutex<Purged>>,
+    },
+}
+
+impl Work {
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Change(_, request) => request.operation(),
+            Self::Purge { .. } => Operation::Purge,
+        }
+    }
+
+    /// About how many bytes the work keeps in memory while it waits, and writes when it is done.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Change(_, request) => LIGHT + request.data_len(),
+            Self::Purge { .. } => HEAVY,
+        }
+    }
+}
+
+/// Queued work and its caller. If the caller is gone, the work is done all the same.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) change: ChangeRequest,
-    pub(crate) caller: oneshot::Sender<Result<Answer>>,
+    pub(crate) work: Work,
+    pub(crate) caller: oneshot::Sender<Result<Change>>,
     pub(crate) since: Instant,
-    /// It was part of a transaction that failed: it is tried by itself.
+    /// It was part of a transaction that failed, and is tried again in one of its own.
     pub(crate) alone: bool,
 }
 
 impl Job {
-    pub(crate) fn new(change: ChangeRequest, alone: bool) -> (Self, oneshot::Receiver<Result<Answer>>) {
+    pub(crate) fn new(work: Work, alone: bool) -> (Self, oneshot::Receiver<Result<Change>>) {
         let (caller, receiver) = oneshot::channel();
-        (Self { change, caller, since: now(), alone }, receiver)
+        (Self { work, caller, since: now(), alone }, receiver)
     }
 }
 
-/// A caller, and what it is told.
-pub(crate) type Answered = (oneshot::Sender<Result<Answer>>, Result<Answer>);
+/// A caller and its answer.
+pub(crate) type Answered = (oneshot::Sender<Result<Change>>, Result<Change>);
 
-/// How far the store is on its way from open to closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Sends the answers. A caller that is gone does not matter.
+pub(crate) fn deliver(answers: impl IntoIterator<Item = Answered>) {
+    for (caller, answer) in answers {
+        let _ = caller.send(answer);
+    }
+}
+
+/// The steps from open to closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
+    #[default]
     Open,
-    /// Nothing new is taken; what is queued is still done.
+    /// New work is refused; queued work is still done.
     Closing,
-    /// The writer has done it all.
+    /// The writer has done all of it.
     Drained,
     /// The connections are closed.
     Closed,
 }
 
-#[derive(Debug)]
+pub(crate) type FlushCaller = oneshot::Sender<Result<()>>;
+
+/// What is behind the queue's lock.
+#[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) jobs: VecDeque<Job>,
-    bytes: usize,
+    weight: usize,
     pub(crate) phase: Phase,
-    /// The keeper wants the writer next: nobody else begins.
+    /// The keeper uses the writer next: no other thread begins.
     pub(crate) reserved: bool,
-    /// What is queued was tried in place and is the thread's now: nobody tries it again before it has.
+    /// A commit in place did not finish. The writer's thread continues it, and no caller tries in place before that.
     pub(crate) handed_over: bool,
     /// The writer's thread waits to be woken.
     pub(crate) asleep: bool,
     pub(crate) checkpoint_due: bool,
-    /// Since when there is something in the log that power loss would take.
+    /// Since when the log holds writes that power loss would undo.
     pub(crate) unsynced: Option<Instant>,
-    pub(crate) flushes: Vec<oneshot::Sender<Result<()>>>,
-    pub(crate) closes: Vec<oneshot::Sender<Result<()>>>,
+    pub(crate) flushes: Vec<FlushCaller>,
+    pub(crate) closes: Vec<FlushCaller>,
 }
 
 impl Waiting {
     pub(crate) fn weight(&self) -> usize {
-        self.bytes
+        self.weight
     }
 
     pub(crate) fn push(&mut self, job: Job) {
-        self.bytes += job.change.weight();
+        self.weight += job.work.weight();
         self.jobs.push_back(job);
     }
 
-    /// Puts back what was taken, before everything else.
+    /// Puts jobs back to the front.
     pub(crate) fn put_back(&mut self, jobs: Vec<Job>) {
         for job in jobs.into_iter().rev() {
-            self.bytes += job.change.weight();
+            self.weight += job.work.weight();
             self.jobs.push_front(job);
         }
     }
 
-    /// The next transaction: the oldest jobs, at most `limit`. One that must be tried alone is one by itself.
+    /// The next transaction: the oldest jobs, at most `limit`, or a single one that is to be tried alone.
     pub(crate) fn take(&mut self, limit: usize) -> Vec<Job> {
         let together = match self.jobs.front() {
             Some(first) if first.alone => 1,
             _ => self.jobs.iter().take(limit).take_while(|job| !job.alone).count(),
         };
         let jobs: Vec<Job> = self.jobs.drain(..together).collect();
-        self.bytes -= jobs.iter().map(|job| job.change.weight()).sum::<usize>();
+        self.weight -= jobs.iter().map(|job| job.work.weight()).sum::<usize>();
         jobs
     }
 }
 
-/// The queue of one store. Whoever holds this lock only looks and moves; nothing is executed under it.
-#[derive(Debug)]
+/// The queue of one store. Nothing is executed under its lock.
+#[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes the writer's thread.
@@ -105,51 +147,59 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new() -> Self {
-        Self {
-            waiting: Mutex::new(Waiting {
-                jobs: VecDeque::new(),
-                bytes: 0,
-                phase: Phase::Open,
-                reserved: false,
-                handed_over: false,
-                asleep: false,
-                checkpoint_due: false,
-                unsynced: None,
-                flushes: Vec::new(),
-                closes: Vec::new(),
-            }),
-            work: Condvar::new(),
-            chores: Condvar::new(),
-        }
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to close, unless that has begun. It never waits.
-    pub(crate) fn close(&self) {
+    /// Asks the keeper for a flush.
+    pub(crate) fn flush(&self) -> Result<oneshot::Receiver<Result<()>>> {
         let mut waiting = self.lock();
+        if waiting.phase != Phase::Open {
+            return Err(StoreError::closed(Operation::Flush));
+        }
+        let (caller, answer) = oneshot::channel();
+        waiting.flushes.push(caller);
+        self.chores.notify_all();
+        Ok(answer)
+    }
+
+    /// Begins to close, without waiting. The answer comes when the store is closed; `None` means that it is.
+    pub(crate) fn close(&self) -> Option<oneshot::Receiver<Result<()>>> {
+        let mut waiting = self.lock();
+        if waiting.phase == Phase::Closed {
+            return None;
+        }
         if waiting.phase == Phase::Open {
             waiting.phase = Phase::Closing;
         }
+        let (caller, answer) = oneshot::channel();
+        waiting.closes.push(caller);
         drop(waiting);
         self.work.notify_all();
         self.chores.notify_all();
+        Some(answer)
     }
 }
 
-/// Answers the callers; who has gone is not missed.
-pub(crate) fn deliver(answers: Vec<Answered>) {
-    for (caller, answer) in answers {
-        let _ = caller.send(answer);
+/// Lets no caller wait for a thread that panicked. The threads hold one of these.
+pub(crate) struct CloseOnPanic<'a>(pub(crate) &'a Queue);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut waiting = self.0.lock();
+            // Drops the callers' channels, and so answers them.
+            *waiting = Waiting { phase: Phase::Closed, ..Waiting::default() };
+            drop(waiting);
+            self.0.work.notify_all();
+            self.0.chores.notify_all();
+        }
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "how long a change has waited is no matter of the sessions' clock"
+    reason = "measures how long work is queued, which no session's clock moves"
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()

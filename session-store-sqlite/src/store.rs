@@ -1,28 +1,22 @@
-//! The driver.
+//! The handle and its `Driver`.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use futures_channel::oneshot;
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
-    Record, Result, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Touch,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
+    Prefix, Purged, Record, Result, Shared, StoreError, StoreErrorKind, Touch,
 };
 
-use crate::change::{Answer, ChangeRequest};
-use crate::config::{Durability, SqliteConfig};
-use crate::query::{self, Range};
-use crate::queue::Phase;
+use crate::config::SqliteConfig;
 use crate::readers::Readers;
-use crate::writer::Writer;
-use crate::{keeper, open};
+use crate::writer::{Writer, lost};
+use crate::{connection, keeper, open, read, traverse};
 
-/// A session store in an SQLite file. Cloning it is cheap, and every clone is the same store.
+/// A session store in an SQLite file. Clones are cheap and share one store.
 ///
-/// When the last clone is dropped, what was queued is still written and the file is closed, on the driver's own
-/// threads: nobody waits for it. [`close`](Driver::close) does the same and waits.
+/// When the last clone is dropped, the driver's threads write the queued changes and close the file; dropping does not
+/// wait for them. [`close`](Driver::close) does the same and waits.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Handle>);
 
@@ -32,24 +26,24 @@ struct Handle {
 }
 
 impl SqliteStore {
-    /// Opens the store, making the file if it is missing, with a path or a whole [`SqliteConfig`].
+    /// Opens the store at a path or with a whole [`SqliteConfig`], and creates the file if it is missing.
     ///
-    /// A relative path is resolved here, and so are symbolic links: what becomes of either afterwards is no matter.
+    /// Relative paths and symbolic links are resolved now; later changes of either have no effect.
     ///
-    /// It blocks, for some milliseconds as a rule and for at most `busy_timeout` if another process is just making
-    /// the same file: call it while the application starts.
+    /// Blocks for some milliseconds, and for at most `busy_timeout` while another process creates the same file. Call
+    /// it when the application starts.
     ///
     /// # Errors
     /// `Misconfigured` for options, paths and permissions that cannot work, for another application's database and for
-    /// a schema that a newer version made, none of which is changed; `Corrupt`, `Unavailable`, `Full`, `Backend`.
+    /// the schema of a newer version; none of these files is changed. `Corrupt`, `Unavailable`, `Full`, `Backend`.
     pub fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
         let config = open::prepare(config)?;
-        let keeper = open::keeper(&config)?;
+        let keeper = connection::keeper(&config)?;
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);
-        // From here on dropping the handle ends the threads, whichever of them could be started.
+        // Made first: dropping it ends the thread that could be started.
         let handle = Handle { writer: Arc::clone(&writer), readers: Arc::clone(&readers) };
         spawn("session-sqlite-w", {
             let writer = Arc::clone(&writer);
@@ -58,123 +52,73 @@ impl SqliteStore {
         spawn("session-sqlite-k", move || keeper::run(&writer, &readers, keeper))?;
         Ok(Self(Arc::new(handle)))
     }
-
-    async fn change(&self, change: ChangeRequest) -> Result<Answer> {
-        self.0.writer.change(change).await
-    }
 }
 
 impl Driver for SqliteStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let readers = &self.0.readers;
-        let query = |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
-        if let Some(answer) = readers.here(Operation::Retrieve, query) {
+        let query = |connection: &_, now| read::retrieve(connection, key.as_bytes(), now);
+        if let Some(answer) = readers.in_place(Operation::Retrieve, query) {
             return answer;
         }
-        // Only a read that goes to another thread needs a key of its own.
+        // Only a worker thread needs a key of its own.
         let key = key.clone();
-        let query = move |connection: &_, now| query::retrieve(connection, key.as_bytes(), now);
-        readers.elsewhere(Operation::Retrieve, query).await
+        let query = move |connection: &_, now| read::retrieve(connection, key.as_bytes(), now);
+        readers.on_a_worker(Operation::Retrieve, query).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.0.readers.check(Operation::Store)?;
         let limit = self.0.writer.config.max_record_bytes;
-        if record.data.len() as u64 > limit && !self.0.readers.is_closed() {
-            let detail = format!("{} bytes of data, and max_record_bytes is {limit}", record.data.len());
-            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store).with_detail(detail));
+        if record.data.len() as u64 > limit {
+            return Err(StoreError::too_large(record.data.len(), limit));
         }
-        match self.change(ChangeRequest::Store { key: key.clone(), record, when }).await? {
-            Answer::Stored(stored) => Ok(stored),
-            _ => Err(unexpected(Operation::Store)),
-        }
+        self.0.writer.change(key, ChangeRequest::Store { record, condition }).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        match self.change(ChangeRequest::Remove { key: key.clone(), when }).await? {
-            Answer::Stored(stored) => Ok(stored),
-            _ => Err(unexpected(Operation::Remove)),
-        }
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.0.writer.change(key, ChangeRequest::Remove { condition }).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        if self.0.readers.is_closed() {
-            return Err(StoreError::closed(Operation::Traverse));
-        }
-        let Some(range) = Range::after(prefix, &from) else {
-            let error = StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse);
-            return Err(error.with_detail("not a cursor of this prefix"));
-        };
-        let query = move |connection: &_, now| query::page(connection, &range, limit, now);
+        self.0.readers.check(Operation::Traverse)?;
+        let (prefix, after) = (prefix.clone(), from.key(prefix)?);
+        let query =
+            move |connection: &_, now| traverse::page(connection, &prefix, after.as_ref(), limit, now);
         self.0.readers.read(Operation::Traverse, query).await
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        let Touch { from, to, deadline } = touch;
-        match self.change(ChangeRequest::Touch { key: key.clone(), from, to, deadline }).await? {
-            Answer::Touched(touched) => Ok(touched),
-            _ => Err(unexpected(Operation::Touch)),
-        }
+        Ok(self.0.writer.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
     }
 
-    /// Works in transactions of 128 records, each of which goes through the queue: other changes come between.
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        let mut removed = 0;
-        loop {
-            let limit = limit.saturating_sub(usize::try_from(removed).unwrap_or(usize::MAX));
-            let Answer::Purged(step) = self.change(ChangeRequest::Purge { limit }).await? else {
-                return Err(unexpected(Operation::Purge));
-            };
-            removed += step.removed;
-            if !step.more || limit as u64 == step.removed {
-                return Ok(Purged { removed, more: step.more });
-            }
-        }
+        self.0.writer.purge(limit).await
     }
 
     async fn flush(&self) -> Result<()> {
-        let answer = {
-            let mut waiting = self.0.writer.queue.lock();
-            if waiting.phase != Phase::Open {
-                return Err(StoreError::closed(Operation::Flush));
-            }
-            let (caller, answer) = oneshot::channel();
-            waiting.flushes.push(caller);
-            answer
-        };
-        self.0.writer.queue.chores.notify_all();
-        answer.await.unwrap_or_else(|_| Err(unexpected(Operation::Flush)))
+        let answer = self.0.writer.queue.flush()?;
+        answer.await.unwrap_or_else(|_| Err(lost(Operation::Flush)))
     }
 
-    /// Does what is queued, flushes, and closes the file. Should the flush fail, the store is closed all the same.
+    /// Makes the queued changes, flushes, and closes the file. The store is closed even if the flush fails.
     async fn close(&self) -> Result<()> {
-        let answer = {
-            let mut waiting = self.0.writer.queue.lock();
-            if waiting.phase == Phase::Closed {
-                return Ok(());
-            }
-            let (caller, answer) = oneshot::channel();
-            waiting.closes.push(caller);
-            answer
-        };
         self.0.readers.stop();
-        self.0.writer.queue.close();
-        answer.await.unwrap_or_else(|_| Err(unexpected(Operation::Close)))
+        match self.0.writer.queue.close() {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(lost(Operation::Close))),
+            None => Ok(()),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
         let config = &self.0.writer.config;
-        let (survives, rolls_back) = match config.durability {
-            Durability::Process => (Survives::Kill, RollsBack::PowerLoss),
-            Durability::Power => (Survives::PowerLoss, RollsBack::Never),
-        };
-        Capabilities::none()
+        let capabilities = Capabilities::none()
             .conditional(true)
-            .survives(survives)
-            .rolls_back(rolls_back)
             .shared(Shared::Host)
             .expiry(ExpiryMode::Caller)
             .max_record_bytes(Some(config.max_record_bytes))
-            .exactly_once(true)
+            .exactly_once(true);
+        config.durability.promise(capabilities)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -191,7 +135,7 @@ impl fmt::Debug for SqliteStore {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.readers.stop();
-        self.writer.queue.close();
+        drop(self.writer.queue.close());
     }
 }
 
@@ -199,26 +143,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(drop).map_err(|cause| {
         let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
-        error.with_detail("a thread of the driver could not be started").with_source(cause)
+        error.with_detail("a thread could not be started").with_source(cause)
     })
-}
-
-/// Only if a thread of the driver has panicked.
-fn unexpected(operation: Operation) -> StoreError {
-    let error = StoreError::new(StoreErrorKind::Backend, operation);
-    error.with_detail("a thread of the driver has ended").applied_unknown()
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    let once = std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    });
-    pin!(once).await;
 }
 
 #[cfg(test)]
@@ -231,10 +157,10 @@ mod tests {
     use super::SqliteStore;
     use crate::queue::Phase;
 
-    /// The writer's thread is told to end while the keeper has the writer to itself, goes back to sleep, and must be
-    /// told again.
+    /// The close wakes the writer's thread while the keeper has the writer; the thread sleeps again and must be woken
+    /// a second time.
     #[test]
-    fn a_close_during_a_checkpoint_comes_to_its_end() {
+    fn a_close_during_a_checkpoint_ends() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("sessions.db")).unwrap();
         let (closed, answer) = mpsc::channel();
@@ -244,7 +170,7 @@ mod tests {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 closed.send(runtime.block_on(closing.close())).unwrap();
             });
-            // Long enough for the thread to have woken up and gone back to sleep, as a rule.
+            // Usually long enough for the thread to wake up and sleep again.
             let mut seen = 0;
             while seen < 1_000 {
                 let waiting = store.0.writer.queue.lock();
@@ -253,6 +179,6 @@ mod tests {
                 std::thread::yield_now();
             }
         });
-        answer.recv_timeout(Duration::from_secs(30)).expect("the close has ended").unwrap();
+        answer.recv_timeout(Duration::from_secs(30)).expect("the close ends").unwrap();
     }
 }

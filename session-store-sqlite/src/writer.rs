@@ -1,27 +1,31 @@
 //! The one connection that writes, and group commit.
 //!
-//! Whoever finds the writer free commits its own change on its own thread, and everything that is queued with it, in
-//! one transaction: with one task there is no hop between threads, with many there are few commits. It does so once
-//! and hands the rest over to the writer's thread, for a caller that went on while others keep queueing would be held
-//! for hundreds of milliseconds. What may wait for a disk or for another process is left to the thread from the start.
+//! A caller that finds the writer free commits its own change on its own thread, together with the queue, in one
+//! transaction. With one task no thread is involved; with many tasks there are few commits. A caller commits once and
+//! leaves the rest to the writer's thread. Otherwise other callers that keep queueing would hold it for hundreds of
+//! milliseconds. Work that may wait for a disk or for another process goes to the thread from the start.
 //!
-//! Nobody is stranded: a change is queued under the queue's lock after the writer was found taken, and each holder of
-//! the writer looks at the queue after letting go of it (`settle`).
+//! No change is left behind: a change is queued under the queue's lock after the writer was found taken, and each
+//! holder of the writer looks at the queue after it lets go (`settle`).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
-use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind};
+use session_core::{
+    Change, ChangeRequest, Durability, Key, Operation, Purged, Result, StoreError, StoreErrorKind,
+};
 
-use crate::change::{Answer, ChangeRequest};
-use crate::config::{Durability, PAGE_BYTES, SqliteConfig};
-use crate::error::{Cause, Fault};
-use crate::queue::{Answered, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, deliver, now};
-use crate::{keeper, open};
+use crate::commit::{Commit, commit};
+use crate::config::SqliteConfig;
+use crate::connection;
+use crate::error::Cause;
+use crate::log::{self, Log};
+use crate::queue::{
+    Answered, CloseOnPanic, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, Work, deliver, now,
+};
 
-/// What the callers, the writer's thread and the keeper's thread share.
+/// Shared by the callers, the writer's thread and the keeper's thread.
 pub(crate) struct Writer {
     pub(crate) config: SqliteConfig,
     pub(crate) queue: Queue,
@@ -31,9 +35,15 @@ pub(crate) struct Writer {
 
 type Held<'a> = MutexGuard<'a, Option<Connection>>;
 
+/// The answer of submitted work, or where it will arrive.
+enum Ticket {
+    Done(Result<Change>),
+    Queued(oneshot::Receiver<Result<Change>>),
+}
+
 impl Writer {
     pub(crate) fn open(config: &SqliteConfig) -> Result<Self> {
-        let mut connection = open::writer(config)?;
+        let mut connection = connection::writer(config)?;
         let log = Arc::new(Log::new(config.checkpoint_after));
         let hook = Arc::clone(&log);
         connection
@@ -42,27 +52,112 @@ impl Writer {
                 Ok(())
             }))
             .map_err(|error| Cause::from(error).at_open(&config.path))?;
-        keeper::begin_log(Some(&connection));
-        Ok(Self {
-            config: config.clone(),
-            queue: Queue::new(),
-            log,
-            connection: Mutex::new(Some(connection)),
-        })
+        log::restart(Some(&connection));
+        let connection = Mutex::new(Some(connection));
+        Ok(Self { config: config.clone(), queue: Queue::default(), log, connection })
     }
 
-    /// Makes a change and waits for its commit. Once it is queued, it is made even if nobody waits any more.
-    pub(crate) async fn change(&self, change: ChangeRequest) -> Result<Answer> {
-        let operation = change.operation();
-        match self.submit(change) {
+    /// Makes a change and waits for its commit. A queued change is made even if its future is dropped.
+    pub(crate) async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        self.work(Work::Change(key.clone(), request)).await
+    }
+
+    /// Removes up to `limit` expired records, in steps. Other changes are committed between the steps.
+    pub(crate) async fn purge(&self, limit: usize) -> Result<Purged> {
+        let mut total = Purged::default();
+        loop {
+            let limit = limit.saturating_sub(usize::try_from(total.removed).unwrap_or(usize::MAX));
+            let purged = Arc::<Mutex<Purged>>::default();
+            let _ = self.work(Work::Purge { limit, purged: Arc::clone(&purged) }).await?;
+            let step = *purged.lock().unwrap_or_else(PoisonError::into_inner);
+            total = Purged { removed: total.removed + step.removed, more: step.more };
+            if !step.more || limit as u64 == step.removed {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn work(&self, work: Work) -> Result<Change> {
+        let operation = work.operation();
+        match self.submit(work) {
             Ticket::Done(answer) => answer,
             Ticket::Queued(answer) => answer.await.unwrap_or_else(|_| Err(lost(operation))),
         }
     }
 
-    /// The writer's thread: it does what is queued until the store is closed and the queue is empty.
+    fn submit(&self, work: Work) -> Ticket {
+        let mut waiting = self.queue.lock();
+        if waiting.phase != Phase::Open {
+            return Ticket::Done(Err(StoreError::closed(work.operation())));
+        }
+        let full = waiting.jobs.len() >= self.config.max_queue
+            || (!waiting.jobs.is_empty() && waiting.weight() + work.weight() > self.config.max_queue_bytes);
+        if full {
+            let refused = StoreError::new(StoreErrorKind::Unavailable, work.operation());
+            return Ticket::Done(Err(refused.with_detail("too many changes are queued (max_queue)")));
+        }
+        let in_place = self.may_commit_in_place(&work, &waiting);
+        if in_place && let Some(held) = self.try_hold() {
+            let jobs = waiting.take(IN_PLACE_CHANGES);
+            drop(waiting);
+            return self.lead(held, jobs, work);
+        }
+        let (job, answer) = Job::new(work, false);
+        waiting.push(job);
+        if !in_place {
+            self.wake_thread(waiting);
+        }
+        Ticket::Queued(answer)
+    }
+
+    fn may_commit_in_place(&self, work: &Work, waiting: &Waiting) -> bool {
+        self.config.durability == Durability::Process
+            && !waiting.reserved
+            && !waiting.handed_over
+            && waiting.jobs.len() < IN_PLACE_CHANGES
+            && waiting.weight() + work.weight() <= IN_PLACE_BYTES
+            && waiting.jobs.front().is_none_or(|job| !job.alone)
+    }
+
+    /// Commits the queue and the caller's own work, which came last. There is no `await` in it, so a dropped future
+    /// cannot stop it half-way.
+    fn lead(&self, held: Held<'_>, mut jobs: Vec<Job>, work: Work) -> Ticket {
+        let operation = work.operation();
+        let Some(connection) = &*held else { return Ticket::Done(Err(lost(operation))) };
+        let works = jobs.iter().map(|job| &job.work).chain(std::iter::once(&work));
+        let (own, others): (_, Vec<_>) = match commit(connection, works, &*self.config.clock) {
+            Commit::Done(mut answers) => (answers.pop().unwrap_or_else(|| Err(lost(operation))), answers),
+            Commit::Failed(cause) if jobs.is_empty() => {
+                self.log.refused(&cause);
+                (Err(cause.during(operation)), Vec::new())
+            }
+            Commit::Unknown(cause) => (
+                Err(unknown(&cause, operation)),
+                jobs.iter().map(|job| Err(unknown(&cause, job.work.operation()))).collect(),
+            ),
+            // The thread may wait, and tries each work of a failed transaction alone.
+            ended @ (Commit::Busy(_) | Commit::Failed(_)) => {
+                let alone = matches!(ended, Commit::Failed(_));
+                let (job, answer) = Job::new(work, alone);
+                jobs.iter_mut().for_each(|job| job.alone = alone);
+                jobs.push(job);
+                let mut waiting = self.queue.lock();
+                waiting.put_back(jobs);
+                waiting.handed_over = true;
+                drop(held);
+                self.wake_thread(waiting);
+                return Ticket::Queued(answer);
+            }
+        };
+        drop(held);
+        self.settle(self.queue.lock());
+        deliver(jobs.into_iter().map(|job| job.caller).zip(others));
+        Ticket::Done(own)
+    }
+
+    /// The writer's thread: does the queued work until the store is closed and the queue is empty.
     pub(crate) fn run(&self) {
-        let _guard = Abandon(self);
+        let _guard = CloseOnPanic(&self.queue);
         loop {
             let mut waiting = self.queue.lock();
             while waiting.reserved || (waiting.jobs.is_empty() && waiting.phase == Phase::Open) {
@@ -76,7 +171,7 @@ impl Writer {
             waiting.handed_over = false;
             let jobs = waiting.take(self.config.max_batch);
             if jobs.is_empty() {
-                // Seen with the writer in hand: nobody is about to put anything back.
+                // This thread holds the writer, so no other thread is about to put work back.
                 if waiting.phase == Phase::Closing {
                     waiting.phase = Phase::Drained;
                     self.queue.chores.notify_all();
@@ -94,7 +189,42 @@ impl Writer {
         }
     }
 
-    /// Runs `chore` while nobody of this process writes. For the keeper: changes wait in the queue, no caller blocks.
+    /// Commits the jobs together or, if that fails, one by one, so that only the culprit is refused.
+    fn serve(&self, held: &Held<'_>, jobs: Vec<Job>) -> Vec<Answered> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let Some(connection) = &**held else { return answers };
+        let mut groups = vec![jobs];
+        let mut tries = 0;
+        while let Some(mut jobs) = groups.pop() {
+            match commit(connection, jobs.iter().map(|job| &job.work), &*self.config.clock) {
+                Commit::Done(results) => {
+                    tries = 0;
+                    answers.extend(jobs.into_iter().map(|job| job.caller).zip(results));
+                }
+                Commit::Busy(cause) => {
+                    let now = now();
+                    let over = |job: &mut Job| now.duration_since(job.since) >= self.config.busy_timeout;
+                    answers.extend(jobs.extract_if(.., over).map(|job| refused(job, &cause)));
+                    if !jobs.is_empty() {
+                        groups.push(jobs);
+                        connection::pause(&mut tries);
+                    }
+                }
+                Commit::Failed(cause) if jobs.len() == 1 => {
+                    self.log.refused(&cause);
+                    answers.extend(jobs.into_iter().map(|job| refused(job, &cause)));
+                }
+                Commit::Failed(_) => groups.extend(jobs.into_iter().rev().map(|job| vec![job])),
+                Commit::Unknown(cause) => answers.extend(jobs.into_iter().map(|job| {
+                    let error = unknown(&cause, job.work.operation());
+                    (job.caller, Err(error))
+                })),
+            }
+        }
+        answers
+    }
+
+    /// Runs `chore` while no other thread of this process writes. Changes wait in the queue, and no caller blocks.
     pub(crate) fn alone<T>(&self, chore: impl FnOnce(&mut Option<Connection>) -> T) -> T {
         self.queue.lock().reserved = true;
         let mut held = self.hold();
@@ -106,118 +236,7 @@ impl Writer {
         done
     }
 
-    fn submit(&self, change: ChangeRequest) -> Ticket {
-        let mut waiting = self.queue.lock();
-        if waiting.phase != Phase::Open {
-            return Ticket::Done(Err(StoreError::closed(change.operation())));
-        }
-        let full = waiting.jobs.len() >= self.config.max_queue
-            || (!waiting.jobs.is_empty() && waiting.weight() + change.weight() > self.config.max_queue_bytes);
-        if full {
-            let refused = StoreError::new(StoreErrorKind::Unavailable, change.operation());
-            return Ticket::Done(Err(refused.with_detail("max_queue changes wait already")));
-        }
-        let in_place = self.may_commit_in_place(&change, &waiting);
-        if in_place && let Some(held) = self.try_hold() {
-            let jobs = waiting.take(IN_PLACE_CHANGES);
-            drop(waiting);
-            return self.lead(held, jobs, change);
-        }
-        let (job, answer) = Job::new(change, false);
-        waiting.push(job);
-        if !in_place {
-            self.wake_thread(waiting);
-        }
-        Ticket::Queued(answer)
-    }
-
-    fn may_commit_in_place(&self, change: &ChangeRequest, waiting: &Waiting) -> bool {
-        self.config.durability == Durability::Process
-            && !waiting.reserved
-            && !waiting.handed_over
-            && waiting.jobs.len() < IN_PLACE_CHANGES
-            && waiting.weight() + change.weight() <= IN_PLACE_BYTES
-            && waiting.jobs.front().is_none_or(|job| !job.alone)
-    }
-
-    /// Commits the queue and the caller's own change, which came last. There is no `await` in here, so a dropped
-    /// future cannot stop it half-way.
-    fn lead(&self, held: Held<'_>, mut jobs: Vec<Job>, change: ChangeRequest) -> Ticket {
-        let Some(connection) = &*held else { return Ticket::Done(Err(lost(change.operation()))) };
-        let changes = jobs.iter().map(|job| &job.change).chain(std::iter::once(&change));
-        let failed = match commit(connection, changes, &*self.config.clock) {
-            Commit::Done(mut answers) => {
-                drop(held);
-                self.settle(self.queue.lock());
-                let own = answers.pop().unwrap_or_else(|| Err(lost(change.operation())));
-                deliver(jobs.into_iter().map(|job| job.caller).zip(answers).collect());
-                return Ticket::Done(own);
-            }
-            Commit::Busy(_) => false,
-            Commit::Failed(cause) if jobs.is_empty() => {
-                self.log.refused(&cause);
-                drop(held);
-                self.settle(self.queue.lock());
-                return Ticket::Done(Err(cause.during(change.operation())));
-            }
-            Commit::Failed(_) => true,
-            Commit::Unknown(cause) => {
-                drop(held);
-                self.settle(self.queue.lock());
-                deliver(jobs.into_iter().map(|job| unknown(job, &cause)).collect());
-                return Ticket::Done(Err(cause.during(change.operation()).applied_unknown()));
-            }
-        };
-        // To the thread, which may wait, and which tries each alone where the transaction failed.
-        let (own, answer) = Job::new(change, failed);
-        jobs.iter_mut().for_each(|job| job.alone = failed);
-        jobs.push(own);
-        let mut waiting = self.queue.lock();
-        waiting.put_back(jobs);
-        waiting.handed_over = true;
-        drop(held);
-        self.wake_thread(waiting);
-        Ticket::Queued(answer)
-    }
-
-    /// Commits the jobs together or, if that fails, one by one, so that only the culprit is refused.
-    fn serve(&self, held: &Held<'_>, jobs: Vec<Job>) -> Vec<Answered> {
-        let mut answers = Vec::with_capacity(jobs.len());
-        let Some(connection) = &**held else { return answers };
-        let mut groups = vec![jobs];
-        let mut tries = 0;
-        while let Some(mut jobs) = groups.pop() {
-            if jobs.is_empty() {
-                continue;
-            }
-            match commit(connection, jobs.iter().map(|job| &job.change), &*self.config.clock) {
-                Commit::Done(results) => {
-                    tries = 0;
-                    answers.extend(jobs.into_iter().map(|job| job.caller).zip(results));
-                }
-                Commit::Busy(cause) => {
-                    let waited = now();
-                    let over = |job: &mut Job| waited.duration_since(job.since) >= self.config.busy_timeout;
-                    answers.extend(jobs.extract_if(.., over).map(|job| refused(job, &cause)));
-                    if !jobs.is_empty() {
-                        groups.push(jobs);
-                        open::pause(&mut tries);
-                    }
-                }
-                Commit::Failed(cause) if jobs.len() == 1 => {
-                    self.log.refused(&cause);
-                    answers.extend(jobs.into_iter().map(|job| refused(job, &cause)));
-                }
-                Commit::Failed(_) => groups.extend(jobs.into_iter().rev().map(|job| vec![job])),
-                Commit::Unknown(cause) => {
-                    answers.extend(jobs.into_iter().map(|job| unknown(job, &cause)));
-                }
-            }
-        }
-        answers
-    }
-
-    /// What every holder does after letting go of the writer.
+    /// Every holder of the writer calls it after letting go.
     fn settle(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let due = !waiting.checkpoint_due && self.log.is_due();
         waiting.checkpoint_due |= due;
@@ -228,7 +247,7 @@ impl Writer {
         if due || fresh {
             self.queue.chores.notify_all();
         }
-        // A close that came while the writer was reserved has found the thread unable to do anything about it.
+        // A close that came while the writer was reserved has woken the thread in vain.
         if !waiting.jobs.is_empty() || waiting.phase == Phase::Closing {
             self.wake_thread(waiting);
         }
@@ -255,162 +274,17 @@ impl Writer {
     }
 }
 
-enum Ticket {
-    Done(Result<Answer>),
-    Queued(oneshot::Receiver<Result<Answer>>),
-}
-
-/// How a transaction ended.
-enum Commit {
-    /// Committed. The answer of each change, some of which may be that its own row is damaged.
-    Done(Vec<Result<Answer>>),
-    /// Another process holds the write lock; nothing was done.
-    Busy(Cause),
-    /// Rolled back, all of it.
-    Failed(Cause),
-    /// The disk failed during the commit: a process that recovers the log may find the transaction or not.
-    Unknown(Cause),
-}
-
-fn commit<'a>(
-    connection: &Connection,
-    changes: impl Iterator<Item = &'a ChangeRequest>,
-    clock: &dyn Clock,
-) -> Commit {
-    let execute = |statement: &str| -> Result<(), Cause> {
-        connection.prepare_cached(statement)?.execute([])?;
-        Ok(())
-    };
-    let roll_back = || {
-        // After SQLITE_FULL and its like nothing is left to roll back. If it fails, so will the next BEGIN.
-        if !connection.is_autocommit() {
-            let _ = execute("ROLLBACK");
-        }
-    };
-    // A clock that panicked has left one open.
-    roll_back();
-    if let Err(cause) = execute("BEGIN IMMEDIATE") {
-        return if cause.is_busy() { Commit::Busy(cause) } else { Commit::Failed(cause) };
-    }
-    let mut answers = Vec::new();
-    for change in changes {
-        // Asked at the moment of the change, not of the call: what has expired while it waited is not brought back.
-        match change.apply(connection, clock.now()) {
-            Err(Fault::Engine(cause)) => {
-                roll_back();
-                return Commit::Failed(cause);
-            }
-            answer => answers.push(answer.map_err(|fault| fault.during(change.operation()))),
-        }
-    }
-    match execute("COMMIT") {
-        Ok(()) => Commit::Done(answers),
-        Err(cause) => {
-            roll_back();
-            if cause.is_surely_not_committed() { Commit::Failed(cause) } else { Commit::Unknown(cause) }
-        }
-    }
-}
-
 fn refused(job: Job, cause: &Cause) -> Answered {
-    (job.caller, Err(cause.clone().during(job.change.operation())))
+    (job.caller, Err(cause.clone().during(job.work.operation())))
 }
 
-fn unknown(job: Job, cause: &Cause) -> Answered {
-    (job.caller, Err(cause.clone().during(job.change.operation()).applied_unknown()))
+fn unknown(cause: &Cause, operation: Operation) -> StoreError {
+    cause.clone().during(operation).applied_unknown()
 }
 
-fn lost(operation: Operation) -> StoreError {
+/// Only after a thread of the driver panicked.
+pub(crate) fn lost(operation: Operation) -> StoreError {
     StoreError::new(StoreErrorKind::Backend, operation)
-        .with_detail("a thread of the driver has ended")
+        .with_detail("a thread of the driver panicked")
         .applied_unknown()
-}
-
-/// Lets nobody wait for a thread that is no longer there, should it ever panic.
-pub(crate) struct Abandon<'a>(pub(crate) &'a Writer);
-
-impl Drop for Abandon<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut waiting = self.0.queue.lock();
-            waiting.phase = Phase::Closed;
-            waiting.reserved = false;
-            drop((
-                std::mem::take(&mut waiting.jobs),
-                std::mem::take(&mut waiting.flushes),
-                std::mem::take(&mut waiting.closes),
-            ));
-            self.0.queue.work.notify_all();
-            self.0.queue.chores.notify_all();
-        }
-    }
-}
-
-/// How long the write-ahead log is, as each commit tells, and when the next checkpoint is due. In pages.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pages: AtomicU64,
-    due: AtomicU64,
-    step: u64,
-    /// Something was committed that only the operating system has seen so far.
-    unsynced: AtomicBool,
-    /// The disk is full, and the log may be what fills it.
-    cramped: AtomicBool,
-}
-
-/// A log that is shorter is not what fills a disk.
-const WORTH_MOVING: u64 = (1 << 20) / PAGE_BYTES;
-
-impl Log {
-    fn new(step: u64) -> Self {
-        let step = (step / PAGE_BYTES).max(1);
-        Self {
-            pages: AtomicU64::new(0),
-            due: AtomicU64::new(step),
-            step,
-            unsynced: AtomicBool::new(false),
-            cramped: AtomicBool::new(false),
-        }
-    }
-
-    fn committed(&self, pages: u64) {
-        self.unsynced.store(true, Ordering::Release);
-        // It has become shorter: someone began it afresh.
-        if pages < self.pages.swap(pages, Ordering::Relaxed) {
-            self.due.store(self.step, Ordering::Relaxed);
-        }
-    }
-
-    fn is_unsynced(&self) -> bool {
-        self.unsynced.load(Ordering::Acquire)
-    }
-
-    /// The log is about to be synchronised: whatever is committed by now will be.
-    pub(crate) fn will_be_synced(&self) {
-        self.unsynced.store(false, Ordering::Release);
-    }
-
-    fn refused(&self, cause: &Cause) {
-        if cause.kind() == StoreErrorKind::Full && self.pages() >= WORTH_MOVING {
-            self.cramped.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a change was refused for want of room, and the log is long: moving it may make room. Asked once.
-    pub(crate) fn was_cramped(&self) -> bool {
-        self.cramped.swap(false, Ordering::Relaxed)
-    }
-
-    fn is_due(&self) -> bool {
-        self.pages() >= self.due.load(Ordering::Relaxed) || self.cramped.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn pages(&self) -> u64 {
-        self.pages.load(Ordering::Relaxed)
-    }
-
-    /// A checkpoint has seen the log at this length.
-    pub(crate) fn checkpointed(&self, pages: u64) {
-        self.due.store(pages + self.step, Ordering::Relaxed);
-    }
 }
