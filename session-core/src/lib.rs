@@ -27,6 +27,7 @@ pub mod offload;
 mod option;
 #[cfg(feature = "random")]
 pub mod random;
+mod setters;
 mod turn;
 
 #[cfg(any(feature = "serde", feature = "state"))]

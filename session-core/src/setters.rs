@@ -1,0 +1,39 @@
+//! Setters for the options of drivers.
+
+/// Writes a builder's setters: each takes `self` and one value, and returns the changed options.
+///
+/// An entry is the documentation, the field's name and the type of the argument, with a conversion if the field has
+/// another type.
+///
+/// ```
+/// #[derive(Default)]
+/// struct MyConfig {
+///     path: String,
+///     max_bytes: Option<u64>,
+/// }
+///
+/// impl MyConfig {
+///     session_core::setters! {
+///         /// The path of the store.
+///         path: impl Into<String> => path.into(),
+///         /// The largest size of the store, in bytes.
+///         max_bytes: u64 => Some(max_bytes),
+///     }
+/// }
+///
+/// let config = MyConfig::default().path("sessions").max_bytes(1 << 20);
+/// assert_eq!((config.path.as_str(), config.max_bytes), ("sessions", Some(1 << 20)));
+/// ```
+#[macro_export]
+macro_rules! setters {
+    ($($(#[$attribute:meta])* $name:ident: $type:ty $(=> $value:expr)?,)*) => { $(
+        $(#[$attribute])*
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $crate::setters!(@value $name $($value)?);
+            self
+        }
+    )* };
+    (@value $name:ident) => { $name };
+    (@value $name:ident $value:expr) => { $value };
+}
