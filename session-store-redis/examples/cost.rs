@@ -1,4 +1,4 @@
-//! What the driver costs beside the redis crate alone: the same work over a throw-away server, in turn, several times.
+//! Measures the driver beside the redis crate alone: the same work, in turn, on a temporary server.
 //!
 //! `cargo run --release -p session-store-redis --example cost`
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use session_core::{Condition, Driver, Key, Record, Revision, Touch};
-use session_store_redis::{RedisConfig, RedisStore};
+use session_store_redis::RedisStore;
 use xtask_redis::{Options, Server};
 
 const ROUND: Duration = Duration::from_millis(400);
@@ -19,10 +19,10 @@ const SIZE: usize = 1_024;
 type Error = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "it is what the program is for")]
+#[expect(clippy::print_stdout, reason = "the program prints its measurements")]
 async fn main() -> Result<(), Error> {
     let server = Server::start(Options::new())?;
-    let store = RedisStore::connect(RedisConfig::new(server.url())).await?;
+    let store = RedisStore::open(server.url()).await?;
     let plain = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
     for number in 0..KEYS {
         assert!(store.store(&key(number), record(), Condition::Any).await?.is_applied());
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// What is done, and what it is compared with.
+/// Each piece of work, and the one that it is compared with.
 const WORK: [(&str, &str); 6] = [
     ("GET", "GET"),
     ("retrieve", "GET"),
@@ -95,7 +95,7 @@ async fn rate(
                     number = (number + 1) % (KEYS / tasks);
                     let place = number * tasks + task;
                     let key = key(place);
-                    // Tasks keep to keys of their own, so that they never conflict.
+                    // Each task has its own keys, so tasks never conflict.
                     let last = revisions[place as usize].load(Ordering::Relaxed);
                     let next = Record::new(data.clone(), None, revision(last + 1));
                     match &*name {

@@ -3,42 +3,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, SystemClock};
+use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
-/// Where the server is and how it is talked to. [`Redis::connect`](crate::Redis::connect) checks the options.
+/// The server or cluster and how the driver talks to it. [`RedisStore::open`](crate::RedisStore::open) checks the
+/// options.
 #[derive(Clone)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default = "RedisConfig::unset", deny_unknown_fields))]
 pub struct RedisConfig {
     pub(crate) urls: Vec<String>,
     pub(crate) cluster: bool,
     pub(crate) namespace: String,
-    pub(crate) timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
+    pub(crate) response_timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) connect_timeout: Duration,
     pub(crate) max_record_bytes: u64,
     #[cfg(feature = "tls")]
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) tls: Tls,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
+/// Redis strings end at 512 MiB.
+const LARGEST_RECORD: u64 = 536_000_000;
+
 impl RedisConfig {
-    /// A single server, as a URL of the redis crate: `redis://[user:password@]host[:port][/database]`, `rediss://` with feature
-    /// `tls`, `redis+unix:///path`.
+    /// One server: `redis://[user:password@]host[:port][/database]`, `redis+unix:///path`, or `rediss://…` with feature
+    /// `tls`.
     pub fn new(url: impl Into<String>) -> Self {
-        Self::with(vec![url.into()], false)
+        Self { urls: vec![url.into()], ..Self::unset() }
     }
 
-    /// A cluster, of which any nodes are named; the others are found.
+    /// A cluster. Names some of its nodes; the driver finds the others.
     #[cfg(feature = "cluster")]
     pub fn cluster(urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self::with(urls.into_iter().map(Into::into).collect(), true)
+        Self { urls: urls.into_iter().map(Into::into).collect(), cluster: true, ..Self::unset() }
     }
 
-    fn with(urls: Vec<String>, cluster: bool) -> Self {
+    fn unset() -> Self {
         Self {
-            urls,
-            cluster,
+            urls: Vec::new(),
+            cluster: false,
             namespace: "session-kit:".into(),
-            timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             max_record_bytes: 16 << 20,
             #[cfg(feature = "tls")]
@@ -47,50 +58,52 @@ impl RedisConfig {
         }
     }
 
-    /// What stands before every key, so that applications can share a database. Default: `session-kit:`. At most 255
-    /// bytes.
+    /// The text before every key, so that several applications can share a database. Default: `session-kit:`. At most
+    /// 255 bytes.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// How long an operation may take, waiting for a connection and for redirections included. What was not answered
-    /// by then is `Timeout`; what could not even be sent is `Unavailable`. So while the server is away, calls wait this
-    /// long for it. At least 10 ms. Default: 2 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+    /// The time limit of one operation, including the wait for a connection and for redirections. A command without
+    /// an answer by then is `Timeout`; a command that could not be sent is `Unavailable`. At least 10 ms. Default: 2 s.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
         self
     }
 
-    /// How long one attempt to connect may take, TLS and password included; to a cluster, up to three times as long.
-    /// At least 10 ms; for a cluster less than [`timeout`](Self::timeout), for its operations wait while a node that
-    /// does not answer is tried. A single server's goes on when a call waits no longer. Default: 1 s.
+    /// The time limit of one attempt to connect, including TLS and the password; three times as much for a cluster.
+    /// At least 10 ms. Default: 1 s.
+    ///
+    /// For a cluster it must be shorter than [`response_timeout`](Self::response_timeout), because operations wait
+    /// while the driver tries a node that does not answer.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB; at most 512 MB, as Redis.
+    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 536,000,000.
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
         self
     }
 
-    /// The authority that signed the servers' certificates, as PEM, in place of those that the operating system trusts.
+    /// The authority that signed the servers' certificates, as PEM. Default: the authorities that the operating system
+    /// trusts.
     #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.root = Some(pem.into());
         self
     }
 
-    /// The certificate by which this client proves who it is, and its key, as PEM.
+    /// The certificate of this client and its key, as PEM, for a server that asks for one.
     #[cfg(feature = "tls")]
     pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.tls.client = Some((certificate.into(), key.into()));
         self
     }
 
-    /// As the crate takes them.
+    /// The certificates in the redis crate's form.
     #[cfg(feature = "tls")]
     pub(crate) fn certificates(&self) -> redis::TlsCertificates {
         let client = self.tls.client.clone();
@@ -101,10 +114,29 @@ impl RedisConfig {
         }
     }
 
-    /// The clock that decides what has expired, by the records' own deadlines. Default: the wall clock.
+    /// The clock by which the driver judges deadlines. Default: the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = if self.urls.is_empty() {
+            "no URL"
+        } else if self.cluster && !cfg!(feature = "cluster") {
+            "a cluster needs the feature cluster"
+        } else if self.namespace.len() > 255 {
+            "namespace is longer than 255 bytes"
+        } else if self.response_timeout < SHORTEST_TIMEOUT || self.connect_timeout < SHORTEST_TIMEOUT {
+            "a timeout is shorter than 10 ms"
+        } else if self.cluster && self.connect_timeout >= self.response_timeout {
+            "connect_timeout is not shorter than response_timeout, as a cluster needs it"
+        } else if !(1..=LARGEST_RECORD).contains(&self.max_record_bytes) {
+            "max_record_bytes is not between 1 and 536,000,000"
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(wrong))
     }
 }
 
@@ -115,13 +147,25 @@ pub(crate) struct Tls {
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+impl From<&str> for RedisConfig {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for RedisConfig {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
 impl std::fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URLs may hold a password, the rest a key.
+        // Without the URLs and certificates, which may hold a password or a private key.
         f.debug_struct("RedisConfig")
             .field("cluster", &self.cluster)
             .field("namespace", &self.namespace)
-            .field("timeout", &self.timeout)
+            .field("response_timeout", &self.response_timeout)
             .finish_non_exhaustive()
     }
 }

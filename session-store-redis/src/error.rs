@@ -1,21 +1,21 @@
-//! What Redis' errors mean to a caller.
+//! How errors of Redis map to errors of the driver.
 
 use std::sync::Arc;
 
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 use session_core::{Operation, StoreError, StoreErrorKind};
 
-/// How a command came to nothing.
+/// How a command failed.
 pub(crate) enum Failure {
-    /// It never left: there was no connection to send it on.
+    /// It was never sent, because there was no connection.
     Unsent(RedisError),
-    /// The server said no, and changed nothing.
+    /// The server refused it and changed nothing.
     Refused(RedisError),
-    /// It was sent, and the answer is lost.
+    /// It was sent, and the answer was lost.
     Lost(RedisError),
-    /// It was sent, and no answer came in time.
+    /// It was sent, and no answer arrived in time.
     Late,
-    /// It was not sent in time, and nothing says why.
+    /// It was not sent in time, for no known reason.
     Stuck,
     /// The handle was closed.
     Closed,
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn during(self, operation: Operation) -> StoreError {
         let new = |kind| StoreError::new(kind, operation);
-        let unknown = |error: StoreError| if changes(operation) { error.applied_unknown() } else { error };
+        let unknown = |error: StoreError| if operation.is_change() { error.applied_unknown() } else { error };
         match self {
             Self::Unsent(cause) => new(of_connecting(&cause)).with_source(cause),
             Self::Refused(cause) => new(of_answer(&cause)).with_source(without_arguments(cause)),
@@ -34,42 +34,39 @@ impl Failure {
             Self::Lost(cause) if cause.is_io_error() => {
                 unknown(new(StoreErrorKind::Unavailable).with_source(cause))
             }
-            // What cannot be understood is not shown either, for it may hold what was stored.
-            Self::Lost(_) => {
-                unknown(new(StoreErrorKind::Backend).with_detail("an answer that is none of Redis"))
-            }
+            // Without the malformed answer, which may hold stored data.
+            Self::Lost(_) => unknown(new(StoreErrorKind::Backend).with_detail("malformed server response")),
             Self::Late => unknown(new(StoreErrorKind::Timeout)),
-            Self::Stuck => new(StoreErrorKind::Timeout).with_detail("no connection in time"),
+            Self::Stuck => new(StoreErrorKind::Timeout).with_detail("connecting timed out"),
             Self::Closed => StoreError::closed(operation),
         }
     }
 }
 
 pub(crate) fn corrupt(operation: Operation) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, operation).with_detail("not a record of session-kit")
+    StoreError::new(StoreErrorKind::Corrupt, operation).with_detail("the value is not a record")
 }
 
-/// An answer that no version of Redis gives to this command.
+/// The error of an answer that Redis does not give to this command.
 pub(crate) fn unexpected(operation: Operation) -> StoreError {
-    let error =
-        StoreError::new(StoreErrorKind::Backend, operation).with_detail("an answer of an unexpected type");
-    if changes(operation) { error.applied_unknown() } else { error }
+    let error = StoreError::new(StoreErrorKind::Backend, operation).with_detail("unexpected type of answer");
+    if operation.is_change() { error.applied_unknown() } else { error }
 }
 
-/// What to do about an error, besides telling the caller.
+/// What the driver does about an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The caller must know.
+    /// Return it.
     Final,
-    /// Refused for the moment: the same may be sent again, to the same place.
+    /// Refused for the moment: send the command again to the same node.
     Again,
-    /// Refused by a server that only follows another one now.
+    /// Refused by a server that has become a replica.
     Replica,
-    /// Refused by a node of a cluster, which says where to go: for good, or for this once.
+    /// Refused by a node of a cluster, which names another node; `asking` for this command only.
     Elsewhere { host: String, port: u16, asking: bool },
-    /// Not sent, for the node is not connected.
+    /// Not sent, because the node is not connected.
     Unsent,
-    /// Sent, and the answer is lost.
+    /// Sent, and the answer was lost.
     Lost,
 }
 
@@ -80,7 +77,7 @@ pub(crate) fn verdict(cause: &RedisError) -> Verdict {
         _ => match code(cause) {
             "MOVED" | "ASK" => elsewhere(cause),
             "READONLY" => Verdict::Replica,
-            // BUSY: somebody's script has been running for long.
+            // BUSY: another client's script has been running for long.
             "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "BUSY" => Verdict::Again,
             _ => Verdict::Final,
         },
@@ -105,13 +102,13 @@ pub(crate) fn is_unknown_script(cause: &RedisError) -> bool {
     cause.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether trying to connect again may help without anybody's doing.
+/// Whether a later attempt to connect may succeed without any change of the configuration.
 pub(crate) fn may_connect_later(cause: &RedisError) -> bool {
     of_connecting(cause) != StoreErrorKind::Misconfigured
 }
 
-/// Whether the server lacks a command, or the user the right to it: a server that is there, and says nothing more.
-pub(crate) fn is_not_to_be_had(cause: &RedisError) -> bool {
+/// Whether the server lacks a command, or the user the right to it.
+pub(crate) fn is_missing_command(cause: &RedisError) -> bool {
     let unknown = |text: &str| text.to_ascii_lowercase().starts_with("unknown command");
     match code(cause) {
         "NOPERM" => true,
@@ -120,15 +117,11 @@ pub(crate) fn is_not_to_be_had(cause: &RedisError) -> bool {
     }
 }
 
-fn changes(operation: Operation) -> bool {
-    matches!(operation, Operation::Store | Operation::Remove | Operation::Touch)
-}
-
 fn of_connecting(cause: &RedisError) -> StoreErrorKind {
     use std::io::ErrorKind as Io;
 
     match (cause.kind(), io_kind(cause)) {
-        // A certificate that is not trusted, or a server that speaks no TLS; a socket that is not ours to open.
+        // An untrusted certificate, a server without TLS, or a socket without permission.
         (RedisKind::Io, Some(Io::InvalidData | Io::PermissionDenied)) => StoreErrorKind::Misconfigured,
         (RedisKind::Io, _) if cause.is_timeout() => StoreErrorKind::Timeout,
         (RedisKind::Io | RedisKind::ClusterConnectionNotFound, _) => StoreErrorKind::Unavailable,
@@ -140,7 +133,7 @@ fn of_connecting(cause: &RedisError) -> StoreErrorKind {
     }
 }
 
-/// What the system said, which the crate keeps behind a pointer that is an error itself.
+/// The kind of the I/O error, which the redis crate keeps inside an `Arc` that is itself an error.
 fn io_kind(cause: &RedisError) -> Option<std::io::ErrorKind> {
     let source =
         std::error::Error::source(cause)?.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?;
@@ -155,22 +148,22 @@ fn of_answer(cause: &RedisError) -> StoreErrorKind {
         "ERR" if is_crowded(cause) => StoreErrorKind::Unavailable,
         "LOADING" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "BUSY"
         | "UNBLOCKED" => StoreErrorKind::Unavailable,
-        // A disk that the server cannot write, replicas that it misses.
+        // The disk is not writable, or too few replicas are connected.
         "MISCONF" | "NOREPLICAS" => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Backend,
     }
 }
 
-/// Said to a new connection before anything was asked, at `maxclients`.
+/// At `maxclients` the server sends this to a new connection before any command.
 fn is_crowded(cause: &RedisError) -> bool {
     cause.detail().is_some_and(|text| text.starts_with("max number of clients"))
 }
 
-/// What our scripts answer where there is no record of ours.
+/// The error code of our scripts for a value that is not a record.
 const DAMAGED: &str = "SKDAMAGED";
 
-/// The code of an answer. What a script's command met is in the text only, before Redis 7, and rights that it lacks
-/// are in 7 too.
+/// The code of an error. Before Redis 7, the error of a command inside a script is in the text only; a missing right
+/// is in the text in Redis 7 too.
 fn code(cause: &RedisError) -> &str {
     let inner = |text: &str| {
         if text.contains("The user executing the script can't") {
@@ -186,7 +179,7 @@ fn code(cause: &RedisError) -> &str {
     }
 }
 
-/// A server that does not know a command, for it was renamed, repeats its arguments: keys and data.
+/// Removes the arguments, keys and data, that a server repeats when it does not know a command.
 fn without_arguments(cause: RedisError) -> RedisError {
     let kept = match (cause.code(), cause.detail()) {
         (Some("ERR"), Some(text)) => text.split_once(", with args").map(|(kept, _)| kept.to_owned()),
@@ -205,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_go_is_understood_or_waited_for() {
+    fn redirections_are_followed_or_retried() {
         let there = |line, at: &str, port, asking| {
             assert_eq!(verdict(&answer(line)), Verdict::Elsewhere { host: at.into(), port, asking });
         };
@@ -217,14 +210,14 @@ mod tests {
         }
         assert_eq!(verdict(&answer("READONLY x")), Verdict::Replica);
         assert_eq!(verdict(&answer("NOPERM x")), Verdict::Final);
-        let old = "ERR StoreError running script (call to f_0): @user_script:19: @user_script: 19: -READONLY You can't write \
+        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -READONLY You can't write \
                    against a read only replica.";
         assert_eq!(verdict(&answer(old)), Verdict::Replica);
     }
 
     #[test]
-    fn what_a_script_met_counts_even_where_only_the_text_says_so() {
-        let old = "ERR StoreError running script (call to f_0): @user_script:19: @user_script: 19: -OOM command not allowed";
+    fn error_inside_a_script_is_read_from_the_text() {
+        let old = "ERR Error running script (call to f_0): @user_script:19: @user_script: 19: -OOM command not allowed";
         for line in ["OOM command not allowed", old] {
             let error = Failure::Refused(answer(line)).during(Operation::Store);
             assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, session_core::Applied::No));
@@ -234,16 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_that_cannot_be_had_is_one_that_a_server_does_without() {
+    fn missing_command_is_told_from_other_refusals() {
         let without =
             ["ERR unknown command 'HELLO'", "ERR unknown command `HELLO`, with args", "NOPERM this user"];
         for line in without {
-            assert!(is_not_to_be_had(&answer(line)), "{line}");
+            assert!(is_missing_command(&answer(line)), "{line}");
         }
         for line in
             ["ERR max number of clients reached", "ERR something", "LOADING x", "NOAUTH x", "MASTERDOWN x"]
         {
-            assert!(!is_not_to_be_had(&answer(line)), "{line}");
+            assert!(!is_missing_command(&answer(line)), "{line}");
         }
         for failure in [Failure::Unsent, Failure::Refused] {
             let error = failure(answer("ERR max number of clients reached")).during(Operation::Store);
@@ -256,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_the_server_repeats_are_not_shown() {
+    fn repeated_arguments_are_not_shown() {
         let line = "ERR unknown command 'GET', with args beginning with: 'session-kit:user:alice' ";
         let error = Failure::Refused(answer(line)).during(Operation::Retrieve);
         assert!(!format!("{error:?}").contains("alice"), "{error:?}");

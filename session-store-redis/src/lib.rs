@@ -2,17 +2,25 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
+mod open;
+mod store;
+
+mod change;
+mod purge;
+mod read;
+mod traverse;
+
+mod layout;
+mod script;
+
+#[cfg(feature = "cluster")]
+mod cluster;
+mod connection;
+mod cursor;
 mod error;
 mod link;
-#[cfg(feature = "cluster")]
-mod nodes;
-mod scan;
-mod script;
-mod stand;
-mod store;
+mod node;
 mod topology;
-mod value;
-mod wire;
 
 pub use config::RedisConfig;
 pub use store::RedisStore;

@@ -1,44 +1,45 @@
-//! The way to the server: a connection that is replaced when it is lost, and what is sent again.
+//! A connection that is replaced when it is lost, and the retry of commands.
 //!
-//! A command is sent again only where that is safe: where it was refused or never left, and where it reads. A change
-//! whose answer is lost is an error that says so (`Applied::Unknown`), for its second try could meet the first.
+//! A command is retried only where that is safe: it was refused, was never sent, or only reads. A change whose answer
+//! is lost is an error with `Applied::Unknown`, because a second try could meet the effect of the first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
-use session_core::{Operation, Result};
+use session_core::{Gate, Operation, Result};
 use tokio::sync::Mutex;
 use tokio::time::{error::Elapsed, sleep, timeout};
 
 use crate::config::RedisConfig;
+use crate::connection::{Connection, Route, Target};
 use crate::error::{Failure, Verdict, is_unknown_script, may_connect_later, verdict};
+use crate::node::cluster_node;
 use crate::script::Known;
-use crate::wire::{Route, Target, Wire};
 
-/// What all handles of a store share.
+/// The connection that all handles of a store share.
 pub(crate) struct Link {
     config: Arc<RedisConfig>,
     target: Target,
-    wire: RwLock<Option<Arc<Wire>>>,
-    /// Held while a connection is made; what came of the last attempt if it failed.
+    connection: RwLock<Option<Arc<Connection>>>,
+    /// Locked while a connection is made; holds the error of the last attempt if it failed.
     connecting: Arc<Mutex<Option<RedisError>>>,
     attempts: AtomicU64,
     renewing: AtomicBool,
-    closed: AtomicBool,
+    pub(crate) gate: Gate,
 }
 
-/// How long to wait before a command is sent again, at first. Each wait is twice as long as the one before.
+/// The first pause before a retry. Each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// One call: what is known of it should its time run out.
+/// The progress of one call, for when its time runs out.
 #[derive(Default)]
 struct Trial {
-    /// Where a command is under way, and what had been heard of that connection before.
-    sent: Option<(Arc<Wire>, u64)>,
-    /// Why it was not sent, or is to be sent again.
+    /// The connection of a command without an answer, and how many answers it had received before.
+    sent: Option<(Arc<Connection>, u64)>,
+    /// Why the command was not sent or must be retried.
     last: Option<Failure>,
     pauses: u32,
 }
@@ -53,33 +54,29 @@ impl Trial {
 }
 
 impl Link {
-    /// Connects, in one attempt.
+    /// Makes one attempt to connect.
     pub(crate) async fn connect(config: Arc<RedisConfig>) -> Result<Arc<Self>> {
         let target = Target::new(&config).map_err(|cause| Failure::Unsent(cause).during(Operation::Open))?;
         let link = Arc::new(Self {
             config,
             target,
-            wire: RwLock::default(),
+            connection: RwLock::default(),
             connecting: Arc::default(),
             attempts: AtomicU64::new(0),
             renewing: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            gate: Gate::new(),
         });
-        link.wire().await.map_err(|failure| failure.during(Operation::Open))?;
+        link.connection().await.map_err(|failure| failure.during(Operation::Open))?;
         Ok(link)
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Lets go of the connection; calls that are under way end by themselves.
+    /// Drops the connection. Calls in progress finish by themselves.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.gate.close();
         drop(self.put(None));
     }
 
-    /// The host of a node that does not know its own.
+    /// The host for a node that does not know its own.
     #[cfg(feature = "cluster")]
     pub(crate) fn host(&self) -> String {
         match &self.target {
@@ -88,7 +85,7 @@ impl Link {
         }
     }
 
-    /// Sends a command and gives its answer, within the configured time altogether.
+    /// Sends a command and returns its answer, within `response_timeout`.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         command: &Cmd,
@@ -96,13 +93,14 @@ impl Link {
         operation: Operation,
     ) -> Result<Value> {
         let mut trial = Trial::default();
-        let work = self.persist(command, &route, repeats(operation), &mut trial);
-        let answer = timeout(self.config.timeout, work).await;
+        let work = self.persist(command, &route, !operation.is_change(), &mut trial);
+        let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, operation)
     }
 
-    /// Runs a script by its hash, and by its source where the server does not know it: after a restart, after a
-    /// failover, for replicas know none. The crate's own way loads it on all nodes, and waits for one that hangs.
+    /// Runs a script by its hash, and by its source where the server does not know it: after a restart, and after a
+    /// failover, because replicas do not get scripts. The redis crate would load it on all nodes and wait for a node
+    /// that hangs.
     pub(crate) async fn run(
         self: &Arc<Self>,
         script: &Known,
@@ -113,15 +111,15 @@ impl Link {
         let mut trial = Trial::default();
         let work = async {
             let by_hash = script.call("EVALSHA", &script.hash, key, arguments);
-            match self.persist(&by_hash, &Route::Key, repeats(operation), &mut trial).await {
+            match self.persist(&by_hash, &Route::Key, !operation.is_change(), &mut trial).await {
                 Err(Failure::Refused(cause)) if is_unknown_script(&cause) => {
                     let by_source = script.call("EVAL", script.source, key, arguments);
-                    self.persist(&by_source, &Route::Key, repeats(operation), &mut trial).await
+                    self.persist(&by_source, &Route::Key, !operation.is_change(), &mut trial).await
                 }
                 answer => answer,
             }
         };
-        let answer = timeout(self.config.timeout, work).await;
+        let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, operation)
     }
 
@@ -134,8 +132,8 @@ impl Link {
         let failure = match (answer, trial.sent) {
             (Ok(Ok(value)), _) => return Ok(value),
             (Ok(Err(failure)), _) => failure,
-            (Err(_), Some((wire, heard))) => {
-                self.suspect(&wire, heard);
+            (Err(_), Some((connection, answers))) => {
+                self.suspect(&connection, answers);
                 Failure::Late
             }
             (Err(_), None) => trial.last.unwrap_or(Failure::Stuck),
@@ -143,7 +141,7 @@ impl Link {
         Err(failure.during(operation))
     }
 
-    /// Sends a command until it is answered, refused for good, or lost.
+    /// Sends a command until it is answered, refused, or lost.
     async fn persist(
         self: &Arc<Self>,
         command: &Cmd,
@@ -153,17 +151,17 @@ impl Link {
     ) -> std::result::Result<Value, Failure> {
         let mut redirected: Option<Route> = None;
         loop {
-            let wire = match self.wire().await {
-                Ok(wire) => wire,
+            let connection = match self.connection().await {
+                Ok(connection) => connection,
                 Err(Failure::Unsent(cause)) if may_connect_later(&cause) => {
                     trial.pause(Failure::Unsent(cause)).await;
                     continue;
                 }
                 Err(failure) => return Err(failure),
             };
-            trial.sent = Some((Arc::clone(&wire), wire.heard()));
+            trial.sent = Some((Arc::clone(&connection), connection.answers()));
             let way = redirected.as_ref().unwrap_or(route);
-            let answer = wire.send(command, way, &self.target, &self.config).await;
+            let answer = connection.send(command, way, &self.target, &self.config).await;
             trial.sent = None;
             let cause = match answer {
                 Ok(value) => return Ok(value),
@@ -173,15 +171,15 @@ impl Link {
                 Verdict::Final => return Err(Failure::Refused(cause)),
                 Verdict::Again => trial.pause(Failure::Refused(cause)).await,
                 Verdict::Replica => {
-                    // Its name or address may lead to the primary next time.
+                    // The same name may lead to the primary next time.
                     if !self.is_cluster() {
-                        self.discard(&wire);
+                        self.discard(&connection);
                     }
                     trial.pause(Failure::Refused(cause)).await;
                 }
                 #[cfg(feature = "cluster")]
                 Verdict::Elsewhere { host, port, asking } if self.is_cluster() => {
-                    // The first hint is followed at once. Two nodes that name each other do not agree yet.
+                    // The first redirection is followed at once. Two nodes that name each other do not agree yet.
                     let first = redirected.is_none();
                     redirected = first.then_some(Route::Node { host, port, asking });
                     if !first {
@@ -189,10 +187,10 @@ impl Link {
                     }
                     continue;
                 }
-                Verdict::Elsewhere { .. } => return Err(Failure::Unsent(not_single())),
+                Verdict::Elsewhere { .. } => return Err(Failure::Unsent(cluster_node())),
                 Verdict::Unsent => trial.pause(Failure::Unsent(cause)).await,
                 Verdict::Lost => {
-                    self.lost(&wire, &cause);
+                    self.lost(&connection, &cause);
                     if !repeats {
                         return Err(Failure::Lost(cause));
                     }
@@ -207,18 +205,18 @@ impl Link {
         !matches!(self.target, Target::Single(_))
     }
 
-    /// The connection, made anew where there is none. One attempt serves all that wait for it, and goes on when they
-    /// wait no longer: a call may have less time than a connection takes.
-    async fn wire(self: &Arc<Self>) -> std::result::Result<Arc<Wire>, Failure> {
-        if let Some(wire) = self.living() {
-            return Ok(wire);
+    /// The connection; connects where there is none. All waiting calls share one attempt, which continues after their
+    /// time limits, because connecting may take longer than a call may.
+    async fn connection(self: &Arc<Self>) -> std::result::Result<Arc<Connection>, Failure> {
+        if let Some(connection) = self.living() {
+            return Ok(connection);
         }
         let before = self.attempts.load(Ordering::Acquire);
         let mut last = Arc::clone(&self.connecting).lock_owned().await;
-        if let Some(wire) = self.living() {
-            return Ok(wire);
+        if let Some(connection) = self.living() {
+            return Ok(connection);
         }
-        if self.is_closed() {
+        if self.gate.is_closed() {
             return Err(Failure::Closed);
         }
         if self.attempts.load(Ordering::Acquire) != before
@@ -231,57 +229,62 @@ impl Link {
             let answer = link.target.connect(&link.config).await.map(Arc::new);
             link.attempts.fetch_add(1, Ordering::AcqRel);
             *last = answer.as_ref().err().cloned();
-            if let Ok(wire) = &answer {
-                drop(link.put(Some(Arc::clone(wire))));
+            if let Ok(connection) = &answer {
+                drop(link.put(Some(Arc::clone(connection))));
             }
             answer
         });
-        // It does not panic, and is never aborted but with its runtime, which is this call's own.
+        // The task fails only when its runtime ends, which is also the runtime of this call.
         attempt.await.unwrap_or_else(|_| Err(ended())).map_err(Failure::Unsent)
     }
 
-    fn living(&self) -> Option<Arc<Wire>> {
-        let wire = self.wire.read().unwrap_or_else(PoisonError::into_inner);
-        wire.as_ref().filter(|wire| wire.is_alive()).map(Arc::clone)
+    fn living(&self) -> Option<Arc<Connection>> {
+        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().filter(|connection| connection.is_alive()).map(Arc::clone)
     }
 
-    /// Puts another connection in the place of what is there, unless the handle is closed. Gives what goes.
-    fn put(&self, wire: Option<Arc<Wire>>) -> Option<Arc<Wire>> {
-        let mut place = self.wire.write().unwrap_or_else(PoisonError::into_inner);
-        if self.is_closed() { place.take().and(wire) } else { std::mem::replace(&mut *place, wire) }
-    }
-
-    /// A single server's connection that broke is of no more use. A cluster's repairs itself, node by node, as long as
-    /// the crate's task for it lives.
-    fn lost(self: &Arc<Self>, wire: &Arc<Wire>, cause: &RedisError) {
-        if cause.is_timeout() {
-            self.suspect(wire, wire.heard());
-        } else if !self.is_cluster() || cause.to_string().starts_with("redis_cluster: ") {
-            self.discard(wire);
+    /// Replaces the connection, unless the store is closed. Returns the old one.
+    fn put(&self, connection: Option<Arc<Connection>>) -> Option<Arc<Connection>> {
+        let mut place = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        if self.gate.is_closed() {
+            place.take().and(connection)
+        } else {
+            std::mem::replace(&mut *place, connection)
         }
     }
 
-    fn discard(&self, wire: &Arc<Wire>) {
-        let mut place = self.wire.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = place.take_if(|there| Arc::ptr_eq(there, wire));
+    /// Drops a broken connection to a single server. A cluster's connection repairs itself, node by node, while the
+    /// redis crate's task for it runs.
+    fn lost(self: &Arc<Self>, connection: &Arc<Connection>, cause: &RedisError) {
+        if cause.is_timeout() {
+            self.suspect(connection, connection.answers());
+        } else if !self.is_cluster() || cause.to_string().starts_with("redis_cluster: ") {
+            self.discard(connection);
+        }
+    }
+
+    fn discard(&self, connection: &Arc<Connection>) {
+        let mut place = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = place.take_if(|there| Arc::ptr_eq(there, connection));
         drop(place);
         drop(gone);
     }
 
-    /// A command got no answer in time. If nobody else got one meanwhile either, the server hangs, or the connection
-    /// leads nowhere, which TCP may not notice for a quarter of an hour: another one is made beside it and takes its
-    /// place. In a cluster other nodes are heard all the time, and a node that hangs is replaced by its replica without
-    /// closing a connection; so there every late answer is a reason to ask who is who.
-    fn suspect(self: &Arc<Self>, wire: &Arc<Wire>, heard: u64) {
-        let hangs = self.is_cluster() || wire.heard() == heard;
-        if !hangs || self.is_closed() || self.renewing.swap(true, Ordering::AcqRel) {
+    /// Replaces the connection after a command got no answer in time, unless other commands got answers meanwhile. The
+    /// server hangs or the connection is dead, which TCP may not report for 15 minutes.
+    ///
+    /// In a cluster other nodes keep answering, and a replica takes over from a node that hangs without closing a
+    /// connection. Every late answer is therefore a reason to connect again and read the topology.
+    fn suspect(self: &Arc<Self>, connection: &Arc<Connection>, answers: u64) {
+        let hangs = self.is_cluster() || connection.answers() == answers;
+        if !hangs || self.gate.is_closed() || self.renewing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (renewal, old) = (Renewal(Arc::clone(self)), Arc::clone(wire));
+        let (renewal, old) = (Renewal(Arc::clone(self)), Arc::clone(connection));
         tokio::spawn(async move {
             let link = &renewal.0;
             if let Ok(fresh) = link.target.connect(&link.config).await {
-                let mut place = link.wire.write().unwrap_or_else(PoisonError::into_inner);
+                let mut place = link.connection.write().unwrap_or_else(PoisonError::into_inner);
                 if place.as_ref().is_some_and(|there| Arc::ptr_eq(there, &old)) {
                     *place = Some(Arc::new(fresh));
                 }
@@ -290,7 +293,7 @@ impl Link {
     }
 }
 
-/// A renewal under way. It ends when this is dropped, as it is too where its runtime ends first.
+/// Marks a replacement in progress. Dropped at its end, or with its runtime.
 struct Renewal(Arc<Link>);
 
 impl Drop for Renewal {
@@ -299,16 +302,6 @@ impl Drop for Renewal {
     }
 }
 
-/// Whether a command of this operation may be sent again when its answer is lost: it only reads.
-fn repeats(operation: Operation) -> bool {
-    matches!(operation, Operation::Retrieve | Operation::Traverse)
-}
-
 fn ended() -> RedisError {
     std::io::Error::new(std::io::ErrorKind::Interrupted, "connecting was interrupted").into()
-}
-
-fn not_single() -> RedisError {
-    let text = "the server is a node of a cluster, for which there is RedisConfig::cluster";
-    (redis::ErrorKind::InvalidClientConfig, text).into()
 }

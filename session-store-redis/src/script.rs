@@ -1,12 +1,12 @@
-//! What the server does in one step: compare and change.
+//! The scripts that compare and change a record in one step on the server.
 //!
-//! Whether a record is live is decided by its own deadline and the caller's clock, which is an argument: the server's
-//! clock may be wrong, and decides nothing. Revisions are compared as strings of eight bytes, for a Lua number cannot
-//! hold 64 bits; deadlines are numbers, exact up to 2^53 ms, the year 287396.
+//! The record's own deadline and the caller's clock decide whether a record is live. The caller's time is an argument,
+//! because the server's clock may be wrong. Revisions are compared as strings of eight bytes, because a Lua number
+//! cannot hold 64 bits. Deadlines are numbers, exact up to 2^53 ms, the year 287396.
 
 use redis::{Cmd, Script};
 
-/// Reads `revision` and `live` of the record under `KEYS[1]`, at the moment `now`.
+/// Prepends the code that reads `revision` and `live` of the record under `KEYS[1]` at the time `ARGV[1]`.
 macro_rules! with_head {
     ($rest:literal) => {
         concat!(
@@ -30,10 +30,11 @@ end
 
 /// `ARGV`: now, expected, offered, value, time to live.
 ///
-/// `expected` is the revision that must be live, empty where nothing must be, and `any`. An empty `value` removes. The
-/// answer is 1 where something live was there, 2 where it was not; on a conflict, what is live.
+/// `expected` is a revision, or empty for `Absent`, or `any` for a removal without a condition. An empty `value`
+/// removes. Answers 1 for an applied change; for a conflict, the live value or nil.
 const CHANGE: &str = with_head!(
-    "if ARGV[2] == 'any' or revision == ARGV[2] then
+    "if ARGV[2] == 'any' and not live then return false end
+if ARGV[2] == 'any' or revision == ARGV[2] then
   if ARGV[4] == '' then
     redis.call('DEL', KEYS[1])
   elseif ARGV[5] == '' then
@@ -41,7 +42,7 @@ const CHANGE: &str = with_head!(
   else
     redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
   end
-  return live and 1 or 2
+  return 1
 end
 if not live then return false end
 if revision == ARGV[3] then return 1 end
@@ -49,15 +50,15 @@ return redis.call('GET', KEYS[1])
 "
 );
 
-/// `ARGV`: now, from, to, revision and deadline as they stand in the value, time to live (empty for none, 0 for
-/// gone). The answer is 1 or 0.
+/// `ARGV`: now, from, to, revision and deadline as stored, time to live (empty for none, 0 to remove). Answers 1 or
+/// nil.
 ///
-/// The user may have the right to `SETRANGE` and none to `PEXPIRE`: then the head is put back, for a deadline that was
-/// moved without the engine's knowing of it would be a record that is collected while it lives.
+/// A user may have the right to `SETRANGE` but not to `PEXPIRE`. The script then restores the old head: with a later
+/// deadline but the old time to live, Redis would remove a live record.
 const TOUCH: &str = with_head!(
-    "if not live then return 0 end
+    "if not live then return false end
 if revision == ARGV[3] then return 1 end
-if revision ~= ARGV[2] then return 0 end
+if revision ~= ARGV[2] then return false end
 if ARGV[5] == '0' then
   redis.call('DEL', KEYS[1])
   return 1
@@ -77,17 +78,17 @@ return 1
 "
 );
 
-/// What a traversal says of a key: the head, and the length of the whole, of one moment.
+/// Reads what a traversal reports of a key: the head and the length of the value.
 const LOOK: &str = "return {redis.call('GETRANGE', KEYS[1], 0, 16), redis.call('STRLEN', KEYS[1])}";
 
-/// A script, and the hash by which the server knows it.
+/// A script and its hash.
 pub(crate) struct Known {
     pub(crate) source: &'static str,
     pub(crate) hash: String,
 }
 
 impl Known {
-    /// The command that runs the script on a key, named by its hash or as a whole.
+    /// The command that runs the script on a key; `script` is its hash or its source.
     pub(crate) fn call(&self, command: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
         let length =
             script.len() + key.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();

@@ -1,17 +1,17 @@
-//! Which primaries there are, and who owns which slots.
+//! The primaries of a cluster and their slots.
 
 #[cfg(feature = "cluster")]
 use redis::Value;
 
 #[cfg(feature = "cluster")]
-use crate::stand::hash;
+use crate::cursor::hash;
 
-/// The primaries of a cluster, or the one server.
+/// The primaries of a cluster, or the single server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Topology {
-    /// Addresses as `host:port`, in order; a single empty one for a single server.
+    /// Addresses as `host:port`, sorted; one empty address for a single server.
     primaries: Vec<String>,
-    /// Which slots belong to whom, as a hash.
+    /// Hash of the owners of all slots.
     pub(crate) owners: u64,
 }
 
@@ -20,8 +20,8 @@ impl Topology {
         Self { primaries: vec![String::new()], owners: 0 }
     }
 
-    /// Reads an answer to `CLUSTER SLOTS`: of each range of slots the first node is its primary. A node that does not
-    /// know its own host is taken to be at `host`.
+    /// Reads an answer to `CLUSTER SLOTS`. The first node of each range is its primary. A node that does not know its
+    /// own host is at `host`.
     #[cfg(feature = "cluster")]
     pub(crate) fn read(answer: &Value, host: &str) -> Option<Self> {
         let Value::Array(ranges) = answer else { return None };
@@ -41,7 +41,7 @@ impl Topology {
             };
             let Value::Int(port) = primary.get(1)? else { return None };
             let address = format!("{host}:{port}");
-            // By its own name, where there is one: another node may come to an address.
+            // By node id where there is one: another node may take over an address.
             let name = match primary.get(2) {
                 Some(Value::BulkString(name)) => String::from_utf8_lossy(name).into_owned(),
                 _ => address.clone(),
@@ -59,15 +59,15 @@ impl Topology {
         self.primaries.first().cloned().unwrap_or_default()
     }
 
-    /// The primary after this one, if it is not the last; `None` if there is no such primary.
+    /// The primary after `node`; `Some(None)` after the last one, `None` where `node` is not a primary.
     pub(crate) fn after(&self, node: &str) -> Option<Option<String>> {
         let at = self.primaries.iter().position(|primary| primary == node)?;
         Some(self.primaries.get(at + 1).cloned())
     }
 }
 
-/// Whether the node that gave this answer to `CLUSTER NODES` has a slot on its way to or from another one: its own line
-/// ends with `[slot->-node]` or `[slot-<-node]` then.
+/// Whether the node that gave this answer to `CLUSTER NODES` is moving a slot. Its own line then ends with
+/// `[slot->-node]` or `[slot-<-node]`.
 pub(crate) fn is_moving(nodes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(nodes);
     text.lines().any(|line| {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn who_owns_what_changes_with_slots_and_nodes_and_with_nothing_else() {
+    fn owners_change_with_slots_and_nodes_only() {
         let one = || range(0, 99, host("::1"), 7002, "a");
         let two = || range(100, 16383, host("h"), 7001, "b");
         let read = |ranges| Topology::read(&Value::Array(ranges), "seed").unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_does_not_know_its_host_is_where_the_named_ones_are() {
+    fn node_without_host_takes_the_hosts_of_the_urls() {
         for unknown in [Value::Nil, host(""), host("?")] {
             let answer = Value::Array(vec![range(0, 16383, unknown, 7000, "a")]);
             assert_eq!(Topology::read(&answer, "seed").unwrap().first(), "seed:7000");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_on_its_way_is_seen_on_the_line_of_the_node_itself() {
+    fn moving_slot_is_seen_on_the_nodes_own_line() {
         let line = |flags: &str, rest: &str| {
             format!("0f 127.0.0.1:7000@17000 {flags} - 0 1 1 connected 0-5460 {rest}\n").into_bytes()
         };

@@ -55,6 +55,6 @@ pub(crate) fn redis(args: &Args, cluster: bool) -> Result<Sample, Box<dyn Error>
     let config =
         if cluster { RedisConfig::cluster(args.url.split(',')) } else { RedisConfig::new(&args.url) };
     driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| {
-        RedisStore::connect(config.clone().clock(clock)).await
+        RedisStore::open(config.clone().clock(clock)).await
     })
 }

@@ -17,7 +17,7 @@ const TIMES: u32 = 1_000;
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    let driver = runner.block_on(RedisStore::connect(RedisConfig::new(&args.url)))?;
+    let driver = runner.block_on(RedisStore::open(RedisConfig::new(&args.url)))?;
     let mut server = Client::open(args.url.as_str())?.get_connection()?;
     let key = Key::new(&Prefix::SESSION, &text_id(args.records))?;
     let mut store = Ours::<_, 1>::new(driver.clone());

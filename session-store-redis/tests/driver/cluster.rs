@@ -1,25 +1,25 @@
-//! A cluster whose slots move while sessions are written and walks go on.
+//! A cluster whose slots move during writes and traversals.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix, Touch};
+use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
 use crate::counter::{Counters, all_there};
 use crate::traverse::{self, fill};
-use crate::{breaks, key, put, record, recovered};
+use crate::{breaks, key, put, record, recovered, touch};
 
 pub(crate) async fn connect(cluster: &Cluster) -> RedisStore {
-    RedisStore::connect(RedisConfig::cluster(cluster.urls())).await.unwrap()
+    RedisStore::open(RedisConfig::cluster(cluster.urls())).await.unwrap()
 }
 
 pub(crate) fn expect_ok(server: &Server, command: &str) {
     assert_eq!(server.command(command).unwrap(), "+OK", "{command}");
 }
 
-/// How often a server answered with an error of this code since its statistics were reset.
+/// How many errors of this code a server sent since its statistics were reset.
 fn errors(server: &Server, code: &str) -> u64 {
     let statistics = server.command("INFO errorstats").unwrap();
     let line = statistics.lines().find_map(|line| line.strip_prefix(&format!("errorstat_{code}:count=")));
@@ -35,16 +35,16 @@ fn name(key: &Key) -> String {
     format!("session-kit:{}", key.as_str())
 }
 
-/// Which of the first three servers has a slot, by its own word.
+/// The server among the first three that owns the slot of a key.
 fn owner(cluster: &Cluster, key: &Key) -> usize {
     let mut owners = (0..3).filter(|n| {
         let said = cluster.servers[*n].command(&format!("EXISTS {}", name(key))).unwrap();
         said.starts_with(':')
     });
-    owners.next().expect("somebody has the slot")
+    owners.next().expect("a primary owns the slot")
 }
 
-/// A slot on its way from one server to another.
+/// A slot that moves from one server to another.
 struct Move<'a> {
     cluster: &'a Cluster,
     slot: u16,
@@ -68,7 +68,7 @@ impl<'a> Move<'a> {
 
     fn end(self) {
         let id = self.to.command("CLUSTER MYID").unwrap();
-        // The new owner first, then the old one, then whoever has heard nothing yet.
+        // The new owner first, then the old one and the others.
         let others = self.cluster.servers[..3].iter().filter(|server| server.port() != self.to.port());
         for server in [self.to].into_iter().chain(others) {
             expect_ok(server, &format!("CLUSTER SETSLOT {} NODE {id}", self.slot));
@@ -77,10 +77,10 @@ impl<'a> Move<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_step_is_lost_while_a_slot_moves_and_the_driver_follows_by_itself() {
+async fn moving_slot_loses_no_write_and_fails_no_call() {
     let cluster = Cluster::start().unwrap();
     let store = connect(&cluster).await;
-    // All in one slot, by what is between the braces.
+    // The text between the braces puts all keys into one slot.
     let keys: Vec<_> = (0..8).map(|n| key(&format!("{{slot}}{n}"))).collect();
     let (from, slot) = (owner(&cluster, &keys[0]), slot(&cluster.servers[0], &keys[0]));
     let to = (from + 1) % 3;
@@ -90,21 +90,20 @@ async fn no_step_is_lost_while_a_slot_moves_and_the_driver_follows_by_itself() {
     let moving = Move::begin(&cluster, slot, from, to);
     for key in &keys {
         moving.carry(key);
-        // Meanwhile some are here and some there.
         counters.steps(50).await;
     }
     moving.end();
     counters.steps(100).await;
     let counters = counters.end().await;
     all_there(&counters);
-    assert_eq!(counters.iter().map(|counter| counter.errors).sum::<u64>(), 0, "nobody noticed");
+    assert_eq!(counters.iter().map(|counter| counter.errors).sum::<u64>(), 0, "no call fails");
     let met = |code| errors(&cluster.servers[from], code);
     assert!(met("ASK") > 0 && met("MOVED") > 0, "{} ASK, {} MOVED", met("ASK"), met("MOVED"));
     assert_eq!(owner(&cluster, &keys[0]), to);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_moves_to_a_server_that_had_none() {
+async fn slot_moves_to_a_new_node() {
     let cluster = Cluster::start().unwrap();
     let new = Server::start(xtask_redis::Options::new().set("cluster-enabled", "yes")).unwrap();
     let store = connect(&cluster).await;
@@ -126,21 +125,16 @@ async fn a_slot_moves_to_a_server_that_had_none() {
     );
     expect_ok(from, &format!("CLUSTER SETSLOT {} MIGRATING {id}", moving.slot));
     moving.carry(&place);
-    // The client has not heard of the server: it owns nothing yet.
+    // The client does not know the new node, which owns no slot yet.
     assert_eq!(store.retrieve(&place).await.unwrap(), Some(record(1)));
     put(&store, &place, record(2), crate::at(1)).await;
-    assert!(
-        store
-            .touch(&place, Touch { from: record(2).revision, to: record(3).revision, deadline: None })
-            .await
-            .unwrap()
-    );
+    assert!(store.touch(&place, touch(2, 3, None)).await.unwrap());
     moving.end();
     put(&store, &place, record(4), crate::at(3)).await;
     assert!(store.remove(&place, Condition::Any).await.unwrap().is_applied());
 }
 
-/// Walks until the first primary is behind, then lets something happen, and walks on. Gives all that was found.
+/// Traverses more than `first` keys, calls `meanwhile`, and traverses the rest. Returns all keys found.
 async fn walk(store: &RedisStore, first: usize, meanwhile: impl FnOnce()) -> BTreeSet<Key> {
     let users = Prefix::new("user").unwrap();
     let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
@@ -155,18 +149,18 @@ async fn walk(store: &RedisStore, first: usize, meanwhile: impl FnOnce()) -> BTr
         match page.next {
             Some(next) => from = next,
             None => {
-                assert!(meanwhile.is_none(), "it ended before anything happened");
+                assert!(meanwhile.is_none(), "the traversal ended before the event");
                 return found;
             }
         }
     }
-    panic!("a walk without an end");
+    panic!("a traversal without end");
 }
 
-/// A walk goes over the primaries in the order of their addresses. What moves from the last to the first of them,
-/// when the first is behind, is found all the same.
+/// A traversal scans the primaries in the order of their addresses. It also finds a key that moves from the last to the
+/// first when the first is already scanned.
 #[tokio::test]
-async fn a_walk_misses_nothing_that_moves_to_where_it_has_been() {
+async fn traversal_finds_a_key_that_moves_backwards() {
     let cluster = Cluster::start().unwrap();
     let store = connect(&cluster).await;
     let keys: BTreeSet<_> = (0..300).map(|n| key(&n.to_string())).collect();
@@ -185,15 +179,15 @@ async fn a_walk_misses_nothing_that_moves_to_where_it_has_been() {
         moving.carry(one);
         moving.end();
     });
-    assert_eq!(found.await, keys, "the slot has changed hands");
+    assert_eq!(found.await, keys, "the slot has a new owner");
 
     let half_way = || Move::begin(&cluster, slot(&cluster.servers[0], other), last, first).carry(other);
-    assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is on its way");
+    assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is moving");
 }
 
-/// It is back before anybody takes its place, with the name and the slots that it had.
+/// It is back before a replica takes over, with its name and slots.
 #[tokio::test]
-async fn a_primary_that_is_started_again_during_a_walk_hides_no_key() {
+async fn primary_restarted_during_a_traversal_hides_no_key() {
     let mut cluster = Cluster::start_with(Options::new().lasting()).unwrap();
     let store = connect(&cluster).await;
     let keys = fill(&store, 600).await;
@@ -206,13 +200,13 @@ async fn a_primary_that_is_started_again_during_a_walk_hides_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_break_under_load_make_no_false_answer() {
+async fn breaks_under_load_make_no_false_answer() {
     let cluster = Cluster::start().unwrap();
     breaks::no_false_answers(connect(&cluster).await, &cluster.servers[..3]).await;
 }
 
 #[test]
-fn a_cluster_handle_outlives_the_runtime_that_it_connected_in() {
+fn cluster_handle_outlives_the_runtime_it_connected_in() {
     let cluster = Cluster::start().unwrap();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime().block_on(connect(&cluster));

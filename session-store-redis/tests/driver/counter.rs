@@ -1,4 +1,4 @@
-//! A counter that is raised by compare-and-store, and what became of each step.
+//! Counters incremented by compare-and-swap, with the outcome of each step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use session_core::{Applied, Change, Condition, Driver, Key, Record, Revision, St
 use session_store_redis::RedisStore;
 use tokio::task::JoinHandle;
 
-/// Raises one counter each, until told to stop.
+/// Tasks that increment one counter each until [`end`](Self::end).
 pub(crate) struct Counters {
     stop: Arc<AtomicBool>,
     steps: Arc<AtomicU64>,
@@ -34,7 +34,7 @@ impl Counters {
         Self { stop, steps, tasks }
     }
 
-    /// Waits until this many more steps were acknowledged, of all counters together.
+    /// Waits until `more` steps in all were acknowledged.
     pub(crate) async fn steps(&self, more: u64) {
         let from = self.steps.load(Ordering::Relaxed);
         for _ in 0..6_000 {
@@ -43,10 +43,10 @@ impl Counters {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("no {more} steps within a minute");
+        panic!("fewer than {more} steps within a minute");
     }
 
-    /// Stops, and reads what is there in the end.
+    /// Stops and reads each counter.
     pub(crate) async fn end(self) -> Vec<Counter> {
         self.stop.store(true, Ordering::Relaxed);
         let mut counters = Vec::new();
@@ -60,18 +60,18 @@ impl Counters {
     }
 }
 
-/// A counter with one writer, who knows at each moment what must be there.
+/// A counter with one writer, which therefore knows the stored value.
 pub(crate) struct Counter {
     store: RedisStore,
     pub(crate) key: Key,
     known: Record,
-    /// Whether the last step's answer was lost.
+    /// Whether the answer of the last step was lost.
     unsure: bool,
-    /// The revisions of all such steps: one may still be on its way to the server, after it was asked what is there.
+    /// The revisions of all steps with a lost answer. One may reach the server after the counter was read.
     ghosts: Vec<Revision>,
-    /// How many steps were acknowledged, or found to have been made.
+    /// How many steps were acknowledged or found in the store.
     pub(crate) made: u64,
-    /// How many of these are there no more.
+    /// How many of these a failover lost.
     pub(crate) lost: u64,
     pub(crate) errors: u64,
     pub(crate) unknown: u64,
@@ -92,13 +92,12 @@ impl Counter {
         u64::from_le_bytes(record.data[..].try_into().unwrap())
     }
 
-    /// What is stored in the end.
+    /// The stored value.
     pub(crate) fn stored(&self) -> u64 {
         Self::value(&self.known)
     }
 
-    /// Adds one, as the session layer does: what is not known is read, never done again blindly. Says whether the step
-    /// was made.
+    /// Adds one as the session layer does: after an unknown effect it reads first. Returns whether the step was made.
     async fn step(&mut self) -> bool {
         if self.unsure {
             match self.store.retrieve(&self.key).await {
@@ -114,7 +113,7 @@ impl Counter {
                 self.made += 1;
                 true
             }
-            // Nobody else writes this counter: its own writes are all there is to conflict with.
+            // There is no other writer, so the conflict is with an earlier write of this one.
             Ok(Change::Conflict(Some(there))) => {
                 self.look_at(&there);
                 false
@@ -132,7 +131,7 @@ impl Counter {
         }
     }
 
-    /// Says whether the step of which it was not known was made.
+    /// Returns whether the step with the lost answer was made.
     fn look_at(&mut self, there: &Record) -> bool {
         self.unsure = false;
         if there.revision == self.known.revision {
@@ -144,8 +143,8 @@ impl Counter {
             self.made += 1;
             return true;
         }
-        // An older state of its own: a failover took steps back.
-        assert!(is <= was, "{is} steps are there and {was} were made");
+        // A failover lost steps.
+        assert!(is <= was, "{is} steps are stored and {was} were made");
         self.lost += was - is;
         false
     }
@@ -157,7 +156,7 @@ impl Counter {
     }
 }
 
-/// Fails unless every step that was acknowledged is there, and no other.
+/// Fails unless exactly the acknowledged steps are stored.
 pub(crate) fn all_there(counters: &[Counter]) {
     for counter in counters {
         let (made, stored) = (counter.made, counter.stored());

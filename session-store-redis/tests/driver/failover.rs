@@ -1,5 +1,5 @@
-//! A primary that dies, or hangs, while sessions are written. Redis replicates asynchronously: the last steps before may
-//! be lost with it. Nothing else is, and the driver goes on by itself.
+//! A primary that dies or hangs during writes. Redis replicates asynchronously, so the last steps before may be lost.
+//! Nothing else is lost, and the driver recovers by itself.
 
 use xtask_redis::{Cluster, Server};
 
@@ -8,14 +8,14 @@ use crate::counter::Counters;
 use crate::key;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_primary_was_killed_the_driver_goes_on_with_its_replica() {
+async fn driver_follows_the_replica_of_a_killed_primary() {
     let mut cluster = Cluster::start().unwrap();
     fails_over(&mut cluster, Server::kill, |server| server.restart().unwrap()).await;
 }
 
-/// No connection breaks, and nobody says that the node is no primary any more.
+/// No connection breaks, and no node reports that it has lost its role.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_primary_hung_the_driver_goes_on_with_its_replica() {
+async fn driver_follows_the_replica_of_a_hung_primary() {
     let mut cluster = Cluster::start().unwrap();
     fails_over(&mut cluster, |server| server.pause().unwrap(), |server| server.resume().unwrap()).await;
 }
@@ -24,7 +24,7 @@ async fn fails_over(cluster: &mut Cluster, away: impl Fn(&mut Server), back: imp
     let store = connect(cluster).await;
     let keys: Vec<_> = (0..12).map(|n| key(&format!("counter-{n}"))).collect();
     let (first, replica) = (0, 3);
-    // By their slots: the first third is the first server's.
+    // The first server owns the first third of the slots.
     let on_first = |cluster: &Cluster, name: &str| {
         let said = cluster.servers[1].command(&format!("CLUSTER KEYSLOT session-kit:{name}")).unwrap();
         said[1..].parse::<u32>().unwrap() < 16_384 / 3
@@ -52,6 +52,6 @@ async fn fails_over(cluster: &mut Cluster, away: impl Fn(&mut Server), back: imp
         assert_eq!(counter.stored(), counter.made - counter.lost, "{}", counter.key.as_str());
     }
     let (made, lost, errors) = (sum(|c| c.made), sum(|c| c.lost), sum(|c| c.errors));
-    println!("{made} steps were acknowledged, {lost} went with the primary, {errors} calls failed");
-    assert!(errors > 0, "the failover was met");
+    println!("{made} steps were acknowledged, {lost} were lost with the primary, {errors} calls failed");
+    assert!(errors > 0, "no call met the failover");
 }

@@ -1,9 +1,9 @@
-//! What is particular to RedisStore: round trips, the engine's own expiry, restarts, connections that break or lead nowhere,
-//! memory that is full, rights, TLS, and a cluster whose nodes die and whose slots move.
+//! Tests that only Redis needs: round trips, the engine's own expiry, restarts, broken and dead connections, full
+//! memory, rights, TLS, and a cluster whose nodes die and whose slots move.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test fails where it cannot go on, and says what it saw"
+    reason = "a test fails where it cannot continue, and prints what it saw"
 )]
 
 mod breaks;
@@ -23,8 +23,8 @@ mod traverse;
 
 use std::time::Duration;
 
-use session_core::{Change, Condition, Driver, Key, Record, Revision};
-use session_store_redis::{RedisConfig, RedisStore};
+use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp, Touch};
+use session_store_redis::RedisStore;
 use xtask_redis::{Options, Server};
 
 fn key(name: &str) -> Key {
@@ -33,6 +33,11 @@ fn key(name: &str) -> Key {
 
 fn record(n: u8) -> Record {
     Record::new(vec![n; 100], None, Revision::from_bytes([n; 8]))
+}
+
+/// Moves the deadline of `record(from)` and makes it `record(to)`.
+fn touch(from: u8, to: u8, deadline: Option<Timestamp>) -> Touch {
+    Touch { from: record(from).revision, to: record(to).revision, deadline }
 }
 
 fn at(n: u8) -> Condition {
@@ -48,18 +53,18 @@ fn server() -> Server {
 }
 
 async fn connect(server: &Server) -> RedisStore {
-    RedisStore::connect(RedisConfig::new(server.url())).await.unwrap()
+    RedisStore::open(server.url()).await.unwrap()
 }
 
-/// Tries until it works, for half a minute.
+/// Retries for half a minute.
 async fn recovered<T>(mut call: impl AsyncFnMut() -> session_core::Result<T>) -> T {
     let mut last = None;
-    for _ in 0..300 {
+    for _ in 0..1_500 {
         match call().await {
             Ok(answer) => return answer,
             Err(error) => last = Some(error),
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it does not work again: {last:?}");
+    panic!("no recovery within half a minute: {last:?}");
 }

@@ -1,4 +1,4 @@
-//! Something between the driver and the server that breaks what passes through it.
+//! A TCP proxy between the driver and the server that loses answers and connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,21 +10,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use xtask_redis::Server;
 
-/// Passes everything on, until told otherwise.
+/// Forwards everything until a test asks for a fault.
 pub(crate) struct Proxy {
     port: u16,
-    will: Arc<Will>,
+    faults: Arc<Faults>,
     task: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Will {
-    /// Whether the next answer is swallowed, and its connection closed.
+struct Faults {
+    /// Whether to drop the next answer and close its connection.
     swallow: AtomicBool,
-    /// Connections before this one lead nowhere.
+    /// Connections before this number are dead.
     first_alive: AtomicU64,
     accepted: AtomicU64,
-    /// How long a new connection takes, in milliseconds.
+    /// The delay of a new connection in milliseconds.
     delay: AtomicU64,
 }
 
@@ -32,34 +32,34 @@ impl Proxy {
     pub(crate) async fn before(server: &Server) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (port, behind) = (listener.local_addr().unwrap().port(), server.port());
-        let will = Arc::new(Will::default());
-        let ours = Arc::clone(&will);
+        let faults = Arc::new(Faults::default());
+        let ours = Arc::clone(&faults);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let number = ours.accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(pass(client, behind, number, Arc::clone(&ours)));
             }
         });
-        Self { port, will, task }
+        Self { port, faults, task }
     }
 
     pub(crate) fn config(&self) -> RedisConfig {
         RedisConfig::new(format!("redis://127.0.0.1:{}", self.port))
     }
 
-    /// The next answer never arrives, and its connection is closed.
-    pub(crate) fn swallow_an_answer(&self) {
-        self.will.swallow.store(true, Ordering::SeqCst);
+    /// Drops the next answer and closes its connection.
+    pub(crate) fn drop_an_answer(&self) {
+        self.faults.swallow.store(true, Ordering::SeqCst);
     }
 
-    /// New connections take this long until they lead anywhere.
+    /// Delays new connections.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.will.delay.store(delay.as_millis() as u64, Ordering::SeqCst);
+        self.faults.delay.store(delay.as_millis() as u64, Ordering::SeqCst);
     }
 
-    /// All that are connected now hear nothing any more, and nothing tells them.
-    pub(crate) fn leave_hanging(&self) {
-        self.will.first_alive.store(self.will.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
+    /// Makes all current connections dead without closing them.
+    pub(crate) fn silence(&self) {
+        self.faults.first_alive.store(self.faults.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 }
 
@@ -69,20 +69,20 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, behind: u16, number: u64, will: Arc<Will>) {
-    tokio::time::sleep(Duration::from_millis(will.delay.load(Ordering::SeqCst))).await;
+async fn pass(client: TcpStream, behind: u16, number: u64, faults: Arc<Faults>) {
+    tokio::time::sleep(Duration::from_millis(faults.delay.load(Ordering::SeqCst))).await;
     let Ok(server) = TcpStream::connect(("127.0.0.1", behind)).await else { return };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
-    let hears = async |will: &Will| {
-        if number < will.first_alive.load(Ordering::SeqCst) {
+    let wait_if_dead = async |faults: &Faults| {
+        if number < faults.first_alive.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
     };
     let there = async {
         let mut bytes = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
-            hears(&will).await;
+            wait_if_dead(&faults).await;
             if to_server.write_all(&bytes[..length]).await.is_err() {
                 break;
             }
@@ -91,8 +91,8 @@ async fn pass(client: TcpStream, behind: u16, number: u64, will: Arc<Will>) {
     let back = async {
         let mut bytes = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
-            hears(&will).await;
-            if will.swallow.swap(false, Ordering::SeqCst)
+            wait_if_dead(&faults).await;
+            if faults.swallow.swap(false, Ordering::SeqCst)
                 || to_client.write_all(&bytes[..length]).await.is_err()
             {
                 break;

@@ -1,21 +1,21 @@
-//! Passwords, rights, and servers that are not what they should be.
+//! Passwords, rights, and servers in the wrong role.
 
 use std::time::Duration;
 
-use session_core::{Applied, Condition, Driver, Record, StoreErrorKind, Touch};
+use session_core::{Applied, Condition, Driver, Record, StoreErrorKind};
 use session_store_redis::{RedisConfig, RedisStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::{Options, Server};
 
-use crate::{at, connect, key, put, record, recovered, server};
+use crate::{at, connect, key, put, record, recovered, server, touch};
 
 async fn as_user(server: &Server, who: &str) -> session_core::Result<RedisStore> {
-    RedisStore::connect(RedisConfig::new(server.url_of(who))).await
+    RedisStore::open(server.url_of(who)).await
 }
 
 #[tokio::test]
-async fn passwords_and_rights_are_misconfigured_by_name() {
+async fn wrong_password_and_missing_right_are_misconfigured() {
     let options = Options::new().set("requirepass", "secret");
     let server = Server::start(options.set("user", "reader on >word ~session-kit:* +get +ping")).unwrap();
     for who in ["", ":wrong", "nobody:word", "reader:wrong"] {
@@ -33,7 +33,7 @@ async fn passwords_and_rights_are_misconfigured_by_name() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() {
+async fn handle_recovers_after_its_user_is_restored() {
     let server = server();
     let allow = |server: &Server| server.command("ACL SETUSER app on >word ~* +@all").unwrap();
     assert_eq!(allow(&server), "+OK");
@@ -41,7 +41,7 @@ async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() 
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert_eq!(server.command("ACL DELUSER app").unwrap(), ":1");
     for _ in 0..3 {
-        // The connection went with the user: the first call meets its end, the others are not let in.
+        // The server closed the connection of the deleted user, which the first call may meet.
         let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
         assert!(
             matches!(error.kind(), StoreErrorKind::Misconfigured | StoreErrorKind::Unavailable),
@@ -55,22 +55,22 @@ async fn a_user_who_is_refused_for_a_while_is_served_again_on_the_same_handle() 
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_more_clients_is_waited_for() {
+async fn crowded_server_is_unavailable() {
     let server = server();
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert_eq!(server.command("CONFIG SET maxclients 1").unwrap(), "+OK");
-    let anew = RedisStore::connect(RedisConfig::new(server.url())).await.unwrap_err();
-    assert_eq!(anew.kind(), StoreErrorKind::Unavailable, "{anew:?}");
+    let fresh = RedisStore::open(server.url()).await.unwrap_err();
+    assert_eq!(fresh.kind(), StoreErrorKind::Unavailable, "{fresh:?}");
 }
 
-/// Where there is a password, the refusal comes in the place of the answer to it, and then the end.
+/// With a password, the refusal arrives in place of the answer to it.
 #[tokio::test]
-async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
+async fn crowded_server_is_no_wrong_password() {
     let server = server();
     assert_eq!(server.command("ACL SETUSER app on >word ~* +@all").unwrap(), "+OK");
-    let hasty = RedisConfig::new(server.url_of("app:word")).timeout(Duration::from_millis(300));
-    let store = RedisStore::connect(hasty).await.unwrap();
+    let hasty = RedisConfig::new(server.url_of("app:word")).response_timeout(Duration::from_millis(300));
+    let store = RedisStore::open(hasty).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     let mut other = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
     for (command, answer) in [("CONFIG SET maxclients 1", "+OK"), ("CLIENT KILL TYPE normal", ":1")] {
@@ -79,9 +79,9 @@ async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
         let length = other.read(&mut said).await.unwrap();
         assert!(said[..length].starts_with(answer.as_bytes()), "{command}");
     }
-    let anew = as_user(&server, "app:word").await.unwrap_err();
-    assert_eq!(anew.kind(), StoreErrorKind::Unavailable, "{anew:?}");
-    // What the connection had just broken under says nothing of the second call.
+    let fresh = as_user(&server, "app:word").await.unwrap_err();
+    assert_eq!(fresh.kind(), StoreErrorKind::Unavailable, "{fresh:?}");
+    // The first call may meet the end of the connection.
     drop(store.store(&key("a"), record(2), at(1)).await);
     let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
@@ -90,10 +90,9 @@ async fn a_server_that_takes_no_more_clients_has_not_refused_the_password() {
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(2)));
 }
 
-/// A server at its limit answers and closes so fast that it depends on the moment what a client hears of it. This one
-/// is heard.
+/// A crowded server answers and closes at once, so a client may or may not read the answer. This client reads it.
 #[tokio::test]
-async fn what_is_said_to_everybody_is_no_answer_to_the_password() {
+async fn crowded_answer_is_no_answer_to_the_password() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let full = tokio::spawn(async move {
@@ -103,15 +102,14 @@ async fn what_is_said_to_everybody_is_no_answer_to_the_password() {
             assert!(asked.is_ok() && said.is_ok());
         }
     });
-    let error = RedisStore::connect(RedisConfig::new(format!("redis://app:word@127.0.0.1:{port}")))
-        .await
-        .unwrap_err();
+    let error =
+        RedisStore::open(RedisConfig::new(format!("redis://app:word@127.0.0.1:{port}"))).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
     full.abort();
 }
 
 #[tokio::test]
-async fn a_touch_that_may_not_move_the_engines_expiry_changes_nothing() {
+async fn touch_without_right_to_expire_changes_nothing() {
     let server = server();
     let rights = "+get +set +getrange +setrange +eval +evalsha +ping";
     let said = server.command(&format!("ACL SETUSER app on >word ~* {rights}")).unwrap();
@@ -121,9 +119,7 @@ async fn a_touch_that_may_not_move_the_engines_expiry_changes_nothing() {
     let before = Record { expires: soon, ..record(1) };
     put(&store, &key("a"), before.clone(), Condition::Absent).await;
     for deadline in [None, Some(store.clock().now().saturating_add(Duration::from_secs(1_000)))] {
-        let touch = store
-            .touch(&key("a"), Touch { from: record(1).revision, to: record(2).revision, deadline })
-            .await;
+        let touch = store.touch(&key("a"), touch(1, 2, deadline)).await;
         let error = touch.unwrap_err();
         assert_eq!(
             (error.kind(), error.applied()),
@@ -135,7 +131,7 @@ async fn a_touch_that_may_not_move_the_engines_expiry_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_without_our_commands_is_reported_without_our_keys() {
+async fn error_of_a_missing_command_shows_no_key() {
     let options = ["GET", "EVALSHA", "SET"].iter().fold(Options::new(), |options, name| {
         options.set("rename-command", &format!("{name} hidden-{name}"))
     });
@@ -154,17 +150,17 @@ async fn a_server_without_our_commands_is_reported_without_our_keys() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_from_a_replica() {
+async fn replica_is_unavailable() {
     let (primary, other) = (server(), server());
     let store = connect(&primary).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    let hasty = RedisConfig::new(primary.url()).timeout(Duration::from_millis(200));
-    let hasty = RedisStore::connect(hasty).await.unwrap();
+    let hasty = RedisConfig::new(primary.url()).response_timeout(Duration::from_millis(200));
+    let hasty = RedisStore::open(hasty).await.unwrap();
     let follow = format!("REPLICAOF 127.0.0.1 {}", other.port());
     assert_eq!(primary.command(&follow).unwrap(), "+OK");
-    let error = RedisStore::connect(RedisConfig::new(primary.url())).await.unwrap_err();
+    let error = RedisStore::open(primary.url()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
-    // What is connected already learns it with its first change.
+    // An open connection learns it with its first change.
     let error = hasty.store(&key("a"), record(2), at(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
     assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
@@ -173,56 +169,57 @@ async fn nothing_is_read_from_a_replica() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_is_no_single_server() {
+async fn cluster_node_is_misconfigured_as_a_single_server() {
     let server = Server::start(Options::new().set("cluster-enabled", "yes")).unwrap();
-    let error = RedisStore::connect(RedisConfig::new(server.url())).await.unwrap_err();
+    let error = RedisStore::open(server.url()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert!(format!("{error:?}").contains("RedisConfig::cluster"), "{error:?}");
 }
 
 #[tokio::test]
-async fn times_that_do_not_go_together_are_misconfigured_and_endless_ones_work() {
+async fn timeouts_are_checked_and_may_be_endless() {
     let server = server();
     let (long, short) = (Duration::MAX, Duration::from_millis(9));
-    for config in
-        [RedisConfig::new(server.url()).timeout(short), RedisConfig::new(server.url()).connect_timeout(short)]
-    {
-        assert_eq!(RedisStore::connect(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    for config in [
+        RedisConfig::new(server.url()).response_timeout(short),
+        RedisConfig::new(server.url()).connect_timeout(short),
+    ] {
+        assert_eq!(RedisStore::open(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     }
-    let endless = RedisConfig::new(server.url()).timeout(long).connect_timeout(long);
-    let store = RedisStore::connect(endless).await.unwrap();
+    let endless = RedisConfig::new(server.url()).response_timeout(long).connect_timeout(long);
+    let store = RedisStore::open(endless).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     #[cfg(feature = "cluster")]
     for time in [Duration::from_secs(1), long] {
-        let config = RedisConfig::cluster([server.url()]).timeout(time).connect_timeout(time);
-        assert_eq!(RedisStore::connect(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+        let config = RedisConfig::cluster([server.url()]).response_timeout(time).connect_timeout(time);
+        assert_eq!(RedisStore::open(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     }
     #[cfg(feature = "cluster")]
     {
-        let almost = RedisConfig::cluster([server.url()]).timeout(long).connect_timeout(long / 2);
+        let almost = RedisConfig::cluster([server.url()]).response_timeout(long).connect_timeout(long / 2);
         assert_eq!(
-            RedisStore::connect(almost).await.unwrap_err().kind(),
+            RedisStore::open(almost).await.unwrap_err().kind(),
             StoreErrorKind::Misconfigured,
-            "it is no cluster"
+            "the server is not a cluster"
         );
     }
 }
 
 #[cfg(feature = "cluster")]
 #[tokio::test]
-async fn a_cluster_is_misconfigured_where_a_server_would_be() {
+async fn cluster_reports_the_same_errors_as_a_server() {
     let single = Server::start(Options::new().set("requirepass", "secret")).unwrap();
     for who in [":wrong", ":secret", ""] {
-        let error = RedisStore::connect(RedisConfig::cluster([single.url_of(who)])).await.unwrap_err();
+        let error = RedisStore::open(RedisConfig::cluster([single.url_of(who)])).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{who:?}: {error:?}");
     }
     let none: [&str; 0] = [];
     assert_eq!(
-        RedisStore::connect(RedisConfig::cluster(none)).await.unwrap_err().kind(),
+        RedisStore::open(RedisConfig::cluster(none)).await.unwrap_err().kind(),
         StoreErrorKind::Misconfigured
     );
     let mut gone = server();
     gone.kill();
-    let error = RedisStore::connect(RedisConfig::cluster([gone.url()])).await.unwrap_err();
+    let error = RedisStore::open(RedisConfig::cluster([gone.url()])).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
 }

@@ -1,13 +1,13 @@
-//! What an operation costs, counted by the server.
+//! The commands of each operation, counted by the server.
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Touch};
+use session_core::{Condition, Cursor, Driver, DriverExt, Prefix};
 use xtask_redis::Server;
 
-use crate::{at, connect, key, put, record, server};
+use crate::{at, connect, key, put, record, server, touch};
 
-/// How often the server ran each command since [`reset`], the calls that scripts make included.
+/// How many times the server ran each command since [`reset`], including calls from scripts.
 fn calls(server: &Server) -> BTreeMap<String, u64> {
     let statistics = server.command("INFO commandstats").unwrap();
     let lines = statistics.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
@@ -19,7 +19,7 @@ fn reset(server: &Server) {
     assert_eq!(server.command("CONFIG RESETSTAT").unwrap(), "+OK");
 }
 
-/// Fails unless exactly these commands were run, each ten times.
+/// Fails unless the server ran exactly these commands, each ten times.
 fn ten_times(server: &Server, commands: &[&str]) {
     let expected = commands.iter().map(|name| ((*name).to_owned(), 10)).collect::<BTreeMap<_, _>>();
     assert_eq!(calls(server), expected);
@@ -27,17 +27,12 @@ fn ten_times(server: &Server, commands: &[&str]) {
 }
 
 #[tokio::test]
-async fn every_operation_is_one_command() {
+async fn each_operation_is_one_command() {
     let server = server();
     let store = connect(&server).await;
-    // The server learns each script once.
+    // Loads the scripts.
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    assert!(
-        store
-            .touch(&key("a"), Touch { from: record(1).revision, to: record(2).revision, deadline: None })
-            .await
-            .unwrap()
-    );
+    assert!(store.touch(&key("a"), touch(1, 2, None)).await.unwrap());
     reset(&server);
     let keys: Vec<_> = (0..10).map(|n| key(&format!("k{n}"))).collect();
     for key in &keys {
@@ -57,12 +52,7 @@ async fn every_operation_is_one_command() {
     }
     ten_times(&server, &["evalsha", "getrange", "get"]);
     for key in &keys {
-        assert!(
-            store
-                .touch(key, Touch { from: record(2).revision, to: record(4).revision, deadline: None })
-                .await
-                .unwrap()
-        );
+        assert!(store.touch(key, touch(2, 4, None)).await.unwrap());
     }
     ten_times(&server, &["evalsha", "getrange", "setrange", "persist"]);
     for key in &keys {
@@ -72,7 +62,7 @@ async fn every_operation_is_one_command() {
 }
 
 #[tokio::test]
-async fn a_page_asks_once_for_keys_once_for_the_run_and_once_for_each_key() {
+async fn page_costs_one_scan_and_one_info() {
     let server = server();
     let store = connect(&server).await;
     for n in 0..10 {
@@ -90,7 +80,6 @@ async fn a_page_asks_once_for_keys_once_for_the_run_and_once_for_each_key() {
             None => break,
         }
     }
-    // `calls` leaves the INFO out by which it counts itself.
     let calls = calls(&server);
     assert!(pages > 2 && calls["scan"] == pages, "{calls:?}");
     let info = server.command("INFO commandstats").unwrap();
@@ -98,7 +87,7 @@ async fn a_page_asks_once_for_keys_once_for_the_run_and_once_for_each_key() {
 }
 
 #[tokio::test]
-async fn a_script_that_the_server_forgot_costs_one_more_command_once() {
+async fn forgotten_script_costs_one_more_command_once() {
     let server = server();
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
@@ -113,7 +102,7 @@ async fn a_script_that_the_server_forgot_costs_one_more_command_once() {
 }
 
 #[tokio::test]
-async fn clones_and_tasks_share_one_connection() {
+async fn clones_share_one_connection() {
     let server = server();
     let store = connect(&server).await;
     let tasks: Vec<_> = (0..32)
@@ -126,6 +115,6 @@ async fn clones_and_tasks_share_one_connection() {
         task.await.unwrap();
     }
     let clients = server.command("INFO clients").unwrap();
-    // The one that asks is the other.
+    // The other client is this command.
     assert!(clients.contains("connected_clients:2\r"), "{clients}");
 }

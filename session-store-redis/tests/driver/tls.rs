@@ -1,4 +1,4 @@
-//! TLS, with an authority of the test's own.
+//! TLS, with a certificate authority made for the test.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use xtask_redis::{Options, Server};
 
 use crate::{key, put, record};
 
-/// An authority, the server's certificate and the client's.
-struct Papers {
+/// A certificate authority, and certificates of the server and the client.
+struct Certificates {
     directory: TempDir,
     authority: String,
     client: (String, String),
 }
 
-impl Papers {
+impl Certificates {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // OpenSSL takes a certificate for its own signature where the names are alike.
+        // OpenSSL treats a certificate as self-signed where subject and issuer have the same name.
         params.distinguished_name.push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -54,42 +54,42 @@ impl Papers {
 }
 
 #[tokio::test]
-async fn a_server_is_believed_if_the_named_authority_signed_for_it() {
-    let papers = Papers::new();
-    let server = papers.server(false);
+async fn server_signed_by_the_named_authority_is_trusted() {
+    let certificates = Certificates::new();
+    let server = certificates.server(false);
     assert!(server.url().starts_with("rediss://"));
-    let trusting = RedisConfig::new(server.url()).root_certificate(papers.authority.as_str());
-    let store = RedisStore::connect(trusting).await.unwrap();
+    let trusting = RedisConfig::new(server.url()).root_certificate(certificates.authority.as_str());
+    let store = RedisStore::open(trusting).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
 
-    for authority in [None, Some(Papers::new().authority), Some("no certificate".into())] {
+    for authority in [None, Some(Certificates::new().authority), Some("no certificate".into())] {
         let config = RedisConfig::new(server.url());
         let config = authority.into_iter().fold(config, RedisConfig::root_certificate);
-        let error = RedisStore::connect(config).await.unwrap_err();
+        let error = RedisStore::open(config).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     }
     let plain = server.url().replace("rediss", "redis");
-    assert!(RedisStore::connect(RedisConfig::new(plain)).await.is_err());
+    assert!(RedisStore::open(RedisConfig::new(plain)).await.is_err());
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
-    let papers = Papers::new();
-    let server = papers.server(true);
-    let trusting = || RedisConfig::new(server.url()).root_certificate(papers.authority.as_str());
-    let (certificate, secret) = papers.client.clone();
-    let store = RedisStore::connect(trusting().client_certificate(certificate, secret)).await.unwrap();
+async fn client_certificate_is_sent_on_request() {
+    let certificates = Certificates::new();
+    let server = certificates.server(true);
+    let trusting = || RedisConfig::new(server.url()).root_certificate(certificates.authority.as_str());
+    let (certificate, secret) = certificates.client.clone();
+    let store = RedisStore::open(trusting().client_certificate(certificate, secret)).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    assert!(RedisStore::connect(trusting()).await.is_err());
+    assert!(RedisStore::open(trusting()).await.is_err());
     assert!(!format!("{:?}", trusting()).contains("BEGIN"));
 }
 
 #[tokio::test]
-async fn tls_is_not_spoken_to_a_server_that_does_not() {
+async fn server_without_tls_times_out() {
     let server = crate::server();
     let url = server.url().replace("redis:", "rediss:");
-    let error = RedisStore::connect(RedisConfig::new(url)).await.unwrap_err();
-    // RedisStore waits for the end of what it takes for a line.
+    let error = RedisStore::open(RedisConfig::new(url)).await.unwrap_err();
+    // Redis waits for the end of a line.
     assert_eq!(error.kind(), StoreErrorKind::Timeout, "{error:?}");
 }

@@ -1,4 +1,4 @@
-//! Walks over what a server has, other people's keys among it.
+//! Traversal of a server that also has keys of other programs.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use xtask_redis::{Options, Server};
 use crate::{connect, key, put, record, server};
 
 #[tokio::test]
-async fn two_namespaces_in_one_server_do_not_meet() {
+async fn namespaces_are_separate() {
     let server = server();
-    let one = RedisStore::connect(RedisConfig::new(server.url()).namespace("one:")).await.unwrap();
-    let two = RedisStore::connect(RedisConfig::new(server.url()).namespace("[a-z]*:")).await.unwrap();
+    let one = RedisStore::open(RedisConfig::new(server.url()).namespace("one:")).await.unwrap();
+    let two = RedisStore::open(RedisConfig::new(server.url()).namespace("[a-z]*:")).await.unwrap();
     put(&one, &key("a"), record(1), Condition::Absent).await;
     assert!(two.retrieve(&key("a")).await.unwrap().is_none());
     put(&two, &key("b"), record(2), Condition::Absent).await;
@@ -23,7 +23,7 @@ async fn two_namespaces_in_one_server_do_not_meet() {
 }
 
 #[tokio::test]
-async fn what_strangers_wrote_into_the_namespace_ends_no_walk() {
+async fn foreign_keys_end_no_traversal() {
     let server = server();
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
@@ -44,7 +44,7 @@ async fn what_strangers_wrote_into_the_namespace_ends_no_walk() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_started_again_between_two_pages_hides_no_key() {
+async fn restart_between_two_pages_hides_no_key() {
     let mut server = Server::start(Options::new().lasting()).unwrap();
     let store = connect(&server).await;
     let keys = fill(&store, 300).await;
@@ -52,11 +52,11 @@ async fn a_server_that_is_started_again_between_two_pages_hides_no_key() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_info_a_walk_is_made_all_the_same() {
+async fn traversal_needs_no_right_to_info() {
     let server = server();
     let said = server.command("ACL SETUSER app on >word ~* +@all -info").unwrap();
     assert_eq!(said, "+OK");
-    let store = RedisStore::connect(RedisConfig::new(server.url_of("app:word"))).await.unwrap();
+    let store = RedisStore::open(server.url_of("app:word")).await.unwrap();
     let keys = fill(&store, 50).await;
     assert_eq!(walk(&store, async || {}).await, keys);
 }
@@ -69,7 +69,7 @@ pub(crate) async fn fill(store: &RedisStore, count: u32) -> BTreeSet<Key> {
     keys
 }
 
-/// What a walk finds in whose midst something happens once.
+/// Traverses, calls `happens` after the third page, and returns all keys found.
 pub(crate) async fn walk(store: &RedisStore, happens: impl AsyncFnOnce()) -> BTreeSet<Key> {
     let users = Prefix::new("user").unwrap();
     let (mut found, mut from, mut happens) = (BTreeSet::new(), Cursor::start(), Some(happens));
@@ -84,11 +84,11 @@ pub(crate) async fn walk(store: &RedisStore, happens: impl AsyncFnOnce()) -> BTr
             happens().await;
         }
     }
-    panic!("a walk without an end");
+    panic!("a traversal without end");
 }
 
 #[tokio::test]
-async fn a_cursor_of_something_else_is_invalid() {
+async fn foreign_cursor_is_invalid() {
     let server = server();
     let store = connect(&server).await;
     let users = Prefix::new("user").unwrap();

@@ -4,26 +4,29 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 use session_core::{Cursor, Entry, Key, Operation, Page, Prefix, Result, StoreErrorKind};
 
+use crate::connection::Route;
+use crate::cursor::{Position, hash, invalid};
 use crate::error::unexpected;
-use crate::stand::{Stand, hash, invalid};
-use crate::store::Inner;
+use crate::layout::{HEAD, decode_head};
+use crate::open::Inner;
 use crate::topology::Topology;
-use crate::value::{HEAD, decode_head};
-use crate::wire::Route;
 
 impl Inner {
-    /// In a cluster the primaries are scanned in the order of their names. A slot may go from one that is still to come
-    /// to one that was already scanned, and its keys with it, unseen: whoever owns the slots is compared on each page
-    /// with what it was when the walk began, and where that changed the walk begins again; where a slot is on its way,
-    /// one more round is made. So a key may be reported twice, but none is missed.
+    /// Returns one page. A key may be reported twice, but none is missed.
     ///
-    /// A cursor of SCAN is a place in a table that is laid out anew by each process of a server, under a random seed. So
-    /// it goes with the run of the server that gave it, and another run is scanned from its beginning. The run is asked
-    /// for after the keys: if it is the one that gave the cursor, then so was the one that took it, for no run returns.
-    pub(crate) async fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
-        let stand = Stand::read(from)?;
+    /// In a cluster the primaries are scanned in the order of their addresses. A slot may move, with its keys, from a
+    /// primary that is not scanned yet to one that is already done. Each page therefore compares the owners of all
+    /// slots with those at the start: where they differ, the traversal starts again. Where a slot is moving, a second
+    /// round follows.
+    ///
+    /// A cursor of `SCAN` is a position in a hash table whose seed each server process draws at random. The position
+    /// therefore holds the server's `run_id`, and a restarted server is scanned from the beginning. The `run_id` is
+    /// read after the keys: a `run_id` never returns, so the same process answered both.
+    pub(crate) async fn traverse(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
+        self.link.gate.check(Operation::Traverse)?;
+        let position = Position::read(from)?;
         let topology = self.topology().await?;
-        let begin = |round| Stand {
+        let begin = |round| Position {
             node: topology.first(),
             owners: topology.owners,
             round,
@@ -31,45 +34,48 @@ impl Inner {
             cursor: 0,
             run: 0,
         };
-        let mut stand = match stand {
-            Some(stand) if stand.node.is_empty() == self.config.cluster => return Err(invalid()),
-            Some(stand) if stand.owners == topology.owners => stand,
+        let mut position = match position {
+            Some(position) if position.node.is_empty() == self.config.cluster => return Err(invalid()),
+            Some(position) if position.owners == topology.owners => position,
             _ => begin(0),
         };
-        let follower = topology.after(&stand.node).ok_or_else(invalid)?;
-        if stand.cursor == 0 {
-            stand.run = self.run(&stand.node).await?;
+        let follower = topology.after(&position.node).ok_or_else(invalid)?;
+        if position.cursor == 0 {
+            position.run = self.run(&position.node).await?;
         }
-        let (cursor, keys) = self.scan(prefix, &stand, limit).await?;
+        let (cursor, keys) = self.scan(prefix, &position, limit).await?;
         let (run, moving, entries) = futures_util::future::try_join3(
-            self.run(&stand.node),
-            self.is_moving(&stand.node),
+            self.run(&position.node),
+            self.is_moving(&position.node),
             try_join_all(keys.into_iter().map(|key| self.look_at(key))),
         )
         .await?;
-        let moving = moving || stand.moving;
+        let moving = moving || position.moving;
         let next = match (cursor, follower) {
-            _ if run != stand.run => Some(Stand { cursor: 0, run: 0, moving, ..stand }),
-            (0, Some(node)) => Some(Stand { node, cursor: 0, run: 0, moving, ..stand }),
-            (0, None) if moving && stand.round == 0 => Some(begin(1)),
+            _ if run != position.run => Some(Position { cursor: 0, run: 0, moving, ..position }),
+            (0, Some(node)) => Some(Position { node, cursor: 0, run: 0, moving, ..position }),
+            (0, None) if moving && position.round == 0 => Some(begin(1)),
             (0, None) => self.changed_since(&topology).await?.then(|| begin(0)),
-            (cursor, _) => Some(Stand { cursor, moving, ..stand }),
+            (cursor, _) => Some(Position { cursor, moving, ..position }),
         };
-        Ok(Page { entries: entries.into_iter().flatten().collect(), next: next.map(|stand| stand.write()) })
+        Ok(Page {
+            entries: entries.into_iter().flatten().collect(),
+            next: next.map(|position| position.write()),
+        })
     }
 
-    async fn scan(&self, prefix: &Prefix, stand: &Stand, limit: usize) -> Result<(u64, Vec<Key>)> {
+    async fn scan(&self, prefix: &Prefix, position: &Position, limit: usize) -> Result<(u64, Vec<Key>)> {
         let mut command = Cmd::new();
         let pattern = format!("{}{prefix}:*", escape(&self.config.namespace));
-        command.arg("SCAN").arg(stand.cursor).arg("MATCH").arg(pattern);
+        command.arg("SCAN").arg(position.cursor).arg("MATCH").arg(pattern);
         command.arg("COUNT").arg(limit.clamp(1, 10_000));
-        let answer = self.link.ask(&command, self.route(&stand.node)?, Operation::Traverse).await?;
+        let answer = self.link.ask(&command, self.route(&position.node)?, Operation::Traverse).await?;
         let wrong = || unexpected(Operation::Traverse);
         let Value::Array(parts) = answer else { return Err(wrong()) };
         let [Value::BulkString(cursor), Value::Array(found)] = &parts[..] else { return Err(wrong()) };
         let cursor = std::str::from_utf8(cursor).ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
         let keys = found.iter().filter_map(|key| match key {
-            // What a stranger wrote into the namespace ends nobody's traversal.
+            // Keys of other programs in the namespace are skipped.
             Value::BulkString(name) => {
                 let text = std::str::from_utf8(name.get(self.config.namespace.len()..)?).ok()?;
                 Key::parse(text).ok()
@@ -79,14 +85,14 @@ impl Inner {
         Ok((cursor, keys.collect()))
     }
 
-    /// SCAN gives names only: whether a key is live, and what is cheap to know of it, is in its first bytes. These
-    /// commands are on their way together, so that a page costs one more round trip.
+    /// Reads whether a key is live, its deadline, revision and size: `SCAN` returns names only. The commands of a page
+    /// are sent together, so they cost one round trip.
     async fn look_at(&self, key: Key) -> Result<Option<Entry>> {
         let answer = self.link.run(&self.scripts.look, &self.name(&key), &[], Operation::Traverse).await;
         let parts = match answer {
             Ok(Value::Array(parts)) => parts,
             Ok(_) => return Err(unexpected(Operation::Traverse)),
-            // Of another type: damaged, and not this traversal's business.
+            // A value of another type is damaged, and traversals skip damaged records.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -116,12 +122,12 @@ impl Inner {
         Ok(self.config.cluster && self.topology().await?.owners != before.owners)
     }
 
-    /// Which run of its server a node is, as a hash; 0 where the server, or the user's rights, do not say.
+    /// The hash of a node's `run_id`; 0 where the server, or the user's rights, do not show it.
     async fn run(&self, node: &str) -> Result<u64> {
         let mut command = Cmd::new();
         command.arg("INFO").arg("server");
         let answer = match self.link.ask(&command, self.route(node)?, Operation::Traverse).await {
-            // Should it be more than this command that is refused, the scan says so.
+            // Where more than this command is refused, the scan fails.
             Err(error) if matches!(error.kind(), StoreErrorKind::Misconfigured | StoreErrorKind::Backend) => {
                 return Ok(0);
             }
@@ -136,7 +142,7 @@ impl Inner {
         Ok(run.map_or(0, |run| hash(run.as_bytes())))
     }
 
-    /// Whether a slot is on its way to or from a node.
+    /// Whether a node is importing or exporting a slot.
     async fn is_moving(&self, node: &str) -> Result<bool> {
         if !self.config.cluster {
             return Ok(false);
@@ -162,7 +168,7 @@ impl Inner {
     }
 }
 
-/// `text` as a pattern that matches only itself.
+/// A pattern that matches only `text`.
 fn escape(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {
@@ -179,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespace_is_no_pattern() {
+    fn namespace_is_not_a_pattern() {
         assert_eq!(escape(r"a*b[c]?\d"), r"a\*b\[c\]\?\\d");
     }
 }

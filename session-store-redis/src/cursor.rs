@@ -1,35 +1,34 @@
-//! Where a traversal stands, as the bytes of a cursor.
+//! The position of a traversal, and its bytes.
 //!
-//! | offset | length | what |
+//! | offset | length | field |
 //! |---|---|---|
 //! | 0 | 1 | version, 2 |
-//! | 1 | 1 | bit 0: the second round; bit 1: a slot was seen on its way |
-//! | 2 | 8 | who owned the slots when the walk began, as a hash; 0 on a single server |
-//! | 10 | 8 | SCAN's own cursor |
-//! | 18 | 8 | the run of the server that gave it, as a hash; 0 where that is not known |
-//! | 26 | | `host:port` of the primary that is scanned; empty on a single server |
-//! | last 4 | 4 | a check of all before |
+//! | 1 | 1 | bit 0: second round; bit 1: a moving slot was seen |
+//! | 2 | 8 | hash of the owners of all slots at the start; 0 on a single server |
+//! | 10 | 8 | the cursor of `SCAN` |
+//! | 18 | 8 | hash of the server's `run_id`; 0 where it is unknown |
+//! | 26 | | `host:port` of the scanned primary; empty on a single server |
+//! | last 4 | 4 | checksum of everything before |
 //!
-//! Numbers are big-endian. The check is there to tell what is no cursor of ours from one that is, not against anybody.
+//! Numbers are big-endian. The checksum detects cursors of other drivers; it is no protection against forgery.
 
-use session_core::{Cursor, Operation, Result, StoreError, StoreErrorKind};
+use session_core::{Cursor, Result, StoreError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stand {
+pub(crate) struct Position {
     pub(crate) node: String,
     pub(crate) owners: u64,
     pub(crate) round: u8,
     pub(crate) moving: bool,
     pub(crate) cursor: u64,
-    /// Which process gave the cursor: to another one it says nothing.
+    /// The server process that issued the cursor of `SCAN`, as a hash.
     pub(crate) run: u64,
 }
 
-/// The first byte of a cursor's bytes.
 const VERSION: u8 = 2;
 
-impl Stand {
-    /// Where a cursor stands; `None` at the start.
+impl Position {
+    /// The position in a cursor; `None` at the start.
     pub(crate) fn read(cursor: &Cursor) -> Result<Option<Self>> {
         if cursor.is_start() {
             return Ok(None);
@@ -71,7 +70,7 @@ fn check_of(bytes: &[u8]) -> [u8; 4] {
     [hash[0] ^ hash[4], hash[1] ^ hash[5], hash[2] ^ hash[6], hash[3] ^ hash[7]]
 }
 
-/// FNV-1a, the same in every process and for ever, which the standard library's hasher does not promise.
+/// FNV-1a. The standard library's hasher may differ between processes and versions.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -79,27 +78,29 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
 }
 
 pub(crate) fn invalid() -> StoreError {
-    StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse)
+    StoreError::invalid_cursor("not a cursor of this store")
 }
 
 #[cfg(test)]
 mod tests {
+    use session_core::StoreErrorKind;
+
     use super::*;
 
     #[test]
-    fn a_cursor_is_what_was_written_or_invalid() {
+    fn cursor_reads_back_or_is_invalid() {
         let node = "127.0.0.1:7000".to_owned();
-        let stand = Stand { node, owners: 7, round: 1, moving: true, cursor: u64::MAX, run: 8 };
-        let written = stand.write();
-        assert_eq!(Stand::read(&written).unwrap(), Some(stand));
-        assert_eq!(Stand::read(&Cursor::start()).unwrap(), None);
+        let position = Position { node, owners: 7, round: 1, moving: true, cursor: u64::MAX, run: 8 };
+        let written = position.write();
+        assert_eq!(Position::read(&written).unwrap(), Some(position));
+        assert_eq!(Position::read(&Cursor::start()).unwrap(), None);
         let bytes = written.as_bytes();
         for at in 0..bytes.len() {
-            let mut bent = bytes.to_vec();
-            bent[at] ^= 1;
-            for wrong in [bent, bytes[..at].to_vec()] {
+            let mut other = bytes.to_vec();
+            other[at] ^= 1;
+            for wrong in [other, bytes[..at].to_vec()] {
                 if !wrong.is_empty() {
-                    let error = Stand::read(&Cursor::from_bytes(wrong)).unwrap_err();
+                    let error = Position::read(&Cursor::from_bytes(wrong)).unwrap_err();
                     assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
                 }
             }

@@ -1,13 +1,13 @@
 //! A record as a Redis string.
 //!
-//! | offset | length | what |
+//! | offset | length | field |
 //! |---|---|---|
 //! | 0 | 1 | version, 1 |
 //! | 1 | 8 | revision |
 //! | 9 | 8 | deadline in milliseconds since the Unix epoch, big-endian; 2^64 - 1 for none |
 //! | 17 | | data |
 //!
-//! Revision and deadline stand side by side, so that a touch is one `SETRANGE`.
+//! Revision and deadline are adjacent, so that a touch is one `SETRANGE`.
 
 use bytes::Bytes;
 use session_core::{Record, Revision, Timestamp};
@@ -18,7 +18,7 @@ pub(crate) const HEAD: usize = 17;
 const VERSION: u8 = 1;
 const NO_DEADLINE: u64 = u64::MAX;
 
-/// The string is no record of this version.
+/// The value is not a record of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
@@ -30,7 +30,7 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
     value
 }
 
-/// Revision and deadline, as they stand in the value.
+/// Revision and deadline as stored.
 pub(crate) fn words(revision: Revision, expires: Option<Timestamp>) -> [u8; 16] {
     let mut words = [0; 16];
     words[..8].copy_from_slice(&revision.to_bytes());
@@ -38,13 +38,13 @@ pub(crate) fn words(revision: Revision, expires: Option<Timestamp>) -> [u8; 16] 
     words
 }
 
-/// The record in a value; the data shares its memory.
+/// Reads a value; the data shares its memory.
 pub(crate) fn decode(value: Vec<u8>) -> Result<Record, Damaged> {
     let (expires, revision) = decode_head(&value)?;
     Ok(Record { data: Bytes::from(value).slice(HEAD..), expires, revision })
 }
 
-/// Deadline and revision from the beginning of a value.
+/// Reads deadline and revision from the start of a value.
 pub(crate) fn decode_head(value: &[u8]) -> Result<(Option<Timestamp>, Revision), Damaged> {
     let [VERSION, revision @ .., d0, d1, d2, d3, d4, d5, d6, d7] =
         value.first_chunk::<HEAD>().ok_or(Damaged)?
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn golden_version_1_reads_for_ever() {
+    fn golden_value_of_version_1_is_read() {
         let revision = Revision::from_bytes(*b"revision");
         let record =
             Record::new(&b"data\0\xff"[..], Some(Timestamp::from_millis(1_700_000_000_123)), revision);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_of_another_version_is_damaged() {
+    fn short_or_newer_value_is_damaged() {
         let record = Record::new(Bytes::new(), None, Revision::from_bytes([7; 8]));
         let whole = encode(&record);
         for len in 0..HEAD {

@@ -1,0 +1,96 @@
+//! Storing, removing and touching one record.
+
+use redis::{Cmd, Value};
+use session_core::{
+    Change, ChangeRequest, Condition, Key, Operation, Record, Result, StoreError, Timestamp, Touch, is_live,
+};
+
+use crate::connection::Route;
+use crate::error::{corrupt, unexpected};
+use crate::layout::{decode, encode, words};
+use crate::open::Inner;
+use crate::purge::time_to_live;
+
+impl Inner {
+    /// Makes a change. A touch that finds another revision is `Conflict(None)`.
+    pub(crate) async fn change(&self, key: &Key, request: &ChangeRequest) -> Result<Change> {
+        let operation = request.operation();
+        self.link.gate.check(operation)?;
+        let (len, limit) = (request.data_len(), self.config.max_record_bytes);
+        if len as u64 > limit {
+            return Err(StoreError::too_large(len, limit));
+        }
+        let (name, now) = (self.name(key), self.config.clock.now());
+        let answer = match request {
+            ChangeRequest::Store { record, condition: Condition::Any } => {
+                self.put(&name, record, now).await?;
+                return Ok(Change::Applied);
+            }
+            ChangeRequest::Store { record, condition } => {
+                let offered = record.revision.to_bytes();
+                let value = if record.is_live(now) { encode(record) } else { Vec::new() };
+                let ttl = time_to_live(record.expires, now).unwrap_or_default();
+                self.compare(&name, now, *condition, [&offered, &value, ttl.as_bytes()], operation).await?
+            }
+            ChangeRequest::Remove { condition } => {
+                self.compare(&name, now, *condition, [&[], &[], &[]], operation).await?
+            }
+            ChangeRequest::Touch(touch) => self.move_deadline(&name, now, touch).await?,
+        };
+        match answer {
+            Value::Int(1) => Ok(Change::Applied),
+            Value::Nil => Ok(Change::Conflict(None)),
+            Value::BulkString(value) => {
+                let record = decode(value).map_err(|_| corrupt(operation))?;
+                Ok(Change::Conflict(Some(record)))
+            }
+            _ => Err(unexpected(operation)),
+        }
+    }
+
+    /// An unconditional store needs no script.
+    async fn put(&self, name: &[u8], record: &Record, now: Timestamp) -> Result<Value> {
+        let mut command = Cmd::new();
+        if record.is_live(now) {
+            command.arg("SET").arg(name).arg(encode(record));
+            if let Some(ttl) = time_to_live(record.expires, now) {
+                command.arg("PX").arg(ttl);
+            }
+        } else {
+            command.arg("DEL").arg(name);
+        }
+        self.link.ask(&command, Route::Key, Operation::Store).await
+    }
+
+    async fn compare(
+        &self,
+        name: &[u8],
+        now: Timestamp,
+        condition: Condition,
+        [offered, value, ttl]: [&[u8]; 3],
+        operation: Operation,
+    ) -> Result<Value> {
+        let now = now.as_millis().to_string();
+        let expected = match condition {
+            Condition::Any => b"any".to_vec(),
+            Condition::Absent => Vec::new(),
+            Condition::Revision(revision) => revision.to_bytes().to_vec(),
+        };
+        let arguments = [now.as_bytes(), &expected, offered, value, ttl];
+        self.link.run(&self.scripts.change, name, &arguments, operation).await
+    }
+
+    async fn move_deadline(&self, name: &[u8], now: Timestamp, touch: &Touch) -> Result<Value> {
+        let Touch { from, to, deadline } = *touch;
+        let ttl = if is_live(deadline, now) { time_to_live(deadline, now) } else { Some("0".into()) };
+        let now = now.as_millis().to_string();
+        let arguments: [&[u8]; 5] = [
+            now.as_bytes(),
+            &from.to_bytes(),
+            &to.to_bytes(),
+            &words(to, deadline),
+            ttl.as_deref().unwrap_or_default().as_bytes(),
+        ];
+        self.link.run(&self.scripts.touch, name, &arguments, Operation::Touch).await
+    }
+}

@@ -1,0 +1,209 @@
+//! The harness for a server and for a cluster.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use session_conformance::{Harness, HarnessError};
+use session_core::{Clock, Key};
+use session_store_redis::{RedisConfig, RedisStore};
+use xtask_redis::{Cluster, Options, Server};
+
+/// The rights of the driver's user, as the README lists them, and what a cluster needs in addition.
+const RIGHTS: &str =
+    "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +info +hello";
+const CLUSTER_RIGHTS: &str = "+cluster|slots +cluster|nodes +asking +ping";
+
+#[derive(Clone, Copy)]
+pub(crate) enum Redis {
+    Single,
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only its suite makes one"))]
+    Cluster,
+}
+
+/// A namespace and a user of the same name.
+pub(crate) struct Storage {
+    kind: Redis,
+    name: String,
+    ports: Vec<u16>,
+    own: Option<Mutex<Servers>>,
+}
+
+enum Servers {
+    Single(Server),
+    Cluster(Cluster),
+}
+
+impl Servers {
+    fn start(kind: Redis, options: Options) -> Result<Self, HarnessError> {
+        Ok(match kind {
+            Redis::Single => Self::Single(Server::start(options)?),
+            Redis::Cluster => Self::Cluster(Cluster::start_with(options)?),
+        })
+    }
+
+    fn all(&mut self) -> &mut [Server] {
+        match self {
+            Self::Single(server) => std::slice::from_mut(server),
+            Self::Cluster(cluster) => &mut cluster.servers,
+        }
+    }
+
+    fn ports(&mut self) -> Vec<u16> {
+        self.all().iter().map(|server| server.port()).collect()
+    }
+
+    fn restart(&mut self) -> Result<(), HarnessError> {
+        self.all().iter_mut().try_for_each(Server::restart)?;
+        if let Self::Cluster(cluster) = self {
+            cluster.until_well()?;
+        }
+        Ok(())
+    }
+}
+
+/// The ports of the servers that all tests of this process share. The servers end with the process.
+fn shared(kind: Redis) -> Result<Vec<u16>, HarnessError> {
+    static SERVERS: [OnceLock<Result<Mutex<Servers>, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let servers = SERVERS[kind as usize].get_or_init(|| {
+        let options = Options::new().set("appendonly", "no");
+        Servers::start(kind, options).map(Mutex::new).map_err(|error| error.to_string())
+    });
+    Ok(lock(servers.as_ref().map_err(HarnessError::new)?).ports())
+}
+
+fn lock(servers: &Mutex<Servers>) -> std::sync::MutexGuard<'_, Servers> {
+    servers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Storage {
+    fn new(kind: Redis, ports: Vec<u16>, own: Option<Servers>) -> Result<Self, HarnessError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let storage = Self { kind, name, ports, own: own.map(Mutex::new) };
+        storage.allow()?;
+        Ok(storage)
+    }
+
+    fn with_own(kind: Redis, options: Options) -> Result<Self, HarnessError> {
+        let mut servers = Servers::start(kind, options)?;
+        Self::new(kind, servers.ports(), Some(servers))
+    }
+
+    fn own(&self) -> Result<std::sync::MutexGuard<'_, Servers>, HarnessError> {
+        Ok(lock(self.own.as_ref().ok_or_else(|| HarnessError::new("the servers are shared"))?))
+    }
+
+    /// Creates the user.
+    fn allow(&self) -> Result<(), HarnessError> {
+        let Self { kind, name, .. } = self;
+        let more = if matches!(kind, Redis::Cluster) { CLUSTER_RIGHTS } else { "" };
+        self.on_each(&format!("ACL SETUSER {name} on >word ~{name}:* {RIGHTS} {more}"), "+OK")
+    }
+
+    /// Sends a command to each server, as its default user.
+    fn on_each(&self, command: &str, expected: &str) -> Result<(), HarnessError> {
+        for port in &self.ports {
+            let mut stream = TcpStream::connect(("127.0.0.1", *port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+            stream.write_all(format!("{command}\r\n").as_bytes())?;
+            let mut answer = [0; 512];
+            let length = stream.read(&mut answer)?;
+            if !answer[..length].starts_with(expected.as_bytes()) {
+                let answer = String::from_utf8_lossy(&answer[..length]);
+                return Err(HarnessError::new(format!("{command}: {answer}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Harness for Redis {
+    type Driver = RedisStore;
+    type Storage = Storage;
+
+    fn name(&self) -> String {
+        match self {
+            Self::Single => "redis".into(),
+            Self::Cluster => "redis-cluster".into(),
+        }
+    }
+
+    async fn create(&self) -> Result<Storage, HarnessError> {
+        Storage::new(*self, shared(*self)?, None)
+    }
+
+    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<RedisStore, HarnessError> {
+        let Storage { name, ports, .. } = storage;
+        let urls = ports.iter().map(|port| format!("redis://{name}:word@127.0.0.1:{port}"));
+        let config = match self {
+            Self::Single => RedisConfig::new(urls.collect::<String>()),
+            #[cfg(feature = "cluster")]
+            Self::Cluster => RedisConfig::cluster(urls),
+            #[cfg(not(feature = "cluster"))]
+            Self::Cluster => return Err(HarnessError::new("built without feature cluster")),
+        };
+        Ok(RedisStore::open(config.namespace(format!("{name}:")).clock(clock)).await?)
+    }
+
+    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
+        let urls: Vec<_> = storage.ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect();
+        let name = format!("{}:{}", storage.name, key.as_str());
+        let mut command = redis::cmd("SETRANGE");
+        command.arg(name).arg(0).arg(b"\x07");
+        let length: i64 = match self {
+            #[cfg(feature = "cluster")]
+            Self::Cluster => {
+                command.query(&mut redis::cluster::ClusterClient::new(urls)?.get_connection()?)?
+            }
+            _ => command.query(&mut redis::Client::open(urls.concat())?.get_connection()?)?,
+        };
+        if length > 17 { Ok(()) } else { Err(HarnessError::new("no record to damage")) }
+    }
+
+    /// Persistent, because the suite kills these servers and looks for what they acknowledged.
+    async fn create_isolated(&self) -> Result<Storage, HarnessError> {
+        Storage::with_own(*self, Options::new().lasting())
+    }
+
+    /// Stops the whole cluster at once. If one primary stopped, its replica would take over and might lose writes; the
+    /// driver's own tests cover that.
+    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
+        storage.own()?.all().iter_mut().for_each(Server::kill);
+        Ok(())
+    }
+
+    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
+        storage.own()?.restart()?;
+        // A server forgets the users that it got at run time.
+        storage.allow()
+    }
+
+    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
+        Storage::with_own(*self, Options::new().set("maxmemory", "8mb").set("maxmemory-policy", "noeviction"))
+    }
+
+    /// Also closes the user's connections, so that a new connection is refused too.
+    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
+        storage.on_each(&format!("ACL SETUSER {} off -@all", storage.name), "+OK")?;
+        storage.on_each(&format!("CLIENT KILL USER {}", storage.name), ":")
+    }
+
+    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
+        storage.allow()
+    }
+
+    fn address(&self, storage: &Storage) -> Option<String> {
+        let ports: Vec<String> = storage.ports.iter().map(u16::to_string).collect();
+        Some(format!("{}|{}", storage.name, ports.join(",")))
+    }
+
+    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
+        let wrong = || HarnessError::new(format!("malformed address: {address}"));
+        let (name, ports) = address.split_once('|').ok_or_else(wrong)?;
+        let ports = ports.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        Ok(Storage { kind: *self, name: name.to_owned(), ports, own: None })
+    }
+}
