@@ -96,7 +96,7 @@ impl RedisConfig {
         self
     }
 
-    /// The certificate of this client and its key, as PEM, for a server that asks for one.
+    /// The certificate of this client and its key, as PEM. Some servers require one.
     #[cfg(feature = "tls")]
     pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.tls.client = Some((certificate.into(), key.into()));

@@ -10,7 +10,7 @@
 //! | 26 | | `host:port` of the scanned primary; empty on a single server |
 //! | last 4 | 4 | checksum of everything before |
 //!
-//! Numbers are big-endian. The checksum detects cursors of other drivers; it is no protection against forgery.
+//! Numbers are big-endian. The checksum detects cursors of other drivers. It does not protect against forgery.
 
 use session_core::{Cursor, Result, StoreError};
 

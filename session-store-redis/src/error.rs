@@ -7,7 +7,7 @@ use session_core::{Operation, StoreError, StoreErrorKind};
 
 /// How a command failed.
 pub(crate) enum Failure {
-    /// It was never sent, because there was no connection.
+    /// It was never sent, because the driver had no connection.
     Unsent(RedisError),
     /// The server refused it and changed nothing.
     Refused(RedisError),
@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Lost(RedisError),
     /// It was sent, and no answer arrived in time.
     Late,
-    /// It was not sent in time, for no known reason.
+    /// It was not sent in time. The cause is unknown.
     Stuck,
     /// The handle was closed.
     Closed,
@@ -53,7 +53,7 @@ pub(crate) fn unexpected(operation: Operation) -> StoreError {
     if operation.is_change() { error.applied_unknown() } else { error }
 }
 
-/// What the driver does about an error.
+/// How the driver reacts to an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Return it.

@@ -205,7 +205,7 @@ impl Link {
         !matches!(self.target, Target::Single(_))
     }
 
-    /// The connection; connects where there is none. All waiting calls share one attempt, which continues after their
+    /// Returns the connection, or connects first. All waiting calls share one attempt, which continues after their
     /// time limits, because connecting may take longer than a call may.
     async fn connection(self: &Arc<Self>) -> std::result::Result<Arc<Connection>, Failure> {
         if let Some(connection) = self.living() {

@@ -15,7 +15,7 @@ impl Inner {
     /// Returns one page. A key may be reported twice, but none is missed.
     ///
     /// In a cluster the primaries are scanned in the order of their addresses. A slot may move, with its keys, from a
-    /// primary that is not scanned yet to one that is already done. Each page therefore compares the owners of all
+    /// primary that is not scanned yet to a scanned one. Each page therefore compares the owners of all
     /// slots with those at the start: where they differ, the traversal starts again. Where a slot is moving, a second
     /// round follows.
     ///
@@ -68,7 +68,8 @@ impl Inner {
         let mut command = Cmd::new();
         let pattern = format!("{}{prefix}:*", escape(&self.config.namespace));
         command.arg("SCAN").arg(position.cursor).arg("MATCH").arg(pattern);
-        command.arg("COUNT").arg(limit.clamp(1, 10_000));
+        // A page may be longer than the limit. Fewer than ten keys at a time would be slow in a database with other keys.
+        command.arg("COUNT").arg(limit.clamp(10, 10_000));
         let answer = self.link.ask(&command, self.route(&position.node)?, Operation::Traverse).await?;
         let wrong = || unexpected(Operation::Traverse);
         let Value::Array(parts) = answer else { return Err(wrong()) };

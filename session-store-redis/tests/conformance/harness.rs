@@ -29,6 +29,8 @@ pub(crate) struct Storage {
     name: String,
     ports: Vec<u16>,
     own: Option<Mutex<Servers>>,
+    /// Whether this is the storage of the test and not of its child process.
+    first: bool,
 }
 
 enum Servers {
@@ -82,7 +84,7 @@ impl Storage {
     fn new(kind: Redis, ports: Vec<u16>, own: Option<Servers>) -> Result<Self, HarnessError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let storage = Self { kind, name, ports, own: own.map(Mutex::new) };
+        let storage = Self { kind, name, ports, own: own.map(Mutex::new), first: true };
         storage.allow()?;
         Ok(storage)
     }
@@ -103,7 +105,7 @@ impl Storage {
         self.on_each(&format!("ACL SETUSER {name} on >word ~{name}:* {RIGHTS} {more}"), "+OK")
     }
 
-    /// Sends a command to each server, as its default user.
+    /// Sends a command to each server, as its default user. The answer must begin with `expected`.
     fn on_each(&self, command: &str, expected: &str) -> Result<(), HarnessError> {
         for port in &self.ports {
             let mut stream = TcpStream::connect(("127.0.0.1", *port))?;
@@ -117,6 +119,18 @@ impl Storage {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes the keys, so that traversals in the shared servers stay short.
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if self.first && self.own.is_none() {
+            let script =
+                r#""for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end""#;
+            // A replica refuses, and gets the removal from its primary.
+            drop(self.on_each(&format!("EVAL {script} 0 {}:*", self.name), ""));
+        }
     }
 }
 
@@ -204,6 +218,6 @@ impl Harness for Redis {
         let wrong = || HarnessError::new(format!("malformed address: {address}"));
         let (name, ports) = address.split_once('|').ok_or_else(wrong)?;
         let ports = ports.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
-        Ok(Storage { kind: *self, name: name.to_owned(), ports, own: None })
+        Ok(Storage { kind: *self, name: name.to_owned(), ports, own: None, first: false })
     }
 }

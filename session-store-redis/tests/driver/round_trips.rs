@@ -65,7 +65,7 @@ async fn each_operation_is_one_command() {
 async fn page_costs_one_scan_and_one_info() {
     let server = server();
     let store = connect(&server).await;
-    for n in 0..10 {
+    for n in 0..100 {
         put(&store, &key(&n.to_string()), record(1), Condition::Absent).await;
     }
     let users = Prefix::new("user").unwrap();
