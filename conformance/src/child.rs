@@ -1,87 +1,62 @@
-//! Other processes: this test binary runs itself again, told by a variable to play a role instead of checking.
+//! Child processes of the suite: this test binary runs itself again, in a role.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use session_core::Timestamp;
 
-use crate::clauses::roles::ROLES;
 use crate::common::nap;
+use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
 use crate::history::Call;
-use crate::settings::{ASSIGNMENT, variable};
-use crate::stage::{Context, Stage};
+use crate::settings::ASSIGNMENT;
 
-/// What a child tells its parent: one line of JSON each, appended to a file. What was appended outlives the child.
+/// What a child reports to its parent: a line of JSON, appended to a file that outlives the child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Line {
-    /// The storage is open; the role waits for the starting signal.
+    /// The storage is open, and the role waits for the starting signal.
     Ready,
-    /// An operation: once when it begins, and once more when it was answered.
+    /// An operation: once when it starts, and again when it is answered.
     Call(Call),
-    /// A number, whose meaning is the role's.
+    /// A number whose meaning depends on the role.
     Note(u64),
-    /// The check that the role made has failed.
+    /// A check of the role failed.
     Failed { expected: String, actual: String },
-    /// The role has come to its end.
+    /// The role is finished.
     Done,
 }
 
-/// What a role has to work with.
-pub(crate) struct RoleStage {
-    pub(crate) stage: Stage,
-    pub(crate) args: Vec<String>,
-    pub(crate) post: Arc<Post>,
-    go: PathBuf,
-}
-
-impl RoleStage {
-    /// Says that this process is ready, and waits for the parent's signal, so that all begin at once.
-    pub(crate) async fn ready(&self) {
-        self.post.say(&Line::Ready);
-        while !self.go.exists() {
-            nap(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// An argument as a number.
-    pub(crate) fn number(&self, index: usize) -> u64 {
-        self.args.get(index).and_then(|text| text.parse().ok()).unwrap_or(0)
-    }
-}
-
-/// A role: what a child process does.
-pub(crate) type Role = for<'a> fn(&'a RoleStage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
-
-/// Where a child writes its lines.
-pub(crate) struct Post(Mutex<File>);
+/// The file to which a child appends its lines.
+pub(crate) struct Post(pub(crate) Mutex<File>);
 
 impl Post {
     pub(crate) fn say(&self, line: &Line) {
         let mut text = serde_json::to_vec(line).expect("a line is plain data, which always has its JSON");
         text.push(b'\n');
-        // One write per line; a parent that is gone reads nothing, which is no concern of the child's.
+        // One write per line. Without its parent a child has nobody to tell.
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
     }
 }
 
+/// What a child process is to do.
 #[derive(Serialize, Deserialize)]
-struct Assignment {
-    role: String,
-    args: Vec<String>,
-    tag: String,
-    address: String,
-    now: u64,
-    seed: u64,
-    full: bool,
-    log: PathBuf,
-    go: PathBuf,
+pub(crate) struct Assignment {
+    pub(crate) role: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) tag: String,
+    pub(crate) address: String,
+    pub(crate) now: u64,
+    pub(crate) seed: u64,
+    pub(crate) full: bool,
+    /// The file to which the child appends its lines.
+    pub(crate) log: PathBuf,
+    /// The file whose existence is the starting signal.
+    pub(crate) go: PathBuf,
 }
 
 /// A child process. Dropping it kills it.
@@ -92,8 +67,8 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts this binary in `role`, under `wrapper` where that is not empty: a program and its arguments, in which
-    /// `{dir}` is a directory that [`read`](Self::read) reads from.
+    /// Starts this binary in `role`. A `wrapper` is a program with arguments that runs it; in them, `{dir}` is the
+    /// directory that [`read`](Self::read) reads from.
     pub(crate) fn spawn(
         context: &Context,
         role: &str,
@@ -102,8 +77,7 @@ impl Child {
         args: &[String],
         wrapper: &[&str],
     ) -> Result<Self, Failure> {
-        let trouble =
-            |cause: std::io::Error| Failure::Trouble(format!("cannot run a child process: {cause}"));
+        let trouble = |cause: std::io::Error| Failure::Harness(format!("no child process: {cause}"));
         let dir = tempfile::tempdir().map_err(trouble)?;
         let assignment = Assignment {
             role: role.to_owned(),
@@ -117,7 +91,7 @@ impl Child {
             go: dir.path().join("go"),
         };
         let text = serde_json::to_string(&assignment)
-            .map_err(|cause| Failure::Trouble(format!("cannot write an assignment: {cause}")))?;
+            .map_err(|cause| Failure::Harness(format!("cannot write an assignment: {cause}")))?;
         let errors = File::create(dir.path().join("errors")).map_err(trouble)?;
         let program = std::env::current_exe().map_err(trouble)?;
         let mut words =
@@ -137,7 +111,7 @@ impl Child {
         Ok(Self { process, dir, role: role.to_owned() })
     }
 
-    /// Waits until the child has its storage open.
+    /// Waits until the child has opened its storage.
     pub(crate) async fn ready(&mut self) -> Check {
         for _ in 0..10_000 {
             if self.lines()?.iter().any(|line| matches!(line, Line::Ready)) {
@@ -148,20 +122,19 @@ impl Child {
             }
             nap(Duration::from_millis(2)).await;
         }
-        Err(unmet(format!("the process '{}' is ready within 20 s", self.role), "it is not"))
+        Err(unmet(format!("the process '{}' is ready within 20 s", self.role), "it is not ready"))
     }
 
     /// Gives the starting signal.
     pub(crate) fn go(&self) -> Check {
         File::create(self.dir.path().join("go"))
             .map(drop)
-            .map_err(|cause| Failure::Trouble(format!("cannot give the starting signal: {cause}")))
+            .map_err(|cause| Failure::Harness(format!("cannot give the starting signal: {cause}")))
     }
 
-    /// SIGKILL, and what the child had said until then.
+    /// Kills the child with SIGKILL, and returns its lines.
     pub(crate) fn kill(mut self) -> Result<Vec<Line>, Failure> {
         if let Ok(Some(status)) = self.process.try_wait() {
-            // It was to go on until now.
             self.lines()?;
             return Err(self.died(&status.to_string()));
         }
@@ -170,19 +143,19 @@ impl Child {
         self.lines()
     }
 
-    /// A file that the wrapper has left.
+    /// A file that the wrapper wrote.
     pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
         let text = std::fs::read(self.dir.path().join(name));
-        let text = text.map_err(|cause| Failure::Trouble(format!("the wrapper left no {name}: {cause}")))?;
+        let text = text.map_err(|cause| Failure::Harness(format!("the wrapper wrote no {name}: {cause}")))?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Waits for the end of the role, and gives what the child said.
+    /// Waits until the role is finished, and returns the child's lines.
     pub(crate) async fn finish(mut self) -> Result<Vec<Line>, Failure> {
         self.end().await
     }
 
-    /// The same, where the wrapper has left files that are still to be read.
+    /// The same, if files of the wrapper are still to be read.
     pub(crate) async fn end(&mut self) -> Result<Vec<Line>, Failure> {
         for _ in 0..120_000 {
             if let Ok(Some(status)) = self.process.try_wait() {
@@ -192,14 +165,14 @@ impl Child {
             }
             nap(Duration::from_millis(2)).await;
         }
-        Err(unmet(format!("the process '{}' ends within 4 minutes", self.role), "it does not"))
+        Err(unmet(format!("the process '{}' ends within 4 minutes", self.role), "it is still running"))
     }
 
     fn lines(&self) -> Result<Vec<Line>, Failure> {
         let text = match std::fs::read(self.dir.path().join("log")) {
             Ok(text) => text,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(Failure::Trouble(format!("cannot read a child's lines: {cause}"))),
+            Err(cause) => return Err(Failure::Harness(format!("cannot read a child's lines: {cause}"))),
         };
         let mut lines = Vec::new();
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
@@ -209,7 +182,7 @@ impl Child {
                     return Err(Failure::Unmet { expected, actual });
                 }
                 Ok(line) => lines.push(line),
-                // The last line of a killed process may be cut short.
+                // The last line of a killed process may be incomplete.
                 Err(_) => break,
             }
         }
@@ -221,7 +194,7 @@ impl Child {
         let tail: Vec<&str> = errors.lines().rev().take(8).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
         unmet(
-            format!("the process '{}' goes on to its end", self.role),
+            format!("the process '{}' is finished", self.role),
             format!("it ended with {status}: {}", tail.join(" | ")),
         )
     }
@@ -234,7 +207,7 @@ impl Drop for Child {
     }
 }
 
-/// The calls among the lines. One whose answer is missing has none.
+/// The calls among the lines.
 pub(crate) fn calls_in(lines: &[Line]) -> Vec<Call> {
     let mut calls: std::collections::BTreeMap<u64, Call> = std::collections::BTreeMap::new();
     for line in lines {
@@ -243,46 +216,4 @@ pub(crate) fn calls_in(lines: &[Line]) -> Vec<Call> {
         }
     }
     calls.into_values().collect()
-}
-
-/// The tag of the suite whose child this process is, or `None` where it is no child.
-pub(crate) fn tag() -> Option<String> {
-    let assignment: Assignment = serde_json::from_str(&variable(ASSIGNMENT)?).ok()?;
-    Some(assignment.tag)
-}
-
-/// Plays the role that this process was assigned, if it is a child, and ends it.
-pub(crate) fn serve(context: Context) {
-    let Some(text) = variable(ASSIGNMENT) else { return };
-    let Ok(assignment) = serde_json::from_str::<Assignment>(&text) else { std::process::exit(3) };
-    let post = match open_log(&assignment.log) {
-        Ok(post) => Arc::new(post),
-        Err(_) => std::process::exit(4),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let Ok(runtime) = runtime else { std::process::exit(5) };
-    let failure = runtime.block_on(play(context, assignment, Arc::clone(&post))).err();
-    match failure {
-        None => post.say(&Line::Done),
-        Some(Failure::Unmet { expected, actual }) => post.say(&Line::Failed { expected, actual }),
-        Some(Failure::Trouble(text)) => {
-            post.say(&Line::Failed { expected: "the storage can be reached from here".into(), actual: text });
-        }
-    }
-    std::process::exit(0)
-}
-
-async fn play(context: Context, assignment: Assignment, post: Arc<Post>) -> Check {
-    let context = Context { seed: assignment.seed, full: assignment.full, ..context };
-    let now = Timestamp::from_millis(assignment.now);
-    let stage = Stage::attached(Arc::new(context), &assignment.address, now)?;
-    let role = ROLES.iter().find(|(name, _)| *name == assignment.role);
-    let (_, role) = role.ok_or_else(|| Failure::Trouble(format!("no role '{}'", assignment.role)))?;
-    let post_here = Arc::clone(&post);
-    let role_stage = RoleStage { stage, args: assignment.args, post: post_here, go: assignment.go };
-    role(&role_stage).await
-}
-
-fn open_log(path: &Path) -> std::io::Result<Post> {
-    OpenOptions::new().create(true).append(true).open(path).map(|file| Post(Mutex::new(file)))
 }

@@ -1,4 +1,4 @@
-//! What a check says when the driver does not keep a clause, and when the harness is to blame.
+//! How a check fails.
 
 use std::fmt::{Debug, Display};
 
@@ -7,39 +7,39 @@ use crate::harness::HarnessError;
 /// What a clause's function returns.
 pub(crate) type Check = Result<(), Failure>;
 
-/// Why a check did not come to a good end.
+/// Why a check failed.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// The driver does not keep the clause.
+    /// The driver breaks the clause.
     Unmet {
-        /// What the clause demands here.
+        /// What the clause requires.
         expected: String,
         /// What happened.
         actual: String,
     },
-    /// The harness could not do its part. This is no verdict on the driver.
-    Trouble(String),
+    /// The harness failed. This is no verdict on the driver.
+    Harness(String),
 }
 
 impl From<HarnessError> for Failure {
-    fn from(trouble: HarnessError) -> Self {
-        Self::Trouble(trouble.to_string())
+    fn from(error: HarnessError) -> Self {
+        Self::Harness(error.to_string())
     }
 }
 
 impl From<session_core::StoreError> for Failure {
-    /// An error where none was expected.
+    /// An unexpected error.
     fn from(error: session_core::StoreError) -> Self {
         unmet("the call succeeds", format!("{error:?}"))
     }
 }
 
-/// A failure of the driver.
+/// The driver breaks the clause.
 pub(crate) fn unmet(expected: impl Display, actual: impl Display) -> Failure {
     Failure::Unmet { expected: expected.to_string(), actual: actual.to_string() }
 }
 
-/// Fails with `actual` and `expected` unless they are equal. `what` says what was looked at.
+/// Fails unless `actual` equals `expected`. `what` names them in the message.
 pub(crate) fn equal<T: PartialEq + Debug>(what: &str, actual: &T, expected: &T) -> Check {
     if actual == expected {
         Ok(())

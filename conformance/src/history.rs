@@ -1,14 +1,13 @@
 //! Operations on a driver, recorded with when they began, when they ended, and what they answered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use session_core::{
     Applied, Change, Condition, Driver, DynDriver, Key, Record, Revision, StoreError, Timestamp, Touch,
 };
 
-use crate::child::{Line, Post};
 use crate::common::{number_of, payload, rev};
 use crate::failure::{Failure, unmet};
 use fastrand::Rng;
@@ -73,17 +72,20 @@ pub(crate) struct Call {
     pub(crate) answer: Answer,
 }
 
-/// Performs operations and keeps the record of them; in a child process each one goes to the parent at once.
+type Report = Box<dyn Fn(Call) + Send + Sync>;
+
+/// Performs operations and records them.
 #[derive(Default)]
 pub(crate) struct Recorder {
     calls: Mutex<Vec<Call>>,
     next: AtomicU64,
-    post: Option<Arc<Post>>,
+    report: Option<Report>,
 }
 
 impl Recorder {
-    pub(crate) fn posting(post: Arc<Post>) -> Self {
-        Self { post: Some(post), ..Self::default() }
+    /// Reports each call to `report` when it starts and again when it is answered, instead of keeping it.
+    pub(crate) fn reporting(report: impl Fn(Call) + Send + Sync + 'static) -> Self {
+        Self { report: Some(Box::new(report)), ..Self::default() }
     }
 
     /// Performs `op`. Torn data, and errors that a caller could not act on, are failures.
@@ -96,16 +98,16 @@ impl Recorder {
     ) -> Result<Answer, Failure> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut call = Call { id, key: index, op, start: nanos(), end: None, answer: Answer::Unknown };
-        if let Some(post) = &self.post {
-            post.say(&Line::Call(call));
+        if let Some(report) = &self.report {
+            report(call);
         }
         let answer = answer_of(driver, key, op).await?;
         if answer != Answer::Unknown {
             call.end = Some(nanos());
         }
         call.answer = answer;
-        match &self.post {
-            Some(post) => post.say(&Line::Call(call)),
+        match &self.report {
+            Some(report) => report(call),
             None => self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call),
         }
         Ok(answer)

@@ -1,5 +1,11 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    not(feature = "session-all"),
+    allow(dead_code, reason = "some helpers serve only the clauses left out")
+)]
 
+mod rows;
+mod session_rows;
 mod table;
 
 mod clauses;
@@ -9,12 +15,16 @@ mod suite;
 
 mod child;
 mod common;
+mod context;
 mod failure;
 mod history;
+mod level;
 mod linear;
+mod role;
 mod stage;
 
 pub mod matrix;
+#[cfg(feature = "session")]
 pub mod order;
 mod run;
 mod settings;
@@ -23,7 +33,8 @@ pub mod testing;
 
 pub use failure::Failure;
 pub use harness::{Harness, HarnessError, Region, Time};
+pub use level::{Level, Requirement};
 pub use run::{Suite, child_tag};
 pub use settings::Settings;
 pub use suite::Place;
-pub use table::{CLAUSES, Clause, Level, Requirement, clause};
+pub use table::{CLAUSES, Clause, clause};

@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{CLAUSES, Clause, Level, Requirement};
+use crate::level::{Level, Requirement};
+use crate::table::{CLAUSES, Clause};
 
 /// The clause whose test writes down what is declared.
 pub(crate) const DECLARATIONS: &str = "B01";
@@ -221,7 +222,7 @@ impl Column {
             column.name.clone_from(&declared.driver);
             column.version.clone_from(&declared.version);
         }
-        for clause in CLAUSES {
+        for clause in CLAUSES.iter() {
             let found: Option<Found> = parse(&dir.join(format!("{}.json", clause.id)));
             let (verdict, reason) = match (declared.as_ref().and_then(|all| all.reason(clause)), found) {
                 (Some(reason), _) => (Verdict::NotApplicable, reason),

@@ -6,14 +6,17 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::child;
+use crate::clauses::roles::ROLES;
+use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
 use crate::harness::{Erased, ErasedHarness, Harness};
+use crate::level::{Level, Requirement};
 use crate::matrix::{self, Verdict};
+use crate::role;
 use crate::settings::Settings;
-use crate::stage::{Context, Stage};
+use crate::stage::Stage;
 use crate::suite::Place;
-use crate::table::{CLAUSES, Clause, Level, Requirement};
+use crate::table::{CLAUSES, Clause};
 
 /// All clauses for one driver, as `suite!` sets them up.
 pub struct Suite {
@@ -74,7 +77,7 @@ impl Suite {
     pub fn run(&self, name: &str) {
         let clause = by_name(name);
         let context = self.for_test(name);
-        child::serve(context.clone());
+        role::serve(context.clone(), ROLES);
         let dir = self.results();
         let driver = self.context.harness.name();
         let version = self.context.place.version;
@@ -82,7 +85,7 @@ impl Suite {
             matrix::declare(&dir, &driver, version, &self.context.lacks);
         }
         let link = self.context.known.iter().find(|(id, _)| *id == clause.id).map(|(_, link)| *link);
-        let outcome = examine(&context, clause, self.patience());
+        let outcome = examine(&context, clause, self.patience()).and_then(|()| self.known_ids(clause));
         let (verdict, reason, red) = match (outcome, link) {
             (Ok(()), None) => {
                 let remark = context.remark.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +96,7 @@ impl Suite {
                 (Verdict::Fail, text.clone(), Some(unmet("the failure that was declared", text)))
             }
             (Err(Failure::Unmet { .. }), Some(link)) => (Verdict::Known, link.to_owned(), None),
-            (Err(Failure::Trouble(text)), _) => (Verdict::Error, text.clone(), Some(Failure::Trouble(text))),
+            (Err(Failure::Harness(text)), _) => (Verdict::Error, text.clone(), Some(Failure::Harness(text))),
             (Err(failure), None) => (Verdict::Fail, short(&failure), Some(failure)),
         };
         matrix::leave(&dir, &driver, version, clause.id, verdict, &reason);
@@ -110,7 +113,7 @@ impl Suite {
     pub fn run_ignored(&self, name: &str) {
         let clause = by_name(name);
         let context = self.for_test(name);
-        child::serve(context.clone());
+        role::serve(context.clone(), ROLES);
         if let Err(failure) = examine(&context, clause, self.patience()) {
             panic!("{}", report(&context, clause, name, &failure));
         }
@@ -122,10 +125,19 @@ impl Suite {
     /// # Errors
     /// What the clause found.
     pub fn examine(&self, id: &str, test: &str, patience: Duration) -> Result<(), Failure> {
-        let clause = crate::table::clause(id).ok_or_else(|| Failure::Trouble(format!("no clause {id}")))?;
+        let clause = crate::table::clause(id).ok_or_else(|| Failure::Harness(format!("no clause {id}")))?;
         let context = self.for_test(test);
-        child::serve(context.clone());
+        role::serve(context.clone(), ROLES);
         examine(&context, clause, patience)
+    }
+
+    /// Clause B01 checks the declarations, `known` among them.
+    fn known_ids(&self, clause: &Clause) -> Check {
+        let mut ids = self.context.known.iter().map(|(id, _)| *id);
+        match ids.find(|id| clause.id == matrix::DECLARATIONS && crate::table::clause(id).is_none()) {
+            Some(id) => Err(unmet("`known` names existing clauses", format!("no clause {id}"))),
+            None => Ok(()),
+        }
     }
 
     fn for_test(&self, name: &str) -> Context {
@@ -150,7 +162,7 @@ impl Suite {
 /// In a child process, the tag of the suite that it belongs to.
 #[must_use]
 pub fn child_tag() -> Option<String> {
-    child::tag()
+    role::tag()
 }
 
 fn by_name(name: &str) -> &'static Clause {
@@ -167,7 +179,7 @@ fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Ch
         let _ = tell.send(result.unwrap_or_else(|panic| Err(unmet("no panic", panic_text(&*panic)))));
     });
     if let Err(cause) = thread {
-        return Err(Failure::Trouble(format!("no thread: {cause}")));
+        return Err(Failure::Harness(format!("no thread: {cause}")));
     }
     match told.recv_timeout(patience) {
         Ok(result) => result,
@@ -185,7 +197,7 @@ fn on_runtime(context: Arc<Context>, clause: &Clause) -> Check {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(4).enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::Trouble(format!("no runtime: {cause}")))?;
+    let runtime = runtime.map_err(|cause| Failure::Harness(format!("no runtime: {cause}")))?;
     let result = runtime.block_on(async {
         let stage = Stage::new(context).await?;
         (clause.check)(&stage).await
@@ -202,7 +214,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 fn short(failure: &Failure) -> String {
     match failure {
         Failure::Unmet { expected, actual } => format!("expected {expected}; got {actual}"),
-        Failure::Trouble(text) => text.clone(),
+        Failure::Harness(text) => text.clone(),
     }
 }
 
@@ -212,7 +224,7 @@ fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> 
         Failure::Unmet { expected, actual } => {
             (format!("expected: {expected}"), format!("actual:   {actual}"))
         }
-        Failure::Trouble(text) => {
+        Failure::Harness(text) => {
             ("error:    the harness could not do its part".to_owned(), format!("cause:    {text}"))
         }
     };

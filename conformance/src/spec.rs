@@ -67,7 +67,7 @@ fn item(rest: &str, level: &str) -> Option<Written> {
 pub fn differences(markdown: &str) -> Vec<String> {
     let written = parse(markdown);
     let mut found = Vec::new();
-    for clause in CLAUSES {
+    for clause in CLAUSES.iter() {
         let expected = Written {
             id: clause.id.to_owned(),
             level: clause.level.to_string(),

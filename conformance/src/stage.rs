@@ -1,34 +1,17 @@
 //! What a check has to work with: one driver's storage, its time, and random numbers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use session_core::{Clock, Driver, DynDriver, ExpiryMode, Key, Prefix, SystemClock, TestClock, Timestamp};
 
 use crate::child::Child;
 use crate::common::nap;
+use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
-use crate::harness::{AnyStorage, ErasedHarness, Region, Time};
-use crate::suite::Place;
-use crate::table::Requirement;
+use crate::harness::{AnyStorage, Region, Time};
+use crate::level::Requirement;
 use fastrand::Rng;
-
-/// What the checks of one suite have in common.
-#[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) harness: Arc<dyn ErasedHarness>,
-    pub(crate) place: Place,
-    pub(crate) lacks: Vec<(Requirement, &'static str)>,
-    pub(crate) known: Vec<(&'static str, &'static str)>,
-    /// What tells a child process which of several harnesses it is to use.
-    pub(crate) tag: String,
-    /// The name of the running test, as the test runner knows it.
-    pub(crate) test: String,
-    pub(crate) full: bool,
-    pub(crate) seed: u64,
-    /// What a check says of a pass that rests on more, or less, than the check.
-    pub(crate) remark: Arc<Mutex<String>>,
-}
 
 /// Fresh storage of one driver, for one check.
 pub(crate) struct Stage {
@@ -79,7 +62,7 @@ impl Stage {
     /// failure, not the harness's.
     pub(crate) async fn reopen(&self) -> Result<DynDriver, Failure> {
         self.open().await.map_err(|failure| match failure {
-            Failure::Trouble(text) => unmet("the store opens again", text),
+            Failure::Harness(text) => unmet("the store opens again", text),
             other => other,
         })
     }
@@ -100,7 +83,7 @@ impl Stage {
             .context
             .harness
             .address(&self.storage)
-            .ok_or_else(|| Failure::Trouble("the harness has no address() for another process".into()))?;
+            .ok_or_else(|| Failure::Harness("the harness has no address() for another process".into()))?;
         Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
     }
 

@@ -6,10 +6,10 @@ use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreEr
 
 use crate::common::{absent, expiring, fails, holds, poll_then_drop, put, record, rev, same, sized, yes};
 use crate::failure::{Check, ensure, equal, unmet};
+use crate::level::Requirement;
 use crate::stage::Stage;
-use crate::table::Requirement;
 
-pub(crate) async fn b23_touch_moves_deadline_and_revision_and_leaves_the_data(stage: &Stage) -> Check {
+pub(crate) async fn b23_touch_moves_deadline_keeps_data(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
@@ -20,7 +20,7 @@ pub(crate) async fn b23_touch_moves_deadline_and_revision_and_leaves_the_data(st
     holds(&driver, &key, &expected, "the touched record").await
 }
 
-pub(crate) async fn b24_touch_of_another_revision_is_false_and_changes_nothing(stage: &Stage) -> Check {
+pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &expiring(1, stage.soon())).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
     absent(&driver, &key, "what was removed").await
 }
 
-pub(crate) async fn b26_a_touch_that_is_repeated_is_true(stage: &Stage) -> Check {
+pub(crate) async fn b26_repeated_touch_is_true(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn b26_a_touch_that_is_repeated_is_true(stage: &Stage) -> Check
     holds(&driver, &key, &Record { revision: rev(2), ..expiring(1, stage.later()) }, "the record").await
 }
 
-pub(crate) async fn b27_touch_sets_any_deadline_nearer_later_or_none(stage: &Stage) -> Check {
+pub(crate) async fn b27_touch_sets_any_deadline(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &expiring(1, stage.later())).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn b27_touch_sets_any_deadline_nearer_later_or_none(stage: &Sta
     Ok(())
 }
 
-pub(crate) async fn b28_a_clone_is_a_handle_on_the_same_store(stage: &Stage) -> Check {
+pub(crate) async fn b28_clone_shares_the_store(stage: &Stage) -> Check {
     let (driver, clone) = stage.open_with_clone().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -87,7 +87,7 @@ pub(crate) async fn b28_a_clone_is_a_handle_on_the_same_store(stage: &Stage) -> 
     holds(&driver, &key, &record(2), "after the clone was dropped").await
 }
 
-pub(crate) async fn b29_a_dropped_future_leaves_the_old_record_or_the_new_one(stage: &Stage) -> Check {
+pub(crate) async fn b29_dropped_future_leaves_old_or_new(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for times in 0..8 {
         let key = stage.key(&format!("dropped-{times}"));
@@ -113,7 +113,7 @@ pub(crate) async fn b29_a_dropped_future_leaves_the_old_record_or_the_new_one(st
     Ok(())
 }
 
-pub(crate) async fn b30_a_failed_call_does_not_spoil_the_next(stage: &Stage) -> Check {
+pub(crate) async fn b30_failed_call_leaves_handle_usable(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -131,7 +131,7 @@ pub(crate) async fn b30_a_failed_call_does_not_spoil_the_next(stage: &Stage) -> 
     Ok(())
 }
 
-pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
+pub(crate) async fn b31_errors_show_no_secrets(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("SecretIdOfAlice");
     let secret = Record::new(&b"SecretDataOfAlice"[..], None, rev(1));
@@ -163,7 +163,7 @@ pub(crate) async fn b31_errors_show_no_key_and_no_data(stage: &Stage) -> Check {
     Ok(())
 }
 
-pub(crate) async fn b32_after_close_every_call_on_every_clone_is_closed(stage: &Stage) -> Check {
+pub(crate) async fn b32_calls_after_close_are_closed(stage: &Stage) -> Check {
     let (driver, clone) = stage.open_with_clone().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -198,7 +198,7 @@ pub(crate) async fn b32_after_close_every_call_on_every_clone_is_closed(stage: &
     Ok(())
 }
 
-pub(crate) async fn b33_flush_succeeds_and_changes_nothing(stage: &Stage) -> Check {
+pub(crate) async fn b33_flush_always_succeeds(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     driver.flush().await?;
     let key = stage.key("one");
@@ -209,7 +209,7 @@ pub(crate) async fn b33_flush_succeeds_and_changes_nothing(stage: &Stage) -> Che
     holds(&driver, &key, &stored, "a record after flush").await
 }
 
-pub(crate) async fn b34_a_deadline_comes_back_to_the_millisecond(stage: &Stage) -> Check {
+pub(crate) async fn b34_deadline_is_exact_to_the_millisecond(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     // The last second of the year 9999, and moments that fit no 32-bit second and no float.
     for (index, millis) in [253_402_300_799_999, 4_294_967_296_001, 4_294_967_295_999].into_iter().enumerate()

@@ -13,7 +13,7 @@ use crate::history::{Mix, Op, Rec, Recorder, pick, seen_after};
 use crate::linear;
 use crate::stage::Stage;
 
-pub(crate) async fn c11_recorded_histories_are_linearizable_for_every_key(stage: &Stage) -> Check {
+pub(crate) async fn c11_histories_are_linearizable(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(12, 200) as u64 {
         history(stage, std::slice::from_ref(&driver), round, 6, 50).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn history(
     linear::check(&[None; 3], &recorder.calls())
 }
 
-pub(crate) async fn c12_a_read_that_begins_after_a_store_was_answered_sees_it(stage: &Stage) -> Check {
+pub(crate) async fn c12_read_after_write_is_fresh(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(0)).await?;
@@ -96,9 +96,7 @@ pub(crate) async fn c12_a_read_that_begins_after_a_store_was_answered_sees_it(st
     crowd.join().await.map(drop)
 }
 
-pub(crate) async fn c13_a_traversal_among_changes_fails_never_and_misses_no_lasting_key(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn c13_traversal_survives_concurrent_changes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let stable: Vec<Key> = (0..80).map(|number| stage.key(&format!("stable-{number}"))).collect();
     for key in &stable {
@@ -160,9 +158,7 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
     Err(unmet("the traversal comes to an end", "10,000 pages and no end"))
 }
 
-pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follows_or_not_at_all(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("counter");
     for round in 0..stage.amount(15, 150) as u64 {
@@ -206,7 +202,7 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up_and_come_before_what_follo
     Ok(())
 }
 
-pub(crate) async fn c15_compare_and_stores_of_different_keys_do_not_conflict(stage: &Stage) -> Check {
+pub(crate) async fn c15_keys_do_not_conflict(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let mut crowd = Crowd::new();
     for task in 0..12_u64 {
@@ -228,14 +224,14 @@ pub(crate) async fn c15_compare_and_stores_of_different_keys_do_not_conflict(sta
     crowd.join().await.map(drop)
 }
 
-pub(crate) async fn c16_a_handle_works_on_any_thread_and_in_any_runtime(stage: &Stage) -> Check {
+pub(crate) async fn c16_handle_works_in_any_runtime(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let mut threads = Vec::new();
     for number in 0..4_u64 {
         let (driver, key) = (driver.clone(), stage.key(&format!("thread-{number}")));
         threads.push(std::thread::spawn(move || -> Check {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|cause| Failure::Trouble(format!("no runtime: {cause}")))?;
+            let runtime = runtime.map_err(|cause| Failure::Harness(format!("no runtime: {cause}")))?;
             runtime.block_on(async {
                 for turn in 0..10 {
                     let own = record(number * 100 + turn);
@@ -259,7 +255,7 @@ pub(crate) async fn c16_a_handle_works_on_any_thread_and_in_any_runtime(stage: &
     Ok(())
 }
 
-pub(crate) async fn c17_a_close_among_calls_lets_each_succeed_or_be_closed(stage: &Stage) -> Check {
+pub(crate) async fn c17_close_lets_running_calls_finish(stage: &Stage) -> Check {
     for round in 0..stage.amount(6, 60) as u64 {
         let fresh = Stage::new(Arc::clone(&stage.context)).await?;
         let driver = fresh.open().await?;
@@ -289,7 +285,7 @@ pub(crate) async fn c17_a_close_among_calls_lets_each_succeed_or_be_closed(stage
     Ok(())
 }
 
-pub(crate) async fn c18_no_store_at_an_old_revision_succeeds_however_late_it_comes(stage: &Stage) -> Check {
+pub(crate) async fn c18_store_at_old_revision_never_succeeds(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("chain");
     put(&driver, &key, &record(0)).await?;

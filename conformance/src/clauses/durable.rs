@@ -14,7 +14,7 @@ use crate::stage::Stage;
 /// Over how many keys the operations of a crash clause are spread.
 pub(crate) const KEYS: usize = 4;
 
-pub(crate) async fn d01_what_was_stored_is_there_after_close_and_reopen(stage: &Stage) -> Check {
+pub(crate) async fn d01_stores_survive_close(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let large = Record::new(sized(9, 200_000), Some(stage.later()), rev(9));
     put(&driver, &stage.key("plain"), &record(1)).await?;
@@ -31,7 +31,7 @@ pub(crate) async fn d01_what_was_stored_is_there_after_close_and_reopen(stage: &
     holds(&driver, &stage.key("replaced"), &record(4), "after reopening").await
 }
 
-pub(crate) async fn d02_what_was_removed_or_touched_is_so_after_close_and_reopen(stage: &Stage) -> Check {
+pub(crate) async fn d02_removals_and_touches_survive_close(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for key in ["removed", "touched", "kept"] {
         put(&driver, &stage.key(key), &expiring(1, stage.soon())).await?;
@@ -50,19 +50,19 @@ pub(crate) async fn d02_what_was_removed_or_touched_is_so_after_close_and_reopen
     holds(&driver, &stage.key("kept"), &expiring(1, stage.soon()), "after reopening").await
 }
 
-pub(crate) async fn d03_a_killed_process_leaves_every_stored_record_old_or_new(stage: &Stage) -> Check {
+pub(crate) async fn d03_stores_survive_kill(stage: &Stage) -> Check {
     crash(stage, Mix::Stores).await
 }
 
-pub(crate) async fn d04_what_a_killed_process_had_removed_does_not_come_back(stage: &Stage) -> Check {
+pub(crate) async fn d04_removals_survive_kill(stage: &Stage) -> Check {
     crash(stage, Mix::Removals).await
 }
 
-pub(crate) async fn d05_what_a_killed_process_had_touched_stays_touched(stage: &Stage) -> Check {
+pub(crate) async fn d05_touches_survive_kill(stage: &Stage) -> Check {
     crash(stage, Mix::Touches).await
 }
 
-pub(crate) async fn d06_a_chain_of_compare_and_stores_goes_on_after_a_kill(stage: &Stage) -> Check {
+pub(crate) async fn d06_chain_continues_after_kill(stage: &Stage) -> Check {
     crash(stage, Mix::Chain).await
 }
 
@@ -102,7 +102,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
     })
 }
 
-pub(crate) async fn d07_a_store_left_by_a_killed_process_is_whole_in_every_operation(stage: &Stage) -> Check {
+pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
     let mut rng = stage.rng(0xbeef);
     let mix = serde_json::to_string(&Mix::Removals).expect("a word is JSON");
     for kill in 0..stage.amount(5, 200) as u64 {
@@ -132,7 +132,7 @@ pub(crate) async fn d07_a_store_left_by_a_killed_process_is_whole_in_every_opera
     Ok(())
 }
 
-pub(crate) async fn d08_an_acknowledged_write_survives_power_loss(stage: &Stage) -> Check {
+pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
     let evidence = stage.context.harness.power_evidence().unwrap_or_default();
     ensure(
         !evidence.trim().is_empty(),

@@ -10,9 +10,7 @@ use crate::stage::Stage;
 
 const TICK: Duration = Duration::from_millis(1);
 
-pub(crate) async fn e01_a_record_is_expired_at_its_deadline_and_live_a_millisecond_before(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn e01_record_expires_at_its_deadline(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let deadline = stage.soon();
@@ -26,7 +24,7 @@ pub(crate) async fn e01_a_record_is_expired_at_its_deadline_and_live_a_milliseco
     absent(&driver, &key, "after the deadline").await
 }
 
-pub(crate) async fn e02_an_expired_record_is_absent_before_any_cleanup(stage: &Stage) -> Check {
+pub(crate) async fn e02_expired_record_is_none_before_purge(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     let keys = ["one", "two", "three"].map(|id| stage.key(id));
@@ -43,7 +41,7 @@ pub(crate) async fn e02_an_expired_record_is_absent_before_any_cleanup(stage: &S
     holds(&driver, &stage.key("live"), &live, "a record whose deadline is far away").await
 }
 
-pub(crate) async fn e03_a_store_when_absent_may_follow_an_expired_record(stage: &Stage) -> Check {
+pub(crate) async fn e03_absent_holds_over_expired(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let (early, late) = (stage.key("early"), stage.key("late"));
     let deadline = stage.soon();
@@ -57,9 +55,7 @@ pub(crate) async fn e03_a_store_when_absent_may_follow_an_expired_record(stage: 
     holds(&driver, &late, &record(2), "the new record").await
 }
 
-pub(crate) async fn e04_a_store_at_the_revision_of_an_expired_record_does_not_revive_it(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn e04_store_never_revives_expired(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let deadline = stage.soon();
@@ -75,7 +71,7 @@ pub(crate) async fn e04_a_store_at_the_revision_of_an_expired_record_does_not_re
     conflict(&answer, None, "a repeated store of a record that has expired")
 }
 
-pub(crate) async fn e05_removing_an_expired_record_is_removing_nothing(stage: &Stage) -> Check {
+pub(crate) async fn e05_remove_of_expired_removes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     let keys = ["any", "at", "absent"].map(|id| stage.key(id));
@@ -89,7 +85,7 @@ pub(crate) async fn e05_removing_an_expired_record_is_removing_nothing(stage: &S
     yes(&driver.remove(&keys[2], Condition::Absent).await?, "removing an expired record when absent")
 }
 
-pub(crate) async fn e06_a_touch_does_not_revive_an_expired_record(stage: &Stage) -> Check {
+pub(crate) async fn e06_touch_never_revives_expired(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let deadline = stage.soon();
@@ -104,7 +100,7 @@ pub(crate) async fn e06_a_touch_does_not_revive_an_expired_record(stage: &Stage)
     equal("a repeated touch of a record that has expired", &done, &false)
 }
 
-pub(crate) async fn e07_a_touch_keeps_a_record_alive_until_its_new_deadline(stage: &Stage) -> Check {
+pub(crate) async fn e07_touched_record_lives_until_new_deadline(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let first = stage.soon();
@@ -124,7 +120,7 @@ pub(crate) async fn e07_a_touch_keeps_a_record_alive_until_its_new_deadline(stag
     absent(&driver, &key, "at the new deadline").await
 }
 
-pub(crate) async fn e08_storing_what_is_past_its_deadline_removes(stage: &Stage) -> Check {
+pub(crate) async fn e08_store_past_deadline_removes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let past = stage.now();
@@ -147,7 +143,7 @@ pub(crate) async fn e08_storing_what_is_past_its_deadline_removes(stage: &Stage)
     Ok(())
 }
 
-pub(crate) async fn e09_a_touch_to_a_past_deadline_ends_the_record(stage: &Stage) -> Check {
+pub(crate) async fn e09_touch_to_the_past_ends_the_record(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -165,7 +161,7 @@ pub(crate) async fn e09_a_touch_to_a_past_deadline_ends_the_record(stage: &Stage
     yes(&driver.store(&key, record(4), Condition::Absent).await?, "a store when absent")
 }
 
-pub(crate) async fn e10_a_record_without_a_deadline_never_expires(stage: &Stage) -> Check {
+pub(crate) async fn e10_no_deadline_never_expires(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -178,7 +174,7 @@ pub(crate) async fn e10_a_record_without_a_deadline_never_expires(stage: &Stage)
     holds(&driver, &key, &record(1), "a record without a deadline, at the end of time").await
 }
 
-pub(crate) async fn e11_a_deadline_of_zero_is_long_past_and_not_none(stage: &Stage) -> Check {
+pub(crate) async fn e11_deadline_of_1970_is_past(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for millis in [0, 1] {
         let key = stage.key(&format!("zero-{millis}"));
@@ -229,7 +225,7 @@ async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
     Err(unmet("purging comes to an end", "10,000 purges and still more"))
 }
 
-pub(crate) async fn e12_purge_removes_exactly_the_expired_and_says_how_many(stage: &Stage) -> Check {
+pub(crate) async fn e12_purge_removes_exactly_the_expired(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 70, 20).await?;
@@ -240,7 +236,7 @@ pub(crate) async fn e12_purge_removes_exactly_the_expired_and_says_how_many(stag
     equal("purged the second time", &purge_all(&driver, 1_000).await?, &0)
 }
 
-pub(crate) async fn e13_purge_takes_at_most_its_limit_and_says_whether_there_is_more(stage: &Stage) -> Check {
+pub(crate) async fn e13_purge_respects_its_limit(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 60, 10).await?;
@@ -250,7 +246,7 @@ pub(crate) async fn e13_purge_takes_at_most_its_limit_and_says_whether_there_is_
     equal("the rest", &(first.removed + purge_all(&driver, 7).await?), &60)
 }
 
-pub(crate) async fn e14_purge_spares_what_is_live_or_has_no_deadline(stage: &Stage) -> Check {
+pub(crate) async fn e14_purge_spares_live_records(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 15, 15).await?;
@@ -265,7 +261,7 @@ pub(crate) async fn e14_purge_spares_what_is_live_or_has_no_deadline(stage: &Sta
     Ok(())
 }
 
-pub(crate) async fn e15_purge_covers_every_prefix(stage: &Stage) -> Check {
+pub(crate) async fn e15_purge_covers_all_prefixes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     for prefix in ["session", "user", "index", "flash", "x"] {
@@ -276,7 +272,7 @@ pub(crate) async fn e15_purge_covers_every_prefix(stage: &Stage) -> Check {
     equal("purged over all prefixes", &purge_all(&driver, 2).await?, &5)
 }
 
-pub(crate) async fn e16_purge_with_nothing_to_do_answers_none_and_no_more(stage: &Stage) -> Check {
+pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = driver.purge(10).await?;
     ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", || format!("{empty:?}"))?;
@@ -292,7 +288,7 @@ pub(crate) async fn e16_purge_with_nothing_to_do_answers_none_and_no_more(stage:
     Err(unmet("`more` becomes false", "200 purges with nothing to do, and still more"))
 }
 
-pub(crate) async fn e17_what_was_purged_can_be_stored_anew_and_stays(stage: &Stage) -> Check {
+pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 10, 0).await?;

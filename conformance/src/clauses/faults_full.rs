@@ -6,11 +6,11 @@ use session_core::{
     Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind, Touch,
 };
 
-use super::faults::unless_unsupported;
+use super::faults_damage::unless_unsupported;
 use crate::common::{absent, holds, keys_of, recovered, rev, sized, walk};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::level::Requirement;
 use crate::stage::Stage;
-use crate::table::Requirement;
 
 /// How large the records are that fill a store, in bytes.
 const SIZE: usize = 16 << 10;
@@ -38,7 +38,7 @@ async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
         }
         holds(&driver, &key(&stage, number), &large(number), "a record that a store has just taken").await?;
     }
-    Err(Failure::Trouble(format!("the storage of create_bounded() has room for {MOST} records")))
+    Err(Failure::Harness(format!("the storage of create_bounded() has room for {MOST} records")))
 }
 
 /// Whether a change was made; `Full` must leave everything as it was.
@@ -50,7 +50,7 @@ fn taken(answer: Result<Change, StoreError>) -> Result<bool, Failure> {
     }
 }
 
-pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage) -> Check {
+pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
     let (stage, driver, count) = filled(stage).await?;
     for number in 0..count {
         holds(&driver, &key(&stage, number), &large(number), "a record of a full store").await?;
@@ -97,7 +97,7 @@ pub(crate) async fn f06_a_full_store_says_so_and_keeps_what_it_has(stage: &Stage
     Ok(())
 }
 
-pub(crate) async fn f07_a_full_store_takes_records_again_once_there_is_room(stage: &Stage) -> Check {
+pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
     let (stage, driver, count) = filled(stage).await?;
     let mut gone = 0;
     for number in 0..count / 2 {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use session_core::{Condition, Driver, Key, Touch};
 
-use crate::child::{Line, Role, RoleStage};
+use crate::child::Line;
 use crate::common::{Crowd, increment, number_of, patiently, record, rev, set};
 use crate::failure::{Check, ensure};
 use crate::history::{Mix, Rec, Recorder, pick, seen_after};
+use crate::role::{Role, RoleStage};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
     ("look", |role| Box::pin(look(role))),
@@ -19,7 +20,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("purge", |role| Box::pin(purge(role))),
     ("work", |role| Box::pin(work(role))),
     ("acknowledge", |role| Box::pin(acknowledge(role))),
-    ("denied", |role| Box::pin(super::faults::denied(role))),
+    ("denied", |role| Box::pin(super::faults_outage::denied(role))),
 ];
 
 /// Reads one record, replaces it at its revision, and removes another.
@@ -69,6 +70,11 @@ async fn create(role: &RoleStage) -> Check {
     Ok(())
 }
 
+fn recorder(role: &RoleStage) -> Recorder {
+    let post = Arc::clone(&role.post);
+    Recorder::reporting(move |call| post.say(&Line::Call(call)))
+}
+
 fn history_keys(role: &RoleStage, count: usize) -> Vec<Key> {
     (0..count).map(|number| role.stage.key(&format!("history-{number}"))).collect()
 }
@@ -76,7 +82,7 @@ fn history_keys(role: &RoleStage, count: usize) -> Vec<Key> {
 /// Two tasks with argument 0 random operations each on three keys.
 async fn history(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
-    let recorder = Arc::new(Recorder::posting(Arc::clone(&role.post)));
+    let recorder = Arc::new(recorder(role));
     let (length, stream) = (role.number(0), role.number(1));
     let keys = history_keys(role, 3);
     let horizon = role.stage.later().as_millis();
@@ -147,7 +153,7 @@ async fn purge(role: &RoleStage) -> Check {
 /// after it was answered.
 async fn work(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
-    let recorder = Arc::new(Recorder::posting(Arc::clone(&role.post)));
+    let recorder = Arc::new(recorder(role));
     let mix: Mix = serde_json::from_str(role.args.first().map_or("", String::as_str)).unwrap_or(Mix::All);
     let keys = history_keys(role, crate::clauses::durable::KEYS);
     let horizon = role.stage.later().as_millis();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use session_core::SessionId;
 use session_manager::{AddressCheck, EndReason, Outcome, RequestInfo, Session};
 
-use super::session::{Manager, came_to, done, new_id, opened, stored, tells_nothing, with};
+use super::session_common::{Manager, came_to, done, new_id, opened, stored, tells_nothing, with};
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::stage::Stage;
 
@@ -45,9 +45,7 @@ async fn is_let_in(sessions: &Manager, request: RequestInfo, who: &str) -> Resul
     Ok(session)
 }
 
-pub(crate) async fn s65_a_request_from_another_address_is_refused_and_the_session_stays_intact(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s65_other_address_is_refused(stage: &Stage) -> Check {
     let (probe, sessions) = with(stage, |options| options.check_address(AddressCheck::Exact)).await?;
     let id = victim(&sessions).await?;
     let record = stored(&probe, id).await?;
@@ -65,7 +63,7 @@ pub(crate) async fn s65_a_request_from_another_address_is_refused_and_the_sessio
     is_let_in(&sessions, from(Some(id), AT_HOME, "hen"), "its own client").await.map(drop)
 }
 
-pub(crate) async fn s66_a_session_may_be_bound_to_a_network(stage: &Stage) -> Check {
+pub(crate) async fn s66_session_may_be_bound_to_network(stage: &Stage) -> Check {
     let (probe, sessions) = with(stage, |options| options.check_address(NETWORK)).await?;
     let id = victim(&sessions).await?;
     let mapped = IpAddr::V6(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
@@ -85,9 +83,7 @@ pub(crate) async fn s66_a_session_may_be_bound_to_a_network(stage: &Stage) -> Ch
     is_let_in(&sessions, from(Some(new), AT_HOME, "fox"), "its own client").await.map(drop)
 }
 
-pub(crate) async fn s67_a_request_with_another_user_agent_is_refused_and_the_session_stays_intact(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s67_other_user_agent_is_refused(stage: &Stage) -> Check {
     let (probe, sessions) = with(stage, |options| options.check_user_agent(true)).await?;
     let id = victim(&sessions).await?;
     let record = stored(&probe, id).await?;
@@ -100,7 +96,7 @@ pub(crate) async fn s67_a_request_with_another_user_agent_is_refused_and_the_ses
     is_let_in(&sessions, from(Some(id), ABROAD, "fox"), "its own client").await.map(drop)
 }
 
-pub(crate) async fn s68_a_session_is_bound_only_to_what_it_recorded(stage: &Stage) -> Check {
+pub(crate) async fn s68_bindings_are_recorded_at_creation(stage: &Stage) -> Check {
     let (_, unbound) = with(stage, |options| options).await?;
     let (_, bound) =
         with(stage, |options| options.check_address(AddressCheck::Exact).check_user_agent(true)).await?;

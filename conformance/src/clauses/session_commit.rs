@@ -7,7 +7,7 @@ use std::time::Duration;
 use session_core::{Condition, Driver, Operation, Record, Revision, SessionId};
 use session_manager::{EndReason, ErrorKind, Outcome, Session};
 
-use super::session::{
+use super::session_common::{
     Manager, any_revision, begun, came_to, does, done, finds, fresh, new_id, nothing, nothing_else, opened,
     raw, refused, request, stored, tells_nothing, with,
 };
@@ -20,7 +20,7 @@ fn count(session: &Session) -> Result<(), session_manager::Error> {
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1).map(drop)
 }
 
-pub(crate) async fn s21_a_change_is_one_store_on_the_revision_that_was_loaded(stage: &Stage) -> Check {
+pub(crate) async fn s21_change_is_one_store_at_loaded_revision(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, count).await?;
     for number in 2..5_u64 {
@@ -37,7 +37,7 @@ pub(crate) async fn s21_a_change_is_one_store_on_the_revision_that_was_loaded(st
     Ok(())
 }
 
-pub(crate) async fn s22_every_change_draws_a_new_revision(stage: &Stage) -> Check {
+pub(crate) async fn s22_every_change_has_new_revision(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, count).await?;
     let mut seen: Vec<Revision> = vec![stored(&probe, id).await?.revision];
@@ -62,7 +62,7 @@ pub(crate) async fn s22_every_change_draws_a_new_revision(stage: &Stage) -> Chec
     is_new(&stored(&probe, new_id(&session)?).await?, "a rotation, under the new id")
 }
 
-pub(crate) async fn s23_a_store_that_was_applied_without_an_answer_counts_once(stage: &Stage) -> Check {
+pub(crate) async fn s23_applied_store_with_lost_answer_counts_once(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     count(&session)?;
@@ -82,7 +82,7 @@ pub(crate) async fn s23_a_store_that_was_applied_without_an_answer_counts_once(s
     finds(&sessions, id, "count", Some(2_u64)).await
 }
 
-pub(crate) async fn s24_a_store_that_never_arrived_is_made_again(stage: &Stage) -> Check {
+pub(crate) async fn s24_lost_store_is_repeated(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     count(&session)?;
@@ -102,9 +102,7 @@ pub(crate) async fn s24_a_store_that_never_arrived_is_made_again(stage: &Stage) 
     finds(&sessions, id, "count", Some(3_u64)).await
 }
 
-pub(crate) async fn s25_a_lost_answer_that_another_request_wrote_over_is_uncertain_and_never_replayed(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s25_overwritten_lost_answer_is_uncertain(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, count).await?;
     let session = opened(&sessions, id).await?;
@@ -118,7 +116,7 @@ pub(crate) async fn s25_a_lost_answer_that_another_request_wrote_over_is_uncerta
     finds(&sessions, id, "count", Some(3_u64)).await
 }
 
-pub(crate) async fn s26_a_commit_that_was_dropped_and_is_repeated_counts_once(stage: &Stage) -> Check {
+pub(crate) async fn s26_dropped_commit_can_be_repeated(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     for (number, outcome) in [(1_u64, Outcome::Created), (2, Outcome::Updated), (3, Outcome::Updated)] {
@@ -141,9 +139,7 @@ pub(crate) async fn s26_a_commit_that_was_dropped_and_is_repeated_counts_once(st
     finds(&sessions, new_id(&session)?, "count", Some(5_u64)).await
 }
 
-pub(crate) async fn s27_endless_conflicts_end_in_a_typed_contention_with_nothing_written(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, count).await?;
     let session = opened(&sessions, id).await?;
@@ -190,7 +186,7 @@ fn with_token(session: &Session) -> Result<(), session_manager::Error> {
     session.insert("token", &1)
 }
 
-pub(crate) async fn s28_what_comes_after_the_end_of_a_session_writes_nothing(stage: &Stage) -> Check {
+pub(crate) async fn s28_commit_after_end_writes_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for (what, critical, attempt) in ATTEMPTS {
         let id = begun(&sessions, with_token).await?;
@@ -207,7 +203,7 @@ pub(crate) async fn s28_what_comes_after_the_end_of_a_session_writes_nothing(sta
     Ok(())
 }
 
-pub(crate) async fn s29_what_comes_after_a_rotation_is_refused_under_the_old_id(stage: &Stage) -> Check {
+pub(crate) async fn s29_commit_after_rotation_writes_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for (what, critical, attempt) in ATTEMPTS {
         let id = begun(&sessions, with_token).await?;
@@ -239,7 +235,7 @@ async fn ends(sessions: &Manager, late: &Session, reason: &EndReason, what: &str
     tells_nothing(late, &format!("a write after {what}"))
 }
 
-pub(crate) async fn s30_an_id_that_repeats_never_merges_two_visitors(stage: &Stage) -> Check {
+pub(crate) async fn s30_repeated_id_never_merges_sessions(stage: &Stage) -> Check {
     let ids = Arc::new(Mutex::new(VecDeque::new()));
     let source = Arc::clone(&ids);
     let (probe, sessions) = with(stage, |options| {

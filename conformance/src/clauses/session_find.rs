@@ -8,7 +8,7 @@ use std::time::Duration;
 use session_core::{Condition, Cursor, Driver, DynDriver, Key, Operation, Record, SessionId};
 use session_manager::{EndReason, Event, Observer, Outcome, Session, SessionTag, Sweep};
 
-use super::session::{
+use super::session_common::{
     Manager, any_revision, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, stored, with,
 };
 use crate::common::{nap, yes};
@@ -52,7 +52,7 @@ fn all(count: u64) -> Vec<Option<u64>> {
     (0..count).map(Some).collect()
 }
 
-pub(crate) async fn s75_find_visits_every_live_session_and_changes_none(stage: &Stage) -> Check {
+pub(crate) async fn s75_find_visits_every_session_unchanged(stage: &Stage) -> Check {
     const COUNT: u64 = 23;
     let (probe, sessions) = fresh(stage).await?;
     let ids = numbered(&sessions, COUNT).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn s75_find_visits_every_live_session_and_changes_none(stage: &
     Ok(())
 }
 
-pub(crate) async fn s76_find_leaves_out_markers_other_records_and_what_has_expired(stage: &Stage) -> Check {
+pub(crate) async fn s76_find_omits_what_is_no_live_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let short = begun(&sessions, |session| {
         session.insert("number", &100)?;
@@ -107,7 +107,7 @@ pub(crate) async fn s76_find_leaves_out_markers_other_records_and_what_has_expir
     finds(&sessions, new_id(&login)?, "number", Some(0_u64)).await
 }
 
-pub(crate) async fn s77_find_survives_that_each_session_is_ended_in_the_loop(stage: &Stage) -> Check {
+pub(crate) async fn s77_find_allows_ending_each_session(stage: &Stage) -> Check {
     const COUNT: u64 = 17;
     let (probe, sessions) = fresh(stage).await?;
     for limit in [1, 5, 100] {
@@ -170,9 +170,7 @@ async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {
     Ok(())
 }
 
-pub(crate) async fn s78_a_sweep_removes_what_has_expired_at_most_its_limit_and_nothing_else(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let live = begun(&sessions, |session| session.insert("a", &1)).await?;
     let kept = stocked(stage, &probe.inner().0, 9).await?;
@@ -202,7 +200,7 @@ impl Observer for Broom {
     }
 }
 
-pub(crate) async fn s79_a_sweep_on_a_schedule_goes_on_in_batches_until_it_is_stopped(stage: &Stage) -> Check {
+pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check {
     let broom = Arc::new(Broom::default());
     let told = Arc::clone(&broom);
     let (probe, sessions) = with(stage, |options| options.observer(told)).await?;

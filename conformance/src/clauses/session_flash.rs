@@ -3,7 +3,7 @@
 use session_core::SessionId;
 use session_manager::{Outcome, Session};
 
-use super::session::{Manager, begun, came_to, does, done, fresh, opened, raw, stored};
+use super::session_common::{Manager, begun, came_to, does, done, fresh, opened, raw, stored};
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::stage::Stage;
 
@@ -21,9 +21,7 @@ fn sees(session: &Session, expected: &[&str], when: &str) -> Check {
     equal(&format!("the flash values {when}"), &session.flash().keys()?, &expected)
 }
 
-pub(crate) async fn s58_a_flash_value_is_there_in_the_next_request_and_gone_in_the_one_after(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s58_flash_lasts_one_request(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let second = opened(&sessions, id).await?;
@@ -38,7 +36,7 @@ pub(crate) async fn s58_a_flash_value_is_there_in_the_next_request_and_gone_in_t
     sees(&opened(&sessions, id).await?, &[], "in the request after that")
 }
 
-pub(crate) async fn s59_a_request_that_does_not_use_flash_leaves_it_alone(stage: &Stage) -> Check {
+pub(crate) async fn s59_flash_waits_for_its_reader(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     does(&sessions, id, |_| Ok(())).await?;
@@ -47,11 +45,11 @@ pub(crate) async fn s59_a_request_that_does_not_use_flash_leaves_it_alone(stage:
     let login = opened(&sessions, id).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
-    let id = super::session::new_id(&login)?;
+    let id = super::session_common::new_id(&login)?;
     sees(&opened(&sessions, id).await?, &["error", "notice"], "four requests later")
 }
 
-pub(crate) async fn s60_a_flash_value_that_is_kept_is_there_once_more(stage: &Stage) -> Check {
+pub(crate) async fn s60_kept_flash_lasts_one_more_request(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     does(&sessions, id, |session| {
@@ -71,7 +69,7 @@ pub(crate) async fn s60_a_flash_value_that_is_kept_is_there_once_more(stage: &St
     sees(&opened(&sessions, id).await?, &[], "after keeping none")
 }
 
-pub(crate) async fn s61_flash_that_was_cleared_is_empty_now_and_later(stage: &Stage) -> Check {
+pub(crate) async fn s61_cleared_flash_is_empty(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let second = opened(&sessions, id).await?;
@@ -84,7 +82,7 @@ pub(crate) async fn s61_flash_that_was_cleared_is_empty_now_and_later(stage: &St
     sees(&opened(&sessions, id).await?, &[], "in the next request")
 }
 
-pub(crate) async fn s62_without_a_commit_no_flash_value_is_lost(stage: &Stage) -> Check {
+pub(crate) async fn s62_flash_survives_without_commit(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let before = stored(&probe, id).await?;
@@ -98,7 +96,7 @@ pub(crate) async fn s62_without_a_commit_no_flash_value_is_lost(stage: &Stage) -
     equal("the value", &next.flash().get::<String>("error")?.as_deref(), &Some("none"))
 }
 
-pub(crate) async fn s63_a_newer_flash_value_survives_whoever_used_the_older_one(stage: &Stage) -> Check {
+pub(crate) async fn s63_newer_flash_survives_older_readers(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
@@ -119,7 +117,7 @@ pub(crate) async fn s63_a_newer_flash_value_survives_whoever_used_the_older_one(
     sees(&opened(&sessions, id).await?, &[], "in the request after that")
 }
 
-pub(crate) async fn s64_a_flash_value_that_is_set_again_lives_one_request_longer(stage: &Stage) -> Check {
+pub(crate) async fn s64_flash_set_again_lasts_one_more_request(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     // A form that fails over and over says so each time.

@@ -3,7 +3,7 @@
 use session_core::{Condition, Operation};
 use session_manager::{EndReason, IdUpdate, Outcome, Session};
 
-use super::session::{
+use super::session_common::{
     HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
     nothing, nothing_else, opened, raw, request, stored, tells_nothing,
 };
@@ -11,7 +11,7 @@ use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::stage::Stage;
 use crate::testing::Fault;
 
-pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage) -> Check {
+pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| {
         session.insert("cart", "book")?;
@@ -52,9 +52,7 @@ pub(crate) async fn s31_a_rotation_moves_the_session_to_one_new_id(stage: &Stage
     })
 }
 
-pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_the_client_is_told_nothing(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let login = opened(&sessions, old).await?;
@@ -83,9 +81,7 @@ pub(crate) async fn s32_under_a_marker_nothing_is_read_written_or_created_and_th
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }
 
-pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_carried_over(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s33_rotation_carries_over_concurrent_write(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
     let login = opened(&sessions, old).await?;
@@ -115,7 +111,7 @@ pub(crate) async fn s33_a_write_that_comes_between_the_steps_of_a_rotation_is_ca
     nothing_else(&probe, &[old, new], "after the rotation").await
 }
 
-pub(crate) async fn s34_of_two_rotations_at_once_one_successor_is_left(stage: &Stage) -> Check {
+pub(crate) async fn s34_one_of_two_rotations_succeeds(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let (one, two) = (opened(&sessions, old).await?, opened(&sessions, old).await?);
@@ -134,7 +130,7 @@ pub(crate) async fn s34_of_two_rotations_at_once_one_successor_is_left(stage: &S
     nothing_else(&probe, &[old, new], "after two rotations").await
 }
 
-pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_record(stage: &Stage) -> Check {
+pub(crate) async fn s35_rotation_of_ended_session_leaves_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     // Ended before the rotation begins, between its steps, and while it repeats them.
     for moment in 1..=3 {
@@ -171,7 +167,7 @@ pub(crate) async fn s35_a_rotation_of_a_session_that_is_gone_leaves_neither_reco
     Ok(())
 }
 
-pub(crate) async fn s36_a_rotation_before_the_first_write_is_a_first_write(stage: &Stage) -> Check {
+pub(crate) async fn s36_rotation_before_first_write(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     session.rotate()?;
@@ -188,7 +184,7 @@ pub(crate) async fn s36_a_rotation_before_the_first_write_is_a_first_write(stage
     equal("the calls", &probe.operations(), &vec![])
 }
 
-pub(crate) async fn s37_a_rotation_whose_answers_are_lost_happens_once(stage: &Stage) -> Check {
+pub(crate) async fn s37_rotation_with_lost_answers_happens_once(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     // Each of its two stores, applied and not; the dropped commit is repeated.
     for number in [1, 2] {
@@ -223,7 +219,7 @@ pub(crate) async fn s37_a_rotation_whose_answers_are_lost_happens_once(stage: &S
     Ok(())
 }
 
-pub(crate) async fn s38_a_rotation_begins_a_new_absolute_lifetime(stage: &Stage) -> Check {
+pub(crate) async fn s38_rotation_restarts_absolute_lifetime(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| {
         session.set_absolute_lifetime(Some(3 * HOUR))?;
@@ -245,7 +241,7 @@ pub(crate) async fn s38_a_rotation_begins_a_new_absolute_lifetime(stage: &Stage)
     equal("the new absolute deadline", &stored(&probe, new).await?.expires, &Some(end))
 }
 
-pub(crate) async fn s39_a_marker_stays_for_sixty_seconds(stage: &Stage) -> Check {
+pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let login = opened(&sessions, old).await?;
@@ -265,7 +261,7 @@ pub(crate) async fn s39_a_marker_stays_for_sixty_seconds(stage: &Stage) -> Check
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }
 
-pub(crate) async fn s40_destroy_ends_the_session_at_once_and_not_at_the_commit(stage: &Stage) -> Check {
+pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for commits in [true, false] {
         let id = begun(&sessions, |session| session.insert("a", &1)).await?;
@@ -292,7 +288,7 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once_and_not_at_the_commit(s
     Ok(())
 }
 
-pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stage: &Stage) -> Check {
+pub(crate) async fn s41_destroy_ends_newer_writes(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let logout = opened(&sessions, id).await?;
@@ -309,9 +305,7 @@ pub(crate) async fn s41_destroy_ends_what_other_requests_have_written_since(stag
     equal("what the client is told", &logout.id_update(), &IdUpdate::Clear)
 }
 
-pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_forget(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s42_only_the_ending_request_clears_the_cookie(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let mut handles = Vec::new();
@@ -333,7 +327,7 @@ pub(crate) async fn s42_only_the_request_that_ended_a_session_makes_the_client_f
     tells_nothing(&later, "bringing a dead id")
 }
 
-pub(crate) async fn s43_writing_after_destroy_begins_a_session_with_a_new_id(stage: &Stage) -> Check {
+pub(crate) async fn s43_write_after_destroy_starts_new_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let session = opened(&sessions, old).await?;
@@ -347,7 +341,7 @@ pub(crate) async fn s43_writing_after_destroy_begins_a_session_with_a_new_id(sta
     equal("the keys of the new session", &opened(&sessions, new).await?.keys()?, &vec!["c".to_owned()])
 }
 
-pub(crate) async fn s44_a_destroy_whose_answer_is_lost_ends_the_session(stage: &Stage) -> Check {
+pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for (what, fault) in [
         ("an answer lost", Fault::LoseAnswer),
@@ -376,7 +370,7 @@ pub(crate) async fn s44_a_destroy_whose_answer_is_lost_ends_the_session(stage: &
     Ok(())
 }
 
-pub(crate) async fn s45_a_late_logout_ends_neither_the_marker_nor_the_successor(stage: &Stage) -> Check {
+pub(crate) async fn s45_late_logout_spares_tombstone_and_successor(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let old = begun(&sessions, |session| session.insert("a", &1)).await?;
     let late = opened(&sessions, old).await?;

@@ -7,7 +7,7 @@ use session_manager::{
     EndReason, ErrorKind, Event, IdUpdate, Observer, Outcome, RequestInfo, SessionTag, Sessions,
 };
 
-use super::session::{
+use super::session_common::{
     Opened, Probe, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored,
     tells_nothing, with,
 };
@@ -15,9 +15,7 @@ use crate::failure::{Check, ensure, equal, unmet};
 use crate::stage::Stage;
 use crate::testing::Fault;
 
-pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_makes_no_record(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     begun(&sessions, |other| other.insert("secret", &1)).await?;
     let unknown = SessionId::generate()?;
@@ -41,7 +39,7 @@ pub(crate) async fn s01_a_request_without_a_live_id_gets_a_usable_session_and_ma
     nothing(&probe, unknown, "under an id that was asked for").await
 }
 
-pub(crate) async fn s02_the_first_write_is_one_store_when_absent_under_a_new_id(stage: &Stage) -> Check {
+pub(crate) async fn s02_first_write_is_one_store_under_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let brought = SessionId::generate()?;
     let session = sessions.load(brought).await?;
@@ -62,9 +60,7 @@ fn conditions(calls: &[crate::testing::Call]) -> Vec<Option<Condition>> {
     calls.iter().map(|call| call.condition).collect()
 }
 
-pub(crate) async fn s03_a_request_that_changes_nothing_makes_one_retrieve_and_nothing_else(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s03_unchanged_request_only_retrieves(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("cart", &vec!["book"])?;
@@ -88,7 +84,7 @@ pub(crate) async fn s03_a_request_that_changes_nothing_makes_one_retrieve_and_no
     equal("the record afterwards", &stored(&probe, id).await?, &before)
 }
 
-pub(crate) async fn s04_what_was_written_and_cleared_in_one_request_was_never_there(stage: &Stage) -> Check {
+pub(crate) async fn s04_write_then_clear_creates_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for by_name in [true, false] {
         let brought = SessionId::generate()?;
@@ -111,7 +107,7 @@ pub(crate) async fn s04_what_was_written_and_cleared_in_one_request_was_never_th
     Ok(())
 }
 
-pub(crate) async fn s05_a_session_is_asked_for_once_and_only_when_it_is_wanted(stage: &Stage) -> Check {
+pub(crate) async fn s05_session_is_loaded_once_when_needed(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     probe.calls();
@@ -132,7 +128,7 @@ pub(crate) async fn s05_a_session_is_asked_for_once_and_only_when_it_is_wanted(s
     Ok(())
 }
 
-pub(crate) async fn s06_a_request_that_is_dropped_before_its_commit_has_done_nothing(stage: &Stage) -> Check {
+pub(crate) async fn s06_dropped_request_changes_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let before = stored(&probe, id).await?;
@@ -147,7 +143,7 @@ pub(crate) async fn s06_a_request_that_is_dropped_before_its_commit_has_done_not
     finds(&sessions, id, "a", Some(1)).await
 }
 
-pub(crate) async fn s07_of_several_ids_the_first_that_is_live_is_taken(stage: &Stage) -> Check {
+pub(crate) async fn s07_first_live_id_is_used(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let mut ids = Vec::new();
     for number in 0..2_u64 {
@@ -166,7 +162,7 @@ pub(crate) async fn s07_of_several_ids_the_first_that_is_live_is_taken(stage: &S
     Ok(())
 }
 
-pub(crate) async fn s08_a_store_that_fails_is_a_typed_error_and_loses_nothing(stage: &Stage) -> Check {
+pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
 
@@ -191,9 +187,7 @@ pub(crate) async fn s08_a_store_that_fails_is_a_typed_error_and_loses_nothing(st
     finds(&sessions, id, "count", Some(2_u64)).await
 }
 
-pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless_asked_for_by_name(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s09_last_write_wins_must_be_chosen(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let refusal = Sessions::new(Probe::unconditional(Opened(driver.clone())));
     refused(refusal, ErrorKind::Config, "a manager over such a driver")?;
@@ -213,9 +207,7 @@ pub(crate) async fn s09_a_driver_that_cannot_compare_and_store_is_refused_unless
     Ok(())
 }
 
-pub(crate) async fn s10_a_commit_in_the_middle_starts_a_new_log_and_the_last_one_seals(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s10_commit_starts_new_log_and_finish_seals(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
@@ -253,7 +245,7 @@ impl Ears {
     }
 }
 
-pub(crate) async fn s11_what_happens_to_sessions_is_told_without_their_ids(stage: &Stage) -> Check {
+pub(crate) async fn s11_events_name_sessions_by_hash(stage: &Stage) -> Check {
     let ears = Arc::new(Ears::default());
     let (_, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;

@@ -1,6 +1,6 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
-use super::session::Opened;
+use super::session_common::Opened;
 use crate::failure::{Check, Failure};
 use crate::order::{Act, Ground};
 use crate::stage::Stage;
@@ -41,16 +41,16 @@ pub(crate) async fn s90_two_requests_lose_nothing_in_any_order(stage: &Stage) ->
     Ok(())
 }
 
-pub(crate) async fn s91_nothing_outlives_the_end_of_a_session_in_any_order(stage: &Stage) -> Check {
+pub(crate) async fn s91_ended_session_stays_ended_in_any_order(stage: &Stage) -> Check {
     walk(stage, &[Act::Destroy], &Act::ALL).await
 }
 
-pub(crate) async fn s92_a_rotation_has_one_successor_in_any_order(stage: &Stage) -> Check {
+pub(crate) async fn s92_rotation_has_one_successor_in_any_order(stage: &Stage) -> Check {
     walk(stage, &ROTATIONS, &WRITES).await?;
     walk(stage, &ROTATIONS, &ROTATIONS).await
 }
 
-pub(crate) async fn s93_a_change_whose_answer_is_lost_counts_once_in_any_order(stage: &Stage) -> Check {
+pub(crate) async fn s93_lost_answer_counts_once_in_any_order(stage: &Stage) -> Check {
     let ground = ground(stage).await?;
     for acts in [
         [Act::Update, Act::Update],
@@ -72,7 +72,7 @@ pub(crate) async fn s93_a_change_whose_answer_is_lost_counts_once_in_any_order(s
     Ok(())
 }
 
-pub(crate) async fn s94_three_requests_keep_their_promises_in_any_order(stage: &Stage) -> Check {
+pub(crate) async fn s94_three_requests_lose_nothing_in_any_order(stage: &Stage) -> Check {
     let ground = ground(stage).await?;
     for acts in [
         [Act::Update, Act::Update, Act::Update],

@@ -3,7 +3,7 @@
 use session_core::SessionId;
 use session_manager::{ErrorKind, Outcome, Session, Sessions};
 
-use super::session::{
+use super::session_common::{
     HOUR, MINUTE, Manager, advance, after, begun, came_to, done, finds, fresh, opened, probe_of, refused,
     stored,
 };
@@ -26,7 +26,7 @@ async fn in_turn(sessions: &Manager, first: &Session, second: &Session) -> Check
     equal("replays of the second commit", &committed.replays, &1)
 }
 
-pub(crate) async fn s12_two_requests_that_set_different_keys_keep_both(stage: &Stage) -> Check {
+pub(crate) async fn s12_parallel_sets_keep_both(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("old", &1)).await?;
     let (one, two) = two(&sessions, id).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn s12_two_requests_that_set_different_keys_keep_both(stage: &S
     finds(&sessions, id, "old", Some(1)).await
 }
 
-pub(crate) async fn s13_of_two_inserts_the_later_commit_wins_and_a_removal_stays(stage: &Stage) -> Check {
+pub(crate) async fn s13_later_insert_wins_and_removal_stays(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("gone", &1)?;
@@ -61,7 +61,7 @@ pub(crate) async fn s13_of_two_inserts_the_later_commit_wins_and_a_removal_stays
     finds::<u64>(&sessions, id, "mine", None).await
 }
 
-pub(crate) async fn s14_the_updates_of_two_requests_add_up(stage: &Stage) -> Check {
+pub(crate) async fn s14_parallel_updates_add_up(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("count", &10_u64)).await?;
     let (one, two) = two(&sessions, id).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn s14_the_updates_of_two_requests_add_up(stage: &Stage) -> Che
     finds(&sessions, id, "count", Some(21_u64)).await
 }
 
-pub(crate) async fn s15_of_two_requests_that_take_one_value_one_gets_it(stage: &Stage) -> Check {
+pub(crate) async fn s15_token_is_taken_once(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("token", &7)?;
@@ -115,7 +115,7 @@ pub(crate) async fn s15_of_two_requests_that_take_one_value_one_gets_it(stage: &
     finds::<u64>(&sessions, id, "quiet", None).await
 }
 
-pub(crate) async fn s16_clear_removes_what_is_there_then_but_no_user_flash_or_time(stage: &Stage) -> Check {
+pub(crate) async fn s16_clear_keeps_user_flash_and_times(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("old", &1)?;
@@ -138,7 +138,7 @@ pub(crate) async fn s16_clear_removes_what_is_there_then_but_no_user_flash_or_ti
     ensure(kept, "the idle timeout is still three hours", || format!("{deadline:?} left"))
 }
 
-pub(crate) async fn s17_expire_key_applies_only_to_the_value_it_was_given_for(stage: &Stage) -> Check {
+pub(crate) async fn s17_expire_key_follows_its_value(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("replaced", "old")?;
@@ -157,9 +157,7 @@ pub(crate) async fn s17_expire_key_applies_only_to_the_value_it_was_given_for(st
     finds::<String>(&sessions, id, "same", None).await
 }
 
-pub(crate) async fn s18_the_last_time_policy_wins_and_the_deadline_follows_the_merged_record(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s18_last_time_policy_wins(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let (one, two) = two(&sessions, id).await?;
@@ -180,7 +178,7 @@ pub(crate) async fn s18_the_last_time_policy_wins_and_the_deadline_follows_the_m
     equal("the merged deadline", &stored(&probe, id).await?.expires, &Some(after(stage, 30 * MINUTE)))
 }
 
-pub(crate) async fn s19_a_session_is_never_bound_to_a_mix_of_two_users(stage: &Stage) -> Check {
+pub(crate) async fn s19_one_session_has_one_user(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let (one, two) = two(&sessions, id).await?;
@@ -205,7 +203,7 @@ pub(crate) async fn s19_a_session_is_never_bound_to_a_mix_of_two_users(stage: &S
     finds(&sessions, other, "b", Some(1)).await
 }
 
-pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -> Check {
+pub(crate) async fn s20_eight_tasks_lose_nothing(stage: &Stage) -> Check {
     const TASKS: u64 = 8;
     let rounds = stage.amount(200, 2_000) as u64;
     // Two handles, as two processes would have.
@@ -245,9 +243,7 @@ pub(crate) async fn s20_eight_tasks_on_one_session_lose_nothing(stage: &Stage) -
     Ok(())
 }
 
-pub(crate) async fn s80_an_update_that_cannot_be_replayed_fails_the_commit_and_writes_nothing(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s80_failed_replay_writes_nothing(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
     let (one, two) = two(&sessions, id).await?;

@@ -3,7 +3,7 @@
 use session_core::{Operation, Timestamp};
 use session_manager::{EndReason, IdUpdate, Outcome, RequestInfo, Session};
 
-use super::session::{
+use super::session_common::{
     HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
     nothing, opened, raw, request, stored, tells_nothing, with,
 };
@@ -19,7 +19,7 @@ fn read(_: &Session) -> Result<(), session_manager::Error> {
     Ok(())
 }
 
-pub(crate) async fn s46_a_session_ends_when_its_idle_timeout_has_passed(stage: &Stage) -> Check {
+pub(crate) async fn s46_idle_session_expires_exactly(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     let deadline = after(stage, 2 * HOUR);
@@ -39,7 +39,7 @@ pub(crate) async fn s46_a_session_ends_when_its_idle_timeout_has_passed(stage: &
     nothing(&probe, id, "under the expired id").await
 }
 
-pub(crate) async fn s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone(stage: &Stage) -> Check {
+pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("text", &"a long one ".repeat(400))).await?;
     for _ in 0..3 {
@@ -59,9 +59,7 @@ pub(crate) async fn s47_a_late_read_moves_the_deadline_and_leaves_the_data_alone
     Ok(())
 }
 
-pub(crate) async fn s48_the_deadline_is_moved_once_that_is_worth_a_twentieth_of_the_idle_timeout(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s48_touch_waits_for_its_threshold(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     for _ in 0..2 {
@@ -88,7 +86,7 @@ pub(crate) async fn s48_the_deadline_is_moved_once_that_is_worth_a_twentieth_of_
     came_to(&request(&eager, id, read).await?, &Outcome::Touched, "a read with a smaller threshold")
 }
 
-pub(crate) async fn s49_a_stale_readers_touch_reverts_no_newer_write(stage: &Stage) -> Check {
+pub(crate) async fn s49_stale_touch_changes_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     advance(stage, HOUR);
@@ -102,7 +100,7 @@ pub(crate) async fn s49_a_stale_readers_touch_reverts_no_newer_write(stage: &Sta
     finds(&sessions, id, "a", Some(2)).await
 }
 
-pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Check {
+pub(crate) async fn s50_late_touch_revives_nothing(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     let moved = begun(&sessions, one).await?;
@@ -122,7 +120,7 @@ pub(crate) async fn s50_a_late_touch_brings_no_session_back(stage: &Stage) -> Ch
     ensure(tombstone.is_some_and(|tombstone| is_marker(&tombstone)), "it is a tombstone", || "data".into())
 }
 
-pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(stage: &Stage) -> Check {
+pub(crate) async fn s51_absolute_lifetime_is_final(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     let end = after(stage, 24 * HOUR);
@@ -153,7 +151,7 @@ pub(crate) async fn s51_no_use_extends_a_session_beyond_its_absolute_lifetime(st
     equal("the deadline without an absolute lifetime", &stored(&probe, id).await?.expires, &deadline)
 }
 
-pub(crate) async fn s52_a_session_may_have_times_of_its_own(stage: &Stage) -> Check {
+pub(crate) async fn s52_session_has_its_own_times(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     // "Remember me", set at the beginning or later, and a short one.
     let long = |session: &Session| {
@@ -188,7 +186,7 @@ pub(crate) async fn s52_a_session_may_have_times_of_its_own(stage: &Stage) -> Ch
     equal("the shorter deadline", &stored(&probe, later).await?.expires, &Some(after(stage, HOUR)))
 }
 
-pub(crate) async fn s53_a_session_that_expires_before_the_commit_stays_expired(stage: &Stage) -> Check {
+pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for rotates in [false, true] {
         let id = begun(&sessions, one).await?;
@@ -216,7 +214,7 @@ pub(crate) async fn s53_a_session_that_expires_before_the_commit_stays_expired(s
     nothing(&probe, id, "after a touch").await
 }
 
-pub(crate) async fn s54_a_request_may_say_that_it_does_not_extend(stage: &Stage) -> Check {
+pub(crate) async fn s54_request_may_decline_to_extend(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     let deadline = Some(after(stage, 2 * HOUR));
@@ -241,7 +239,7 @@ pub(crate) async fn s54_a_request_may_say_that_it_does_not_extend(stage: &Stage)
     Ok(())
 }
 
-pub(crate) async fn s55_a_value_ends_at_its_own_deadline_while_the_rest_lives(stage: &Stage) -> Check {
+pub(crate) async fn s55_value_expires_at_its_own_deadline(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("code", &1234)?;
@@ -266,7 +264,7 @@ pub(crate) async fn s55_a_value_ends_at_its_own_deadline_while_the_rest_lives(st
     equal("whether it can be given more time", &session.expire_key("code", HOUR)?, &false)
 }
 
-pub(crate) async fn s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one(stage: &Stage) -> Check {
+pub(crate) async fn s56_new_value_has_no_old_deadline(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         for key in ["inserted", "updated", "again", "left"] {
@@ -292,9 +290,7 @@ pub(crate) async fn s56_a_new_value_does_not_inherit_the_deadline_of_an_old_one(
     finds::<u64>(&sessions, id, "again", None).await
 }
 
-pub(crate) async fn s57_the_client_is_told_the_deadline_that_the_store_has_or_nothing(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s57_client_learns_the_stored_deadline(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
     session.insert("a", &1)?;

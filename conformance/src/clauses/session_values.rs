@@ -11,8 +11,8 @@ use session_manager::{
     Codec, ErrorKind, Event, Observer, OnCorrupt, Outcome, SessionTag, Sessions, SessionsBuilder,
 };
 
-use super::session::Probe;
-use super::session::{
+use super::session_common::Probe;
+use super::session_common::{
     any_revision, begun, came_to, does, finds, fresh, new_id, opened, raw, refused, stored, with,
 };
 use crate::common::yes;
@@ -46,7 +46,7 @@ fn order(length: usize) -> Order {
     }
 }
 
-pub(crate) async fn s69_values_of_any_kind_come_back_equal_under_any_key(stage: &Stage) -> Check {
+pub(crate) async fn s69_values_of_any_kind_are_equal(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     // Names that the layout uses itself reach nothing but their own values.
     let keys = ["a", "A", "a ", "", "é", "user", "created", "expires", "flash:notice", "__id", "k\0k"];
@@ -99,9 +99,7 @@ fn holds(record: &Record, part: &[u8]) -> bool {
     record.data.windows(part.len()).any(|window| window == part)
 }
 
-pub(crate) async fn s70_what_a_newer_release_has_stored_survives_an_older_ones_writes(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s70_unknown_entries_survive(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     let parts = [
@@ -130,7 +128,7 @@ pub(crate) async fn s70_what_a_newer_release_has_stored_survives_an_older_ones_w
     finds(&sessions, id, "b", Some(2)).await
 }
 
-pub(crate) async fn s71_a_value_that_does_not_decode_loses_no_other(stage: &Stage) -> Check {
+pub(crate) async fn s71_undecodable_value_loses_no_other(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, |session| {
         session.insert("good", &1)?;
@@ -204,7 +202,7 @@ async fn handles_damage(
     ensure(new_id(&session)? != id, "the fresh session has a new id", || "the same".into())
 }
 
-pub(crate) async fn s72_a_record_that_is_no_session_is_told_of_and_never_a_crash(stage: &Stage) -> Check {
+pub(crate) async fn s72_foreign_record_follows_policy(stage: &Stage) -> Check {
     let (probe, managers, events) = both_policies(stage).await?;
     let id = begun(&managers[0], |session| session.insert("a", &1)).await?;
     let good = stored(&probe, id).await?.data;
@@ -239,7 +237,7 @@ pub(crate) async fn s72_a_record_that_is_no_session_is_told_of_and_never_a_crash
     equal("the record afterwards", &raw(&probe, id).await?, &Some(record))
 }
 
-pub(crate) async fn s73_a_record_damaged_in_the_store_is_told_of_and_left_alone(stage: &Stage) -> Check {
+pub(crate) async fn s73_damaged_record_follows_policy(stage: &Stage) -> Check {
     let (probe, managers, events) = both_policies(stage).await?;
     let id = begun(&managers[0], |session| session.insert("a", &1)).await?;
     let neighbour = begun(&managers[0], |session| session.insert("a", &2)).await?;
@@ -266,7 +264,7 @@ fn of_the_first_release(now: u64) -> Vec<u8> {
     data
 }
 
-pub(crate) async fn s74_a_session_in_the_first_layout_always_reads(stage: &Stage) -> Check {
+pub(crate) async fn s74_first_layout_is_readable(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = SessionId::from_bytes([42; SessionId::BYTES]);
     let now = stage.now();
@@ -289,9 +287,7 @@ pub(crate) async fn s74_a_session_in_the_first_layout_always_reads(stage: &Stage
     equal("its user afterwards", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))
 }
 
-pub(crate) async fn s81_a_session_that_the_store_refuses_as_too_large_stays_as_it_was(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn s81_too_large_session_stays_as_it_was(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let bound = probe.capabilities().max_record_bytes.unwrap_or(0);
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Touch};
 
 use crate::child::{Child, Line, calls_in};
-use crate::clauses::concurrent;
+use crate::clauses::{concurrent_changes, concurrent_use};
 use crate::common::{
     absent, conflict, count_in, expiring, holds, increment, keys_of, nap, put, record, rev, yes,
 };
@@ -16,7 +16,7 @@ use crate::history::{Op, Recorder};
 use crate::linear;
 use crate::stage::Stage;
 
-pub(crate) async fn p01_what_one_handle_stores_or_removes_every_other_sees_at_once(stage: &Stage) -> Check {
+pub(crate) async fn p01_handles_see_changes_at_once(stage: &Stage) -> Check {
     let (one, other) = (stage.open().await?, stage.open().await?);
     let key = stage.key("one");
     absent(&other, &key, "before anything was stored").await?;
@@ -32,26 +32,26 @@ pub(crate) async fn p01_what_one_handle_stores_or_removes_every_other_sees_at_on
     Ok(())
 }
 
-pub(crate) async fn p02_no_increment_through_any_handle_is_lost(stage: &Stage) -> Check {
+pub(crate) async fn p02_handles_lose_no_update(stage: &Stage) -> Check {
     let mut handles = Vec::new();
     for _ in 0..4 {
         handles.push(stage.open().await?);
     }
-    concurrent::count_up(stage, handles, 8, stage.amount(25, 250) as u64).await
+    concurrent_changes::count_up(stage, handles, 8, stage.amount(25, 250) as u64).await
 }
 
-pub(crate) async fn p03_histories_over_several_handles_are_linearizable(stage: &Stage) -> Check {
+pub(crate) async fn p03_histories_over_handles_are_linearizable(stage: &Stage) -> Check {
     let mut handles = Vec::new();
     for _ in 0..3 {
         handles.push(stage.open().await?);
     }
     for round in 0..stage.amount(8, 120) as u64 {
-        concurrent::history(stage, &handles, round, 6, 40).await?;
+        concurrent_use::history(stage, &handles, round, 6, 40).await?;
     }
     Ok(())
 }
 
-pub(crate) async fn p04_no_other_handle_brings_back_what_one_has_removed(stage: &Stage) -> Check {
+pub(crate) async fn p04_removed_record_stays_removed_everywhere(stage: &Stage) -> Check {
     let (one, other) = (stage.open().await?, stage.open().await?);
     for round in 0..20 {
         let key = stage.key(&format!("ended-{round}"));
@@ -69,7 +69,7 @@ pub(crate) async fn p04_no_other_handle_brings_back_what_one_has_removed(stage: 
     Ok(())
 }
 
-pub(crate) async fn p05_a_cursor_of_one_handle_can_be_followed_by_another(stage: &Stage) -> Check {
+pub(crate) async fn p05_cursor_works_on_any_handle(stage: &Stage) -> Check {
     let one = stage.open().await?;
     let keys: Vec<_> = (0..50).map(|number| stage.key(&format!("key-{number:03}"))).collect();
     for key in &keys {
@@ -93,7 +93,7 @@ pub(crate) async fn p05_a_cursor_of_one_handle_can_be_followed_by_another(stage:
     Err(unmet("the traversal comes to an end", "500 pages and no end"))
 }
 
-pub(crate) async fn p06_another_process_sees_and_changes_the_same_records(stage: &Stage) -> Check {
+pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..3 {
         let number = round * 10 + 1;
@@ -134,7 +134,7 @@ async fn start(stage: &Stage, role: &str, count: u64, args: &[String]) -> Result
     Ok(children)
 }
 
-pub(crate) async fn p07_no_increment_of_any_process_is_lost(stage: &Stage) -> Check {
+pub(crate) async fn p07_processes_lose_no_update(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
         let fresh = Stage::new(Arc::clone(&stage.context)).await?;
         let driver = fresh.open().await?;
@@ -159,7 +159,7 @@ pub(crate) async fn p07_no_increment_of_any_process_is_lost(stage: &Stage) -> Ch
     Ok(())
 }
 
-pub(crate) async fn p08_histories_of_several_processes_are_linearizable(stage: &Stage) -> Check {
+pub(crate) async fn p08_histories_over_processes_are_linearizable(stage: &Stage) -> Check {
     for _ in 0..stage.amount(1, 6) {
         for &crowd in stage.crowds() {
             let fresh = Stage::new(Arc::clone(&stage.context)).await?;
@@ -182,9 +182,7 @@ pub(crate) async fn p08_histories_of_several_processes_are_linearizable(stage: &
     Ok(())
 }
 
-pub(crate) async fn p09_a_process_killed_within_a_change_holds_nothing_up_and_loses_nothing(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("counter");
     let mut rng = stage.rng(9);
@@ -226,7 +224,7 @@ async fn counted(driver: &DynDriver, key: &Key) -> Result<u64, Failure> {
     count_in(&found.ok_or_else(|| unmet("the counter is there", "no record"))?)
 }
 
-pub(crate) async fn p10_of_many_processes_that_create_a_record_one_wins(stage: &Stage) -> Check {
+pub(crate) async fn p10_one_creating_process_wins(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
         let fresh = Stage::new(Arc::clone(&stage.context)).await?;
         let driver = fresh.open().await?;
@@ -245,7 +243,7 @@ pub(crate) async fn p10_of_many_processes_that_create_a_record_one_wins(stage: &
     Ok(())
 }
 
-pub(crate) async fn p11_purges_of_several_processes_count_each_record_once(stage: &Stage) -> Check {
+pub(crate) async fn p11_purges_of_processes_count_once(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
         let fresh = Stage::new(Arc::clone(&stage.context)).await?;
         let driver = fresh.open().await?;
@@ -267,7 +265,7 @@ pub(crate) async fn p11_purges_of_several_processes_count_each_record_once(stage
     Ok(())
 }
 
-pub(crate) async fn p12_a_process_reads_whole_records_while_others_write(stage: &Stage) -> Check {
+pub(crate) async fn p12_processes_read_whole_records(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
         let fresh = Stage::new(Arc::clone(&stage.context)).await?;
         let driver = fresh.open().await?;

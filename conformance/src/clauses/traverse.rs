@@ -34,7 +34,7 @@ fn all_there(found: &[Key], expected: &[Key], what: &str) -> Check {
     ensure(strange.is_empty(), format!("{what} reports nothing else"), || shown(strange))
 }
 
-pub(crate) async fn t01_a_traversal_reports_every_live_key(stage: &Stage) -> Check {
+pub(crate) async fn t01_traversal_reports_every_live_key(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for count in [1_usize, 2, 33, 300] {
         let keys = fill(&driver, &Prefix::SESSION, count).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn t01_a_traversal_reports_every_live_key(stage: &Stage) -> Che
     ensure(odd.iter().all(|key| found.contains(key)), "odd ids are reported too", || shown(missing))
 }
 
-pub(crate) async fn t02_a_traversal_reports_only_keys_of_its_prefix(stage: &Stage) -> Check {
+pub(crate) async fn t02_traversal_reports_only_its_prefix(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let prefixes = ["user", "use", "user2", "user-", "user_x", "userx", "u"].map(prefix);
     let mut all = BTreeMap::new();
@@ -67,7 +67,7 @@ pub(crate) async fn t02_a_traversal_reports_only_keys_of_its_prefix(stage: &Stag
     Ok(())
 }
 
-pub(crate) async fn t03_any_limit_leads_to_the_end_and_zero_counts_as_one(stage: &Stage) -> Check {
+pub(crate) async fn t03_any_limit_reaches_the_end(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 41).await?;
     for limit in [0, 1, 2, 7, 40, 41, 42, 1_000, usize::MAX] {
@@ -77,7 +77,7 @@ pub(crate) async fn t03_any_limit_leads_to_the_end_and_zero_counts_as_one(stage:
     Ok(())
 }
 
-pub(crate) async fn t04_a_prefix_without_keys_is_a_traversal_without_entries(stage: &Stage) -> Check {
+pub(crate) async fn t04_empty_prefix_has_no_entries(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = walk(&driver, &prefix("nobody"), 10).await?;
     ensure(empty.is_empty(), "no entries in an empty store", || format!("{empty:?}"))?;
@@ -86,7 +86,7 @@ pub(crate) async fn t04_a_prefix_without_keys_is_a_traversal_without_entries(sta
     ensure(empty.is_empty(), "no entries of a prefix without keys", || format!("{empty:?}"))
 }
 
-pub(crate) async fn t05_what_an_entry_says_of_its_record_is_true(stage: &Stage) -> Check {
+pub(crate) async fn t05_entry_details_are_true(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 10).await?;
     let with_deadline = expiring(77, stage.later());
@@ -111,7 +111,7 @@ pub(crate) async fn t05_what_an_entry_says_of_its_record_is_true(stage: &Stage) 
     Ok(())
 }
 
-pub(crate) async fn t06_expired_and_removed_records_are_not_reported(stage: &Stage) -> Check {
+pub(crate) async fn t06_traversal_omits_expired_and_removed(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 12).await?;
     let soon = stage.soon();
@@ -126,9 +126,7 @@ pub(crate) async fn t06_expired_and_removed_records_are_not_reported(stage: &Sta
     all_there(&found, &keys[5..], "a traversal after the deadline")
 }
 
-pub(crate) async fn t07_a_key_that_is_there_all_the_time_is_reported_whatever_else_changes(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn t07_lasting_key_is_reported_despite_changes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let stable = fill(&driver, &Prefix::SESSION, 60).await?;
     // Whatever the order of a traversal is, some of these come before a lasting key and some after it, and more of
@@ -158,7 +156,7 @@ pub(crate) async fn t07_a_key_that_is_there_all_the_time_is_reported_whatever_el
     ensure(missing.is_empty(), "every key that was there all the time is reported", || shown(missing))
 }
 
-pub(crate) async fn t08_a_key_that_was_removed_before_its_page_is_skipped(stage: &Stage) -> Check {
+pub(crate) async fn t08_key_removed_before_its_page_is_skipped(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     fill(&driver, &Prefix::SESSION, 60).await?;
     let first = driver.traverse(&Prefix::SESSION, Cursor::start(), 10).await?;
@@ -185,7 +183,7 @@ pub(crate) async fn t08_a_key_that_was_removed_before_its_page_is_skipped(stage:
     Ok(())
 }
 
-pub(crate) async fn t09_a_cursor_that_is_not_the_drivers_is_an_invalid_cursor(stage: &Stage) -> Check {
+pub(crate) async fn t09_foreign_cursor_is_invalid(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     fill(&driver, &Prefix::SESSION, 5).await?;
     for garbage in [&[0xff; 3][..], b"garbage", &[0xa5; 1_024], &[0], &[0; 64]] {
@@ -196,7 +194,7 @@ pub(crate) async fn t09_a_cursor_that_is_not_the_drivers_is_an_invalid_cursor(st
     Ok(())
 }
 
-pub(crate) async fn t10_a_cursor_is_bytes_that_a_clone_can_follow_too(stage: &Stage) -> Check {
+pub(crate) async fn t10_cursor_works_on_any_clone(stage: &Stage) -> Check {
     let (driver, clone) = stage.open_with_clone().await?;
     let keys = fill(&driver, &Prefix::SESSION, 50).await?;
     let mut found = Vec::new();
@@ -213,7 +211,7 @@ pub(crate) async fn t10_a_cursor_is_bytes_that_a_clone_can_follow_too(stage: &St
     Err(unmet("the traversal comes to an end", "500 pages and no end"))
 }
 
-pub(crate) async fn t11_a_page_is_of_the_order_of_its_limit(stage: &Stage) -> Check {
+pub(crate) async fn t11_page_size_follows_the_limit(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     fill(&driver, &Prefix::SESSION, 2_000).await?;
     let mut from = Cursor::start();
@@ -228,7 +226,7 @@ pub(crate) async fn t11_a_page_is_of_the_order_of_its_limit(stage: &Stage) -> Ch
     }
 }
 
-pub(crate) async fn t12_a_key_that_is_there_all_the_time_is_reported_once(stage: &Stage) -> Check {
+pub(crate) async fn t12_lasting_key_is_reported_once(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 150).await?;
     let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
@@ -258,7 +256,7 @@ pub(crate) async fn t12_a_key_that_is_there_all_the_time_is_reported_once(stage:
     Ok(())
 }
 
-pub(crate) async fn t13_count_is_the_number_of_live_keys_of_a_prefix(stage: &Stage) -> Check {
+pub(crate) async fn t13_count_counts_live_keys(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let exact = driver.capabilities().exactly_once;
     for total in [0_u64, 1, 300, 700] {
@@ -276,7 +274,7 @@ pub(crate) async fn t13_count_is_the_number_of_live_keys_of_a_prefix(stage: &Sta
     ensure(right, "699 live keys, once one of 700 has expired", || format!("{counted}"))
 }
 
-pub(crate) async fn t14_clear_removes_the_keys_of_a_prefix_and_no_others(stage: &Stage) -> Check {
+pub(crate) async fn t14_clear_removes_only_its_prefix(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let (user, user2) = (prefix("user"), prefix("user2"));
     let keys = fill(&driver, &user, 400).await?;
@@ -292,7 +290,7 @@ pub(crate) async fn t14_clear_removes_the_keys_of_a_prefix_and_no_others(stage: 
     equal("what clear removes the second time", &driver.clear(&user).await?, &0)
 }
 
-pub(crate) async fn t15_a_traversal_changes_nothing(stage: &Stage) -> Check {
+pub(crate) async fn t15_traversal_changes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 30).await?;
     let stored = Record::new(&b"x"[..], Some(stage.later()), record(1).revision);
@@ -309,9 +307,7 @@ pub(crate) async fn t15_a_traversal_changes_nothing(stage: &Stage) -> Check {
     Ok(())
 }
 
-pub(crate) async fn t16_removing_what_a_page_reports_ends_neither_the_cursor_nor_the_walk(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn t16_cursor_survives_removals(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 90).await?;
     let mut found = Vec::new();

@@ -55,7 +55,7 @@ fn each_is_caught(id: &str, test: &str, mutants: &[Defect]) {
             Err(Failure::Unmet { expected, actual }) => {
                 eprintln!("{id} catches {defect:?}: expected {expected}; got {actual}");
             }
-            Err(Failure::Trouble(text)) => panic!("{id}: trouble is no verdict on {defect:?}: {text}"),
+            Err(Failure::Harness(text)) => panic!("{id}: trouble is no verdict on {defect:?}: {text}"),
             Ok(()) => panic!("{id} does not notice {defect:?}"),
         }
     }

@@ -12,9 +12,7 @@ use crate::common::{
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::stage::Stage;
 
-pub(crate) use super::concurrent_use::*;
-
-pub(crate) async fn c01_no_increment_by_compare_and_store_is_lost(stage: &Stage) -> Check {
+pub(crate) async fn c01_compare_and_swap_loses_no_update(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     count_up(stage, vec![driver], 8, stage.amount(40, 400) as u64).await
 }
@@ -40,7 +38,7 @@ pub(crate) async fn count_up(stage: &Stage, handles: Vec<DynDriver>, tasks: u64,
     equal("the counter after all increments", &count_in(&found)?, &(tasks * times))
 }
 
-pub(crate) async fn c02_of_many_creators_one_wins_and_the_others_see_its_record(stage: &Stage) -> Check {
+pub(crate) async fn c02_one_of_many_creators_wins(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(25, 400) {
         let key = stage.key(&format!("created-{round}"));
@@ -70,7 +68,7 @@ async fn one_winner(answers: Vec<(Record, Change)>, driver: &DynDriver, key: &Ke
     Ok(())
 }
 
-pub(crate) async fn c03_of_many_removers_one_removes(stage: &Stage) -> Check {
+pub(crate) async fn c03_one_of_many_removers_wins(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(25, 400) {
         let key = stage.key(&format!("removed-{round}"));
@@ -91,7 +89,7 @@ pub(crate) async fn c03_of_many_removers_one_removes(stage: &Stage) -> Check {
     Ok(())
 }
 
-pub(crate) async fn c04_of_a_store_and_a_removal_at_one_revision_one_wins(stage: &Stage) -> Check {
+pub(crate) async fn c04_one_change_per_revision_wins(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(40, 600) {
         let key = stage.key(&format!("raced-{round}"));
@@ -118,7 +116,7 @@ pub(crate) async fn c04_of_a_store_and_a_removal_at_one_revision_one_wins(stage:
     Ok(())
 }
 
-pub(crate) async fn c05_readers_see_whole_records_while_writers_race(stage: &Stage) -> Check {
+pub(crate) async fn c05_readers_see_whole_records(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(7)).await?;
@@ -167,9 +165,7 @@ fn whole(found: Option<&Record>) -> Check {
     )
 }
 
-pub(crate) async fn c06_a_reader_sees_nothing_or_a_whole_record_while_it_comes_and_goes(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn c06_readers_see_none_or_whole(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let rounds = stage.amount(300, 6_000);
@@ -206,7 +202,7 @@ pub(crate) async fn c06_a_reader_sees_nothing_or_a_whole_record_while_it_comes_a
     result
 }
 
-pub(crate) async fn c07_a_touch_never_takes_back_a_store(stage: &Stage) -> Check {
+pub(crate) async fn c07_touch_never_reverts_a_store(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let later = stage.later();
     for round in 0..stage.amount(60, 1_000) {
@@ -238,7 +234,7 @@ pub(crate) async fn c07_a_touch_never_takes_back_a_store(stage: &Stage) -> Check
     Ok(())
 }
 
-pub(crate) async fn c08_a_touch_never_brings_back_what_was_removed(stage: &Stage) -> Check {
+pub(crate) async fn c08_touch_never_revives_a_removed_record(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let later = stage.later();
     for round in 0..stage.amount(60, 1_000) {
@@ -264,7 +260,7 @@ pub(crate) async fn c08_a_touch_never_brings_back_what_was_removed(stage: &Stage
     Ok(())
 }
 
-pub(crate) async fn c09_purge_never_removes_what_was_stored_anew(stage: &Stage) -> Check {
+pub(crate) async fn c09_purge_rechecks_before_removal(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(12, 150) {
         let deadline = stage.soon();
@@ -298,7 +294,7 @@ pub(crate) async fn c09_purge_never_removes_what_was_stored_anew(stage: &Stage) 
     Ok(())
 }
 
-pub(crate) async fn c10_several_purges_at_once_count_each_record_once(stage: &Stage) -> Check {
+pub(crate) async fn c10_concurrent_purges_count_once(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(6, 60) {
         let deadline = stage.soon();

@@ -7,11 +7,8 @@ use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, StoreError, 
 use crate::common::{expiring, fails, holds, keys_of, put, record, shown, sized, walk};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Region;
+use crate::level::Requirement;
 use crate::stage::Stage;
-use crate::table::Requirement;
-
-pub(crate) use super::faults_away::*;
-pub(crate) use super::faults_full::*;
 
 /// How many healthy records stand beside the damaged one.
 const NEIGHBOURS: u64 = 5;
@@ -31,7 +28,7 @@ async fn neighbours_live(stage: &Stage, driver: &DynDriver) -> Check {
     Ok(())
 }
 
-pub(crate) async fn f01_a_damaged_record_is_corrupt_and_its_neighbours_live(stage: &Stage) -> Check {
+pub(crate) async fn f01_damaged_record_is_corrupt(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("damaged");
     store_neighbours(stage, &driver).await?;
@@ -47,7 +44,7 @@ pub(crate) async fn f01_a_damaged_record_is_corrupt_and_its_neighbours_live(stag
     fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving the damaged record again")
 }
 
-pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &Stage) -> Check {
+pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("bent");
     store_neighbours(stage, &driver).await?;
@@ -58,7 +55,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
     let region = stage.record_bytes(&key).await?;
     ensure(region.len > whole.data.len(), "a region that holds the whole record", || format!("{region:?}"))?;
     let file = std::fs::File::options().read(true).write(true).open(&region.path);
-    let file = file.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))?;
+    let file = file.map_err(|cause| Failure::Harness(format!("{}: {cause}", region.path.display())))?;
     let mut rng = stage.rng(2);
     let mut noticed = 0;
     for at in 0..region.len {
@@ -84,7 +81,7 @@ pub(crate) async fn f02_a_record_with_any_byte_bent_is_corrupt_or_whole(stage: &
     }
     if noticed < whole.data.len() {
         let text = format!("{noticed} bent bytes were noticed: region() is not where the driver reads");
-        return Err(Failure::Trouble(text));
+        return Err(Failure::Harness(text));
     }
     neighbours_live(stage, &driver).await
 }
@@ -94,10 +91,10 @@ fn bend(file: &std::fs::File, region: &Region, at: usize, mask: u8) -> Check {
     let mut byte = [0];
     let at = region.from + at as u64;
     let done = file.read_exact_at(&mut byte, at).and_then(|()| file.write_all_at(&[byte[0] ^ mask], at));
-    done.map_err(|cause| Failure::Trouble(format!("{}: {cause}", region.path.display())))
+    done.map_err(|cause| Failure::Harness(format!("{}: {cause}", region.path.display())))
 }
 
-pub(crate) async fn f03_a_damaged_record_stops_no_traversal_count_or_purge(stage: &Stage) -> Check {
+pub(crate) async fn f03_damage_stops_no_traversal_or_purge(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     store_neighbours(stage, &driver).await?;
     for name in ["a-first", "neighbour-2-and-more", "z-last"] {

@@ -8,14 +8,10 @@ use session_core::{
 use crate::common::{absent, conflict, expiring, fails, holds, payload, put, record, rev, sized, yes};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::harness::Time;
+use crate::level::Requirement;
 use crate::stage::Stage;
-use crate::table::{Requirement, clause};
 
-pub(crate) use super::basic_handle::*;
-
-pub(crate) async fn b01_a_driver_claims_what_it_can_do_and_answers_unsupported_for_what_it_lacks(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn b01_claims_match_behaviour(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let capabilities = driver.capabilities();
     for &need in Requirement::ALL {
@@ -33,9 +29,6 @@ pub(crate) async fn b01_a_driver_claims_what_it_can_do_and_answers_unsupported_f
                 format!("it does not: {capabilities:?}"),
             ));
         }
-    }
-    for (id, _) in &stage.context.known {
-        ensure(clause(id).is_some(), "`known` names clauses", || (*id).to_owned())?;
     }
     Ok(())
 }
@@ -94,7 +87,7 @@ fn offers<T>(answer: Result<T, StoreError>) -> Result<bool, Failure> {
     }
 }
 
-pub(crate) async fn b02_retrieve_returns_what_the_last_store_wrote(stage: &Stage) -> Check {
+pub(crate) async fn b02_retrieve_returns_last_store(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let (first, second) = (expiring(1, stage.later()), record(2));
     put(&driver, &stage.key("one"), &first).await?;
@@ -104,7 +97,7 @@ pub(crate) async fn b02_retrieve_returns_what_the_last_store_wrote(stage: &Stage
     holds(&driver, &stage.key("one"), &first, "the same record, asked for again").await
 }
 
-pub(crate) async fn b03_storing_again_replaces_data_deadline_and_revision(stage: &Stage) -> Check {
+pub(crate) async fn b03_store_replaces_whole_record(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let long = Record::new(sized(1, 5_000), Some(stage.later()), rev(1));
@@ -119,7 +112,7 @@ pub(crate) async fn b03_storing_again_replaces_data_deadline_and_revision(stage:
     Ok(())
 }
 
-pub(crate) async fn b04_what_was_never_stored_is_absent_and_asking_makes_no_record(stage: &Stage) -> Check {
+pub(crate) async fn b04_unknown_key_is_none_and_stays_absent(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("never");
     absent(&driver, &key, "a key that was never stored").await?;
@@ -128,7 +121,7 @@ pub(crate) async fn b04_what_was_never_stored_is_absent_and_asking_makes_no_reco
     conflict(&answer, None, "removing what was only asked for")
 }
 
-pub(crate) async fn b05_empty_data_is_a_value_and_not_absence(stage: &Stage) -> Check {
+pub(crate) async fn b05_empty_data_is_a_value(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("empty");
     let empty = Record::new(&b""[..], None, rev(1));
@@ -139,7 +132,7 @@ pub(crate) async fn b05_empty_data_is_a_value_and_not_absence(stage: &Stage) -> 
     holds(&driver, &key, &empty, "an empty record over a full one").await
 }
 
-pub(crate) async fn b06_data_is_any_bytes(stage: &Stage) -> Check {
+pub(crate) async fn b06_data_may_be_any_bytes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
     let cases: [&[u8]; 7] = [&[0], b"a\0b", &[0xff, 0xfe], &[0xc3, 0x28], b"\r\n\r\n", b"';--\"", &all];
@@ -152,7 +145,7 @@ pub(crate) async fn b06_data_is_any_bytes(stage: &Stage) -> Check {
     Ok(())
 }
 
-pub(crate) async fn b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_large(stage: &Stage) -> Check {
+pub(crate) async fn b07_one_mebibyte_is_stored_or_refused(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let bound = driver.capabilities().max_record_bytes.unwrap_or(u64::MAX);
     for length in [1_usize, 17, 255, 4_096, 65_535, 65_536, 1 << 20] {
@@ -175,9 +168,7 @@ pub(crate) async fn b07_up_to_a_mebibyte_comes_back_whole_or_is_refused_as_too_l
     Ok(())
 }
 
-pub(crate) async fn b08_a_value_above_the_claimed_bound_is_too_large_and_the_old_one_stays(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn b08_data_above_the_bound_is_too_large(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let bound = driver.capabilities().max_record_bytes.unwrap_or(0) as usize;
     let key = stage.key("bounded");
@@ -193,7 +184,7 @@ pub(crate) async fn b08_a_value_above_the_claimed_bound_is_too_large_and_the_old
     holds(&driver, &key, &fits, "the old record, after a store that was too large").await
 }
 
-pub(crate) async fn b09_an_id_may_be_any_text_and_every_id_has_its_own_record(stage: &Stage) -> Check {
+pub(crate) async fn b09_id_may_be_any_text(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let ids = [
         "/",
@@ -255,7 +246,7 @@ pub(crate) async fn b09_an_id_may_be_any_text_and_every_id_has_its_own_record(st
     Ok(())
 }
 
-pub(crate) async fn b10_ids_are_case_sensitive_and_never_trimmed(stage: &Stage) -> Check {
+pub(crate) async fn b10_keys_are_compared_by_bytes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let ids = ["Id", "id", "ID", " id", "id ", "\tid", "id\n", "İd", "ıd"];
     for (index, id) in ids.iter().enumerate() {
@@ -268,7 +259,7 @@ pub(crate) async fn b10_ids_are_case_sensitive_and_never_trimmed(stage: &Stage) 
     Ok(())
 }
 
-pub(crate) async fn b11_keys_of_different_prefixes_do_not_meet(stage: &Stage) -> Check {
+pub(crate) async fn b11_prefixes_are_separate(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let texts =
         ["session:a", "user:a", "user2:a", "user-2:a", "u:a", "session:user:a", "x_y:a", "x-y:a", "9:a"];
@@ -285,7 +276,7 @@ pub(crate) async fn b11_keys_of_different_prefixes_do_not_meet(stage: &Stage) ->
     Ok(())
 }
 
-pub(crate) async fn b12_the_longest_keys_are_told_apart_by_their_last_byte(stage: &Stage) -> Check {
+pub(crate) async fn b12_longest_keys_differ_in_every_byte(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let prefix = Prefix::new("p".repeat(Prefix::MAX_LEN)).expect("32 letters are a prefix");
     let head = "i".repeat(Key::MAX_ID_LEN - 1);
@@ -300,7 +291,7 @@ pub(crate) async fn b12_the_longest_keys_are_told_apart_by_their_last_byte(stage
     Ok(())
 }
 
-pub(crate) async fn b13_what_was_removed_is_absent_and_can_be_stored_anew(stage: &Stage) -> Check {
+pub(crate) async fn b13_removed_key_is_none_and_storable(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
@@ -312,7 +303,7 @@ pub(crate) async fn b13_what_was_removed_is_absent_and_can_be_stored_anew(stage:
     holds(&driver, &key, &record(3), "a record stored after a removal").await
 }
 
-pub(crate) async fn b14_removing_what_is_not_there_answers_conflict_with_nothing(stage: &Stage) -> Check {
+pub(crate) async fn b14_remove_says_whether_it_removed(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     conflict(&driver.remove(&key, Condition::Any).await?, None, "removing what never was")?;
@@ -322,7 +313,7 @@ pub(crate) async fn b14_removing_what_is_not_there_answers_conflict_with_nothing
     conflict(&driver.remove(&key, Condition::Any).await?, None, "and again")
 }
 
-pub(crate) async fn b15_remove_when_absent_removes_nothing(stage: &Stage) -> Check {
+pub(crate) async fn b15_remove_absent_removes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     yes(&driver.remove(&key, Condition::Absent).await?, "remove when absent, of what is absent")?;
@@ -332,7 +323,7 @@ pub(crate) async fn b15_remove_when_absent_removes_nothing(stage: &Stage) -> Che
     holds(&driver, &key, &record(1), "the live record").await
 }
 
-pub(crate) async fn b16_remove_at_a_revision_removes_only_that_revision(stage: &Stage) -> Check {
+pub(crate) async fn b16_remove_at_revision_checks_it(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let at = |number| Condition::Revision(rev(number));
@@ -345,7 +336,7 @@ pub(crate) async fn b16_remove_at_a_revision_removes_only_that_revision(stage: &
     absent(&driver, &key, "the removed record").await
 }
 
-pub(crate) async fn b17_store_when_absent_creates_and_never_replaces(stage: &Stage) -> Check {
+pub(crate) async fn b17_absent_conflicts_when_live(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     yes(&driver.store(&key, record(1), Condition::Absent).await?, "a store when absent, of what is absent")?;
@@ -357,7 +348,7 @@ pub(crate) async fn b17_store_when_absent_creates_and_never_replaces(stage: &Sta
     holds(&driver, &key, &record(1), "the record that was there first").await
 }
 
-pub(crate) async fn b18_store_at_a_revision_replaces_only_that_revision(stage: &Stage) -> Check {
+pub(crate) async fn b18_store_at_revision_checks_it(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let at = |number| Condition::Revision(rev(number));
@@ -370,7 +361,7 @@ pub(crate) async fn b18_store_at_a_revision_replaces_only_that_revision(stage: &
     holds(&driver, &key, &next, "the record after a refused store").await
 }
 
-pub(crate) async fn b19_store_at_a_revision_never_creates(stage: &Stage) -> Check {
+pub(crate) async fn b19_store_at_revision_never_creates(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let at = Condition::Revision(rev(1));
@@ -382,7 +373,7 @@ pub(crate) async fn b19_store_at_a_revision_never_creates(stage: &Stage) -> Chec
     absent(&driver, &key, "what was removed").await
 }
 
-pub(crate) async fn b20_a_conflict_hands_back_the_whole_live_record(stage: &Stage) -> Check {
+pub(crate) async fn b20_conflict_returns_live_record(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let live = Record::new(sized(7, 70_000), Some(stage.later()), rev(7));
@@ -393,7 +384,7 @@ pub(crate) async fn b20_a_conflict_hands_back_the_whole_live_record(stage: &Stag
     conflict(&at, Some(&live), "a store at another revision")
 }
 
-pub(crate) async fn b21_a_change_that_is_repeated_answers_yes_and_happens_once(stage: &Stage) -> Check {
+pub(crate) async fn b21_repeated_change_is_applied_once(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     for (what, number, when) in [
@@ -411,7 +402,7 @@ pub(crate) async fn b21_a_change_that_is_repeated_answers_yes_and_happens_once(s
     conflict(&late, Some(&record(4)), "a repetition that comes after a newer store")
 }
 
-pub(crate) async fn b22_revisions_are_compared_as_eight_bytes(stage: &Stage) -> Check {
+pub(crate) async fn b22_revisions_are_compared_as_bytes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     // Pairs that one number format or another takes for equal: floating point, signed, text, cut to 32 bits.
     let pairs = [

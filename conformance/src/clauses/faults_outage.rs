@@ -8,11 +8,11 @@ use session_core::{
     StoreErrorKind, Touch,
 };
 
-use crate::child::RoleStage;
 use crate::common::{expiring, in_time, put, record, recovered, rev};
 use crate::failure::{Check, Failure, ensure, unmet};
+use crate::level::Requirement;
+use crate::role::RoleStage;
 use crate::stage::Stage;
-use crate::table::Requirement;
 
 const GONE: &[StoreErrorKind] = &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 /// A server may also close its door without a word.
@@ -138,9 +138,7 @@ fn served<T: Debug>(
     }
 }
 
-pub(crate) async fn f04_without_its_backend_every_call_is_served_or_a_typed_error_in_time(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn f04_outage_is_served_or_a_typed_error(stage: &Stage) -> Check {
     let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
     let (driver, other) = (stage.open().await?, stage.open().await?);
     let mut ledger = Ledger::begin(&stage, &driver, 2).await?;
@@ -153,14 +151,12 @@ pub(crate) async fn f04_without_its_backend_every_call_is_served_or_a_typed_erro
     let failed = tried.await;
     stage.end_outage().await?;
     if failed? == 0 {
-        return Err(Failure::Trouble("every call was served: start_outage() took nothing away".into()));
+        return Err(Failure::Harness("every call was served: start_outage() took nothing away".into()));
     }
     ledger.holds(&driver, GONE, "once the backend is back").await
 }
 
-pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_it_had(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn f05_handle_recovers_after_outage(stage: &Stage) -> Check {
     let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
     let (used, idle) = (stage.open().await?, stage.open().await?);
     let mut ledger = Ledger::begin(&stage, &used, 2).await?;
@@ -185,13 +181,11 @@ pub(crate) async fn f05_once_its_backend_is_back_every_handle_goes_on_with_what_
 /// Runs a program as root without the rights by which root passes over the modes of files.
 const BOUND_BY_MODES: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
 
-pub(crate) async fn f08_without_permission_every_call_is_served_or_a_typed_error_until_it_is_back(
-    stage: &Stage,
-) -> Check {
+pub(crate) async fn f08_lost_permission_is_a_typed_error(stage: &Stage) -> Check {
     let wrapper = if is_root() { BOUND_BY_MODES } else { &[] };
     let mut child = stage.wrapped_child("denied", &[], wrapper).map_err(|failure| match failure {
-        Failure::Trouble(text) => {
-            Failure::Trouble(format!("root is tried under setpriv (util-linux): {text}"))
+        Failure::Harness(text) => {
+            Failure::Harness(format!("root is tried under setpriv (util-linux): {text}"))
         }
         other => other,
     })?;
@@ -227,7 +221,7 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     let failed = tried.await;
     stage.restore_access().await?;
     if failed? == 0 {
-        return Err(Failure::Trouble("every call was served: deny() denied nothing".into()));
+        return Err(Failure::Harness("every call was served: deny() denied nothing".into()));
     }
     ledger.holds(&driver, DENIED, "once the permission is back").await?;
     let (key, new) = (stage.key("after"), record(7));

@@ -27,17 +27,6 @@ pub(super) fn probe_of(driver: DynDriver) -> Probe {
     Probe::new(Opened(driver))
 }
 
-pub(crate) use super::session_checks::*;
-pub(crate) use super::session_commit::*;
-pub(crate) use super::session_find::*;
-pub(crate) use super::session_flash::*;
-pub(crate) use super::session_identity::*;
-pub(crate) use super::session_lifecycle::*;
-pub(crate) use super::session_order::*;
-pub(crate) use super::session_replay::*;
-pub(crate) use super::session_time::*;
-pub(crate) use super::session_values::*;
-
 /// A manager over a probe of the stage's driver.
 pub(super) type Manager = Sessions<Probe>;
 

@@ -1,0 +1,78 @@
+//! What a child process of the suite does: it plays a role instead of checking.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use session_core::Timestamp;
+
+use crate::child::{Assignment, Line, Post};
+use crate::common::nap;
+use crate::context::Context;
+use crate::failure::{Check, Failure};
+use crate::settings::{ASSIGNMENT, variable};
+use crate::stage::Stage;
+
+/// What a role has to work with.
+pub(crate) struct RoleStage {
+    pub(crate) stage: Stage,
+    pub(crate) args: Vec<String>,
+    pub(crate) post: Arc<Post>,
+    go: PathBuf,
+}
+
+impl RoleStage {
+    /// Reports that this process is ready, and waits for the signal with which all children start together.
+    pub(crate) async fn ready(&self) {
+        self.post.say(&Line::Ready);
+        while !self.go.exists() {
+            nap(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// An argument as a number.
+    pub(crate) fn number(&self, index: usize) -> u64 {
+        self.args.get(index).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// A role.
+pub(crate) type Role = for<'a> fn(&'a RoleStage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
+
+/// The tag of the suite whose child this process is, or `None` if it is no child.
+pub(crate) fn tag() -> Option<String> {
+    let assignment: Assignment = serde_json::from_str(&variable(ASSIGNMENT)?).ok()?;
+    Some(assignment.tag)
+}
+
+/// If this process is a child, plays the role that it was assigned, and ends the process.
+pub(crate) fn serve(context: Context, roles: &[(&str, Role)]) {
+    let Some(text) = variable(ASSIGNMENT) else { return };
+    let Ok(assignment) = serde_json::from_str::<Assignment>(&text) else { std::process::exit(3) };
+    let Ok(file) = OpenOptions::new().create(true).append(true).open(&assignment.log) else {
+        std::process::exit(4)
+    };
+    let post = Arc::new(Post(Mutex::new(file)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let Ok(runtime) = runtime else { std::process::exit(5) };
+    let failure = runtime.block_on(play(context, assignment, roles, Arc::clone(&post))).err();
+    post.say(&match failure {
+        None => Line::Done,
+        Some(Failure::Unmet { expected, actual }) => Line::Failed { expected, actual },
+        Some(Failure::Harness(text)) => {
+            Line::Failed { expected: "the child process can open the storage".into(), actual: text }
+        }
+    });
+    std::process::exit(0)
+}
+
+async fn play(context: Context, assignment: Assignment, roles: &[(&str, Role)], post: Arc<Post>) -> Check {
+    let context = Context { seed: assignment.seed, full: assignment.full, ..context };
+    let now = Timestamp::from_millis(assignment.now);
+    let stage = Stage::attached(Arc::new(context), &assignment.address, now)?;
+    let role = roles.iter().find(|(name, _)| *name == assignment.role);
+    let (_, role) = role.ok_or_else(|| Failure::Harness(format!("no role '{}'", assignment.role)))?;
+    role(&RoleStage { stage, args: assignment.args, post, go: assignment.go }).await
+}
