@@ -1,4 +1,4 @@
-//! Models that only know plain functions, which is what most of them are.
+//! Models of plain blocking functions.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -13,15 +13,15 @@ use session_core::{
 
 use crate::config::DelegateConfig;
 use crate::delegate::Delegate;
-use crate::mapping::Place;
+use crate::mapping::Location;
 use crate::model::{Flushed, Model};
 use crate::store::DelegateStore;
 
 /// [`Model`] as plain functions, with the same contract for each.
 ///
 /// # For authors of models
-/// Implement this where the objects come from rusqlite, Diesel, a map or files. A store in them is made by
-/// [`DelegateStore::in_place`], where a call takes microseconds, or by `DelegateStore::pooled`, where it may wait.
+/// Implement this if your objects come from rusqlite, Diesel, a map or files. [`DelegateStore::in_place`] opens a store
+/// whose calls take microseconds, and `DelegateStore::pooled` one whose calls may wait.
 pub trait BlockingModel: Send + Sync + 'static {
     /// See [`Model::Delegate`].
     type Delegate: Delegate<Error = Self::Error>;
@@ -32,7 +32,7 @@ pub trait BlockingModel: Send + Sync + 'static {
     ///
     /// # Errors
     /// The same.
-    fn delegate(&self, place: &Place) -> Result<Self::Delegate, Self::Error>;
+    fn delegate(&self, location: &Location) -> Result<Self::Delegate, Self::Error>;
 
     /// See [`Model::flush`].
     ///
@@ -40,7 +40,7 @@ pub trait BlockingModel: Send + Sync + 'static {
     /// The same.
     fn flush(
         &self,
-        place: &Place,
+        location: &Location,
         delegate: Self::Delegate,
         expected: Condition,
     ) -> Result<Flushed, Self::Error>;
@@ -91,12 +91,12 @@ pub trait BlockingModel: Send + Sync + 'static {
     }
 }
 
-/// A [`BlockingModel`] as a [`Model`] that never waits: each call is made at once, by the thread that polls.
+/// A [`BlockingModel`] as a [`Model`]. Each call runs on the thread that polls, and the future is never pending.
 #[derive(Clone, Debug)]
 pub struct InPlace<M>(M);
 
 impl<M> InPlace<M> {
-    /// The model itself.
+    /// The blocking model.
     #[must_use]
     pub fn get_ref(&self) -> &M {
         &self.0
@@ -107,16 +107,16 @@ impl<M: BlockingModel> Model for InPlace<M> {
     type Delegate = M::Delegate;
     type Error = M::Error;
 
-    async fn delegate(&self, place: &Place) -> Result<M::Delegate, M::Error> {
-        self.0.delegate(place)
+    async fn delegate(&self, location: &Location) -> Result<M::Delegate, M::Error> {
+        self.0.delegate(location)
     }
     async fn flush(
         &self,
-        place: &Place,
+        location: &Location,
         delegate: M::Delegate,
         expected: Condition,
     ) -> Result<Flushed, M::Error> {
-        self.0.flush(place, delegate, expected)
+        self.0.flush(location, delegate, expected)
     }
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
@@ -146,88 +146,60 @@ impl<M: BlockingModel> Model for InPlace<M> {
 }
 
 impl<M: BlockingModel> DelegateStore<InPlace<M>> {
-    /// A store in the objects of a model that blocks. Its calls are made on the caller's thread: only for models that
-    /// answer within microseconds, in memory for instance, or where no other task waits for that thread.
+    /// A store in the objects of a blocking model whose calls run on the caller's thread. Only for models that answer
+    /// within microseconds, such as a map in memory, or on a thread that serves no other task.
     #[must_use]
     pub fn in_place(config: DelegateConfig<M>) -> Self {
-        Self::new(config.with_model(InPlace))
+        Self::open(config.with_model(InPlace))
     }
 
-    /// A store in the objects of a model that may wait, for a disk, a lock or a network: each operation is made whole
-    /// on tokio's blocking pool. If its future is dropped, it is not made if it has not begun, and otherwise goes on to its
-    /// end there.
+    /// A store in the objects of a blocking model that may wait for a disk, a lock or a network. Each operation runs on
+    /// a worker thread; see [`Blocking`](session_core::Blocking) for dropped futures.
     #[cfg(feature = "offload")]
     #[must_use]
-    pub fn pooled(config: DelegateConfig<M>) -> session_core::Blocking<Plain<M>> {
-        session_core::Blocking::new(Plain::new(config))
+    pub fn pooled(config: DelegateConfig<M>) -> session_core::Blocking<Self> {
+        session_core::Blocking::new(Self::in_place(config))
     }
 }
 
-/// A store in the objects of a model that blocks, as plain functions, for whoever has no runtime or a pool of their own.
-///
-/// Each operation is that of [`DelegateStore`], made to its end by one poll, so that the logic stands once.
-#[derive(Debug)]
-pub struct Plain<M>(DelegateStore<InPlace<M>>);
-
-impl<M: BlockingModel> Plain<M> {
-    /// A store in the objects of `config`'s model.
-    #[must_use]
-    pub fn new(config: DelegateConfig<M>) -> Self {
-        Self(DelegateStore::in_place(config))
-    }
-
-    /// The model.
-    #[must_use]
-    pub fn model(&self) -> &M {
-        self.0.model().get_ref()
-    }
-}
-
-impl<M> Clone for Plain<M> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<M: BlockingModel> BlockingDriver for Plain<M> {
+/// The operations of [`Driver`] as plain functions, for an application without a runtime. One poll finishes each,
+/// because [`InPlace`] never waits.
+impl<M: BlockingModel> BlockingDriver for DelegateStore<InPlace<M>> {
     fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        at_once(Operation::Retrieve, self.0.retrieve(key))
+        at_once(Operation::Retrieve, Driver::retrieve(self, key))
     }
-    fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
-        at_once(Operation::Store, self.0.store(key, record, when))
+    fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        at_once(Operation::Store, Driver::store(self, key, record, condition))
     }
-    fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        at_once(Operation::Remove, self.0.remove(key, when))
+    fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        at_once(Operation::Remove, Driver::remove(self, key, condition))
     }
     fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        at_once(Operation::Traverse, self.0.traverse(prefix, from, limit))
+        at_once(Operation::Traverse, Driver::traverse(self, prefix, from, limit))
     }
     fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        let Touch { from, to, deadline } = touch;
-        at_once(Operation::Touch, self.0.touch(key, Touch { from, to, deadline }))
+        at_once(Operation::Touch, Driver::touch(self, key, touch))
     }
     fn purge(&self, limit: usize) -> Result<Purged> {
-        at_once(Operation::Purge, self.0.purge(limit))
+        at_once(Operation::Purge, Driver::purge(self, limit))
     }
     fn flush(&self) -> Result<()> {
-        at_once(Operation::Flush, self.0.flush())
+        at_once(Operation::Flush, Driver::flush(self))
     }
     fn close(&self) -> Result<()> {
-        at_once(Operation::Close, self.0.close())
+        at_once(Operation::Close, Driver::close(self))
     }
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+        Driver::capabilities(self)
     }
     fn clock(&self) -> Arc<dyn Clock> {
-        self.0.clock()
+        Driver::clock(self)
     }
 }
 
-/// Polls a future that never waits.
 fn at_once<T>(operation: Operation, future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
-        // The driver awaits its model and nothing else, and no future of `InPlace` is ever pending.
         Poll::Pending => Err(StoreError::new(StoreErrorKind::Backend, operation).applied_unknown()),
     }
 }

@@ -7,7 +7,7 @@ use session_core::{Clock, SystemClock};
 
 use crate::mapping::{ByPrefix, Mapping};
 
-/// A model, and how the driver uses it.
+/// A model and the options of the store in its objects.
 #[derive(Clone)]
 #[must_use]
 pub struct DelegateConfig<M> {
@@ -17,18 +17,18 @@ pub struct DelegateConfig<M> {
 }
 
 impl<M> DelegateConfig<M> {
-    /// Sessions in the objects of `model`.
+    /// A store in the objects of `model`, with the default options.
     pub fn new(model: M) -> Self {
         Self { model, mapping: Arc::new(ByPrefix), clock: SystemClock::shared() }
     }
 
-    /// Which object and which of its fields a key stands for. Default: [`ByPrefix`].
+    /// Maps a key to an object and three of its fields. Default: [`ByPrefix`].
     pub fn mapping(mut self, mapping: impl Mapping) -> Self {
         self.mapping = Arc::new(mapping);
         self
     }
 
-    /// The clock that decides what has expired. Default: the wall clock.
+    /// The clock that decides which records are expired. Default: the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self

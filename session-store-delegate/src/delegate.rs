@@ -1,31 +1,30 @@
-//! The object that keeps a record, and what its fields hold.
+//! The application's object, and the values of its fields.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// One of the application's own objects, as the driver sees it: fields behind accessors.
+/// One of the application's own objects: fields behind accessors.
 ///
 /// # For authors of models
-/// It is plain data in memory: what [`Model::delegate`](crate::Model::delegate) loaded, and the changes that
-/// [`Model::flush`](crate::Model::flush) is to write. It owns what it holds, and no accessor waits for anything. The
-/// driver calls `get` first and `set` and `delete` after it, on the three fields of one [`Place`](crate::Place) only,
-/// and then hands the object to `flush`, or drops it where nothing is to be changed. What an accessor changed and
-/// nobody flushed MUST NOT reach the store.
+/// An object is plain data in memory: the fields that [`Model::delegate`](crate::Model::delegate) loaded, and the
+/// changes that [`Model::flush`](crate::Model::flush) will write. It owns its data, and no accessor waits. The driver
+/// calls `get` first, then `set` and `delete`, only on the three fields of one [`Location`](crate::Location). Then it
+/// passes the object to `flush`, or drops it. A change that is not flushed MUST NOT reach the store.
 pub trait Delegate: Send {
-    /// What an accessor fails with: the model's error.
+    /// The error of the accessors: the model's error.
     type Error;
 
-    /// What `field` holds, or `None` where it is empty. It sees what `set` and `delete` did before.
+    /// The value of `field`, or `None` if it is empty. It sees earlier calls of `set` and `delete`.
     ///
-    /// What is neither bytes nor a number is [`Value::Damaged`], no error: the driver makes `Corrupt` of it where it
-    /// matters, and replaces it where it does not.
+    /// A value that is neither bytes nor a number is [`Value::Damaged`], not an error. The driver reports it as
+    /// `Corrupt` where it needs the value, and overwrites it where it does not.
     ///
     /// # Errors
-    /// The model's own, for a field that it does not have for instance. The object is then dropped and not flushed.
+    /// The model's own, for instance for an unknown field. The object is then dropped without a flush.
     fn get(&self, field: &str) -> Result<Option<Value>, Self::Error>;
 
-    /// Puts `value` into `field`.
+    /// Sets `field` to `value`.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -38,18 +37,17 @@ pub trait Delegate: Send {
     fn delete(&mut self, field: &str) -> Result<(), Self::Error>;
 }
 
-/// What a field holds. `Debug` shows how many bytes there are and not which.
+/// The value of a field. `Debug` shows the number of bytes and not the bytes.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
-    /// The data of a record: any bytes, none included, which is not the same as an empty field. Or its revision:
-    /// exactly 8 bytes.
+    /// The data of a record: any bytes. Zero bytes are not the same as an empty field. Or its revision: exactly 8 bytes.
     Bytes(Bytes),
-    /// A deadline in milliseconds since 1970, any number from 0 on. No deadline is an empty field.
+    /// A deadline in milliseconds since 1970, from 0. A record without a deadline has an empty field.
     ///
-    /// A column of signed numbers keeps what is too large for it as its largest.
+    /// A column of signed numbers stores its largest number instead of a larger one.
     Number(u64),
-    /// Something that is neither, a text or a negative number for instance. The driver reads it and never writes it.
+    /// Anything else, such as text or a negative number. The driver reads it and never writes it.
     Damaged,
 }
 

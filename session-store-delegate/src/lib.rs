@@ -1,18 +1,27 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod blocking;
 mod config;
+mod store;
+
 mod delegate;
-mod error;
 mod mapping;
 mod model;
-mod store;
+
+mod blocking;
+
+mod change;
+mod fields;
+mod purge;
+mod read;
+mod traverse;
 mod unit;
 
-pub use blocking::{BlockingModel, InPlace, Plain};
+mod error;
+
+pub use blocking::{BlockingModel, InPlace};
 pub use config::DelegateConfig;
 pub use delegate::{Delegate, Value};
-pub use mapping::{ByPrefix, Fields, Mapping, Place};
+pub use mapping::{ByPrefix, Fields, Location, Mapping};
 pub use model::{Flushed, Model};
 pub use store::DelegateStore;

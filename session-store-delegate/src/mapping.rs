@@ -1,23 +1,23 @@
-//! Which object, and which of its fields, a key stands for.
+//! From a key to an object and three of its fields.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use session_core::{Key, Prefix, Result};
 
-/// Where the record of a key is kept: the id of an object, and the names of three of its fields.
+/// Where the record of a key is: the id of an object, and the names of three of its fields.
 ///
 /// `Debug` does not show the id.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The id of the object. It may hold anything that the id part of a key may: bind it, and never paste it into a
-    /// statement, a path or a command.
+pub struct Location {
+    /// The id of the object. It may hold every character that a key may hold. Bind it as a parameter; never paste it
+    /// into a statement, a path or a command.
     pub id: String,
     /// The fields of the record.
     pub fields: Fields,
 }
 
-impl Place {
+impl Location {
     /// These fields of the object `id`.
     #[must_use]
     pub fn new(id: impl Into<String>, fields: Fields) -> Self {
@@ -25,21 +25,21 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("fields", &self.fields).finish_non_exhaustive()
+        f.debug_struct("Location").field("fields", &self.fields).finish_non_exhaustive()
     }
 }
 
 /// The names of the fields that hold one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
-    /// The field of the data, bytes.
+    /// The field of the data: bytes.
     pub data: Cow<'static, str>,
-    /// The field of the deadline, a number.
+    /// The field of the deadline: a number.
     pub expires: Cow<'static, str>,
-    /// The field of the revision, 8 bytes. A record is there if this is not empty, and this is what the condition of a
-    /// flush speaks of.
+    /// The field of the revision: 8 bytes. A record exists if this field is not empty, and the condition of a flush
+    /// refers to it.
     pub revision: Cow<'static, str>,
 }
 
@@ -60,38 +60,39 @@ impl Fields {
         if prefix == Prefix::SESSION.as_str() {
             return Self::new("session", "expires", "revision");
         }
-        // No prefix has a dot, so that `flash.expires` is nobody's but flash's, and `expires.data` not the session's.
+        // A prefix has no dot, so no two prefixes share a field, and none of these is a field of the session.
         let name = |part: &str| Cow::Owned([prefix, ".", part].concat());
         Self { data: name("data"), expires: name("expires"), revision: name("revision") }
     }
 }
 
-/// The way from a key to an object and its accessors.
+/// Maps a key to an object and its fields.
 ///
 /// # For applications
-/// [`ByPrefix`] serves most; give [`DelegateConfig::mapping`](crate::DelegateConfig::mapping) another one where the model has a
-/// calling convention of its own. A function or closure from `&Key` to `Result<Place>` is a mapping.
+/// [`ByPrefix`] is the default. If your model has other names, set
+/// [`DelegateConfig::mapping`](crate::DelegateConfig::mapping). A function or closure from `&Key` to `Result<Location>`
+/// is a mapping.
 ///
-/// Two keys MUST have different objects or no field in common, and one key always the same. The id part of a key may
-/// hold any character that an id is put together with, a colon for instance.
+/// Two keys MUST have different objects or no common field, and a key always has the same location. The id part of a key
+/// may hold any character of an id, such as a colon.
 pub trait Mapping: Send + Sync + 'static {
-    /// Where the record of `key` is kept.
+    /// The location of the record of `key`.
     ///
     /// # Errors
-    /// The mapping's own, as `Misconfigured` for a prefix that the application does not use. It MUST show no id.
-    fn place(&self, key: &Key) -> Result<Place>;
+    /// The mapping's own, such as `Misconfigured` for a prefix that the application does not use. It MUST show no id.
+    fn locate(&self, key: &Key) -> Result<Location>;
 }
 
 impl<F> Mapping for F
 where
-    F: Fn(&Key) -> Result<Place> + Send + Sync + 'static,
+    F: Fn(&Key) -> Result<Location> + Send + Sync + 'static,
 {
-    fn place(&self, key: &Key) -> Result<Place> {
+    fn locate(&self, key: &Key) -> Result<Location> {
         self(key)
     }
 }
 
-/// The object is that of the id part, for every prefix, and each prefix has fields of its own in it.
+/// The id part of the key is the object's id. Each prefix has its own fields in that object.
 ///
 /// | key | object | data | deadline | revision |
 /// |---|---|---|---|---|
@@ -102,8 +103,8 @@ where
 pub struct ByPrefix;
 
 impl Mapping for ByPrefix {
-    fn place(&self, key: &Key) -> Result<Place> {
-        Ok(Place::new(key.id(), Fields::of(key.prefix())))
+    fn locate(&self, key: &Key) -> Result<Location> {
+        Ok(Location::new(key.id(), Fields::of(key.prefix())))
     }
 }
 
@@ -114,11 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_has_the_plain_names_and_an_id_may_hold_colons() {
-        let place = ByPrefix.place(&Key::parse("session:a:b").unwrap()).unwrap();
-        assert_eq!(place, Place::new("a:b", Fields::new("session", "expires", "revision")));
-        let place = ByPrefix.place(&Key::parse("flash:a:b").unwrap()).unwrap();
-        assert_eq!(place, Place::new("a:b", Fields::new("flash.data", "flash.expires", "flash.revision")));
+    fn session_fields_have_plain_names() {
+        let location = ByPrefix.locate(&Key::parse("session:a:b").unwrap()).unwrap();
+        assert_eq!(location, Location::new("a:b", Fields::new("session", "expires", "revision")));
+        let location = ByPrefix.locate(&Key::parse("flash:a:b").unwrap()).unwrap();
+        assert_eq!(
+            location,
+            Location::new("a:b", Fields::new("flash.data", "flash.expires", "flash.revision"))
+        );
     }
 
     #[test]
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_id() {
-        let text = format!("{:?}", Place::new("secret", Fields::of("session")));
+        let text = format!("{:?}", Location::new("secret", Fields::of("session")));
         assert!(text.contains("revision") && !text.contains("secret"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the application brings: where its objects come from, and how they are written.
+//! The application's part: how its objects are loaded and written.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -6,89 +6,91 @@ use std::future::Future;
 use session_core::{Applied, Capabilities, Condition, Entry, Key, Prefix, StoreErrorKind, Timestamp};
 
 use crate::delegate::Delegate;
-use crate::mapping::Place;
+use crate::mapping::Location;
 
-/// The application's own objects, as a place for records.
+/// The application's own objects as a store of records.
 ///
 /// # For authors of models
-/// Three methods are required. `flush` is the model's and takes the object, so that an object holds nothing but data, and
-/// nobody can flush it twice. Every operation of the driver is one unit of work: `delegate`, then the accessors of the
-/// object, then `flush`, once, unless nothing is to be changed or a call has failed. Only where `flush` says that
-/// somebody else was there first, the driver looks again, in a new unit with a new object.
+/// Three methods are required. Every operation of the driver is one unit of work: `delegate`, the object's accessors,
+/// then `flush` once. There is no flush if nothing changes or a call has failed. After a conflict, the driver begins a
+/// new unit of work with a new object.
 ///
-/// The model knows nothing of expiry and judges no deadline: to it, an expired record is a record like any other.
+/// `flush` is a method of the model and consumes the object, so an object is plain data and cannot be flushed twice.
+/// The model does not judge deadlines: it treats an expired record like any other.
 ///
-/// Models that block implement [`BlockingModel`](crate::BlockingModel).
+/// Blocking models implement [`BlockingModel`](crate::BlockingModel).
 ///
 /// # Cancellation
-/// The future of `flush` may be dropped at any await, and then MUST have written everything or nothing: one statement
-/// does, and so does a transaction that goes back when it is dropped.
+/// The future of `flush` may be dropped at any await. It MUST then have written everything or nothing. A single
+/// statement does so, and so does a transaction that is rolled back when it is dropped.
 ///
-/// Nothing of a flush whose future was dropped MUST take effect after a later change of the same fields: it takes effect
-/// before that, or not at all. A caller that gave up and asked again would otherwise lose what was answered with yes, and
-/// no condition prevents that: with `Absent`, a flush that comes late finds the place empty again after a removal, and
-/// brings back the record. A server that goes on with a statement whose future was dropped makes this the model's task:
-/// the next flush goes through the same connection and waits there for the end of the first, or the first is cancelled
-/// and the server has said so, or it runs in a task of its own for whose end later flushes of the place wait.
+/// A flush whose future was dropped MUST take effect before a later change of the same fields, or not at all. Otherwise
+/// a caller that gave up and tried again could lose an acknowledged write. A condition does not prevent that: a late
+/// flush with `Absent` finds the location empty after a removal, and brings the record back. Some servers continue a
+/// statement whose future was dropped. The model then has three choices:
+///
+/// - the next flush uses the same connection and waits there for the end of the first one;
+/// - it cancels the statement, and the server confirms that;
+/// - the flush runs in a task of its own, and later flushes of the location wait for that task.
 pub trait Model: Send + Sync + 'static {
     /// The object. See [`Delegate`].
     type Delegate: Delegate<Error = Self::Error>;
-    /// What the model fails with. Neither its text nor its sources may show an id or stored data, for they end in logs.
+    /// The model's error. Its text and its sources MUST show no id and no stored data, because they are logged.
     type Error: StdError + Send + Sync + 'static;
 
-    /// The object of `place.id`, as it is in the store at this moment, all fields of the same one. Where there is none it
-    /// is a new object whose fields are empty, and nothing is written. It is never one that was loaded earlier, or for
-    /// another id.
+    /// Loads the object `location.id` as it is stored now, all fields from one state. If it does not exist, returns a
+    /// new object with empty fields and writes nothing. It never returns an object that was loaded earlier.
     ///
-    /// A model of many fields need only load those of `place.fields`.
+    /// A model with many fields may load only those of `location.fields`.
     ///
     /// # Errors
     /// The model's own.
-    fn delegate(&self, place: &Place) -> impl Future<Output = Result<Self::Delegate, Self::Error>> + Send;
+    fn delegate(
+        &self,
+        location: &Location,
+    ) -> impl Future<Output = Result<Self::Delegate, Self::Error>> + Send;
 
-    /// Writes what was changed in `delegate`, if `expected` holds, and nothing else: the fields of another place in the
-    /// same object are somebody else's, and so are the application's own.
+    /// Writes the changes of `delegate` if `expected` holds. It writes the fields of `location` only: the object's other
+    /// fields belong to the application or to other locations.
     ///
-    /// `expected` speaks of what `place.fields.revision` holds in the store at this moment, however old or expired:
-    /// with `Absent` that field is empty, or there is no such object; with `Revision` it holds these 8 bytes; with `Any`
-    /// it holds anything. Comparing and writing MUST be one atomic step, across everybody who has the store. A model
-    /// that cannot do that says `conditional: false`; it is never asked for anything but `Any`.
+    /// `expected` refers to the stored value of `location.fields.revision`, expired or not. `Absent`: the field is empty
+    /// or the object does not exist. `Revision`: the field holds these 8 bytes. `Any`: always. Comparing and writing
+    /// MUST be one atomic step for all users of the store. A model that cannot do that has the capability
+    /// `conditional: false`, and the driver then calls it with `Any` only.
     ///
-    /// A delegate whose three fields are empty is to be dropped. Whether the object goes with them is the model's
-    /// decision: one that holds anything else, another place's fields or the application's own data, stays. With `Any`
-    /// and `Absent`, the answer is then `Conflict` where all three fields were empty already: otherwise two callers that
-    /// remove one record may both be told that they did.
+    /// If the three fields of `delegate` are empty, the record is removed. The model decides whether the object is
+    /// removed too; it stays if it holds anything else. With `Any` and `Absent`, removing fields that were empty already
+    /// is a `Conflict`. Otherwise two callers that remove one record might both be told that they did.
     ///
     /// # Errors
     /// The model's own. [`classify`](Self::classify) says whether the change may have happened.
     fn flush(
         &self,
-        place: &Place,
+        location: &Location,
         delegate: Self::Delegate,
         expected: Condition,
     ) -> impl Future<Output = Result<Flushed, Self::Error>> + Send;
 
-    /// What the model can do and what it promises. The driver hands it on as its own claim, and refuses data that is
-    /// longer than `max_record_bytes`.
+    /// The capabilities of the model, which are also the driver's. The driver refuses data longer than
+    /// `max_record_bytes`.
     fn capabilities(&self) -> Capabilities;
 
-    /// What an error means to a caller, and whether a flush that failed with it may have written all the same. (A call
-    /// before the flush has written nothing, whatever this says.)
+    /// The kind of an error, and whether a flush that failed with it may have written. A call before the flush has
+    /// written nothing, whatever this says.
     ///
-    /// Default: the engine failed, and it is not known.
+    /// Default: `Backend` and `Unknown`.
     fn classify(&self, error: &Self::Error) -> (StoreErrorKind, Applied) {
         let _ = error;
         (StoreErrorKind::Backend, Applied::Unknown)
     }
 
-    /// The next `limit` records of `prefix` after the key `after`, in an order in which a key never moves, for instance
-    /// that of the ids; from the beginning without `after`, which need not exist any more. Fewer are allowed, more are
-    /// not, and only an empty list ends a traversal. Expired records may be among them, and damaged ones.
+    /// Lists the next `limit` records of `prefix` after the key `after`, which may be gone, or from the beginning. Keys
+    /// MUST keep their place in the order, as ids do. Fewer than `limit` are allowed, more are not, and only an empty
+    /// list ends a traversal. Expired and damaged records may be listed.
     ///
-    /// Whatever an entry says must be true. Where it leaves out the deadline, the driver takes the delegate of its key
-    /// and looks.
+    /// Everything in an entry MUST be true. If an entry has no deadline, the driver loads the object.
     ///
-    /// Default: `None`, which says that the model cannot list; `traverse`, `count` and `clear` are then `Unsupported`.
+    /// Default: `None`, the model cannot list. `traverse`, `count` and `clear` are then `Unsupported`.
     ///
     /// # Errors
     /// The model's own.
@@ -102,17 +104,16 @@ pub trait Model: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// The next `limit` keys after the key `after`, of any prefix, of records whose deadline is `now` or earlier, in an
-    /// order in which a key never moves; from the beginning without `after`, whose record mostly exists no more. Fewer are
-    /// allowed, and only an empty list says that there are no others. The driver takes the delegate of each, looks again,
-    /// empties it and flushes it; it asks for those after the last one where some could not be removed.
+    /// Lists the next `limit` keys of any prefix after the key `after`, whose deadline is `now` or earlier, in an order
+    /// as that of [`list`](Self::list). Only an empty list means that there are no more. The driver loads each object,
+    /// checks it again, empties it and flushes it. Then it asks for the keys after the last one.
     ///
-    /// Records without a revision may be among them: their flush is on `Absent`. So may those whose revision is damaged,
-    /// with which nothing can be compared: their flush is on `Any`, and takes along what somebody stores in the same
-    /// instant. A model that leaves them out leaves them to a removal without a condition.
+    /// Records without a revision may be listed: their flush expects `Absent`. Records with a damaged revision may be
+    /// listed too: their flush expects `Any`, and removes also a record that is stored in the same instant. A model that
+    /// omits them leaves them to a removal without a condition.
     ///
-    /// Default: `None`, which says that the model cannot list them; `purge` is then `Unsupported`, as it is where the
-    /// model is not conditional, for somebody might store anew between the look and the flush.
+    /// Default: `None`, the model cannot list them. `purge` is then `Unsupported`. It is also `Unsupported` if the model
+    /// is not conditional, because a record may be stored between the look and the flush.
     ///
     /// # Errors
     /// The model's own.
@@ -126,8 +127,8 @@ pub trait Model: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// When it returns, everything that was flushed before survives power loss, where the model can do that. Called by
-    /// the driver's `flush` and `close`. Default: nothing.
+    /// When it returns, all earlier flushes survive power loss, where the model can do that. The driver's `flush` and
+    /// `close` call it. The default does nothing.
     ///
     /// # Errors
     /// The model's own.
@@ -136,15 +137,14 @@ pub trait Model: Send + Sync + 'static {
     }
 }
 
-/// What a flush came to.
+/// The answer of a flush.
 ///
-/// It is not [`Change`](session_core::Change), whose conflict hands back a record: a model knows fields and no records,
-/// and the driver reads them in one place only.
+/// Unlike [`Change`](session_core::Change), its conflict carries no record: only the driver reads fields as records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a conflict means that nothing was written"]
 pub enum Flushed {
-    /// It is written.
+    /// The changes are written.
     Yes,
-    /// What was expected is not so, and nothing is written.
+    /// `expected` does not hold, and nothing is written.
     Conflict,
 }

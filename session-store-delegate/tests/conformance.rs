@@ -32,7 +32,7 @@ impl Harness for Tagged {
         storage: &Blobs,
         clock: Arc<dyn Clock>,
     ) -> Result<DelegateStore<Blobs>, HarnessError> {
-        Ok(DelegateStore::new(DelegateConfig::new(storage.clone()).mapping(by_name).clock(clock)))
+        Ok(DelegateStore::open(DelegateConfig::new(storage.clone()).mapping(by_name).clock(clock)))
     }
 
     async fn damage(&self, storage: &Blobs, key: &Key) -> Result<(), HarnessError> {

@@ -1,4 +1,4 @@
-//! Connections that are open and not in use. Any pool would do; this one needs no further crate.
+//! A small pool of connections, so that the example needs no other crate.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// As many as this are kept.
+/// Most idle connections.
 const IDLE: usize = 8;
-/// Prepared statements that each connection keeps.
+/// Prepared statements per connection.
 const STATEMENTS: usize = 32;
 
 pub(crate) struct Connections {
     path: PathBuf,
-    busy: Duration,
+    busy_timeout: Duration,
     max_pages: Option<u32>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Connections {
-    pub(crate) fn new(path: PathBuf, busy: Duration, max_pages: Option<u32>) -> Self {
-        Self { path, busy, max_pages, idle: Mutex::default() }
+    pub(crate) fn new(path: PathBuf, busy_timeout: Duration, max_pages: Option<u32>) -> Self {
+        Self { path, busy_timeout, max_pages, idle: Mutex::default() }
     }
 
-    /// Runs `work` on a connection of its own. One on which `work` panics is closed and not used again.
+    /// Runs `work` on an idle or a new connection. If `work` panics, the connection is closed.
     pub(crate) fn with<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -43,10 +43,10 @@ impl Connections {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(self.busy)?;
+        connection.busy_timeout(self.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "journal_mode", "wal")?;
-        // An acknowledged write survives a killed process; what survives power loss, `sync` says.
+        // An acknowledged write survives a killed process, and power loss after `sync`.
         connection.pragma_update(None, "synchronous", "normal")?;
         if let Some(pages) = self.max_pages {
             connection.pragma_update(None, "max_page_count", pages)?;

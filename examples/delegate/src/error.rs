@@ -1,4 +1,4 @@
-//! What the model fails with, and what that means to whoever keeps a session in it.
+//! The errors of the model and their kinds.
 
 use rusqlite::ErrorCode;
 use session_core::{Applied, StoreErrorKind};
@@ -10,7 +10,7 @@ pub enum Error {
     /// SQLite refused or failed.
     #[error("SQLite failed")]
     Sqlite(#[from] rusqlite::Error),
-    /// Somebody reads or writes just now, so that the log cannot be moved into the file.
+    /// Another connection reads or writes, so the log cannot be moved into the file.
     #[error("the file is busy")]
     Busy,
     /// A visitor has no field of this name.
@@ -30,7 +30,7 @@ impl Error {
             Self::Busy => return (StoreErrorKind::Unavailable, Applied::No),
             Self::NoSuchField(_) => return (StoreErrorKind::Misconfigured, Applied::No),
         };
-        // Each flush is one statement: where SQLite refuses it, nothing of it has happened.
+        // A flush is one statement, which SQLite applies as a whole or not at all.
         match code {
             Some(DatabaseBusy | DatabaseLocked) => (StoreErrorKind::Unavailable, Applied::No),
             Some(DiskFull) => (StoreErrorKind::Full, Applied::No),

@@ -1,17 +1,17 @@
-//! A visitor comes twice: the session and the name are in one row of the application's table.
+//! A visitor returns: the session and the name are in one row of the application's table.
 
-use delegate_example::{Options, Visitors, place};
+use delegate_example::{Options, Visitors, locate};
 use session_manager::{IdUpdate, Sessions};
 use session_store_delegate::{DelegateConfig, DelegateStore};
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "this is what the example is for")]
+#[expect(clippy::print_stdout, reason = "the example prints its steps")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("site.db");
     let visitors = Visitors::open(&path, &Options::default())?;
     let sessions =
-        Sessions::new(DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(place)))?;
+        Sessions::new(DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(locate)))?;
 
     let session = sessions.load(None).await?;
     session.insert("cart", &["a book"])?;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("a new session has an id for the client".into());
     };
 
-    // The row of a session is found by the hash of its id, like its record.
+    // The hash of the session id is the id of the row.
     let visitor = id.key();
     visitors.rename(visitor.id(), "Ada")?;
 
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cart: Vec<String> = session.get("cart")?.unwrap_or_default();
     println!("{} has {cart:?} in the cart", visitors.name(visitor.id())?.unwrap_or_default());
 
-    // A login gives the session another id, and so another row: the name does not go there by itself.
+    // A rotation gives the session another id and so another row. The application moves the name.
     session.rotate()?;
     println!("{:?}", sessions.finish(&session).await?.outcome);
     let IdUpdate::Set { id, .. } = session.id_update() else {

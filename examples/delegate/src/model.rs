@@ -1,4 +1,4 @@
-//! The model: where visitors come from and how they are written.
+//! The model: how visitors are loaded and written.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use session_core::{
     Applied, Capabilities, Condition, Entry, EntryDeadline, Key, Prefix, Result as CoreResult, Revision,
     RollsBack, Shared, StoreErrorKind, Survives, Timestamp,
 };
-use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Mapping, Place, Value};
+use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Location, Mapping, Value};
 
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::row::{Row, from_sql, to_sql};
 use crate::slot::{EXTRA, FLASH, SCHEMA, SESSION, Slot};
 
-/// The visitors of a site, in a table that is the application's own. Clones share the connections.
+/// The visitors of a site, in the application's own table. Clones share the connections.
 #[derive(Clone)]
 pub struct Visitors(Arc<Connections>);
 
@@ -27,33 +27,33 @@ impl fmt::Debug for Visitors {
     }
 }
 
-/// How the file is used.
+/// The options of the file.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a write waits for one of another process. Default: 2 s.
-    pub busy: Duration,
-    /// How many pages of 4 KiB the file may have. Default: as many as fit.
+    /// How long a write waits for another process. Default: 2 s.
+    pub busy_timeout: Duration,
+    /// Most pages of 4 KiB in the file. Default: no limit.
     pub max_pages: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { busy: Duration::from_secs(2), max_pages: None }
+        Self { busy_timeout: Duration::from_secs(2), max_pages: None }
     }
 }
 
 impl Visitors {
-    /// Opens the file, and makes it and its tables if they are missing.
+    /// Opens the file, and creates it and its tables if they are missing.
     ///
     /// # Errors
     /// SQLite's.
     pub fn open(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
-        let connections = Connections::new(path.into(), options.busy, options.max_pages);
+        let connections = Connections::new(path.into(), options.busy_timeout, options.max_pages);
         connections.with(|connection| connection.execute_batch(SCHEMA))?;
         Ok(Self(Arc::new(connections)))
     }
 
-    /// Gives a visitor a name: the application's own business, in the same row as the session.
+    /// Sets a visitor's name, in the same row as the session.
     ///
     /// # Errors
     /// SQLite's.
@@ -64,8 +64,7 @@ impl Visitors {
         Ok(())
     }
 
-    /// Moves a name to another visitor, for whose session has been given another id. It stays where it is if the other
-    /// one has a name already.
+    /// Moves a name to the visitor whose row a rotated session has now. The name stays if that visitor has one already.
     ///
     /// # Errors
     /// SQLite's.
@@ -77,7 +76,7 @@ impl Visitors {
         const DROP: &str = "DELETE FROM visitors WHERE id = ?1 AND \
             coalesce(session, expires, revision, flash, flash_expires, flash_revision) IS NULL";
         self.0.with(|connection| {
-            // Whoever looks meanwhile finds the name once.
+            // Other connections find the name in exactly one row.
             let both = connection.unchecked_transaction()?;
             if both.execute(GIVE, (from, to))? == 1 {
                 both.execute(TAKE, [from])?;
@@ -99,36 +98,37 @@ impl Visitors {
     }
 }
 
-/// The mapping of this application: sessions and their flash are columns of a visitor, and whatever else is kept has
-/// a row of its own, whose id is the whole key.
+/// The mapping of this application: sessions and their flash are columns of a visitor. Every other record has a row of
+/// its own, whose id is the whole key.
 ///
 /// # Errors
 /// None.
-pub fn place(key: &Key) -> CoreResult<Place> {
+pub fn locate(key: &Key) -> CoreResult<Location> {
     match key.prefix() {
-        "session" | "flash" => ByPrefix.place(key),
+        "session" | "flash" => ByPrefix.locate(key),
         _ => {
             let [data, expires, revision] = EXTRA.names;
-            Ok(Place::new(key.as_str(), Fields::new(data, expires, revision)))
+            Ok(Location::new(key.as_str(), Fields::new(data, expires, revision)))
         }
     }
 }
 
-fn slot(place: &Place) -> Result<&'static Slot, Error> {
-    Slot::of(&place.fields.data).ok_or_else(|| Error::NoSuchField(place.fields.data.clone().into_owned()))
+fn slot(location: &Location) -> Result<&'static Slot, Error> {
+    let field = &location.fields.data;
+    Slot::of(field).ok_or_else(|| Error::NoSuchField(field.clone().into_owned()))
 }
 
 impl BlockingModel for Visitors {
     type Delegate = Row;
     type Error = Error;
 
-    fn delegate(&self, place: &Place) -> Result<Row, Error> {
-        let slot = slot(place)?;
+    fn delegate(&self, location: &Location) -> Result<Row, Error> {
+        let slot = slot(location)?;
         let Slot { table, data, expires, revision, .. } = slot;
         let sql = format!("SELECT {data}, {expires}, {revision} FROM {table} WHERE id = ?1");
         let found = self.0.with(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let columns = statement.query_row([&place.id], |row| {
+            let columns = statement.query_row([&location.id], |row| {
                 let column = |index| row.get_ref(index).map(from_sql);
                 Ok([column(0)?, column(1)?, column(2)?])
             });
@@ -137,12 +137,12 @@ impl BlockingModel for Visitors {
         Ok(found.map_or(Row::empty(slot), |columns| Row { columns, ..Row::empty(slot) }))
     }
 
-    fn flush(&self, place: &Place, row: Row, expected: Condition) -> Result<Flushed, Error> {
+    fn flush(&self, location: &Location, row: Row, expected: Condition) -> Result<Flushed, Error> {
         let written = self.0.with(|connection| {
             if row.is_empty() {
-                drop_record(connection, &place.id, row.slot, expected)
+                drop_record(connection, &location.id, row.slot, expected)
             } else {
-                write(connection, &place.id, &row, expected)
+                write(connection, &location.id, &row, expected)
             }
         })?;
         Ok(if written { Flushed::Yes } else { Flushed::Conflict })
@@ -163,7 +163,7 @@ impl BlockingModel for Visitors {
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Entry>>, Error> {
-        // The rows of a visitor's slots have the id part as their id, the extras the whole key, where all of a prefix
+        // The id of a visitor's row is the id part of the key. The id of an extra is the whole key, and all of a prefix
         // are between `prefix:` and `prefix;`.
         let (slot, from, end) = match prefix.as_str() {
             "session" => (&SESSION, after.map_or("", Key::id).to_owned(), None),
@@ -185,7 +185,7 @@ impl BlockingModel for Visitors {
             let mut entries = Vec::new();
             while let Some(row) = rows.next()? {
                 let id: String = row.get(0)?;
-                // Only the driver writes a revision, so that every such id is that of a key.
+                // Only the driver writes a revision, so the id belongs to a key.
                 let Some(key) = key_of(slot, prefix, &id) else { continue };
                 let columns = [from_sql(row.get_ref(1)?), from_sql(row.get_ref(2)?)];
                 entries.push(entry(key, columns, row.get(3)?));
@@ -197,7 +197,7 @@ impl BlockingModel for Visitors {
 
     fn expired(&self, now: Timestamp, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Key>>, Error> {
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        // One slot after the other, in each by the id. Those before that of `after` are done.
+        // One slot after the other, each in the order of its ids. The slots before that of `after` are done.
         let slots = [(&SESSION, "session"), (&FLASH, "flash"), (&EXTRA, "")];
         let first = after.map_or(0, |after| {
             slots.iter().position(|(_, prefix)| *prefix == after.prefix()).unwrap_or(slots.len() - 1)
@@ -205,7 +205,7 @@ impl BlockingModel for Visitors {
         let mut keys = Vec::new();
         for (index, (slot, prefix)) in slots.into_iter().enumerate().skip(first) {
             let Slot { table, expires, revision, .. } = slot;
-            // A revision that is none is left out: nothing could be compared with it.
+            // Damaged revisions are omitted, because a flush could not compare them.
             let sql = format!(
                 "SELECT id FROM {table} WHERE {expires} BETWEEN 0 AND ?1 AND id > ?2 AND \
                  ({revision} IS NULL OR typeof({revision}) = 'blob' AND length({revision}) = 8) \
@@ -238,7 +238,7 @@ impl BlockingModel for Visitors {
     }
 }
 
-/// What must be true of the row, with [`bytes`] as the parameter `?5`.
+/// The condition on the row, with [`bytes`] as the parameter `?5`.
 fn guard(expected: Condition, revision: &str) -> String {
     match expected {
         Condition::Any => "?5 IS NULL".into(),
@@ -247,7 +247,7 @@ fn guard(expected: Condition, revision: &str) -> String {
     }
 }
 
-/// The revision that is expected; NULL for the conditions that name none.
+/// The expected revision; NULL for conditions without one.
 fn bytes(expected: Condition) -> Option<[u8; 8]> {
     match expected {
         Condition::Revision(revision) => Some(revision.to_bytes()),
@@ -255,12 +255,12 @@ fn bytes(expected: Condition) -> Option<[u8; 8]> {
     }
 }
 
-/// One statement, so that comparing and writing are one step.
+/// One statement, so that comparing and writing are one atomic step.
 fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> rusqlite::Result<bool> {
     let Slot { table, data, expires, revision, .. } = row.slot;
     let guard = guard(expected, revision);
     let sql = match expected {
-        // Where there must be a row, none is made; and a touch leaves the data alone.
+        // The row must exist, so it is not inserted. A touch leaves the data alone.
         Condition::Revision(_) => {
             let data = if row.new_data { format!("{data} = ?2, ") } else { String::new() };
             format!("UPDATE {table} SET {data}{expires} = ?3, {revision} = ?4 WHERE id = ?1 AND {guard}")
@@ -275,7 +275,7 @@ fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> r
     Ok(connection.prepare_cached(&sql)?.execute(values)? == 1)
 }
 
-/// The row goes where it holds nothing else; otherwise only these columns are emptied.
+/// Deletes the row if it holds nothing else, and otherwise empties these columns.
 fn drop_record(
     connection: &Connection,
     id: &str,
@@ -287,7 +287,7 @@ fn drop_record(
     let there = format!("id = ?1 AND {guard} AND coalesce({data}, {expires}, {revision}) IS NOT NULL");
     let delete = format!("DELETE FROM {table} WHERE {there} AND {alone}");
     let empty = format!("UPDATE {table} SET {data} = ?2, {expires} = ?3, {revision} = ?4 WHERE {there}");
-    // Each is conditional by itself: one that comes between finds the row before or after.
+    // Each statement has the condition, so a change in between is not lost.
     let null = rusqlite::types::Null;
     let run =
         |sql: &str| connection.prepare_cached(sql)?.execute(params![id, null, null, null, bytes(expected)]);
@@ -299,7 +299,7 @@ fn key_of(slot: &Slot, prefix: &Prefix, id: &str) -> Option<Key> {
     key.ok()
 }
 
-/// What a row says of its record. Where a column is damaged it says nothing, and the driver looks for itself.
+/// The entry of a row. It omits a damaged column, which the driver then reads itself.
 fn entry(key: Key, columns: [Option<Value>; 2], size: Option<i64>) -> Entry {
     let [expires, revision] = columns;
     let mut entry = Entry::new(key);

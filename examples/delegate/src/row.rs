@@ -1,4 +1,4 @@
-//! The object that the driver works with.
+//! The object of the model.
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -7,7 +7,7 @@ use session_store_delegate::{Delegate, Value};
 use crate::error::Error;
 use crate::slot::Slot;
 
-/// A visitor, as far as one place needs it: three columns, and whether the data was changed.
+/// Three columns of a visitor, and whether the data was changed.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub(crate) slot: &'static Slot,
@@ -53,7 +53,7 @@ impl Delegate for Row {
     }
 }
 
-/// What a column holds.
+/// The value of a column.
 pub(crate) fn from_sql(column: ValueRef<'_>) -> Option<Value> {
     match column {
         ValueRef::Null => None,
@@ -63,12 +63,12 @@ pub(crate) fn from_sql(column: ValueRef<'_>) -> Option<Value> {
     }
 }
 
-/// What goes into a column. A deadline that is too far for it is as far as it can be.
+/// The value for a column. A deadline beyond `i64::MAX` is stored as `i64::MAX`.
 pub(crate) fn to_sql(value: &Option<Value>) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(match value {
         Some(Value::Bytes(bytes)) => ValueRef::Blob(bytes),
         Some(Value::Number(number)) => ValueRef::Integer(i64::try_from(*number).unwrap_or(i64::MAX)),
-        // The driver writes nothing else.
+        // The driver writes no other value.
         _ => ValueRef::Null,
     })
 }

@@ -1,19 +1,19 @@
-//! Where in the tables the fields of a place stand.
+//! The tables, and the columns of each record.
 
-/// Three columns that hold one record, and the names by which the driver asks for them.
+/// Three columns that hold one record, and their names in the accessors.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The accessors' names: data, deadline, revision.
+    /// The names in the accessors: data, deadline, revision.
     pub(crate) names: [&'static str; 3],
     pub(crate) table: &'static str,
     pub(crate) data: &'static str,
     pub(crate) expires: &'static str,
     pub(crate) revision: &'static str,
-    /// What is true of a row that holds nothing else, so that it may go with its record.
+    /// The SQL condition of a row that holds nothing else, and is deleted with its record.
     pub(crate) alone: &'static str,
 }
 
-/// The tables. A visitor is the application's own object; sessions only have some of its columns.
+/// The tables. A visitor is the application's own object, and a session has some of its columns.
 pub(crate) const SCHEMA: &str = "\
     CREATE TABLE IF NOT EXISTS visitors (
         id TEXT PRIMARY KEY NOT NULL,
@@ -50,7 +50,7 @@ pub(crate) const FLASH: Slot = Slot {
     alone: "name IS NULL AND coalesce(session, expires, revision) IS NULL",
 };
 
-/// Records of all other prefixes, each in a row of its own, under its whole key.
+/// Records of all other prefixes. Each has a row of its own, whose id is the whole key.
 pub(crate) const EXTRA: Slot = Slot {
     names: ["extra", "extra.expires", "extra.revision"],
     table: "extras",
@@ -61,7 +61,7 @@ pub(crate) const EXTRA: Slot = Slot {
 };
 
 impl Slot {
-    /// The slot whose data has this name.
+    /// The slot whose data field has this name.
     pub(crate) fn of(name: &str) -> Option<&'static Self> {
         [&SESSION, &FLASH, &EXTRA].into_iter().find(|slot| slot.names[0] == name)
     }

@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use delegate_example::{Options, Visitors, place};
+use delegate_example::{Options, Visitors, locate};
 use rusqlite::Connection;
 use session_conformance::testing::SmallDisk;
 use session_conformance::{Harness, HarnessError};
 use session_core::{Blocking, Clock, Key};
-use session_store_delegate::{DelegateConfig, DelegateStore, Plain};
+use session_store_delegate::{DelegateConfig, DelegateStore, InPlace};
 
 /// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct Site;
@@ -54,7 +54,7 @@ impl Storage {
 }
 
 impl Harness for Site {
-    type Driver = Blocking<Plain<Visitors>>;
+    type Driver = Blocking<DelegateStore<InPlace<Visitors>>>;
     type Storage = Storage;
 
     fn name(&self) -> String {
@@ -67,7 +67,7 @@ impl Harness for Site {
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
         let visitors = Visitors::open(&storage.path, &storage.options)?;
-        Ok(DelegateStore::pooled(DelegateConfig::new(visitors).mapping(place).clock(clock)))
+        Ok(DelegateStore::pooled(DelegateConfig::new(visitors).mapping(locate).clock(clock)))
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {

@@ -4,21 +4,21 @@
 
 use std::time::Duration;
 
-use delegate_example::{Options, Visitors, place};
+use delegate_example::{Options, Visitors, locate};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Blocking, Driver, DriverExt, Key, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
-    BlockingModel, ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, Mapping, Plain, Value,
+    BlockingModel, ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, InPlace, Mapping, Value,
 };
 
-type Store = Blocking<Plain<Visitors>>;
+type Store = Blocking<DelegateStore<InPlace<Visitors>>>;
 
 fn site() -> (tempfile::TempDir, Connection, Visitors, Store) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
     let visitors = Visitors::open(&path, &Options::default()).unwrap();
-    let store = DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(place));
+    let store = DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(locate));
     (directory, Connection::open(path).unwrap(), visitors, store)
 }
 
@@ -59,15 +59,15 @@ async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_nam
 #[test]
 fn a_flush_writes_nothing_but_its_own_columns() {
     let (_directory, _, visitors, _) = site();
-    let place = ByPrefix.place(&key("session:one")).unwrap();
-    let mut row = visitors.delegate(&place).unwrap();
+    let location = ByPrefix.locate(&key("session:one")).unwrap();
+    let mut row = visitors.delegate(&location).unwrap();
     row.set("session", Value::Bytes(b"data".to_vec().into())).unwrap();
     row.set("revision", Value::Bytes(vec![1; 8].into())).unwrap();
     // The application writes to the same visitor meanwhile.
     visitors.rename("one", "Ada").unwrap();
-    assert_eq!(visitors.flush(&place, row.clone(), Absent).unwrap(), Flushed::Yes);
+    assert_eq!(visitors.flush(&location, row.clone(), Absent).unwrap(), Flushed::Yes);
     assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
-    assert_eq!(visitors.flush(&place, row, Absent).unwrap(), Flushed::Conflict);
+    assert_eq!(visitors.flush(&location, row, Absent).unwrap(), Flushed::Conflict);
 }
 
 #[tokio::test]
@@ -120,9 +120,9 @@ async fn without_the_mapping_a_visitor_is_asked_for_a_field_that_it_lacks() {
 async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
-    let options = Options { busy: Duration::from_millis(1), ..Options::default() };
+    let options = Options { busy_timeout: Duration::from_millis(1), ..Options::default() };
     let store =
-        DelegateStore::pooled(DelegateConfig::new(Visitors::open(&path, &options).unwrap()).mapping(place));
+        DelegateStore::pooled(DelegateConfig::new(Visitors::open(&path, &options).unwrap()).mapping(locate));
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.store(&key("session:one"), record(1), Absent).await.unwrap_err();

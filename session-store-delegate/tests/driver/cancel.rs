@@ -43,7 +43,7 @@ async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
         let (mut old, mut new, mut polls) = (0, 0, 0);
         loop {
             let clock = TestClock::new(NOW);
-            let store = DelegateStore::new(
+            let store = DelegateStore::open(
                 DelegateConfig::new(Blobs::default()).mapping(by_name).clock(Arc::new(clock)),
             );
             assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_applied());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Applied, Cursor, Driver, Operation, Prefix, Result, StoreErrorKind, TestClock, Touch};
-use session_store_delegate::{DelegateConfig, Plain};
+use session_store_delegate::{DelegateConfig, DelegateStore};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
 use crate::support::objects::{Objects, Trouble};
@@ -202,15 +202,13 @@ async fn a_purge_ends_where_the_store_is_away_and_says_what_was_removed() {
 async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
     let model = Objects::new(claims());
     let clock = TestClock::new(NOW);
-    let store = session_store_delegate::DelegateStore::pooled(
-        DelegateConfig::new(model.clone()).clock(Arc::new(clock)),
-    );
+    let store = DelegateStore::pooled(DelegateConfig::new(model.clone()).clock(Arc::new(clock)));
     assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_applied());
     model.fail(2, Trouble::Panic);
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
-    assert!(store.get_ref().model().has("one"), "the model can be reached through the store");
+    assert!(store.get_ref().model().get_ref().has("one"), "the model can be reached through the store");
 }
 
 #[test]
@@ -218,7 +216,8 @@ fn plain_functions_need_no_runtime() {
     use session_core::BlockingDriver;
 
     let clock = TestClock::new(NOW);
-    let store = Plain::new(DelegateConfig::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
+    let store =
+        DelegateStore::in_place(DelegateConfig::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
     let one = key("session:one");
     let functions: &dyn BlockingDriver = &store;
     assert!(functions.store(&one, expiring(1), Absent).unwrap().is_applied());
@@ -230,7 +229,7 @@ fn plain_functions_need_no_runtime() {
     clock.set(later());
     assert_eq!(functions.clock().now(), later());
     assert_eq!(functions.purge(1).unwrap().removed, 1);
-    assert!(!store.model().has("one"));
+    assert!(!store.model().get_ref().has("one"));
     assert!(!functions.remove(&one, Any).unwrap().is_applied());
     functions.flush().unwrap();
     functions.close().unwrap();

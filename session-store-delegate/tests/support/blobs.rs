@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use session_core::{Capabilities, Condition, Entry, Key, Prefix, Result as CoreResult, Timestamp};
-use session_store_delegate::{Delegate, Fields, Flushed, Model, Place, Value};
+use session_store_delegate::{Delegate, Fields, Flushed, Location, Model, Value};
 
 use super::lock;
 
@@ -27,8 +27,8 @@ pub(crate) struct Blob {
 }
 
 /// The hook: the whole key is the object, and its accessors have other names.
-pub(crate) fn by_name(key: &Key) -> CoreResult<Place> {
-    Ok(Place::new(key.as_str(), Fields::new("content", "deadline", "tag")))
+pub(crate) fn by_name(key: &Key) -> CoreResult<Location> {
+    Ok(Location::new(key.as_str(), Fields::new("content", "deadline", "tag")))
 }
 
 impl Blobs {
@@ -79,16 +79,16 @@ impl Model for Blobs {
     type Delegate = Blob;
     type Error = io::Error;
 
-    async fn delegate(&self, place: &Place) -> io::Result<Blob> {
+    async fn delegate(&self, location: &Location) -> io::Result<Blob> {
         wait().await;
-        let blob = lock(&self.0).get(&place.id).cloned().unwrap_or_default();
+        let blob = lock(&self.0).get(&location.id).cloned().unwrap_or_default();
         wait().await;
         Ok(blob)
     }
 
-    async fn flush(&self, place: &Place, blob: Blob, expected: Condition) -> io::Result<Flushed> {
+    async fn flush(&self, location: &Location, blob: Blob, expected: Condition) -> io::Result<Flushed> {
         wait().await;
-        let flushed = self.put(&place.id, blob, expected);
+        let flushed = self.put(&location.id, blob, expected);
         wait().await;
         Ok(flushed)
     }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use session_core::{Applied, Capabilities, Condition, Entry, Key, Prefix, StoreErrorKind, Timestamp};
-use session_store_delegate::{BlockingModel, Delegate, Fields, Flushed, Place, Value};
+use session_store_delegate::{BlockingModel, Delegate, Fields, Flushed, Location, Value};
 
 use super::lock;
 
@@ -148,13 +148,13 @@ impl BlockingModel for Objects {
     type Delegate = Loaded;
     type Error = io::Error;
 
-    fn delegate(&self, place: &Place) -> io::Result<Loaded> {
+    fn delegate(&self, location: &Location) -> io::Result<Loaded> {
         self.call("delegate".into())?;
-        let fields = lock(&self.0.objects).get(&place.id).cloned().unwrap_or_default();
+        let fields = lock(&self.0.objects).get(&location.id).cloned().unwrap_or_default();
         Ok(Loaded { model: self.clone(), fields, changes: BTreeMap::new() })
     }
 
-    fn flush(&self, place: &Place, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
+    fn flush(&self, location: &Location, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
         self.call(format!("flush {}", word(expected)))?;
         let mut objects = lock(&self.0.objects);
         let mut rival = lock(&self.0.rival);
@@ -163,8 +163,8 @@ impl BlockingModel for Objects {
         {
             *rival = None;
         }
-        let object = objects.entry(place.id.clone()).or_default();
-        let Fields { data, expires, revision } = &place.fields;
+        let object = objects.entry(location.id.clone()).or_default();
+        let Fields { data, expires, revision } = &location.fields;
         let there = match object.get(&**revision) {
             None => Condition::Absent,
             Some(Value::Bytes(bytes)) => bytes[..].try_into().map_or(Condition::Any, |bytes| {
@@ -190,7 +190,7 @@ impl BlockingModel for Objects {
         }
         // What holds nothing any more is dropped; a name, or another prefix's fields, keep an object.
         if object.is_empty() {
-            objects.remove(&place.id);
+            objects.remove(&location.id);
         }
         Ok(answer)
     }
