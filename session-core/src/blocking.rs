@@ -1,4 +1,4 @@
-//! The driver specification for engines with blocking calls.
+//! The driver trait for engines with blocking calls.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::key::{Key, Prefix};
 use crate::page::{Cursor, Page, Purged};
 use crate::record::Record;
 
-/// [`Driver`](crate::Driver) as blocking functions, with the same contract for each.
+/// [`Driver`](crate::Driver) with blocking methods, under the same contract.
 ///
 /// # For driver authors
-/// Implement this where the engine blocks, and wrap it in `Blocking` (feature `offload`), which runs every call on
-/// worker threads, at some microseconds a call. Where an operation takes microseconds itself, implement `Driver` and
-/// run it in place.
+/// Implement this for an engine with blocking calls, and wrap it in `Blocking` (feature `offload`), which runs the calls
+/// on worker threads and costs a few microseconds per call. If the operations themselves take only microseconds,
+/// implement [`Driver`](crate::Driver) directly.
 pub trait BlockingDriver: Send + Sync + 'static {
     /// See [`Driver::retrieve`](crate::Driver::retrieve).
     ///

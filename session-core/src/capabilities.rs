@@ -1,32 +1,33 @@
-//! What a driver says of itself, as data.
+//! A driver's promises as data.
 
 use std::time::Duration;
 
-/// What a driver can do and what it promises. The conformance suite checks what is claimed; claiming less than is
-/// true is allowed, claiming more fails.
+/// The abilities and promises of a driver. The conformance suite checks each claim.
+///
+/// A driver may claim less than it can do. A claim that does not hold fails the suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Whether it can compare and store in one step. Without this, two requests can lose each other's writes.
+    /// Whether the driver compares and stores in one atomic step. Without it, concurrent requests lose writes.
     pub conditional: bool,
-    /// What an acknowledged write survives.
+    /// Which events an acknowledged write survives.
     pub survives: Survives,
-    /// What can take an acknowledged write back.
+    /// Which event can undo an acknowledged write.
     pub rolls_back: RollsBack,
-    /// Who may use the same store at the same time.
+    /// Which processes can use the same store at the same time.
     pub shared: Shared,
-    /// Who removes expired records, and how exactly expiry is observed.
+    /// Whether the driver or its engine removes expired records, and how late.
     pub expiry: ExpiryMode,
-    /// The largest data of one record, in bytes; `None` where only memory or disk bounds it.
+    /// The largest data of one record, in bytes. `None` if only memory or disk limits it.
     pub max_record_bytes: Option<u64>,
-    /// Whether it may evict live records, only ever of prefix `session`, when it is full.
+    /// Whether a full store may evict live records. Only records of prefix `session` may be evicted.
     pub evicts: bool,
-    /// Whether a traversal reports a key that is there all the time exactly once, rather than at least once.
+    /// Whether a traversal reports each key exactly once if the key is stored throughout. Otherwise: at least once.
     pub exactly_once: bool,
 }
 
 impl Capabilities {
-    /// The least that a driver can claim: nothing survives, nothing is shared, no compare-and-store.
+    /// The weakest claims: nothing survives, no sharing between processes, no compare-and-swap.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -104,53 +105,53 @@ impl Default for Capabilities {
     }
 }
 
-/// What an acknowledged write survives; each includes those before it.
+/// Which events an acknowledged write survives. Each variant includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Survives {
-    /// Nothing: the data goes with the process.
+    /// None. The data ends with the process.
     Nothing,
     /// An orderly [`close`](crate::Driver::close).
     Close,
-    /// The sudden death of the process (SIGKILL).
+    /// A kill of the process (SIGKILL).
     Kill,
     /// Power loss.
     PowerLoss,
 }
 
-/// What can take an acknowledged write back.
+/// Which event can undo an acknowledged write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RollsBack {
-    /// Nothing that the driver knows of (a restored backup is the operator's doing).
+    /// None. A restored backup is the operator's decision and does not count.
     Never,
-    /// Power loss, and what it takes is bounded by the driver's documentation.
+    /// Power loss. The driver documents how much can be lost.
     PowerLoss,
-    /// A failover of the engine.
+    /// A failover of the engine to a replica.
     Failover,
 }
 
-/// Who may use the same store at the same time.
+/// Which processes can use the same store at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Shared {
-    /// Handles within one process.
+    /// Only one. All handles belong to it.
     Process,
-    /// The processes of one host.
+    /// All processes of one host.
     Host,
-    /// Any host that reaches the engine.
+    /// Processes of any host that reaches the engine.
     Network,
 }
 
-/// Who removes expired records, and how exactly expiry is observed.
+/// Whether the driver or its engine removes expired records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExpiryMode {
-    /// The driver compares deadlines with its clock, to the millisecond; `purge` removes what has expired.
+    /// The driver compares deadlines with its clock, to the millisecond. `purge` removes expired records.
     Caller,
-    /// The engine expires records by itself, up to `granularity` late; `purge` has nothing to do.
+    /// The engine removes expired records, up to `granularity` late. `purge` does nothing.
     Engine {
-        /// How late expiry may be observed; zero where the driver compares deadlines with its clock all the same.
+        /// How late a record may expire. Zero if the driver also compares deadlines with its clock.
         granularity: Duration,
     },
 }

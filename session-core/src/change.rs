@@ -1,18 +1,18 @@
-//! What a change asks for, the rule that decides it, and how it is answered.
+//! A change: its request, the rule that decides it, its answer.
 
 use crate::clock::{Timestamp, is_live};
 use crate::error::Operation;
 use crate::record::Record;
 use crate::revision::Revision;
 
-/// What must be true of the live record for a change to happen.
+/// The condition under which a change happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Nothing: insert or replace.
+    /// Always: insert or replace.
     Any,
-    /// There is no live record.
+    /// No live record is stored.
     Absent,
-    /// There is a live record, and it has this revision.
+    /// The live record has this revision.
     Revision(Revision),
 }
 
@@ -49,14 +49,13 @@ pub enum OldDecision {
     Conflict,
 }
 
-/// The answer to a store or a removal.
+/// The answer to a store or a removal. Applications receive it too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a conflict means that nothing was written"]
 pub enum Change {
     /// The change happened.
     Applied,
-    /// The condition did not hold, and nothing was written. Carries the live record, so that the caller needs no
-    /// second call to read it.
+    /// The condition did not hold, and nothing was written. Contains the live record, which saves the caller a read.
     Conflict(Option<Record>),
 }
 
@@ -68,22 +67,22 @@ impl Change {
     }
 }
 
-/// What [`Driver::touch`](crate::Driver::touch) asks for: a new deadline for the record at one revision.
+/// The request of [`Driver::touch`](crate::Driver::touch): a new deadline for a record at a known revision.
 ///
-/// A struct with named fields, so that the two revisions cannot be swapped by accident.
+/// The named fields prevent swapping the two revisions by accident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
     /// The revision that the live record must have.
     pub from: Revision,
-    /// The revision that it gets.
+    /// Its new revision.
     pub to: Revision,
-    /// The deadline that it gets; `None` never expires.
+    /// Its new deadline. `None` never expires.
     pub deadline: Option<Timestamp>,
 }
 
 impl Touch {
-    /// One step of a touch that is made of a retrieve and a store: the record to store and its condition, or the answer
-    /// where nothing is to be stored.
+    /// The second half of a touch that consists of a retrieve and a store: the record to store and its condition, or
+    /// the answer if no store is needed.
     pub(crate) fn step(self, found: Option<Record>) -> Result<(Record, Condition), bool> {
         match found {
             Some(record) if record.revision == self.to => Err(true),
@@ -96,34 +95,34 @@ impl Touch {
     }
 }
 
-/// A change in owned form: the arguments of [`store`](crate::Driver::store), [`remove`](crate::Driver::remove) or
+/// A change as one value: the arguments of [`store`](crate::Driver::store), [`remove`](crate::Driver::remove) or
 /// [`touch`](crate::Driver::touch) without the key.
 ///
 /// # For driver authors
-/// A driver that queues changes, or passes them to another thread, keeps them in this form. [`decide`](Self::decide)
-/// is the rule for all three operations, so a driver that compares in Rust needs no rule of its own.
+/// Use it to queue changes or to send them to another thread. [`decide`](Self::decide) implements the rule of all three
+/// operations, so a driver that compares in Rust writes no rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeRequest {
     /// Write the record if the condition holds.
     Store {
         /// The record to write.
         record: Record,
-        /// What must be true of the live record.
+        /// The condition.
         condition: Condition,
     },
     /// Remove the live record if the condition holds.
     Remove {
-        /// What must be true of the live record.
+        /// The condition.
         condition: Condition,
     },
     /// Move the deadline of the live record.
     Touch(Touch),
 }
 
-/// What a driver found under the key, judged by its clock.
+/// The stored state of a key, judged by the driver's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing is stored under the key.
+    /// No record.
     Nothing,
     /// A record whose deadline has passed.
     Expired,
@@ -134,7 +133,13 @@ pub enum Found {
 }
 
 impl Found {
-    /// What a record with this deadline and revision is at `now`.
+    /// The state of a stored record at `now`.
+    #[must_use]
+    pub fn of(stored: Option<&Record>, now: Timestamp) -> Self {
+        stored.map_or(Self::Nothing, |record| Self::at(record.expires, record.revision, now))
+    }
+
+    /// The state of a record with this deadline and revision at `now`.
     #[must_use]
     pub fn at(deadline: Option<Timestamp>, revision: Revision, now: Timestamp) -> Self {
         if is_live(deadline, now) { Self::Live(revision) } else { Self::Expired }
@@ -148,26 +153,26 @@ impl Found {
     }
 }
 
-/// What a driver does about a change.
+/// The result of the rule: the driver's next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write the record, or the deadline and revision of a touch. Answer [`Change::Applied`].
     Write,
-    /// Delete the stored bytes. Answer [`Change::Applied`].
+    /// Delete the stored record. Answer [`Change::Applied`].
     Delete,
-    /// Write nothing: the live record has the offered revision, so this very change was made before. Answer
+    /// Write nothing. The live record has the offered revision, so an earlier attempt made this change. Answer
     /// [`Change::Applied`].
     AlreadyApplied,
-    /// Write nothing: nothing is stored, and nothing is to be stored. Answer [`Change::Applied`].
+    /// Write nothing. The key is already empty, as asked. Answer [`Change::Applied`].
     AlreadyAbsent,
     /// Write nothing. Answer [`Change::Conflict`] with the live record.
     Conflict,
-    /// Write nothing. Fail with [`Corrupt`](crate::StoreErrorKind::Corrupt): there is nothing to compare with.
+    /// Write nothing. Fail with [`Corrupt`](crate::StoreErrorKind::Corrupt), because the revision is unreadable.
     Corrupt,
 }
 
 impl ChangeRequest {
-    /// The operation that was asked for.
+    /// The requested operation.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self {
@@ -177,7 +182,7 @@ impl ChangeRequest {
         }
     }
 
-    /// How many bytes of data the change carries.
+    /// The length of the record's data in bytes; 0 for a removal or a touch.
     #[must_use]
     pub fn data_len(&self) -> usize {
         match self {
@@ -186,11 +191,8 @@ impl ChangeRequest {
         }
     }
 
-    /// Decides the change by what is stored. A store whose record is past its deadline at `now` acts as a removal
-    /// (E06).
-    ///
-    /// A damaged record is replaced and removed under `Any` only. Every other change of it is
-    /// [`Corrupt`](Decision::Corrupt).
+    /// Decides the change. A store whose record is already expired at `now` acts as a removal (E06). A damaged record
+    /// can be replaced or removed under `Any` only.
     #[must_use]
     pub fn decide(&self, found: Found, now: Timestamp) -> Decision {
         match self {
@@ -203,8 +205,7 @@ impl ChangeRequest {
     }
 }
 
-/// [`ChangeRequest::decide`] for a store, for a driver that holds the parts. `lives` says whether the offered record
-/// is live.
+/// [`ChangeRequest::decide`] for the parts of a store. `lives` says whether the offered record is live.
 #[must_use]
 pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives: bool) -> Decision {
     if found == Found::Damaged && condition != Condition::Any {
@@ -224,8 +225,8 @@ pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives
     }
 }
 
-/// [`ChangeRequest::decide`] for a removal. Where nothing live is stored, only `Absent` is applied: the caller learns
-/// whether this call removed the record. An expired record is left to `purge`.
+/// [`ChangeRequest::decide`] for a removal. Without a live record only `Absent` is applied, so a caller knows whether its
+/// own call removed the record. Expired records are left to `purge`.
 #[must_use]
 pub fn decide_remove(found: Found, condition: Condition) -> Decision {
     match found {
@@ -238,7 +239,7 @@ pub fn decide_remove(found: Found, condition: Condition) -> Decision {
     }
 }
 
-/// [`ChangeRequest::decide`] for a touch. A [`Conflict`](Decision::Conflict) is answered with `false`.
+/// [`ChangeRequest::decide`] for a touch. Answer `false` to a [`Conflict`](Decision::Conflict).
 #[must_use]
 pub fn decide_touch(found: Found, touch: Touch) -> Decision {
     match found {

@@ -1,4 +1,4 @@
-//! The only place where the workspace reads time.
+//! Time: the only place where the workspace reads it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment `by` later, in whole milliseconds, or the last one there is.
+    /// The moment `by` later, in whole milliseconds, or the latest timestamp.
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
@@ -37,50 +37,49 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long after `earlier` this is; zero if it is not after.
+    /// The time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment in the standard library's type, or `None` where that cannot hold it.
+    /// This moment as a `SystemTime`, or `None` if it does not fit.
     #[must_use]
     pub fn to_system_time(self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.0))
     }
 }
 
-/// Whether something with this deadline is still live at `now`: the one rule for records and single values.
-///
-/// Expired means `now >= deadline`; what has no deadline never expires.
+/// Whether a record or a value with this deadline is live at `now`. Expired means `now >= deadline`; no deadline never
+/// expires.
 #[inline]
 #[must_use]
 pub fn is_live(deadline: Option<Timestamp>, now: Timestamp) -> bool {
     deadline.is_none_or(|deadline| now < deadline)
 }
 
-/// Where a driver, and the sessions on top of it, read the time.
+/// The source of time for a driver and for the sessions that use it.
 ///
 /// # For driver authors
-/// Take an `Arc<dyn Clock>` in your options, [`SystemClock`] by default, and hand it out from
-/// [`Driver::clock`](crate::Driver::clock). Ask it once per operation.
+/// Take an `Arc<dyn Clock>` in your options, by default [`SystemClock`], and return it from
+/// [`Driver::clock`](crate::Driver::clock). Read it once per operation.
 ///
 /// # For applications
-/// Hosts that share a store must keep their clocks within 5 s of each other (NTP does).
+/// The clocks of hosts that share a store must differ by at most 5 s. NTP achieves this.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment. It MUST NOT block.
+    /// The current time. MUST NOT block.
     fn now(&self) -> Timestamp;
 }
 
-/// The wall clock of the machine, as exact as its timer tick: on Linux it may be up to 10 ms behind (commonly 4 ms).
+/// The system's wall clock. On Linux it is read at the precision of the timer tick: up to 10 ms late, commonly 4 ms.
 ///
-/// That much is nothing to a deadline, and reading the exact clock would cost a store in memory more than finding the
-/// record: it waits until the processor has done everything before.
+/// Session deadlines do not need more. Reading the exact clock stalls the processor's pipeline and would cost more than
+/// a lookup in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// This clock in the form in which drivers keep it.
+    /// This clock as drivers store it.
     #[must_use]
     pub fn shared() -> Arc<dyn Clock> {
         Arc::new(Self)
@@ -91,24 +90,24 @@ impl Clock for SystemClock {
     #[cfg(target_os = "linux")]
     fn now(&self) -> Timestamp {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        // A machine set to before 1970 reads as the epoch: everything is then live, nothing is lost.
+        // A clock before 1970 reads as the epoch, so every record is live and none is lost.
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let millis = u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000;
         Timestamp(seconds.saturating_mul(1_000).saturating_add(millis))
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::disallowed_methods, reason = "this is the place that all others go through")]
+    #[expect(clippy::disallowed_methods, reason = "the workspace's only reader of the system clock")]
     fn now(&self) -> Timestamp {
         use std::time::{SystemTime, UNIX_EPOCH};
 
-        // A machine set to before 1970 reads as the epoch: everything is then live, nothing is lost.
+        // A clock before 1970 reads as the epoch, so every record is live and none is lost.
         Timestamp::EPOCH
             .saturating_add(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
     }
 }
 
-/// A clock that stands still until it is moved. Clones show the same time.
+/// A clock for tests that changes only on request. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<AtomicU64>);
 
@@ -125,7 +124,7 @@ impl TestClock {
         self.0.fetch_add(by, Ordering::SeqCst);
     }
 
-    /// Sets the clock, backwards too.
+    /// Sets the clock, forward or back.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_millis(), Ordering::SeqCst);
     }
@@ -151,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the exact clock is what the other one is held against")]
-    fn the_wall_clock_is_the_wall_clock() {
+    #[expect(clippy::disallowed_methods, reason = "the test compares with the exact clock")]
+    fn system_clock_is_within_a_tick_of_the_exact_clock() {
         let exact = || {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
             u64::try_from(now.as_millis()).unwrap()
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_clock_moves_only_when_told_and_clones_agree() {
+    fn test_clock_changes_on_request_in_all_clones() {
         let clock = TestClock::new(Timestamp::from_millis(5));
         let other = clock.clone();
         clock.advance(Duration::from_millis(7));

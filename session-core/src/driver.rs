@@ -1,4 +1,4 @@
-//! The driver specification. SPEC.md gives each rule its clause.
+//! The driver trait. SPEC.md has a clause for each rule.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,43 +11,41 @@ use crate::key::{Key, Prefix};
 use crate::page::{Cursor, Page, Purged};
 use crate::record::Record;
 
-/// How many keys [`DriverExt`] asks for at a time.
+/// The page size of [`DriverExt`]'s traversals.
 const PAGE: usize = 256;
 
 /// A session store: retrieve, store, remove and traverse, with compare-and-swap.
 ///
 /// # For driver authors
-/// Six methods are required; the others have defaults. The base of all rules: `retrieve` returns what the last
-/// successful `store` wrote. Run the conformance suite to see that your driver follows SPEC.md. Handles should be
-/// cheap to clone, and all clones share one store.
+/// Six methods are required; the others have defaults. The basic rule: `retrieve` returns the record that the last
+/// successful `store` wrote. SPEC.md lists all rules, and the conformance suite tests them. Handles should be cheap to
+/// clone. All clones share one store.
 ///
-/// A driver that wraps another one MUST forward every method, because a default would hide what the inner driver
-/// does: [`forward!`](crate::forward) writes them.
+/// A driver that wraps another driver MUST forward every method. A default would replace the inner driver's method.
+/// [`forward!`](crate::forward) writes the forwarding methods.
 ///
 /// # For applications
-/// Use `Sessions` of `session-manager`, which adds ids, values, replay and rotation. [`DriverExt`] has `count` and
-/// `clear`.
+/// Use `session-manager`, which adds ids, values, replay and rotation. [`DriverExt`] adds `count` and `clear`.
 ///
 /// # Cancellation
-/// Dropping a future at any point leaves the old record or the new one, never a mixture, and releases all locks. A
-/// change whose future is dropped takes effect before the caller's next change of the key, or not at all (C14).
+/// After a dropped future, the old or the new record is stored, never a mixture, and all locks are released. A change
+/// whose future is dropped takes effect before the caller's next change of the key, or not at all (C14).
 pub trait Driver: Send + Sync + 'static {
-    /// Returns the live record of `key`. A key that was never stored, was removed or has expired is `None`, never an
-    /// error.
+    /// Returns the live record of `key`. `None` if the key was never stored, was removed, or has expired.
     ///
     /// # Errors
-    /// `Corrupt` for a damaged record, which is left as it is; `Unavailable`, `Timeout`, `Closed`, `Backend`.
+    /// `Corrupt` for a damaged record, which stays unchanged. `Unavailable`, `Timeout`, `Closed`, `Backend`.
     fn retrieve(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
 
-    /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step across tasks,
-    /// threads and all processes that share the store.
+    /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step for all tasks, threads
+    /// and processes that share the store.
     ///
-    /// A change is safe to repeat: where it would conflict, but the live record has the offered record's revision,
-    /// the answer is `Applied`. A record that is already past its deadline acts as a removal: if the condition holds,
-    /// the stored record is removed and the answer is `Applied`.
+    /// A store is idempotent: if the condition fails but the live record already has the revision of `record`, the
+    /// answer is `Applied`. A `record` that is already expired acts as a removal: if the condition holds, the stored
+    /// record is removed and the answer is `Applied`.
     ///
     /// # Errors
-    /// `TooLarge` and `Full` leave the old record intact. `Unavailable`, `Timeout`, `Closed`, `Backend`;
+    /// `TooLarge` and `Full` leave the old record intact. `Corrupt`, `Unavailable`, `Timeout`, `Closed`, `Backend`.
     /// [`StoreError::applied`] says whether the change may have happened.
     fn store(
         &self,
@@ -56,22 +54,21 @@ pub trait Driver: Send + Sync + 'static {
         condition: Condition,
     ) -> impl Future<Output = Result<Change>> + Send;
 
-    /// Removes the live record of `key` if `condition` holds. Where there is no live record the answer is
-    /// `Conflict(None)`, so that a caller knows whether its own call removed the record; with `Absent` it is
-    /// `Applied`.
+    /// Removes the live record of `key` if `condition` holds. Without a live record the answer is `Conflict(None)`, or
+    /// `Applied` under `Absent`. So a caller knows whether its own call removed the record.
     ///
     /// # Errors
     /// As [`store`](Self::store).
     fn remove(&self, key: &Key, condition: Condition) -> impl Future<Output = Result<Change>> + Send;
 
-    /// Returns a page of the live keys of `prefix`, in an order that the driver chooses, in bounded memory.
+    /// Returns a page of the live keys of `prefix`, in the driver's own order, using bounded memory.
     ///
-    /// A page may be shorter or longer than `limit`, or empty. Only `next: None` ends a traversal. A limit of 0
-    /// counts as 1. A key that is stored during the whole traversal is reported at least once; a key that vanishes
-    /// meanwhile may be skipped.
+    /// A page may be shorter or longer than `limit`, or empty. Only `next: None` ends the traversal. A limit of zero
+    /// means one. A key that is stored throughout the traversal is reported at least once. A key that is added or removed
+    /// meanwhile may be missing.
     ///
     /// # Errors
-    /// `InvalidCursor` for a cursor of another driver; `Unsupported` where the engine cannot list its keys.
+    /// `InvalidCursor` for a cursor of another driver. `Unsupported` if the engine cannot list its keys.
     fn traverse(
         &self,
         prefix: &Prefix,
@@ -79,17 +76,19 @@ pub trait Driver: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page>> + Send;
 
-    /// What this driver can do and what it promises, with the options that it was opened with.
+    /// The abilities and promises of this driver with its current options.
     fn capabilities(&self) -> Capabilities;
 
-    /// The clock by which this driver judges deadlines. `Sessions` uses the same clock.
+    /// The clock that this driver compares deadlines with. The session layer uses it too.
     fn clock(&self) -> Arc<dyn Clock>;
 
-    /// Moves the deadline of the live record at revision `touch.from`, gives it revision `touch.to`, and leaves its
-    /// data unchanged. Returns `true` if it did, or if the live record already has revision `touch.to`. Everything
-    /// else is `false`, which is no error: the latest writer has set the deadline. It never creates a record.
+    /// Sets the deadline of the live record at revision `touch.from` and its revision to `touch.to`. The data stays
+    /// unchanged.
     ///
-    /// The default retrieves and stores; a driver should do it in one cheap step.
+    /// Returns `true` if it did so, or if the live record already has revision `touch.to`. Otherwise returns `false`:
+    /// another writer has removed the record or set its deadline. A touch never creates a record.
+    ///
+    /// The default retrieves and stores. Drivers should override it with one cheap step.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -106,9 +105,9 @@ pub trait Driver: Send + Sync + 'static {
         }
     }
 
-    /// Removes at most `limit` expired records of any prefix, and checks each again at the moment of removal. Returns
-    /// how many it removed and whether there may be more. Only a driver whose engine expires records may always
-    /// answer zero.
+    /// Removes at most `limit` expired records of any prefix. The driver checks each record again when it removes it.
+    ///
+    /// A driver whose engine expires records may always answer zero.
     ///
     /// # Errors
     /// `Unsupported` by default.
@@ -117,7 +116,7 @@ pub trait Driver: Send + Sync + 'static {
         async { Err(StoreError::unsupported(Operation::Purge)) }
     }
 
-    /// When it returns, all changes acknowledged before the call survive power loss, where the engine can do that.
+    /// Makes all changes acknowledged before the call survive power loss, if the engine can.
     ///
     /// # Errors
     /// `Unavailable`, `Full`, `Closed`, `Backend`. The default does nothing.
@@ -125,8 +124,7 @@ pub trait Driver: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Flushes and closes. From then on every call on every clone of this handle fails with `Closed`, except another
-    /// `close`.
+    /// Flushes and closes. Later calls on any clone of this handle fail with `Closed`, except `close` itself.
     ///
     /// # Errors
     /// As [`flush`](Self::flush). The default only flushes.
@@ -135,9 +133,9 @@ pub trait Driver: Send + Sync + 'static {
     }
 }
 
-/// What every driver can do on top of its own methods. Implemented for all drivers, so a wrapper cannot forget it.
+/// Methods built from those of [`Driver`]. Implemented for all drivers, so a wrapper cannot forget them.
 pub trait DriverExt: Driver {
-    /// Counts the live keys of `prefix`. Where a traversal may report a key twice, the count is an upper bound.
+    /// Counts the live keys of `prefix`. An upper bound if the driver does not claim `exactly_once`.
     ///
     /// # Errors
     /// As [`traverse`](Driver::traverse).
@@ -155,7 +153,7 @@ pub trait DriverExt: Driver {
         }
     }
 
-    /// Removes every key of `prefix` that is stored during the whole call, and returns how many it removed.
+    /// Removes every key of `prefix` that is stored throughout the call. Returns the number of removed records.
     ///
     /// # Errors
     /// As [`traverse`](Driver::traverse) and [`remove`](Driver::remove). Keys removed before the error stay removed.

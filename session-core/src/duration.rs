@@ -1,15 +1,14 @@
-//! The one grammar of durations as text: `[+]N unit`.
+//! Durations as text: `[+]N unit`.
 
 use std::time::Duration;
 
-/// Reads a duration from text: `[+]N unit`, where the unit is `s`, `m`, `h`, `d` or `w` or its English word, the
-/// space may be left out, and a bare number is seconds.
+/// Parses a duration such as `90`, `+36h`, `2 hours`, `1 day` or `1w`. For configuration of session layers and drivers.
 ///
-/// `90`, `+36h`, `2 hours`, `1 day` and `1w` are durations. Months and years are refused, for they have no fixed
-/// length; so are zero, negative numbers and fractions.
+/// The form is `[+]N unit`. The unit is `s`, `m`, `h`, `d`, `w` or its English word; without one, N counts seconds. The
+/// space is optional. Zero, negative numbers, fractions, months and years (which vary in length) are errors.
 ///
 /// # Errors
-/// [`DurationError`] says what is wrong with the text, without repeating it.
+/// [`DurationError`], which does not contain the text.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim_matches(' ');
     let text = text.strip_prefix('+').unwrap_or(text);
@@ -30,29 +29,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     };
     match number.checked_mul(seconds) {
         Some(0) => Err(DurationError::Zero),
-        // A Timestamp counts milliseconds in 64 bits; what does not fit there is no lifetime of anything.
+        // A Timestamp counts milliseconds in 64 bits.
         Some(total) if total <= u64::MAX / 1_000 => Ok(Duration::from_secs(total)),
         _ => Err(DurationError::TooLong),
     }
 }
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurationError {
-    /// It does not begin with digits.
+    /// The text does not begin with digits.
     #[error("a duration is a whole number and a unit: 90, 15m, +36h, 2 hours, 1d, 1w")]
     NoNumber,
-    /// The unit is none of s, m, h, d, w or their words.
+    /// The unit is not s, m, h, d, w or one of their words.
     #[error("the unit of a duration is one of s, m, h, d, w or its English word")]
     UnknownUnit,
-    /// Months and years.
-    #[error("months and years have no fixed length: use days or weeks")]
+    /// The unit is months or years.
+    #[error("months and years vary in length: use days or weeks")]
     NoFixedLength,
-    /// Nothing lives for no time.
-    #[error("a duration is longer than zero")]
+    /// The duration is zero.
+    #[error("the duration is zero")]
     Zero,
-    /// It does not fit.
+    /// The duration exceeds a 64-bit number of milliseconds.
     #[error("the duration is too long")]
     TooLong,
 }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar() {
+    fn durations_follow_the_grammar() {
         for (text, seconds) in [
             ("90", 90),
             ("1m", 60),

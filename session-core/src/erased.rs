@@ -1,4 +1,4 @@
-//! The driver specification behind a pointer, for a driver that is chosen at run time.
+//! Type-erased drivers, chosen at run time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use crate::key::{Key, Prefix};
 use crate::page::{Cursor, Page, Purged};
 use crate::record::Record;
 
-/// A driver of any kind: cheap to clone, and a [`Driver`] itself.
+/// A driver of any type. Cheap to clone, and itself a [`Driver`].
 pub type DynDriver = Arc<dyn ErasedDriver>;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// [`Driver`] with boxed futures. Implemented for every driver; no other type needs it.
+/// [`Driver`] with boxed futures. Implemented for every driver; use it through [`DynDriver`].
 #[expect(missing_docs, reason = "each method is the Driver method of the same name, boxed")]
 pub trait ErasedDriver: Send + Sync + 'static {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>>;
@@ -66,8 +66,8 @@ impl<D: Driver> ErasedDriver for D {
     }
 }
 
-// Each call goes through `(**self)`: `self.retrieve_boxed(..)` would find the blanket impl for the Arc itself, and so
-// call itself without end. The test below calls every one of them.
+// `(**self)` selects the inner driver. `self.retrieve_boxed(..)` would select the blanket impl of the `Arc` and recurse
+// forever.
 impl Driver for DynDriver {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         (**self).retrieve_boxed(key).await

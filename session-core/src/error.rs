@@ -1,24 +1,22 @@
-//! The one error type of every driver.
+//! The error type of all drivers.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What a driver's operation returns.
+/// The result of a driver's operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why an operation failed, in a form that a caller can act on.
-///
-/// Neither `Display` nor `Debug` shows a session id, a key or any stored data; whoever writes a driver
-/// MUST keep that true of the sources it attaches.
+/// Why an operation failed: a kind, the operation, whether the change may have happened, a detail and a source.
 ///
 /// # For driver authors
-/// Start from a kind and an operation, then say what is known: `StoreError::new(StoreErrorKind::Timeout,
-/// Operation::Store).applied_unknown().with_source(cause)`. An error that leaves the store as it was needs no
-/// further word: [`Applied::No`] is the default.
+/// Start from a kind and an operation, and add the rest: `StoreError::new(StoreErrorKind::Timeout,
+/// Operation::Store).applied_unknown().with_source(cause)`. The default is [`Applied::No`]: the store is unchanged.
+///
+/// `Display` and `Debug` show no session id, key or data. Attached details and sources MUST not contain them either.
 ///
 /// # For applications
-/// Decide by [`kind`](Self::kind), [`is_retryable`](Self::is_retryable) and [`applied`](Self::applied); the text is
-/// for people.
+/// Decide by [`kind`](Self::kind), [`is_retryable`](Self::is_retryable) and [`applied`](Self::applied). The text is for
+/// people.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct StoreError(Box<Inner>);
@@ -43,25 +41,25 @@ impl fmt::Display for Detail<'_> {
 }
 
 impl StoreError {
-    /// An error of `kind` in `operation`, which left the store unchanged.
+    /// An error that left the store unchanged.
     #[must_use]
     pub fn new(kind: StoreErrorKind, operation: Operation) -> Self {
         Self(Box::new(Inner { kind, operation, applied: Applied::No, detail: None, source: None }))
     }
 
-    /// The error of an operation that this driver does not offer.
+    /// The error of an operation that the driver does not offer.
     #[must_use]
     pub fn unsupported(operation: Operation) -> Self {
         Self::new(StoreErrorKind::Unsupported, operation)
     }
 
-    /// The error of a traversal whose cursor is not the driver's own.
+    /// The error of a traversal whose cursor does not come from this driver.
     #[must_use]
     pub fn invalid_cursor(detail: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::InvalidCursor, Operation::Traverse).with_detail(detail)
     }
 
-    /// The error of a store whose data is longer than `limit`, in bytes.
+    /// The error of a store whose data is longer than `limit` bytes.
     #[must_use]
     pub fn too_large(len: usize, limit: u64) -> Self {
         Self::new(StoreErrorKind::TooLarge, Operation::Store)
@@ -74,53 +72,53 @@ impl StoreError {
         Self::new(StoreErrorKind::Closed, operation)
     }
 
-    /// Adds what a person needs to know. It MUST hold no id, no key and no data.
+    /// Adds an explanation for people. It MUST NOT contain an id, a key or data.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    /// Keeps the cause, for logs and for `source()`.
+    /// Adds the cause, which logs show and `source()` returns.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Says that the change may have happened: the answer was lost, not the request.
+    /// Marks the change as possibly applied, for example because the response was lost.
     #[must_use]
     pub fn applied_unknown(mut self) -> Self {
         self.0.applied = Applied::Unknown;
         self
     }
 
-    /// The same error, as that of the operation that was asked for. For operations that are made of others.
+    /// Replaces the operation. For operations that consist of others.
     #[must_use]
     pub fn during(mut self, operation: Operation) -> Self {
         self.0.operation = operation;
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.0.kind
     }
 
-    /// Which operation failed.
+    /// The failed operation.
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
-    /// Whether the change that was asked for may have happened.
+    /// Whether the requested change may have happened.
     #[must_use]
     pub fn applied(&self) -> Applied {
         self.0.applied
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without a change by the operator.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, StoreErrorKind::Unavailable | StoreErrorKind::Timeout | StoreErrorKind::Entropy)
@@ -139,44 +137,44 @@ impl fmt::Debug for StoreError {
     }
 }
 
-/// What kind of failure it is. The kinds are stable: a new one is an addition, never a change of meaning.
+/// The kind of failure. New kinds may be added; the meaning of a kind never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The store cannot be reached or is busy; the same call may succeed later.
+    /// The store is unreachable or busy. The same call may succeed later.
     #[error("the store is unavailable")]
     Unavailable,
-    /// The store did not answer in time; the same call may succeed later.
+    /// The store did not answer in time. The same call may succeed later.
     #[error("the store did not answer in time")]
     Timeout,
-    /// What is stored under the key is damaged. It is reported and left as it is.
+    /// The stored record is damaged. The driver leaves it unchanged.
     #[error("the stored record is damaged")]
     Corrupt,
     /// The record is larger than the driver or its options allow.
     #[error("the record is too large")]
     TooLarge,
-    /// The store has reached its bound, or the disk is full.
+    /// The store has reached its limit, or the disk is full.
     #[error("the store is full")]
     Full,
-    /// The text is no valid key or prefix.
+    /// The text is not a valid key or prefix.
     #[error("the key is invalid")]
     InvalidKey,
-    /// The cursor is not from this store, or from a version that it no longer reads.
+    /// The cursor comes from another store, or from a version that is no longer supported.
     #[error("the cursor is invalid")]
     InvalidCursor,
-    /// The options, the path, the permissions or the stored format do not fit.
+    /// The options, the path, the permissions or the stored format are wrong.
     #[error("the store is misconfigured")]
     Misconfigured,
-    /// This driver does not offer the operation.
+    /// The driver does not offer the operation.
     #[error("the operation is not supported")]
     Unsupported,
     /// The driver was closed.
     #[error("the store is closed")]
     Closed,
-    /// The operating system has no random bytes; the same call may succeed later.
+    /// The operating system returned no random bytes. The same call may succeed later.
     #[error("random bytes are unavailable")]
     Entropy,
-    /// The engine failed in a way of its own: see `source()`.
+    /// Another failure of the engine. See `source()`.
     #[error("the engine failed")]
     Backend,
 }
@@ -214,11 +212,11 @@ impl StoreErrorKind {
     }
 }
 
-/// The operation that failed.
+/// An operation, as errors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Building a key, a prefix or a cursor.
+    /// Parsing a key, a prefix or a cursor.
     Parse,
     /// Drawing a random revision or id.
     Random,
@@ -244,13 +242,12 @@ pub enum Operation {
     Flush,
     /// [`Driver::close`](crate::Driver::close)
     Close,
-    /// Putting an id into a response, or taking it back: `State`.
+    /// Writing the id into a response, or erasing it: `State`.
     State,
 }
 
 impl Operation {
-    /// Whether the operation changes what is stored or how durable it is, so that a lost answer leaves it unknown
-    /// whether it was applied.
+    /// Whether the operation changes records or their durability. If its response is lost, the effect is unknown.
     #[must_use]
     pub const fn is_change(self) -> bool {
         matches!(
@@ -281,12 +278,12 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Whether a failed change may have happened all the same.
+/// Whether a failed change may have happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Applied {
-    /// The store is as it was before the call.
+    /// It did not. The store is unchanged.
     No,
-    /// The change happened or did not: read the record to know, or repeat the change with the same revision.
+    /// It may have. To find out, read the record, or repeat the change with the same revision.
     Unknown,
 }
 
@@ -304,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_says_operation_kind_and_whether_it_was_applied() {
+    fn text_has_operation_kind_detail_and_effect() {
         let error = StoreError::new(StoreErrorKind::Timeout, Operation::Store)
             .with_detail("after 300 ms")
             .applied_unknown();
@@ -317,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_kept() {
+    fn source_is_the_cause() {
         let error = StoreError::new(StoreErrorKind::Backend, Operation::Flush)
             .with_source(std::io::Error::other("disk on fire"));
         assert_eq!(StdError::source(&error).map(ToString::to_string).as_deref(), Some("disk on fire"));

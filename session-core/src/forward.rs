@@ -1,9 +1,9 @@
-//! Forwarding for drivers that wrap another one.
+//! Forwarding for drivers that wrap another driver.
 
-/// Writes the named [`Driver`](crate::Driver) methods, each as a call of the same method of the field `$inner`.
+/// Implements the named [`Driver`](crate::Driver) methods by calling them on the field `$inner`.
 ///
-/// A wrapper names all the methods that it does not write itself. A test that calls every method through the wrapper
-/// shows that none is missing: the defaults of the trait compile too.
+/// Name all methods that the wrapper does not implement itself. The compiler does not report a forgotten method that has
+/// a default, so test the wrapper by calling each method.
 ///
 /// ```
 /// use session_core::{Change, Condition, Driver, Key, Record, Result};

@@ -1,8 +1,8 @@
-//! The byte framing of a record, for drivers that keep one blob per key.
+//! The byte format of a record. For drivers that store one blob per key.
 //!
 //! Version 1, all numbers little-endian:
 //!
-//! | offset | length | what |
+//! | offset | length | content |
 //! |---|---|---|
 //! | 0 | 4 | magic `SKRF` |
 //! | 4 | 1 | version, 1 |
@@ -11,15 +11,15 @@
 //! | 8 | 8 | length of the data |
 //! | 16 | 8 | XXH3-64 of bytes 0 to 15, the key and the data |
 //! | 24 | 8 | zero |
-//! | 32 | 8 | deadline in milliseconds since the Unix epoch; 2^64 - 1 for none |
+//! | 32 | 8 | deadline in milliseconds since the Unix epoch; 2^64 - 1 means none |
 //! | 40 | 8 | revision |
 //! | 48 | 8 | XXH3-64 of bytes 16 to 23 and 32 to 47 |
 //! | 56 | 8 | zero |
 //! | 64 | | key, then data |
 //!
-//! Bytes 32 to 63 are the two words that a touch rewrites, with a check of their own, in one aligned block of 32
-//! bytes: a reader who catches them half-way sees it ([`FrameError::TornWords`]) and reads again. The check of key and data does not
-//! cover them, so a touch never has to read the data.
+//! A touch rewrites bytes 32 to 63 only: deadline and revision with their own checksum, in one aligned block of 32
+//! bytes. A reader that sees a half-written block gets [`FrameError::TornWords`] and reads again. The checksum of key and
+//! data does not cover the block, so a touch need not read the data.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -29,9 +29,9 @@ use crate::key::Key;
 use crate::record::Record;
 use crate::revision::Revision;
 
-/// Where the key begins: the length of everything before it.
+/// The length of the header, and the offset of the key.
 pub const HEADER_LEN: usize = 64;
-/// Where the block of the two words begins that a touch rewrites.
+/// The offset of the block that a touch rewrites.
 pub const WORDS_AT: usize = 32;
 /// The length of that block.
 pub const WORDS_LEN: usize = 32;
@@ -40,7 +40,7 @@ const MAGIC: &[u8; 4] = b"SKRF";
 const VERSION: u8 = 1;
 const NO_DEADLINE: u64 = u64::MAX;
 
-/// The record of `key` as bytes.
+/// Encodes the record of `key`.
 #[must_use]
 pub fn encode(key: &Key, record: &Record) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER_LEN + key.as_bytes().len() + record.data.len());
@@ -58,12 +58,12 @@ pub fn encode(key: &Key, record: &Record) -> Vec<u8> {
     frame
 }
 
-/// The block of the two words that a touch rewrites. `body_check` is bytes 16 to 23 of the frame, which ties the
-/// words to their record.
+/// Encodes the block that a touch rewrites. `body_check` is bytes 16 to 23 of the frame; it binds the block to its
+/// record.
 #[must_use]
 pub fn encode_words(body_check: [u8; 8], expires: Option<Timestamp>, revision: Revision) -> [u8; WORDS_LEN] {
     let mut words = [0; WORDS_LEN];
-    // A deadline at the last millisecond of time is none.
+    // A deadline of 2^64 - 1 is stored as none.
     let deadline = expires.map_or(NO_DEADLINE, Timestamp::as_millis);
     words[..8].copy_from_slice(&deadline.to_le_bytes());
     words[8..16].copy_from_slice(&revision.to_bytes());
@@ -72,26 +72,26 @@ pub fn encode_words(body_check: [u8; 8], expires: Option<Timestamp>, revision: R
     words
 }
 
-/// A whole frame, read from a driver's bytes.
+/// A decoded frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The key that the frame was written for. A driver MUST compare it with the one it looked for.
+    /// The key of the record. A driver MUST compare it with the requested key.
     pub key: Key,
     /// The record.
     pub record: Record,
 }
 
-/// Reads a frame and checks all of it. The data shares the memory of `bytes`.
+/// Decodes a frame and verifies both checksums. The data shares the memory of `bytes`.
 ///
 /// # Errors
-/// [`FrameError`]; it never panics, whatever the bytes are.
+/// [`FrameError`]. Never panics, even for arbitrary bytes.
 pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
     let (key, record) = checked(bytes)?;
     let key = std::str::from_utf8(key).ok().and_then(|text| Key::parse(text).ok());
     Ok(Frame { key: key.ok_or(FrameError::Damaged)?, record })
 }
 
-/// As [`decode`], for a driver that knows which key it looked for: `None` where the frame is whole and another key's.
+/// Like [`decode`], but compares the key too: `None` if the frame is valid but belongs to another key.
 ///
 /// # Errors
 /// As [`decode`].
@@ -100,7 +100,7 @@ pub fn decode_for(bytes: &Bytes, key: &Key) -> Result<Option<Record>, FrameError
     Ok((found == key.as_bytes()).then_some(record))
 }
 
-/// The key's bytes and the record of a frame whose checks all fit.
+/// The key's bytes and the record of a valid frame.
 fn checked(bytes: &Bytes) -> Result<(&[u8], Record), FrameError> {
     let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(FrameError::Short)?;
     let lengths = Lengths::read(header)?;
@@ -123,7 +123,7 @@ fn checked(bytes: &Bytes) -> Result<(&[u8], Record), FrameError> {
     Ok((key, Record { data: bytes.slice(data_at..), expires, revision }))
 }
 
-/// Reads the deadline and the revision from the first 64 bytes of a frame, without looking at key and data.
+/// Decodes deadline and revision from the first 64 bytes of a frame, without verifying key and data.
 ///
 /// # Errors
 /// [`FrameError`].
@@ -138,7 +138,7 @@ pub fn decode_words(header: &[u8; HEADER_LEN]) -> Result<(Option<Timestamp>, Rev
     Ok((expires, Revision::from_bytes(array(header, WORDS_AT + 8))))
 }
 
-/// How long the frame is whose first 64 bytes these are.
+/// The length of the frame that begins with these 64 bytes.
 ///
 /// # Errors
 /// [`FrameError`].
@@ -146,23 +146,24 @@ pub fn frame_len(header: &[u8; HEADER_LEN]) -> Result<usize, FrameError> {
     Lengths::read(header)?.total().ok_or(FrameError::Damaged)
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// There are fewer bytes than the frame needs.
-    #[error("the frame is cut short")]
+    /// The bytes end before the frame does.
+    #[error("the frame is too short")]
     Short,
-    /// They do not begin as a frame does.
+    /// The bytes do not begin with the magic number.
     #[error("not a session-kit frame")]
     Foreign,
-    /// The frame is of a version that this release does not know.
-    #[error("frame version {0} is not known to this release")]
+    /// This release does not support the frame's version.
+    #[error("frame version {0} is not supported")]
     Version(u8),
-    /// A checksum does not fit.
+    /// The checksum of key and data, or a reserved byte, is wrong.
     #[error("the frame is damaged")]
     Damaged,
-    /// The two words of a touch do not fit their check: read again, and only if it stays so are they damaged.
+    /// The checksum of deadline and revision is wrong. Read again: a touch may be in progress. If the error stays, the
+    /// frame is damaged.
     #[error("the deadline and revision of the frame are torn")]
     TornWords,
 }
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_decodes() {
+    fn encoded_records_decode() {
         let (key, record) = sample();
         for record in [
             record.clone(),
@@ -241,16 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn golden_version_1_reads_for_ever() {
+    fn golden_version_1_is_read_and_written() {
         let golden = Bytes::from_static(include_bytes!("../golden/frame-v1.bin"));
         let (key, record) = sample();
         let frame = decode(&golden).unwrap();
         assert_eq!((frame.key, frame.record), (key.clone(), record.clone()));
-        assert_eq!(encode(&key, &record), golden, "version 1 is written as it always was");
+        assert_eq!(encode(&key, &record), golden, "version 1 never changes");
     }
 
     #[test]
-    fn every_cut_and_every_flipped_byte_is_noticed() {
+    fn every_cut_and_every_flipped_bit_is_detected() {
         let (key, record) = sample();
         let whole = encode(&key, &record);
         for len in 0..whole.len() {
@@ -259,10 +260,13 @@ mod tests {
         }
         for at in 0..whole.len() {
             for bit in 0..8 {
-                let mut bent = whole.clone();
-                bent[at] ^= 1 << bit;
-                let bent = bent.into();
-                assert!(decode(&bent).is_err() && decode_for(&bent, &key).is_err(), "bit {bit} of byte {at}");
+                let mut flipped = whole.clone();
+                flipped[at] ^= 1 << bit;
+                let flipped = flipped.into();
+                assert!(
+                    decode(&flipped).is_err() && decode_for(&flipped, &key).is_err(),
+                    "bit {bit} of byte {at}"
+                );
             }
         }
         let mut longer = whole;
@@ -286,7 +290,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0u8.., 0..200), stamp in 0usize..3) {
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0u8.., 0..200), stamp in 0usize..3) {
             let mut bytes = bytes;
             if stamp > 0 && bytes.len() > 5 {
                 bytes[..4].copy_from_slice(MAGIC);

@@ -1,13 +1,13 @@
-//! Whether a store is open.
+//! The closed state of a store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Operation, Result, StoreError};
 
-/// Refuses every call after [`close`](crate::Driver::close). Every driver that can be closed keeps one.
+/// Rejects calls after [`close`](crate::Driver::close). For drivers.
 ///
-/// All accesses are sequentially consistent: a call that takes a lock after it passed the gate, and checks the gate
-/// again under that lock, is either seen by the close or sees it.
+/// All accesses are sequentially consistent. If calls check the gate under the lock that `close` takes after closing it,
+/// no call runs after `close` has returned.
 #[derive(Debug, Default)]
 pub struct Gate {
     closed: AtomicBool,
@@ -34,7 +34,7 @@ impl Gate {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Closes the gate for good. Returns `true` to the first caller only.
+    /// Closes the gate permanently. Returns `true` for the first call only.
     pub fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::SeqCst)
     }

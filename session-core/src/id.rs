@@ -1,4 +1,4 @@
-//! The secret that a client repeats.
+//! Session ids.
 
 use std::fmt;
 
@@ -8,40 +8,40 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::key::{Key, Prefix};
 
-/// What is hashed before the id, so that no other use of SHA-256 over 24 bytes gives the same key. Fixed for ever.
+/// Hashed before the id, so that other uses of SHA-256 over 24 bytes give other values. MUST NOT change.
 const KEY_TAG: &[u8] = b"session-kit:session-id:v1:";
 
-/// A session id: 192 random bits, 32 base64url characters.
+/// A session id: 192 random bits, 32 base64url characters. The secret that a client repeats with each request.
 ///
-/// It is parsed strictly, never adopted from a client (an unknown one is discarded, OWASP Session Management:
-/// strict session management), never logged and never stored: drivers see [`key`](Self::key), from which the id
-/// cannot be computed, so that a leaked store cannot be replayed. `Debug` shows nothing of it.
+/// Ids are parsed strictly and never logged. The session layer never adopts an unknown id from a client (OWASP Session
+/// Management: strict session management). Drivers store the [`key`](Self::key), a hash of the id, so a leaked store
+/// reveals no ids. `Debug` does not show the id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; Self::BYTES]);
 
 impl SessionId {
-    /// How many random bytes an id has.
+    /// The length of an id in bytes.
     pub const BYTES: usize = 24;
-    /// How many characters its text has.
+    /// The length of its text in characters.
     pub const CHARS: usize = 32;
 
-    /// A new id from the operating system's random numbers.
+    /// A new random id from the operating system.
     ///
     /// # Errors
-    /// `Entropy` where the operating system has no random bytes.
+    /// `Entropy` if the operating system returns no random bytes.
     pub fn generate() -> Result<Self> {
         let mut bytes = [0; Self::BYTES];
         crate::random::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
-    /// An id from 24 bytes that are random and secret. For tests, and for generators of one's own.
+    /// An id from 24 random, secret bytes. For tests and for other generators.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// The id of this text, or `None` unless it is exactly 32 characters of the base64url alphabet.
+    /// Parses the text. Anything but exactly 32 base64url characters is `None`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::CHARS {
@@ -52,7 +52,7 @@ impl SessionId {
         (len == Self::BYTES).then_some(Self(bytes))
     }
 
-    /// The text that the client repeats. It is the secret: hand it to the client and to nobody else.
+    /// The text that the client repeats. It is secret: send it to this client only.
     #[must_use]
     pub fn reveal(&self) -> IdText {
         let mut text = [0; Self::CHARS];
@@ -60,8 +60,8 @@ impl SessionId {
         IdText(text)
     }
 
-    /// The key under which the session is stored: `session:` and the SHA-256 of a fixed tag and the 24 bytes, in
-    /// base64url. This is fixed for ever.
+    /// The key under which the session is stored: `session:` and the base64url SHA-256 of a fixed tag and the 24 bytes.
+    /// This format never changes.
     #[must_use]
     pub fn key(&self) -> Key {
         let hash = Sha256::new().chain_update(KEY_TAG).chain_update(self.0).finalize();
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_id_are_one_to_one() {
+    fn text_parses_to_the_same_id() {
         let id = SessionId::generate().unwrap();
         assert_eq!(SessionId::parse(id.reveal().as_str().as_bytes()), Some(id));
         assert_ne!(id, SessionId::generate().unwrap());
     }
 
     #[test]
-    fn only_exact_length_and_alphabet_parse() {
+    fn parse_requires_length_and_alphabet() {
         let good = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-_";
         assert!(SessionId::parse(good.as_bytes()).is_some());
         for bad in [
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_an_id_is_fixed_for_ever() {
+    fn key_matches_the_golden_file() {
         let key = SessionId::from_bytes([7; 24]).key();
         assert_eq!(key.prefix(), "session");
         assert_eq!(key.id().len(), 43);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing() {
+    fn debug_hides_the_id() {
         let id = SessionId::from_bytes([1; 24]);
         assert_eq!(format!("{id:?} {:?}", id.reveal()), "SessionId(…) IdText(…)");
     }

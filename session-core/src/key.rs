@@ -1,4 +1,4 @@
-//! What a driver sees instead of a session id.
+//! Keys of records, and their prefixes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Operation, Result, StoreError, StoreErrorKind};
 
-/// The name of a kind of record: 1 to 32 characters of `a-z`, `0-9`, `_`, `-`.
+/// The kind of a record: 1 to 32 characters of `a-z`, `0-9`, `_`, `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(Cow<'static, str>);
 
@@ -19,7 +19,7 @@ impl Prefix {
     /// A prefix from text.
     ///
     /// # Errors
-    /// `InvalidKey` where the text is not 1 to 32 characters of the alphabet.
+    /// `InvalidKey` for other characters or lengths.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Result<Self> {
         let text = text.into();
         if valid_prefix(&text) { Ok(Self(text)) } else { Err(invalid("a prefix is 1 to 32 of [a-z0-9_-]")) }
@@ -44,17 +44,17 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// `prefix:id`, split on the first colon. The id part is 1 to 255 bytes of any UTF-8.
+/// The key of a record: `prefix:id`, split at the first colon. The id part is 1 to 255 bytes of UTF-8.
 ///
-/// Keys compare by their bytes; nothing is folded or trimmed. `Debug` shows the prefix only, and there is no
-/// `Display`.
+/// Keys compare by their bytes, without case folding or trimming. `Debug` shows the prefix only, and `Display` is not
+/// implemented, because the id part may be confidential.
 ///
 /// # For driver authors
-/// [`as_str`](Self::as_str) is what you store the record under. An id part may hold anything, `/`, `..`, quotes, line
-/// breaks and NUL included: bind it, hash it or escape it, and never paste it into a path, a statement or a command.
+/// Store the record under [`as_str`](Self::as_str). The id part may contain any character, such as `/`, `..`, quotes,
+/// line breaks and NUL. Bind, hash or escape it. Never insert it into a path, a statement or a command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    // Shared, for a session layer hands a key on with every call and a log.
+    // Shared, because a session layer clones keys often.
     text: Arc<str>,
     colon: u8,
 }
@@ -65,10 +65,10 @@ impl Key {
     /// The longest key, in bytes: prefix, colon, id part.
     pub const MAX_LEN: usize = Prefix::MAX_LEN + 1 + Self::MAX_ID_LEN;
 
-    /// The key of `id` among the records of `prefix`.
+    /// Joins a prefix and an id part.
     ///
     /// # Errors
-    /// `InvalidKey` where the id part is empty or longer than 255 bytes.
+    /// `InvalidKey` if the id part is empty or longer than 255 bytes.
     pub fn new(prefix: &Prefix, id: &str) -> Result<Self> {
         if id.is_empty() || id.len() > Self::MAX_ID_LEN {
             return Err(invalid("the id part of a key is 1 to 255 bytes"));
@@ -76,10 +76,10 @@ impl Key {
         Ok(Self::join(prefix, id))
     }
 
-    /// A key from its whole text, as [`as_str`](Self::as_str) gave it.
+    /// Parses the whole key, as returned by [`as_str`](Self::as_str).
     ///
     /// # Errors
-    /// `InvalidKey` where there is no colon, or either part is not valid.
+    /// `InvalidKey` if the colon is missing or a part is invalid.
     pub fn parse(text: &str) -> Result<Self> {
         let (prefix, id) = text.split_once(':').ok_or_else(|| invalid("a key is prefix:id"))?;
         if !valid_prefix(prefix) {
@@ -91,7 +91,7 @@ impl Key {
         Ok(Self { text: text.into(), colon: prefix.len() as u8 })
     }
 
-    /// `prefix` and `id` are valid. The text is put together on the stack, so that a key is one allocation.
+    /// Joins valid parts on the stack, so that a key is a single allocation.
     pub(crate) fn join(prefix: &Prefix, id: &str) -> Self {
         let prefix = prefix.as_str();
         let mut text = [0; Self::MAX_LEN];
@@ -100,7 +100,7 @@ impl Key {
         rest[0] = b':';
         rest[1..=id.len()].copy_from_slice(id.as_bytes());
         let text = std::str::from_utf8(&text[..prefix.len() + 1 + id.len()]);
-        let text = text.expect("two strings and a colon are a string");
+        let text = text.expect("two strings joined by a colon are UTF-8");
         Self { text: text.into(), colon: prefix.len() as u8 }
     }
 
@@ -128,7 +128,7 @@ impl Key {
         &self.text[usize::from(self.colon) + 1..]
     }
 
-    /// Whether this key belongs to `prefix`.
+    /// Whether the key has this prefix.
     #[must_use]
     pub fn is_in(&self, prefix: &Prefix) -> bool {
         self.prefix() == prefix.as_str()
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn invalid_keys_are_rejected() {
         for text in ["", "user", ":id", "user:", "User:id", "us er:id", &format!("{}:id", "p".repeat(33))] {
             assert_eq!(Key::parse(text).unwrap_err().kind(), StoreErrorKind::InvalidKey, "{text:?}");
         }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_id() {
+    fn debug_hides_the_id_part() {
         assert_eq!(format!("{:?}", Key::parse("user:alice").unwrap()), "Key(user:…)");
     }
 }

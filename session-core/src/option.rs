@@ -1,4 +1,4 @@
-//! How options of a driver are read from a configuration file.
+//! Deserialization of driver options.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use serde::de::{Deserialize as _, Deserializer, Error as _};
 
 use crate::duration::parse_duration;
 
-/// Reads a duration from text such as `250ms`, `5s` or `2 hours`: whole milliseconds, or what `parse_duration` reads.
+/// Deserializes a duration from text such as `250ms`, `5s` or `2 hours`: milliseconds, or the form of
+/// [`parse_duration`].
 ///
 /// For driver authors: `#[serde(deserialize_with = "session_core::deserialize_duration")]`.
 ///
 /// # Errors
-/// The deserializer's error where the value is no such text.
+/// The deserializer's error for other text.
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.strip_suffix("ms") {

@@ -1,4 +1,4 @@
-//! How the keys of a prefix are paged through, and what a cleanup reports.
+//! Traversal in pages, and the result of a purge.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::error::{Result, StoreError};
 use crate::key::{Key, Prefix};
 use crate::revision::Revision;
 
-/// Where a traversal goes on: bytes that only the driver understands and any process may use.
+/// The position of a traversal, as opaque bytes of the driver. Any process that opens the store can use it.
 ///
 /// # For driver authors
-/// Bytes that are not yours, or that you can no longer follow, MUST be answered with `InvalidCursor`, never with a
-/// panic and never with a fresh start.
+/// A cursor may come from a client. Bytes that your driver did not create, or no longer supports, MUST fail with
+/// `InvalidCursor`. The driver MUST NOT panic or start again from the beginning.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Bytes);
 
@@ -24,28 +24,28 @@ impl Cursor {
         Self(Bytes::new())
     }
 
-    /// A cursor from bytes that [`as_bytes`](Self::as_bytes) gave; none at all mean the beginning.
+    /// A cursor from the bytes of [`as_bytes`](Self::as_bytes). Empty bytes are the beginning.
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes, to be kept or sent elsewhere.
+    /// The bytes, for storage or transfer.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A cursor that continues after `key`, for a driver whose engine lists keys in their byte order.
+    /// A cursor that continues after `key`. For drivers that list keys in byte order.
     #[must_use]
     pub fn after(key: &Key) -> Self {
         Self(Bytes::copy_from_slice(key.as_bytes()))
     }
 
-    /// The key that [`after`](Self::after) was given, or `None` at the beginning.
+    /// The key passed to [`after`](Self::after), or `None` at the beginning.
     ///
     /// # Errors
-    /// `InvalidCursor` where the bytes are no key of `prefix`.
+    /// `InvalidCursor` if the bytes are not a key of `prefix`.
     pub fn key(&self, prefix: &Prefix) -> Result<Option<Key>> {
         if self.is_start() {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Cursor {
 
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A cursor may hold the last key seen.
+        // The bytes may contain a key.
         write!(f, "Cursor({} bytes)", self.0.len())
     }
 }
@@ -75,7 +75,7 @@ impl fmt::Debug for Cursor {
 /// The deadline of an entry, as far as the driver knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryDeadline {
-    /// The engine would have to read the record to know it.
+    /// Unknown, because the driver would have to read the record.
     Unknown,
     /// The record never expires.
     Never,
@@ -83,22 +83,22 @@ pub enum EntryDeadline {
     At(Timestamp),
 }
 
-/// One live key that a traversal met.
+/// A live key in a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// The key.
     pub key: Key,
-    /// Its deadline, where that is cheap to know.
+    /// Its deadline, if known without extra cost.
     pub deadline: EntryDeadline,
-    /// Its revision, where that is cheap to know.
+    /// Its revision, if known without extra cost.
     pub revision: Option<Revision>,
-    /// The length of its data in bytes, where that is cheap to know.
+    /// The length of its data in bytes, if known without extra cost.
     pub size: Option<u64>,
 }
 
 impl Entry {
-    /// An entry of which only the key is known.
+    /// An entry with a key only.
     #[must_use]
     pub const fn new(key: Key) -> Self {
         Self { key, deadline: EntryDeadline::Unknown, revision: None, size: None }
@@ -129,28 +129,28 @@ impl Entry {
     }
 }
 
-/// A part of a traversal. It may be shorter or longer than the limit, even empty; only `next: None` ends.
+/// A part of a traversal. May be shorter or longer than the limit, or empty. Only `next: None` ends the traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The live keys of this part.
+    /// The live keys.
     pub entries: Vec<Entry>,
-    /// Where to go on, or `None` at the end.
+    /// The cursor of the next page, or `None` at the end.
     pub next: Option<Cursor>,
 }
 
 impl Page {
-    /// The page of a store that holds nothing more.
+    /// The last page.
     #[must_use]
     pub const fn last(entries: Vec<Entry>) -> Self {
         Self { entries, next: None }
     }
 }
 
-/// What a purge did.
+/// The result of a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Purged {
-    /// How many expired records it removed.
+    /// The number of removed records.
     pub removed: u64,
-    /// Whether there may be more to remove.
+    /// Whether more expired records may remain.
     pub more: bool,
 }

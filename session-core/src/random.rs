@@ -1,4 +1,4 @@
-//! Random bytes from the operating system, drawn in blocks.
+//! Random bytes from the operating system.
 
 use std::cell::RefCell;
 
@@ -16,14 +16,14 @@ thread_local! {
     static LEFT: RefCell<Block> = const { RefCell::new(Block { bytes: [0; BLOCK], used: BLOCK, process: 0 }) };
 }
 
-/// Eight random bytes. Each thread draws a block of 512 bytes at a time, because one system call per change would
-/// cost as much as the rest of a commit.
+/// Returns eight random bytes. Each thread reads blocks of 512 bytes, because one system call per change would cost as
+/// much as the rest of a commit.
 ///
-/// A forked child draws a block of its own. Otherwise two processes would use the same revisions, and each would take
-/// the other's write for its own.
+/// A forked child reads a new block. Otherwise two processes would use the same revisions, and each would take the
+/// other's write for its own.
 ///
 /// # Errors
-/// `Entropy` where the operating system has no random bytes.
+/// `Entropy` if the operating system returns no random bytes.
 pub fn eight_bytes() -> Result<[u8; 8]> {
     LEFT.with_borrow_mut(|block| {
         let process = std::process::id();
@@ -41,7 +41,7 @@ pub fn eight_bytes() -> Result<[u8; 8]> {
 /// Fills `bytes` from the operating system, with one system call.
 ///
 /// # Errors
-/// `Entropy` where the operating system has no random bytes.
+/// `Entropy` if the operating system returns no random bytes.
 pub fn fill(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes)
         .map_err(|cause| StoreError::new(StoreErrorKind::Entropy, Operation::Random).with_source(cause))

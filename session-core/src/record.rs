@@ -1,4 +1,4 @@
-//! What a driver stores under a key.
+//! Stored records.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use bytes::Bytes;
 use crate::clock::{Timestamp, is_live};
 use crate::revision::Revision;
 
-/// What a driver keeps under a key: opaque bytes, a deadline, a revision.
+/// A value that a driver stores under a key: opaque bytes, a deadline and a revision.
 ///
-/// `Debug` shows the length of the data and never its bytes.
+/// `Debug` shows the length of the data, not its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The bytes. Empty is a value, different from no record.
+    /// The bytes. Empty data is a valid value.
     pub data: Bytes,
-    /// The moment from which on the record is expired; `None` never expires.
+    /// The moment at which the record expires. `None` never expires.
     pub expires: Option<Timestamp>,
-    /// Which state of the record this is.
+    /// The revision of this state of the record.
     pub revision: Revision,
 }
 
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_data() {
+    fn debug_hides_the_data() {
         let text = format!("{:?}", Record::new(&b"secret"[..], None, revision(1)));
         assert!(text.contains("len: 6") && !text.contains("secret"), "{text}");
     }

@@ -1,9 +1,9 @@
-//! Names for the states of a record.
+//! Revisions of records.
 
-/// 64 bits that name one state of a record.
+/// 64 random bits that identify one state of a record.
 ///
-/// The session layer draws a new revision for every change, including a moved deadline. A driver stores and compares
-/// revisions as bytes.
+/// The session layer draws a new revision for every change, including a touch. Drivers store and compare revisions as
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision([u8; 8]);
 
@@ -14,7 +14,7 @@ impl Revision {
         Self(bytes)
     }
 
-    /// The bytes, in the order in which they are stored and compared.
+    /// The bytes, in storage order.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0
@@ -23,7 +23,7 @@ impl Revision {
     /// A new random revision. Costs some nanoseconds, because each thread draws its random bytes in blocks.
     ///
     /// # Errors
-    /// `Entropy` where the operating system has no random bytes.
+    /// `Entropy` if the operating system returns no random bytes.
     #[cfg(feature = "random")]
     pub fn random() -> crate::Result<Self> {
         crate::random::eight_bytes().map(Self)

@@ -6,23 +6,23 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::SessionId;
 
-/// Gets a client to repeat the session id: a cookie, a header of one's own.
+/// Carries the session id to the client and back, for example in a cookie or a custom header.
 ///
 /// # For driver authors
-/// A state has no store and does no I/O; every call is a pure function of its arguments and its configuration.
+/// A state does no I/O. Each call depends only on its arguments and the configuration.
 ///
 /// # For applications
-/// `session-state-cookie` has the one that browsers want.
+/// Use `session-state-cookie` for browsers.
 pub trait State: Send + Sync + 'static {
-    /// The ids that the request brings, in the order in which they are to be tried. What is malformed is counted and
-    /// left out; it is never an error and never echoed.
+    /// Returns the ids of the request, in the order in which to try them. Malformed values are counted and skipped. They
+    /// are never an error and are never echoed.
     fn read(&self, request: &HeaderMap) -> Candidates;
 
-    /// Adds to the response what makes the client repeat `id` from now on. `deadline` is the moment from which on
-    /// the session is expired, for states that tell the client. Other headers are left alone.
+    /// Adds the header that makes the client repeat `id`. `deadline` is the moment at which the session expires, for
+    /// states that tell the client. Other headers stay unchanged.
     ///
     /// # Errors
-    /// `TooLarge` or `Misconfigured` where the headers cannot carry it; the response is then unchanged.
+    /// `TooLarge` or `Misconfigured` if the headers cannot hold it. The response is then unchanged.
     fn write(
         &self,
         id: &SessionId,
@@ -31,24 +31,25 @@ pub trait State: Send + Sync + 'static {
         response: &mut HeaderMap,
     ) -> Result<()>;
 
-    /// Adds to the response what makes the client forget the id.
+    /// Adds the header that makes the client forget the id.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     fn erase(&self, response: &mut HeaderMap) -> Result<()>;
 
-    /// Whether what [`write`](Self::write) adds depends on the deadline, so that it must be repeated when that moves.
+    /// Whether the header of [`write`](Self::write) depends on the deadline. The session layer then writes it again
+    /// whenever the deadline moves.
     fn follows_deadline(&self) -> bool {
         false
     }
 
-    /// The request header that [`read`](Self::read) looks at, for `Vary`.
+    /// The request header that [`read`](Self::read) uses, for `Vary`.
     fn varies_on(&self) -> HeaderName {
         http::header::COOKIE
     }
 }
 
-/// The ids that a request brings: four at the most.
+/// The session ids of a request, at most four. The session layer tries them in order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidates {
     ids: [Option<SessionId>; Self::MAX],
@@ -56,16 +57,16 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// How many ids of one request are tried.
+    /// The largest number of ids.
     pub const MAX: usize = 4;
 
-    /// None at all.
+    /// No ids.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Adds an id. One that is there already, or a fifth, is left out.
+    /// Adds an id. Duplicates and ids beyond the fourth are ignored.
     pub fn push(&mut self, id: SessionId) {
         for slot in &mut self.ids {
             match slot {
@@ -79,7 +80,7 @@ impl Candidates {
         }
     }
 
-    /// Counts something that was no id.
+    /// Counts a malformed id.
     pub fn push_malformed(&mut self) {
         self.malformed += 1;
     }
@@ -89,13 +90,13 @@ impl Candidates {
         self.ids.iter().flatten()
     }
 
-    /// Whether there is no valid id.
+    /// Whether the list of valid ids is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids[0].is_none()
     }
 
-    /// How many values of the right name were no id.
+    /// The number of malformed ids.
     #[must_use]
     pub const fn malformed(&self) -> usize {
         self.malformed
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_different_ids_at_most_in_order() {
+    fn first_four_different_ids_are_kept_in_order() {
         let mut candidates = Candidates::none();
         for n in [1, 2, 1, 3, 4, 5] {
             candidates.push(SessionId::from_bytes([n; 24]));

@@ -1,10 +1,10 @@
-//! Giving other tasks of the runtime a turn.
+//! Yielding to other tasks.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-/// Returns `Pending` once and wakes itself, so that other tasks of the runtime run first. For drivers whose long calls
-/// run on a runtime worker; needs no particular runtime.
+/// Lets other tasks of the runtime run first: returns `Pending` once and wakes itself. For drivers whose long calls run
+/// on a runtime worker. Works in any runtime.
 pub fn yield_now() -> impl Future<Output = ()> + Send {
     let mut yielded = false;
     poll_fn(move |context| {

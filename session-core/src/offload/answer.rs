@@ -1,4 +1,4 @@
-//! The way back from a worker thread to the future that waits. Compiled a second time for the loom model.
+//! The channel from a worker thread to the waiting future. Compiled a second time for the loom model.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 enum State<T> {
     Waiting(Option<Waker>),
     Sent(Answer<T>),
-    /// The future was dropped, or has returned.
+    /// The future was dropped, or it has returned.
     Gone,
 }
 
-/// What the future returns.
+/// The output of the future.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer<T> {
     Value(T),
@@ -93,7 +93,7 @@ impl<T> Future for Waiting<T> {
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
         let old = std::mem::replace(&mut *self.0.lock(), State::Gone);
-        // A value that nobody takes is dropped outside the lock.
+        // Outside the lock, because a destructor may take any time.
         drop(old);
     }
 }

@@ -11,12 +11,12 @@ use crate::key::Key;
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A call as the engine sees it.
+/// A queued call.
 pub(super) trait Task: Send {
     /// Runs the call once.
     fn run(&mut self) -> Turn;
 
-    /// Answers the caller. Runs when the call no longer counts, so that the caller's next call finds its place free.
+    /// Answers the caller. Runs after the call stops counting, so that a full queue has room for the caller's next call.
     fn answer(self: Box<Self>);
 }
 
@@ -28,22 +28,22 @@ pub(super) enum Turn {
     Again(Duration),
 }
 
-/// Why a call was not accepted.
+/// Why the queue rejects a call.
 pub(super) enum Refused {
     /// `max_queue` calls are queued or running.
     Full,
-    /// There is no thread, and the system starts none.
+    /// No thread runs, and the system cannot start one.
     NoThread(std::io::Error),
 }
 
-/// Which other calls a call must not overtake.
+/// The earlier calls that a call waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// None.
     Free,
-    /// Waits for all earlier changes of this key. Reads of one key run side by side.
+    /// All earlier changes of this key. Reads of one key run concurrently.
     Read(Key),
-    /// Waits for all earlier changes of this key, and later calls on the key wait for it.
+    /// All earlier changes of this key. Later calls on the key wait for this call.
     Change(Key),
 }
 
@@ -59,16 +59,16 @@ struct Queue {
     ready: VecDeque<Job>,
     /// The calls that wait for a lock, by the moment of their next run.
     later: BTreeMap<Instant, Vec<Job>>,
-    /// The keys that a change holds, with the calls that wait for its end.
+    /// The keys of unfinished changes, with the calls that wait for them.
     held: BTreeMap<Key, VecDeque<Job>>,
-    /// How many calls were accepted and have not ended.
+    /// Accepted calls that have not ended.
     open: usize,
     threads: usize,
-    /// Threads that look at the queue before they sleep: started, woken, or between two calls.
+    /// Threads that will check the queue before they sleep: just started, woken, or between two calls.
     idle: usize,
-    /// Threads that sleep until they are woken.
+    /// Threads that sleep and have not been woken.
     asleep: usize,
-    /// Threads that were woken and have not noticed. They count as idle.
+    /// Wakeups that no thread has taken yet. The woken threads count as idle.
     woken: usize,
     /// The moment at which a sleeping thread wakes to look at `later`.
     alarm: Option<Instant>,
@@ -147,7 +147,7 @@ impl Engine {
         queue.idle -= 1;
         queue.threads -= 1;
         if queue.stopped {
-            // The others may sleep because a call waited for a lock.
+            // Wake threads that slept while a call waited for a lock.
             self.wake.notify_all();
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
         }
         let drained = if queue.open == 0 { std::mem::take(&mut queue.drained) } else { Vec::new() };
         self.staff(queue);
-        // Destructors of the call and wakers are foreign code: no lock is held, and a panic ends no thread.
+        // Destructors and wakers are foreign code: they run without the lock, and their panics end no thread.
         let _panicked = catch_unwind(AssertUnwindSafe(|| task.answer()));
         for waker in drained {
             let _panicked = catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -178,14 +178,13 @@ impl Engine {
         self.lock()
     }
 
-    /// Sleeps until woken, until `due` if no other thread watches that moment, or until idle for too long. Says
-    /// whether the latter happened.
+    /// Sleeps until woken, until `due` if no other thread wakes by then, or for `IDLE`. Returns `true` after `IDLE`.
     fn sleep<'a>(
         &self,
         mut queue: MutexGuard<'a, Queue>,
         due: Option<Instant>,
     ) -> (MutexGuard<'a, Queue>, bool) {
-        // One thread watches, so that a taken lock does not wake all of them every two milliseconds.
+        // Only one thread sets an alarm. Otherwise a taken lock would wake all threads every two milliseconds.
         let alarm = due.filter(|due| queue.alarm.is_none_or(|set| *due < set));
         queue.alarm = alarm.or(queue.alarm);
         queue.idle -= 1;
@@ -215,7 +214,7 @@ impl Engine {
                 queue.idle += 1;
                 wake += 1;
             } else if queue.threads == self.limit || self.start_thread(&mut queue).is_err() {
-                // The threads that run do the work.
+                // The running threads take the calls one after another.
                 break;
             }
         }
@@ -268,9 +267,9 @@ impl Queue {
         self.held.remove(key);
     }
 
-    /// Makes ready every call whose pause is over, the longest due first. Returns when the next one is due.
+    /// Makes ready every call whose pause is over, in order of their due times. Returns the next due time.
     fn promote(&mut self) -> Option<Instant> {
-        // Most calls find their lock free. Without the check each of them would read the time.
+        // Usually empty. Reading the time for every call would be waste.
         if self.later.is_empty() {
             return None;
         }
@@ -284,8 +283,8 @@ impl Queue {
         None
     }
 
-    /// How many threads the queue needs beside those that run a call: one for each ready call, and one that watches
-    /// the time while calls wait for a lock. The others may be busy for long.
+    /// The number of idle threads that the queue needs: one per ready call, and one to set the alarm while calls wait
+    /// for a lock, because the busy threads may stay busy.
     fn demand(&self) -> usize {
         self.ready.len() + usize::from(!self.later.is_empty() && self.alarm.is_none())
     }

@@ -1,8 +1,7 @@
-//! Worker threads for calls that may wait: for a disk, for the lock of another process, for a long scan.
+//! Worker threads for calls that may block: on a disk, on another process's lock, or in a long scan.
 //!
-//! A driver that must not block a runtime worker runs such calls here. The threads start when there is something to
-//! do, up to a limit, and end when they have been idle for ten seconds or when the last handle is dropped. Dropping
-//! waits for none of them.
+//! Drivers run such calls here to keep runtime workers free. Threads start on demand, up to a limit. They end after ten
+//! idle seconds, or when the queue is empty after the set was dropped. Dropping the set waits for none of them.
 
 mod answer;
 mod engine;
@@ -12,7 +11,7 @@ mod loom_model;
 mod tests;
 mod workers;
 
-/// What the engine takes from the standard library. The loom model replaces it.
+/// The engine's imports from the standard library. The loom model replaces this module.
 mod sync {
     pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
     pub(super) use std::thread;

@@ -1,4 +1,4 @@
-//! The set of threads as a driver uses it. Compiled a second time for the loom model.
+//! The worker threads' public interface. Compiled a second time for the loom model.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use super::sync;
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
-/// How a set of worker threads behaves.
+/// The options of a set of worker threads.
 #[derive(Clone, Debug)]
 pub struct WorkersConfig {
     /// The name of each thread, at most 15 bytes on Linux.
     pub name: &'static str,
-    /// How many threads may run at once, at least 1.
+    /// The largest number of threads, at least 1.
     pub threads: usize,
-    /// How many calls may be queued or running, at least 1. A call beyond that fails with `Unavailable`.
+    /// The largest number of queued and running calls, at least 1. Further calls fail with `Unavailable`.
     pub max_queue: usize,
-    /// How long a call that finds a lock taken is retried before it fails with `Unavailable`.
+    /// How long a call that waits for a lock is retried before it fails with `Unavailable`.
     pub busy_timeout: Duration,
-    /// The error's detail in that case.
+    /// The detail of that error.
     pub busy_detail: &'static str,
 }
 
-/// A set of worker threads. Dropping it lets the threads end once the queue is empty.
+/// A set of worker threads for a driver's blocking calls. After it is dropped, the threads finish the queue and end.
 #[derive(Debug)]
 pub struct Workers {
     engine: sync::Arc<Engine>,
     busy_timeout: Duration,
     busy_detail: &'static str,
-    /// The process that made it: a forked child has none of its threads.
+    /// The process that created the set. A forked child has no threads.
     process: u32,
 }
 
-/// The caller of a queued call, as the call sees it.
+/// The state of a call's caller.
 #[derive(Clone, Copy)]
 pub struct Caller<'a>(&'a dyn Fn() -> bool);
 
 impl Caller<'_> {
-    /// Whether the caller dropped its future. A change that asks under the lock which all changes of its key need,
-    /// and makes no change if so, takes effect before the caller's next change or not at all (C14).
+    /// Whether the caller dropped its future. A change MUST check this while it holds the lock of its key, and stop if
+    /// the caller is gone. It then takes effect before the caller's next change or not at all (C14).
     #[must_use]
     pub fn is_gone(&self) -> bool {
         (self.0)()
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Caller<'_> {
 }
 
 impl Workers {
-    /// A set of threads, none of which is started yet.
+    /// A set without threads. The first call starts one.
     #[must_use]
     pub fn new(config: WorkersConfig) -> Self {
         let WorkersConfig { name, threads, max_queue, busy_timeout, busy_detail } = config;
@@ -65,18 +65,16 @@ impl Workers {
         Self { engine, busy_timeout, busy_detail, process: std::process::id() }
     }
 
-    /// Runs `work` on one of the threads. `Ok(None)` means that a lock is taken: `work` runs again after a pause of
-    /// 50 us to 2 ms, while other calls use the thread.
-    ///
-    /// `order` keeps the changes of one key in the order of their calls.
+    /// Runs `work` on a worker thread. If it returns `Ok(None)`, because a lock is taken, it runs again after 50 µs to
+    /// 2 ms. Meanwhile the thread runs other calls.
     ///
     /// # Errors
-    /// The error of `work`. `Unavailable` where the queue is full, no thread can be started, or a lock is taken for
-    /// longer than `busy_timeout`. `Backend` where `work` panics; whether a change was applied is then unknown.
-    /// `Misconfigured` in a child that was forked after the set was made.
+    /// The error of `work`. `Unavailable` if the queue is full, no thread can be started, or the lock is taken for longer
+    /// than `busy_timeout`. `Backend` if `work` panics; the effect of a change is then unknown. `Misconfigured` in a
+    /// forked child process.
     ///
     /// # Cancellation
-    /// If the future is dropped, `work` is not started, or not repeated. A run that has begun ends on its thread.
+    /// After the future is dropped, `work` is not started or repeated. A run that has begun finishes on its thread.
     pub fn run<T, W>(
         &self,
         operation: Operation,
@@ -115,8 +113,8 @@ impl Workers {
         }
     }
 
-    /// Returns when no call is queued or running, dropped calls included. For an orderly close, after the driver's
-    /// [`Gate`](crate::Gate) refuses new calls.
+    /// Waits until no call is queued or running, including calls whose futures were dropped. To close a driver, close its
+    /// [`Gate`](crate::Gate) first.
     pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
         let engine = (!self.is_forked()).then(|| sync::Arc::clone(&self.engine));
         std::future::poll_fn(move |context| match &engine {
@@ -125,7 +123,7 @@ impl Workers {
         })
     }
 
-    /// Fails in a child that was forked after the set was made. For calls that a driver makes on the caller's thread.
+    /// Fails in a forked child process. For calls that a driver runs on the caller's thread.
     ///
     /// # Errors
     /// `Misconfigured`, as [`run`](Self::run).
@@ -146,16 +144,16 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // In a forked child the lock may be held forever by a thread that does not exist there.
+        // In a forked child, a thread that does not exist there may hold the lock forever.
         if !self.is_forked() {
             self.engine.stop();
         }
     }
 }
 
-/// A queued call with all that is needed to repeat and to answer it.
+/// A call in the queue.
 struct Call<T, W> {
-    /// Dropped when it has run, before the call no longer counts. An orderly close relies on that.
+    /// Dropped after its last run, before the call stops counting, so that nothing of it outlives `drained`.
     work: Option<W>,
     reply: Reply<Result<T>>,
     result: Option<Result<T>>,

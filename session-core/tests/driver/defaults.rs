@@ -20,7 +20,7 @@ impl BlockingDriver for Map {
     fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         let mut map = self.0.lock().unwrap();
         let live = map.get(key).cloned();
-        let found = live.as_ref().map_or(Found::Nothing, |live| Found::Live(live.revision));
+        let found = Found::of(live.as_ref(), self.clock().now());
         Ok(match decide_store(found, condition, record.revision, true) {
             Decision::Write => {
                 map.insert(key.clone(), record);
