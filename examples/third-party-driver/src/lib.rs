@@ -5,107 +5,98 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, Key, OldDecision, Operation, Page, Prefix,
-    Record, Result, StoreError, StoreErrorKind,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Entry, Found, Gate, Key,
+    Operation, Page, Prefix, Record, Result, Timestamp,
 };
 
-/// A sorted map behind a mutex. Clones are handles on the same one.
+type Records = BTreeMap<Key, Record>;
+
+/// A sorted map behind a mutex. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Shelf {
-    /// `None` once it was closed.
-    records: Arc<Mutex<Option<BTreeMap<Key, Record>>>>,
+pub struct MapStore {
+    shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
 }
 
-impl Shelf {
-    /// An empty shelf, which judges deadlines by `clock`.
+#[derive(Debug, Default)]
+struct Shared {
+    records: Mutex<Records>,
+    /// Checked under the mutex, so that no call runs after `close` has returned.
+    gate: Gate,
+}
+
+impl MapStore {
+    /// An empty store that compares deadlines with `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { records: Arc::new(Mutex::new(Some(BTreeMap::new()))), clock }
+        Self { shared: Arc::default(), clock }
     }
 
-    // No call panics or waits while it holds the lock, so that a poisoned one still guards a whole map.
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<Key, Record>>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Every call begins here: the store is open, its map is locked, and the time is read once.
+    fn enter(&self, operation: Operation) -> Result<(MutexGuard<'_, Records>, Timestamp)> {
+        // No call leaves the map half changed, so a poisoned mutex is harmless.
+        let records = self.shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.gate.check(operation)?;
+        Ok((records, self.clock.now()))
     }
 
-    /// Decides and makes a change under one lock. `new` is what a store writes, and `None` for a removal.
-    fn change(
-        &self,
-        operation: Operation,
-        key: &Key,
-        new: Option<Record>,
-        when: Condition,
-    ) -> Result<Change> {
-        let now = self.clock.now();
-        let mut guard = self.lock();
-        let records = guard.as_mut().ok_or_else(|| StoreError::closed(operation))?;
-        let live = records.get(key).filter(|record| record.is_live(now));
-        if new.is_none() && when == Condition::Any && live.is_none() {
-            return Ok(Change::Conflict(None));
+    /// Stores and removals differ only in their requests. `decide` compares; the mutex makes both steps atomic.
+    fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        let (mut records, now) = self.enter(request.operation())?;
+        let stored = records.get(key);
+        match (request.decide(Found::of(stored, now), now), request) {
+            (Decision::Write, ChangeRequest::Store { record, .. }) => {
+                records.insert(key.clone(), record);
+            }
+            (Decision::Delete, _) => {
+                records.remove(key);
+            }
+            (Decision::Conflict, _) => {
+                return Ok(Change::Conflict(stored.filter(|record| record.is_live(now)).cloned()));
+            }
+            // `AlreadyApplied` and `AlreadyAbsent` change nothing. A map has no damaged records, and the default
+            // `touch` calls `store`, so the other cases do not occur.
+            _ => {}
         }
-        let offered = new.as_ref().map(|record| record.revision);
-        match when.decide(live.map(|record| record.revision), offered) {
-            OldDecision::AlreadyApplied => return Ok(Change::Applied),
-            OldDecision::Conflict => return Ok(Change::Conflict(live.cloned())),
-            OldDecision::Apply => {}
-        }
-        // What is past its deadline already acts as a removal.
-        match new.filter(|record| record.is_live(now)) {
-            Some(record) => records.insert(key.clone(), record),
-            None => records.remove(key),
-        };
         Ok(Change::Applied)
     }
 }
 
-impl Driver for Shelf {
+impl Driver for MapStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        let now = self.clock.now();
-        let guard = self.lock();
-        let records = guard.as_ref().ok_or_else(|| StoreError::closed(Operation::Retrieve))?;
+        let (records, now) = self.enter(Operation::Retrieve)?;
         Ok(records.get(key).filter(|record| record.is_live(now)).cloned())
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
-        self.change(Operation::Store, key, Some(record), when)
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.change(key, ChangeRequest::Store { record, condition })
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        self.change(Operation::Remove, key, None, when)
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.change(key, ChangeRequest::Remove { condition })
     }
 
-    /// In the order of the keys; a cursor is the last key that was looked at.
+    /// Returns keys in their order. The cursor is the last key of the page.
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        let now = self.clock.now();
-        let guard = self.lock();
-        let records = guard.as_ref().ok_or_else(|| StoreError::closed(Operation::Traverse))?;
-        let after = read_cursor(&from, prefix)?;
-        let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut entries = Vec::new();
-        let mut last: Option<&Key> = None;
-        for (key, record) in records.range((start, Bound::Unbounded)).filter(|(key, _)| key.is_in(prefix)) {
-            if entries.len() >= limit.max(1) {
-                let next = last.map(|key| Cursor::from_bytes(key.as_bytes().to_vec()));
-                return Ok(Page { entries, next });
-            }
-            last = Some(key);
-            if record.is_live(now) {
-                let entry = Entry::new(key.clone()).with_deadline(record.expires);
-                entries.push(entry.with_revision(record.revision).with_size(record.data.len() as u64));
-            }
-        }
-        Ok(Page::last(entries))
-    }
-
-    /// Every call on every handle is `Closed` from now on, and the data is gone.
-    async fn close(&self) -> Result<()> {
-        *self.lock() = None;
-        Ok(())
+        let (records, now) = self.enter(Operation::Traverse)?;
+        let after = from.key(prefix)?;
+        let rest = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let live = records.range(rest).filter(|(key, record)| key.is_in(prefix) && record.is_live(now));
+        let limit = limit.max(1);
+        let entries: Vec<Entry> = live.take(limit).map(|(key, record)| entry(key, record)).collect();
+        let next = entries.last().filter(|_| entries.len() == limit).map(|last| Cursor::after(&last.key));
+        Ok(Page { entries, next })
     }
 
     async fn flush(&self) -> Result<()> {
-        self.lock().as_ref().map(|_| ()).ok_or_else(|| StoreError::closed(Operation::Flush))
+        self.enter(Operation::Flush).map(drop)
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut records = self.shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.gate.close();
+        records.clear();
+        Ok(())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -117,13 +108,10 @@ impl Driver for Shelf {
     }
 }
 
-/// The key after which a traversal goes on. Cursors come from anywhere, so that nothing is taken for granted.
-fn read_cursor(cursor: &Cursor, prefix: &Prefix) -> Result<Option<Key>> {
-    if cursor.is_start() {
-        return Ok(None);
-    }
-    let key = std::str::from_utf8(cursor.as_bytes()).ok().and_then(|text| Key::parse(text).ok());
-    key.filter(|key| key.is_in(prefix))
-        .map(Some)
-        .ok_or_else(|| StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse))
+/// The parts of an entry that cost nothing here.
+fn entry(key: &Key, record: &Record) -> Entry {
+    Entry::new(key.clone())
+        .with_deadline(record.expires)
+        .with_revision(record.revision)
+        .with_size(record.data.len() as u64)
 }

@@ -1,44 +1,38 @@
-//! Every clause that applies, tried on the shelf.
+//! All clauses that apply to the driver.
 
 use std::sync::{Arc, OnceLock};
 
 use session_conformance::{Harness, HarnessError};
 use session_core::Clock;
-use third_party_driver::Shelf;
+use third_party_driver::MapStore;
 
-/// The store is the driver itself: made with the clock of the first handle, and every handle is a clone.
-struct InMemory;
+struct MapHarness;
 
-impl Harness for InMemory {
-    type Driver = Shelf;
-    type Storage = OnceLock<Shelf>;
+impl Harness for MapHarness {
+    type Driver = MapStore;
+    /// The first handle creates the store with its clock; the others are clones.
+    type Storage = OnceLock<MapStore>;
 
     fn name(&self) -> String {
         "third-party".into()
     }
 
-    async fn create(&self) -> Result<OnceLock<Shelf>, HarnessError> {
+    async fn create(&self) -> Result<OnceLock<MapStore>, HarnessError> {
         Ok(OnceLock::new())
     }
 
-    async fn open(&self, storage: &OnceLock<Shelf>, clock: Arc<dyn Clock>) -> Result<Shelf, HarnessError> {
-        Ok(storage.get_or_init(|| Shelf::new(clock)).clone())
+    async fn open(
+        &self,
+        storage: &OnceLock<MapStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<MapStore, HarnessError> {
+        Ok(storage.get_or_init(|| MapStore::new(clock)).clone())
     }
 }
 
 session_conformance::suite!(
-    InMemory,
-    lacks: {
-        Purge: "what has expired stays on the shelf until its key is stored again",
-        ValueBound: "only memory bounds a value",
-        Close: "the data goes with the process",
-        Kill: "the data goes with the process",
-        PowerLoss: "the data goes with the process",
-        Processes: "the memory of a process is its own",
-        Damage: "nobody but the driver can reach its memory",
-        Checksum: "nobody but the driver can reach its memory",
-        Outage: "the memory of a process is there as long as the process",
-        Full: "only memory bounds the shelf",
-        Permission: "nobody can take its memory away from a process",
+    MapHarness,
+    lacks: [IN_MEMORY, UNBOUNDED] {
+        Purge: "expired records stay until their keys are stored again",
     },
 );
