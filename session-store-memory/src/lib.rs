@@ -1,21 +1,23 @@
 #![doc = include_str!("../README.md")]
 
-mod block;
 mod config;
-mod large;
-mod packed;
-mod page;
-mod pause;
+mod open;
+mod store;
+
+mod change;
+mod evict;
 mod purge;
+mod read;
+mod traverse;
+
+mod bounds;
 mod queue;
 mod row;
 mod shard;
-mod store;
 mod table;
 #[cfg(test)]
 mod tests;
-mod usage;
 
+pub use bounds::OVERHEAD;
 pub use config::{MemoryConfig, OnFull};
 pub use store::MemoryStore;
-pub use usage::OVERHEAD;

@@ -1,59 +1,63 @@
-//! Removing what has expired, a little at a time.
+//! Removal of expired records, in steps of at most 64 records under one lock.
 
-use session_core::Purged;
+use session_core::{Operation, Purged, Result, yield_now};
 
+use crate::shard::STEP;
 use crate::store::Inner;
-use crate::table::Round;
 
-/// A purge under way: shard after shard, at most [`STEP`](crate::shard::STEP) records under one lock.
-pub(crate) struct Purge<'a> {
-    inner: &'a Inner,
-    limit: usize,
-    pub(crate) removed: usize,
+/// How many records a purge looks at before it lets other tasks run.
+const BATCH: usize = 8 * STEP;
+
+/// What one step did.
+#[derive(Default)]
+pub(crate) struct Step {
     pub(crate) visits: usize,
-    round: Round,
-    shard: Option<usize>,
+    pub(crate) removed: usize,
 }
 
-impl<'a> Purge<'a> {
-    pub(crate) fn new(inner: &'a Inner, limit: usize) -> Self {
-        let mut round = inner.table.round();
-        let shard = round.next();
-        Self { inner, limit, removed: 0, visits: 0, round, shard }
-    }
-
-    /// Goes on until about `most` more records were looked at; `true` once it is done.
-    pub(crate) fn batch(&mut self, most: usize) -> bool {
-        let now = self.inner.clock.now();
-        let until = self.visits + most;
-        while let Some(shard) = self.shard {
-            if self.removed >= self.limit {
-                return true;
-            }
-            if !self.inner.table.may_be_due(shard, now) {
-                self.shard = self.round.next();
-                continue;
-            }
-            if self.visits >= until {
-                return false;
-            }
-            let mut dead = Vec::new();
-            let limit = self.limit - self.removed;
-            self.visits += self.inner.table.write(shard).purge(now, limit, &mut dead);
-            self.removed += dead.len();
-            // Memory is given back after the lock.
-            for row in dead {
-                self.inner.usage.release(row.get().amount());
+impl Inner {
+    /// Removes at most `limit` expired records.
+    pub(crate) async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.gate.check(Operation::Purge)?;
+        let (mut removed, mut visits) = (0, 0);
+        for shard in self.table.round() {
+            while let Some(step) = self.purge_step(shard, limit - removed) {
+                removed += step.removed;
+                visits += step.visits;
+                if visits >= BATCH {
+                    visits = 0;
+                    yield_now().await;
+                    self.gate.check(Operation::Purge)?;
+                }
             }
         }
-        true
+        let now = self.clock.now();
+        let more = removed >= limit && self.table.round().any(|shard| self.table.may_be_due(shard, now));
+        Ok(Purged { removed: removed as u64, more })
     }
 
-    pub(crate) fn answer(&self) -> Purged {
-        let now = self.inner.clock.now();
-        let table = &self.inner.table;
-        let more =
-            self.removed >= self.limit && (0..table.shards()).any(|shard| table.may_be_due(shard, now));
-        Purged { removed: self.removed as u64, more }
+    /// The same in one go. Returns how many records it removed.
+    pub(crate) fn purge_now(&self, limit: usize) -> usize {
+        let mut removed = 0;
+        for shard in self.table.round() {
+            while let Some(step) = self.purge_step(shard, limit - removed) {
+                removed += step.removed;
+            }
+        }
+        removed
+    }
+
+    /// One step in one shard; `None` where nothing is left to do.
+    pub(crate) fn purge_step(&self, shard: usize, limit: usize) -> Option<Step> {
+        let now = self.clock.now();
+        if limit == 0 || !self.table.may_be_due(shard, now) {
+            return None;
+        }
+        let mut dead = Vec::new();
+        let visits = self.table.write(shard).purge(now, limit, &mut dead);
+        // Memory is freed after the lock.
+        let removed = dead.len();
+        dead.into_iter().for_each(|row| self.usage.release(row.amount()));
+        Some(Step { visits, removed })
     }
 }

@@ -1,131 +1,325 @@
-//! A record in the table, in the form that suits its size.
+//! A record with its key, in the form that suits its size.
+
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
-use session_core::{Key, Prefix, Record, Revision, Timestamp, is_live};
+use data_encoding::BASE64URL_NOPAD;
+use session_core::{Key, Prefix, Record, Revision, Timestamp};
+use smallvec::SmallVec;
 
-use crate::block::Block;
-use crate::large::Large;
-use crate::usage::{Amount, amount};
+use crate::bounds::Amount;
 
-/// The largest data that is copied into a [`Block`], in bytes. Larger data stays in the `Bytes` it came in: copying it
-/// would cost more than all the rest of a store.
-pub(crate) const COPIED: usize = 512;
+/// The largest data that is copied, in bytes. Copying larger data costs more than the rest of a store.
+const COPIED: usize = 512;
 
-/// A record outside of the table: about to go in, or taken out.
-pub(crate) enum Row {
-    Small(Block),
+/// The deadline of a record that never expires. Later deadlines, from the year 292 million on, never expire either.
+pub(crate) const NEVER: u64 = u64::MAX >> 1;
+
+/// A deadline as rows and queues keep it: in milliseconds, [`NEVER`] for none.
+pub(crate) fn due(deadline: Option<Timestamp>) -> u64 {
+    deadline.map_or(NEVER, |deadline| deadline.as_millis().min(NEVER))
+}
+
+/// A record and its key, in one of two forms.
+pub(crate) trait Row {
+    fn has_key(&self, key: &Key) -> bool;
+
+    /// The text of the key.
+    fn text(&self) -> Text;
+
+    /// The deadline in the form of [`due`].
+    fn due(&self) -> u64;
+
+    fn revision(&self) -> Revision;
+
+    /// Moves the deadline and sets the revision.
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision);
+
+    fn data(&self) -> Bytes;
+
+    fn data_len(&self) -> usize;
+
+    fn deadline(&self) -> Option<Timestamp> {
+        Some(self.due()).filter(|due| *due != NEVER).map(Timestamp::from_millis)
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        session_core::is_live(self.deadline(), now)
+    }
+
+    fn record(&self) -> Record {
+        Record::new(self.data(), self.deadline(), self.revision())
+    }
+
+    fn is_in(&self, prefix: &Prefix) -> bool {
+        let text = self.text();
+        text.strip_prefix(prefix.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+    }
+
+    fn key(&self) -> Key {
+        let key = std::str::from_utf8(&self.text()).ok().and_then(|text| Key::parse(text).ok());
+        key.expect("a row holds the text of a key")
+    }
+
+    /// Its share of the bounds.
+    fn amount(&self) -> Amount {
+        Amount::of_lengths(self.text().len(), self.data_len())
+    }
+}
+
+/// The text of a key. A session's key has 51 bytes and needs no allocation.
+pub(crate) type Text = SmallVec<[u8; 56]>;
+
+/// A row outside of the table: about to be inserted, or taken out.
+pub(crate) enum Form {
+    Small(Small),
     Large(Large),
 }
 
-impl Row {
+impl Form {
     pub(crate) fn new(key: &Key, record: Record) -> Self {
         if record.data.len() > COPIED {
             Self::Large(Large::new(key, record))
         } else {
-            Self::Small(Block::new(key, &record))
+            Self::Small(Small::new(key, &record))
         }
     }
 
-    pub(crate) fn get(&self) -> Found<'_> {
+    pub(crate) fn amount(&self) -> Amount {
         match self {
-            Self::Small(block) => Found::Small(block),
-            Self::Large(large) => Found::Large(large),
+            Self::Small(small) => small.amount(),
+            Self::Large(large) => large.amount(),
         }
     }
 }
 
-/// A record in the table.
-#[derive(Clone, Copy)]
-pub(crate) enum Found<'a> {
-    Small(&'a Block),
-    Large(&'a Large),
+/// A row of large data, which stays in the `Bytes` that the caller passed. 112 bytes in DashMap's table: finding such
+/// a row reads one place in memory.
+pub(crate) struct Large {
+    key: Text,
+    due: u64,
+    revision: Revision,
+    data: Bytes,
 }
 
-macro_rules! either {
-    ($found:expr, $row:ident => $value:expr) => {
-        match $found {
-            Found::Small($row) => $value,
-            Found::Large($row) => $value,
-        }
-    };
-}
-
-impl Found<'_> {
-    pub(crate) fn expires(self) -> Option<Timestamp> {
-        either!(self, row => row.expires())
+impl Large {
+    fn new(key: &Key, record: Record) -> Self {
+        let key = Text::from_slice(key.as_bytes());
+        Self { key, due: due(record.expires), revision: record.revision, data: record.data }
     }
 
-    pub(crate) fn revision(self) -> Revision {
-        either!(self, row => row.revision())
-    }
-
-    pub(crate) fn is_live(self, now: Timestamp) -> bool {
-        is_live(self.expires(), now)
-    }
-
-    pub(crate) fn is_session(self) -> bool {
-        either!(self, row => row.is_session())
-    }
-
-    pub(crate) fn data_len(self) -> usize {
-        either!(self, row => row.data_len())
-    }
-
-    pub(crate) fn is_in(self, prefix: &Prefix) -> bool {
-        self.with_text(|text| {
-            let prefix = prefix.as_str().as_bytes();
-            text.starts_with(prefix) && text.get(prefix.len()) == Some(&b':')
-        })
-    }
-
-    /// `None` never, for what was stored under a key can be read as one.
-    pub(crate) fn key(self) -> Option<Key> {
-        self.with_text(|text| Key::parse(std::str::from_utf8(text).ok()?).ok())
-    }
-
-    /// Shows the text of the key.
-    pub(crate) fn with_text<T>(self, show: impl FnOnce(&[u8]) -> T) -> T {
-        match self {
-            Self::Small(block) => block.packed().with_text(show),
-            Self::Large(large) => show(large.text()),
-        }
-    }
-
-    /// What this record counts against the bounds.
-    pub(crate) fn amount(self) -> Amount {
-        self.with_text(|text| amount(text.len(), self.data_len()))
-    }
-
-    /// A handle on the data, which costs one reference counted up. What is made of it may allocate: do that after the
-    /// lock.
-    pub(crate) fn share(self) -> Data {
-        match self {
-            Self::Small(block) => Data::In(block.clone()),
-            Self::Large(large) => Data::Of(large.data().clone()),
-        }
-    }
-
-    /// Where the expiry queue has this record: bucket and position.
-    pub(crate) fn filed(self) -> (u8, u32) {
-        either!(self, row => row.filed())
-    }
-
-    pub(crate) fn set_filed(self, place: (u8, u32)) {
-        either!(self, row => row.set_filed(place));
+    /// Takes over the record of a row with the same key. Returns the old data.
+    pub(crate) fn replace(&mut self, new: Self) -> Bytes {
+        (self.due, self.revision) = (new.due, new.revision);
+        std::mem::replace(&mut self.data, new.data)
     }
 }
 
-/// The data of a record that was found, on its way out of the lock.
-pub(crate) enum Data {
-    In(Block),
-    Of(Bytes),
+impl Row for Large {
+    fn has_key(&self, key: &Key) -> bool {
+        self.key.as_slice() == key.as_bytes()
+    }
+
+    fn text(&self) -> Text {
+        self.key.clone()
+    }
+
+    fn due(&self) -> u64 {
+        self.due
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
+        (self.due, self.revision) = (due(deadline), revision);
+    }
+
+    fn data(&self) -> Bytes {
+        self.data.clone()
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
 }
 
-impl Data {
-    pub(crate) fn into_bytes(self) -> Bytes {
-        match self {
-            Self::In(block) => block.into_data(),
-            Self::Of(data) => data,
+// DashMap asks for these of a key. A row is found by the text of its key.
+impl Hash for Large {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.as_slice().hash(state);
+    }
+}
+
+impl PartialEq for Large {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Large {}
+
+/// A row of small data, which is copied: one allocation, and 16 bytes in a table.
+///
+/// | offset | length | |
+/// |---|---|---|
+/// | 0 | 8 | deadline in the form of [`due`], and the flag [`PACKED`] |
+/// | 8 | 8 | revision |
+/// | 16 | 32 | packed: the 32 bytes that the key of a session encodes |
+/// | 16 | 2 + n | else: the length of the key and its text |
+/// | | | data |
+///
+/// Packing is one to one: only `session:` and the canonical base64url of 32 bytes is packed.
+pub(crate) struct Small(Box<[u8]>);
+
+/// The key is packed.
+const PACKED: u64 = 1 << 63;
+/// Where the key begins.
+const KEY: usize = 16;
+/// How many bytes the key of a session encodes, and in how many characters.
+const BYTES: usize = 32;
+const CHARS: usize = 43;
+const SESSION: &[u8; 8] = b"session:";
+
+impl Small {
+    fn new(key: &Key, record: &Record) -> Self {
+        let (packed, text) = (pack(key), key.as_bytes());
+        let flag = if packed.is_some() { PACKED } else { 0 };
+        let len = packed.map_or(2 + text.len(), |_| BYTES);
+        let mut bytes = Vec::with_capacity(KEY + len + record.data.len());
+        bytes.extend_from_slice(&(due(record.expires) | flag).to_le_bytes());
+        bytes.extend_from_slice(&record.revision.to_bytes());
+        match packed {
+            Some(packed) => bytes.extend_from_slice(&packed),
+            None => {
+                bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+                bytes.extend_from_slice(text);
+            }
         }
+        bytes.extend_from_slice(&record.data);
+        Self(bytes.into_boxed_slice())
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        u64::from_le_bytes(*self.0[at..].first_chunk().expect("a row begins with two words"))
+    }
+
+    fn is_packed(&self) -> bool {
+        self.word(0) & PACKED != 0
+    }
+
+    /// Where the data begins.
+    fn data_at(&self) -> usize {
+        KEY + if self.is_packed() { BYTES } else { 2 + self.text_len() }
+    }
+
+    /// The length of a key that is not packed.
+    fn text_len(&self) -> usize {
+        usize::from(u16::from_le_bytes([self.0[KEY], self.0[KEY + 1]]))
+    }
+}
+
+impl Row for Small {
+    fn has_key(&self, key: &Key) -> bool {
+        if self.is_packed() {
+            pack(key).is_some_and(|packed| self.0[KEY..].starts_with(&packed))
+        } else {
+            self.0[KEY + 2..self.data_at()] == *key.as_bytes()
+        }
+    }
+
+    fn text(&self) -> Text {
+        if !self.is_packed() {
+            return Text::from_slice(&self.0[KEY + 2..self.data_at()]);
+        }
+        let mut text = [0; SESSION.len() + CHARS];
+        text[..SESSION.len()].copy_from_slice(SESSION);
+        BASE64URL_NOPAD.encode_mut(&self.0[KEY..KEY + BYTES], &mut text[SESSION.len()..]);
+        Text::from_slice(&text)
+    }
+
+    fn due(&self) -> u64 {
+        self.word(0) & !PACKED
+    }
+
+    fn revision(&self) -> Revision {
+        Revision::from_bytes(self.word(8).to_le_bytes())
+    }
+
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
+        let flag = self.word(0) & PACKED;
+        self.0[..8].copy_from_slice(&(due(deadline) | flag).to_le_bytes());
+        self.0[8..KEY].copy_from_slice(&revision.to_bytes());
+    }
+
+    fn data(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0[self.data_at()..])
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.len() - self.data_at()
+    }
+}
+
+/// The bytes that the key of a session encodes; `None` for every other key.
+fn pack(key: &Key) -> Option<[u8; BYTES]> {
+    let text = key.as_bytes().strip_prefix(SESSION).filter(|text| text.len() == CHARS)?;
+    let mut bytes = [0; BYTES];
+    BASE64URL_NOPAD.decode_mut(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use session_core::SessionId;
+
+    use super::*;
+
+    fn record(len: usize) -> Record {
+        Record::new(vec![7; len], Some(Timestamp::from_millis(5)), Revision::from_bytes([1; 8]))
+    }
+
+    #[test]
+    fn rows_keep_every_key_and_record() {
+        assert_eq!((size_of::<Small>(), size_of::<Large>()), (16, 112));
+        let session = SessionId::generate().unwrap().key();
+        // One bit of the last character is beyond the 32 bytes: decoding it would merge two keys.
+        let loose = format!("session:{}B", "A".repeat(42));
+        let plus = format!("session:{}", "+".repeat(CHARS));
+        let mut texts: Vec<String> =
+            [session.as_str(), &loose, &plus, "session:a", "user:alice", "a:\0", "user:é☃", "session::::"]
+                .map(str::to_owned)
+                .into();
+        for len in [1, 26, 27, 28, 43, 49, 50, 51, 254, 255] {
+            let prefixes = ["user", "session", &"p".repeat(32)];
+            texts.extend(prefixes.map(|prefix| format!("{prefix}:{}", "x".repeat(len))));
+        }
+        let keys: Vec<Key> = texts.iter().map(|text| Key::parse(text).unwrap()).collect();
+        assert!(pack(&keys[0]).is_some() && pack(&keys[1]).is_none() && pack(&keys[2]).is_none());
+        let later = Revision::from_bytes([2; 8]);
+        for key in &keys {
+            for len in [0, 1, COPIED, COPIED + 1] {
+                let rows: [Box<dyn Row>; 2] =
+                    [Box::new(Small::new(key, &record(len))), Box::new(Large::new(key, record(len)))];
+                for mut row in rows {
+                    assert_eq!((row.key(), row.record(), row.data_len()), (key.clone(), record(len), len));
+                    assert!(keys.iter().all(|other| row.has_key(other) == (key == other)));
+                    assert_eq!(row.is_in(&Prefix::SESSION), key.is_in(&Prefix::SESSION));
+                    assert_eq!(row.amount(), Amount::of(key, len));
+                    row.touch(None, later);
+                    assert_eq!(row.record(), Record::new(record(len).data, None, later));
+                    row.touch(Some(Timestamp::from_millis(u64::MAX)), later);
+                    assert_eq!((row.deadline(), row.key()), (None, key.clone()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_data_alone_is_copied() {
+        let key = Key::parse("user:a").unwrap();
+        assert!(matches!(Form::new(&key, record(COPIED)), Form::Small(_)));
+        assert!(matches!(Form::new(&key, record(COPIED + 1)), Form::Large(_)));
     }
 }

@@ -1,31 +1,39 @@
 //! All records: which shard a key is in, and under which hash.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::RandomState;
-use dashmap::DashMap;
-use session_core::{Key, Operation, Result, StoreError, StoreErrorKind, Timestamp};
+use dashmap::{DashMap, RwLock};
+use session_core::{Key, Record, Result, Timestamp, random};
 
-use crate::large::Large;
-use crate::shard::{Reading, Side, Writing};
+use crate::row::{Large, NEVER, Row, Small};
+use crate::shard::{Larges, Rest, Shard};
 
-/// All records.
+/// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
 ///
-/// This is DashMap's sharded table through its `raw-api`, for the large records, and beside each of its shards a table
-/// for the small ones and the expiry queue. The map's own methods offer neither a traversal that can be resumed nor
-/// other structures under the same lock.
+/// The shards are used through DashMap's `raw-api`. Its other methods offer no traversal that another call can
+/// resume, and no second structure under the lock of a shard.
 ///
-/// The hash is keyed with random numbers of this store. Session keys are random already, but the text of `user:` keys
-/// comes from people, who must not be able to choose keys that meet in one place. ahash is built for that, which
-/// faster unkeyed hashes (fxhash) are not, and its cost, a few nanoseconds, is less than half of SipHash's.
+/// The hash is keyed with random numbers of this store: people choose the text of `user:` keys, and must not be able to
+/// choose keys that collide. ahash is built for that, unlike fxhash, and costs less than half of SipHash.
 pub(crate) struct Table {
     map: DashMap<Large, (), RandomState>,
     sides: Box<[Side]>,
-    next: AtomicUsize,
+    turn: AtomicUsize,
 }
 
-/// Where a key is: its shard, and 32 bits of its hash. The two come from different halves of the hash.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The rest of a shard, beside DashMap's table. On cache lines of its own, as the table's lock is.
+#[repr(align(128))]
+struct Side {
+    /// No deadline of this shard is before this moment, so that a purge passes by without a lock.
+    due: AtomicU64,
+    /// Only locked under the lock of DashMap's table, which is the lock of the whole shard.
+    rest: RwLock<Rest>,
+}
+
+/// Where a key is: its shard, and 32 bits of its hash. They come from different halves of the hash.
+#[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) shard: usize,
     pub(crate) tag: u32,
@@ -33,11 +41,13 @@ pub(crate) struct Place {
 
 impl Table {
     pub(crate) fn new(shards: usize, now: Timestamp) -> Result<Self> {
-        let hasher = RandomState::with_seeds(random()?, random()?, random()?, random()?);
+        let seed = || random::eight_bytes().map(u64::from_le_bytes);
+        let hasher = RandomState::with_seeds(seed()?, seed()?, seed()?, seed()?);
+        let side = || Side { due: AtomicU64::new(u64::MAX), rest: RwLock::new(Rest::new(now)) };
         Ok(Self {
             map: DashMap::with_capacity_and_hasher_and_shard_amount(0, hasher, shards),
-            sides: std::iter::repeat_with(|| Side::new(now.as_millis())).take(shards).collect(),
-            next: AtomicUsize::new(0),
+            sides: std::iter::repeat_with(side).take(shards).collect(),
+            turn: AtomicUsize::new(0),
         })
     }
 
@@ -55,51 +65,48 @@ impl Table {
         Place { shard: hash as u32 as usize & (self.sides.len() - 1), tag: tag_of(hash) }
     }
 
-    /// Shard numbers, each once, beginning with another one each time, so that those who look for something do not
-    /// all begin at the same lock.
-    pub(crate) fn round(&self) -> Round {
-        let shards = self.sides.len();
-        Round { next: self.turn(), left: shards, mask: shards - 1 }
+    /// Each shard once, beginning with another one each time, so that calls do not queue at the same lock.
+    pub(crate) fn round(&self) -> impl Iterator<Item = usize> + use<> {
+        let (first, mask) = (self.turn.fetch_add(1, Ordering::Relaxed), self.sides.len() - 1);
+        (0..=mask).map(move |offset| first.wrapping_add(offset) & mask)
     }
 
-    /// A number that nobody can foresee.
+    /// A random number.
     pub(crate) fn draw(&self) -> u64 {
-        self.hasher().hash_one(("draw", self.turn()))
+        self.hasher().hash_one(("draw", self.turn.fetch_add(1, Ordering::Relaxed)))
     }
 
-    fn turn(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Whether anything in this shard can have expired.
+    /// Whether a record of this shard can have expired.
     pub(crate) fn may_be_due(&self, shard: usize, now: Timestamp) -> bool {
-        self.sides[shard].may_be_due(now)
+        let due = self.sides[shard].due.load(Ordering::Relaxed);
+        due < NEVER && due <= now.as_millis()
     }
 
-    pub(crate) fn read(&self, shard: usize) -> Reading<'_> {
-        Reading { rows: self.map.shards()[shard].read(), side: &self.sides[shard], hasher: self.hasher() }
+    /// The record of a key, live or not.
+    pub(crate) fn record(&self, place: Place, key: &Key) -> Option<Record> {
+        let larges = self.map.shards()[place.shard].read();
+        if let Some((large, _)) = larges.get(spread(place.tag), |(large, _)| large.has_key(key)) {
+            return Some(large.record());
+        }
+        self.sides[place.shard].rest.read().small(place.tag, key).map(Small::record)
     }
 
-    pub(crate) fn write(&self, shard: usize) -> Writing<'_> {
-        Writing { rows: self.map.shards()[shard].write(), side: &self.sides[shard], hasher: self.hasher() }
+    /// Locks a shard for reading.
+    pub(crate) fn read(
+        &self,
+        shard: usize,
+    ) -> Shard<'_, impl Deref<Target = Larges>, impl Deref<Target = Rest>> {
+        let (larges, side) = (self.map.shards()[shard].read(), &self.sides[shard]);
+        Shard { larges, rest: side.rest.read(), due: &side.due, hasher: self.hasher() }
     }
-}
 
-/// See [`Table::round`].
-pub(crate) struct Round {
-    next: usize,
-    left: usize,
-    mask: usize,
-}
-
-impl Iterator for Round {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let shard = self.next & self.mask;
-        self.next = self.next.wrapping_add(1);
-        Some(shard)
+    /// Locks a shard for writing.
+    pub(crate) fn write(
+        &self,
+        shard: usize,
+    ) -> Shard<'_, impl DerefMut<Target = Larges>, impl DerefMut<Target = Rest>> {
+        let (larges, side) = (self.map.shards()[shard].write(), &self.sides[shard]);
+        Shard { larges, rest: side.rest.write(), due: &side.due, hasher: self.hasher() }
     }
 }
 
@@ -107,17 +114,8 @@ pub(crate) fn tag_of(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// The hash under which a table has a tag. 32 bits tell the records of one shard apart well enough (keys are compared
-/// all the same), and are half the size in the queue; a table takes its places from the low bits and its filter from
-/// the highest seven, so both must depend on all of the tag.
+/// The hash under which a shard's table has a tag. The table takes places from the low bits and its filter from the
+/// highest seven, so both must depend on all of the tag. Equal tags of different keys do no harm, because keys are compared.
 pub(crate) fn spread(tag: u32) -> u64 {
     u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn random() -> Result<u64> {
-    getrandom::u64().map_err(|cause| {
-        StoreError::new(StoreErrorKind::Unavailable, Operation::Open)
-            .with_detail("no randomness")
-            .with_source(cause)
-    })
 }

@@ -6,7 +6,7 @@ use session_conformance::{Harness, HarnessError};
 use session_core::Clock;
 use session_store_memory::{MemoryConfig, MemoryStore};
 
-/// The store is the driver itself: made with the clock of the first handle, and every handle is a clone.
+/// The first handle opens the store with its clock; the others are clones.
 struct InMemory;
 
 #[derive(Default)]
@@ -47,10 +47,10 @@ session_conformance::suite!(
         Close: "the data goes with the process",
         Kill: "the data goes with the process",
         PowerLoss: "the data goes with the process",
-        Processes: "the memory of a process is its own",
-        Damage: "nobody but the driver can reach its memory",
-        Checksum: "nobody but the driver can reach its memory",
-        Outage: "the memory of a process is there as long as the process",
-        Permission: "nobody can take its memory away from a process",
+        Processes: "processes do not share memory",
+        Damage: "only the driver can reach its memory",
+        Checksum: "only the driver can reach its memory",
+        Outage: "the memory is available as long as the process runs",
+        Permission: "a process always has access to its memory",
     },
 );
