@@ -7,15 +7,6 @@ use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind};
 use crate::bounds::OVERHEAD;
 
 /// The options of a store, for [`MemoryStore::open`](crate::MemoryStore::open).
-///
-/// | option | default |
-/// |---|---|
-/// | [`max_entries`](Self::max_entries) | no bound |
-/// | [`max_bytes`](Self::max_bytes) | no bound |
-/// | [`on_full`](Self::on_full) | [`OnFull::Reject`] |
-/// | [`max_record_bytes`](Self::max_record_bytes) | no bound but `max_bytes` |
-/// | [`shards`](Self::shards) | 64, or four for each core where that is more |
-/// | [`clock`](Self::clock) | [`SystemClock`](session_core::SystemClock); not part of `Deserialize` |
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
 #[must_use = "nothing happens until `open`"]
@@ -49,20 +40,20 @@ impl MemoryConfig {
         Self::default()
     }
 
-    /// Sets how many records the store keeps at most. Expired records count until they are removed.
+    /// Sets how many records the store keeps at most; no bound by default. Expired records count until they are removed.
     pub fn max_entries(mut self, entries: u64) -> Self {
         self.max_entries = Some(entries);
         self
     }
 
-    /// Sets how many bytes the store keeps at most: the data of each record and [`OVERHEAD`] bytes. A key of more
+    /// Sets how many bytes the store keeps at most; no bound by default. Counts the data of each record and [`OVERHEAD`] bytes. A key of more
     /// than 51 bytes, the length of a session's key, counts too.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Sets what happens at the bound. Needs [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
+    /// Sets what happens at the bound; [`OnFull::Reject`] by default. Needs [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
     pub fn on_full(mut self, policy: OnFull) -> Self {
         self.on_full = Some(policy);
         self
@@ -74,14 +65,15 @@ impl MemoryConfig {
         self
     }
 
-    /// Sets how many parts with a lock of their own the store has: a power of two from 2 to 65,536. With more shards,
+    /// Sets how many parts with a lock of their own the store has: a power of two from 2 to 65,536,
+    /// by default 64, or four for each core where that is more. With more shards,
     /// more threads write at once and traversals of very large stores are cheaper. An empty shard takes about 1 KiB.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
     }
 
-    /// Sets the clock by which the store judges deadlines.
+    /// Sets the clock by which the store judges deadlines; the system clock by default. Not part of `Deserialize`.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self

@@ -16,17 +16,23 @@ impl Inner {
     pub(crate) fn make_room(&self, reserved: &mut Reserved<'_>, need: Amount, spared: Place) -> Result<()> {
         while !reserved.grow_to(need) {
             let evicts = self.on_full == OnFull::Evict;
-            if self.purge_now(FEW) == 0 && !(evicts && self.evict(spared)) {
+            if !self.purge_few() && !(evicts && self.evict(spared)) {
                 return Err(StoreError::new(StoreErrorKind::Full, Operation::Store));
             }
         }
         Ok(())
     }
 
+    /// Removes a few expired records of one shard, if any shard has some.
+    fn purge_few(&self) -> bool {
+        let steps = |shard| std::iter::from_fn(move || self.purge_step(shard, FEW));
+        self.table.round().flat_map(steps).any(|step| step.removed > 0)
+    }
+
     fn evict(&self, spared: Place) -> bool {
         self.table.round().any(|shard| {
             let spared = (shard == spared.shard).then_some(spared.tag);
-            let evicted = self.table.write(shard).evict(spared, self.table.draw());
+            let evicted = self.table.write(shard).evict(spared, self.table.turn());
             evicted.is_some_and(|row| {
                 self.usage.release(row.amount());
                 true

@@ -36,17 +36,6 @@ impl Inner {
         Ok(Purged { removed: removed as u64, more })
     }
 
-    /// The same in one go. Returns how many records it removed.
-    pub(crate) fn purge_now(&self, limit: usize) -> usize {
-        let mut removed = 0;
-        for shard in self.table.round() {
-            while let Some(step) = self.purge_step(shard, limit - removed) {
-                removed += step.removed;
-            }
-        }
-        removed
-    }
-
     /// One step in one shard; `None` where nothing is left to do.
     pub(crate) fn purge_step(&self, shard: usize, limit: usize) -> Option<Step> {
         let now = self.clock.now();

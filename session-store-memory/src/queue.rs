@@ -62,23 +62,13 @@ impl Queue {
                 *first = due;
             }
         }
-        let tag = take(self.buckets.first_mut()?, None)?;
+        let due = self.buckets.first_mut()?;
+        let tag = due.pop()?;
+        if due.is_empty() {
+            *due = Vec::new();
+        }
         self.len -= 1;
         Some(tag)
-    }
-
-    /// Takes a tag out of the first bucket in time that holds any. Returns the bucket's number, too.
-    pub(crate) fn pop_first(&mut self, random: usize) -> Option<(usize, u32)> {
-        let mut buckets = self.buckets.iter_mut().chain([&mut self.never]).enumerate();
-        let (number, bucket) = buckets.find(|(_, bucket)| !bucket.is_empty())?;
-        let tag = take(bucket, Some(random))?;
-        self.len -= 1;
-        Some((number, tag))
-    }
-
-    /// Whether a deadline belongs into a later bucket than this one.
-    pub(crate) fn is_after(&self, due: u64, number: usize) -> bool {
-        number < self.buckets.len() && (due == NEVER || bucket_of(self.last, due) > number)
     }
 
     /// No record's deadline is before this moment.
@@ -99,18 +89,7 @@ impl Queue {
         now < self.last
     }
 
-    /// Each bucket with its first moment.
-    #[cfg(test)]
-    pub(crate) fn starts(&self) -> impl Iterator<Item = (u64, &[u32])> {
-        let start = move |number| match number {
-            0 => 0,
-            _ => (self.last >> (number - 1) | 1) << (number - 1),
-        };
-        let buckets = self.buckets.iter().enumerate();
-        buckets.map(move |(number, tags)| (start(number), &**tags)).chain([(NEVER, &*self.never)])
-    }
-
-    /// All tags, in no order; a tag may be there twice.
+    /// All tags, roughly in the order of time; a tag may be there twice.
     pub(crate) fn tags(&self) -> impl Iterator<Item = u32> + '_ {
         self.buckets.iter().chain([&self.never]).flatten().copied()
     }
@@ -130,14 +109,4 @@ impl Queue {
 
 fn bucket_of(last: u64, due: u64) -> usize {
     if due <= last { 0 } else { (last ^ due).ilog2() as usize + 1 }
-}
-
-/// Takes out a random tag, or the last one, and frees the bucket with its last tag.
-fn take(bucket: &mut Vec<u32>, random: Option<usize>) -> Option<u32> {
-    let last = bucket.len().checked_sub(1)?;
-    let tag = bucket.swap_remove(random.map_or(last, |random| random % (last + 1)));
-    if bucket.is_empty() {
-        *bucket = Vec::new();
-    }
-    Some(tag)
 }

@@ -13,7 +13,7 @@ use crate::queue::Queue;
 use crate::row::{Form, Large, Row, Small, due};
 use crate::table::{spread, tag_of};
 
-/// How many records a purge or an eviction looks at under one lock: up to a hundred microseconds.
+/// How many records a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
 /// How many sessions an eviction compares.
 const SAMPLE: usize = 16;
@@ -153,33 +153,26 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
         visits
     }
 
-    /// Takes out a session near its deadline: the nearest of [`SAMPLE`] random ones from the first bucket in time.
-    /// Never one with the tag `spared`; `None` where the shard has no other.
-    pub(crate) fn evict(&mut self, spared: Option<u32>, mut random: u64) -> Option<Form> {
-        let (larges, Rest { smalls, queues }) = (&mut *self.larges, &mut *self.rest);
-        let queue = &mut queues[kind(true)];
-        let (mut sample, mut kept, mut visits) = (Vec::new(), Vec::new(), 0);
-        while sample.len() < SAMPLE
-            && (visits < STEP || sample.is_empty())
-            && let Some((number, tag)) = queue.pop_first(random as usize)
-        {
-            visits += 1;
-            random = random.rotate_left(23).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            // A tag without a session is useless, and gone with this.
-            each(larges, smalls, self.hasher, tag, |row| match row.due() {
-                _ if !row.is_in(&Prefix::SESSION) => {}
-                due if spared == Some(tag) => kept.push((due, tag)),
-                due if queue.is_after(due, number) => queue.push(due, tag),
-                due => sample.push((due, tag)),
-            });
-        }
-        let victim = sample.iter().copied().min();
-        for (due, tag) in kept.into_iter().chain(sample).filter(|one| Some(*one) != victim) {
-            queue.push(due, tag);
-        }
-        let (due, tag) = victim?;
+    /// Takes out the session nearest to its deadline of [`SAMPLE`] from all over the queue; `turn` varies the sample.
+    /// Never takes one with the tag `spared`; `None` where the shard has no other.
+    pub(crate) fn evict(&mut self, spared: Option<u32>, turn: usize) -> Option<Form> {
+        let queue = self.queue(true);
+        let nearest = |stride: usize| {
+            let mut nearest = None;
+            for tag in queue.tags().skip(turn % stride).step_by(stride).filter(|tag| spared != Some(*tag)) {
+                self.each(tag, |row| {
+                    let found = (row.due(), tag);
+                    if row.is_in(&Prefix::SESSION) && nearest.is_none_or(|nearest| found < nearest) {
+                        nearest = Some(found);
+                    }
+                });
+            }
+            nearest
+        };
+        // The tags of the sample may all be useless.
+        let (due, tag) = nearest(queue.len() / SAMPLE + 1).or_else(|| nearest(1))?;
         let hasher = self.hasher;
-        take(larges, smalls, tag, |row| {
+        take(&mut self.larges, &mut self.rest.smalls, tag, |row| {
             row.due() == due && row.is_in(&Prefix::SESSION) && tag_of_row(hasher, row) == tag
         })
     }

@@ -67,13 +67,13 @@ impl Table {
 
     /// Each shard once, beginning with another one each time, so that calls do not queue at the same lock.
     pub(crate) fn round(&self) -> impl Iterator<Item = usize> + use<> {
-        let (first, mask) = (self.turn.fetch_add(1, Ordering::Relaxed), self.sides.len() - 1);
+        let (first, mask) = (self.turn(), self.sides.len() - 1);
         (0..=mask).map(move |offset| first.wrapping_add(offset) & mask)
     }
 
-    /// A random number.
-    pub(crate) fn draw(&self) -> u64 {
-        self.hasher().hash_one(("draw", self.turn.fetch_add(1, Ordering::Relaxed)))
+    /// Another number each time.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether a record of this shard can have expired.
