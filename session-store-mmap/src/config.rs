@@ -8,37 +8,32 @@ use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemC
 
 use crate::layout::{Geometry, UNIT};
 
-/// What an acknowledged write survives. There is one: a mapped file cannot know when the disk has a page.
+/// What happens when a record finds no room although all expired records were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The sudden death of the process. After power loss the store opens, and what was written since the last `flush`
-    /// may be absent or older.
-    #[default]
-    Process,
-}
-
-/// What happens when a record finds no room even though everything that had expired was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum OnFull {
-    /// The store answers `Full`, and the old record stays.
+    /// The store fails with `Full`, and the old record stays.
     #[default]
     Reject,
-    /// Sessions that were not used for longest make room: only keys of prefix `session`, and never the one that is
-    /// being written.
+    /// The least recently used sessions are removed: only keys of prefix `session`, and never the key being written.
     Evict,
 }
 
-/// Where the store is and how it works. Only the path is required; [`MmapStore::open`](crate::MmapStore::open) checks the
-/// options and says what is wrong with them.
+/// Where the store is and how it works. Only the path is required. [`MmapStore::open`](crate::MmapStore::open) checks
+/// the options.
 ///
-/// `max_bytes`, `shards` and `extent_bytes` are fixed when the file is made: who opens it with others is refused.
+/// `max_bytes`, `shards` and `extent_bytes` are fixed when the file is created. Opening it with other values fails.
+///
+/// With the feature `serde` the options can be read from a configuration file, under the names of the methods.
+/// Durations are text with a unit: `"500ms"`, `"5s"`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default = "MmapConfig::without_path", deny_unknown_fields))]
 #[must_use]
 pub struct MmapConfig {
     pub(crate) path: PathBuf,
-    pub(crate) durability: Durability,
+    #[cfg_attr(feature = "serde", serde(skip, default = "SystemClock::shared"))]
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) create_directory: bool,
@@ -47,16 +42,17 @@ pub struct MmapConfig {
     pub(crate) extent_bytes: Option<u64>,
     pub(crate) on_full: OnFull,
     pub(crate) max_record_bytes: Option<u64>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) busy_timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) open_timeout: Duration,
 }
 
 impl MmapConfig {
-    /// A store in the file at `path`, everything else by default.
+    /// A store in the file at `path`, with defaults for everything else.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            durability: Durability::Process,
             clock: SystemClock::shared(),
             create: true,
             create_directory: false,
@@ -70,33 +66,32 @@ impl MmapConfig {
         }
     }
 
-    /// What an acknowledged write survives: [`Durability::Process`], there is no other.
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
+    #[cfg(feature = "serde")]
+    fn without_path() -> Self {
+        Self::new("")
     }
 
-    /// The clock that decides what has expired. Default: the wall clock.
+    /// The clock that decides whether a record has expired. Default: the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Whether a missing file is made, readable by its owner only (0600). Default: yes.
+    /// Whether to create a missing file, readable by its owner only (0600). Default: yes.
     pub fn create(mut self, yes: bool) -> Self {
         self.create = yes;
         self
     }
 
-    /// Whether a missing directory of the file is made (0700): the last level only, so that a mistyped path or an
-    /// unmounted disk is noticed. Default: no.
+    /// Whether to create a missing directory for the file (0700). Only its last level is created, so that a mistyped
+    /// path or an unmounted disk is noticed. Default: no.
     pub fn create_directory(mut self, yes: bool) -> Self {
         self.create_directory = yes;
         self
     }
 
-    /// How large the file may become, in bytes: it starts small and grows. At most 128 GiB; from 64 KiB up there is
-    /// room for records. So much address space is reserved. Default: 1 GiB.
+    /// The largest size of the file, in bytes, from 64 KiB to 128 GiB. The file starts small and grows. The process
+    /// reserves this much address space. Default: 1 GiB.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
@@ -108,8 +103,8 @@ impl MmapConfig {
         self
     }
 
-    /// The bytes that a shard takes from the file at a time: a power of two from 4 KiB to 16 MiB. A record of more
-    /// than half of this has its own. Default: 4 KiB to 1 MiB, by `max_bytes`; 64 KiB for a file of 1 GiB.
+    /// How many bytes a shard takes from the file at a time: a power of two from 4 KiB to 16 MiB. A record larger than
+    /// half of this has extents of its own. Default: 4 KiB to 1 MiB, by `max_bytes`; 64 KiB for a file of 1 GiB.
     pub fn extent_bytes(mut self, bytes: u64) -> Self {
         self.extent_bytes = Some(bytes);
         self
@@ -121,44 +116,43 @@ impl MmapConfig {
         self
     }
 
-    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB, or a quarter of the file where
-    /// that is less; at most half of the file.
+    /// The largest data of one record, in bytes, at most half of the file. More is `TooLarge`. Default: 16 MiB, or a
+    /// quarter of the file if that is less.
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = Some(bytes);
         self
     }
 
-    /// How long an operation waits, on a thread of the driver, for the lock of a shard, which somebody holds for
-    /// microseconds as a rule; then it is `Unavailable`, and nothing has changed. Default: 5 s.
-    pub fn busy_timeout(mut self, deadline: Duration) -> Self {
-        self.busy_timeout = deadline;
+    /// How long an operation waits for a lock before it fails with `Unavailable` and changes nothing. Locks are held
+    /// for microseconds as a rule. Default: 5 s.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
         self
     }
 
-    /// How long opening waits for another process that is just opening, and perhaps repairing, the same file; then it
-    /// is `Unavailable`. Default: 30 s.
-    pub fn open_timeout(mut self, deadline: Duration) -> Self {
-        self.open_timeout = deadline;
+    /// How long opening waits for another process that is opening the same file before it fails with `Unavailable`.
+    /// Default: 30 s.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
         self
     }
 
-    /// The geometry that these options ask for.
     pub(crate) fn geometry(&self) -> Result<Geometry> {
         let (extent, shards) = Geometry::defaults(self.max_bytes);
         let (extent, shards) = (self.extent_bytes.unwrap_or(extent), self.shards.unwrap_or(shards));
         Geometry::new(self.max_bytes, extent, shards).ok_or_else(|| {
             misconfigured(format!(
-                "max_bytes {}, extent_bytes {extent} and shards {shards}: at most 128 GiB, powers of two, and room for \
-                 two extents in each shard and six more",
+                "max_bytes {} (at most 128 GiB), extent_bytes {extent} and shards {shards} (powers of two) leave less \
+                 than two extents per shard and six more",
                 self.max_bytes
             ))
         })
     }
 
-    /// The largest value in this geometry.
-    pub(crate) fn largest_value(&self, geometry: &Geometry) -> Result<u64> {
+    /// The largest data of a record in this geometry.
+    pub(crate) fn record_limit(&self, geometry: &Geometry) -> Result<u64> {
         let room = u64::from(geometry.extents) * geometry.extent_bytes;
-        // A head, the longest key, and the last unit.
+        // Less a head, the longest key and the last unit.
         let largest = (room / 2).saturating_sub(512 + UNIT);
         match self.max_record_bytes {
             None => Ok((16 << 20).min(room / 4)),
@@ -189,5 +183,20 @@ impl From<PathBuf> for MmapConfig {
 impl From<&str> for MmapConfig {
     fn from(path: &str) -> Self {
         Self::new(path)
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_from_a_configuration_file() {
+        let text = r#"{"path": "a", "max_bytes": 65536, "on_full": "evict", "busy_timeout": "20ms"}"#;
+        let config: MmapConfig = serde_json::from_str(text).unwrap();
+        assert_eq!((config.max_bytes, config.on_full), (65_536, OnFull::Evict));
+        assert_eq!(config.busy_timeout, Duration::from_millis(20));
+        assert_eq!(config.open_timeout, MmapConfig::new("a").open_timeout);
+        assert!(serde_json::from_str::<MmapConfig>(r#"{"path": "a", "max_byte": 1}"#).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Where everything stands in the file. FORMAT.md says it in words; the two must agree.
+//! The layout of the file. FORMAT.md describes it in full.
 //!
-//! The file is made of 64-bit words in the byte order of the machine: a superblock, one header per shard, one word per
-//! extent, then the extents themselves.
+//! The file consists of 64-bit words in the byte order of the machine: a superblock, one header per shard, one word per
+//! extent, then the extents.
 
 use std::mem::size_of;
 
@@ -9,19 +9,19 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The bytes at the start of every file of this driver.
 pub(crate) const MAGIC: [u8; 8] = *b"SKMMAP\r\n";
-/// The version of the layout. Another one is refused.
+/// The version of the layout. `open` refuses all others.
 pub(crate) const VERSION: u64 = 1;
-/// What this word reads as on a machine of another byte order is not this.
+/// Reads differently on a machine of another byte order.
 pub(crate) const BYTE_ORDER: u64 = 0x0102_0304_0506_0708;
 
 pub(crate) const WORD: u64 = 8;
-/// Records begin at, and are as long as, whole multiples of this: a cache line.
+/// Records are aligned to this, and their length is a multiple of it: a cache line.
 pub(crate) const UNIT: u64 = 64;
 pub(crate) const SUPERBLOCK_BYTES: u64 = 4096;
 pub(crate) const SHARD_BYTES: u64 = 1024;
 const PAGE: u64 = 4096;
 
-/// What a lock may take, and takes: the C library's mutex is smaller.
+/// The room of a lock. The C library's mutex is smaller.
 pub(crate) const LOCK_BYTES: u64 = 64;
 const _: () = assert!(size_of::<libc::pthread_mutex_t>() as u64 <= LOCK_BYTES);
 
@@ -38,15 +38,15 @@ pub(crate) mod superblock {
     pub(crate) const ID: usize = 8;
     /// XXH3-64 of the words before it.
     pub(crate) const CHECK: usize = 9;
-    /// From here on words change while the file is in use.
+    /// The words from here change while the file is in use.
     pub(crate) const PLATFORM: usize = 16;
     pub(crate) const BOOT: usize = 17;
     pub(crate) const NAMESPACE: usize = 19;
-    /// How many extents the disk has given, twice: see [`super::doubled`].
+    /// How many extents the file has on the disk: see [`super::doubled`].
     pub(crate) const GROWN: usize = 20;
-    /// An extent below which none is free, or so it was lately.
+    /// No extent below this one was free lately.
     pub(crate) const HINT: usize = 21;
-    /// How many shards were repaired, and how many records that has cost.
+    /// How many shards were repaired, and how many records were lost.
     pub(crate) const REPAIRED: usize = 22;
     pub(crate) const LOST: usize = 23;
     /// The lock of the extents, in bytes from the start of the file.
@@ -55,34 +55,34 @@ pub(crate) mod superblock {
 
 /// Words of a shard's header. Its first 64 bytes are its lock.
 pub(crate) mod shard {
-    /// Changes with every change: what readers look at before and after.
+    /// Moves with every change. Readers compare it before and after.
     pub(crate) const STAMP: usize = 8;
-    /// Where the table is: see [`super::TableWord`].
+    /// The place of the table: see [`super::TableWord`].
     pub(crate) const TABLE: usize = 9;
-    /// Not 0: somebody could not finish, and whoever locks next rebuilds what follows.
+    /// Not 0: a change was interrupted. The next owner of the lock repairs the shard.
     pub(crate) const DIRTY: usize = 10;
-    /// The units of the record that is being written, and of the one that is being given up, plus 1: what may be left
-    /// where nothing leads to, of an owner that dies.
+    /// The unit of the record being written and of the record being dropped, plus 1. A killed owner may leave these
+    /// records without a slot.
     pub(crate) const NEW: usize = 11;
     pub(crate) const OLD: usize = 12;
-    /// Records, twice: see [`super::doubled`].
+    /// How many records there are: see [`super::doubled`].
     pub(crate) const COUNT: usize = 16;
-    /// Slots of the table that held a record once.
-    pub(crate) const TOMBS: usize = 17;
-    /// The extent that is being filled, plus 1, and how many of its units are taken.
+    /// How many slots are removed ones.
+    pub(crate) const REMOVED_SLOTS: usize = 17;
+    /// The extent that is being filled, plus 1, and how many of its units are used.
     pub(crate) const CURRENT: usize = 18;
     pub(crate) const FILLED: usize = 19;
-    /// Units of live small records, and extents that hold such.
+    /// Units of live small records, and extents of small records.
     pub(crate) const LIVE: usize = 20;
     pub(crate) const EXTENTS: usize = 21;
-    /// No record has a deadline before this.
+    /// No record has an earlier deadline.
     pub(crate) const DUE: usize = 22;
-    /// No record that was written since the scan `SCAN` began has a deadline before this.
+    /// No record that was written since purge number `SCAN` began has an earlier deadline.
     pub(crate) const FRESH: usize = 23;
     pub(crate) const SCAN: usize = 24;
-    /// Where the next eviction begins to look.
+    /// The tag at which the next eviction begins.
     pub(crate) const EVICT: usize = 25;
-    /// How many of the words from `FREED` on are free pieces, each its unit and its length << 32.
+    /// How many words from `FREED` are free pieces, each a unit and a length << 32.
     pub(crate) const FREED_COUNT: usize = 26;
     pub(crate) const FREED: usize = 32;
     pub(crate) const FREED_MAX: usize = 64;
@@ -95,12 +95,11 @@ pub(crate) mod record {
     pub(crate) const DATA_LEN: usize = 1;
     pub(crate) const BODY_CHECK: usize = 2;
     pub(crate) const HASH: usize = 3;
-    /// Of the words before it and of the place of the record.
+    /// Covers the words before it and the place of the record.
     pub(crate) const HEAD_CHECK: usize = 4;
-    /// How often it was touched, twice; its lowest bit says which of the two blocks counts.
-    pub(crate) const TURN: usize = 5;
-    /// When it was used last.
-    pub(crate) const USED: usize = 6;
+    /// How often the record was touched. The lowest bit selects the valid block.
+    pub(crate) const TOUCHES: usize = 5;
+    pub(crate) const LAST_USED: usize = 6;
     /// Two blocks of four words: deadline, revision, check, 0.
     pub(crate) const BLOCKS: usize = 8;
     pub(crate) const BLOCK_WORDS: usize = 4;
@@ -108,7 +107,7 @@ pub(crate) mod record {
     pub(crate) const HEAD_BYTES: u64 = 128;
     pub(crate) const MAGIC: u64 = 0x5e55;
     pub(crate) const NO_DEADLINE: u64 = u64::MAX;
-    /// The shortest record: its head and a key.
+    /// The shortest record: a head and a key.
     pub(crate) const MIN_UNITS: u64 = 3;
 }
 
@@ -120,15 +119,15 @@ pub(crate) mod table {
     pub(crate) const CHECK: usize = 3;
     pub(crate) const SLOTS: usize = 8;
     pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"SKTABLE\n");
-    /// Slots behind the last home slot, so that no probe goes round.
+    /// Slots behind the last home slot, so that no probe wraps around.
     pub(crate) const TAIL: usize = 128;
     pub(crate) const EMPTY: u64 = 0;
-    pub(crate) const TOMB: u64 = 1;
-    /// A slot is tag << 32 | unit + 2, so that it is never empty or a tomb.
+    pub(crate) const REMOVED: u64 = 1;
+    /// A slot is tag << 32 | unit + 2, so that it is never `EMPTY` or `REMOVED`.
     pub(crate) const UNIT_BIAS: u64 = 2;
 }
 
-/// What an extent is used for.
+/// The use of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Use {
@@ -141,7 +140,7 @@ pub(crate) enum Use {
     Table = 3,
 }
 
-/// The word of an extent: what for (8 bits), whose (16), spare (8), live units (32).
+/// The word of an extent: use (8 bits), shard (16), 0 (8), live units (32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExtentWord {
     pub(crate) usage: Use,
@@ -160,7 +159,7 @@ impl ExtentWord {
         self.usage as u64 | u64::from(self.shard) << 8 | self.live << 32
     }
 
-    /// `None` for what nobody has written.
+    /// `None` for a damaged word.
     pub(crate) fn unpack(word: u64) -> Option<Self> {
         let usage = match word & 0xff {
             0 => Use::Free,
@@ -173,7 +172,7 @@ impl ExtentWord {
     }
 }
 
-/// Where a shard's table is: first extent (24 bits), extents (16), generation (16), check (8).
+/// The place of a shard's table: first extent (24 bits), extents (16), generation (16), check (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TableWord {
     pub(crate) first: u32,
@@ -190,7 +189,7 @@ impl TableWord {
         bits | Self::check(bits) << 56
     }
 
-    /// `None` for what nobody has written. 0 means that there is no table yet, and is not for this.
+    /// `None` for a damaged word, and for 0, which means no table yet.
     pub(crate) fn unpack(word: u64) -> Option<Self> {
         let bits = word & ((1 << 56) - 1);
         let run = (bits >> 24 & 0xffff) as u32;
@@ -198,7 +197,7 @@ impl TableWord {
         (run > 0 && Self::check(bits) == word >> 56).then_some(whole)
     }
 
-    /// Twice as many extents, as far as they can be told.
+    /// Twice as many extents, as far as a table word can say.
     pub(crate) fn larger(run: u32) -> Option<u32> {
         (run < Self::MOST).then(|| run.saturating_mul(2).min(Self::MOST))
     }
@@ -208,7 +207,7 @@ impl TableWord {
     }
 }
 
-/// A number with its complement, so that a flipped bit does not make it another number.
+/// A number with its complement, so that a flipped bit does not result in another number.
 pub(crate) fn doubled(number: u32) -> u64 {
     u64::from(number) | u64::from(!number) << 32
 }
@@ -218,7 +217,7 @@ pub(crate) fn undoubled(word: u64) -> Option<u32> {
     (number == !((word >> 32) as u32)).then_some(number)
 }
 
-/// How the file is divided: fixed when it is made.
+/// How the file is divided. Fixed when it is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) max_bytes: u64,
@@ -236,7 +235,7 @@ impl Geometry {
     /// Units are counted in 32 bits.
     pub(crate) const LARGEST_FILE: u64 = 128 << 30;
 
-    /// `None` where the three numbers do not make a file that could hold anything.
+    /// `None` where the numbers leave no room for records.
     pub(crate) fn new(max_bytes: u64, extent_bytes: u64, shards: u64) -> Option<Self> {
         let sane = extent_bytes.is_power_of_two()
             && (Self::MIN_EXTENT..=Self::MAX_EXTENT).contains(&extent_bytes)
@@ -247,9 +246,9 @@ impl Geometry {
             return None;
         }
         let fixed = SUPERBLOCK_BYTES + shards * SHARD_BYTES;
-        // An extent takes its bytes and a word; the words end at a page.
+        // An extent takes its bytes and a word. The words end at a page boundary.
         let extents = max_bytes.checked_sub(fixed + PAGE)? / (extent_bytes + WORD);
-        // A table and some records in each shard, and some to spare for compaction.
+        // A table and some records for each shard, and a reserve for compaction.
         if extents < 2 * shards + 6 || extents >= 1 << 24 {
             return None;
         }
@@ -257,7 +256,7 @@ impl Geometry {
         Some(Self { max_bytes, extent_bytes, shards: shards as u32, extents: extents as u32, base })
     }
 
-    /// What suits a file of this size, where nothing else was asked for.
+    /// The default `extent_bytes` and `shards` for a file of this size.
     pub(crate) fn defaults(max_bytes: u64) -> (u64, u64) {
         let floor = |n: u64| 1 << n.max(1).ilog2();
         let extent = if max_bytes >= 64 << 20 {
@@ -296,7 +295,7 @@ impl Geometry {
         u64::from(extent) * self.units_per_extent()
     }
 
-    /// Records of more units than this have extents of their own: two of these would not fit into one.
+    /// Records of more units have extents of their own: two of them would not fit into one extent.
     pub(crate) fn most_small_units(&self) -> u64 {
         self.units_per_extent() / 2
     }
@@ -313,14 +312,14 @@ impl Geometry {
     }
 }
 
-/// How long a record is, in units, or `None` where no file could hold it.
+/// The length of a record in units. `None` where no file could hold it.
 pub(crate) fn units_for(key_len: usize, data_len: usize) -> Option<u64> {
     let bytes =
         (data_len as u64).checked_add(record::HEAD_BYTES + (key_len as u64).next_multiple_of(WORD))?;
     Some(bytes.div_ceil(UNIT))
 }
 
-/// The part of the superblock that never changes, as it stands in the file.
+/// The part of the superblock that never changes.
 pub(crate) fn encode_superblock(geometry: &Geometry, seed: u64, id: u64) -> [u64; superblock::CHECK + 1] {
     let mut words = [0; superblock::CHECK + 1];
     words[superblock::MAGIC] = u64::from_ne_bytes(MAGIC);
@@ -341,7 +340,7 @@ pub(crate) fn superblock_check(words: &[u64]) -> u64 {
     xxh3_64(&bytes)
 }
 
-/// What the superblock says.
+/// A decoded superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) geometry: Geometry,
@@ -349,20 +348,20 @@ pub(crate) struct Superblock {
     pub(crate) id: u64,
 }
 
-/// Why bytes are no superblock of ours.
+/// Why bytes are not a superblock of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SuperblockError {
-    #[error("the file was not made by this driver")]
+    #[error("file was not made by this driver")]
     Foreign,
-    #[error("the file has layout version {0}, and this release reads version {VERSION}")]
+    #[error("file has layout version {0}, this release reads version {VERSION}")]
     Version(u64),
-    #[error("the file was made on a machine of another byte order")]
+    #[error("file was made on a machine of another byte order")]
     ByteOrder,
-    #[error("the superblock is damaged")]
+    #[error("superblock is damaged")]
     Damaged,
 }
 
-/// Reads the start of a file.
+/// Decodes the start of a file.
 pub(crate) fn decode_superblock(bytes: &[u8]) -> Result<Superblock, SuperblockError> {
     let mut words = [0_u64; superblock::CHECK + 1];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
@@ -374,8 +373,8 @@ pub(crate) fn decode_superblock(bytes: &[u8]) -> Result<Superblock, SuperblockEr
     if words[superblock::BYTE_ORDER] == BYTE_ORDER.swap_bytes() {
         return Err(SuperblockError::ByteOrder);
     }
-    // Before the version is believed: a flipped bit in it is damage and not another version. Where the check stands
-    // and what it covers is the same in every version.
+    // Before the version: a flipped bit in it is damage and not another version. The check has the same place and
+    // covers the same words in every version.
     if superblock_check(&words) != words[superblock::CHECK] {
         return Err(SuperblockError::Damaged);
     }
@@ -395,7 +394,7 @@ pub(crate) fn decode_superblock(bytes: &[u8]) -> Result<Superblock, SuperblockEr
     Ok(Superblock { geometry, seed: words[superblock::SEED], id: words[superblock::ID] })
 }
 
-/// The hash of a key. Its upper half is the tag in the table, its lower bits name the shard.
+/// The hash of a key. Its upper half is the tag in the table, and its lowest bits are the shard.
 #[inline]
 pub(crate) fn hash(seed: u64, key: &[u8]) -> u64 {
     xxh3_64_with_seed(key, seed)
@@ -406,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_grows_to_the_largest_that_its_word_can_tell_and_no_further() {
+    fn tables_grow_up_to_what_a_table_word_can_hold() {
         assert_eq!(TableWord::larger(1), Some(2));
         assert_eq!(TableWord::larger(0x7fff), Some(0xfffe));
         assert_eq!(TableWord::larger(0x8000), Some(0xffff));

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!(
@@ -6,32 +7,38 @@ compile_error!(
      for one host elsewhere"
 );
 
-mod alloc;
-mod area;
-mod aside;
-mod compact;
-mod config;
-#[cfg(test)]
-mod death;
-mod error;
-mod extent;
-mod layout;
-mod map;
+// From the handle down to the bytes: a group uses only itself and the groups below it, without circles.
+mod store;
+
 mod open;
-mod ops;
-mod page;
+mod salvage;
+
+mod change;
+mod purge;
+mod read;
+mod traverse;
+
+mod repair;
+mod shard;
+mod space;
+mod write;
+
+mod file;
+mod map;
 mod protocol;
 mod record;
-mod recover;
-mod room;
-mod salvage;
-mod shard;
-mod store;
 mod table;
 
-pub use config::{Durability, MmapConfig, OnFull};
+mod config;
+mod error;
+mod layout;
+
+#[cfg(test)]
+mod crash;
+
+pub use config::{MmapConfig, OnFull};
 pub use store::{MmapStore, Repairs};
 
 #[cfg(test)]
-#[path = "../tests/unit/death.rs"]
-mod death_tests;
+#[path = "../tests/unit/mod.rs"]
+mod unit_tests;

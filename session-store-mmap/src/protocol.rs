@@ -1,12 +1,12 @@
-//! How one change becomes visible to those who read without a lock.
+//! How a change becomes visible to readers without a lock.
 //!
-//! Whoever holds the lock of a shard prepares what is new where no reader looks, publishes it by storing one word, and
-//! then moves the stamp of the shard on. What the published word replaced may be written over only after the stamp has
-//! moved. A reader takes the stamp, reads, and takes the stamp again: if it stayed, nothing that was read was
-//! written over meanwhile, and at most one word was published. There is no odd stamp as in a seqlock, so a writer that
-//! is killed or not scheduled keeps no reader waiting.
+//! The owner of a shard's lock prepares the new words where no reader looks, publishes them by storing one word, and then
+//! moves the shard's stamp. Words that were replaced may be overwritten only after the stamp has moved. A reader takes
+//! the stamp before and after its reads. If the stamp is unchanged, no word it read was overwritten meanwhile, and at
+//! most one word was published. Unlike a seqlock, the stamp is never odd, so a writer that is killed or not scheduled
+//! blocks no reader.
 //!
-//! These functions are all there is of memory ordering, and the tests below run them under loom.
+//! All memory ordering is in these functions, and the tests run them under loom.
 
 /// Shared words.
 pub(crate) trait Words {
@@ -18,32 +18,32 @@ pub(crate) trait Words {
     fn fence_release(&self);
 }
 
-/// Runs `attempt` and gives what it saw, or `None` if that may be a mixture.
+/// Runs `attempt` and returns its result, or `None` if that may mix two states.
 #[inline]
 pub(crate) fn read<T>(stamps: &impl Words, stamp: usize, attempt: impl FnOnce() -> T) -> Option<T> {
     let before = stamps.get_acquire(stamp);
     let seen = attempt();
-    // Orders the reads of the attempt before that of the stamp. Whoever wrote over something that was read had a
-    // release fence before (`prepare`), and the stamp had moved before that.
+    // Orders the reads of the attempt before the second read of the stamp. A writer that overwrote one of those words
+    // made a release fence before (`prepare`), and the stamp had moved before that.
     stamps.fence_acquire();
     (stamps.get(stamp) == before).then_some(seen)
 }
 
-/// To be called before the first word of something new is written where something old may have been.
+/// Call this before the first word that overwrites old ones.
 #[inline]
 pub(crate) fn prepare(words: &impl Words) {
     words.fence_release();
 }
 
-/// Makes `value` visible, and with it all that was written before.
+/// Makes `value` visible, and with it all words that were written before.
 #[inline]
 pub(crate) fn publish(words: &impl Words, index: usize, value: u64) {
     words.set_release(index, value);
 }
 
-/// Moves the stamp on: what was replaced by words published before may be written over from now on.
+/// Moves the stamp. The words that were replaced may be overwritten from here on.
 #[inline]
-pub(crate) fn retire(stamps: &impl Words, stamp: usize) {
+pub(crate) fn bump(stamps: &impl Words, stamp: usize) {
     stamps.set_release(stamp, stamps.get(stamp).wrapping_add(1));
 }
 
@@ -54,21 +54,21 @@ mod tests {
 
     use super::*;
 
-    /// What a protocol may lack. Each must be seen to be missed, or the models would show nothing.
+    /// A step that the protocol lacks. The model must find each lack, or it would show nothing.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Lacking {
         Nothing,
         /// The stamp does not move.
         Stamp,
-        /// `prepare` does nothing.
+        /// `prepare` makes no fence.
         Prepare,
-        /// A word is published without what was written before.
+        /// A word is published without the words before it.
         Release,
-        /// A reader does not order its reads before the second look at the stamp.
+        /// A reader makes no fence before the second read of the stamp.
         Acquire,
     }
 
-    /// Words that loom watches: every order of the steps of all threads, and every value that a weak memory may show.
+    /// Words under loom, which tries every order of steps and every value that the memory model allows.
     struct Watched([AtomicU64; 6], Lacking);
 
     impl Words for Watched {
@@ -100,8 +100,8 @@ mod tests {
         }
     }
 
-    /// A shard as small as can be: a stamp, a slot that holds the place of the record (0: none), and two places for a
-    /// record of two words, which must always be equal.
+    /// The smallest shard: a stamp, a slot that holds the place of the record (0 for none), and two places for a record
+    /// of two words, which must be equal.
     const STAMP: usize = 0;
     const SLOT: usize = 1;
     const PLACES: [usize; 2] = [2, 4];
@@ -112,13 +112,13 @@ mod tests {
         words.set(place + 1, value);
     }
 
-    /// What `put` does: the new record where nobody looks, one word, the stamp; then the old place is free.
+    /// As `put` does: the new record in the unused place, one word, the stamp. Then the old place is free.
     fn put(words: &Watched, value: u64) {
         let old = words.get(SLOT) as usize;
         let place = if old == PLACES[0] { PLACES[1] } else { PLACES[0] };
         write(words, place, value);
         publish(words, SLOT, place as u64);
-        retire(words, STAMP);
+        bump(words, STAMP);
     }
 
     fn look(words: &Watched) -> Option<(u64, u64)> {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn whole(seen: Option<(u64, u64)>) -> u64 {
-        let (one, other) = seen.expect("the record is there all the time");
+        let (one, other) = seen.expect("the record is always stored");
         assert_eq!(one, other, "a mixture of two records");
         one
     }
@@ -139,31 +139,31 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_never_sees_a_mixture_though_places_are_used_again() {
+    fn reads_are_whole_while_places_are_reused() {
         reader_beside_two_changes(Lacking::Nothing);
     }
 
     #[test]
     #[should_panic(expected = "a mixture of two records")]
-    fn without_the_stamp_a_mixture_is_seen() {
+    fn model_finds_a_missing_stamp() {
         reader_beside_two_changes(Lacking::Stamp);
     }
 
     #[test]
     #[should_panic(expected = "a mixture of two records")]
-    fn without_the_fence_before_a_place_is_written_over_a_mixture_is_seen() {
+    fn model_finds_a_missing_write_fence() {
         reader_beside_two_changes(Lacking::Prepare);
     }
 
     #[test]
     #[should_panic(expected = "an older record, or none")]
-    fn without_the_order_of_publishing_a_place_is_read_before_it_was_written() {
+    fn model_finds_an_unordered_publish() {
         reader_beside_two_changes(Lacking::Release);
     }
 
     #[test]
     #[should_panic(expected = "a mixture of two records")]
-    fn without_the_fence_of_the_reader_a_mixture_is_seen() {
+    fn model_finds_a_missing_read_fence() {
         reader_beside_two_changes(Lacking::Acquire);
     }
 
@@ -173,7 +173,7 @@ mod tests {
             let writer = {
                 let words = Arc::clone(&words);
                 loom::thread::spawn(move || {
-                    // The second goes where the first record was, which the reader may be reading.
+                    // The second overwrites the first record, which the reader may be reading.
                     put(&words, 2);
                     put(&words, 3);
                 })
@@ -191,10 +191,9 @@ mod tests {
         });
     }
 
-    /// Two processes take turns under the lock, and one is killed at any of its steps; whoever takes the lock next has
-    /// only the table to go by.
+    /// A process is killed between publishing and the stamp. The next owner of the lock knows only the table.
     #[test]
-    fn whoever_follows_a_killed_owner_goes_on_from_the_old_record_or_the_new_one() {
+    fn repair_after_a_killed_owner_keeps_reads_whole() {
         loom::model(|| {
             let words = fresh(Lacking::Nothing);
             let lock = Arc::new(Mutex::new(()));
@@ -202,7 +201,7 @@ mod tests {
                 let (words, lock) = (Arc::clone(&words), Arc::clone(&lock));
                 loom::thread::spawn(move || {
                     let _held = lock.lock().unwrap();
-                    // As `put`, without its last step: the process dies between publishing and the stamp.
+                    // As `put` without its last step.
                     write(&words, PLACES[1], 2);
                     publish(&*words, SLOT, PLACES[1] as u64);
                 })
@@ -211,8 +210,8 @@ mod tests {
                 let (words, lock) = (Arc::clone(&words), Arc::clone(&lock));
                 loom::thread::spawn(move || {
                     let _held = lock.lock().unwrap();
-                    // The repair: whatever is published counts, and the stamp moves before anything is used again.
-                    retire(&*words, STAMP);
+                    // The repair: published words count, and the stamp moves before any place is reused.
+                    bump(&*words, STAMP);
                     put(&words, 3);
                 })
             };
@@ -225,12 +224,12 @@ mod tests {
         });
     }
 
-    /// A touch: the block that does not count is written, then the turn says that it does. The words are the stamp, the
-    /// turn, and two blocks of two words.
+    /// A touch writes the unused block, then the touch count that selects it. The words are the stamp, the touch count,
+    /// and two blocks of two words.
     fn touch(words: &Watched, turn: u64) {
         write(words, PLACES[turn as usize % 2], turn);
         publish(words, SLOT, turn);
-        retire(words, STAMP);
+        bump(words, STAMP);
     }
 
     fn touched(words: &Watched) -> (u64, u64, u64) {
@@ -248,26 +247,26 @@ mod tests {
                 loom::thread::spawn(move || [2, 3].into_iter().for_each(|turn| touch(&words, turn)))
             };
             if let Some((turn, one, other)) = read(&*words, STAMP, || touched(&words)) {
-                assert!(turn == one && turn == other, "a block of another turn");
+                assert!(turn == one && turn == other, "a block of another touch");
             }
             writer.join().unwrap();
         });
     }
 
     #[test]
-    fn a_reader_sees_the_block_of_the_turn_though_blocks_are_used_again() {
+    fn reads_see_the_selected_block() {
         reader_beside_two_touches(Lacking::Nothing);
     }
 
     #[test]
-    #[should_panic(expected = "a block of another turn")]
-    fn without_the_stamp_a_block_of_another_turn_is_seen() {
+    #[should_panic(expected = "a block of another touch")]
+    fn model_finds_a_missing_stamp_of_a_touch() {
         reader_beside_two_touches(Lacking::Stamp);
     }
 
     #[test]
-    #[should_panic(expected = "a block of another turn")]
-    fn without_the_fence_before_a_block_is_written_over_another_turn_is_seen() {
+    #[should_panic(expected = "a block of another touch")]
+    fn model_finds_a_missing_write_fence_of_a_touch() {
         reader_beside_two_touches(Lacking::Prepare);
     }
 }

@@ -1,35 +1,34 @@
-//! A record in the file: a head, two blocks of which one counts, the key, the data.
+//! A record in the file: a head, two state blocks, the key, the data.
 //!
-//! This is not the framing of `session_core::frame`, which has one block for the deadline and the revision: a touch
-//! that is killed half-way through rewriting it would leave neither the old nor the new. Here a touch writes the block
-//! that does not count, and one word says which one does.
+//! `session_core::frame` has one place for deadline and revision, so a touch that is killed in the middle of it would
+//! leave neither the old nor the new ones. Here a touch writes the unused block, and then one word selects it.
 
 use session_core::{Revision, Timestamp};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::layout::record::{
-    BLOCK_WORDS, BLOCKS, BODY_CHECK, DATA_LEN, HASH, HEAD_CHECK, HEAD_WORDS, MAGIC, NO_DEADLINE, SHAPE, TURN,
-    USED,
+    BLOCK_WORDS, BLOCKS, BODY_CHECK, DATA_LEN, HASH, HEAD_CHECK, HEAD_WORDS, LAST_USED, MAGIC, NO_DEADLINE,
+    SHAPE, TOUCHES,
 };
 use crate::layout::{WORD, doubled, undoubled, units_for};
 use crate::map::Span;
 use crate::protocol::{Words, prepare, publish};
 
-/// What may change of a record without its being written anew.
+/// The part of a record that a touch changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    pub(crate) expires: Option<Timestamp>,
+    pub(crate) deadline: Option<Timestamp>,
     pub(crate) revision: Revision,
 }
 
 impl State {
-    pub(crate) fn deadline(&self) -> u64 {
-        // A deadline at the last millisecond of time is none.
-        self.expires.map_or(NO_DEADLINE, Timestamp::as_millis)
+    /// The deadline as it stands in the file. The last millisecond of time means no deadline.
+    pub(crate) fn deadline_word(&self) -> u64 {
+        self.deadline.map_or(NO_DEADLINE, Timestamp::as_millis)
     }
 }
 
-/// The head of a record, which is what its check says it is.
+/// The head of a record, after its check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) units: u64,
@@ -37,15 +36,15 @@ pub(crate) struct Head {
     pub(crate) data_len: usize,
     pub(crate) body_check: u64,
     pub(crate) hash: u64,
-    pub(crate) used: u64,
+    pub(crate) last_used: u64,
     check: u64,
-    turn: u32,
-    /// `None` where turn or block are damaged.
+    touches: u32,
+    /// `None` where the touch count or the block is damaged.
     pub(crate) state: Option<State>,
 }
 
 impl Head {
-    /// Reads the first words of a span as the head of a record at `unit`; `None` if they are none.
+    /// Reads the first words of a span as the head of a record at `unit`.
     #[inline]
     pub(crate) fn read(words: &impl Words, seed: u64, unit: u64) -> Option<Self> {
         let shape = words.get(SHAPE);
@@ -62,17 +61,17 @@ impl Head {
         if units_for(key_len, data_len) != Some(units) {
             return None;
         }
-        let turn = undoubled(words.get_acquire(TURN));
-        let state = turn.and_then(|turn| {
-            let block = BLOCKS + (turn & 1) as usize * BLOCK_WORDS;
+        let touches = undoubled(words.get_acquire(TOUCHES));
+        let state = touches.and_then(|touches| {
+            let block = BLOCKS + (touches & 1) as usize * BLOCK_WORDS;
             let (deadline, revision) = (words.get(block), words.get(block + 1));
-            (block_check(seed, check, deadline, revision, turn) == words.get(block + 2)).then(|| State {
-                expires: (deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline)),
+            (block_check(seed, check, deadline, revision, touches) == words.get(block + 2)).then(|| State {
+                deadline: (deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline)),
                 revision: Revision::from_bytes(revision.to_ne_bytes()),
             })
         });
-        let used = words.get(USED);
-        Some(Self { units, key_len, data_len, body_check, hash, used, check, turn: turn.unwrap_or(0), state })
+        let (last_used, touches) = (words.get(LAST_USED), touches.unwrap_or(0));
+        Some(Self { units, key_len, data_len, body_check, hash, last_used, check, touches, state })
     }
 
     /// Where the data begins, in words.
@@ -80,18 +79,17 @@ impl Head {
         HEAD_WORDS + self.key_len.div_ceil(WORD as usize)
     }
 
-    /// Whether `data` is what was written with this head.
+    /// Whether `data` was written with this head.
     #[inline]
     pub(crate) fn fits(&self, data: &[u8]) -> bool {
         body_check(self.hash, data) == self.body_check
     }
 
-    /// Copies the record from one place to another, at `unit`, where nobody can reach it yet. Nothing of it is judged:
-    /// what is damaged stays so.
+    /// Copies the record to `unit`, where no reader can see it yet. A damaged record stays damaged.
     pub(crate) fn copy(&self, from: &Span<'_>, to: &Span<'_>, seed: u64, unit: u64) {
         let key = from.copy_out(HEAD_WORDS, self.key_len);
         let data = from.copy_out(self.data_at(), self.data_len);
-        let nothing = State { expires: None, revision: Revision::from_bytes([0; 8]) };
+        let nothing = State { deadline: None, revision: Revision::from_bytes([0; 8]) };
         let draft = Draft {
             key: &key,
             hash: self.hash,
@@ -100,24 +98,24 @@ impl Head {
             units: self.units,
             state: self.state.unwrap_or(nothing),
         };
-        draft.write(to, seed, unit, self.used);
+        draft.write(to, seed, unit, self.last_used);
         if self.state.is_none() {
-            // No number with its complement.
-            to.set(TURN, 0);
+            // No number beside its complement.
+            to.set(TOUCHES, 0);
         }
     }
 
-    /// Gives the record another state: the block that does not count is written, then one word makes it count.
-    /// The caller holds the lock of the shard, and moves the stamp on afterwards.
+    /// Gives the record another state: writes the unused block, then selects it with one word. The caller holds the
+    /// lock of the shard and moves the stamp afterwards.
     pub(crate) fn touch(&self, words: &impl Words, seed: u64, state: &State) {
-        let turn = self.turn.wrapping_add(1);
+        let touches = self.touches.wrapping_add(1);
         prepare(words);
-        write_block(words, seed, self.check, state, turn);
-        publish(words, TURN, doubled(turn));
+        write_block(words, seed, self.check, state, touches);
+        publish(words, TOUCHES, doubled(touches));
     }
 }
 
-/// What a record is to be, before it has a place.
+/// A record before it has a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) key: &'a [u8],
@@ -129,14 +127,14 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// `None` where the data is too long for any file.
+    /// `None` if the data is too long for any file.
     pub(crate) fn new(key: &'a [u8], hash: u64, data: &'a [u8], state: State) -> Option<Self> {
         let units = units_for(key.len(), data.len()).filter(|&units| units <= u64::from(u32::MAX))?;
         Some(Self { key, hash, data, body_check: body_check(hash, data), units, state })
     }
 
-    /// Writes the record at `unit`, which nobody can reach yet.
-    pub(crate) fn write(&self, span: &Span<'_>, seed: u64, unit: u64, used: u64) {
+    /// Writes the record at `unit`, where no reader can see it yet.
+    pub(crate) fn write(&self, span: &Span<'_>, seed: u64, unit: u64, last_used: u64) {
         prepare(span);
         let shape = MAGIC | (self.key.len() as u64) << 16 | self.units << 32;
         let data_len = self.data.len() as u64;
@@ -146,41 +144,41 @@ impl<'a> Draft<'a> {
         span.set(BODY_CHECK, self.body_check);
         span.set(HASH, self.hash);
         span.set(HEAD_CHECK, check);
-        span.set(TURN, doubled(0));
-        span.set(USED, used);
-        span.set(USED + 1, 0);
+        span.set(TOUCHES, doubled(0));
+        span.set(LAST_USED, last_used);
+        span.set(LAST_USED + 1, 0);
         write_block(span, seed, check, &self.state, 0);
         span.copy_in(HEAD_WORDS, self.key);
         span.copy_in(HEAD_WORDS + self.key.len().div_ceil(WORD as usize), self.data);
     }
 }
 
-/// Marks a record that nothing leads to any more, so that no damaged pointer can bring it back.
+/// Makes a record that no slot leads to unrecognisable, so that no damaged slot brings it back.
 #[inline]
-pub(crate) fn bury(words: &impl Words) {
+pub(crate) fn invalidate(words: &impl Words) {
     prepare(words);
     words.set(SHAPE, 0);
 }
 
-fn write_block(words: &impl Words, seed: u64, check: u64, state: &State, turn: u32) {
-    let block = BLOCKS + (turn & 1) as usize * BLOCK_WORDS;
-    let (deadline, revision) = (state.deadline(), u64::from_ne_bytes(state.revision.to_bytes()));
+fn write_block(words: &impl Words, seed: u64, check: u64, state: &State, touches: u32) {
+    let block = BLOCKS + (touches & 1) as usize * BLOCK_WORDS;
+    let (deadline, revision) = (state.deadline_word(), u64::from_ne_bytes(state.revision.to_bytes()));
     words.set(block, deadline);
     words.set(block + 1, revision);
-    words.set(block + 2, block_check(seed, check, deadline, revision, turn));
+    words.set(block + 2, block_check(seed, check, deadline, revision, touches));
     words.set(block + 3, 0);
 }
 
-/// The place is part of it: a pointer that was damaged finds no record, not another one.
+/// Includes the place, so that a damaged slot finds no record instead of another one.
 fn head_check(seed: u64, unit: u64, words: [u64; 4]) -> u64 {
     xxh3_64_with_seed(&bytes_of(words), seed ^ unit)
 }
 
-fn block_check(seed: u64, check: u64, deadline: u64, revision: u64, turn: u32) -> u64 {
-    xxh3_64_with_seed(&bytes_of([check, deadline, revision, u64::from(turn)]), seed)
+fn block_check(seed: u64, check: u64, deadline: u64, revision: u64, touches: u32) -> u64 {
+    xxh3_64_with_seed(&bytes_of([check, deadline, revision, u64::from(touches)]), seed)
 }
 
-/// The hash of the key is part of it, so key and data belong together.
+/// Includes the hash of the key, so that key and data belong together.
 fn body_check(hash: u64, data: &[u8]) -> u64 {
     xxh3_64(data) ^ hash
 }

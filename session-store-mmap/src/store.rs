@@ -1,96 +1,105 @@
-//! The driver.
+//! The handle, and how its calls run: in place, or on a worker thread where they would have to wait.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page, Prefix, Purged,
-    Record, Result, RollsBack, Shared, StoreError, StoreErrorKind, Survives, Touch,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, ExpiryMode, Gate, Key, Operation,
+    Page, Prefix, Purged, Record, Result, Shared, StoreError, Touch, yield_now,
 };
 
-use crate::area::Area;
-use crate::aside::Aside;
 use crate::config::{MmapConfig, OnFull};
-use crate::error::Fault;
+use crate::error::{Fault, LOCKED};
+use crate::file::SessionFile;
 use crate::layout::superblock;
 use crate::open;
-use crate::ops::Ops;
-use crate::page::BATCH;
 use crate::protocol::Words;
+use crate::traverse::BATCH;
 
-/// Storing more than this takes a good part of a millisecond, and does so on a thread of its own.
-const LARGE: u64 = 256 << 10;
+/// Larger data is stored on a worker thread, because copying it takes a good part of a millisecond.
+const LARGE: usize = 256 << 10;
 
-/// A session store in a mapped file. Cloning it is cheap, and every clone is the same store.
+/// How many worker threads there may be. Most of their work is waiting.
+const THREADS: usize = 4;
+/// How many calls may wait for a lock or for the disk before further ones fail with `Unavailable`.
+const MAX_QUEUE: usize = 4096;
+
+/// A session store in a mapped file. Clones are cheap, and all clones are the same store.
 ///
-/// The file is closed when the last clone is gone, which waits for nothing.
+/// The file is closed when the last clone is dropped, which waits for nothing.
 ///
 /// # Cancellation
-/// Operations run in place and come to their end when they are polled first. What has to wait (for a lock, for room,
-/// for the disk) goes on on a thread of the driver: dropping its future before it has begun stops it, and afterwards
-/// it comes to its end unseen.
+/// A call in place is complete after its first poll. A call that has to wait for a lock, for room or for the disk
+/// continues on a worker thread. Dropping its future before the thread holds the lock cancels it; after that it
+/// completes unseen.
 #[derive(Clone)]
 pub struct MmapStore(Arc<Inner>);
 
 struct Inner {
-    ops: Ops,
+    /// For calls in place.
+    file: SessionFile,
+    /// The same file for calls on worker threads.
+    patient: Arc<SessionFile>,
     config: MmapConfig,
-    max_record_bytes: u64,
-    closed: AtomicBool,
-    /// With which shard the next purge begins.
-    turn: AtomicU32,
-    aside: Arc<Aside>,
+    record_limit: u64,
+    gate: Gate,
+    workers: Workers,
+    /// The shard that the next purge begins with.
+    next_purge: AtomicU32,
 }
 
-/// What was repaired of a file since it was made, by anybody.
+/// How often a file was repaired since it was created, by any process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Repairs {
-    /// How often a shard was repaired: its last owner had died within a change, or it was damaged.
+    /// How often a shard was repaired, because its last owner was killed within a change or because it was damaged.
     pub shards: u64,
-    /// How many records could not be kept. A process that is killed loses none.
+    /// How many records were lost. A process that is killed loses none.
     pub lost: u64,
 }
 
 impl MmapStore {
-    /// Opens the store, making the file if it is missing, with a path or a whole [`MmapConfig`].
+    /// Opens the store at a path or with a [`MmapConfig`], and creates a missing file.
     ///
-    /// It blocks: while another process opens the same file, and, for who is alone with it, for a look at every
-    /// record, about a microsecond each. After a restart of the machine, or where records are missing, it reads all of
-    /// the file.
+    /// Blocks while another process opens the same file. The only opener of a file checks every record, at about 1 us
+    /// each. After a reboot, or where records are missing, it reads the whole file.
     ///
     /// # Errors
-    /// `Misconfigured` for options, paths and permissions that cannot work, for a file that is not ours, of another
-    /// version or made with another geometry; `Corrupt` for one that is cut short or whose superblock is damaged. None
-    /// of these is changed. `Unavailable`, `Full`, `Backend`.
+    /// `Misconfigured` for options, paths and permissions that cannot work, and for a file of another program, version
+    /// or geometry; `Corrupt` for a truncated file or a damaged superblock. Such files are not changed. `Unavailable`,
+    /// `Full`, `Entropy`, `Backend`.
     pub fn open(config: impl Into<MmapConfig>) -> Result<Self> {
         let config = config.into();
-        let area = open::open(&config)?;
-        let max_record_bytes = config.largest_value(&area.geometry)?;
-        let ops = Ops::new(&area, config.on_full, Arc::clone(&config.clock));
+        let patient = open::open(&config)?;
+        let workers = Workers::new(WorkersConfig {
+            name: "session-mmap",
+            threads: THREADS,
+            max_queue: MAX_QUEUE,
+            busy_timeout: config.busy_timeout,
+            busy_detail: LOCKED,
+        });
         Ok(Self(Arc::new(Inner {
-            ops,
+            file: SessionFile { in_place: true, ..patient.clone() },
+            record_limit: config.record_limit(&patient.geometry)?,
+            patient: Arc::new(patient),
             config,
-            max_record_bytes,
-            closed: AtomicBool::new(false),
-            turn: AtomicU32::new(0),
-            aside: Arc::default(),
+            gate: Gate::new(),
+            workers,
+            next_purge: AtomicU32::new(0),
         })))
     }
 
-    /// What was repaired since the file was made, by any process. It costs two reads of memory, so that an application
-    /// may look at it whenever it likes: after opening, to know what that has cost, or as a metric.
+    /// The repairs since the file was created, by any process. Costs two memory reads, so it may be polled as a
+    /// metric.
     #[must_use]
     pub fn repairs(&self) -> Repairs {
-        let head = self.0.area().superblock();
+        let head = self.0.file.superblock();
         Repairs { shards: head.get(superblock::REPAIRED), lost: head.get(superblock::LOST) }
     }
 
-    /// The answer of what was tried in place or, where that would have had to wait, of the same on a thread of the
-    /// driver.
+    /// The answer of a call in place, or of the same call on a worker thread where it would have to wait.
     #[inline]
     async fn settle<T, W>(
         &self,
@@ -100,74 +109,77 @@ impl MmapStore {
     ) -> Result<T>
     where
         T: Send + 'static,
-        W: Fn(&Ops) -> Result<T, Fault> + Send + 'static,
+        W: FnMut(&SessionFile, Option<Caller<'_>>) -> Result<T, Fault> + Send + 'static,
     {
         match tried {
             Ok(answer) => Ok(answer),
-            Err(Fault::Busy | Fault::Long) => self.aside(operation, again()).await,
+            Err(Fault::Busy | Fault::NeedsThread) => self.offload(operation, again()).await,
             Err(fault) => Err(fault.during(operation)),
         }
     }
 
     #[cold]
-    fn aside<T, W>(&self, operation: Operation, work: W) -> impl Future<Output = Result<T>> + Send + use<T, W>
+    fn offload<T, W>(
+        &self,
+        operation: Operation,
+        mut work: W,
+    ) -> impl Future<Output = Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
-        W: Fn(&Ops) -> Result<T, Fault> + Send + 'static,
+        W: FnMut(&SessionFile, Option<Caller<'_>>) -> Result<T, Fault> + Send + 'static,
     {
-        let inner = Arc::clone(&self.0);
-        let (aside, patience) = (Arc::clone(&inner.aside), inner.config.busy_timeout);
-        let gone = Arc::new(AtomicBool::new(false));
-        let ops = inner.ops.patient().until(Arc::clone(&gone));
-        // Only who comes to the slow way pays for the size of its future.
-        Box::pin(async move {
-            let _leaving = Leaving(gone);
-            aside.run(operation, patience, move || work(&ops)).await
-        })
+        let file = Arc::clone(&self.0.patient);
+        // Boxed to keep the future of a call in place small.
+        Box::pin(self.0.workers.run(operation, Order::Free, move |caller| match work(&file, Some(caller)) {
+            Err(Fault::Busy) => Ok(None),
+            done => done.map(Some).map_err(|fault| fault.during(operation)),
+        }))
     }
 }
 
 impl Driver for MmapStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.0.open_for(Operation::Retrieve)?;
+        self.0.gate.check(Operation::Retrieve)?;
         let again = || {
             let key = key.clone();
-            move |ops: &Ops| ops.retrieve(&key)
+            move |file: &SessionFile, _: Option<Caller<'_>>| file.retrieve(&key)
         };
-        self.settle(Operation::Retrieve, self.0.ops.retrieve(key), again).await
+        self.settle(Operation::Retrieve, self.0.file.retrieve(key), again).await
     }
 
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
-        self.0.open_for(Operation::Store)?;
-        let length = record.data.len() as u64;
-        if length > self.0.max_record_bytes {
-            let detail =
-                format!("{length} bytes of data, and max_record_bytes is {}", self.0.max_record_bytes);
-            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store).with_detail(detail));
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.0.gate.check(Operation::Store)?;
+        let length = record.data.len();
+        if length as u64 > self.0.record_limit {
+            return Err(StoreError::too_large(length, self.0.record_limit));
         }
-        let tried = if length > LARGE { Err(Fault::Long) } else { self.0.ops.store(key, &record, when) };
+        let tried = if length > LARGE {
+            Err(Fault::NeedsThread)
+        } else {
+            self.0.file.store(key, &record, condition, None)
+        };
         let again = || {
             let key = key.clone();
-            move |ops: &Ops| ops.store(&key, &record, when)
+            move |file: &SessionFile, caller: Option<Caller<'_>>| file.store(&key, &record, condition, caller)
         };
         self.settle(Operation::Store, tried, again).await
     }
 
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        self.0.open_for(Operation::Remove)?;
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.0.gate.check(Operation::Remove)?;
         let again = || {
             let key = key.clone();
-            move |ops: &Ops| ops.remove(&key, when)
+            move |file: &SessionFile, caller: Option<Caller<'_>>| file.remove(&key, condition, caller)
         };
-        self.settle(Operation::Remove, self.0.ops.remove(key, when), again).await
+        self.settle(Operation::Remove, self.0.file.remove(key, condition, None), again).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.0.open_for(Operation::Traverse)?;
-        let tried = self.0.ops.page(prefix, &from, limit);
+        self.0.gate.check(Operation::Traverse)?;
+        let tried = self.0.file.page(prefix, &from, limit);
         let again = || {
             let prefix = prefix.clone();
-            move |ops: &Ops| ops.page(&prefix, &from, limit)
+            move |file: &SessionFile, _: Option<Caller<'_>>| file.page(&prefix, &from, limit)
         };
         let page = self.settle(Operation::Traverse, tried, again).await?;
         if page.next.is_some() {
@@ -177,29 +189,29 @@ impl Driver for MmapStore {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.0.open_for(Operation::Touch)?;
+        self.0.gate.check(Operation::Touch)?;
         let again = || {
             let key = key.clone();
-            move |ops: &Ops| ops.touch(&key, touch)
+            move |file: &SessionFile, caller: Option<Caller<'_>>| file.touch(&key, touch, caller)
         };
-        self.settle(Operation::Touch, self.0.ops.touch(key, touch), again).await
+        self.settle(Operation::Touch, self.0.file.touch(key, touch, None), again).await
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        let shards = self.0.area().geometry.shards;
+        let file = &self.0.file;
+        let shards = file.geometry.shards;
         let limit = limit as u64;
-        let mut removed = 0;
-        // Elsewhere than the last time, so that a small limit comes to every shard.
-        let first = self.0.turn.fetch_add(1, Ordering::Relaxed);
-        for step in 0..shards {
-            let number = first.wrapping_add(step) & (shards - 1);
+        let (mut removed, mut steps) = (0, 0);
+        // Each purge begins with another shard, so that a small limit reaches all of them.
+        let first = self.0.next_purge.fetch_add(1, Ordering::Relaxed);
+        for number in (0..shards).map(|step| first.wrapping_add(step) & (shards - 1)) {
             let mut under_way = None;
-            let mut steps = 0;
             while removed < limit {
-                self.0.open_for(Operation::Purge)?;
+                self.0.gate.check(Operation::Purge)?;
                 let (from, most) = (under_way, limit - removed);
-                let tried = self.0.ops.purge_step(number, from, most);
-                let again = || move |ops: &Ops| ops.purge_step(number, from, most);
+                let tried = file.purge_step(number, from, most);
+                let again =
+                    || move |file: &SessionFile, _: Option<Caller<'_>>| file.purge_step(number, from, most);
                 let (gone, rest) = self.settle(Operation::Purge, tried, again).await?;
                 removed += gone;
                 under_way = rest;
@@ -212,32 +224,31 @@ impl Driver for MmapStore {
                 }
             }
         }
-        self.0.open_for(Operation::Purge)?;
+        self.0.gate.check(Operation::Purge)?;
         let now = self.0.config.clock.now();
-        let more = removed >= limit && (0..shards).any(|number| self.0.area().shard(number).is_due(now));
+        let more = removed >= limit && (0..shards).any(|number| file.shard(number).is_due(now));
         Ok(Purged { removed, more })
     }
 
-    /// Synchronises the file, on a thread of the driver: a disk may take its time.
+    /// Synchronises the file, on a worker thread.
     async fn flush(&self) -> Result<()> {
-        self.0.open_for(Operation::Flush)?;
-        self.aside(Operation::Flush, |ops: &Ops| ops.area.sync()).await
+        self.0.gate.check(Operation::Flush)?;
+        self.offload(Operation::Flush, |file, _| file.sync()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.closed.store(true, Ordering::Release);
-        // Whoever closes once more may do so because the first time was given up, or failed.
-        self.aside(Operation::Close, |ops: &Ops| ops.area.sync()).await
+        self.0.gate.close();
+        // A second call synchronises again: the first may have failed, or its future may have been dropped.
+        self.offload(Operation::Close, |file, _| file.sync()).await
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
+        Durability::Process
+            .promise(Capabilities::none())
             .conditional(true)
-            .survives(Survives::Kill)
-            .rolls_back(RollsBack::PowerLoss)
             .shared(Shared::Host)
             .expiry(ExpiryMode::Caller)
-            .max_record_bytes(Some(self.0.max_record_bytes))
+            .max_record_bytes(Some(self.0.record_limit))
             .evicts(self.0.config.on_full == OnFull::Evict)
             .exactly_once(true)
     }
@@ -253,62 +264,25 @@ impl fmt::Debug for MmapStore {
     }
 }
 
-/// Says that a caller waits no longer, when it is dropped.
-struct Leaving(Arc<AtomicBool>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-impl Inner {
-    fn open_for(&self, operation: Operation) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
-    }
-
-    fn area(&self) -> &Area {
-        &self.ops.area
-    }
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    let once = std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    });
-    pin!(once).await;
-}
-
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::{Context, Waker};
-    use std::time::Duration;
+
+    use session_core::StoreErrorKind;
 
     use super::*;
 
     #[tokio::test]
-    async fn whoever_closes_once_more_is_told_whether_everything_was_written() {
+    async fn a_repeated_close_synchronises_again() {
         let directory = tempfile::tempdir().unwrap();
-        let store =
-            MmapStore::open(MmapConfig::new(directory.path().join("map")).max_bytes(256 << 10)).unwrap();
-        // Nothing more can be done on the threads of the driver.
-        let mut stuck: Vec<Pin<Box<dyn Future<Output = Result<()>>>>> = Vec::new();
-        for _ in 0..4096 {
-            let wait = || {
-                std::thread::yield_now();
-                Err(Fault::Busy)
-            };
-            let long = Duration::from_secs(3600);
-            let aside = Arc::clone(&store.0.aside);
-            stuck.push(Box::pin(async move { aside.run(Operation::Store, long, wait).await }));
-            let mut context = Context::from_waker(Waker::noop());
-            assert!(stuck.last_mut().unwrap().as_mut().poll(&mut context).is_pending());
+        let config = MmapConfig::new(directory.path().join("map")).max_bytes(256 << 10);
+        let store = MmapStore::open(config.busy_timeout(std::time::Duration::from_secs(3600))).unwrap();
+        // The queue of the workers is full.
+        let mut stuck = Vec::new();
+        for _ in 0..MAX_QUEUE {
+            let mut call = Box::pin(store.offload(Operation::Store, |_, _| Err::<(), _>(Fault::Busy)));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            stuck.push(call);
         }
         for _ in 0..2 {
             assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Unavailable);

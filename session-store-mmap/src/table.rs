@@ -1,15 +1,16 @@
 //! The table of a shard: slots of one word each, with linear probing, in the order of the tags.
 //!
-//! A record keeps its slot while it lives; only a table that is made anew moves it. The home of a tag grows with the
-//! tag, and probing never goes round, so that a traversal which has come to an empty slot has seen all tags up to a
-//! certain one, whatever size the table has by the time of the next page.
+//! A record keeps its slot while it lives; only a new table moves it. A tag's home slot grows with the tag, and probing
+//! never wraps around. A traversal that reached an empty slot has therefore seen all tags up to a known one, even if
+//! the table has another size at the next page.
 
 use crate::layout::TableWord;
-use crate::layout::table::{CHECK, EMPTY, MAGIC, MAGIC_AT, SHARD, SLOTS, TAIL, TOMB, UNIT_BIAS, WORD};
+use crate::layout::table::{CHECK, MAGIC, MAGIC_AT, SHARD, SLOTS, TAIL, UNIT_BIAS, WORD};
+pub(crate) use crate::layout::table::{EMPTY, REMOVED};
 use crate::map::Span;
 use crate::protocol::{Words, prepare};
 
-/// One more than the greatest tag: where a walk over all tags ends.
+/// One more than the greatest tag, where a walk over all tags ends.
 pub(crate) const TAGS: u64 = 1 << 32;
 
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,12 @@ impl<'a> Table<'a> {
         Self { span, capacity }
     }
 
-    /// Home slots. There are some more behind them.
+    /// How many home slots there are. `TAIL` more follow them.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// All slots.
+    /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
         self.capacity + TAIL
     }
@@ -49,58 +50,51 @@ impl<'a> Table<'a> {
         self.span.get_acquire(SLOTS + slot)
     }
 
-    /// The span and the index of a slot, for publishing.
-    pub(crate) fn word(&self, slot: usize) -> (&Span<'a>, usize) {
-        (&self.span, SLOTS + slot)
+    /// Makes `value` visible in `slot`.
+    #[inline]
+    pub(crate) fn publish(&self, slot: usize, value: u64) {
+        self.span.set_release(SLOTS + slot, value);
     }
 
-    pub(crate) fn set(&self, slot: usize, value: u64) {
-        self.span.set(SLOTS + slot, value);
-    }
-
-    /// Puts a slot into a table that nobody reads yet; `false` if there is no room behind its home.
+    /// Adds a slot to a table that no reader can see yet. `false` if all slots behind its home are taken.
     pub(crate) fn fill(&self, value: u64) -> bool {
         let free = (self.home(tag_of(value))..self.len()).find(|&slot| self.span.get(SLOTS + slot) == EMPTY);
-        free.map(|slot| self.set(slot, value)).is_some()
+        free.map(|slot| self.span.set(SLOTS + slot, value)).is_some()
     }
 
     pub(crate) fn clear(&self) {
-        (0..self.len()).for_each(|slot| self.set(slot, EMPTY));
+        (0..self.len()).for_each(|slot| self.span.set(SLOTS + slot, EMPTY));
     }
 
-    /// Makes a table that was given up unrecognisable.
-    pub(crate) fn bury(&self) {
-        bury(&self.span);
+    /// Makes a table that is no longer in use unrecognisable.
+    pub(crate) fn invalidate(&self) {
+        invalidate(&self.span);
     }
 
-    /// Writes what a table begins with.
+    /// Writes the label, which names the shard and the table.
     pub(crate) fn label(&self, shard: u32, word: TableWord) {
-        let words = label(shard, word);
-        for (index, value) in [MAGIC_AT, SHARD, WORD, CHECK].into_iter().zip(words) {
+        for (index, value) in label(shard, word) {
             self.span.set(index, value);
         }
     }
 }
 
 /// Makes the table at the start of `span` unrecognisable.
-pub(crate) fn bury(span: &Span<'_>) {
+pub(crate) fn invalidate(span: &Span<'_>) {
     prepare(span);
     span.set(MAGIC_AT, 0);
 }
 
-/// The table word that the label in `span` names, if it is one of this shard.
+/// The table word in the label at the start of `span`, if it is a table of this shard.
 pub(crate) fn labelled(span: &Span<'_>, shard: u32) -> Option<TableWord> {
     let word = TableWord::unpack(span.get(WORD))?;
-    let words = label(shard, word);
-    let same =
-        [MAGIC_AT, SHARD, WORD, CHECK].into_iter().zip(words).all(|(index, value)| span.get(index) == value);
-    same.then_some(word)
+    label(shard, word).into_iter().all(|(index, value)| span.get(index) == value).then_some(word)
 }
 
-fn label(shard: u32, word: TableWord) -> [u64; 4] {
-    let word = word.pack();
-    let shard = u64::from(shard);
-    [MAGIC, shard, word, (MAGIC ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ shard]
+fn label(shard: u32, word: TableWord) -> [(usize, u64); 4] {
+    let (word, shard) = (word.pack(), u64::from(shard));
+    let check = (MAGIC ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ shard;
+    [(MAGIC_AT, MAGIC), (SHARD, shard), (WORD, word), (CHECK, check)]
 }
 
 #[inline]
@@ -113,7 +107,7 @@ pub(crate) fn tag_of(slot: u64) -> u64 {
     slot >> 32
 }
 
-/// The unit that a slot points to, or `None` for one that is empty or a tomb.
+/// The unit that a slot leads to. `None` for an empty or removed slot.
 #[inline]
 pub(crate) fn unit_of(slot: u64) -> Option<u64> {
     (slot & 0xffff_ffff).checked_sub(UNIT_BIAS)
@@ -123,6 +117,3 @@ pub(crate) fn unit_of(slot: u64) -> Option<u64> {
 pub(crate) fn slot(tag: u64, unit: u64) -> u64 {
     tag << 32 | (unit + UNIT_BIAS)
 }
-
-pub(crate) const REMOVED: u64 = TOMB;
-pub(crate) const NOTHING: u64 = EMPTY;

@@ -1,9 +1,9 @@
-//! Letting a thread die before one of its stores to the shared file, for tests (`tests/unit/death.rs`).
+//! Lets a thread die before one of its stores to the shared file, for tests (`tests/unit/crash.rs`).
 
 use std::cell::Cell;
 
 thread_local! {
-    /// How many stores this thread has left, if it is going to die.
+    /// How many stores the thread makes before it dies, if it is to die.
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
     static DEAD: Cell<bool> = const { Cell::new(false) };
 }
@@ -20,13 +20,13 @@ pub(crate) fn step() {
     }
 }
 
-/// Whether this thread is dead: it gives nothing back any more.
+/// Whether this thread is dead. A dead thread releases no lock.
 pub(crate) fn is_dead() -> bool {
     DEAD.get()
 }
 
-/// Runs `work` on a thread that dies before store `n`, from 0; whether it came to its end first.
-pub(crate) fn ends_before(n: u64, work: impl FnOnce() + Send) -> bool {
+/// Runs `work` on a thread that dies before its store number `n`, counted from 0. Returns whether `work` finished first.
+pub(crate) fn finishes_before_crash(n: u64, work: impl FnOnce() + Send) -> bool {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             LEFT.set(Some(n));
