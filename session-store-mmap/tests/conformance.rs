@@ -2,35 +2,30 @@
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use session_conformance::testing::{FreshPath, SmallDisk};
 use session_conformance::{Harness, HarnessError, Region};
 use session_core::{Clock, Key};
 use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
-/// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct Mapped {
     name: &'static str,
     config: fn(MmapConfig) -> MmapConfig,
 }
 
 struct Storage {
-    path: PathBuf,
-    /// What is different from the other storages of the harness.
+    path: FreshPath,
+    /// Applied after the harness's own options.
     change: fn(MmapConfig) -> MmapConfig,
-    /// Gone before the directory is removed.
-    _disk: Option<Disk>,
-    _directory: Option<tempfile::TempDir>,
+    _disk: Option<SmallDisk>,
 }
 
 impl Storage {
-    fn fresh() -> Result<Self, HarnessError> {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("sessions.map");
-        Ok(Self { path, change: |config| config, _disk: None, _directory: Some(directory) })
+    fn at(path: FreshPath, change: fn(MmapConfig) -> MmapConfig) -> Self {
+        Self { path, change, _disk: None }
     }
 }
 
@@ -43,82 +38,81 @@ impl Harness for Mapped {
     }
 
     async fn create(&self) -> Result<Storage, HarnessError> {
-        Storage::fresh()
+        Ok(Storage::at(FreshPath::new("sessions.map")?, |config| config))
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<MmapStore, HarnessError> {
-        let config = (self.config)(MmapConfig::new(&storage.path)).clock(clock);
+        let config = (self.config)(MmapConfig::new(storage.path.path())).clock(clock);
         Ok(MmapStore::open((storage.change)(config))?)
     }
 
-    /// Bends the first byte of the data.
+    /// Inverts the first byte of the data.
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
-        let record = find(&storage.path, key)?;
+        let record = find(storage.path.path(), key)?;
         let data = record.from + HEAD as u64 + key.as_bytes().len().next_multiple_of(8) as u64;
-        let file = File::options().read(true).write(true).open(&storage.path)?;
+        let file = File::options().read(true).write(true).open(storage.path.path())?;
         let mut byte = [0];
         file.read_exact_at(&mut byte, data)?;
         file.write_all_at(&[!byte[0]], data)?;
         Ok(())
     }
 
-    /// The head, the key and the data, with what is missing to a whole unit.
+    /// The head, the key and the data, up to a whole unit.
     async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
-        find(&storage.path, key)
+        find(storage.path.path(), key)
     }
 
-    /// Locks that are waited for shortly, for they are what will be held.
+    /// With a short `busy_timeout`, because the outage holds the locks.
     async fn create_isolated(&self) -> Result<Storage, HarnessError> {
         let change = |config: MmapConfig| config.busy_timeout(Duration::from_millis(300));
-        Ok(Storage { change, ..Storage::fresh()? })
+        Ok(Storage::at(FreshPath::new("sessions.map")?, change))
     }
 
-    /// What a process does that is stopped while it holds every lock: their words say that somebody has them.
+    /// As a process that is stopped with every lock: the words of the locks name an owner.
     async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        set_locks(&storage.path, 1)
+        set_locks(storage.path.path(), 1)
     }
 
     async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        set_locks(&storage.path, 0)
+        set_locks(storage.path.path(), 0)
     }
 
-    /// A disk of four mebibytes where one may be mounted, else a file that may not become larger. It refuses, also where
-    /// the other storages of the harness evict.
+    /// A disk of 4 MiB where this process may mount one, else a file of at most 4 MiB. Without eviction.
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {
-        let storage = Storage::fresh()?;
-        let directory =
-            storage.path.parent().ok_or_else(|| HarnessError::new("a path without a directory"))?;
-        let disk = Disk::mount(directory, 4 << 20);
-        let change: fn(MmapConfig) -> MmapConfig = match disk {
-            Some(_) => |config| config.max_bytes(16 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject),
-            None => |config| config.max_bytes(4 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject),
-        };
-        Ok(Storage { change, _disk: disk, ..storage })
+        match SmallDisk::mount(4 << 20) {
+            Ok(disk) => Ok(Storage {
+                path: FreshPath::of_another(disk.path().join("sessions.map")),
+                change: |config| config.max_bytes(16 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject),
+                _disk: Some(disk),
+            }),
+            Err(_) => Ok(Storage::at(FreshPath::new("sessions.map")?, |config| {
+                config.max_bytes(4 << 20).max_record_bytes(1 << 20).on_full(OnFull::Reject)
+            })),
+        }
     }
 
-    /// Neither the file nor its gate may be opened any more.
+    /// Takes the rights to the file and its gate.
     async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        set_modes(&storage.path, 0o000)
+        set_modes(storage.path.path(), 0o000)
     }
 
     async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        set_modes(&storage.path, 0o600)
+        set_modes(storage.path.path(), 0o600)
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.to_str().map(str::to_owned)
+        storage.path.path().to_str().map(str::to_owned)
     }
 
     fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        let path = Path::new(address).to_owned();
-        Ok(Storage { path, change: |config| config, _disk: None, _directory: None })
+        Ok(Storage::at(FreshPath::of_another(address), |config| config))
     }
 }
 
-/// The head of a record, in bytes: the key follows it.
+/// The length of a record's head. The key follows it.
 const HEAD: usize = 128;
 
-/// Where the record of `key` stands: FORMAT.md, "Record". What was replaced or moved has lost its mark.
+/// Where the record of `key` is (FORMAT.md, "Record"). Replaced and moved records have no mark.
 fn find(path: &Path, key: &Key) -> Result<Region, HarnessError> {
     let bytes = fs::read(path)?;
     let key = key.as_bytes();
@@ -132,11 +126,11 @@ fn find(path: &Path, key: &Key) -> Result<Region, HarnessError> {
             let units = u32::from_ne_bytes(chunk[4..8].try_into()?);
             Ok(Region { path: path.to_owned(), from: unit as u64 * 64, len: units as usize * 64 })
         }
-        _ => Err(HarnessError::new("the key does not stand in the file exactly once")),
+        _ => Err(HarnessError::new("the key is not in the file exactly once")),
     }
 }
 
-/// Sets the owner of all locks: FORMAT.md has where they stand, and the C library begins a lock with its owner.
+/// Sets the owner of all locks. FORMAT.md has their places, and the C library's mutex begins with its owner.
 fn set_locks(path: &Path, owner: u32) -> Result<(), HarnessError> {
     let file = File::options().read(true).write(true).open(path)?;
     let mut shards = [0; 8];
@@ -155,34 +149,13 @@ fn set_modes(path: &Path, mode: u32) -> Result<(), HarnessError> {
     Ok(())
 }
 
-/// A disk in memory, mounted over a directory.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None` where mounting is not allowed.
-    fn mount(directory: &Path, bytes: u64) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        let mount = mount.args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "session-kit"]);
-        let done = mount.arg(directory).output().ok()?;
-        done.status.success().then(|| Self(directory.to_owned()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Also while a handle still has the file open.
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
-
 session_conformance::suite!(
     Mapped { name: "mmap", config: |config| config },
     lacks: { PowerLoss: "the durability is `Process`: a mapped file is not synchronised before the answer" },
 );
 
-/// A file of one shard and small extents: every clause meets growing tables, compaction and large records. It evicts
-/// when it is full, except where a clause asks for small storage.
+/// One shard with small extents, so that every clause meets growing tables, compaction and large records. Evicts when
+/// it is full, except in bounded storage.
 mod small {
     use super::{Mapped, OnFull};
 

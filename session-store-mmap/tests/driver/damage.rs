@@ -1,25 +1,24 @@
-//! Files that were cut short or bent before they are opened. The work is done by a child, which must not die of a signal.
+//! Damaged and truncated files. A child process opens them and must not die of a signal.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 
+use session_conformance::testing::{FreshPath, Rng, amount, block_on};
 use session_core::{
     Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, Touch,
 };
 use session_store_mmap::{MmapConfig, MmapStore};
 
-use crate::{Place, at, key, pattern, put, record, rounds, run, session, spawn};
+use crate::{at, fresh, get, key, pattern, put, record, remove, session, spawn};
 
-fn config(place: &Place) -> MmapConfig {
-    MmapConfig::new(place.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
+fn config(path: &FreshPath) -> MmapConfig {
+    MmapConfig::new(path.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
 }
 
-/// A file with small and large records, touched and removed ones, and what it holds.
+/// A file with small, large, touched and removed records, and the records that it holds.
 fn sample() -> (Vec<u8>, Vec<(Key, Record)>) {
-    let place = Place::new();
-    let store = MmapStore::open(config(&place)).unwrap();
+    let path = fresh();
+    let store = MmapStore::open(config(&path)).unwrap();
     let mut records = Vec::new();
     for n in 0..40 {
         let key = if n % 2 == 0 { session(n) } else { key(&n.to_string()) };
@@ -28,46 +27,45 @@ fn sample() -> (Vec<u8>, Vec<(Key, Record)>) {
         put(&store, &key, &record(pattern(n, n + 1)));
         put(&store, &key, &written);
         if n % 5 == 0 {
-            let to = Revision::random().unwrap();
-            assert!(
-                run(store.touch(&key, Touch { from: written.revision, to, deadline: at(1 << 45) })).unwrap()
-            );
-            written = Record { revision: to, expires: at(1 << 45), ..written };
+            let (to, deadline) = (Revision::random().unwrap(), at(1 << 45));
+            let touch = Touch { from: written.revision, to, deadline };
+            assert!(block_on(store.touch(&key, touch)).unwrap());
+            written = Record { revision: to, expires: deadline, ..written };
         }
         if n % 7 == 3 {
-            assert!(run(store.remove(&key, Condition::Any)).unwrap().is_applied());
+            remove(&store, &key);
         } else {
             records.push((key, written));
         }
     }
     drop(store);
-    (fs::read(place.path()).unwrap(), records)
+    (fs::read(path.path()).unwrap(), records)
 }
 
-/// Opens a file with one damage: a typed error, or every record is there, or known to be damaged, or counted as lost;
-/// and the store works.
+/// Opens a file with one damage. Either that fails with a typed error, or each record is there, reported as corrupt or
+/// counted as lost, and the store works. Returns how many were counted.
 fn judge(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<u64> {
     let (lost, missing) = outcome(bytes, records, what)?;
-    assert!(lost >= missing, "{what}: {missing} records are gone, and {lost} were counted");
+    assert!(lost >= missing, "{what}: {missing} records are missing, and {lost} were counted");
     Some(lost)
 }
 
-/// The same without the counting. `None` for a typed error, or how many were counted as lost and how many are.
+/// Returns how many records were counted as lost and how many are missing; `None` for a typed error.
 fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, u64)> {
-    let place = Place::new();
-    fs::write(place.path(), bytes).unwrap();
-    let store = match MmapStore::open(config(&place)) {
+    let path = fresh();
+    fs::write(path.path(), bytes).unwrap();
+    let store = match MmapStore::open(config(&path)) {
         Ok(store) => store,
         Err(error) => {
             assert!(
                 matches!(error.kind(), StoreErrorKind::Corrupt | StoreErrorKind::Misconfigured),
                 "{what}: {error}"
             );
-            assert_eq!(fs::read(place.path()).unwrap().len(), bytes.len(), "{what}: refused and changed");
+            assert_eq!(fs::read(path.path()).unwrap().len(), bytes.len(), "{what}: refused and changed");
             return None;
         }
     };
-    run(async {
+    block_on(async {
         let mut missing = 0;
         for (key, record) in records {
             match store.retrieve(key).await {
@@ -77,40 +75,28 @@ fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, 
             }
         }
         let lost = store.repairs().lost;
-        let mut cursor = Cursor::start();
-        let mut seen = 0;
-        loop {
-            let page = store.traverse(&Prefix::SESSION, cursor, 7).await.unwrap();
-            for entry in page.entries {
-                assert!(
-                    records.iter().any(|(key, _)| *key == entry.key),
-                    "{what}: a key that was never stored"
-                );
-                seen += 1;
+        let (mut next, mut seen) = (Some(Cursor::start()), 0);
+        while let Some(from) = next {
+            let page = store.traverse(&Prefix::SESSION, from, 7).await.unwrap();
+            for entry in &page.entries {
+                let known = records.iter().any(|(key, _)| *key == entry.key);
+                assert!(known, "{what}: a key that was never stored");
             }
-            match page.next {
-                Some(next) => cursor = next,
-                None => break,
-            }
+            seen += page.entries.len();
+            next = page.next;
         }
         assert!(seen <= records.len(), "{what}");
         store.purge(100).await.unwrap();
         let test = Prefix::new("test").unwrap();
         assert!(store.count(&test).await.unwrap() <= records.len() as u64, "{what}");
         for (key, record) in records {
-            // Whatever is there, a touch moves the record of this revision and no other.
-            match store
-                .touch(
-                    key,
-                    Touch { from: record.revision, to: Revision::from_bytes([7; 8]), deadline: at(1 << 45) },
-                )
-                .await
-            {
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}"),
+            let to = Revision::from_bytes([7; 8]);
+            let touch = Touch { from: record.revision, to, deadline: at(1 << 45) };
+            if let Err(error) = store.touch(key, touch).await {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}");
             }
         }
-        // Whatever was damaged can be written over, and then it is whole.
+        // Damaged records can be replaced.
         for (key, _) in records {
             let fresh = record(vec![3; 700]);
             assert!(store.store(key, fresh.clone(), Condition::Any).await.unwrap().is_applied(), "{what}");
@@ -120,29 +106,18 @@ fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, 
             assert!(store.remove(key, Condition::Any).await.unwrap().is_applied(), "{what}");
             assert_eq!(store.retrieve(key).await.unwrap(), None, "{what}");
         }
-        assert_eq!(
-            store.clear(&test).await.unwrap() + store.clear(&Prefix::SESSION).await.unwrap(),
-            0,
-            "{what}"
-        );
-        store.flush().await.unwrap();
+        let rest = store.count(&test).await.unwrap() + store.count(&Prefix::SESSION).await.unwrap();
+        assert_eq!(rest, 0, "{what}");
         Some((lost, missing))
     })
 }
 
-/// What the child is told to do, by number.
-pub(crate) fn work(number: u64) {
-    [undamaged, cut_short, made_longer, bit_flipped, blocks_bent, tables_gone, two_moments][number as usize](
-    );
-}
+/// The tasks of the child, by number.
+pub(crate) const TASKS: [fn(); 7] =
+    [undamaged, truncated, lengthened, bit_flipped, blocks_damaged, tables_gone, two_moments];
 
-fn by_a_child(number: u64) {
-    let mut child = spawn(&Place::new(), "damage", number);
-    let mut said = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(status.signal(), None, "died of a signal: {said}");
-    assert!(status.success(), "{said}");
+fn by_a_child(task: u64) {
+    spawn(&fresh(), "damage", task).finish();
 }
 
 #[test]
@@ -156,103 +131,98 @@ fn undamaged() {
 }
 
 #[test]
-fn a_file_that_was_cut_short_is_refused() {
+fn a_truncated_file_is_refused() {
     by_a_child(1);
 }
 
-fn cut_short() {
+fn truncated() {
     let (bytes, records) = sample();
-    let anywhere = (0..bytes.len()).step_by(rounds(997, 61) as usize);
-    // The superblock's words, whole pages, and one byte to each side.
+    let anywhere = (0..bytes.len()).step_by(amount(997, 61));
+    // Also within the superblock, and at and beside the end of each page.
     let edges = (0..bytes.len()).step_by(4096).flat_map(|page| [page.saturating_sub(1), page, page + 1]);
     for length in anywhere.chain((0..88).chain(edges)).chain([bytes.len() - 1]) {
-        let what = format!("cut at {length}");
+        let what = format!("truncated to {length}");
         assert_eq!(judge(&bytes[..length], &records, &what), None, "{what}");
     }
 }
 
 #[test]
-fn a_file_with_something_behind_its_end_loses_nothing() {
+fn bytes_behind_the_end_are_ignored() {
     by_a_child(2);
 }
 
-fn made_longer() {
+fn lengthened() {
     let (bytes, records) = sample();
     for more in [1, 100, 4096, 5_000, 40_960, 1 << 20] {
         for fill in [0, 0xff] {
             let longer = [&bytes[..], &vec![fill; more]].concat();
             assert_eq!(judge(&longer, &records, &format!("{more} bytes more")), Some(0));
         }
-        // The same bytes again, which say of themselves that they are records and tables of this file.
+        // A copy of the file's last bytes, with records and tables of this file.
         let again = [&bytes[..], &bytes[bytes.len() - more.min(bytes.len() - 8192)..]].concat();
         assert_eq!(judge(&again, &records, &format!("{more} bytes again")), Some(0));
     }
 }
 
 #[test]
-fn a_bit_flipped_anywhere_is_an_error_or_a_counted_loss_and_never_anothers_bytes() {
+fn a_flipped_bit_is_an_error_or_a_counted_loss() {
     by_a_child(3);
 }
 
 fn bit_flipped() {
     let (bytes, records) = sample();
-    // The words of the superblock that never change; the rest of it; the headers of the shards and the words of the
-    // extents; all that follows.
+    // The fixed words of the superblock; the rest of it; shard headers and extent words; the extents.
     let mut offsets: Vec<usize> = (0..80).collect();
-    offsets.extend((80..4096).step_by(rounds(11, 1) as usize));
-    offsets.extend((4096..8192).step_by(rounds(5, 1) as usize));
-    offsets.extend((8192..bytes.len()).step_by(rounds(23, 1) as usize));
-    let (mut refused, mut healed) = (0, 0);
+    offsets.extend((80..4096).step_by(amount(23, 1)));
+    offsets.extend((4096..8192).step_by(amount(7, 1)));
+    offsets.extend((8192..bytes.len()).step_by(amount(61, 1)));
+    let (mut refused, mut lossy) = (0, 0);
     for offset in offsets {
-        let mut bent = bytes.clone();
-        bent[offset] ^= 1 << (offset * 7 % 8);
-        match judge(&bent, &records, &format!("bit of byte {offset}")) {
+        let mut damaged = bytes.clone();
+        damaged[offset] ^= 1 << (offset * 7 % 8);
+        match judge(&damaged, &records, &format!("bit of byte {offset}")) {
             None => refused += 1,
-            Some(lost) => healed += u64::from(lost > 0),
+            Some(lost) => lossy += u64::from(lost > 0),
         }
     }
-    assert!(refused == 80 && healed > 0, "{refused} refused, {healed} healed");
+    assert!(refused == 80 && lossy > 0, "{refused} refused, {lossy} with losses");
 }
 
 #[test]
-fn whole_blocks_of_zeros_or_rubbish_are_survived() {
+fn damaged_blocks_are_survived() {
     by_a_child(4);
 }
 
-fn blocks_bent() {
+fn blocks_damaged() {
     let (bytes, records) = sample();
-    let mut random = 1_u64;
-    let mut next = || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        random >> 33
-    };
-    for round in 0..rounds(150, 10_000) {
-        let mut bent = bytes.clone();
-        let blocks = 1 + next() % 3;
+    let mut random = Rng::with_seed(1);
+    for round in 0..amount(150, 10_000) {
+        let mut damaged = bytes.clone();
+        let blocks = random.u8(1..=3);
         for _ in 0..blocks {
-            let length = [8, 64, 512, 4096][next() as usize % 4].min(bent.len());
-            let offset = next() as usize % (bent.len() / length) * length;
-            match next() % 3 {
-                0 => bent[offset..offset + length].fill(0),
-                1 => bent[offset..offset + length].fill_with(|| next() as u8),
-                // Another part of the file: everything in it is well-formed, and in the wrong place.
-                _ => {
-                    let from = next() as usize % (bytes.len() / length) * length;
-                    bent[offset..offset + length].copy_from_slice(&bytes[from..from + length]);
-                }
+            let length = random.choice([8, 64, 512, 4096]).unwrap();
+            let mut block = || random.usize(..bytes.len() / length) * length;
+            let (offset, from) = (block(), block());
+            let target = &mut damaged[offset..offset + length];
+            match random.u8(..3) {
+                0 => target.fill(0),
+                1 => random.fill(target),
+                // Another part of the file, which is well-formed and in the wrong place.
+                _ => target.copy_from_slice(&bytes[from..from + length]),
             }
         }
-        // Where a slot and the number of records are both damaged, nobody can know how many there were.
+        let what = format!("round {round}");
+        // With a slot and the number of records damaged, the number of losses is unknown.
         if blocks == 1 {
-            judge(&bent, &records, &format!("round {round}"));
+            judge(&damaged, &records, &what);
         } else {
-            outcome(&bent, &records, &format!("round {round}"));
+            outcome(&damaged, &records, &what);
         }
     }
 }
 
 #[test]
-fn a_file_whose_tables_are_gone_has_all_its_records_and_none_that_was_removed() {
+fn without_tables_all_records_and_no_removed_ones_return() {
     by_a_child(5);
 }
 
@@ -272,15 +242,15 @@ fn tables_gone() {
 }
 
 #[test]
-fn after_power_loss_what_was_left_alone_is_there_and_nothing_is_made_up() {
+fn untouched_records_survive_power_loss() {
     by_a_child(6);
 }
 
-/// A disk that had some pages of one moment and some of a later one.
+/// The disk has some pages of one moment and some of a later one.
 fn two_moments() {
-    let place = Place::new();
-    let config = || MmapConfig::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
-    let store = MmapStore::open(config()).unwrap();
+    let path = fresh();
+    let larger = |path: &FreshPath| MmapStore::open(config(path).max_bytes(2 << 20)).unwrap();
+    let store = larger(&path);
     let mut written: HashMap<Key, Vec<Record>> = HashMap::new();
     let mut write = |key: Key, length: usize| {
         let fresh = record(vec![written.len() as u8; length]);
@@ -290,11 +260,11 @@ fn two_moments() {
     for n in 0..300 {
         write(session(n), n as usize * 5);
     }
-    run(store.flush()).unwrap();
-    let before = fs::read(place.path()).unwrap();
-    // Some are replaced and removed, extents are emptied, and there are so many more that tables are made anew.
+    block_on(store.flush()).unwrap();
+    let before = fs::read(path.path()).unwrap();
+    // Replacements, removals, compactions, and so many new records that the tables grow.
     for n in (0..300).filter(|n| n % 4 != 0) {
-        assert!(run(store.remove(&session(n), Condition::Any)).unwrap().is_applied());
+        remove(&store, &session(n));
     }
     for n in 400..1_000 {
         write(session(n), n as usize % 900);
@@ -303,53 +273,45 @@ fn two_moments() {
         write(session(n), 700);
     }
     drop(store);
-    let after = fs::read(place.path()).unwrap();
+    let after = fs::read(path.path()).unwrap();
     assert!(after.len() > before.len());
-    // What stands in both moments in the same place.
-    let alone = |key: &Key| {
+    // Records that are equal in both moments, in the same place.
+    let untouched = |key: &Key| {
         let (was, is) = (record_bytes(&before, key)?, record_bytes(&after, key)?);
         (was == is && before[was.clone()] == after[was.clone()]).then_some(was)
     };
-    let left_alone: Vec<&Key> = written.keys().filter(|key| alone(key).is_some()).collect();
-    assert!(left_alone.len() > 20, "{} were left alone", left_alone.len());
+    let untouched: Vec<&Key> = written.keys().filter(|key| untouched(key).is_some()).collect();
+    assert!(untouched.len() > 20, "{} are untouched", untouched.len());
     let padded = [&before[..], &vec![0; after.len() - before.len()]].concat();
-    let mut random = 3_u64;
-    let mut next = || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        random >> 33
-    };
-    for round in 0..rounds(40, 1_000) {
+    let mut random = Rng::with_seed(3);
+    for round in 0..amount(40, 1_000) {
         let mut mixed = after.clone();
         for (page, older) in mixed.chunks_mut(4096).zip(padded.chunks(4096)) {
-            if next() % 4 <= round % 3 {
+            if random.usize(..4) <= round % 3 {
                 page.copy_from_slice(older);
             }
         }
         // Another boot.
         mixed[17 * 8] ^= 1;
-        let place = Place::new();
-        fs::write(place.path(), &mixed).unwrap();
-        let config = MmapConfig::new(place.path()).max_bytes(2 << 20).extent_bytes(4096).shards(2);
-        let store = MmapStore::open(config).unwrap();
-        run(async {
-            let mut there = 0;
-            for (key, versions) in &written {
-                let found = store.retrieve(key).await.unwrap();
-                there += u64::from(found.is_some());
-                assert!(found.is_none_or(|found| versions.contains(&found)), "round {round}: made up");
-            }
-            for key in &left_alone {
-                let found = store.retrieve(key).await.unwrap();
-                let expected = written[*key].last();
-                assert_eq!(found.as_ref(), expected, "round {round}: {} was left alone", key.as_str());
-            }
-            assert_eq!(store.count(&Prefix::SESSION).await.unwrap(), there, "round {round}");
-        });
+        let path = fresh();
+        fs::write(path.path(), &mixed).unwrap();
+        let store = larger(&path);
+        let mut there = 0;
+        for (key, versions) in &written {
+            let found = get(&store, key);
+            there += u64::from(found.is_some());
+            assert!(found.is_none_or(|found| versions.contains(&found)), "round {round}: never stored");
+        }
+        for key in &untouched {
+            let expected = written[*key].last();
+            assert_eq!(get(&store, key).as_ref(), expected, "round {round}: {}", key.as_str());
+        }
+        assert_eq!(block_on(store.count(&Prefix::SESSION)).unwrap(), there, "round {round}");
         put(&store, &key("new"), &record(vec![1; 2_000]));
     }
 }
 
-/// Where the record of a key stands.
+/// Where the record of a key is.
 fn record_bytes(bytes: &[u8], key: &Key) -> Option<std::ops::Range<usize>> {
     let shape = [0x5e55_u16.to_ne_bytes(), (key.as_bytes().len() as u16).to_ne_bytes()].concat();
     bytes.chunks_exact(64).enumerate().find_map(|(unit, chunk)| {

@@ -1,19 +1,20 @@
-//! The file: who may read it, what is refused, the golden one.
+//! The file: its rights, refused files and options, the golden file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use session_core::{Driver, DriverExt, Prefix, Record, Revision, StoreErrorKind, Touch};
+use session_conformance::testing::{FreshPath, block_on};
+use session_core::{DriverExt, Key, Prefix, Record, Revision, StoreErrorKind};
 use session_store_mmap::{MmapConfig, MmapStore};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::{Place, at as at_millis, key, put, record, run};
+use crate::{at as at_millis, config, fresh, get, key, open, put, record, session};
 
 #[test]
-fn the_file_and_its_gate_are_readable_by_their_owner_only() {
-    let place = Place::new();
-    let path = place.directory.path().join("made").join("sessions.map");
+fn files_are_readable_by_their_owner_only() {
+    let place = fresh();
+    let path = place.beside("made").join("sessions.map");
     assert_eq!(MmapStore::open(MmapConfig::new(&path)).unwrap_err().kind(), StoreErrorKind::Misconfigured);
     let store = MmapStore::open(MmapConfig::new(&path).create_directory(true)).unwrap();
     put(&store, &key("a"), &record("a"));
@@ -21,38 +22,38 @@ fn the_file_and_its_gate_are_readable_by_their_owner_only() {
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(&path.with_extension("map.gate")), 0o600);
     assert_eq!(mode(path.parent().unwrap()), 0o700);
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "nothing else is left");
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "and no third file");
 }
 
 #[test]
-fn a_missing_file_is_made_only_where_that_is_allowed() {
-    let place = Place::new();
-    assert_eq!(
-        MmapStore::open(place.config().create(false)).unwrap_err().kind(),
-        StoreErrorKind::Misconfigured
-    );
-    assert!(!place.path().exists());
-    drop(place.open());
-    MmapStore::open(place.config().create(false)).unwrap();
+fn a_missing_file_is_created_only_if_allowed() {
+    let path = fresh();
+    let refused = MmapStore::open(config(&path).create(false)).unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Misconfigured);
+    assert!(!path.path().exists());
+    drop(open(&path));
+    MmapStore::open(config(&path).create(false)).unwrap();
 }
 
 #[test]
-fn what_is_not_ours_is_refused_and_left_as_it_is() {
-    let place = Place::new();
-    for content in [&b""[..], b"SKMM", b"notes of somebody", &[0; 100_000], &[0xff; 5_000]] {
-        fs::write(place.path(), content).unwrap();
-        let error = MmapStore::open(place.config()).unwrap_err();
+fn foreign_files_are_refused_and_unchanged() {
+    let path = fresh();
+    for content in [&b""[..], b"SKMM", b"another program's", &[0; 100_000], &[0xff; 5_000]] {
+        fs::write(path.path(), content).unwrap();
+        let error = MmapStore::open(config(&path)).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
-        assert_eq!(fs::read(place.path()).unwrap(), content);
+        assert_eq!(fs::read(path.path()).unwrap(), content);
     }
-    fs::remove_file(place.path()).unwrap();
-    fs::create_dir(place.path()).unwrap();
-    assert_eq!(MmapStore::open(place.config()).unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    fs::remove_file(path.path()).unwrap();
+    fs::create_dir(path.path()).unwrap();
+    assert_eq!(MmapStore::open(config(&path)).unwrap_err().kind(), StoreErrorKind::Misconfigured);
 }
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_made() {
-    let place = Place::new();
+fn impossible_options_are_refused_first() {
+    let path = fresh();
+    let empty = MmapStore::open("").unwrap_err();
+    assert_eq!(empty.kind(), StoreErrorKind::Misconfigured);
     let wrong: [fn(MmapConfig) -> MmapConfig; 7] = [
         |config| config.max_bytes(1_000),
         |config| config.max_bytes(1 << 50),
@@ -63,54 +64,54 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
         |config| config.max_record_bytes(40 << 20),
     ];
     for wrong in wrong {
-        let error = MmapStore::open(wrong(place.config())).unwrap_err();
+        let error = MmapStore::open(wrong(config(&path))).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     }
-    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(path.path().parent().unwrap()).unwrap().count(), 0);
 }
 
 #[test]
-fn every_size_of_file_has_defaults_that_work() {
+fn defaults_work_for_every_size_of_file() {
     for max_bytes in [256 << 10, 1 << 20, 10_000_000, 64 << 20, 100_000_000, 1 << 30, 64 << 30, 128 << 30] {
-        let place = Place::new();
-        let store = MmapStore::open(MmapConfig::new(place.path()).max_bytes(max_bytes)).unwrap();
+        let path = fresh();
+        let store = MmapStore::open(MmapConfig::new(path.path()).max_bytes(max_bytes)).unwrap();
         let written = record(vec![7; 3_000]);
         put(&store, &key("a"), &written);
-        assert_eq!(run(store.retrieve(&key("a"))).unwrap(), Some(written));
-        assert!(fs::metadata(place.path()).unwrap().len() <= (max_bytes / 8).max(16 << 20).min(max_bytes));
+        assert_eq!(get(&store, &key("a")), Some(written));
+        assert!(fs::metadata(path.path()).unwrap().len() <= (max_bytes / 8).max(16 << 20).min(max_bytes));
     }
 }
 
-/// What the golden file holds: it was made by `golden_file_is_made` below and is never made again.
-fn golden_records() -> Vec<(session_core::Key, Record)> {
+/// The records of the golden file, which is never written again. Its record `touched` was touched once.
+fn golden_records() -> Vec<(Key, Record)> {
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     vec![
         (key("plain"), Record::new(&b"\x00opaque\xff"[..], None, revision(1))),
         (key("deadline"), Record::new(&b"until 2100"[..], at_millis(4_102_444_800_000), revision(2))),
         (key("empty"), Record::new(&b""[..], None, revision(3))),
         (key("touched"), Record::new(&b"moved"[..], at_millis(4_102_444_800_001), revision(5))),
-        (crate::session(7), Record::new(vec![9; 1_500], at_millis(4_102_444_800_002), revision(6))),
+        (session(7), Record::new(vec![9; 1_500], at_millis(4_102_444_800_002), revision(6))),
     ]
 }
 
-fn golden_config(place: &Place) -> MmapConfig {
-    MmapConfig::new(place.path()).max_bytes(256 << 10).extent_bytes(4096).shards(1)
+fn golden_config(path: &FreshPath) -> MmapConfig {
+    MmapConfig::new(path.path()).max_bytes(256 << 10).extent_bytes(4096).shards(1)
 }
 
 #[test]
-fn the_golden_file_of_version_1_opens_for_ever() {
-    let place = Place::new();
-    fs::write(place.path(), include_bytes!("../../golden/map-v1.bin")).unwrap();
-    let store = MmapStore::open(golden_config(&place)).unwrap();
+fn the_golden_file_of_version_1_opens() {
+    let path = fresh();
+    fs::write(path.path(), include_bytes!("../../golden/map-v1.bin")).unwrap();
+    let store = MmapStore::open(golden_config(&path)).unwrap();
     for (key, record) in golden_records() {
-        assert_eq!(run(store.retrieve(&key)).unwrap(), Some(record), "{}", key.as_str());
+        assert_eq!(get(&store, &key), Some(record), "{}", key.as_str());
     }
-    assert_eq!(run(store.count(&Prefix::new("test").unwrap())).unwrap(), 4);
+    assert_eq!(block_on(store.count(&Prefix::new("test").unwrap())).unwrap(), 4);
     assert_eq!(store.repairs().lost, 0);
     put(&store, &key("new"), &record("new"));
 }
 
-/// Reads a file by FORMAT.md alone.
+/// Decodes a file by FORMAT.md alone.
 fn decode(bytes: &[u8]) -> Vec<(Vec<u8>, Record)> {
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let words = |at: usize, n: usize| (0..n).map(|n| word(at + 8 * n)).collect::<Vec<_>>();
@@ -166,9 +167,9 @@ fn decode(bytes: &[u8]) -> Vec<(Vec<u8>, Record)> {
             assert_eq!((record[3] >> 32, record[3] % shards), (tag, shard));
             assert_eq!(record[2], xxh3_64(data) ^ record[3]);
             assert_eq!(record[4], xxh3_64_with_seed(&bytes_of(&record[..4]), seed ^ unit));
-            let turn = undoubled(record[5]);
-            let block = &record[8 + turn % 2 * 4..][..4];
-            let checked = bytes_of(&[record[4], block[0], block[1], turn as u64]);
+            let touches = undoubled(record[5]);
+            let block = &record[8 + touches % 2 * 4..][..4];
+            let checked = bytes_of(&[record[4], block[0], block[1], touches as u64]);
             assert_eq!(block[2..], [xxh3_64_with_seed(&checked, seed), 0]);
             let expires = if block[0] == u64::MAX { None } else { at_millis(block[0]) };
             let revision = Revision::from_bytes(block[1].to_le_bytes());
@@ -184,7 +185,7 @@ fn decode(bytes: &[u8]) -> Vec<(Vec<u8>, Record)> {
 }
 
 #[test]
-fn the_golden_file_and_a_new_one_are_what_format_md_says() {
+fn files_are_as_format_md_describes_them() {
     let expected = || {
         let mut records: Vec<_> =
             golden_records().into_iter().map(|(key, record)| (key.as_bytes().to_vec(), record)).collect();
@@ -197,41 +198,13 @@ fn the_golden_file_and_a_new_one_are_what_format_md_says() {
     if cfg!(target_endian = "big") {
         return;
     }
-    let place = Place::new();
-    let store = MmapStore::open(golden_config(&place)).unwrap();
+    let path = fresh();
+    let store = MmapStore::open(golden_config(&path)).unwrap();
     for (key, record) in golden_records() {
         put(&store, &key, &crate::record("older"));
         put(&store, &key, &record);
     }
-    let mut found = decode(&fs::read(place.path()).unwrap());
+    let mut found = decode(&fs::read(path.path()).unwrap());
     found.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(found, expected());
-}
-
-#[test]
-#[ignore = "makes the golden file of a new version of the layout, in the directory of the package"]
-fn golden_file_is_made() {
-    let place = Place::new();
-    let store = MmapStore::open(golden_config(&place)).unwrap();
-    for (key, record) in golden_records() {
-        let touched = key.id() == "touched";
-        let first = Record { revision: Revision::from_bytes([4; 8]), expires: None, ..record.clone() };
-        put(&store, &key, if touched { &first } else { &record });
-        if touched {
-            assert!(
-                run(store.touch(
-                    &key,
-                    Touch { from: first.revision, to: record.revision, deadline: record.expires }
-                ))
-                .unwrap()
-            );
-        }
-    }
-    put(&store, &key("removed"), &record("removed"));
-    assert!(run(store.remove(&key("removed"), session_core::Condition::Any)).unwrap().is_applied());
-    drop(store);
-    let mut bytes = fs::read(place.path()).unwrap();
-    // Of no machine and of no time.
-    bytes[17 * 8..20 * 8].fill(0);
-    fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/map-v1.bin"), bytes).unwrap();
 }

@@ -1,10 +1,6 @@
-//! What is particular to the mapped file: its layout and what damages it, its bounds, several processes, and the ways
-//! in which processes die.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where something is wrong")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "other processes are killed and stopped in real time; the environment tells a child what to do"
-)]
+//! The mapped file: layout and damage, bounds, several processes, crashes.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a failed test stops")]
+#![allow(clippy::disallowed_methods, reason = "other processes are killed and stopped in real time")]
 
 mod bounds;
 mod damage;
@@ -13,41 +9,24 @@ mod kills;
 mod memory;
 mod processes;
 
-use std::env;
-use std::future::Future;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
+use session_conformance::testing::{ChildProcess, FreshPath, block_on, child_args};
 use session_core::{Condition, Driver, Key, Record, Revision, Timestamp};
 use session_store_mmap::{MmapConfig, MmapStore};
-use tempfile::TempDir;
 
-/// A directory of one test, with a path for its store.
-struct Place {
-    directory: TempDir,
+fn fresh() -> FreshPath {
+    FreshPath::new("sessions.map").unwrap()
 }
 
-impl Place {
-    fn new() -> Self {
-        Self { directory: TempDir::new().unwrap() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("sessions.map")
-    }
-
-    /// A file of two shards and small extents, so that a test meets growth, compaction and large records.
-    fn config(&self) -> MmapConfig {
-        MmapConfig::new(self.path()).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2)
-    }
-
-    fn open(&self) -> MmapStore {
-        MmapStore::open(self.config()).unwrap()
-    }
+/// A file of two shards and small extents, so that a test meets growth, compaction and large records.
+fn config(path: impl AsRef<Path>) -> MmapConfig {
+    MmapConfig::new(path.as_ref()).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2)
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+fn open(path: impl AsRef<Path>) -> MmapStore {
+    MmapStore::open(config(path)).unwrap()
 }
 
 fn key(id: &str) -> Key {
@@ -67,62 +46,62 @@ fn at(millis: u64) -> Option<Timestamp> {
 }
 
 fn put(store: &MmapStore, key: &Key, record: &Record) {
-    assert!(run(store.store(key, record.clone(), Condition::Any)).unwrap().is_applied());
+    assert!(block_on(store.store(key, record.clone(), Condition::Any)).unwrap().is_applied());
 }
 
-/// How much of it: the short form, or with `SESSION_KIT_FULL` in the environment the full one.
-fn rounds(short: u64, full: u64) -> u64 {
-    if env::var_os("SESSION_KIT_FULL").is_some() { full } else { short }
+fn get(store: &MmapStore, key: &Key) -> Option<Record> {
+    block_on(store.retrieve(key)).unwrap()
 }
 
-/// A number, and bytes that all follow from it and from whose it is: a mixture of two records cannot pass.
-fn pattern(whose: u64, n: u64) -> Vec<u8> {
+fn remove(store: &MmapStore, key: &Key) {
+    assert!(block_on(store.remove(key, Condition::Any)).unwrap().is_applied());
+}
+
+/// A number, and bytes that follow from it and its owner: a mixture of two records does not pass.
+fn pattern(owner: u64, n: u64) -> Vec<u8> {
     let mut data = n.to_le_bytes().to_vec();
     let length = match n % 97 {
         0 => 50_000,
         _ => n.wrapping_mul(7_919) % 3_000,
     };
-    data.extend((0..length).map(|at| (n.wrapping_mul(31) + whose.wrapping_mul(7) + at) as u8));
+    data.extend((0..length).map(|at| (n.wrapping_mul(31) + owner.wrapping_mul(7) + at) as u8));
     data
 }
 
 /// The number of a whole record.
-fn number(whose: u64, record: &Record) -> u64 {
+fn number(owner: u64, record: &Record) -> u64 {
     let n = u64::from_le_bytes(record.data[..8].try_into().unwrap());
-    assert_eq!(record.data, pattern(whose, n), "a record that was never written");
+    assert_eq!(record.data, pattern(owner, n), "a record that was never written");
     n
 }
 
-/// Runs this test program again, as a child with a task.
-fn spawn(place: &Place, task: &str, argument: u64) -> Child {
-    let mut command = Command::new(env::current_exe().unwrap());
-    with_task(&mut command, place, task, argument).stdout(Stdio::piped()).spawn().unwrap()
+const CHILD: &str = "child";
+
+/// Starts a child process with a task.
+fn spawn(path: &FreshPath, task: &str, argument: u64) -> ChildProcess {
+    ChildProcess::start(&mut command(path, task, argument, &[]))
 }
 
-/// What tells this test program, which `command` is going to run, to be a child with a task.
-fn with_task<'a>(command: &'a mut Command, place: &Place, task: &str, argument: u64) -> &'a mut Command {
-    command
-        .args(["child_does_what_it_is_told", "--exact", "--nocapture", "--test-threads=1"])
-        .env("SESSION_MMAP_TASK", task)
-        .env("SESSION_MMAP_PATH", place.path())
-        .env("SESSION_MMAP_ARGUMENT", argument.to_string())
+fn command(path: &FreshPath, task: &str, argument: u64, wrapper: &[&str]) -> Command {
+    let (path, argument) = (path.path().to_str().unwrap(), argument.to_string());
+    ChildProcess::command(CHILD, &[task, path, &argument], wrapper)
 }
 
+/// Does the task of a child process; shows nothing by itself.
 #[test]
-fn child_does_what_it_is_told() {
-    let Some(task) = env::var_os("SESSION_MMAP_TASK") else { return };
-    let path = env::var_os("SESSION_MMAP_PATH").unwrap();
-    let argument: u64 = env::var("SESSION_MMAP_ARGUMENT").unwrap().parse().unwrap();
-    let config = MmapConfig::new(path).max_bytes(64 << 20).extent_bytes(16 << 10).shards(2);
-    match task.to_str().unwrap() {
-        "write" => kills::write_for_ever(&config, argument),
+fn child() {
+    let Some(args) = child_args(CHILD) else { return };
+    let (task, argument) = (args[0].as_str(), args[2].parse().unwrap());
+    let config = config(&args[1]);
+    match task {
+        "write" => kills::write_until_killed(&config, argument),
         "wait" => kills::wait_for_the_lock(&config),
-        "damage" => damage::work(argument),
-        "everything" => memory::everything(
+        "damage" => damage::TASKS[argument as usize](),
+        "everything" => memory::do_everything(
             &config.max_bytes(700 << 10).extent_bytes(4096).max_record_bytes(300_000),
             argument,
         ),
-        "quietly" => memory::work_without_a_system_call(config),
+        "system calls" => memory::work_between_marks(config),
         "count" => processes::count(&MmapStore::open(config).unwrap(), argument),
         "limited" => bounds::write_until_the_limit(config),
         other => panic!("{other}"),

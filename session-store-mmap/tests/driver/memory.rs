@@ -1,6 +1,5 @@
-//! The driver under other programs' eyes. Every kind of operation under valgrind's memcheck, which sees what Miri would be
-//! asked for: reads of what nobody wrote, and accesses outside of what was allocated or mapped. And under strace, which
-//! sees system calls.
+//! The driver under valgrind and strace. valgrind's memcheck reports reads of uninitialised memory and accesses outside
+//! of allocations and mappings, which Miri cannot check for a mapped file. strace reports system calls.
 
 use std::io::Write;
 use std::process::Command;
@@ -8,32 +7,33 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use session_conformance::testing::{amount, block_on};
 use session_core::{
     Clock, Condition, Cursor, Driver, DriverExt, Prefix, Record, Revision, StoreErrorKind, TestClock,
     Timestamp, Touch,
 };
 use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
-use crate::{Place, key, pattern, put, record, rounds, run, session, with_task};
+use crate::{command, fresh, key, pattern, put, record, session};
 
-/// What the child does: threads that do everything on a small file, which is full soon, and again on a large one.
-pub(crate) fn everything(place: &MmapConfig, times: u64) {
-    // The system's clock is looked for in memory that valgrind hides from the program.
+/// The child under valgrind: threads that do everything on a small file, which is full soon, with and without eviction.
+pub(crate) fn do_everything(config: &MmapConfig, times: u64) {
+    // The system clock reads memory that valgrind hides from the program.
     let clock = TestClock::new(Timestamp::from_millis(1_000_000));
     for on_full in [OnFull::Reject, OnFull::Evict] {
-        let config = place.clone().on_full(on_full).clock(Arc::new(clock.clone()));
+        let config = config.clone().on_full(on_full).clock(Arc::new(clock.clone()));
         let store = MmapStore::open(config.clone()).unwrap();
         let workers: Vec<_> = (0..3)
             .map(|worker| {
                 let (store, other) = (store.clone(), MmapStore::open(config.clone()).unwrap());
                 let clock = clock.clone();
-                thread::spawn(move || run(work(&store, &other, &clock, worker, times)))
+                thread::spawn(move || block_on(work(&store, &other, &clock, worker, times)))
             })
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
-        run(store.flush()).unwrap();
-        run(store.clear(&Prefix::SESSION)).unwrap();
-        run(store.close()).unwrap();
+        block_on(store.flush()).unwrap();
+        block_on(store.clear(&Prefix::SESSION)).unwrap();
+        block_on(store.close()).unwrap();
     }
 }
 
@@ -55,13 +55,9 @@ async fn work(store: &MmapStore, other: &MmapStore, clock: &TestClock, worker: u
             }
             if let Some(found) = store.retrieve(key).await.unwrap() {
                 assert!(found.data.len() >= 8);
-                store
-                    .touch(
-                        key,
-                        Touch { from: found.revision, to: Revision::from_bytes([1; 8]), deadline: soon() },
-                    )
-                    .await
-                    .unwrap();
+                let touch =
+                    Touch { from: found.revision, to: Revision::from_bytes([1; 8]), deadline: soon() };
+                store.touch(key, touch).await.unwrap();
             }
         }
         if turn % 5 == 0 {
@@ -83,45 +79,36 @@ async fn work(store: &MmapStore, other: &MmapStore, clock: &TestClock, worker: u
     }
 }
 
-/// Whether `tool` can watch a program here. Nobody must install it, and everybody sees that it was not there: past the
-/// capture of the test runner.
+/// Whether `tool` can run a program here. If not, a note says so, past the capture of the test runner.
 fn is_there(tool: &str) -> bool {
     let there = Command::new(tool).arg("true").output().is_ok_and(|done| done.status.success());
     if !there {
-        let note = format!("{tool} cannot be run: its test was not run\n");
+        let note = format!("{tool} is not available: its test was not run\n");
         std::io::stderr().write_all(note.as_bytes()).unwrap();
     }
     there
 }
 
-/// The child that is watched by strace: some work between two system calls that nobody else makes.
-pub(crate) fn work_without_a_system_call(config: MmapConfig) {
+/// The child under strace: work between two system calls that occur nowhere else.
+pub(crate) fn work_between_marks(config: MmapConfig) {
     let store = MmapStore::open(config).unwrap();
     let mark = |text: &str| std::fs::metadata(text).unwrap_err();
     for n in 0..100 {
         put(&store, &session(n), &record(vec![1; 1_000]));
     }
-    let alone = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let revisions: Vec<_> = (0..100).map(|_| Revision::random().unwrap()).collect();
-    alone.block_on(async {
+    block_on(async {
         mark("/mark/begin");
         for n in 0..2_000 {
             assert!(store.retrieve(&session(n % 100)).await.unwrap().is_some());
             assert!(store.retrieve(&session(1_000 + n)).await.unwrap().is_none());
         }
-        // Nor do stores and touches, once the file has grown to what they need.
+        // Stores and touches, which need no growth here.
         for (n, revision) in (0..).zip(&revisions) {
             let written = Record::new(vec![2; 1_000], None, *revision);
             assert!(store.store(&session(n), written, Condition::Any).await.unwrap().is_applied());
-            assert!(
-                store
-                    .touch(
-                        &session(n),
-                        Touch { from: *revision, to: Revision::from_bytes([3; 8]), deadline: None }
-                    )
-                    .await
-                    .unwrap()
-            );
+            let touch = Touch { from: *revision, to: Revision::from_bytes([3; 8]), deadline: None };
+            assert!(store.touch(&session(n), touch).await.unwrap());
         }
         mark("/mark/end");
     });
@@ -132,18 +119,17 @@ fn reads_and_changes_make_no_system_call() {
     if !is_there("strace") {
         return;
     }
-    let place = Place::new();
-    let trace = place.directory.path().join("trace");
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
-    let done = with_task(&mut strace, &place, "quietly", 0).output().unwrap();
+    let path = fresh();
+    let trace = path.beside("trace");
+    let strace = ["strace", "-f", "-qq", "-o", trace.to_str().unwrap()];
+    let done = command(&path, "system calls", 0, &strace).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     let trace = std::fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = trace.lines().collect();
     let at = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
     let (begin, end) = (at("/mark/begin"), at("/mark/end"));
     let thread = lines[begin].split(' ').next().unwrap();
-    // The allocator may ask for memory, and give it back, on behalf of the data that is handed out.
+    // The allocator may request and release memory for the returned data.
     let memory = ["brk(", "mmap(", "munmap(", "madvise("];
     let calls: Vec<&&str> = lines[begin + 1..end]
         .iter()
@@ -157,15 +143,11 @@ fn valgrind_finds_no_error() {
     if !is_there("valgrind") {
         return;
     }
-    let place = Place::new();
-    let mut valgrind = Command::new("valgrind");
-    valgrind
-        .args(["--quiet", "--error-exitcode=99", "--fair-sched=try"])
-        .arg(std::env::current_exe().unwrap());
-    let child = with_task(&mut valgrind, &place, "everything", rounds(120, 3_000));
-    let done = child.output().unwrap();
+    let path = fresh();
+    let valgrind = ["valgrind", "--quiet", "--error-exitcode=99", "--fair-sched=try"];
+    let done = command(&path, "everything", amount(120, 3_000) as u64, &valgrind).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{}: {said}{}", done.status, String::from_utf8_lossy(&done.stdout));
-    assert!(!said.contains("=="), "valgrind says: {said}");
-    assert!(place.path().exists(), "the child did nothing");
+    assert!(!said.contains("=="), "valgrind reports: {said}");
+    assert!(path.path().exists(), "the child did nothing");
 }
