@@ -2,36 +2,38 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_conformance::testing::SmallDisk;
+use session_conformance::testing::{FreshPath, SmallDisk};
 use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 
-/// A file in a directory of the test's own; in a child process only the path of the parent's file.
 struct OnDisk(Durability);
 
+/// A file in a directory of its own; in a child process, the parent's file.
 struct Storage {
-    path: PathBuf,
-    /// What bounds the file, where no small disk could be mounted.
+    path: FreshPath,
+    /// Bounds the file if no small disk can be mounted.
     max_bytes: Option<u64>,
-    /// Somebody else's transaction, which keeps all writers away.
-    elsewhere: Mutex<Option<rusqlite::Connection>>,
-    _directory: Option<tempfile::TempDir>,
+    /// Another program's transaction, which keeps all writers out.
+    lock: Mutex<Option<rusqlite::Connection>>,
     disk: Option<SmallDisk>,
 }
 
 impl Storage {
-    fn at(path: PathBuf) -> Self {
-        Self { path, max_bytes: None, elsewhere: Mutex::default(), _directory: None, disk: None }
+    fn at(path: FreshPath) -> Self {
+        Self { path, max_bytes: None, lock: Mutex::default(), disk: None }
+    }
+
+    fn hold(&self, lock: Option<rusqlite::Connection>) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
     }
 
     fn set_modes(&self, directory: u32, file: u32) -> Result<(), HarnessError> {
-        let parent = self.path.parent().ok_or_else(|| HarnessError::new("a file without a directory"))?;
-        // The directory is opened first and closed last: it leads to the files.
+        let parent = self.path.path().parent().ok_or_else(|| HarnessError::new("no directory"))?;
+        // The directory is opened first and closed last, because it leads to the files.
         fs::set_permissions(parent, Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(parent)? {
             fs::set_permissions(entry?.path(), Permissions::from_mode(file))?;
@@ -52,15 +54,12 @@ impl Harness for OnDisk {
     }
 
     async fn create(&self) -> Result<Storage, HarnessError> {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("sessions.db");
-        Ok(Storage { _directory: Some(directory), ..Storage::at(path) })
+        Ok(Storage::at(FreshPath::new("sessions.db")?))
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<SqliteStore, HarnessError> {
-        let config =
-            SqliteConfig::new(&storage.path).durability(self.0).clock(clock).max_bytes(storage.max_bytes);
-        Ok(SqliteStore::open(config.busy_timeout(Duration::from_secs(2)))?)
+        let config = SqliteConfig::new(storage.path.path()).durability(self.0).clock(clock);
+        Ok(SqliteStore::open(config.max_bytes(storage.max_bytes).busy_timeout(Duration::from_secs(2)))?)
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
@@ -73,45 +72,45 @@ impl Harness for OnDisk {
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.to_str().map(str::to_owned)
+        storage.path.path().to_str().map(str::to_owned)
     }
 
     fn power_evidence(&self) -> Option<String> {
         let power = self.0 == Durability::Power;
-        power.then(|| "the write-ahead log is synchronised before a commit is answered".into())
+        power.then(|| "the write-ahead log is synchronized before a commit is answered".into())
     }
 
     fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        Ok(Storage::at(Path::new(address).to_owned()))
+        Ok(Storage::at(FreshPath::of_another(address)))
     }
 
-    /// Another program keeps the database locked: SQLite has no server that could be away.
+    /// Another program locks the database, because SQLite has no server that can fail.
     async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         let connection = rusqlite::Connection::open(&storage.path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        *storage.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        storage.hold(Some(connection));
         Ok(())
     }
 
+    /// Closing the connection rolls its transaction back.
     async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        let connection = storage.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let connection = connection.ok_or_else(|| HarnessError::new("nothing was taken away"))?;
-        Ok(connection.execute_batch("ROLLBACK")?)
+        storage.hold(None);
+        Ok(())
     }
 
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         const BYTES: u64 = 4 << 20;
         match SmallDisk::mount(BYTES) {
             Ok(disk) => {
-                let path = disk.path().join("sessions.db");
+                let path = FreshPath::of_another(disk.path().join("sessions.db"));
                 Ok(Storage { disk: Some(disk), ..Storage::at(path) })
             }
             Err(_) => Ok(Storage { max_bytes: Some(BYTES), ..self.create().await? }),
         }
     }
 
-    /// A removal is written to the log first, for which a full disk has no room.
+    /// A full disk has no room for the log of a removal.
     async fn free_space(&self, storage: &Storage) -> Result<bool, HarnessError> {
         match &storage.disk {
             Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
@@ -132,7 +131,7 @@ session_conformance::suite!(
     OnDisk(Durability::Process),
     lacks: {
         PowerLoss: "opened with the durability `Process`",
-        Checksum: "SQLite puts no checksum on the bytes of a value",
+        Checksum: "SQLite has no checksum of a value",
     },
 );
 
@@ -141,6 +140,6 @@ mod power {
 
     session_conformance::suite!(
         OnDisk(Durability::Power),
-        lacks: { Checksum: "SQLite puts no checksum on the bytes of a value" },
+        lacks: { Checksum: "SQLite has no checksum of a value" },
     );
 }

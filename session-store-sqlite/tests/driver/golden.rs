@@ -1,8 +1,7 @@
-//! A file that the first version of the schema made, kept as it is: every version to come opens it and finds in it what
-//! was put there.
+//! A file of the first schema version. Every later version of the driver opens it and finds its records.
 //!
-//! `golden/v1.db` was made by `fill`. It is never made anew; another version of the schema gets another file beside it,
-//! made by `SESSION_SQLITE_GOLDEN=<path> cargo test -p session-store-sqlite --test driver golden`.
+//! `golden/v1.db` was written by `fill` and never changes. A new schema version gets a file of its own, written by
+//! `SESSION_SQLITE_GOLDEN=<path> cargo test -p session-store-sqlite --test driver golden`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,11 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use session_core::{
-    Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, TestClock, Timestamp, Touch,
+    Condition, Cursor, Driver, DriverExt, Key, Record, Revision, TestClock, Timestamp, Touch,
 };
 use session_store_sqlite::{SqliteConfig, SqliteStore};
 
-use crate::{Place, at, key, run};
+use crate::{Database, at, key, prefix, run};
 
 const VERSION_1: &[u8] = include_bytes!("../golden/v1.db");
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -32,7 +31,8 @@ fn later(millis: u64) -> Option<Timestamp> {
     at(NOW.as_millis() + millis)
 }
 
-/// What is live at `NOW`: without data, with data on pages of its own, with and without a deadline, moved either way.
+/// The live records at `NOW`: without data, with data on overflow pages, with and without a deadline, with a deadline that
+/// was moved either way.
 fn live() -> BTreeMap<Key, Record> {
     let large: Vec<u8> = (0..6_000_u32).map(|n| (n * 7 + n / 256) as u8).collect();
     BTreeMap::from([
@@ -74,57 +74,55 @@ fn schema_of(path: &Path) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn a_file_of_version_1_holds_what_was_put_there() {
-    let place = Place::new();
-    fs::write(place.path(), VERSION_1).unwrap();
-    let version: i64 = place.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+fn a_file_of_version_1_holds_its_records() {
+    let file = Database::new();
+    fs::write(file.path(), VERSION_1).unwrap();
+    let version: i64 = file.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 1);
-    let store = open(&place.path(), NOW);
-    let prefix = Prefix::new("test").unwrap();
+    let store = open(&file.path(), NOW);
     run(async {
         for (key, record) in live() {
             assert_eq!(store.retrieve(&key).await.unwrap(), Some(record), "{}", key.id());
         }
         assert_eq!(store.retrieve(&key("expired")).await.unwrap(), None);
-        let page = store.traverse(&prefix, Cursor::start(), 100).await.unwrap();
+        let page = store.traverse(&prefix(), Cursor::start(), 100).await.unwrap();
         assert_eq!(page.entries.len(), live().len());
-        assert_eq!(store.count(&prefix).await.unwrap(), 5);
+        assert_eq!(store.count(&prefix()).await.unwrap(), 5);
         assert_eq!(store.purge(100).await.unwrap().removed, 1);
-        // It is as good a store as any.
+        // New changes work too.
         let next = Record::new(&b"next"[..], None, revision(9));
         let when = Condition::Revision(revision(5));
         assert!(store.store(&key("extended"), next.clone(), when).await.unwrap().is_applied());
         assert_eq!(store.retrieve(&key("extended")).await.unwrap(), Some(next));
         store.close().await.unwrap();
     });
-    let check: String = place.raw().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let check: String = file.raw().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
 }
 
-/// The step that made version 1 has been taken by the files that are out there: changed, it would make two kinds of
-/// files with one number.
+/// Existing files have taken the step to version 1. A changed step would create two schemas with one number.
 #[test]
-fn a_new_file_has_the_schema_of_one_that_was_brought_up_to_date() {
-    let (old, new) = (Place::new(), Place::new());
+fn new_and_migrated_files_have_one_schema() {
+    let (old, new) = (Database::new(), Database::new());
     fs::write(old.path(), VERSION_1).unwrap();
-    for place in [&old, &new] {
-        let store = open(&place.path(), NOW);
+    for file in [&old, &new] {
+        let store = open(&file.path(), NOW);
         run(store.close()).unwrap();
     }
     assert_eq!(schema_of(&old.path()), schema_of(&new.path()));
 }
 
 #[test]
-fn what_fills_a_golden_file_fills_it_with_what_is_looked_for() {
-    let place = Place::new();
-    // One millisecond before: what has expired when it is stored leaves no row.
-    let store = open(&place.path(), Timestamp::from_millis(NOW.as_millis() - 1));
+fn fill_writes_the_expected_records() {
+    let file = Database::new();
+    // One millisecond earlier, because a record that is stored after its deadline leaves no row.
+    let store = open(&file.path(), Timestamp::from_millis(NOW.as_millis() - 1));
     run(fill(&store));
     for (key, record) in live() {
         assert_eq!(run(store.retrieve(&key)).unwrap(), Some(record), "{}", key.id());
     }
     run(store.close()).unwrap();
     if let Some(path) = env::var_os("SESSION_SQLITE_GOLDEN") {
-        fs::copy(place.path(), path).unwrap();
+        fs::copy(file.path(), path).unwrap();
     }
 }

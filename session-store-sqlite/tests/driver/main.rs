@@ -1,8 +1,8 @@
-//! What is particular to SQLite: the file, its versions and permissions, the one writer, several processes, faults.
+//! Tests of what is particular to SQLite: the file, its versions and permissions, the writer, several processes, faults.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where something is wrong")]
 #![allow(
     clippy::disallowed_methods,
-    reason = "other processes are killed and locks are released in real time; the environment tells a child what to do"
+    reason = "locks are released and processes killed in real time; a child changes its directory"
 )]
 
 mod faults;
@@ -15,22 +15,24 @@ mod writer;
 use std::future::Future;
 use std::path::PathBuf;
 
-use session_core::{Key, Record, Revision, Timestamp};
+use session_conformance::testing::FreshPath;
+use session_core::{Key, Prefix, Record, Revision, Timestamp};
 use session_store_sqlite::{SqliteConfig, SqliteStore};
-use tempfile::TempDir;
 
-/// A directory of one test, with a path for its store.
-struct Place {
-    directory: TempDir,
-}
+/// The path of a test's own database.
+struct Database(FreshPath);
 
-impl Place {
+impl Database {
     fn new() -> Self {
-        Self { directory: TempDir::new().unwrap() }
+        Self(FreshPath::new("sessions.db").unwrap())
     }
 
     fn path(&self) -> PathBuf {
-        self.directory.path().join("sessions.db")
+        self.0.path().to_owned()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.0.beside("sessions.db-wal")
     }
 
     fn config(&self) -> SqliteConfig {
@@ -41,9 +43,16 @@ impl Place {
         SqliteStore::open(self.config()).unwrap()
     }
 
-    /// A connection as another program would have it.
+    /// A connection of another program.
     fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
+    }
+
+    /// Another program's transaction, which keeps all writers out until it ends.
+    fn locked(&self) -> rusqlite::Connection {
+        let other = self.raw();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
     }
 }
 
@@ -51,7 +60,11 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap().block_on(test)
 }
 
-fn key(id: &str) -> Key {
+fn prefix() -> Prefix {
+    Prefix::new("test").unwrap()
+}
+
+fn key(id: impl std::fmt::Display) -> Key {
     Key::parse(&format!("test:{id}")).unwrap()
 }
 
