@@ -103,7 +103,7 @@ impl<D: Driver> Ground<D> {
         let ground = u64::from(std::process::id()) << 32 | GROUNDS.fetch_add(1, Ordering::Relaxed);
         let next = AtomicU64::new(0);
         let sessions = Sessions::builder(driver.clone())
-            .touch_fraction(1_000_000)
+            .touch_threshold(Duration::from_micros(7_200))
             .id_source(move || {
                 let mut bytes = [7; 24];
                 bytes[..8].copy_from_slice(&ground.to_be_bytes());
@@ -218,7 +218,7 @@ impl<D: Driver> Ground<D> {
         let drawn = self.drawn().clone();
         for id in drawn {
             let session = self.sessions.load(id).await?;
-            if !session.exists() {
+            if !session.exists()? {
                 continue;
             }
             if session.flash().get::<u32>("family")?.is_some() {
@@ -232,7 +232,7 @@ impl<D: Driver> Ground<D> {
         }
         if let Some(report) = rotated.first() {
             let session = self.sessions.load(old).await?;
-            equal("what stands under the old id", &session.end_reason(), &Some(EndReason::Replaced))?;
+            equal("what stands under the old id", &session.end_reason()?, &Some(EndReason::Replaced))?;
             let there = family.first().map(|(id, _)| *id);
             ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", || {
                 "it does not".into()
@@ -308,7 +308,7 @@ impl<D: Driver> Ground<D> {
         };
         ensure(right, "the user who logged in", || format!("{user:?}"))?;
         if reports.iter().any(|report| report.outcome() == Some(&Outcome::Touched))
-            && let (Some(clock), Some(deadline)) = (&self.clock, session.deadline())
+            && let (Some(clock), Some(deadline)) = (&self.clock, session.deadline()?)
         {
             let due = session_core::Clock::now(clock).saturating_add(Duration::from_secs(7_200));
             ensure(deadline >= due, "a touch moved the deadline", || format!("{deadline:?}, not {due:?}"))?;
@@ -532,7 +532,7 @@ async fn perform<D: Driver>(
     slot: usize,
 ) -> Result<Report, Error> {
     let session = sessions.load(id).await?;
-    let (found, end) = (session.exists(), session.end_reason());
+    let (found, end) = (session.exists()?, session.end_reason()?);
     let own = format!("k{slot}");
     let (mut saw, mut took, mut expired) = (Vec::new(), false, false);
     let (mut destroyed, mut first) = (None, None);

@@ -4,8 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, ErrorKind};
 
-/// How values are encoded. Every value carries the codec that it was written with, so the default may change while
-/// sessions live.
+/// How values are encoded. Every value carries its codec, so the default may change while sessions live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
@@ -15,9 +14,9 @@ pub enum Codec {
     /// JSON: readable by anything.
     #[cfg(feature = "json")]
     Json,
-    /// bincode 2: the smallest and fastest, but not self-describing: a struct whose fields changed decodes into
-    /// nonsense or not at all, and the crate is no longer maintained. Fine for numbers and strings, and for types
-    /// that change only together with every stored session.
+    /// bincode 2: the smallest and fastest, but not self-describing. A struct whose fields changed decodes into wrong
+    /// values or fails, and the crate is no longer maintained. Use it for numbers and strings, and for types that
+    /// change only together with every stored session.
     #[cfg(feature = "bincode")]
     Bincode,
 }
@@ -29,7 +28,7 @@ const JSON: u8 = 2;
 const BINCODE: u8 = 3;
 
 impl Codec {
-    /// The number that stands in the table, fixed for ever.
+    /// The number in the table. It never changes.
     pub(crate) const fn id(self) -> u8 {
         match self {
             Self::MessagePack => MESSAGE_PACK,
@@ -66,7 +65,7 @@ impl Codec {
     }
 }
 
-/// Decodes `bytes`, which were written with the codec of this number.
+/// Decodes bytes that were written with the codec of this number.
 pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) -> Result<T, Error> {
     let value = match codec {
         MESSAGE_PACK => rmp_serde::from_slice(bytes).ok(),
@@ -79,8 +78,8 @@ pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) ->
     value.ok_or_else(|| about::<T>(ErrorKind::Decode, key))
 }
 
-/// Decodes with a bound on what a length in the bytes may make bincode allocate, for they may be of another type, or
-/// damaged: 256 times what is there, and more than any type takes for its own encoding.
+/// Decodes with a bound on the memory that bincode allocates for a length in the bytes, because they may be damaged or
+/// of another type. The bound is 256 times their length, more than any type needs for its own encoding.
 #[cfg(feature = "bincode")]
 fn decode_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     macro_rules! within {
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_added_field_does_not_lose_the_value() {
+    fn added_field_keeps_the_value() {
         let mut bytes = Vec::new();
         Codec::MessagePack.encode("k", &Old { name: "a".into() }, &mut bytes).unwrap();
         assert_eq!(decode::<New>(MESSAGE_PACK, "k", &bytes).unwrap(), New { name: "a".into(), age: 0 });
@@ -126,7 +125,7 @@ mod tests {
 
     #[cfg(feature = "bincode")]
     #[test]
-    fn a_length_that_is_none_allocates_nothing() {
+    fn false_length_allocates_nothing() {
         for number in [1_u64 << 62, u64::MAX, 1 << 40] {
             let mut bytes = Vec::new();
             Codec::Bincode.encode("k", &number, &mut bytes).unwrap();
@@ -141,7 +140,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_a_codec_panic(codec in 0_u8..5, bytes in proptest::collection::vec(0_u8.., 0..64)) {
+        fn arbitrary_bytes_cause_no_panic(codec in 0_u8..5, bytes in proptest::collection::vec(0_u8.., 0..64)) {
             let _ = decode::<String>(codec, "k", &bytes);
             let _ = decode::<Vec<(u64, String)>>(codec, "k", &bytes);
             let _ = decode::<std::collections::BTreeMap<String, Option<f64>>>(codec, "k", &bytes);
@@ -149,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_key_and_type_and_never_the_value() {
+    fn error_names_key_and_type_and_no_value() {
         let mut bytes = Vec::new();
         Codec::MessagePack.encode("k", "top secret", &mut bytes).unwrap();
         let error = decode::<u64>(MESSAGE_PACK, "k", &bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode);
-        assert_eq!(error.to_string(), "a session value could not be decoded: \"k\" as u64");
+        assert_eq!(error.to_string(), "session value could not be decoded: \"k\" as u64");
         assert!(!format!("{error:?}").contains("secret"));
         assert_eq!(decode::<u64>(200, "k", &bytes).unwrap_err().kind(), ErrorKind::Codec);
     }

@@ -1,96 +1,106 @@
-//! Commit: creating, updating, touching.
+//! Commit, top-down: the decision, then creation, update and touch. A rotation and a lost answer have modules of their
+//! own, which use the rules at the end of this one.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use session_core::{Change, Driver, Record, StoreErrorKind, Timestamp, is_live};
+use session_core::{Change, Driver, Record, Revision, StoreErrorKind, Timestamp, Touch, is_live};
 
-use crate::check::Agent;
-use crate::config::Config;
+use crate::client::Agent;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::op::Op;
+use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
-use crate::random;
-use crate::session::Session;
-use crate::sessions::Inner;
+use crate::request::RequestInfo;
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{Content, FLASH, Header, Table};
-use crate::work::{Loaded, Pending, Phase, Work};
+use crate::table::{Content, Header, Table};
+use crate::work::{Loaded, Work};
 
 /// How long a request waits for a touch.
 const TOUCH_TIME: Duration = Duration::from_millis(500);
 
-impl<D: Driver> Inner<D> {
-    /// With `seal`, the handle can only be read when this is done, and before anybody else has a turn.
-    pub(crate) async fn commit(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
-        if !session.belongs_to(self) {
-            return Err(Error::new(ErrorKind::Config).with_detail("the session is another manager's"));
+/// What a commit has to do.
+pub(crate) enum Step {
+    /// Nothing to store; this is the outcome.
+    Done(Outcome),
+    /// The session is detached: its changes are never stored.
+    Refuse,
+    /// An earlier store call has no answer yet.
+    Resolve,
+    Create,
+    Rotate,
+    Update,
+    /// Move the deadline.
+    Touch,
+}
+
+impl<D: Driver> Manager<D> {
+    /// Whether a commit has nothing to do and nothing to report.
+    pub(crate) fn is_idle(&self, work: &Work) -> bool {
+        matches!(self.step(work), Step::Done(Outcome::Unchanged))
+    }
+
+    /// The one place that decides what a commit does.
+    fn step(&self, work: &Work) -> Step {
+        if work.is_detached() {
+            return if work.has_changes() { Step::Refuse } else { Step::Done(Outcome::Unchanged) };
         }
-        if let Some(committed) = self.commit_now(session, seal) {
-            return Ok(committed);
+        if work.pending().is_some() {
+            return Step::Resolve;
         }
-        if seal {
-            // Before the first wait, so that a finish which is dropped in the middle has sealed the handle too.
-            session.seal();
+        if work.is_dead() {
+            return Step::Done(Outcome::Ended(work.end().cloned().unwrap_or(EndReason::Revoked)));
         }
-        let mut lease = session.lease().await;
-        let critical = lease.is_critical();
-        let done = self.commit_work(&mut lease).await;
-        match done {
-            Ok(mut committed) => {
-                committed.critical = critical;
-                lease.betrayed |= committed.refuses_response();
-                if committed.replays > 0 {
-                    let key = lease.loaded.as_ref().map(|loaded| &loaded.key);
-                    self.emit(key, &Event::Replayed { times: committed.replays });
-                }
-                Ok(committed)
-            }
-            Err(error) => Err(error.critical(critical)),
+        match (work.loaded(), work.has_changes()) {
+            (None, true) => Step::Create,
+            (None, false) => Step::Done(without_session(work)),
+            (Some(_), true) if work.rotates() => Step::Rotate,
+            (Some(_), true) => Step::Update,
+            (Some(loaded), false) if self.touch_due(work, loaded).is_some() => Step::Touch,
+            (Some(_), false) => Step::Done(Outcome::Unchanged),
         }
     }
 
-    /// A commit that has nothing to do, without taking a turn: most are. `None` where there is something to do.
-    pub(crate) fn commit_now(&self, session: &Session, seal: bool) -> Option<Committed> {
-        let _idle = session.lock().filter(|work| self.is_idle(work))?;
-        if seal {
-            session.seal();
-        }
-        Some(Committed::new(Outcome::Unchanged))
-    }
-
-    /// Whether a commit has nothing to do and nothing to say.
-    fn is_idle(&self, work: &Work) -> bool {
-        work.phase == Phase::Unloaded
-            || (!work.is_dirty()
-                && !work.dead
-                && self.touch_due(work).is_none()
-                && self.without_session(work) == Outcome::Unchanged)
-    }
-
-    async fn commit_work(&self, work: &mut Work) -> Result<Committed, Error> {
-        if work.phase != Phase::Open {
-            return Ok(Committed::new(Outcome::Unchanged));
-        }
-        // Both are rare, and would make every commit's future as large as they are.
-        let resolved = match work.pending {
-            Some(_) => Box::pin(self.resolve(work)).await?,
-            None => None,
+    pub(crate) async fn commit(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        let critical = work.is_critical();
+        let done = match self.step(work) {
+            Step::Update => self.update(work).await,
+            // Boxed to keep the future of the common case small.
+            Step::Resolve => Box::pin(self.commit_resolved(request, work)).await,
+            step => Box::pin(self.perform(step, request, work)).await,
         };
-        if work.dead {
-            let reason = work.end.clone().unwrap_or(EndReason::Revoked);
-            return Ok(Committed::new(Outcome::Ended(reason)));
+        let mut committed = done.map_err(|error| error.critical(critical))?;
+        committed.critical = critical;
+        if committed.refuses_response() {
+            work.refuse_response();
         }
-        let mut committed = match work.loaded.clone() {
-            _ if !work.is_dirty() && resolved.is_some() => Committed::new(Outcome::Unchanged),
-            None if !work.is_dirty() => Committed::new(self.without_session(work)),
-            None => Box::pin(self.create(work)).await?,
-            Some(_) if !work.is_dirty() => self.touch(work).await?,
-            Some(loaded) if work.rotations > 0 => Box::pin(self.rotate(work, loaded)).await?,
-            Some(loaded) => self.update(work, loaded).await?,
+        if committed.replays > 0 {
+            let key = work.loaded().map(|loaded| &loaded.key);
+            self.emit(key, &Event::Replayed { times: committed.replays });
+        }
+        Ok(committed)
+    }
+
+    async fn perform(&self, step: Step, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        match step {
+            Step::Done(outcome) => Ok(Committed::new(outcome)),
+            Step::Refuse => Err(Error::new(ErrorKind::Store).with_detail("the session is detached")),
+            // A call that `commit_resolved` could not resolve is an error there.
+            Step::Resolve => Err(Error::new(ErrorKind::Uncertain)),
+            Step::Create => self.create(request, work).await,
+            Step::Rotate => self.rotate(work).await,
+            Step::Update => self.update(work).await,
+            Step::Touch => self.touch(work).await,
+        }
+    }
+
+    /// Commits after a call whose answer was lost. Of the two outcomes the greater one is reported.
+    async fn commit_resolved(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        let resolved = self.resolve(work).await?;
+        let step = match (self.step(work), &resolved) {
+            (Step::Touch, Some(_)) => Step::Done(Outcome::Unchanged),
+            (step, _) => step,
         };
-        // What the earlier call turns out to have done is news too, and the greater one is told.
+        let mut committed = self.perform(step, request, work).await?;
         match (resolved, &committed.outcome) {
             (Some(outcome), Outcome::Unchanged | Outcome::Touched) => committed.outcome = outcome,
             (Some(outcome @ (Outcome::Created | Outcome::Rotated)), Outcome::Updated) => {
@@ -101,112 +111,141 @@ impl<D: Driver> Inner<D> {
         Ok(committed)
     }
 
-    /// Nothing is stored and nothing is to be stored: a request that destroyed its session says so.
-    fn without_session(&self, work: &Work) -> Outcome {
-        match &work.end {
-            Some(reason @ EndReason::Destroyed(_)) if work.loaded.is_none() => Outcome::Ended(reason.clone()),
-            _ => Outcome::Unchanged,
-        }
-    }
-
-    async fn create(&self, work: &mut Work) -> Result<Committed, Error> {
+    async fn create(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
         let now = self.clock.now();
-        let network = self.config.address.record(work.request.address);
-        let agent = work.request.user_agent.as_deref().filter(|_| self.config.agent).map(Agent::of);
-        let encoded = work.encode(&self.config, now, |header| {
+        let network = self.config.address.record(request.address);
+        let agent = request.user_agent.as_deref().filter(|_| self.config.agent).map(Agent::of);
+        let draft = work.draft(now, |header| {
             header.created = now;
             header.bind_to(network, agent);
             renew(header, now);
         });
-        if encoded.entries == 0 && encoded.header.user().is_none() {
-            // Written and cleared again: as if nothing had been.
-            let outcome = self.without_session(work);
-            work.keep_times(&self.config, now)?;
-            return Ok(Committed::new(outcome));
+        if !draft.has_entries() && draft.header.user().is_none() {
+            // Written and cleared again, as if nothing had been written.
+            work.keep_times();
+            return Ok(Committed::new(without_session(work)));
         }
-        let expires = Some(encoded.header.deadline(now));
-        let data = encoded.stamped(now);
+        let expires = Some(draft.header.deadline(now));
+        let table = draft.stamped(now);
         let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
-            let record = Record { data: data.clone(), expires, revision: next.revision };
-            work.await_answer(next.clone(), data.clone(), None);
-            let answer = self.store_new(&next.key, &record).await;
-            last = work.answered(answer)?;
-            if matches!(last, New::Stored) {
-                self.emit(Some(&next.key), &Event::Created);
-                work.client = IdUpdate::Set { id: next.id, deadline: expires };
-                work.adopt(next, data, work.log.len(), work.rotations, now)?;
-                return Ok(Committed::new(Outcome::Created));
-            }
+            let client = IdUpdate::Set { id: next.id, deadline: expires };
+            let pending = work.begin(next, table.clone(), None, None);
+            let answer = self.store_new(&pending.next.key, pending.record()).await;
+            last = match answer {
+                Ok(New::Stored) => {
+                    self.emit(work.pending().map(|pending| &pending.next.key), &Event::Created);
+                    work.adopt(client, now)?;
+                    return Ok(Committed::new(Outcome::Created));
+                }
+                answer => work.answered(answer)?,
+            };
         }
         Err(last.into_error())
     }
 
-    /// A new id and revision for a record that ends at `expires`.
-    pub(crate) fn draw(&self, expires: Option<Timestamp>) -> Result<Loaded, Error> {
-        let id = (self.config.ids)()?;
-        Ok(Loaded { id, key: id.key(), revision: random::revision()?, expires })
-    }
-
-    async fn update(&self, work: &mut Work, mut loaded: Loaded) -> Result<Committed, Error> {
+    async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         loop {
-            if let Some(reason) = self.overdue(work, &mut loaded, &mut patience).await? {
-                return Ok(self.ended(work, reason, patience.tries));
+            if let Some(reason) = self.overdue(work, &mut patience).await? {
+                return Ok(self.ended(work, reason, patience.tries()));
             }
             let now = self.clock.now();
-            let encoded = work.encode(&self.config, now, |_| {});
-            if encoded.equals(&work.table) {
-                work.start_log();
-                let mut committed = self.touch(work).await?;
-                committed.replays = patience.tries;
+            let draft = work.draft(now, |_| {});
+            let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {
+                drop(work.start_log());
+                let mut committed = Box::pin(self.touch(work)).await?;
+                committed.replays = patience.tries();
                 return Ok(committed);
-            }
-            let whole = encoded.header.deadline(now);
-            let moves = work.request.extend || work.log.iter().any(Op::sets_time);
-            let expires = Some(loaded.expires.filter(|_| !moves).map_or(whole, |stored| stored.min(whole)));
-            let data = encoded.stamped(now);
-            let next = Loaded { revision: random::revision()?, expires, ..loaded.clone() };
-            let record = Record { data: data.clone(), expires, revision: next.revision };
-            work.await_answer(next.clone(), data.clone(), Some(loaded.revision));
-            let answer = self.replace(&loaded.key, &record, loaded.revision, false).await;
-            match work.answered(answer)? {
-                Change::Applied if !is_live(expires, now) => {
-                    // The time policy was shortened to before now; storing that removed it.
-                    return Ok(self.ended(work, EndReason::Expired, patience.tries));
+            };
+            let whole = draft.header.deadline(now);
+            let expires = match loaded.expires {
+                Some(stored) if !work.extends() && !work.sets_time() => stored.min(whole),
+                _ => whole,
+            };
+            let before = loaded.revision;
+            let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
+            let pending = work.begin(next, draft.stamped(now), Some(before), None);
+            let answer = self.replace(&pending.next.key, pending.record(), before, false).await;
+            match answer {
+                Ok(Change::Applied) if !is_live(Some(expires), now) => {
+                    // The request shortened the session's time to before now, so the store removed it.
+                    return Ok(self.ended(work, EndReason::Expired, patience.tries()));
                 }
-                Change::Applied => {
-                    work.client = work.client.extended(next.id, expires);
-                    work.adopt(next, data, work.log.len(), 0, now)?;
-                    return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Updated) });
+                Ok(Change::Applied) => {
+                    self.adopt_extended(work, now)?;
+                    return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Updated) });
                 }
-                Change::Conflict(there) => {
-                    match Box::pin(self.rebase(work, &mut loaded, there, &mut patience)).await? {
-                        None => {}
-                        Some(reason) => return Ok(self.ended(work, reason, patience.tries)),
+                answer => {
+                    if let Change::Conflict(found) = work.answered(answer)?
+                        && let Some(reason) = Box::pin(self.rebase(work, found, &mut patience)).await?
+                    {
+                        return Ok(self.ended(work, reason, patience.tries()));
                     }
                 }
             }
         }
     }
 
-    /// The deadline that this request knows has passed. Another request may have moved it meanwhile: then the log is
-    /// replayed on what that one left; or else the session has expired, and why is said.
+    pub(crate) fn adopt_extended(&self, work: &mut Work, now: Timestamp) -> Result<(), Error> {
+        let Some(next) = work.pending().map(|pending| &pending.next) else { return Ok(()) };
+        let client = work.client().extended(next.id, next.expires);
+        work.adopt(client, now)
+    }
+
+    async fn touch(&self, work: &mut Work) -> Result<Committed, Error> {
+        if let Some(reason) = self.overdue(work, &mut Patience::new()).await? {
+            return Ok(self.ended(work, reason, 0));
+        }
+        let Some((loaded, deadline)) =
+            work.loaded().and_then(|loaded| Some((loaded.clone(), self.touch_due(work, loaded)?)))
+        else {
+            return Ok(Committed::unchanged());
+        };
+        let touch = Touch { from: loaded.revision, to: Revision::random()?, deadline: Some(deadline) };
+        // The response does not depend on a touch, so it neither waits long nor fails: the next request touches.
+        let Ok(Ok(touched)) = tokio::time::timeout(TOUCH_TIME, self.touch_if(&loaded.key, touch)).await
+        else {
+            self.emit(Some(&loaded.key), &Event::TouchFailed);
+            return Ok(Committed::unchanged());
+        };
+        if !touched {
+            // The last writer has set the deadline, or ended the session.
+            return Ok(Committed::unchanged());
+        }
+        work.touched(touch.to, deadline);
+        Ok(Committed::new(Outcome::Touched))
+    }
+
+    /// The deadline to move to, if this request moves it far enough.
+    fn touch_due(&self, work: &Work, loaded: &Loaded) -> Option<Timestamp> {
+        let stored = loaded.expires.filter(|_| work.extends())?;
+        let header = work.header();
+        let deadline = header.deadline(self.clock.now());
+        let threshold = self.config.touch_threshold.unwrap_or(header.idle / 20);
+        (deadline > stored.saturating_add(threshold)).then_some(deadline)
+    }
+}
+
+/// What all commits of a stored session have in common.
+impl<D: Driver> Manager<D> {
+    /// Checks the deadline that this request knows. If it has passed, another request may have moved it: then the log
+    /// is replayed on that request's data. Otherwise the session has expired, and the reason is returned.
     pub(crate) async fn overdue(
         &self,
         work: &mut Work,
-        loaded: &mut Loaded,
         patience: &mut Patience,
     ) -> Result<Option<EndReason>, Error> {
-        if is_live(loaded.expires, self.clock.now()) {
+        let Some(loaded) = work.loaded().filter(|loaded| !is_live(loaded.expires, self.clock.now())).cloned()
+        else {
             return Ok(None);
-        }
-        // Rare, as all that is boxed here.
-        Box::pin(async {
-            let there = self.retrieve_again(loaded).await?;
-            let live = there.filter(|record| record.is_live(self.clock.now()));
-            self.rebase(work, loaded, live, patience).await
+        };
+        // Boxed because it is rare.
+        Box::pin(async move {
+            let found = self.retrieve_again(&loaded).await?;
+            let live = found.filter(|record| record.is_live(self.clock.now()));
+            self.rebase(work, live, patience).await
         })
         .await
     }
@@ -221,191 +260,61 @@ impl<D: Driver> Inner<D> {
         })
     }
 
-    /// After a conflict: replays the log on what is there now and makes that the loaded record, or says why the
-    /// session has ended.
+    /// After a conflict: replays the log on the current record, which becomes the loaded one. If the session has ended,
+    /// the reason is returned.
     pub(crate) async fn rebase(
         &self,
         work: &mut Work,
-        loaded: &mut Loaded,
-        there: Option<Record>,
+        found: Option<Record>,
         patience: &mut Patience,
     ) -> Result<Option<EndReason>, Error> {
-        let Some(mut record) = there else { return Ok(Some(self.why_gone(loaded))) };
+        let Some(loaded) = work.loaded().cloned() else { return Ok(Some(EndReason::Revoked)) };
+        let Some(mut record) = found else { return Ok(Some(self.why_gone(&loaded))) };
         if patience.spend().await? {
-            // What the conflict handed back is old after a pause.
-            match self.retrieve_again(loaded).await? {
+            // After a pause, the record from the conflict is stale.
+            match self.retrieve_again(&loaded).await? {
                 Some(newer) => record = newer,
-                None => return Ok(Some(self.why_gone(loaded))),
+                None => return Ok(Some(self.why_gone(&loaded))),
             }
         }
-        let table = match Table::parse(record.data) {
-            Ok(Content::Session(table)) => table,
-            Ok(Content::Tombstone) => return Ok(Some(EndReason::Replaced)),
+        let Record { data, expires, revision } = record;
+        match Table::parse(data) {
+            Ok(Content::Session(table)) => {
+                work.rebase(Loaded { revision, expires, ..loaded }, table, self.clock.now())?;
+                Ok(None)
+            }
+            Ok(Content::Tombstone) => Ok(Some(EndReason::Replaced)),
             Err(_) => {
                 self.emit(Some(&loaded.key), &Event::Corrupt);
-                return Err(Error::new(ErrorKind::Corrupt));
+                Err(Error::new(ErrorKind::Corrupt))
             }
-        };
-        work.replay(table, 0, self.clock.now())?;
-        loaded.revision = record.revision;
-        loaded.expires = record.expires;
-        work.loaded = Some(loaded.clone());
-        Ok(None)
+        }
     }
 
     pub(crate) fn why_gone(&self, loaded: &Loaded) -> EndReason {
         if is_live(loaded.expires, self.clock.now()) { EndReason::Revoked } else { EndReason::Expired }
     }
 
-    /// The session has ended meanwhile: nothing is written, and this request writes nothing in its place.
+    /// The session has ended meanwhile. This request writes nothing, and creates no successor.
     pub(crate) fn ended(&self, work: &mut Work, reason: EndReason, replays: u32) -> Committed {
-        let key = work.loaded.take().map(|loaded| loaded.key);
-        self.emit(key.as_ref(), &Event::ResurrectionPrevented);
-        self.emit(key.as_ref(), &Event::Ended(reason.clone()));
-        work.detach();
-        work.dead = true;
-        work.end = Some(reason.clone());
-        work.client = IdUpdate::None;
+        let key = work.loaded().map(|loaded| &loaded.key);
+        self.emit(key, &Event::ResurrectionPrevented);
+        self.emit(key, &Event::Ended(reason.clone()));
+        work.finish_with(self.config.new_header(), Some(reason.clone()), true);
         Committed { replays, ..Committed::new(Outcome::Ended(reason)) }
-    }
-
-    async fn touch(&self, work: &mut Work) -> Result<Committed, Error> {
-        if let Some(mut loaded) = work.loaded.clone()
-            && let Some(reason) = self.overdue(work, &mut loaded, &mut Patience::new()).await?
-        {
-            return Ok(self.ended(work, reason, 0));
-        }
-        let (Some(deadline), Some(loaded)) = (self.touch_due(work), &mut work.loaded) else {
-            return Ok(Committed::new(Outcome::Unchanged));
-        };
-        let to = random::revision()?;
-        let touch = self.touch_if(&loaded.key, loaded.revision, to, deadline);
-        // Nothing that the response says depends on this, so it neither waits long nor fails: the next request touches.
-        let Ok(Ok(touched)) = tokio::time::timeout(TOUCH_TIME, touch).await else {
-            self.emit(Some(&loaded.key), &Event::TouchFailed);
-            return Ok(Committed::new(Outcome::Unchanged));
-        };
-        if touched {
-            loaded.revision = to;
-            loaded.expires = Some(deadline);
-            work.client = work.client.extended(loaded.id, Some(deadline));
-            return Ok(Committed::new(Outcome::Touched));
-        }
-        // Whoever wrote last has set the deadline, or ended the session.
-        Ok(Committed::new(Outcome::Unchanged))
-    }
-
-    /// The deadline to move to, if this request moves it far enough.
-    fn touch_due(&self, work: &Work) -> Option<Timestamp> {
-        let loaded = work.loaded.as_ref().filter(|_| work.request.extend)?;
-        let header = &work.table.header;
-        let deadline = header.deadline(self.clock.now());
-        let threshold = loaded.expires?.saturating_add(header.idle / self.config.touch_fraction);
-        (deadline > threshold).then_some(deadline)
-    }
-
-    /// Finds out what became of a store call whose answer this handle never saw: a creation by looking, for it must
-    /// not be made twice; another change by making it again, which is safe.
-    pub(crate) async fn resolve(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
-        let Some(pending) = &work.pending else { return Ok(None) };
-        if pending.tombstone.is_some() {
-            return self.resolve_rotation(work).await;
-        }
-        let Pending { next, data, before, ops, rotations, .. } = &**pending;
-        let (next, data, ops, rotations) = (next.clone(), data.clone(), *ops, *rotations);
-        let Some(before) = *before else {
-            match self.driver.retrieve(&next.key).await {
-                Ok(Some(there)) if there.revision == next.revision => {}
-                Ok(_) => {
-                    work.pending = None;
-                    return Ok(None);
-                }
-                Err(error) => return Err(Error::new(ErrorKind::Uncertain).with_source(error)),
-            }
-            let client = IdUpdate::Set { id: next.id, deadline: next.expires };
-            work.adopt(next, data, ops, rotations, self.clock.now())?;
-            self.emit(work.loaded.as_ref().map(|loaded| &loaded.key), &Event::Created);
-            work.client = client;
-            return Ok(Some(Outcome::Created));
-        };
-        let record = Record { data: data.clone(), expires: next.expires, revision: next.revision };
-        match self.replace(&next.key, &record, before, false).await? {
-            // It was to shorten the session's time, which is over by now.
-            Change::Applied if !is_live(next.expires, self.clock.now()) => {
-                Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
-            }
-            Change::Applied => {
-                let client = work.client.extended(next.id, next.expires);
-                work.adopt(next, data, ops, rotations, self.clock.now())?;
-                work.client = client;
-                Ok(Some(Outcome::Updated))
-            }
-            Change::Conflict(None) => {
-                let reason = self.why_gone(&next);
-                Ok(Some(self.ended(work, reason, 0).outcome))
-            }
-            // It may have been applied and written over since.
-            Change::Conflict(Some(_)) => Err(Error::new(ErrorKind::Uncertain)),
-        }
     }
 }
 
-/// A new life begins: at creation, and with a new id.
+/// Nothing is stored and nothing is to be stored. A request that destroyed its session reports that.
+fn without_session(work: &Work) -> Outcome {
+    match work.end() {
+        Some(reason @ EndReason::Destroyed(_)) => Outcome::Ended(reason.clone()),
+        _ => Outcome::Unchanged,
+    }
+}
+
+/// Begins a new absolute lifetime: at creation, and with a new id.
 pub(crate) fn renew(header: &mut Header, now: Timestamp) {
     header.started = now;
     header.set_lifetime(header.lifetime);
-}
-
-impl Work {
-    /// What was recorded has been dealt with.
-    pub(crate) fn start_log(&mut self) {
-        self.log.clear();
-        self.view = None;
-        self.rotations = 0;
-    }
-
-    /// Nothing is stored, and so there is nothing to forget but the times that were set: they are for the session that
-    /// a later value may begin.
-    fn keep_times(&mut self, config: &Config, now: Timestamp) -> Result<(), Error> {
-        let log = std::mem::take(&mut self.log);
-        self.start_log();
-        log.into_iter().filter(Op::sets_time).try_for_each(|op| self.record(op, config, now))
-    }
-
-    /// Remembers a store call that is about to be made, in case its answer is never seen.
-    fn await_answer(&mut self, next: Loaded, data: Bytes, before: Option<session_core::Revision>) {
-        let (ops, rotations) = (self.log.len(), self.rotations);
-        self.pending = Some(Box::new(Pending { next, data, ops, rotations, before, tombstone: None }));
-    }
-
-    /// The answer was seen; only one that is uncertain is still to be resolved.
-    pub(crate) fn answered<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
-        if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Uncertain) {
-            self.pending = None;
-        }
-        answer
-    }
-
-    /// The first `ops` operations and `rotations` are stored as `data`; what was recorded since goes on from there. If
-    /// that cannot be replayed, everything is as it was, and the next commit finds out again.
-    pub(crate) fn adopt(
-        &mut self,
-        next: Loaded,
-        data: Bytes,
-        ops: usize,
-        rotations: u32,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let Ok(Content::Session(table)) = Table::parse_own(data) else {
-            return Err(Error::new(ErrorKind::Corrupt));
-        };
-        self.replay(table, ops, now)?;
-        self.loaded = Some(next);
-        self.pending = None;
-        self.rotations = self.rotations.saturating_sub(rotations);
-        // What was consumed is gone: a second commit has nothing more to take out.
-        let table = &self.table;
-        self.flash.start.retain(|id| table.entries().any(|entry| entry.class == FLASH && entry.id == *id));
-        Ok(())
-    }
 }

@@ -1,11 +1,14 @@
-//! Why a session could not do what was asked.
+//! Errors of the session layer.
 
 use std::fmt;
 
+use http::StatusCode;
+use session_core::{StoreError, StoreErrorKind};
+
 /// An error of the session layer.
 ///
-/// It names the session's own keys (`"cart"`), never an id and never a value: a decoder's message would repeat the
-/// value that it could not decode, so only the type that was asked for is kept.
+/// It names the session's own keys (`"cart"`), never an id and never a value. A decoder's message would repeat the
+/// value, so only the requested type is kept.
 #[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Inner>);
@@ -17,7 +20,7 @@ struct Inner {
     detail: Option<String>,
     critical: bool,
     #[source]
-    source: Option<session_core::StoreError>,
+    source: Option<StoreError>,
 }
 
 struct Text<'a>(&'a Inner);
@@ -34,12 +37,22 @@ impl Error {
         Self(Box::new(Inner { kind, detail: None, critical: false, source: None }))
     }
 
+    /// The error of an extractor outside every session layer, for web layers.
+    #[must_use]
+    pub fn no_layer() -> Self {
+        Self::new(ErrorKind::NoLayer)
+    }
+
+    pub(crate) fn uncertain(source: StoreError) -> Self {
+        Self::new(ErrorKind::Uncertain).with_source(source)
+    }
+
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    pub(crate) fn with_source(mut self, source: session_core::StoreError) -> Self {
+    pub(crate) fn with_source(mut self, source: StoreError) -> Self {
         self.0.source = Some(source);
         self
     }
@@ -49,7 +62,7 @@ impl Error {
         self
     }
 
-    /// The same failure, where it is known that the session is as it was before.
+    /// The same failure, where the session is known to be unchanged.
     pub(crate) fn without_effect(mut self) -> Self {
         if self.0.kind == ErrorKind::Uncertain {
             self.0.kind = ErrorKind::Store;
@@ -57,29 +70,42 @@ impl Error {
         self
     }
 
-    /// What went wrong, in a form to act on.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The store's own error, where one caused this.
+    /// The store's own error, if the store caused this one.
     #[must_use]
-    pub fn store_error(&self) -> Option<&session_core::StoreError> {
+    pub fn store_error(&self) -> Option<&StoreError> {
         self.0.source.as_ref()
     }
 
-    /// Whether the handler's response must not go out: the commit held a rotation, a `bind_user` or a `take`, and it
-    /// did not happen or nobody knows whether it did.
+    /// Whether the handler's response must not be sent. The commit held a rotation, a `bind_user` or a `take`, which
+    /// failed or may have failed.
     #[must_use]
     pub fn refuses_response(&self) -> bool {
         self.0.critical
     }
+
+    /// The HTTP status of a response for this error: `503 Service Unavailable` if the same request may succeed later,
+    /// `500 Internal Server Error` otherwise.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.0.kind {
+            ErrorKind::Store | ErrorKind::Contention | ErrorKind::Uncertain | ErrorKind::Entropy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
 }
 
-impl From<session_core::StoreError> for Error {
-    fn from(source: session_core::StoreError) -> Self {
-        Self::new(ErrorKind::Store).with_source(source)
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        let entropy = source.kind() == StoreErrorKind::Entropy;
+        Self::new(if entropy { ErrorKind::Entropy } else { ErrorKind::Store }).with_source(source)
     }
 }
 
@@ -89,47 +115,58 @@ impl fmt::Debug for Error {
     }
 }
 
-/// What went wrong.
+/// A marker in the extensions of each response that replaces a handler's response because of a session error. A layer
+/// outside can render a page for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The store failed: see [`Error::store_error`].
-    #[error("the session store failed")]
+    #[error("session store failed")]
     Store,
-    /// Other requests of this session kept changing it, or spent what this one took. Nothing was written.
-    #[error("another request of this session was in the way")]
+    /// Other requests of this session kept changing it, or took the value that this request took. Nothing was written.
+    #[error("another request changed the session")]
     Contention,
-    /// The store's answer was lost, and reading again did not tell whether the change happened.
-    #[error("whether the session was saved is not known")]
+    /// The store's answer was lost, and a later read did not show whether the change was applied.
+    #[error("session may or may not be stored")]
     Uncertain,
-    /// The response has been committed: the session can be read but no longer changed.
-    #[error("the session is committed already")]
+    /// The response is complete: the session can be read and no longer changed.
+    #[error("session is already committed")]
     Committed,
     /// [`Session::load`](crate::Session::load) has not been called.
-    #[error("the session is not loaded")]
+    #[error("session is not loaded")]
     NotLoaded,
-    /// Another task of this request is loading, committing or destroying this very session.
-    #[error("the session is in use by a commit of the same request")]
+    /// Another task of this request is loading, committing or destroying this session.
+    #[error("session is in use by another task of the request")]
     Busy,
     /// A value could not be encoded.
-    #[error("a session value could not be encoded")]
+    #[error("session value could not be encoded")]
     Encode,
-    /// A value could not be decoded as the type that was asked for. It is still there, and so are the others.
-    #[error("a session value could not be decoded")]
+    /// A value could not be decoded as the requested type. The value and all others are still stored.
+    #[error("session value could not be decoded")]
     Decode,
-    /// A value was written with a codec that this build does not have.
-    #[error("a session value has a codec that this build lacks")]
+    /// A value was written with a codec that this build does not contain.
+    #[error("codec of the session value is not enabled")]
     Codec,
-    /// A key or user name is too long.
-    #[error("a name is too long")]
+    /// A key or user name is too long or empty.
+    #[error("name has an invalid length")]
     Name,
-    /// The options do not fit each other or the driver.
-    #[error("the session options are wrong")]
+    /// The options contradict each other or the driver.
+    #[error("session options are invalid")]
     Config,
-    /// The stored record is damaged, or of a format that this release does not know.
-    #[error("the stored session is damaged")]
+    /// The stored record is damaged, or has a format that this release does not know.
+    #[error("stored session is damaged")]
     Corrupt,
-    /// Three random ids in a row were taken: the machine's randomness is broken.
-    #[error("no unused session id could be drawn")]
+    /// Three random ids in a row were in use, so the random numbers of this machine are not random.
+    #[error("no unused session id was drawn")]
     NoFreeId,
+    /// The operating system returned no random bytes.
+    #[error("no random bytes from the operating system")]
+    Entropy,
+    /// The request did not pass a session layer. The application is assembled wrongly.
+    #[error("no session layer: add `.layer(SessionLayer::new(sessions, state))` after the routes")]
+    NoLayer,
 }

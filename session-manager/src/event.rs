@@ -1,8 +1,11 @@
-//! What the session layer tells of, to `tracing` and to an observer.
+//! Events of the session layer, for `tracing` and for an observer.
 
 use std::fmt;
 
 use crate::outcome::EndReason;
+
+/// The target of all `tracing` events of this crate.
+pub(crate) const TARGET: &str = "session_kit";
 
 /// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,37 +17,37 @@ pub enum Event {
     Created,
     /// It got a new id.
     Rotated,
-    /// This request ended it, found that it had ended, or was refused it.
+    /// This request ended it, found it ended, or was refused access.
     Ended(EndReason),
-    /// A commit met another request's write and replayed its log this many times.
+    /// A commit conflicted with another request's write and replayed its log this many times.
     Replayed {
-        /// How many times.
+        /// The number of replays.
         times: u32,
     },
-    /// A commit came after the end of its session and wrote nothing.
+    /// A commit arrived after its session had ended, and wrote nothing.
     ResurrectionPrevented,
-    /// The deadline of a session that was only read could not be moved; the next request tries again.
+    /// The deadline of a session that was only read could not be moved. The next request tries again.
     TouchFailed,
-    /// A request brought a well-formed id under which nothing is stored. Many of these are somebody guessing.
+    /// A request sent a well-formed id without a record. Many of these suggest that a client guesses ids.
     UnknownId,
-    /// A request brought this many values that are no ids.
+    /// A request sent malformed ids.
     MalformedId {
-        /// How many.
+        /// The number of malformed values.
         count: usize,
     },
     /// The stored record is damaged.
     Corrupt,
-    /// The sweep failed; it goes on at its next time.
+    /// The sweep failed. It continues at the next interval.
     SweepFailed,
-    /// The sweep removed this many expired records.
+    /// The sweep removed expired records.
     Swept {
-        /// How many.
+        /// The number of records.
         removed: u64,
     },
 }
 
-/// A session's name in logs: a hash of its key under a secret of this process, so that the lines of one session can
-/// be told together and its id cannot be told at all.
+/// A session's name in logs: a hash of its key with a secret of this process. It connects the lines of one session and
+/// reveals nothing of the id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionTag(pub(crate) u64);
 
@@ -60,38 +63,30 @@ impl fmt::Debug for SessionTag {
     }
 }
 
-/// Who wants to know of events, besides `tracing`: for metrics and alarms.
+/// Receives events in addition to `tracing`, for metrics and alarms.
 pub trait Observer: Send + Sync + 'static {
-    /// Called in place, on the request's task: it MUST NOT block. `session` is missing where no session is concerned.
+    /// Called on the request's task: it MUST NOT block. `session` is `None` for events without a session.
     fn event(&self, session: Option<SessionTag>, event: &Event);
 }
 
-/// Tells `tracing`, with target `session_kit`. The tag is computed only if somebody listens.
+/// Sends the event to `tracing`. The tag is computed only if a subscriber listens.
 pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
-    macro_rules! tell {
-        ($level:expr) => {
-            tracing::event!(target: "session_kit", $level, session = %Shown(tag()), event = ?event)
+    macro_rules! send {
+        ($level:ident) => {
+            tracing::event!(
+                target: TARGET,
+                tracing::Level::$level,
+                session = %tag().map_or_else(|| "-".to_owned(), |tag| tag.to_string()),
+                event = ?event
+            )
         };
     }
     match event {
-        Event::Loaded => tell!(tracing::Level::TRACE),
-        Event::Created | Event::Replayed { .. } | Event::Swept { .. } => tell!(tracing::Level::DEBUG),
-        Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => {
-            tell!(tracing::Level::INFO)
-        }
+        Event::Loaded => send!(TRACE),
+        Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
+        Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
         Event::ResurrectionPrevented | Event::Corrupt | Event::TouchFailed | Event::SweepFailed => {
-            tell!(tracing::Level::WARN)
-        }
-    }
-}
-
-struct Shown(Option<SessionTag>);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(tag) => tag.fmt(f),
-            None => f.write_str("-"),
+            send!(WARN)
         }
     }
 }

@@ -5,33 +5,33 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use session_core::{Cursor, Driver, Key, Prefix, Revision, StoreErrorKind, Timestamp};
 
-use crate::codec::decode;
 use crate::destroy::Removal;
 use crate::error::Error;
 use crate::event::Event;
 use crate::outcome::EndReason;
 use crate::sessions::Sessions;
-use crate::table::{Content, Table, VALUE};
+use crate::table::{Content, Table, VALUE, entries};
+use crate::values::decoded;
 
 impl<D: Driver> Sessions<D> {
-    /// A page of the live sessions, in an order of the driver's choice. It touches, creates and extends none; tombstones
-    /// and other records are left out, damaged ones too, with an event.
+    /// A page of the live sessions, in the driver's order. It touches, creates and extends no session. Tombstones and
+    /// other records are left out. Damaged records are left out with an event.
     ///
-    /// A page may be shorter or longer than `limit`, even empty; only `next: None` ends. Begin with
+    /// A page may be shorter or longer than `limit`, even empty; only `next: None` is the end. Begin with
     /// [`Cursor::start`].
     ///
     /// # Errors
-    /// `Store`, with `InvalidCursor` for a cursor that is not this store's and `Unsupported` where it cannot list.
+    /// `Store`: with `InvalidCursor` for a cursor of another store, with `Unsupported` if the driver cannot list.
     pub async fn find(&self, from: Cursor, limit: usize) -> Result<FoundPage<D>, Error> {
-        let inner = &self.inner;
-        let page = inner.driver.traverse(&Prefix::SESSION, from, limit).await?;
+        let manager = &self.manager;
+        let page = manager.driver.traverse(&Prefix::SESSION, from, limit).await?;
         let mut sessions = Vec::with_capacity(page.entries.len());
         for entry in page.entries {
-            let record = match inner.driver.retrieve(&entry.key).await {
+            let record = match manager.driver.retrieve(&entry.key).await {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                    inner.emit(Some(&entry.key), &Event::Corrupt);
+                    manager.emit(Some(&entry.key), &Event::Corrupt);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -45,7 +45,7 @@ impl<D: Driver> Sessions<D> {
                     table,
                 }),
                 Ok(Content::Tombstone) => {}
-                Err(_) => inner.emit(Some(&entry.key), &Event::Corrupt),
+                Err(_) => manager.emit(Some(&entry.key), &Event::Corrupt),
             }
         }
         Ok(FoundPage { sessions, next: page.next })
@@ -57,7 +57,7 @@ impl<D: Driver> Sessions<D> {
 pub struct FoundPage<D> {
     /// The sessions.
     pub sessions: Vec<Found<D>>,
-    /// Where to go on, or `None` at the end.
+    /// The start of the next page, or `None` at the end.
     pub next: Option<Cursor>,
 }
 
@@ -67,7 +67,7 @@ impl<D> std::fmt::Debug for FoundPage<D> {
     }
 }
 
-/// A session that [`Sessions::find`] met: a copy to read, and a handle to end it. It has no id to show.
+/// A session found by [`Sessions::find`]: a copy to read, and a handle to end it. It does not contain the id.
 pub struct Found<D> {
     sessions: Sessions<D>,
     key: Key,
@@ -95,13 +95,13 @@ impl<D: Driver> Found<D> {
         self.expires
     }
 
-    /// When it ends however much it is used.
+    /// When it ends even if it is used.
     #[must_use]
     pub fn absolute_deadline(&self) -> Option<Timestamp> {
         self.table.header.absolute
     }
 
-    /// The user whom it belongs to.
+    /// Its user.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.table.header.user()
@@ -110,7 +110,7 @@ impl<D: Driver> Found<D> {
     /// The length of its data in the store, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.table.data.len()
+        self.table.data().len()
     }
 
     /// The value of `key`.
@@ -119,20 +119,19 @@ impl<D: Driver> Found<D> {
     /// `Decode`, `Codec`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let now = self.sessions.now();
-        let mut entries = self.table.entries();
-        let entry = entries.find(|entry| entry.order() == (VALUE, key.as_bytes()) && entry.is_live(|| now));
-        entry.map(|entry| decode(entry.codec, key, entry.value)).transpose()
+        let entry = entries(self.table.body()).find(|entry| entry.is(VALUE, key.as_bytes()));
+        entry.filter(|entry| entry.is_live(|| now)).map(|entry| decoded(key, entry.whole)).transpose()
     }
 
-    /// Ends the session, whatever was written to it since it was found, and says whether this call ended it.
+    /// Ends the session, even if it has changed since it was found. Returns whether this call ended it.
     ///
     /// # Errors
-    /// `Store`, `Uncertain`, `Contention`: it may still be there.
+    /// `Store`, `Uncertain`, `Contention`: it may still exist.
     pub async fn end(&self, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
-        let inner = &self.sessions.inner;
-        let removed = inner.end_record(&self.key, self.revision).await? == Removal::Removed;
+        let manager = &self.sessions.manager;
+        let removed = manager.end_record(&self.key, self.revision).await? == Removal::Removed;
         if removed {
-            inner.emit(Some(&self.key), &Event::Ended(EndReason::Destroyed(reason.into())));
+            manager.emit(Some(&self.key), &Event::Ended(EndReason::Destroyed(reason.into())));
         }
         Ok(removed)
     }

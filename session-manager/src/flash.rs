@@ -1,68 +1,78 @@
 //! Values for the next request.
 
 use serde::{Serialize, de::DeserializeOwned};
+use session_core::random;
 
 use crate::error::Error;
 use crate::op::Op;
-use crate::random;
-use crate::session::{Session, too_long};
+use crate::session::Session;
 use crate::table::{FLASH, NewEntry};
+use crate::values::{decoded, encode_entry};
 use crate::work::Work;
 
-/// Values for the next request that uses flash: set in one request, readable in that next one, and gone after it.
+/// Values for the next request that uses flash: set in one request, readable in the next, and removed after it.
 ///
-/// Reading, setting, keeping or clearing any value uses flash. What was readable when such a request began, and was
-/// not set again or kept in it, goes at its commit; if it does not commit, nothing is lost. Requests that do not use
-/// flash leave it alone. Every value has an id of its own: of two parallel readers both may see a value, and neither
-/// erases a newer one.
+/// Reading, setting, keeping or clearing any value uses flash. The commit of such a request removes the values that
+/// were readable at its start, unless it set or kept them. Without a commit nothing is lost. Requests that do not use
+/// flash leave it alone. Every value has its own id: two parallel readers may both see a value, and neither removes a
+/// newer one.
 #[derive(Clone, Copy, Debug)]
 pub struct Flash<'a> {
     session: &'a Session,
 }
 
-impl<'a> Flash<'a> {
-    pub(crate) fn new(session: &'a Session) -> Self {
-        Self { session }
+impl Session {
+    /// Values for the next request.
+    #[must_use]
+    pub fn flash(&self) -> Flash<'_> {
+        Flash { session: self }
     }
+}
 
+impl Flash<'_> {
     /// The value of `key`.
     ///
     /// # Errors
-    /// `Decode`, `Codec`, `NotLoaded`, `Busy`; on a sealed handle `Committed`, for this read would not be counted.
+    /// `Decode`, `Codec`, `NotLoaded`, `Busy`; on a sealed handle `Committed`, because the read would not count.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.using(|work| self.session.get_in(work, FLASH, key))
+        let entry = self.using(|work| work.find(FLASH, key, || self.session.now()))?;
+        entry.map(|entry| decoded(key, &entry)).transpose()
     }
 
-    /// The keys that have values, in the order of their bytes.
+    /// The keys that have values, in byte order.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         self.using(|work| {
-            let mut keys = Vec::new();
-            self.each(work, |_, key| keys.push(String::from_utf8_lossy(key).into_owned()));
-            Ok(keys)
+            let live = work.live(FLASH, || self.session.now());
+            live.map(|entry| String::from_utf8_lossy(entry.key()).into_owned()).collect()
         })
     }
 
-    /// Sets `key` for the next request that uses flash. It is readable in this one too.
+    /// Sets `key` for the next request that uses flash. This request can read it too.
     ///
     /// # Errors
-    /// `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`.
+    /// `Encode`, `Name`, `Entropy`, `Committed`, `NotLoaded`, `Busy`.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
         let codec = self.session.config().codec;
-        let id = Some(u64::from_le_bytes(random::bytes()?));
+        let id = Some(u64::from_le_bytes(random::eight_bytes()?));
         let parts = NewEntry { class: FLASH, codec: codec.id(), deadline: None, id, key };
-        let entry = parts.encode(|out| codec.encode(key, value, out))?.ok_or_else(|| too_long(key))?;
-        self.using(|work| work.record(Op::FlashSet(entry), self.session.config(), self.session.now()))
+        let entry = encode_entry(parts, value, codec)?;
+        self.using(|work| work.record(Op::FlashSet(entry)))
     }
 
-    /// Keeps the value of `key` for one more request, and says whether there is one.
+    /// Keeps the value of `key` for one more request. Returns whether there is a value.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keep(&self, key: &str) -> Result<bool, Error> {
-        self.keep_those(|candidate| candidate == key.as_bytes()).map(|kept| kept > 0)
+        self.using(|work| {
+            let ids = self.ids(work, |candidate| candidate == key.as_bytes());
+            let kept = !ids.is_empty();
+            work.keep_flash(ids);
+            kept
+        })
     }
 
     /// Keeps all values for one more request.
@@ -70,50 +80,30 @@ impl<'a> Flash<'a> {
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keep_all(&self) -> Result<(), Error> {
-        self.keep_those(|_| true).map(drop)
+        self.using(|work| work.keep_flash(self.ids(work, |_| true)))
     }
 
-    /// Removes the values that are there: now, and for later requests.
+    /// Removes the current values, for this request and for later ones.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn clear(&self) -> Result<(), Error> {
         self.using(|work| {
-            let mut ids = Vec::new();
-            self.each(work, |id, _| ids.push(id));
-            if ids.is_empty() {
-                return Ok(());
+            let ids = self.ids(work, |_| true);
+            if !ids.is_empty() {
+                work.record(Op::FlashDrop(ids));
             }
-            work.record(Op::FlashDrop(ids), self.session.config(), self.session.now())
         })
     }
 
-    fn keep_those(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<usize, Error> {
-        self.using(|work| {
-            let mut ids = Vec::new();
-            self.each(work, |id, key| {
-                if wanted(key) {
-                    ids.push(id);
-                }
-            });
-            let count = ids.len();
-            work.flash.kept.extend(ids);
-            Ok(count)
-        })
+    fn ids(&self, work: &Work, wanted: impl Fn(&[u8]) -> bool) -> Vec<u64> {
+        let live = work.live(FLASH, || self.session.now());
+        live.filter(|entry| wanted(entry.key())).map(|entry| entry.id()).collect()
     }
 
-    fn each(&self, work: &Work, mut visit: impl FnMut(u64, &[u8])) {
-        work.scan(|entry| {
-            if entry.class == FLASH && entry.is_live(|| self.session.now()) {
-                visit(entry.id, entry.key);
-            }
-            None::<()>
-        });
-    }
-
-    fn using<R>(&self, call: impl FnOnce(&mut Work) -> Result<R, Error>) -> Result<R, Error> {
+    fn using<R>(&self, call: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
         self.session.write(|work| {
-            work.flash.used = true;
+            work.use_flash();
             call(work)
         })
     }

@@ -1,18 +1,15 @@
-//! The layout of version 1, held against files that were written once and are kept for ever.
+//! The layout of version 1, compared with golden files that never change.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use session_core::{Revision, SessionId, Timestamp};
-use session_store_memory::MemoryStore;
 
-use crate::check::AddressCheck;
-use crate::op::Op;
-use crate::request::RequestInfo;
-use crate::sessions::Sessions;
-use crate::table::{Content, FLASH, NewEntry, RawEntry, TOMBSTONE_DATA, Table, VALUE};
-use crate::work::{Loaded, Phase, Work};
+use crate::client::{AddressCheck, Agent};
+use crate::op::{Op, parsed};
+use crate::table::{Content, FLASH, NewEntry, RawEntry, TOMBSTONE_DATA, Table, VALUE, entries};
+use crate::work::{Loaded, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
 const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
@@ -20,7 +17,7 @@ const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
 const CREATED: u64 = 1_800_000_000_000;
 const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
 
-/// The file, put together by hand from the documentation of the layout and not by the code that writes it.
+/// The file, built by hand from the documented layout instead of the code that writes it.
 fn by_hand() -> Vec<u8> {
     let mut data = vec![1, 1, 0, 0, 0, 0, 0, 0];
     for word in [CREATED, CREATED + 5_000, CREATED + 1_000, CREATED + 86_401_000, 7_200_000, 86_400_000, 42] {
@@ -67,40 +64,38 @@ fn table(data: &[u8]) -> Option<Table> {
 fn work(table: Table) -> Work {
     let id = SessionId::from_bytes([1; 24]);
     let revision = Revision::from_bytes([1; 8]);
-    let mut work = Work::new(RequestInfo::default());
-    work.attach(Loaded { id, key: id.key(), revision, expires: None }, table);
-    work.phase = Phase::Open;
-    work
+    Work::stored(Loaded { id, key: id.key(), revision, expires: None }, table)
 }
 
-/// What an older release writes after it has set one key.
-fn changed(table: Table) -> Vec<u8> {
-    let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
-    let config = &sessions.inner.config;
+/// The data that an older release writes after it has set one key.
+fn changed(table: Table) -> Bytes {
     let mut work = work(table);
     let parts = NewEntry { class: VALUE, codec: 1, deadline: None, id: None, key: "new" };
     let entry = parts.encode(|out| {
         out.push(5);
         Ok::<_, ()>(())
     });
-    work.record(Op::Insert(entry.unwrap().unwrap()), config, NOW).unwrap();
-    work.encode(config, NOW, |_| {}).stamped(NOW).to_vec()
+    work.record(Op::Insert(entry.unwrap().unwrap()));
+    work.draft(NOW, |_| {}).stamped(NOW).data().clone()
 }
 
-fn rewritten(table: Table) -> Vec<u8> {
-    let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
+fn rewritten(table: Table) -> Bytes {
     let updated = table.header.updated;
-    work(table).encode(&sessions.inner.config, NOW, |_| {}).stamped(updated).to_vec()
+    work(table).draft(NOW, |_| {}).stamped(updated).data().clone()
+}
+
+fn whole(table: &Table) -> Vec<Vec<u8>> {
+    entries(table.body()).map(|entry| entry.whole.to_vec()).collect()
 }
 
 #[test]
-fn golden_session_is_what_the_documentation_says() {
+fn golden_session_matches_the_documentation() {
     assert_eq!(SESSION, by_hand());
     assert_eq!((TOMBSTONE, &TOMBSTONE_DATA[..]), (&[1, 2, 4, 0][..], TOMBSTONE));
 }
 
 #[test]
-fn golden_version_1_reads_for_ever() {
+fn golden_version_1_is_read() {
     assert!(matches!(Table::parse(Bytes::from_static(TOMBSTONE)), Ok(Content::Tombstone)));
     let table = table(SESSION).unwrap();
     let at = |ms| Timestamp::from_millis(CREATED + ms);
@@ -111,10 +106,11 @@ fn golden_version_1_reads_for_ever() {
     assert_eq!(header.lifetime, Some(Duration::from_secs(86_400)));
     let network = AddressCheck::Network { v4: 24, v6: 64 }.record(Some([192, 0, 2, 77].into()));
     assert_eq!(header.network(), network);
-    assert_eq!(header.agent(), Some(crate::check::Agent::of(b"golden/1.0")));
+    assert_eq!(header.agent(), Some(Agent::of(b"golden/1.0")));
     assert_eq!(header.extra(), "a later release's header");
-    let entries: Vec<_> =
-        table.entries().map(|e| (e.class, e.codec, e.deadline, e.id, e.key, e.value)).collect();
+    let found: Vec<_> = entries(table.body())
+        .map(|e| (e.class(), e.codec(), e.deadline(), e.id(), e.key(), e.value()))
+        .collect();
     let deadline = Some(at(3_600_000));
     let expected: [(_, _, _, _, &[u8], &[u8]); 6] = [
         (VALUE, 1, None, 0, b"cart", b"\x91\xa4book"),
@@ -124,71 +120,70 @@ fn golden_version_1_reads_for_ever() {
         (FLASH, 1, None, 77, b"notice", b"\xa5saved"),
         (9, 1, None, 0, b"unknown class", b"kept"),
     ];
-    assert_eq!(entries, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
-fn golden_version_1_is_written_as_it_always_was() {
+fn golden_version_1_is_written_byte_for_byte() {
     assert_eq!(rewritten(table(SESSION).unwrap()), SESSION);
 }
 
 #[test]
-fn what_an_older_release_does_not_know_survives_its_change() {
+fn unknown_parts_survive_a_change() {
     let before = table(SESSION).unwrap();
     let after = table(&changed(before.clone())).unwrap();
     assert_eq!(after.header.extra(), before.header.extra());
     assert_eq!(after.header.epoch, before.header.epoch);
-    let whole = |table: &Table| table.entries().map(|entry| entry.whole.to_vec()).collect::<Vec<_>>();
     let mut expected = whole(&before);
-    let new = whole(&after).into_iter().find(|entry| RawEntry::parse(entry).unwrap().key == b"new").unwrap();
+    let new = whole(&after).into_iter().find(|entry| parsed(entry).key() == b"new").unwrap();
     expected.insert(2, new);
     assert_eq!(whole(&after), expected);
 }
 
 #[test]
-fn a_golden_that_is_cut_is_refused_or_has_fewer_entries() {
-    let all: Vec<_> = table(SESSION).unwrap().entries().map(|entry| entry.whole.to_vec()).collect();
+fn truncated_golden_is_refused_or_has_fewer_entries() {
+    let all = whole(&table(SESSION).unwrap());
     let mut read = 0;
     for len in 0..SESSION.len() {
         if let Some(table) = table(&SESSION[..len]) {
-            let entries: Vec<_> = table.entries().map(|entry| entry.whole.to_vec()).collect();
+            let entries = whole(&table);
             assert!(all.starts_with(&entries) && entries.len() < all.len(), "cut at {len}");
             assert_eq!(rewritten(table), SESSION[..len], "cut at {len}");
             read += 1;
         }
     }
-    assert_eq!(read, all.len(), "only between two entries can a cut not be seen");
+    assert_eq!(read, all.len(), "a cut goes unnoticed only between two entries");
     for len in 0..TOMBSTONE.len() {
         assert!(Table::parse(Bytes::from_static(&TOMBSTONE[..len])).is_err());
     }
 }
 
-/// Whatever the bytes are: they are refused, or they are entries that together are the bytes, and can be changed.
+/// The bytes are refused, or they consist of entries and can be changed.
 fn harmless(data: &[u8]) {
     let Some(table) = table(data) else { return };
-    let total: usize = table.entries().map(|entry| entry.whole.len()).sum();
-    assert_eq!(total + table.entries_at, data.len());
-    for entry in table.entries() {
-        assert!(entry.key.len() + entry.value.len() <= entry.whole.len());
+    let total: usize = entries(table.body()).map(|entry| entry.whole.len()).sum();
+    assert_eq!(total, table.body().len());
+    for entry in entries(table.body()) {
+        assert!(entry.key().len() + entry.value().len() <= entry.whole.len());
     }
     drop(rewritten(table.clone()));
     drop(changed(table));
 }
 
 #[test]
-fn a_golden_with_any_byte_changed_is_refused_or_harmless() {
+fn golden_with_a_changed_byte_is_refused_or_harmless() {
     for at in 0..SESSION.len() {
         for byte in [0, 1, 0x7f, 0x80, 0xff, SESSION[at] ^ 1, SESSION[at].wrapping_add(1)] {
-            let mut bent = SESSION.to_vec();
-            bent[at] = byte;
-            harmless(&bent);
+            let mut changed = SESSION.to_vec();
+            changed[at] = byte;
+            harmless(&changed);
         }
     }
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(0u8.., 0..300), stamp in 0usize..3) {
+    fn arbitrary_bytes_cause_no_panic(bytes in proptest::collection::vec(0u8.., 0..300), stamp in 0usize..3) {
         let mut bytes = bytes;
         if stamp > 0 && bytes.len() > 80 {
             bytes[..8].copy_from_slice(&[1, 1, 67, 0, 0, 0, 0, 0]);
@@ -200,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_a_golden_makes_the_parser_panic(
+    fn changed_golden_causes_no_panic(
         changes in proptest::collection::vec((0usize..SESSION.len(), 0u8..), 1..6),
         cut in 0usize..SESSION.len(),
     ) {
@@ -214,11 +209,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_reads_back(
+    fn encoded_entry_reads_back(
         key in "\\PC{0,40}",
         value in proptest::collection::vec(0u8.., 0..100),
         deadline in proptest::option::of(0u64..),
-        id in proptest::option::of(1u64..),
+        id in proptest::option::of(0u64..),
         class in 0u8..,
         codec in 0u8..,
     ) {
@@ -230,7 +225,7 @@ proptest! {
         });
         let entry = entry.unwrap().unwrap();
         let read = RawEntry::parse(&entry).unwrap();
-        prop_assert_eq!((read.class, read.codec, read.deadline, read.id), (class, codec, deadline, id.unwrap_or(0)));
-        prop_assert_eq!((read.key, read.value, read.whole.len()), (key.as_bytes(), &value[..], entry.len()));
+        prop_assert_eq!((read.class(), read.codec(), read.deadline(), read.id()), (class, codec, deadline, id.unwrap_or(0)));
+        prop_assert_eq!((read.key(), read.value(), read.whole.len()), (key.as_bytes(), &value[..], entry.len()));
     }
 }

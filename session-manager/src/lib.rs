@@ -1,39 +1,59 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod check;
-mod codec;
-mod commit;
-mod config;
-mod destroy;
+// In the order of imports: a module uses only modules above it.
+mod outcome;
+
+mod client;
 mod error;
 mod event;
-mod find;
-mod flash;
-#[cfg(test)]
-mod golden;
-mod load;
-mod op;
-mod outcome;
-mod random;
-mod request;
-mod rotate;
-mod session;
-mod sessions;
-mod settle;
-mod sweep;
+
+mod codec;
 mod table;
+
+mod config;
+mod op;
+mod policy;
+mod request;
+
 mod work;
 
-pub use check::AddressCheck;
+mod session;
+
+mod flash;
+mod values;
+
+mod manager;
+
+mod settle;
+
+mod commit;
+mod destroy;
+mod load;
+mod resolve;
+mod rotate;
+
+mod sessions;
+
+#[cfg(feature = "axum")]
+mod axum;
+mod builder;
+mod find;
+#[cfg(test)]
+mod golden;
+mod sweep;
+
+pub use builder::SessionsBuilder;
+pub use client::AddressCheck;
 pub use codec::Codec;
-pub use config::{OnCorrupt, SessionsBuilder};
-pub use error::{Error, ErrorKind};
+pub use config::OnCorrupt;
+pub use error::{Error, ErrorKind, Refused};
 pub use event::{Event, Observer, SessionTag};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
 pub use outcome::{Committed, EndReason, IdUpdate, Outcome};
+pub use policy::{OnHandlerError, OnStoreError};
 pub use request::RequestInfo;
-pub use session::Session;
+pub use session::{Closed, Session};
 pub use sessions::Sessions;
 pub use sweep::{Sweep, Sweeper};

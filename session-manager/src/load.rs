@@ -1,80 +1,60 @@
 //! Finding the session that a request asks for.
 
-use session_core::{Driver, Record, SessionId, StoreErrorKind};
+use session_core::{Driver, Key, Record, SessionId, StoreErrorKind};
 
-use crate::check::Agent;
+use crate::client::{AddressCheck, Agent};
 use crate::config::OnCorrupt;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::manager::Manager;
 use crate::outcome::EndReason;
 use crate::request::RequestInfo;
-use crate::session::Session;
-use crate::sessions::Inner;
 use crate::table::{Content, Table};
-use crate::work::{Loaded, Phase, Work};
+use crate::work::{Loaded, Work};
 
-/// What one id of a request leads to.
+/// What the store has under one id of a request.
 enum Found {
-    Session(Loaded, Table),
+    Session(Box<Work>),
     Replaced,
     Refused(EndReason),
     Nothing,
 }
 
-impl<D: Driver> Inner<D> {
-    pub(crate) async fn load(&self, session: &Session) -> Result<(), Error> {
-        let mut lease = session.lease().await;
-        if lease.phase == Phase::Unloaded {
-            self.load_work(&mut lease).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn load_work(&self, work: &mut Work) -> Result<(), Error> {
-        let candidates = work.request.candidates;
-        if candidates.malformed() > 0 {
-            self.emit(None, &Event::MalformedId { count: candidates.malformed() });
+impl<D: Driver> Manager<D> {
+    /// Tries the ids of the request in order.
+    pub(crate) async fn load(&self, request: &RequestInfo) -> Result<Box<Work>, Error> {
+        if request.candidates.malformed() > 0 {
+            self.emit(None, &Event::MalformedId { count: request.candidates.malformed() });
         }
         let mut end = None;
         let mut replaced = false;
-        for id in candidates.iter() {
-            match self.look_up(id, &work.request).await? {
-                Found::Session(loaded, table) => {
-                    self.emit(Some(&loaded.key), &Event::Loaded);
-                    work.attach(loaded, table);
-                    work.phase = Phase::Open;
-                    return Ok(());
+        for id in request.candidates.iter() {
+            let key = id.key();
+            let found = match self.driver.retrieve(&key).await {
+                Ok(Some(record)) => self.open(request, *id, key, record)?,
+                Ok(None) => {
+                    self.emit(Some(&key), &Event::UnknownId);
+                    Found::Nothing
                 }
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                    self.corrupt(&key, Error::new(ErrorKind::Corrupt).with_source(error))?
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match found {
+                Found::Session(work) => return Ok(work),
                 Found::Replaced => replaced = true,
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
         }
-        // Under a tombstone this request creates nothing: its cookie would overwrite the one of the login that made the
-        // tombstone, which the browser may have got meanwhile.
-        work.dead = replaced;
-        work.end = if replaced { Some(EndReason::Replaced) } else { end };
-        work.phase = Phase::Open;
-        Ok(())
+        // Under a tombstone this request creates nothing. Its cookie would replace the cookie of the login that left
+        // the tombstone, which the browser may have received already.
+        let end = if replaced { Some(EndReason::Replaced) } else { end };
+        Ok(Box::new(Work::empty(self.config.new_header(), end, replaced)))
     }
 
-    async fn look_up(&self, id: &SessionId, request: &RequestInfo) -> Result<Found, Error> {
-        let key = id.key();
-        let record = match self.driver.retrieve(&key).await {
-            Ok(Some(record)) => record,
-            Ok(None) => {
-                self.emit(Some(&key), &Event::UnknownId);
-                return Ok(Found::Nothing);
-            }
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                self.emit(Some(&key), &Event::Corrupt);
-                return match self.config.on_corrupt {
-                    OnCorrupt::Fresh => Ok(Found::Nothing),
-                    OnCorrupt::Fail => Err(Error::new(ErrorKind::Corrupt).with_source(error)),
-                };
-            }
-            Err(error) => return Err(error.into()),
-        };
+    fn open(&self, request: &RequestInfo, id: SessionId, key: Key, record: Record) -> Result<Found, Error> {
         let Record { data, expires, revision } = record;
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
@@ -82,25 +62,28 @@ impl<D: Driver> Inner<D> {
                 self.emit(Some(&key), &Event::Ended(EndReason::Replaced));
                 return Ok(Found::Replaced);
             }
-            Err(_) => {
-                self.emit(Some(&key), &Event::Corrupt);
-                return match self.config.on_corrupt {
-                    OnCorrupt::Fresh => Ok(Found::Nothing),
-                    OnCorrupt::Fail => Err(Error::new(ErrorKind::Corrupt)),
-                };
-            }
+            Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };
         if let Some(reason) = self.mismatch(request, &table) {
             self.emit(Some(&key), &Event::Ended(reason.clone()));
             return Ok(Found::Refused(reason));
         }
-        Ok(Found::Session(Loaded { id: *id, key, revision, expires }, table))
+        self.emit(Some(&key), &Event::Loaded);
+        Ok(Found::Session(Box::new(Work::stored(Loaded { id, key, revision, expires }, table))))
+    }
+
+    fn corrupt(&self, key: &Key, error: Error) -> Result<Found, Error> {
+        self.emit(Some(key), &Event::Corrupt);
+        match self.config.on_corrupt {
+            OnCorrupt::Fresh => Ok(Found::Nothing),
+            OnCorrupt::Fail => Err(error),
+        }
     }
 
     /// Whether the session is bound to another client than the one that asks.
     fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
         let header = &table.header;
-        if self.config.address != crate::check::AddressCheck::Off
+        if self.config.address != AddressCheck::Off
             && header.network().is_some_and(|network| !network.contains(request.address))
         {
             return Some(EndReason::AddressMismatch);

@@ -1,234 +1,206 @@
-//! The operation log of a request, and what each operation means when it is replayed.
+//! The operation log of a request, and the rule of each operation on replay.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::Timestamp;
 
 use crate::error::{Error, ErrorKind};
-use crate::table::{FLASH, Header, RawEntry, Table, VALUE};
+use crate::table::{FLASH, Header, RawEntry, Table, VALUE, entries};
 
-/// Runs an update on the value that is there (its codec and bytes) and gives the whole new entry.
+/// Runs an update on the current value (its codec and bytes) and returns the whole new entry.
 pub(crate) type Rerun = Box<dyn Fn(Option<(u8, &[u8])>) -> Result<Vec<u8>, Error> + Send>;
 
-/// One thing that a request did.
+/// One operation of a request.
 ///
-/// On replay the log runs from its start on the record that is there now, as if the request had begun there.
+/// A replay runs the whole log on the current record, as if the request had begun there.
 pub(crate) enum Op {
-    /// Blind: the encoded entry takes the place of whatever is there.
+    /// Blind: replaces the entry of the same key.
     Insert(Vec<u8>),
     /// Blind.
     Remove(Box<str>),
     /// Runs again.
-    Update { rerun: Rerun, key: Box<str>, entry: Vec<u8> },
-    /// Contention unless the entry is still the one that was handed out: two requests must not spend one token.
-    Take { handed_out: Vec<u8> },
-    /// Removes what is there now, other requests' values too; never times, bindings, user or flash.
+    Update { rerun: Rerun, key: Box<str> },
+    /// Contention unless the entry still has the value that was returned: two requests must not spend one token.
+    Take(Bytes),
+    /// Removes the current values, including those of other requests; never times, bindings, user or flash.
     Clear,
-    /// Applies only to the value that it was given for, or that this log has put in its place.
-    Expire { given: Vec<u8>, entry: Vec<u8> },
-    /// Every flash value has an id of its own.
+    /// Applies only to the value that the caller saw, or to one that this log put there.
+    Expire { given: Bytes, deadline: Timestamp },
+    /// Every flash value has its own id.
     FlashSet(Vec<u8>),
     /// Names ids, so that a newer value survives.
     FlashDrop(Vec<u64>),
-    /// Last wins.
+    /// The last one wins.
     Idle(Duration),
-    /// Last wins; the deadline is computed from the record that is written.
+    /// The last one wins; the deadline is computed from the record that is written.
     Lifetime(Option<Duration>),
-    /// Contention if the record was bound to another user meanwhile: never a mix of two.
-    BindUser { user: Bytes, over: Bytes },
+    /// Contention if the record was bound to another user: never a mix of two.
+    BindUser(Box<UserChange>),
+}
+
+pub(crate) struct UserChange {
+    pub(crate) user: Bytes,
+    /// The bound user at the time of the call, empty for none.
+    pub(crate) over: Bytes,
 }
 
 impl Op {
-    /// The encoded entry that this operation put into the view.
-    fn entry(&self) -> &[u8] {
-        match self {
-            Self::Insert(entry)
-            | Self::FlashSet(entry)
-            | Self::Update { entry, .. }
-            | Self::Expire { entry, .. } => entry,
-            _ => &[],
-        }
-    }
-
-    /// What a replay is going to change, for [`restore_entry`](Self::restore_entry).
-    pub(crate) fn rerun_entry(&self) -> Option<&Vec<u8>> {
-        match self {
-            Self::Update { entry, .. } | Self::Expire { entry, .. } => Some(entry),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn restore_entry(&mut self, before: Option<Vec<u8>>) {
-        if let (Self::Update { entry, .. } | Self::Expire { entry, .. }, Some(before)) = (self, before) {
-            *entry = before;
-        }
-    }
-
-    /// Whether a handler's response is a lie if this did not happen.
+    /// Whether the handler's response is wrong if this operation is not stored.
     pub(crate) fn is_critical(&self) -> bool {
-        matches!(self, Self::Take { .. } | Self::BindUser { .. })
+        matches!(self, Self::Take(_) | Self::BindUser(_))
     }
 
     pub(crate) fn sets_time(&self) -> bool {
         matches!(self, Self::Idle(_) | Self::Lifetime(_))
     }
+
+    /// Whether this operation put a value under the key.
+    fn wrote(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Insert(entry) => parsed(entry).key() == key,
+            Self::Update { key: own, .. } => own.as_bytes() == key,
+            _ => false,
+        }
+    }
 }
 
-/// Where an entry of the view comes from.
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    /// A range of the loaded table.
-    Base { at: u32, len: u32 },
-    /// The entry of the operation with this number.
-    Logged(usize),
-}
-
-/// The session as the request sees it: the loaded table with the log applied. Untouched entries are never copied.
+/// The session as the request sees it: the loaded table with the log applied.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) header: Header,
-    slots: Vec<Slot>,
+    entries: Vec<u8>,
+    special: bool,
 }
 
 impl View {
     pub(crate) fn new(table: &Table) -> Self {
-        let mut at = table.entries_at as u32;
-        // Room for one more: a view is made for a change.
-        let mut slots = Vec::with_capacity(table.entries().count() + 1);
-        slots.extend(table.entries().map(|entry| {
-            let len = entry.whole.len() as u32;
-            at += len;
-            Slot::Base { at: at - len, len }
-        }));
-        Self { header: table.header.clone(), slots }
+        let body = table.body();
+        // With room for one more entry, because a view is made for a change.
+        let mut entries = Vec::with_capacity(body.len() + 64);
+        entries.extend_from_slice(body);
+        Self { header: table.header.clone(), entries, special: table.is_special() }
     }
 
-    /// All entries in their order, expired ones too.
-    pub(crate) fn entries<'a>(
-        &'a self,
-        table: &'a Table,
-        log: &'a [Op],
-    ) -> impl Iterator<Item = RawEntry<'a>> {
-        self.slots.iter().map(move |slot| read(*slot, table, log))
+    /// All entries, still encoded.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.entries
     }
 
-    /// Applies the operation number `index` of `log`. With `replay`, the base is another than the one on which the
-    /// operation was recorded.
-    pub(crate) fn apply(
-        &mut self,
-        table: &Table,
-        log: &mut [Op],
-        index: usize,
-        now: Timestamp,
-        replay: bool,
-    ) -> Result<(), Error> {
-        let (done, rest) = log.split_at_mut(index);
-        let Some(op) = rest.first_mut() else { return Ok(()) };
+    /// As [`Table::is_special`].
+    pub(crate) fn is_special(&self) -> bool {
+        self.special
+    }
+
+    /// Applies an operation where it was recorded. The entry of an update is put by the caller.
+    pub(crate) fn apply(&mut self, op: &Op) {
         match op {
-            Op::Insert(entry) | Op::FlashSet(entry) => self.put(table, done, entry, index),
-            Op::Remove(key) => self.drop_if(table, done, |entry| entry.order() == (VALUE, key.as_bytes())),
-            Op::Update { rerun, key, entry } => {
-                if replay {
-                    let current =
-                        self.find(table, done, VALUE, key, now).map(|entry| (entry.codec, entry.value));
-                    *entry = rerun(current)?;
-                }
-                self.put(table, done, entry, index);
+            Op::Insert(entry) | Op::FlashSet(entry) => self.put(entry),
+            Op::Remove(key) => self.drop_if(|entry| entry.is(VALUE, key.as_bytes())),
+            Op::Update { .. } => {}
+            Op::Take(entry) => {
+                let taken = parsed(entry).order();
+                self.drop_if(|entry| entry.order() == taken);
             }
-            Op::Take { handed_out } => {
-                let taken = parsed(handed_out);
-                if replay && !self.has_same(table, done, &taken, now) {
-                    return Err(
-                        Error::new(ErrorKind::Contention).with_detail("a taken value was taken or changed")
-                    );
-                }
-                self.drop_if(table, done, |entry| entry.order() == taken.order());
-            }
-            Op::Clear => self.drop_if(table, done, |entry| entry.class == VALUE),
-            Op::Expire { given, entry } => {
-                if !replay || self.has_same(table, done, &parsed(given), now) {
-                    self.put(table, done, entry, index);
-                } else if let Some(own) = self.own_value(table, done, &parsed(given)) {
-                    *entry = own.with_deadline(parsed(entry).deadline);
-                    self.put(table, done, entry, index);
-                }
-            }
-            Op::FlashDrop(ids) => {
-                self.drop_if(table, done, |entry| entry.class == FLASH && ids.contains(&entry.id))
-            }
+            Op::Clear => self.drop_if(|entry| entry.class() == VALUE),
+            Op::Expire { given, deadline } => self.put(&parsed(given).with_deadline(*deadline)),
+            Op::FlashDrop(ids) => self.drop_if(|entry| entry.class() == FLASH && ids.contains(&entry.id())),
             Op::Idle(idle) => self.header.idle = *idle,
             Op::Lifetime(lifetime) => self.header.set_lifetime(*lifetime),
-            Op::BindUser { user, over } => {
-                let there = self.header.user_bytes();
-                if replay && there != *over && there != *user {
-                    return Err(
-                        Error::new(ErrorKind::Contention).with_detail("bound to another user meanwhile")
-                    );
-                }
-                self.header.set_user(user.clone());
+            Op::BindUser(change) => self.header.set_user(change.user.clone()),
+        }
+    }
+
+    /// Applies an operation on another record than the one it was recorded on. `done` is the log before it.
+    pub(crate) fn replay(&mut self, done: &[Op], op: &Op, now: Timestamp) -> Result<(), Error> {
+        let contention = |detail| Err(Error::new(ErrorKind::Contention).with_detail(detail));
+        match op {
+            Op::Update { rerun, key } => {
+                let mut live = entries(&self.entries);
+                let current = live.find(|entry| entry.is(VALUE, key.as_bytes()) && entry.is_live(|| now));
+                let entry = rerun(current.map(|entry| (entry.codec(), entry.value())))?;
+                self.put(&entry);
             }
+            Op::Take(entry) if !self.has_same(&parsed(entry), now) => {
+                return contention("a taken value was taken or changed");
+            }
+            Op::Expire { given, deadline } if !self.has_same(&parsed(given), now) => {
+                let key = parsed(given).key();
+                if done.iter().any(|op| op.wrote(key))
+                    && let Some(own) = entries(&self.entries).find(|entry| entry.is(VALUE, key))
+                {
+                    let entry = own.with_deadline(*deadline);
+                    self.put(&entry);
+                }
+            }
+            Op::BindUser(change) => {
+                let current = self.header.user_bytes();
+                if current != change.over && current != change.user {
+                    return contention("another request bound another user");
+                }
+                self.apply(op);
+            }
+            _ => self.apply(op),
         }
         Ok(())
     }
 
-    fn find<'a>(
-        &'a self,
-        table: &'a Table,
-        log: &'a [Op],
-        class: u8,
-        key: &str,
-        now: Timestamp,
-    ) -> Option<RawEntry<'a>> {
-        let order = (class, key.as_bytes());
-        self.entries(table, log).find(|entry| entry.order() == order && entry.is_live(|| now))
-    }
-
     /// Whether the live entry under the key of `other` holds the same value.
-    fn has_same(&self, table: &Table, log: &[Op], other: &RawEntry<'_>, now: Timestamp) -> bool {
-        self.entries(table, log).any(|entry| {
+    fn has_same(&self, other: &RawEntry<'_>, now: Timestamp) -> bool {
+        entries(&self.entries).any(|entry| {
             entry.order() == other.order()
-                && (entry.codec, entry.value) == (other.codec, other.value)
+                && (entry.codec(), entry.value()) == (other.codec(), other.value())
                 && entry.is_live(|| now)
         })
     }
 
-    /// The value under the key of `other`, if this very log has put it there: an update that ran again may have made
-    /// another one than at first.
-    fn own_value<'a>(&self, table: &'a Table, log: &'a [Op], other: &RawEntry<'_>) -> Option<RawEntry<'a>> {
-        let own = self.slots.iter().filter(|slot| matches!(slot, Slot::Logged(_)));
-        own.map(|slot| read(*slot, table, log)).find(|entry| entry.order() == other.order())
-    }
-
-    fn put(&mut self, table: &Table, log: &[Op], entry: &[u8], index: usize) {
-        let order = parsed(entry).order();
+    /// Puts an entry in its place in the order, over the one with the same key.
+    pub(crate) fn put(&mut self, entry: &[u8]) {
+        let new = parsed(entry);
+        self.special |= new.is_special();
         let mut at = 0;
-        for slot in &mut self.slots {
-            match read(*slot, table, log).order().cmp(&order) {
-                std::cmp::Ordering::Less => at += 1,
+        let mut old = 0;
+        for entry in entries(&self.entries) {
+            match entry.order().cmp(&new.order()) {
+                std::cmp::Ordering::Less => at += entry.whole.len(),
                 std::cmp::Ordering::Equal => {
-                    *slot = Slot::Logged(index);
-                    return;
+                    old = entry.whole.len();
+                    break;
                 }
                 std::cmp::Ordering::Greater => break,
             }
         }
-        self.slots.insert(at, Slot::Logged(index));
+        self.splice(at..at + old, entry);
     }
 
-    fn drop_if(&mut self, table: &Table, log: &[Op], mut gone: impl FnMut(&RawEntry<'_>) -> bool) {
-        self.slots.retain(|slot| !gone(&read(*slot, table, log)));
+    fn splice(&mut self, range: Range<usize>, new: &[u8]) {
+        let (len, end) = (self.entries.len(), range.start + new.len());
+        if end > range.end {
+            self.entries.resize(len + end - range.end, 0);
+        }
+        if end != range.end {
+            self.entries.copy_within(range.end..len, end);
+        }
+        self.entries.truncate(len + end - range.end);
+        self.entries[range.start..end].copy_from_slice(new);
     }
-}
 
-fn read<'a>(slot: Slot, table: &'a Table, log: &'a [Op]) -> RawEntry<'a> {
-    parsed(match slot {
-        Slot::Base { at, len } => &table.data[at as usize..][..len as usize],
-        Slot::Logged(index) => log[index].entry(),
-    })
+    fn drop_if(&mut self, gone: impl Fn(&RawEntry<'_>) -> bool) {
+        let (mut kept, mut at) = (0, 0);
+        while let Ok(entry) = RawEntry::parse(&self.entries[at..]) {
+            let (len, gone) = (entry.whole.len(), gone(&entry));
+            if !gone {
+                self.entries.copy_within(at..at + len, kept);
+                kept += len;
+            }
+            at += len;
+        }
+        self.entries.truncate(kept);
+    }
 }
 
 /// An entry that this process encoded, or that was checked when the table was parsed.
-fn parsed(entry: &[u8]) -> RawEntry<'_> {
+pub(crate) fn parsed(entry: &[u8]) -> RawEntry<'_> {
     RawEntry::parse(entry).expect("entries are checked when a table is parsed, and encoded by this crate")
 }

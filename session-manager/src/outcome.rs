@@ -1,20 +1,20 @@
-//! What a commit did, and what the client is to be told.
+//! The result of a commit, and the message to the client.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use session_core::{SessionId, Timestamp};
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub struct Committed {
-    /// What became of the session.
+    /// The effect on the session.
     pub outcome: Outcome,
     /// Whether the commit held a rotation, a `bind_user` or a `take`.
     pub critical: bool,
-    /// How often the log was replayed on another request's write.
+    /// How many times the log was replayed on another request's write.
     pub replays: u32,
 }
 
@@ -23,18 +23,22 @@ impl Committed {
         Self { outcome, critical: false, replays: 0 }
     }
 
-    /// Whether the handler's response must not go out, for it says something that did not happen: nobody is told
-    /// "welcome" who is not logged in.
+    pub(crate) const fn unchanged() -> Self {
+        Self::new(Outcome::Unchanged)
+    }
+
+    /// Whether the handler's response must not be sent, because it may report a change that did not happen: a login
+    /// page must not say "welcome" if the login was not stored.
     #[must_use]
     pub fn refuses_response(&self) -> bool {
-        // A request that ended its session itself says nothing of that session that did not happen.
+        // A request that destroyed its own session reports the truth about it.
         let ended =
             matches!(&self.outcome, Outcome::Ended(reason) if !matches!(reason, EndReason::Destroyed(_)));
         self.critical && ended
     }
 }
 
-/// What became of the session at a commit.
+/// The effect of a commit on the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -48,7 +52,7 @@ pub enum Outcome {
     Updated,
     /// It has a new id.
     Rotated,
-    /// It has ended; nothing was written, and nothing brought it back.
+    /// It had ended. Nothing was written.
     Ended(EndReason),
 }
 
@@ -56,18 +60,18 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// Its deadline has passed. Also what a request is told that brings a well-formed id under which nothing is
-    /// stored: the store cannot tell the expired from what never was.
+    /// Its deadline has passed. Also reported for a well-formed id without a record, because a store cannot tell an
+    /// expired session from one that never existed.
     Expired,
-    /// It is bound to another client address. It still lives for that one.
+    /// It is bound to another client address, and still usable from there.
     AddressMismatch,
-    /// It is bound to another user agent. It still lives for that one.
+    /// It is bound to another user agent, and still usable from there.
     UserAgentMismatch,
-    /// Its id was replaced by a rotation; the successor lives.
+    /// A rotation replaced its id; the session lives under the new id.
     Replaced,
-    /// It was ended elsewhere: by another request, or by an operator.
+    /// Another request or an operator ended it.
     Revoked,
-    /// This request destroyed it, for the reason given.
+    /// This request destroyed it, with this reason.
     Destroyed(Cow<'static, str>),
 }
 
@@ -84,21 +88,21 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// What the response has to tell the client, over all that the request did.
+/// The instruction for the client's copy of the id, over everything that the request did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdUpdate {
-    /// Nothing.
+    /// Leave it as it is.
     #[default]
     None,
-    /// To repeat this id from now on: [`State::write`](session_core::State::write).
+    /// Send this id from now on: [`State::write`](session_core::State::write).
     Set {
         /// The id.
         id: SessionId,
         /// When the session ends unless it is used again.
         deadline: Option<Timestamp>,
     },
-    /// That the id it repeats already lives longer; needed only where
+    /// Keep the id, which is valid for longer. Needed only if
     /// [`State::follows_deadline`](session_core::State::follows_deadline).
     Extend {
         /// The id.
@@ -106,13 +110,13 @@ pub enum IdUpdate {
         /// When the session ends unless it is used again.
         deadline: Option<Timestamp>,
     },
-    /// To forget its id: [`State::erase`](session_core::State::erase). Only a request that itself ended the session
-    /// says this.
+    /// Delete the id: [`State::erase`](session_core::State::erase). Only the request that destroyed the session sends
+    /// this.
     Clear,
 }
 
 impl IdUpdate {
-    /// The deadline moved: a new id is still new.
+    /// The deadline moved. A new id still has to be sent.
     pub(crate) fn extended(self, id: SessionId, deadline: Option<Timestamp>) -> Self {
         match self {
             Self::Set { .. } => Self::Set { id, deadline },

@@ -1,30 +1,43 @@
-//! What a session needs to know of a request.
+//! The parts of a request that a session needs.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use session_core::{Candidates, SessionId};
 
-/// What a session needs to know of a request: the ids it brings, and who sends it.
+use crate::policy::{OnHandlerError, OnStoreError};
+
+/// The parts of a request that a session needs: its ids, its client, and its settings.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestInfo {
     /// The ids, as a [`State`](session_core::State) read them.
     pub candidates: Candidates,
     /// The client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
-    /// request comes through that proxy.
+    /// request passes that proxy.
     pub address: Option<IpAddr>,
-    /// The bytes of the User-Agent header, for the check of it.
+    /// The bytes of the User-Agent header, for the check of the user agent.
     pub user_agent: Option<Bytes>,
-    /// Whether the request moves the session's deadline; a poll that runs by itself should not.
+    /// Whether the request moves the session's deadline. A poll that runs by itself should not.
     pub extend: bool,
+    /// What happens when the store fails. [`Session::load`](crate::Session::load) and web layers follow it.
+    pub on_store_error: OnStoreError,
+    /// What a web layer does with the changes of a handler that fails.
+    pub on_handler_error: OnHandlerError,
 }
 
 impl RequestInfo {
-    /// A request that brings these ids.
+    /// A request with these ids.
     #[must_use]
     pub fn new(candidates: impl Into<Candidates>) -> Self {
-        Self { candidates: candidates.into(), address: None, user_agent: None, extend: true }
+        Self {
+            candidates: candidates.into(),
+            address: None,
+            user_agent: None,
+            extend: true,
+            on_store_error: OnStoreError::Reject,
+            on_handler_error: OnHandlerError::Discard,
+        }
     }
 
     /// Sets the client's address.
@@ -45,6 +58,20 @@ impl RequestInfo {
     #[must_use]
     pub fn extend(mut self, yes: bool) -> Self {
         self.extend = yes;
+        self
+    }
+
+    /// Sets what happens when the store fails.
+    #[must_use]
+    pub fn on_store_error(mut self, policy: OnStoreError) -> Self {
+        self.on_store_error = policy;
+        self
+    }
+
+    /// Sets what a web layer does with the changes of a handler that fails.
+    #[must_use]
+    pub fn on_handler_error(mut self, policy: OnHandlerError) -> Self {
+        self.on_handler_error = policy;
         self
     }
 }

@@ -3,181 +3,152 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Change, Condition, Driver, Record, Timestamp, is_live};
+use session_core::{Change, Condition, Driver, Record, Revision, Timestamp};
 
 use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
-use crate::random;
-use crate::sessions::Inner;
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{Content, TOMBSTONE_DATA, Table};
-use crate::work::{Loaded, Pending, Work};
+use crate::table::{TOMBSTONE_DATA, Table};
+use crate::work::{Loaded, Work};
 
 /// How long the tombstone stays under the old key: longer than any request that began with the old id.
 const TOMBSTONE_TIME: Duration = Duration::from_secs(60);
 
-impl<D: Driver> Inner<D> {
-    /// 1. The data is stored under a new id. 2. A tombstone takes the place of the old record, on its revision. If
-    ///    another request wrote there first, the log is replayed on that, the new record is written anew, and 2 is tried
-    ///    again.
+/// The record under the new id.
+struct Successor {
+    next: Loaded,
+    table: Table,
+}
+
+impl Successor {
+    fn record(&self) -> Record {
+        Record { data: self.table.data().clone(), expires: self.next.expires, revision: self.next.revision }
+    }
+}
+
+impl<D: Driver> Manager<D> {
+    /// 1. The data is stored under a new id.
+    /// 2. A tombstone replaces the old record, on the condition of its revision. If another request wrote first, the
+    ///    log is replayed on its data, the new record is rewritten, and step 2 is tried again.
     ///
-    /// A crash between the two leaves the old session as it was and a record that nobody can reach, until its
+    /// A crash between the two steps leaves the old session unchanged, and a record that no client can reach until its
     /// deadline.
-    pub(crate) async fn rotate(&self, work: &mut Work, mut old: Loaded) -> Result<Committed, Error> {
+    pub(crate) async fn rotate(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
-        if let Some(reason) = self.overdue(work, &mut old, &mut patience).await? {
-            return Ok(self.ended(work, reason, patience.tries));
+        if let Some(reason) = self.overdue(work, &mut patience).await? {
+            return Ok(self.ended(work, reason, patience.tries()));
         }
-        let (mut next, mut data) = self.place(work).await?;
+        let mut new = self.place(work).await?;
         loop {
-            let now = self.clock.now();
-            let tombstone = Record {
-                data: Bytes::from_static(&TOMBSTONE_DATA),
-                expires: Some(now.saturating_add(TOMBSTONE_TIME)),
-                revision: random::revision()?,
-            };
-            work.pending = Some(Box::new(Pending {
-                next: next.clone(),
-                data: data.clone(),
-                ops: work.log.len(),
-                rotations: work.rotations,
-                before: Some(old.revision),
-                tombstone: Some((old.key.clone(), tombstone.revision, tombstone.expires)),
-            }));
-            let answer = self.replace(&old.key, &tombstone, old.revision, true).await;
-            let there = match work.answered(answer) {
-                Ok(Change::Applied) => {
-                    let (ops, rotations) = (work.log.len(), work.rotations);
-                    self.succeed(work, next, data, ops, rotations)?;
-                    return Ok(Committed { replays: patience.tries, ..Committed::new(Outcome::Rotated) });
+            match self.replace_old(work, &new, &mut patience).await {
+                Ok(None) => {
+                    self.rotated(work)?;
+                    return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Rotated) });
                 }
-                Ok(Change::Conflict(there)) => there,
+                Ok(Some(Next::Ended(reason))) => {
+                    self.abandon(&new.next).await;
+                    return Ok(self.ended(work, reason, patience.tries()));
+                }
+                Ok(Some(Next::Again)) => {}
                 Err(error) => {
-                    if error.kind() != ErrorKind::Uncertain {
-                        self.take_back(&next).await;
+                    if error.kind() != ErrorKind::Uncertain || work.pending().is_none() {
+                        self.abandon(&new.next).await;
                     }
                     return Err(error);
                 }
-            };
-            match self.rebase(work, &mut old, there, &mut patience).await {
-                Ok(None) => {}
-                Ok(Some(reason)) => {
-                    self.take_back(&next).await;
-                    return Ok(self.ended(work, reason, patience.tries));
-                }
-                Err(error) => {
-                    self.take_back(&next).await;
-                    return Err(error);
-                }
             }
-            match self.place_again(work, &next).await {
-                Ok(Some((newer, bytes))) => (next, data) = (newer, bytes),
-                // Nobody else knows the new id: an operator's clean-up, or a store that evicts. The old session lives.
+            match self.place_again(work, &new.next).await {
+                Ok(Some(newer)) => new = newer,
+                // No client knows the new id, so an operator or an evicting store removed it. The old session lives.
                 Ok(None) => {
-                    self.take_back(&next).await;
-                    (next, data) = self.place(work).await?;
+                    self.abandon(&new.next).await;
+                    new = self.place(work).await?;
                 }
                 Err(error) => {
-                    self.take_back(&next).await;
+                    self.abandon(&new.next).await;
                     return Err(error);
                 }
             }
         }
     }
 
-    /// Stores the session under a new id. If it fails, the session is as it was.
-    async fn place(&self, work: &mut Work) -> Result<(Loaded, Bytes), Error> {
+    /// Step 2. `None` if the tombstone is placed.
+    async fn replace_old(
+        &self,
+        work: &mut Work,
+        new: &Successor,
+        patience: &mut Patience,
+    ) -> Result<Option<Next>, Error> {
+        let Some(old) = work.loaded().cloned() else { return Ok(Some(Next::Ended(EndReason::Revoked))) };
+        let tombstone = Record {
+            data: Bytes::from_static(&TOMBSTONE_DATA),
+            expires: Some(self.clock.now().saturating_add(TOMBSTONE_TIME)),
+            revision: Revision::random()?,
+        };
+        let placed = Some((old.key.clone(), tombstone.clone()));
+        work.begin(new.next.clone(), new.table.clone(), Some(old.revision), placed);
+        let found = match self.replace(&old.key, tombstone, old.revision, true).await {
+            Ok(Change::Applied) => return Ok(None),
+            answer => match work.answered(answer)? {
+                Change::Applied => None,
+                Change::Conflict(found) => found,
+            },
+        };
+        Ok(Some(self.rebase(work, found, patience).await?.map_or(Next::Again, Next::Ended)))
+    }
+
+    /// Stores the session under a new id. If it fails, the session is unchanged.
+    async fn place(&self, work: &mut Work) -> Result<Successor, Error> {
         let mut last = New::Taken;
         for _ in 0..DRAWS {
-            let (data, expires) = self.successor(work);
-            let next = self.draw(expires)?;
-            let record = Record { data: data.clone(), expires, revision: next.revision };
-            last = self.store_new(&next.key, &record).await.map_err(Error::without_effect)?;
+            let (table, expires) = self.successor(work);
+            let new = Successor { next: self.draw(expires)?, table };
+            last = self.store_new(&new.next.key, new.record()).await.map_err(Error::without_effect)?;
             if matches!(last, New::Stored) {
-                return Ok((next, data));
+                return Ok(new);
             }
         }
         Err(last.into_error())
     }
 
-    /// Writes the new record anew, after a replay.
-    async fn place_again(&self, work: &mut Work, next: &Loaded) -> Result<Option<(Loaded, Bytes)>, Error> {
-        let (data, expires) = self.successor(work);
-        let newer = Loaded { revision: random::revision()?, expires, ..next.clone() };
-        let record = Record { data: data.clone(), expires, revision: newer.revision };
-        let answer = self.replace(&next.key, &record, next.revision, false).await;
-        Ok(answer.map_err(Error::without_effect)?.is_applied().then_some((newer, data)))
+    /// Rewrites the new record after a replay. `None` if it is gone.
+    async fn place_again(&self, work: &mut Work, next: &Loaded) -> Result<Option<Successor>, Error> {
+        let (table, expires) = self.successor(work);
+        let new =
+            Successor { next: Loaded { revision: Revision::random()?, expires, ..next.clone() }, table };
+        let answer = self.replace(&next.key, new.record(), next.revision, false).await;
+        Ok(answer.map_err(Error::without_effect)?.is_applied().then_some(new))
     }
 
-    fn successor(&self, work: &mut Work) -> (Bytes, Option<Timestamp>) {
+    fn successor(&self, work: &Work) -> (Table, Option<Timestamp>) {
         let now = self.clock.now();
-        let encoded = work.encode(&self.config, now, |header| renew(header, now));
-        let expires = Some(encoded.header.deadline(now));
-        (encoded.stamped(now), expires)
+        let draft = work.draft(now, |header| renew(header, now));
+        let expires = Some(draft.header.deadline(now));
+        (draft.stamped(now), expires)
     }
 
-    fn succeed(
-        &self,
-        work: &mut Work,
-        next: Loaded,
-        data: Bytes,
-        ops: usize,
-        rotations: u32,
-    ) -> Result<(), Error> {
-        let (key, client) = (next.key.clone(), IdUpdate::Set { id: next.id, deadline: next.expires });
-        work.adopt(next, data, ops, rotations, self.clock.now())?;
-        self.emit(Some(&key), &Event::Rotated);
-        work.client = client;
-        work.end = None;
-        Ok(())
+    /// The tombstone is placed: the session continues under the new id.
+    pub(crate) fn rotated(&self, work: &mut Work) -> Result<Outcome, Error> {
+        if let Some(next) = work.pending().map(|pending| pending.next.clone()) {
+            work.adopt(IdUpdate::Set { id: next.id, deadline: next.expires }, self.clock.now())?;
+            self.emit(Some(&next.key), &Event::Rotated);
+            work.clear_end();
+        }
+        Ok(Outcome::Rotated)
     }
 
-    /// Removes a new record that will never be used. If that fails it stays, out of anybody's reach, until its
-    /// deadline; the failure that led here is the one to report.
-    pub(crate) async fn take_back(&self, next: &Loaded) {
+    /// Removes a new record that will not be used. If that fails, no client can reach it until its deadline, and the
+    /// failure that led here is the one to report.
+    pub(crate) async fn abandon(&self, next: &Loaded) {
         drop(self.driver.remove(&next.key, Condition::Any).await);
     }
+}
 
-    /// As [`resolve`](Self::resolve), where the call was the one that places the tombstone.
-    pub(crate) async fn resolve_rotation(&self, work: &mut Work) -> Result<Option<Outcome>, Error> {
-        let Some(Pending { next, data, ops, rotations, before: Some(before), tombstone: Some(tombstone) }) =
-            work.pending.as_deref()
-        else {
-            return Ok(None);
-        };
-        let (next, data, ops, rotations, before) = (next.clone(), data.clone(), *ops, *rotations, *before);
-        let (old, revision, expires) = tombstone.clone();
-        let now = self.clock.now();
-        let there = if is_live(next.expires, now) && is_live(expires, now) {
-            let record = Record { data: Bytes::from_static(&TOMBSTONE_DATA), expires, revision };
-            self.replace(&old, &record, before, true).await?
-        } else {
-            // It is too late to place the tombstone now: look whether it was.
-            Change::Conflict(
-                self.driver
-                    .retrieve(&old)
-                    .await
-                    .map_err(|error| Error::new(ErrorKind::Uncertain).with_source(error))?,
-            )
-        };
-        match there {
-            Change::Applied => {
-                self.succeed(work, next, data, ops, rotations)?;
-                Ok(Some(Outcome::Rotated))
-            }
-            Change::Conflict(there) => {
-                work.pending = None;
-                self.take_back(&next).await;
-                let reason = match there.map(|record| Table::parse(record.data)) {
-                    None => EndReason::Revoked,
-                    Some(Ok(Content::Tombstone)) => EndReason::Replaced,
-                    // Nothing ever takes the place of a tombstone, so ours was not placed: rotate from the start.
-                    Some(_) => return Ok(None),
-                };
-                Ok(Some(self.ended(work, reason, 0).outcome))
-            }
-        }
-    }
+/// What follows if the tombstone was not placed.
+enum Next {
+    Again,
+    Ended(EndReason),
 }

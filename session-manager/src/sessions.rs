@@ -1,135 +1,128 @@
-//! The manager: what ties a state and a store together.
+//! The manager's public face.
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use session_core::{Clock, Driver, Key, Purged, Timestamp};
+use session_core::{Driver, Purged, Timestamp};
 
-use crate::check::AddressCheck;
-use crate::config::{Config, SessionsBuilder};
-use crate::error::Error;
-use crate::event::{Event, SessionTag, trace};
+use crate::client::AddressCheck;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::manager::Manager;
 use crate::outcome::Committed;
 use crate::request::RequestInfo;
-use crate::session::Session;
-use crate::work::Phase;
+use crate::session::{Backend, Boxed, Session};
+use crate::work::Work;
 
-/// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and mean the same store.
+/// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and share the store.
 ///
-/// It takes its clock from the driver. It needs a tokio runtime with time enabled, for pauses under contention and
-/// for [`sweep`](Self::sweep).
+/// The clock is the driver's. A tokio runtime with time enabled is required, for back-off under contention and for
+/// [`sweep`](Self::sweep).
 pub struct Sessions<D> {
-    pub(crate) inner: Arc<Inner<D>>,
-}
-
-pub(crate) struct Inner<D> {
-    pub(crate) driver: D,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) config: Config,
-    /// The driver cannot compare and store: last write wins.
-    pub(crate) looks: bool,
-    tags: RandomState,
+    pub(crate) manager: Arc<Manager<D>>,
 }
 
 impl<D: Driver> Sessions<D> {
-    /// A manager with the default options.
-    ///
-    /// # Errors
-    /// `Config` where the driver cannot compare and store.
-    pub fn new(driver: D) -> Result<Self, Error> {
-        Self::builder(driver).build()
-    }
-
-    /// A manager with options.
-    pub fn builder(driver: D) -> SessionsBuilder<D> {
-        SessionsBuilder::new(driver)
-    }
-
     pub(crate) fn from_parts(driver: D, config: Config) -> Self {
-        let clock = driver.clock();
-        let looks = !driver.capabilities().conditional;
-        Self { inner: Arc::new(Inner { driver, clock, config, looks, tags: RandomState::new() }) }
+        Self { manager: Arc::new(Manager::new(driver, config)) }
     }
 
-    /// A handle for this request, without asking the store: [`Session::load`] does that, when somebody needs it.
+    /// A handle for this request, without a store call: [`Session::load`] makes it when needed.
     pub fn lazy(&self, request: impl Into<RequestInfo>) -> Session {
-        Session::new(Arc::clone(&self.inner) as _, request.into())
+        Session::new(Arc::clone(&self.manager) as _, request.into())
     }
 
-    /// A loaded session for this request. No id, a malformed, unknown or expired one all give a usable session that
-    /// is stored, under a new id, by its first write.
+    /// A loaded session for this request. A missing, malformed, unknown or expired id results in a usable session,
+    /// which its first write stores under a new id.
     ///
     /// # Errors
-    /// `Store` where the store fails; `Corrupt` where the record is damaged and the policy says to fail.
+    /// `Store` if the store fails; `Corrupt` if the record is damaged and [`OnCorrupt`](crate::OnCorrupt) says `Fail`.
     pub async fn load(&self, request: impl Into<RequestInfo>) -> Result<Session, Error> {
         let session = self.lazy(request);
-        self.inner.load(&session).await?;
+        session.load().await?;
         Ok(session)
     }
 
-    /// Stores what the session's log holds and starts a new log.
+    /// Stores the changes in the session's log and starts a new log.
     ///
     /// # Errors
-    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Config` for a session that another manager opened, and what an
-    /// update's closure gives on replay. The log is kept, so the call may be repeated.
+    /// `Contention`, `Uncertain`, `Store`, `Corrupt`, `Entropy`; `Config` for a session of another manager; errors of
+    /// an update's closure on replay. The log is kept, so the call may be repeated.
     ///
     /// # Cancellation
-    /// Dropped at any point, the store holds the old state or the new one, and a later commit of the same handle
-    /// finds out which, or is `Uncertain` where others have written since.
+    /// If dropped at any point, the store holds the old state or the new one. A later commit of the same handle finds
+    /// out which, or fails with `Uncertain` if other requests have written since.
     pub async fn commit(&self, session: &Session) -> Result<Committed, Error> {
-        self.inner.commit(session, false).await
+        self.check_owner(session)?;
+        let mut turn = session.turn().await;
+        match &mut turn.work {
+            Some(work) => self.manager.commit(session.request(), work).await,
+            None => Ok(Committed::unchanged()),
+        }
     }
 
-    /// What a web layer does when the response is ready: commits, then seals the handle, so that a write which would
-    /// be lost is an error.
+    /// Seals the handle and commits, when the response is ready. Later writes, which no commit would store, fail.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit); the handle is sealed all the same, and the log is kept, so that a later commit may
-    /// still store it.
+    /// As [`commit`](Self::commit). The handle stays sealed and the log is kept, so a later commit may still store it.
     pub async fn finish(&self, session: &Session) -> Result<Committed, Error> {
-        self.inner.commit(session, true).await
+        self.check_owner(session)?;
+        // Before the first wait, so that a finish that is dropped has sealed the handle too.
+        session.seal();
+        self.commit(session).await
     }
 
-    /// [`finish`](Self::finish) where there is nothing to store, which takes no future; `None` where there is, or
-    /// where another task of the request has the session.
+    /// [`finish`](Self::finish) without a future, if there is nothing to store. `None` if there is, or if another task
+    /// of the request uses the session; the handle is not sealed then.
     #[must_use]
     pub fn try_finish(&self, session: &Session) -> Option<Committed> {
-        self.inner.commit_now(session, true)
+        let idle = session.seal_if(|work| self.manager.is_idle(work));
+        idle.then(Committed::unchanged)
     }
 
-    /// Removes at most `limit` expired records of any kind.
+    /// Removes up to `limit` expired records of any kind.
     ///
     /// # Errors
     /// `Store`.
     pub async fn sweep_once(&self, limit: usize) -> Result<Purged, Error> {
-        Ok(self.inner.driver.purge(limit).await?)
+        Ok(self.manager.driver.purge(limit).await?)
     }
 
-    /// Whether sessions are bound to the client's address: then a web layer must know it.
+    /// Whether sessions are bound to the client's address, which a web layer must find then.
     #[must_use]
     pub fn checks_address(&self) -> bool {
-        self.inner.config.address != AddressCheck::Off
+        self.manager.config.address != AddressCheck::Off
+    }
+
+    /// Whether sessions are bound to the User-Agent header, which a web layer must pass on then.
+    #[must_use]
+    pub fn checks_user_agent(&self) -> bool {
+        self.manager.config.agent
     }
 
     /// The driver.
     #[must_use]
     pub fn driver(&self) -> &D {
-        &self.inner.driver
+        &self.manager.driver
     }
 
-    /// The present moment by the driver's clock.
+    /// The current time of the driver's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.manager.clock.now()
+    }
+
+    fn check_owner(&self, session: &Session) -> Result<(), Error> {
+        if session.belongs_to(Arc::as_ptr(&self.manager)) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config).with_detail("the session belongs to another manager"))
     }
 }
 
 impl<D> Clone for Sessions<D> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { manager: Arc::clone(&self.manager) }
     }
 }
 
@@ -139,42 +132,15 @@ impl<D> std::fmt::Debug for Sessions<D> {
     }
 }
 
-impl<D> Inner<D> {
-    pub(crate) fn emit(&self, key: Option<&Key>, event: &Event) {
-        let tag = || key.map(|key| SessionTag(self.tags.hash_one(key.as_str())));
-        trace(&tag, event);
-        if let Some(observer) = &self.config.observer {
-            observer.event(tag(), event);
-        }
+impl<D: Driver> Backend for Manager<D> {
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Boxed<'a, Box<Work>> {
+        Box::pin(self.load(request))
     }
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
-
-/// The manager as a session handle sees it: without the driver's type, so that handlers need not name it.
-pub(crate) trait Backend: Send + Sync {
-    fn load_boxed<'a>(&'a self, session: &'a Session) -> Boxed<'a, ()>;
-    fn commit_boxed<'a>(&'a self, session: &'a Session) -> Boxed<'a, Committed>;
-    fn destroy_boxed<'a>(&'a self, session: &'a Session, reason: Cow<'static, str>) -> Boxed<'a, bool>;
-    fn now(&self) -> Timestamp;
-    fn config(&self) -> &Config;
-}
-
-impl<D: Driver> Backend for Inner<D> {
-    fn load_boxed<'a>(&'a self, session: &'a Session) -> Boxed<'a, ()> {
-        Box::pin(self.load(session))
+    fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed> {
+        Box::pin(self.commit(request, work))
     }
-    fn commit_boxed<'a>(&'a self, session: &'a Session) -> Boxed<'a, Committed> {
-        Box::pin(self.commit(session, false))
-    }
-    fn destroy_boxed<'a>(&'a self, session: &'a Session, reason: Cow<'static, str>) -> Boxed<'a, bool> {
-        Box::pin(async move {
-            let mut lease = session.lease().await;
-            if lease.phase == Phase::Unloaded {
-                self.load_work(&mut lease).await?;
-            }
-            self.destroy(&mut lease, reason).await
-        })
+    fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool> {
+        Box::pin(self.destroy(work, reason))
     }
     fn now(&self) -> Timestamp {
         self.clock.now()

@@ -1,145 +1,33 @@
-//! Store calls whose answer may get lost.
+//! Store calls whose answer may be lost, and back-off under contention.
 
 use std::time::Duration;
 
 use session_core::{
-    Applied, Change, Condition, Driver, Key, OldDecision, Record, Revision, Timestamp, Touch,
+    Applied, Change, Condition, Decision, Driver, Found, Key, Record, Revision, StoreError, Touch,
+    decide_remove, decide_store,
 };
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::random;
-use crate::sessions::Inner;
+use crate::manager::Manager;
 
-/// How often a change whose answer was lost is made again before nobody knows.
+/// How many times a change whose answer was lost is sent before its effect counts as uncertain.
 const ATTEMPTS: u32 = 3;
 
-impl<D: Driver> Inner<D> {
-    /// Stores a record in the place of the one with revision `before`, and finds out what happened if the answer is
-    /// lost: our own revision means that it was applied, the one before that it is to be made again, with the same
-    /// revision, which is safe to repeat. Where nothing is there, the session has ended, whether it was applied or
-    /// not. Anything else is `Uncertain`, for the change may have been applied and written over: to replay the log on
-    /// it could count it twice. With `lasting`, for a tombstone, which nobody writes over, it was not applied.
-    pub(crate) async fn replace(
-        &self,
-        key: &Key,
-        record: &Record,
-        before: Revision,
-        lasting: bool,
-    ) -> Result<Change, Error> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let lost = match self.store_if(key, record, Condition::Revision(before)).await {
-                Ok(Change::Conflict(Some(_))) if attempt > 1 && !lasting => {
-                    return Err(Error::new(ErrorKind::Uncertain));
-                }
-                Ok(answer) => return Ok(answer),
-                Err(error) if error.applied() == Applied::Unknown => error,
-                // An earlier call of this loop may still arrive.
-                Err(error) if attempt > 1 => return Err(uncertain(error)),
-                Err(error) => return Err(error.into()),
-            };
-            match self.driver.retrieve(key).await {
-                Ok(None) => return Ok(Change::Conflict(None)),
-                Ok(Some(there)) if there.revision == record.revision => return Ok(Change::Applied),
-                Ok(Some(there)) if there.revision == before && attempt < ATTEMPTS => {}
-                Ok(Some(there)) if there.revision != before && lasting => {
-                    return Ok(Change::Conflict(Some(there)));
-                }
-                _ => return Err(uncertain(lost)),
-            }
-        }
-    }
+/// How many ids are drawn for one session before the random numbers of this machine count as broken.
+pub(crate) const DRAWS: u32 = 3;
 
-    /// Stores a record under an id that was drawn for it. It is tried once for each id: a call that arrives late, after
-    /// a second try and the end of the session, would bring it back, while under an id that was given up it is a
-    /// record that nobody can reach.
-    pub(crate) async fn store_new(&self, key: &Key, record: &Record) -> Result<New, Error> {
-        match self.store_if(key, record, Condition::Absent).await {
-            Ok(Change::Applied) => Ok(New::Stored),
-            // Somebody else's session: it is never replayed onto.
-            Ok(Change::Conflict(_)) => Ok(New::Taken),
-            Err(error) if error.applied() == Applied::Unknown => match self.driver.retrieve(key).await {
-                Ok(Some(there)) if there.revision == record.revision => Ok(New::Stored),
-                Ok(_) => Ok(New::Lost(error)),
-                Err(_) => Err(uncertain(error)),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// The driver's changes, on a condition. With a driver that cannot compare they look first and then change whatever is
-/// there: the last write wins, which had to be asked for by name.
-impl<D: Driver> Inner<D> {
-    async fn store_if(&self, key: &Key, record: &Record, when: Condition) -> session_core::Result<Change> {
-        if !self.looks {
-            return self.driver.store(key, record.clone(), when).await;
-        }
-        let looked = Box::pin(self.look(key, when, Some(record.revision))).await?;
-        match looked {
-            Some(answer) => Ok(answer),
-            None => self.driver.store(key, record.clone(), Condition::Any).await,
-        }
-    }
-
-    pub(crate) async fn remove_if(&self, key: &Key, when: Condition) -> session_core::Result<Change> {
-        if !self.looks {
-            return self.driver.remove(key, when).await;
-        }
-        match Box::pin(self.look(key, when, None)).await? {
-            Some(answer) => Ok(answer),
-            None => self.driver.remove(key, Condition::Any).await,
-        }
-    }
-
-    pub(crate) async fn touch_if(
-        &self,
-        key: &Key,
-        from: Revision,
-        to: Revision,
-        deadline: Timestamp,
-    ) -> session_core::Result<bool> {
-        if !self.looks {
-            return self.driver.touch(key, Touch { from, to, deadline: Some(deadline) }).await;
-        }
-        match self.driver.retrieve(key).await? {
-            Some(there) if there.revision == from => {
-                let touched = Record { expires: Some(deadline), revision: to, ..there };
-                Ok(self.driver.store(key, touched, Condition::Any).await?.is_applied())
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// What a driver that compares would answer, unless the condition holds.
-    async fn look(
-        &self,
-        key: &Key,
-        when: Condition,
-        offered: Option<Revision>,
-    ) -> session_core::Result<Option<Change>> {
-        let there = self.driver.retrieve(key).await?;
-        Ok(match when.decide(there.as_ref().map(|record| record.revision), offered) {
-            OldDecision::Apply => None,
-            OldDecision::AlreadyApplied => Some(Change::Applied),
-            OldDecision::Conflict => Some(Change::Conflict(there)),
-        })
-    }
-}
-
-/// What became of a record under a new id.
+/// The result of storing a record under a new id.
 pub(crate) enum New {
     Stored,
     /// The id is in use.
     Taken,
-    /// The answer was lost, and the record is not there: another id is to be drawn.
-    Lost(session_core::StoreError),
+    /// The answer was lost, and the record is not there: draw another id.
+    Lost(StoreError),
 }
 
 impl New {
-    /// Why no id could be had, after the last try.
+    /// The error after the last draw.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Lost(error) => error.into(),
@@ -148,31 +36,152 @@ impl New {
     }
 }
 
-/// How many ids are drawn for one session before the machine's randomness counts as broken.
-pub(crate) const DRAWS: u32 = 3;
+impl<D: Driver> Manager<D> {
+    /// Replaces the record with revision `before`. If the answer is lost, this reads the record to learn what happened:
+    ///
+    /// - Our revision: the change was applied.
+    /// - `before`: the change is sent again with the same revision, which is idempotent.
+    /// - No record: the session has ended, whether or not the change was applied.
+    /// - Another revision: `Uncertain`, because the change may have been applied and overwritten. A replay of the log
+    ///   could count it twice. With `lasting`, for a tombstone, which nothing overwrites, it was not applied.
+    pub(crate) async fn replace(
+        &self,
+        key: &Key,
+        record: Record,
+        before: Revision,
+        lasting: bool,
+    ) -> Result<Change, Error> {
+        let again = record.clone();
+        match self.store_if(key, record, Condition::Revision(before)).await {
+            Ok(answer) => Ok(answer),
+            Err(error) if error.applied() == Applied::Unknown => {
+                Box::pin(self.replace_again(key, again, before, lasting, error)).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 
-fn uncertain(error: session_core::StoreError) -> Error {
-    Error::new(ErrorKind::Uncertain).with_source(error)
+    async fn replace_again(
+        &self,
+        key: &Key,
+        record: Record,
+        before: Revision,
+        lasting: bool,
+        mut lost: StoreError,
+    ) -> Result<Change, Error> {
+        for attempt in 1.. {
+            match self.driver.retrieve(key).await {
+                Ok(None) => return Ok(Change::Conflict(None)),
+                Ok(Some(found)) if found.revision == record.revision => return Ok(Change::Applied),
+                Ok(Some(found)) if found.revision == before && attempt < ATTEMPTS => {}
+                Ok(Some(found)) if found.revision != before && lasting => {
+                    return Ok(Change::Conflict(Some(found)));
+                }
+                _ => break,
+            }
+            lost = match self.store_if(key, record.clone(), Condition::Revision(before)).await {
+                Ok(Change::Conflict(Some(_))) if !lasting => return Err(Error::new(ErrorKind::Uncertain)),
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.applied() == Applied::Unknown => error,
+                // An earlier call of this loop may still arrive.
+                Err(error) => return Err(Error::uncertain(error)),
+            };
+        }
+        Err(Error::uncertain(lost))
+    }
+
+    /// Stores a record under an id that was drawn for it, once. A second call could arrive after the end of the session
+    /// and restore it. Under an abandoned id, a late call creates a record that no client can reach.
+    pub(crate) async fn store_new(&self, key: &Key, record: Record) -> Result<New, Error> {
+        let revision = record.revision;
+        match self.store_if(key, record, Condition::Absent).await {
+            Ok(Change::Applied) => Ok(New::Stored),
+            // Another visitor's session: the log is never replayed on it.
+            Ok(Change::Conflict(_)) => Ok(New::Taken),
+            Err(error) if error.applied() == Applied::Unknown => match self.driver.retrieve(key).await {
+                Ok(Some(found)) if found.revision == revision => Ok(New::Stored),
+                Ok(_) => Ok(New::Lost(error)),
+                Err(_) => Err(Error::uncertain(error)),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn store_if(
+        &self,
+        key: &Key,
+        record: Record,
+        condition: Condition,
+    ) -> session_core::Result<Change> {
+        if !self.last_write_wins {
+            return self.driver.store(key, record, condition).await;
+        }
+        Box::pin(async {
+            let found = self.driver.retrieve(key).await?;
+            match decide_store(as_found(found.as_ref()), condition, record.revision, true) {
+                Decision::AlreadyApplied => Ok(Change::Applied),
+                Decision::Conflict => Ok(Change::Conflict(found)),
+                _ => self.driver.store(key, record, Condition::Any).await,
+            }
+        })
+        .await
+    }
+
+    /// Removes on a condition. This and the calls beside it read first if the driver has no compare-and-swap: the last
+    /// write wins then, as `allow_last_write_wins` says.
+    pub(crate) async fn remove_if(&self, key: &Key, condition: Condition) -> session_core::Result<Change> {
+        if !self.last_write_wins {
+            return self.driver.remove(key, condition).await;
+        }
+        let found = self.driver.retrieve(key).await?;
+        match decide_remove(as_found(found.as_ref()), condition) {
+            Decision::Delete => self.driver.remove(key, Condition::Any).await,
+            Decision::AlreadyAbsent => Ok(Change::Applied),
+            _ => Ok(Change::Conflict(found)),
+        }
+    }
+
+    pub(crate) async fn touch_if(&self, key: &Key, touch: Touch) -> session_core::Result<bool> {
+        if !self.last_write_wins {
+            return self.driver.touch(key, touch).await;
+        }
+        match self.driver.retrieve(key).await? {
+            Some(found) if found.revision == touch.from => {
+                let touched = Record { expires: touch.deadline, revision: touch.to, ..found };
+                Ok(self.driver.store(key, touched, Condition::Any).await?.is_applied())
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
-/// How long a commit goes on against other requests' writes.
+fn as_found(record: Option<&Record>) -> Found {
+    record.map_or(Found::Nothing, |record| Found::Live(record.revision))
+}
+
+/// How long a commit tries again while other requests write.
 pub(crate) struct Patience {
     since: Option<Instant>,
-    pub(crate) tries: u32,
+    tries: u32,
 }
 
 impl Patience {
     const TIME: Duration = Duration::from_secs(5);
     const TRIES: u32 = 100;
-    /// From this try on there are pauses.
+    /// The first try with a pause before it.
     const PAUSE_FROM: u32 = 4;
 
     pub(crate) const fn new() -> Self {
         Self { since: None, tries: 0 }
     }
 
-    /// Counts a conflict, pauses if there were several, and says whether there was a pause. The pause is random: up
-    /// to 1 ms at first, twice that each time, 16 ms at most.
+    /// The number of conflicts so far.
+    pub(crate) const fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Counts a conflict and pauses after several. Returns whether it paused. The pause is random: up to 1 ms at
+    /// first, twice that each time, up to 16 ms.
     pub(crate) async fn spend(&mut self) -> Result<bool, Error> {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.tries += 1;
@@ -182,9 +191,8 @@ impl Patience {
         if self.tries < Self::PAUSE_FROM {
             return Ok(false);
         }
-        let most = 1_000_u64 << (self.tries - Self::PAUSE_FROM).min(4);
-        let pause = u64::from_le_bytes(random::bytes()?) % most;
-        tokio::time::sleep(Duration::from_micros(pause)).await;
+        let most = 1_000 << (self.tries - Self::PAUSE_FROM).min(4);
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(..most))).await;
         Ok(true)
     }
 }

@@ -7,10 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::event::Event;
-use crate::random;
 use crate::sessions::Sessions;
 
-/// How a sweep runs.
+/// The schedule of a sweep.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Sweep {
@@ -19,7 +18,7 @@ pub struct Sweep {
     pause: Duration,
 }
 
-/// A year: longer rests are none.
+/// One year. Longer rests are cut to it.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 impl Default for Sweep {
@@ -30,27 +29,27 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// How long it rests between two rounds; each rest is a random 75 % to 125 % of it, so that many processes do
-    /// not sweep at once. At least 10 ms.
+    /// How long it rests between two rounds, at least 10 ms. Each rest is a random 75 % to 125 % of it, so that many
+    /// processes do not sweep at once.
     pub fn every(mut self, every: Duration) -> Self {
         self.every = every.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
-    /// How many records it removes in one call of the store; at least 1.
+    /// How many records it removes in one store call; at least 1.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch.max(1);
         self
     }
 
-    /// How long it rests between two batches of a round, jittered likewise.
+    /// How long it rests between two batches of a round, with the same jitter.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause.min(LONGEST);
         self
     }
 }
 
-/// A running sweep. It stops when this is dropped.
+/// A running sweep. Dropping it stops the sweep.
 #[derive(Debug)]
 #[must_use = "a sweep stops when its handle is dropped"]
 pub struct Sweeper {
@@ -59,20 +58,20 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Stops the sweep and waits until a batch that is under way has ended.
+    /// Stops the sweep and waits for the end of a running batch.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if let Some(task) = self.task.take() {
-            // It ends by itself; a panic in a driver ends it too, and has been reported where it happened.
+            // A panic in a driver ends the task too, and was reported there.
             drop(task.await);
         }
     }
 }
 
 impl<D: Driver> Sessions<D> {
-    /// Removes expired records in batches, on a schedule, on a task of the tokio runtime this is called in. The first
-    /// round begins after one rest. A failure is an event, and the next round tries again; where the driver has no
-    /// purge, the sweep ends.
+    /// Removes expired records in batches on a schedule, in a task of the current tokio runtime. The first round begins
+    /// after one rest. A failure is an event, and the next round tries again. If the driver has no purge, the sweep
+    /// ends.
     pub fn sweep(&self, options: Sweep) -> Sweeper {
         let (stop, mut stopped) = watch::channel(false);
         let sessions = self.clone();
@@ -82,10 +81,10 @@ impl<D: Driver> Sessions<D> {
                     return;
                 }
                 loop {
-                    match sessions.inner.driver.purge(options.batch).await {
+                    match sessions.manager.driver.purge(options.batch).await {
                         Ok(purged) => {
                             if purged.removed > 0 {
-                                sessions.inner.emit(None, &Event::Swept { removed: purged.removed });
+                                sessions.manager.emit(None, &Event::Swept { removed: purged.removed });
                             }
                             if !purged.more {
                                 break;
@@ -93,7 +92,7 @@ impl<D: Driver> Sessions<D> {
                         }
                         Err(error) if error.kind() == StoreErrorKind::Unsupported => return,
                         Err(_) => {
-                            sessions.inner.emit(None, &Event::SweepFailed);
+                            sessions.manager.emit(None, &Event::SweepFailed);
                             break;
                         }
                     }
@@ -107,10 +106,9 @@ impl<D: Driver> Sessions<D> {
     }
 }
 
-/// Waits a jittered time, and says whether the sweep is to stop.
+/// Waits a jittered time. Returns whether the sweep has to stop.
 async fn rest(time: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
-    let spread =
-        random::bytes().map_or(0.5, |bytes| f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / 65_536.0);
-    // It ends early where the sweep is to stop, or its handle was dropped.
-    tokio::time::timeout(time.mul_f64(0.75 + spread / 2.0), stopped.wait_for(|stop| *stop)).await.is_ok()
+    let jittered = time.mul_f64(0.75 + fastrand::f64() / 2.0);
+    // Ends early if the sweep has to stop or its handle was dropped.
+    tokio::time::timeout(jittered, stopped.wait_for(|stop| *stop)).await.is_ok()
 }

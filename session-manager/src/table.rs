@@ -1,6 +1,7 @@
 //! The layout of a session record's data.
 //!
-//! Version 1, all numbers little-endian. A tombstone is the four bytes 1, 2, 4, 0. A session is a header and entries:
+//! Version 1, all numbers little-endian. A tombstone consists of the bytes 1, 2, 4, 0. A session
+//! is a header and entries:
 //!
 //! | offset | length | header |
 //! |---|---|---|
@@ -18,27 +19,27 @@
 //! | 64 | 1 + n | client network: n, then prefix length in bits and 4 or 16 address bytes (n = 0, 5 or 17) |
 //! | | 1 + n | user agent: n, then the first 16 bytes of its SHA-256 (n = 0 or 16) |
 //! | | 1 + n | user: n, then its name |
-//! | | | whatever a later release adds, kept as it is |
+//! | | | additions of later releases, kept unchanged |
 //!
 //! | offset | length | entry |
 //! |---|---|---|
-//! | 0 | 1 | class: 0 value, 1 flash; others are kept as they are |
-//! | 1 | 1 | codec: 1 MessagePack, 2 JSON, 3 bincode; others are kept as they are |
-//! | 2 | 1 | flags: 1 a deadline is there, 2 an id is there |
+//! | 0 | 1 | class: 0 value, 1 flash; others are kept unchanged |
+//! | 1 | 1 | codec: 1 MessagePack, 2 JSON, 3 bincode; others are kept unchanged |
+//! | 2 | 1 | flags: 1 has a deadline, 2 has an id |
 //! | 3 | 1 | length of the extras |
 //! | 4 | 2 | length of the key |
 //! | 6 | 2 | zero |
 //! | 8 | 4 | length of the value |
-//! | 12 | | extras: deadline (8), id (8), whatever a later release adds; then key, then value |
+//! | 12 | | extras: deadline (8), id (8), additions of later releases; then key, then value |
 //!
-//! Entries are sorted by class and key, so that equal sessions have equal bytes.
+//! Entries are sorted by class and key, so equal sessions have equal bytes.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{Timestamp, is_live};
 
-use crate::check::{Agent, Network};
+use crate::client::{Agent, Network};
 
 pub(crate) const VALUE: u8 = 0;
 pub(crate) const FLASH: u8 = 1;
@@ -47,12 +48,12 @@ const VERSION: u8 = 1;
 const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
 const FIXED: usize = 64;
+/// The offset of `updated`.
+const UPDATED_AT: usize = 16;
 const NONE: u64 = u64::MAX;
 const ENTRY_FIXED: usize = 12;
 const HAS_DEADLINE: u8 = 1;
 const HAS_ID: u8 = 2;
-/// Where `updated` stands, so that a commit can set it in bytes that it has compared already.
-const UPDATED_AT: usize = 16;
 
 /// The data of the tombstone that a rotation leaves under the old key.
 pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
@@ -61,68 +62,129 @@ pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// What a record's data is.
+/// A record's data.
 pub(crate) enum Content {
     Session(Table),
     Tombstone,
 }
 
-/// A session as it is stored: nothing but the header has been decoded.
+/// A session as it is stored. Only the header is decoded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) header: Header,
     /// The whole data; empty for a session that is not stored yet.
-    pub(crate) data: Bytes,
-    /// Where the entries begin in it.
-    pub(crate) entries_at: usize,
+    data: Bytes,
+    /// The offset of the entries in `data`.
+    entries_at: usize,
+    /// Whether an entry needs a look at each commit: it has a deadline, or it is a flash value.
+    special: bool,
 }
 
 impl Table {
-    /// Reads the header and checks that the entries are whole; decodes no value.
-    pub(crate) fn parse(data: Bytes) -> Result<Content, Malformed> {
-        let content = Self::parse_own(data)?;
-        if let Content::Session(table) = &content {
-            let mut rest = table.body();
-            while !rest.is_empty() {
-                rest = &rest[RawEntry::parse(rest)?.whole.len()..];
-            }
-        }
-        Ok(content)
+    /// A session that is not stored yet.
+    pub(crate) fn unstored(header: Header) -> Self {
+        Self { header, ..Self::default() }
     }
 
-    /// [`parse`](Self::parse) of what this process has just encoded: its entries are whole.
-    pub(crate) fn parse_own(data: Bytes) -> Result<Content, Malformed> {
+    /// Decodes the header and checks that all entries are complete. Decodes no value.
+    pub(crate) fn parse(data: Bytes) -> Result<Content, Malformed> {
         match data[..] {
             [VERSION, TOMBSTONE, 4, 0] => return Ok(Content::Tombstone),
             [VERSION, SESSION, ..] if data.len() >= FIXED => {}
             _ => return Err(Malformed),
         }
         let entries_at = usize::from(u16::from_le_bytes([data[2], data[3]]));
-        // Views keep offsets in 32 bits.
-        let too_long = u32::try_from(data.len()).is_err();
-        if too_long || data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
+        if data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
             return Err(Malformed);
         }
         let header = Header::parse(&data, entries_at)?;
-        Ok(Content::Session(Self { header, data, entries_at }))
+        let mut rest = &data[entries_at..];
+        let mut special = false;
+        while !rest.is_empty() {
+            let entry = RawEntry::parse(rest)?;
+            special |= entry.is_special();
+            rest = &rest[entry.whole.len()..];
+        }
+        Ok(Content::Session(Self { header, data, entries_at, special }))
     }
 
-    fn body(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    /// All entries, still encoded.
+    pub(crate) fn body(&self) -> &[u8] {
         &self.data[self.entries_at..]
     }
 
-    /// The entries, in their order.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = RawEntry<'_>> {
-        let mut rest = self.body();
-        std::iter::from_fn(move || {
-            let entry = RawEntry::parse(rest).ok()?;
-            rest = &rest[entry.whole.len()..];
-            Some(entry)
-        })
+    pub(crate) fn is_special(&self) -> bool {
+        self.special
     }
 }
 
-/// The fixed part of a session, which the session's own keys cannot reach.
+/// The entries in `bytes`, in order.
+pub(crate) fn entries(bytes: &[u8]) -> Entries<'_> {
+    Entries(bytes)
+}
+
+pub(crate) struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = RawEntry<'a>;
+
+    fn next(&mut self) -> Option<RawEntry<'a>> {
+        let entry = RawEntry::parse(self.0).ok()?;
+        self.0 = &self.0[entry.whole.len()..];
+        Some(entry)
+    }
+}
+
+/// A table that is ready to be stored, except for its time of change.
+pub(crate) struct Draft {
+    pub(crate) header: Header,
+    data: Vec<u8>,
+    entries_at: usize,
+    special: bool,
+}
+
+impl Draft {
+    /// Encodes the header and the entries that `keep` selects. `keep` is called only if an entry is `special`.
+    pub(crate) fn new(
+        header: Header,
+        entries: &[u8],
+        special: bool,
+        keep: impl Fn(&RawEntry<'_>) -> bool,
+    ) -> Self {
+        let mut data = Vec::with_capacity(header.len() + entries.len());
+        header.write(&mut data);
+        let entries_at = data.len();
+        if special {
+            self::entries(entries).filter(keep).for_each(|entry| data.extend_from_slice(entry.whole));
+        } else {
+            data.extend_from_slice(entries);
+        }
+        Self { header, data, entries_at, special }
+    }
+
+    pub(crate) fn has_entries(&self) -> bool {
+        self.data.len() > self.entries_at
+    }
+
+    /// Whether `table` holds the same already.
+    pub(crate) fn equals(&self, table: &Table) -> bool {
+        self.data == table.data
+    }
+
+    /// The table, changed at `now`.
+    pub(crate) fn stamped(self, now: Timestamp) -> Table {
+        let Self { mut header, mut data, entries_at, special } = self;
+        header.updated = now;
+        data[UPDATED_AT..UPDATED_AT + 8].copy_from_slice(&now.as_millis().to_le_bytes());
+        Table { header, data: data.into(), entries_at, special }
+    }
+}
+
+/// The fixed part of a session. The session's own keys cannot reach it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) created: Timestamp,
@@ -132,7 +194,7 @@ pub(crate) struct Header {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) epoch: u64,
-    /// What most sessions do without, apart, for a header is moved and copied a lot.
+    /// Rarely used fields, boxed because headers are copied often.
     rare: Option<Box<Rare>>,
 }
 
@@ -151,8 +213,9 @@ impl Header {
     }
 
     fn parse(data: &Bytes, end: usize) -> Result<Self, Malformed> {
-        let word =
-            |at: usize| u64::from_le_bytes(*data[at..].first_chunk().expect("the fixed part is there"));
+        let word = |at: usize| {
+            u64::from_le_bytes(*data[at..].first_chunk().expect("the caller has checked the length"))
+        };
         let mut at = FIXED;
         let mut part = || {
             let len = usize::from(*data[..end].get(at).ok_or(Malformed)?);
@@ -160,8 +223,8 @@ impl Header {
             at = from + len;
             if at > end { Err(Malformed) } else { Ok(from..at) }
         };
-        let network = Network::from_bytes(&data[part()?])?;
-        let agent = Agent::from_bytes(&data[part()?])?;
+        let network = optional(&data[part()?], Network::from_bytes)?;
+        let agent = optional(&data[part()?], Agent::from_bytes)?;
         let user = part()?;
         std::str::from_utf8(&data[user.clone()]).map_err(|_| Malformed)?;
         Ok(Self {
@@ -172,9 +235,9 @@ impl Header {
             idle: Duration::from_millis(word(40)),
             lifetime: (word(48) != NONE).then(|| Duration::from_millis(word(48))),
             epoch: word(56),
-            // Three lengths of nothing, and nothing behind them.
+            // Three empty parts and no additions.
             rare: (end > FIXED + 3).then(|| {
-                // Slices share the record's bytes.
+                // These slices share the record's bytes.
                 Box::new(Rare { network, agent, user: data.slice(user), extra: data.slice(at..end) })
             }),
         })
@@ -199,13 +262,19 @@ impl Header {
             out[2..4].copy_from_slice(&(FIXED as u16 + 3).to_le_bytes());
             return;
         };
-        Network::write(rare.network.as_ref(), out);
-        Agent::write(rare.agent.as_ref(), out);
+        match rare.network {
+            Some(network) => network.write(out),
+            None => out.push(0),
+        }
+        match rare.agent {
+            Some(agent) => agent.write(out),
+            None => out.push(0),
+        }
         out.push(u8::try_from(rare.user.len()).expect("bind_user refuses a name over 255 bytes"));
         out.extend_from_slice(&rare.user);
         out.extend_from_slice(&rare.extra);
-        // 64 fixed bytes, three parts of at most 256 bytes, and what was read from a header of at most 65,535: only
-        // the last can make it too long, together with a longer user name; then what is unknown is dropped.
+        // Only additions that were read from a header of up to 65,535 bytes can make the header too long, together
+        // with a longer user name. They are dropped then.
         let len = u16::try_from(out.len()).unwrap_or_else(|_| {
             out.truncate(out.len() - rare.extra.len());
             out.len() as u16
@@ -213,7 +282,7 @@ impl Header {
         out[2..4].copy_from_slice(&len.to_le_bytes());
     }
 
-    /// When the session ends if it is used at `now` and then no more.
+    /// When the session ends if its last use is at `now`.
     pub(crate) fn deadline(&self, now: Timestamp) -> Timestamp {
         let idle = now.saturating_add(self.idle);
         self.absolute.map_or(idle, |absolute| absolute.min(idle))
@@ -253,88 +322,114 @@ impl Header {
         }
     }
 
-    /// What a later release has added.
+    /// The additions of a later release.
     #[cfg(test)]
     pub(crate) fn extra(&self) -> Bytes {
         self.rare.as_ref().map_or_else(Bytes::new, |rare| rare.extra.clone())
     }
 
-    /// How many bytes [`write`](Self::write) appends.
+    /// How many bytes [`write`](Self::write) appends at most.
     pub(crate) fn len(&self) -> usize {
         FIXED + 3 + self.rare.as_ref().map_or(0, |rare| 17 + 16 + rare.user.len() + rare.extra.len())
     }
+}
+
+fn optional<T>(bytes: &[u8], parse: fn(&[u8]) -> Option<T>) -> Result<Option<T>, Malformed> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    parse(bytes).map(Some).ok_or(Malformed)
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sets `updated` in encoded data.
-pub(crate) fn stamp_updated(data: &mut [u8], now: Timestamp) {
-    data[UPDATED_AT..UPDATED_AT + 8].copy_from_slice(&now.as_millis().to_le_bytes());
-}
-
 /// One entry, still encoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawEntry<'a> {
     pub(crate) whole: &'a [u8],
-    pub(crate) class: u8,
-    pub(crate) codec: u8,
-    pub(crate) deadline: Option<Timestamp>,
-    pub(crate) id: u64,
-    pub(crate) key: &'a [u8],
-    pub(crate) value: &'a [u8],
+    key_at: usize,
+    value_at: usize,
 }
 
 impl<'a> RawEntry<'a> {
     /// The entry at the beginning of `bytes`.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let head: &[u8; ENTRY_FIXED] = bytes.first_chunk().ok_or(Malformed)?;
-        let [class, codec, flags, extras_len, k0, k1, _, _, v0, v1, v2, v3] = *head;
-        let rest = &bytes[ENTRY_FIXED..];
-        let (extras, rest) = rest.split_at_checked(usize::from(extras_len)).ok_or(Malformed)?;
-        let (key, rest) =
-            rest.split_at_checked(usize::from(u16::from_le_bytes([k0, k1]))).ok_or(Malformed)?;
-        let value_len = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-        let value = rest.get(..value_len).ok_or(Malformed)?;
-        let mut words = extras
-            .chunks_exact(8)
-            .map(|word| u64::from_le_bytes(*word.first_chunk().expect("chunks_exact gives eight bytes")));
-        let deadline = match flags & HAS_DEADLINE {
-            0 => None,
-            _ => Some(Timestamp::from_millis(words.next().ok_or(Malformed)?)),
-        };
-        let id = if flags & HAS_ID == 0 { 0 } else { words.next().ok_or(Malformed)? };
-        let whole = &bytes[..ENTRY_FIXED + extras.len() + key.len() + value_len];
-        Ok(Self { whole, class, codec, deadline, id, key, value })
+        let [_, _, flags, extras_len, k0, k1, _, _, v0, v1, v2, v3] = *head;
+        if u32::from(extras_len) < 8 * (flags & (HAS_DEADLINE | HAS_ID)).count_ones() {
+            return Err(Malformed);
+        }
+        let key_at = ENTRY_FIXED + usize::from(extras_len);
+        let value_at = key_at + usize::from(u16::from_le_bytes([k0, k1]));
+        let end = value_at.checked_add(u32::from_le_bytes([v0, v1, v2, v3]) as usize).ok_or(Malformed)?;
+        Ok(Self { whole: bytes.get(..end).ok_or(Malformed)?, key_at, value_at })
+    }
+
+    pub(crate) fn class(&self) -> u8 {
+        self.whole[0]
+    }
+
+    pub(crate) fn codec(&self) -> u8 {
+        self.whole[1]
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        (self.whole[2] & HAS_DEADLINE != 0).then(|| Timestamp::from_millis(self.word(ENTRY_FIXED)))
+    }
+
+    /// The id, or 0.
+    pub(crate) fn id(&self) -> u64 {
+        match self.whole[2] & (HAS_DEADLINE | HAS_ID) {
+            HAS_ID => self.word(ENTRY_FIXED),
+            0 | HAS_DEADLINE => 0,
+            _ => self.word(ENTRY_FIXED + 8),
+        }
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        u64::from_le_bytes(*self.whole[at..].first_chunk().expect("`parse` has checked the extras"))
+    }
+
+    pub(crate) fn key(&self) -> &'a [u8] {
+        &self.whole[self.key_at..self.value_at]
+    }
+
+    pub(crate) fn value(&self) -> &'a [u8] {
+        &self.whole[self.value_at..]
     }
 
     pub(crate) fn is_live(&self, now: impl FnOnce() -> Timestamp) -> bool {
-        self.deadline.is_none() || is_live(self.deadline, now())
+        self.deadline().is_none_or(|deadline| is_live(Some(deadline), now()))
+    }
+
+    pub(crate) fn is(&self, class: u8, key: &[u8]) -> bool {
+        self.class() == class && self.key() == key
+    }
+
+    /// What entries are sorted by.
+    pub(crate) fn order(&self) -> (u8, &'a [u8]) {
+        (self.class(), self.key())
+    }
+
+    /// Whether a commit may have to drop it.
+    pub(crate) fn is_special(&self) -> bool {
+        self.whole[2] & HAS_DEADLINE != 0 || self.class() == FLASH
     }
 
     /// The same entry with another deadline.
-    pub(crate) fn with_deadline(&self, deadline: Option<Timestamp>) -> Vec<u8> {
-        let key_len = (self.key.len() as u16).to_le_bytes();
-        let value_len = (self.value.len() as u32).to_le_bytes();
-        let (flags, extras) = if deadline.is_some() { (HAS_DEADLINE, 8) } else { (0, 0) };
-        let mut out = Vec::with_capacity(ENTRY_FIXED + 8 + self.key.len() + self.value.len());
-        out.extend_from_slice(&[self.class, self.codec, flags, extras, key_len[0], key_len[1], 0, 0]);
-        out.extend_from_slice(&value_len);
-        if let Some(deadline) = deadline {
-            out.extend_from_slice(&deadline.as_millis().to_le_bytes());
-        }
-        out.extend_from_slice(self.key);
-        out.extend_from_slice(self.value);
+    pub(crate) fn with_deadline(&self, deadline: Timestamp) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.whole.len() + 8);
+        out.extend_from_slice(&self.whole[..ENTRY_FIXED]);
+        out[2..4].copy_from_slice(&[HAS_DEADLINE, 8]);
+        out.extend_from_slice(&deadline.as_millis().to_le_bytes());
+        out.extend_from_slice(&self.whole[self.key_at..]);
         out
-    }
-
-    pub(crate) fn order(&self) -> (u8, &'a [u8]) {
-        (self.class, self.key)
     }
 }
 
-/// The parts of a new entry, all but its value.
+/// The parts of a new entry, except for its value.
 pub(crate) struct NewEntry<'a> {
     pub(crate) class: u8,
     pub(crate) codec: u8,
@@ -344,7 +439,7 @@ pub(crate) struct NewEntry<'a> {
 }
 
 impl NewEntry<'_> {
-    /// Encodes the entry with the value that `fill` appends. `None` where key or value are too long for the layout.
+    /// Encodes the entry with the value that `fill` appends. `None` if key or value are too long for the layout.
     pub(crate) fn encode<E>(
         &self,
         fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -353,14 +448,11 @@ impl NewEntry<'_> {
         let [k0, k1] = key_len.to_le_bytes();
         let flags = if self.deadline.is_some() { HAS_DEADLINE } else { 0 }
             | if self.id.is_some() { HAS_ID } else { 0 };
-        let extras = 8 * u8::from(self.deadline.is_some()) + 8 * u8::from(self.id.is_some());
+        let extras = 8 * flags.count_ones() as u8;
         let mut out = Vec::with_capacity(ENTRY_FIXED + usize::from(extras) + self.key.len() + 48);
         out.extend_from_slice(&[self.class, self.codec, flags, extras, k0, k1, 0, 0, 0, 0, 0, 0]);
-        if let Some(deadline) = self.deadline {
-            out.extend_from_slice(&deadline.as_millis().to_le_bytes());
-        }
-        if let Some(id) = self.id {
-            out.extend_from_slice(&id.to_le_bytes());
+        for word in [self.deadline.map(Timestamp::as_millis), self.id].into_iter().flatten() {
+            out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(self.key.as_bytes());
         let value_at = out.len();

@@ -1,22 +1,14 @@
-//! What a request holds of its session: the record that was loaded, the log, and the view of both.
+//! A request's session: the loaded record, the log, and the view of both.
 
 use bytes::Bytes;
-use session_core::{Key, Revision, SessionId, Timestamp};
+use session_core::{Key, Record, Revision, SessionId, Timestamp};
 
-use crate::config::Config;
-use crate::error::Error;
-use crate::op::{Op, View};
+use crate::error::{Error, ErrorKind};
+use crate::op::{Op, Rerun, View};
 use crate::outcome::{EndReason, IdUpdate};
-use crate::request::RequestInfo;
-use crate::table::{FLASH, Header, RawEntry, Table, stamp_updated};
+use crate::table::{Draft, FLASH, Header, RawEntry, Table, entries};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Unloaded,
-    Open,
-}
-
-/// The stored record that stands behind a session.
+/// The stored record behind a session.
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) id: SessionId,
@@ -25,28 +17,35 @@ pub(crate) struct Loaded {
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// A store call that was begun and whose answer has not been seen.
+/// A store call that has begun and whose answer has not been seen.
+#[derive(Clone)]
 pub(crate) struct Pending {
-    /// What stands behind the session if the call was applied.
+    /// The record behind the session if the call was applied.
     pub(crate) next: Loaded,
-    pub(crate) data: Bytes,
-    /// How many operations of the log are in it.
-    pub(crate) ops: usize,
-    /// How many calls of `rotate` are in it.
-    pub(crate) rotations: u32,
-    /// The revision that was there before; `None` for none.
+    pub(crate) table: Table,
+    /// The revision that was replaced; `None` for a creation.
     pub(crate) before: Option<Revision>,
-    /// For a rotation: the old key, and the tombstone's revision and deadline.
-    pub(crate) tombstone: Option<(Key, Revision, Option<Timestamp>)>,
+    /// For a rotation: the old key, and the tombstone.
+    pub(crate) tombstone: Option<(Key, Record)>,
+    /// How many operations of the log it contains.
+    ops: usize,
+    /// How many calls of `rotate` it contains.
+    rotations: u32,
 }
 
-/// Which flash values go at the commit of a request that uses flash.
+impl Pending {
+    pub(crate) fn record(&self) -> Record {
+        Record { data: self.table.data().clone(), expires: self.next.expires, revision: self.next.revision }
+    }
+}
+
+/// The flash values that the commit of a request removes.
 #[derive(Default)]
-pub(crate) struct FlashUse {
-    pub(crate) used: bool,
-    /// What was readable when the request began.
-    pub(crate) start: Vec<u64>,
-    pub(crate) kept: Vec<u64>,
+struct FlashUse {
+    used: bool,
+    /// The values that were readable when the request began.
+    start: Vec<u64>,
+    kept: Vec<u64>,
 }
 
 impl FlashUse {
@@ -56,229 +55,309 @@ impl FlashUse {
 }
 
 pub(crate) struct Work {
-    pub(crate) request: RequestInfo,
-    pub(crate) phase: Phase,
-    /// The response is on its way: reading only.
-    pub(crate) sealed: bool,
-    pub(crate) loaded: Option<Loaded>,
-    pub(crate) table: Table,
-    /// `None` while nothing is recorded: reads then scan the table itself.
-    pub(crate) view: Option<View>,
-    pub(crate) log: Vec<Op>,
-    pub(crate) flash: FlashUse,
-    /// How often `rotate` was called since the last commit: counted, so that a call whose answer was lost does not
-    /// settle one that came after it.
-    pub(crate) rotations: u32,
-    pub(crate) end: Option<EndReason>,
-    /// Ended, and nothing may be created in its place by this request.
-    pub(crate) dead: bool,
-    /// A rotation, a `bind_user` or a `take` of an earlier commit came to nothing: that response must not go out
-    /// either way.
-    pub(crate) betrayed: bool,
-    /// Whether the client knows an id of the session that stands behind this: only then has it one to forget.
-    pub(crate) known: bool,
-    pub(crate) client: IdUpdate,
-    pub(crate) pending: Option<Box<Pending>>,
+    loaded: Option<Loaded>,
+    table: Table,
+    /// `None` while nothing is recorded: reads use the table then.
+    view: Option<View>,
+    log: Vec<Op>,
+    flash: FlashUse,
+    /// How many times `rotate` was called since the last commit. A count, so that a lost answer does not cancel a later
+    /// call.
+    rotations: u32,
+    extends: bool,
+    /// The store failed while loading. Nothing of this is ever stored.
+    detached: bool,
+    end: Option<EndReason>,
+    /// Ended, and this request may create no successor.
+    dead: bool,
+    /// An earlier commit lost a rotation, a `bind_user` or a `take`, so the response must be refused.
+    refused: bool,
+    /// Whether the client has an id of this session. Only then has it one to delete.
+    known: bool,
+    client: IdUpdate,
+    pending: Option<Pending>,
 }
 
+/// Where a request's session comes from.
 impl Work {
-    pub(crate) fn new(request: RequestInfo) -> Self {
+    /// Nothing is stored. `header` is the header of a session that a write creates.
+    pub(crate) fn empty(header: Header, end: Option<EndReason>, dead: bool) -> Self {
         Self {
-            request,
-            phase: Phase::Unloaded,
-            sealed: false,
             loaded: None,
-            table: Table::default(),
+            table: Table::unstored(header),
             view: None,
             log: Vec::new(),
             flash: FlashUse::default(),
             rotations: 0,
-            end: None,
-            dead: false,
-            betrayed: false,
+            extends: true,
+            detached: false,
+            end,
+            dead,
+            refused: false,
             known: false,
             client: IdUpdate::None,
             pending: None,
         }
     }
 
-    /// A record stands behind the session from now on.
-    pub(crate) fn attach(&mut self, loaded: Loaded, table: Table) {
-        self.flash = FlashUse::default();
-        self.flash.start.extend(table.entries().filter(|entry| entry.class == FLASH).map(|entry| entry.id));
-        self.loaded = Some(loaded);
-        self.known = true;
-        self.table = table;
-        self.view = None;
+    /// A record was loaded.
+    pub(crate) fn stored(loaded: Loaded, table: Table) -> Self {
+        let mut work = Self::empty(Header::default(), None, false);
+        if table.is_special() {
+            let flash = entries(table.body()).filter(|entry| entry.class() == FLASH);
+            work.flash.start.extend(flash.map(|entry| entry.id()));
+        }
+        (work.loaded, work.table, work.known) = (Some(loaded), table, true);
+        work
     }
 
-    /// Nothing stands behind the session, and nothing is recorded.
-    pub(crate) fn detach(&mut self) {
-        self.loaded = None;
-        self.known = false;
-        self.table = Table::default();
-        self.view = None;
-        self.log.clear();
-        self.flash = FlashUse::default();
-        self.rotations = 0;
-        self.pending = None;
+    pub(crate) fn set_detached(&mut self) {
+        self.detached = true;
     }
 
-    /// What was recorded will never be committed.
-    pub(crate) fn drop_log(&mut self) {
-        self.log.clear();
-        self.view = None;
-        self.rotations = 0;
-        self.flash.used = false;
+    pub(crate) fn set_extends(&mut self, extends: bool) {
+        self.extends = extends;
+    }
+}
+
+/// Reads.
+impl Work {
+    pub(crate) fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+
+    /// The table that is stored.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     pub(crate) fn header(&self) -> &Header {
         self.view.as_ref().map_or(&self.table.header, |view| &view.header)
     }
 
-    /// Whether there is anything for a commit to do besides a touch.
-    pub(crate) fn is_dirty(&self) -> bool {
-        !self.log.is_empty() || self.rotations > 0 || self.pending.is_some() || self.consumes_flash()
+    fn body(&self) -> &[u8] {
+        self.view.as_ref().map_or_else(|| self.table.body(), View::body)
+    }
+
+    /// The live entries of a class.
+    pub(crate) fn live(&self, class: u8, now: impl Fn() -> Timestamp) -> impl Iterator<Item = RawEntry<'_>> {
+        entries(self.body()).filter(move |entry| entry.class() == class && entry.is_live(&now))
+    }
+
+    /// The whole live entry of a key. It is shared or copied, so that it can be decoded without the lock.
+    pub(crate) fn find(&self, class: u8, key: &str, now: impl FnOnce() -> Timestamp) -> Option<Bytes> {
+        let entry = entries(self.body()).find(|entry| entry.is(class, key.as_bytes()))?;
+        entry.is_live(now).then(|| match self.view {
+            None => self.table.data().slice_ref(entry.whole),
+            Some(_) => Bytes::copy_from_slice(entry.whole),
+        })
+    }
+
+    pub(crate) fn end(&self) -> Option<&EndReason> {
+        self.end.as_ref()
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    pub(crate) fn extends(&self) -> bool {
+        self.extends
+    }
+
+    pub(crate) fn client(&self) -> IdUpdate {
+        self.client
+    }
+
+    pub(crate) fn rotates(&self) -> bool {
+        self.rotations > 0
+    }
+
+    pub(crate) fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// Whether a commit has more to do than to touch.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.log.is_empty()
+            || self.rotations > 0
+            || self.pending.is_some()
+            || self.flash.start.iter().any(|id| self.flash.consumes(*id))
     }
 
     pub(crate) fn is_critical(&self) -> bool {
-        // A rotation of nothing is nothing.
+        // To rotate a session that does not exist changes nothing.
         let rotates = self.rotations > 0 && (self.loaded.is_some() || self.dead || !self.log.is_empty());
-        self.betrayed || rotates || self.log.iter().any(Op::is_critical)
+        self.refused || rotates || self.log.iter().any(Op::is_critical)
     }
 
-    fn consumes_flash(&self) -> bool {
-        self.flash.start.iter().any(|id| self.flash.consumes(*id))
+    pub(crate) fn sets_time(&self) -> bool {
+        self.log.iter().any(Op::sets_time)
     }
+}
 
-    /// Visits the entries as the request sees them, expired ones too, until `visit` gives something.
-    pub(crate) fn scan<R>(&self, mut visit: impl FnMut(RawEntry<'_>) -> Option<R>) -> Option<R> {
-        match &self.view {
-            None => self.table.entries().find_map(&mut visit),
-            Some(view) => view.entries(&self.table, &self.log).find_map(&mut visit),
-        }
-    }
-
-    pub(crate) fn find<R>(
-        &self,
-        class: u8,
-        key: &str,
-        now: impl Fn() -> Timestamp,
-        read: impl Fn(RawEntry<'_>) -> R,
-    ) -> Option<R> {
-        let order = (class, key.as_bytes());
-        self.scan(|entry| (entry.order() == order && entry.is_live(&now)).then(|| read(entry)))
+/// The log.
+impl Work {
+    fn view(&mut self) -> &mut View {
+        self.view.get_or_insert_with(|| View::new(&self.table))
     }
 
     /// Appends an operation to the log and applies it to the view.
-    pub(crate) fn record(&mut self, op: Op, config: &Config, now: Timestamp) -> Result<(), Error> {
-        self.ensure_view(config);
-        let Some(view) = &mut self.view else { return Ok(()) };
+    pub(crate) fn record(&mut self, op: Op) {
+        self.view().apply(&op);
         self.log.push(op);
-        let index = self.log.len() - 1;
-        let applied = view.apply(&self.table, &mut self.log, index, now, false);
-        if applied.is_err() {
-            self.log.pop();
-        }
-        applied
     }
 
-    fn ensure_view(&mut self, config: &Config) {
-        if self.view.is_none() {
-            let mut view = View::new(&self.table);
-            if self.loaded.is_none() {
-                view.header = config.new_header();
-            }
-            self.view = Some(view);
-        }
+    /// The same for an update, which has run already and returned `entry`.
+    pub(crate) fn record_update(&mut self, key: &str, rerun: Rerun, entry: &[u8]) {
+        self.view().put(entry);
+        self.log.push(Op::Update { rerun, key: key.into() });
     }
 
-    /// Runs the log, from operation number `from` on, on another state of the record, and drops what is before that.
-    /// If an operation cannot be replayed, everything is as it was.
-    pub(crate) fn replay(&mut self, table: Table, from: usize, now: Timestamp) -> Result<(), Error> {
-        let from = from.min(self.log.len());
-        if from == self.log.len() {
-            self.log.clear();
-            self.view = None;
-            self.table = table;
-            return Ok(());
+    pub(crate) fn rotate(&mut self) {
+        self.rotations += 1;
+    }
+
+    pub(crate) fn use_flash(&mut self) {
+        self.flash.used = true;
+    }
+
+    pub(crate) fn keep_flash(&mut self, ids: Vec<u64>) {
+        self.flash.kept.extend(ids);
+    }
+
+    /// Forgets what was recorded, without a commit. The caller drops the log outside the lock, because the closures in
+    /// it may use the session when they are dropped.
+    #[must_use]
+    pub(crate) fn take_log(&mut self) -> Vec<Op> {
+        self.flash.used = false;
+        self.start_log()
+    }
+
+    /// What was recorded is stored, or needs no store.
+    pub(crate) fn start_log(&mut self) -> Vec<Op> {
+        self.view = None;
+        self.rotations = 0;
+        std::mem::take(&mut self.log)
+    }
+
+    /// Nothing is stored. Only the times that were set are kept, for the session that a later value begins.
+    pub(crate) fn keep_times(&mut self) {
+        let log = self.start_log();
+        log.into_iter().filter(Op::sets_time).for_each(|op| self.record(op));
+    }
+
+    /// Runs the log on another state of the record, which becomes the loaded one. If an operation cannot be replayed,
+    /// nothing changes.
+    pub(crate) fn rebase(&mut self, loaded: Loaded, table: Table, now: Timestamp) -> Result<(), Error> {
+        self.view = replayed(&self.log, &table, now)?;
+        (self.loaded, self.table) = (Some(loaded), table);
+        Ok(())
+    }
+}
+
+fn replayed(log: &[Op], table: &Table, now: Timestamp) -> Result<Option<View>, Error> {
+    if log.is_empty() {
+        return Ok(None);
+    }
+    let mut view = View::new(table);
+    for (done, op) in log.iter().enumerate() {
+        view.replay(&log[..done], op, now)?;
+    }
+    Ok(Some(view))
+}
+
+/// Commits.
+impl Work {
+    /// The table to store, without expired values and consumed flash, with the header that `change` makes.
+    pub(crate) fn draft(&self, now: Timestamp, change: impl FnOnce(&mut Header)) -> Draft {
+        let mut header = self.header().clone();
+        change(&mut header);
+        let special = self.view.as_ref().map_or(self.table.is_special(), View::is_special);
+        Draft::new(header, self.body(), special, |entry| {
+            let consumed = entry.class() == FLASH && self.flash.consumes(entry.id());
+            !consumed && entry.is_live(|| now)
+        })
+    }
+
+    /// Remembers a store call that is about to be made, in case its answer is lost.
+    pub(crate) fn begin(
+        &mut self,
+        next: Loaded,
+        table: Table,
+        before: Option<Revision>,
+        tombstone: Option<(Key, Record)>,
+    ) -> &Pending {
+        let (ops, rotations) = (self.log.len(), self.rotations);
+        self.pending.insert(Pending { next, table, before, tombstone, ops, rotations })
+    }
+
+    /// The answer was seen. A call remains pending only if its effect is uncertain.
+    pub(crate) fn answered<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
+        if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Uncertain) {
+            self.pending = None;
         }
-        let mut rerun = Replaying { log: &mut self.log[from..], before: Vec::new() };
-        let mut view = View::new(&table);
-        for index in 0..rerun.log.len() {
-            rerun.before.push(rerun.log[index].rerun_entry().cloned());
-            view.apply(&table, rerun.log, index, now, true)?;
-        }
-        rerun.before.clear();
-        drop(rerun);
-        self.log.drain(..from);
-        self.view = (!self.log.is_empty()).then_some(view);
-        self.table = table;
+        answer
+    }
+
+    pub(crate) fn forget_pending(&mut self) {
+        self.pending = None;
+    }
+
+    /// The pending call was applied. Operations that were recorded later stay in the log. If they cannot be replayed,
+    /// nothing changes, and the next commit resolves the call again.
+    pub(crate) fn adopt(&mut self, client: IdUpdate, now: Timestamp) -> Result<(), Error> {
+        let Some(pending) = &self.pending else { return Ok(()) };
+        let ops = pending.ops.min(self.log.len());
+        self.view = replayed(&self.log[ops..], &pending.table, now)?;
+        self.log.drain(..ops);
+        let Some(Pending { next, table, rotations, .. }) = self.pending.take() else { return Ok(()) };
+        (self.loaded, self.table) = (Some(next), table);
+        self.rotations = self.rotations.saturating_sub(rotations);
+        self.client = client;
+        // Consumed values are gone, so a second commit has nothing more to remove.
+        let start = &mut self.flash.start;
+        start
+            .retain(|id| entries(self.table.body()).any(|entry| entry.class() == FLASH && entry.id() == *id));
         Ok(())
     }
 
-    /// The table to store, with the header that `change` makes of the present one. Expired values and consumed flash
-    /// are left out. Also says whether it holds any entry.
-    pub(crate) fn encode(
-        &mut self,
-        config: &Config,
-        now: Timestamp,
-        change: impl FnOnce(&mut Header),
-    ) -> Encoded {
-        self.ensure_view(config);
-        let mut logged = 0;
-        let mut header = self.header().clone();
-        change(&mut header);
-        let mut data = Vec::new();
-        let mut entries = 0;
-        if let Some(view) = &self.view {
-            for entry in view.entries(&self.table, &self.log) {
-                logged += entry.whole.len();
-            }
-            data.reserve_exact(logged + header.len());
-            header.write(&mut data);
-            for entry in view.entries(&self.table, &self.log) {
-                let consumed = entry.class == FLASH && self.flash.consumes(entry.id);
-                if !consumed && entry.is_live(|| now) {
-                    data.extend_from_slice(entry.whole);
-                    entries += 1;
-                }
-            }
-        }
-        Encoded { data, header, entries }
-    }
-}
-
-/// A log that is being replayed. Unless that comes to its end, what the view shows is put back: an update's closure
-/// may fail on another request's value, or panic.
-struct Replaying<'a> {
-    log: &'a mut [Op],
-    before: Vec<Option<Vec<u8>>>,
-}
-
-impl Drop for Replaying<'_> {
-    fn drop(&mut self) {
-        for (op, entry) in self.log.iter_mut().zip(self.before.drain(..)) {
-            op.restore_entry(entry);
+    /// The deadline of the stored record was moved.
+    pub(crate) fn touched(&mut self, revision: Revision, deadline: Timestamp) {
+        if let Some(loaded) = &mut self.loaded {
+            (loaded.revision, loaded.expires) = (revision, Some(deadline));
+            self.client = self.client.extended(loaded.id, Some(deadline));
         }
     }
-}
 
-/// A table that is ready to be stored.
-pub(crate) struct Encoded {
-    data: Vec<u8>,
-    pub(crate) header: Header,
-    pub(crate) entries: usize,
-}
-
-impl Encoded {
-    /// Whether this is what `table` holds already.
-    pub(crate) fn equals(&self, table: &Table) -> bool {
-        self.data == table.data
+    /// The session has the new id of a rotation.
+    pub(crate) fn clear_end(&mut self) {
+        self.end = None;
     }
 
-    pub(crate) fn stamped(mut self, now: Timestamp) -> Bytes {
-        stamp_updated(&mut self.data, now);
-        self.data.into()
+    pub(crate) fn refuse_response(&mut self) {
+        self.refused = true;
+    }
+
+    /// The session has ended, and nothing is recorded. `header` is the header of a session that a write creates.
+    pub(crate) fn finish_with(&mut self, header: Header, end: Option<EndReason>, dead: bool) {
+        let Self { extends, detached, refused, .. } = *self;
+        *self = Self { extends, detached, refused, ..Self::empty(header, end, dead) };
+    }
+
+    /// This request destroyed the session. The client deletes its id, if it has one.
+    pub(crate) fn tell_to_forget(&mut self, known: bool) {
+        self.known = known;
+        if known {
+            self.client = IdUpdate::Clear;
+        }
     }
 }

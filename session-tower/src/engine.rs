@@ -1,63 +1,42 @@
-//! What a layer needs of its `Sessions` and its `State`, with their types erased.
+//! A layer's `Sessions` and `State`, without their types.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{Extensions, HeaderMap, HeaderValue};
-use session_core::{Candidates, Driver, State};
-use session_manager::{Committed, IdUpdate, RequestInfo, Sessions};
+use http::{Extensions, HeaderMap};
+use session_core::{Driver, State};
+use session_manager::{
+    Committed, Error, IdUpdate, OnHandlerError, OnStoreError, RequestInfo, Session, Sessions,
+};
 
 use crate::client::ClientAddress;
 use crate::headers;
-use crate::policy::Policy;
-use crate::spare::Spare;
 
-pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, session_manager::Error>> + Send>>;
+pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, Error>> + Send>>;
 
 pub(crate) trait Engine: Send + Sync {
-    /// What the request says about its client. No I/O.
-    fn read(&self, headers: &HeaderMap, extensions: &Extensions) -> Client;
+    /// The session of a request, not loaded. No I/O.
+    fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session;
 
-    /// The request's session, not loaded.
-    fn begin(&self, client: &Client, extend: bool) -> session_manager::Session;
+    /// The commit that the response waits for; `None` if there is nothing to store.
+    fn finish(self: Arc<Self>, session: &Session) -> Option<Commit>;
 
-    /// An empty session that is never saved.
-    fn spare(&self) -> Option<session_manager::Session>;
-
-    /// What the response has to wait for: `None` where there is nothing to store.
-    fn finish(self: Arc<Self>, session: &session_manager::Session) -> Option<Commit>;
-
-    /// As `finish`, for a session that [`spare`](Self::spare) made: it must never reach the store.
-    fn finish_spare(&self, session: session_manager::Session) -> Option<Commit>;
-
-    /// Tells the client what it must know: a new id, a new deadline, or that it should forget.
+    /// Adds to the response what the client must know: a new id, a new deadline, or that its id is void.
     ///
     /// # Errors
-    /// The state could not put it into these headers, and the client would go on without its session.
-    fn tell(&self, session: &session_manager::Session, headers: &mut HeaderMap) -> session_core::Result<()>;
+    /// The state could not write a new id into these headers, so the client would lose its session.
+    fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()>;
 
-    /// Says that this response depends on what the client sent.
+    /// Says that this response depends on the client's id.
     fn vary(&self, headers: &mut HeaderMap);
-
-    /// The settings with which every request starts.
-    fn policy(&self) -> Policy;
-}
-
-/// What a request says about its client, kept until somebody asks for the session.
-pub(crate) struct Client {
-    candidates: Candidates,
-    address: Option<IpAddr>,
-    /// Shared with the request as a rule, and copied only when the session is asked for.
-    user_agent: Option<HeaderValue>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) policy: Policy,
+    pub(crate) on_store_error: OnStoreError,
+    pub(crate) on_handler_error: OnHandlerError,
     pub(crate) no_store: bool,
     pub(crate) address: Option<ClientAddress>,
 }
@@ -66,60 +45,46 @@ pub(crate) struct Options {
 pub(crate) struct Parts<D, S> {
     sessions: Sessions<D>,
     state: Arc<S>,
-    spare: Spare,
     pub(crate) options: Options,
 }
 
 impl<D, S> Clone for Parts<D, S> {
     fn clone(&self) -> Self {
-        Self {
-            sessions: self.sessions.clone(),
-            state: Arc::clone(&self.state),
-            spare: self.spare.clone(),
-            options: self.options.clone(),
-        }
+        let Self { sessions, state, options } = self;
+        Self { sessions: sessions.clone(), state: Arc::clone(state), options: options.clone() }
     }
 }
 
 impl<D: Driver, S: State> Parts<D, S> {
-    pub(crate) fn new(sessions: Sessions<D>, state: Arc<S>) -> Self {
-        let spare = Spare::new(sessions.driver().clock());
-        let options = Options { policy: Policy::default(), no_store: true, address: None };
-        Self { sessions, state, spare, options }
+    pub(crate) fn new(sessions: Sessions<D>, state: S) -> Self {
+        let options = Options {
+            on_store_error: OnStoreError::default(),
+            on_handler_error: OnHandlerError::default(),
+            no_store: true,
+            address: None,
+        };
+        Self { sessions, state: Arc::new(state), options }
     }
 
-    /// Whether an address is to be checked and none is ever found.
+    /// Whether the sessions check an address that the layer cannot find.
     pub(crate) fn misses_address(&self) -> bool {
         self.sessions.checks_address() && self.options.address.is_none()
-    }
-
-    fn no_store(&self, headers: &mut HeaderMap) {
-        if self.options.no_store {
-            headers::no_store(headers);
-        }
     }
 }
 
 impl<D: Driver, S: State> Engine for Parts<D, S> {
-    fn read(&self, headers: &HeaderMap, extensions: &Extensions) -> Client {
-        Client {
-            candidates: self.state.read(headers),
-            address: self.options.address.as_ref().and_then(|address| address.find(headers, extensions)),
-            user_agent: headers.get(USER_AGENT).cloned(),
+    fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session {
+        let mut request = RequestInfo::new(self.state.read(headers));
+        request.address = self.options.address.as_ref().and_then(|address| address.find(headers, extensions));
+        if self.sessions.checks_user_agent() {
+            request.user_agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
         }
+        request.on_store_error = self.options.on_store_error;
+        request.on_handler_error = self.options.on_handler_error;
+        self.sessions.lazy(request)
     }
 
-    fn begin(&self, client: &Client, extend: bool) -> session_manager::Session {
-        let user_agent = client.user_agent.as_ref().map(|agent| Bytes::copy_from_slice(agent.as_bytes()));
-        let request = RequestInfo::new(client.candidates).address(client.address).user_agent(user_agent);
-        self.sessions.lazy(request.extend(extend))
-    }
-
-    fn spare(&self) -> Option<session_manager::Session> {
-        self.spare.begin()
-    }
-
-    fn finish(self: Arc<Self>, session: &session_manager::Session) -> Option<Commit> {
+    fn finish(self: Arc<Self>, session: &Session) -> Option<Commit> {
         if self.sessions.try_finish(session).is_some() {
             return None;
         }
@@ -127,40 +92,30 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         Some(Box::pin(async move { self.sessions.finish(&session).await }))
     }
 
-    fn finish_spare(&self, session: session_manager::Session) -> Option<Commit> {
-        self.spare.finish(session)
-    }
-
-    fn tell(&self, session: &session_manager::Session, headers: &mut HeaderMap) -> session_core::Result<()> {
-        match session.id_update() {
+    fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()> {
+        let now = || self.sessions.now();
+        let written = match update {
             IdUpdate::Set { id, deadline } => {
-                self.state.write(&id, deadline, self.sessions.now(), headers)?;
+                self.state.write(&id, deadline, now(), headers)?;
+                Ok(())
             }
             IdUpdate::Extend { id, deadline } if self.state.follows_deadline() => {
-                // The client has the id: if this fails, its cookie ends sooner than its session, no more.
-                if let Err(error) = self.state.write(&id, deadline, self.sessions.now(), headers) {
-                    tracing::warn!(%error, "a session cookie could not be extended");
-                    return Ok(());
-                }
+                self.state.write(&id, deadline, now(), headers)
             }
-            IdUpdate::Clear => {
-                // The session is over in the store: an id that stays with the client opens nothing.
-                if let Err(error) = self.state.erase(headers) {
-                    tracing::warn!(%error, "the cookie of a session that ended could not be deleted");
-                    return Ok(());
-                }
-            }
+            IdUpdate::Clear => self.state.erase(headers),
             _ => return Ok(()),
+        };
+        match written {
+            Ok(()) if self.options.no_store => headers::no_store(headers),
+            Ok(()) => {}
+            // Harmless: a cookie that is not extended ends before its session, and the id of an ended session opens
+            // nothing.
+            Err(error) => tracing::warn!(%error, "session cookie could not be updated"),
         }
-        self.no_store(headers);
         Ok(())
     }
 
     fn vary(&self, headers: &mut HeaderMap) {
         headers::vary(headers, self.state.varies_on());
-    }
-
-    fn policy(&self) -> Policy {
-        self.options.policy.clone()
     }
 }

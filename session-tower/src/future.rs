@@ -1,4 +1,4 @@
-//! The response, and the commit before its head goes out.
+//! The response, and the commit before its head is sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,32 +7,36 @@ use std::task::{Context, Poll, ready};
 
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_manager::Committed;
+use session_manager::{Committed, Error, OnHandlerError, OnStoreError, Refused, Session};
 
-use crate::engine::Commit;
-use crate::error::{Refused, cause_of, status_of};
-use crate::handle::LazySession;
+use crate::engine::{Commit, Engine};
 
 pin_project! {
-    /// The future of a [`SessionService`](crate::SessionService): the handler's, and then the commit.
+    /// The future of a [`SessionService`](crate::SessionService): the handler, and then the commit.
     ///
-    /// Dropped before the commit began, it commits nothing. Dropped in the middle, it leaves the session as it was or
-    /// as it would have been. Writes through a handle that outlives it are errors in either case.
+    /// If it is dropped before the commit begins, nothing is committed. If it is dropped during the commit, the session
+    /// has its old state or its new one. In both cases, later writes through a clone of the session fail.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
-        // Before the handle, so that it is dropped first: a commit that is cut short holds the session until then.
+        // Before the session, so that it is dropped first: a commit that is cut short holds the session until then.
         #[pin]
         stage: Stage<F, R>,
-        handle: Open,
+        request: OpenRequest,
     }
 }
 
-/// A request's handle until its response is decided, or will never be: it closes what it leaves.
-struct Open(LazySession);
+/// A request whose response is not complete. Its drop closes the session.
+struct OpenRequest {
+    session: Session,
+    engine: Arc<dyn Engine>,
+    closed: bool,
+}
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.0.close();
+        if !self.closed {
+            self.session.close();
+        }
     }
 }
 
@@ -40,15 +44,14 @@ pin_project! {
     #[project = StageProjection]
     enum Stage<F, R> {
         Handler { #[pin] inner: F },
-        // The commit alone is boxed: it is a future that has no name, and only requests that asked for their session
-        // come here.
+        // Only the commit is boxed: its future has no name, and most requests have nothing to commit.
         Commit { commit: Commit, response: Option<Response<R>> },
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn new(inner: F, handle: LazySession) -> Self {
-        Self { stage: Stage::Handler { inner }, handle: Open(handle) }
+    pub(crate) fn new(inner: F, session: Session, engine: Arc<dyn Engine>) -> Self {
+        Self { stage: Stage::Handler { inner }, request: OpenRequest { session, engine, closed: false } }
     }
 }
 
@@ -61,85 +64,77 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let handle = &this.handle.0;
+        let request = this.request;
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handler { inner } => {
-                    // A service that fails has no response, and commits as little as one that answers 5xx.
-                    let response = match ready!(inner.poll(cx)) {
-                        Ok(response) => response,
-                        Err(error) => {
-                            handle.close();
-                            return Poll::Ready(Err(error));
-                        }
-                    };
-                    match commit_of(handle, &response) {
+                    // A service that fails has no response, and commits nothing, as for a server error.
+                    let response = ready!(inner.poll(cx)).inspect_err(|_| request.close())?;
+                    match request.commit(&response) {
                         Some(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
-                        None => return Poll::Ready(Ok(close(handle, response))),
+                        None => return Poll::Ready(Ok(request.complete(response))),
                     }
                 }
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(close(handle, judge(handle, committed, response))));
+                    return Poll::Ready(Ok(request.complete(request.judge(committed, response))));
                 }
             }
         }
     }
 }
 
-/// The commit that this response has to wait for.
-fn commit_of<R>(handle: &LazySession, response: &Response<R>) -> Option<Commit> {
-    let session = handle.used().filter(|session| session.is_loaded())?;
-    if response.status().is_server_error() && !handle.policy().commits_failed() {
-        return None;
+impl OpenRequest {
+    fn close(&mut self) {
+        self.session.close();
+        self.closed = true;
     }
-    match handle.spare() {
-        None => Arc::clone(handle.engine()).finish(session),
-        Some(_) => handle.engine().finish_spare(session.clone()),
-    }
-}
 
-/// The handler's response, or the one that takes its place because it would tell the client what is not so.
-fn judge<R: Default>(
-    handle: &LazySession,
-    committed: Result<Committed, session_manager::Error>,
-    response: Response<R>,
-) -> Response<R> {
-    match committed {
-        Ok(committed) if !committed.refuses_response() => response,
-        Ok(committed) => {
-            tracing::warn!(outcome = ?committed.outcome, "a session ended before a change of privilege was stored; the response is refused");
-            refusal(StatusCode::SERVICE_UNAVAILABLE)
+    /// The commit that this response waits for.
+    fn commit<R>(&self, response: &Response<R>) -> Option<Commit> {
+        if response.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
+            return None;
         }
-        Err(error) if error.refuses_response() || !handle.policy().goes_on() => {
-            let cause = cause_of(&error);
-            tracing::warn!(%error, cause, "a session could not be committed; the response is refused");
-            refusal(status_of(&error))
-        }
-        // That this request goes on without its session has had its event.
-        Err(_) if handle.spare().is_some() => response,
-        Err(error) => {
-            let cause = cause_of(&error);
-            tracing::warn!(%error, cause, "a session could not be committed; the response goes out without");
-            response
-        }
+        Arc::clone(&self.engine).finish(&self.session)
     }
-}
 
-/// Ends the request's part in the session, and adds to the response what the client has to know of it, whatever came
-/// of the handler and of the commit: what a handler did at once, such as a logout, stands.
-fn close<R: Default>(handle: &LazySession, mut response: Response<R>) -> Response<R> {
-    handle.close();
-    let Some(own) = handle.own() else { return response };
-    if let Err(error) = handle.engine().tell(own, response.headers_mut()) {
-        tracing::error!(%error, "a session id could not be put into the response; the response is refused");
-        response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
+    /// The handler's response, or a refusal if the handler's response may claim a change that is not stored.
+    fn judge<R: Default>(&self, committed: Result<Committed, Error>, response: Response<R>) -> Response<R> {
+        let error = match committed {
+            Ok(committed) if committed.refuses_response() => {
+                tracing::warn!(outcome = ?committed.outcome, "session ended before a privilege change was stored; the response is refused");
+                return refusal(StatusCode::SERVICE_UNAVAILABLE);
+            }
+            Ok(_) => return response,
+            Err(error) => error,
+        };
+        let cause = error.store_error().map(tracing::field::display);
+        if error.refuses_response() || self.session.policies().0 == OnStoreError::Reject {
+            tracing::warn!(%error, cause, "session could not be committed; the response is refused");
+            return refusal(error.status());
+        }
+        // The load of a detached session has reported the failure.
+        if !self.session.is_detached() {
+            tracing::warn!(%error, cause, "session could not be committed; the response is sent without it");
+        }
+        response
     }
-    if handle.used().is_some_and(session_manager::Session::is_loaded) {
-        handle.engine().vary(response.headers_mut());
+
+    /// Closes the session and tells the client about it. What a handler did at once, such as a logout, is final even if
+    /// the handler or the commit failed.
+    fn complete<R: Default>(&mut self, mut response: Response<R>) -> Response<R> {
+        let closed = self.session.close();
+        self.closed = true;
+        if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
+            tracing::error!(%error, "session id could not be written into the response; the response is refused");
+            response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        if closed.loaded {
+            self.engine.vary(response.headers_mut());
+        }
+        response
     }
-    response
 }
 
 fn refusal<R: Default>(status: StatusCode) -> Response<R> {
@@ -151,6 +146,6 @@ fn refusal<R: Default>(status: StatusCode) -> Response<R> {
 
 impl<F, R> std::fmt::Debug for ResponseFuture<F, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseFuture").field("handle", &self.handle.0).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("session", &self.request.session).finish_non_exhaustive()
     }
 }

@@ -1,19 +1,17 @@
-//! The layer's settings, overruled for some routes.
+//! Settings of the layer that a route overrides.
 
 use std::task::{Context, Poll};
 
 use http::Request;
+use session_manager::{OnHandlerError, OnStoreError, Session};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::handle::LazySession;
-use crate::policy::{OnHandlerError, OnStoreError};
-
-/// A layer for single routes, inside of the [`SessionLayer`](crate::SessionLayer), that overrules its settings. What
-/// is not set here stays as it is there. A handler can do the same with the methods of [`LazySession`].
+/// A layer for single routes, inside the [`SessionLayer`](crate::SessionLayer), that overrides its settings. A handler
+/// can do the same with the methods of [`LazySession`](crate::LazySession).
 ///
-/// It applies to the innermost session layer around it. Outside of every session layer it can do nothing and says so
-/// in a warning event.
+/// It applies to the innermost session layer around it. Outside every session layer it has no effect, and a warning
+/// event reports that.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -33,42 +31,42 @@ pub struct RoutePolicy {
 }
 
 impl RoutePolicy {
-    /// Overrules nothing yet.
+    /// Overrides nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a visitor gets when the session store fails.
+    /// What happens when the session store fails.
     #[must_use]
-    pub fn on_store_error(mut self, what: OnStoreError) -> Self {
-        self.store = Some(what);
+    pub fn on_store_error(mut self, policy: OnStoreError) -> Self {
+        self.store = Some(policy);
         self
     }
 
     /// What happens to the changes of a handler that answers with a server error.
     #[must_use]
-    pub fn on_handler_error(mut self, what: OnHandlerError) -> Self {
-        self.handler = Some(what);
+    pub fn on_handler_error(mut self, policy: OnHandlerError) -> Self {
+        self.handler = Some(policy);
         self
     }
 
-    /// Requests to these routes do not count as activity: a page that polls keeps nobody logged in.
+    /// Requests to these routes do not move the session's deadline, so a polling page does not keep a visitor logged in.
     #[must_use]
     pub fn do_not_extend(mut self) -> Self {
         self.do_not_extend = true;
         self
     }
 
-    fn apply(self, handle: &LazySession) {
-        if let Some(what) = self.store {
-            handle.on_store_error(what);
+    fn apply(self, session: &Session) {
+        if let Some(policy) = self.store {
+            session.on_store_error(policy);
         }
-        if let Some(what) = self.handler {
-            handle.on_handler_error(what);
+        if let Some(policy) = self.handler {
+            session.on_handler_error(policy);
         }
         if self.do_not_extend {
-            handle.do_not_extend();
+            session.do_not_extend();
         }
     }
 }
@@ -81,7 +79,7 @@ impl<Svc> Layer<Svc> for RoutePolicy {
     }
 }
 
-/// What [`RoutePolicy`] makes of a service.
+/// The service that [`RoutePolicy`] makes of another one.
 #[derive(Clone, Debug)]
 pub struct RoutePolicyService<Svc> {
     inner: Svc,
@@ -101,9 +99,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match LazySession::of(request.extensions()) {
-            Some(handle) => self.policy.apply(handle),
-            None => tracing::warn!("a RoutePolicy stands outside of every SessionLayer and has no effect"),
+        match request.extensions().get() {
+            Some(session) => self.policy.apply(session),
+            None => tracing::warn!("a RoutePolicy outside every SessionLayer has no effect"),
         }
         self.inner.call(request)
     }

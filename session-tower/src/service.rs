@@ -9,12 +9,12 @@ use tower_service::Service;
 
 use crate::engine::Engine;
 use crate::future::ResponseFuture;
-use crate::handle::LazySession;
+use crate::lazy::LazySession;
 
-/// What [`SessionLayer`](crate::SessionLayer) makes of a service.
+/// The service that [`SessionLayer`](crate::SessionLayer) makes of another one.
 ///
-/// It does not name the driver and the state: each request would go through a pointer anyway, for the handle in its
-/// extensions must not name them, or every extractor of an application would.
+/// It does not name the driver and the state. The session in a request's extensions must not name them either, or every
+/// extractor of an application would.
 #[derive(Clone)]
 pub struct SessionService<Svc> {
     inner: Svc,
@@ -41,11 +41,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let outer = LazySession::of(request.extensions()).cloned();
-        let client = self.engine.read(request.headers(), request.extensions());
-        let handle = LazySession::new(Arc::clone(&self.engine), client, outer);
-        request.extensions_mut().insert(handle.clone());
-        ResponseFuture::new(self.inner.call(request), handle)
+        let session = self.engine.begin(request.headers(), request.extensions());
+        LazySession::insert(session.clone(), request.extensions_mut());
+        ResponseFuture::new(self.inner.call(request), session, Arc::clone(&self.engine))
     }
 }
 

@@ -4,17 +4,15 @@ use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use session_manager::Error;
+use session_manager::{Error, Session};
 
-use crate::session::Session;
-
-/// A value that has its own place in the session.
+/// A value with its own key in the session.
 pub trait SessionValue: Serialize + DeserializeOwned + Default + Send + Sync + 'static {
-    /// The session key under which it is kept.
+    /// Its session key.
     const KEY: &'static str;
 }
 
-/// One value of the request's session: an axum extractor. What is not in the session yet is `T::default()`.
+/// One value of the request's session: an axum extractor. A missing value is `T::default()`.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -41,21 +39,21 @@ pub struct Typed<T> {
 }
 
 impl<T: SessionValue> Typed<T> {
-    /// The value as it is in `session`.
+    /// Reads the value from `session`.
     ///
     /// # Errors
-    /// `Decode` or `Codec` where what is stored under the key is no `T`. It stays there.
+    /// `Decode` or `Codec` if the stored value is not a `T`. It stays stored.
     pub fn read(session: Session) -> Result<Self, Error> {
         let value = session.get(T::KEY)?.unwrap_or_default();
         Ok(Self { value, session })
     }
 
-    /// Changes the value in the session, and gives what it is now. Changes that other requests of this session make
-    /// at the same time are kept: `change` may run many times, on newer values too, and must have no effect but on
-    /// its argument; it should not hold a session. Until the commit the result is provisional.
+    /// Changes the value in the session and returns the result. Concurrent changes by other requests of this session
+    /// are kept: `change` may run many times, also on newer values. It must change only its argument, and it should
+    /// not hold a session. The result is provisional until the commit.
     ///
     /// # Errors
-    /// `Encode`, `Decode`, `Codec`, and `Committed` after the response has gone out.
+    /// `Encode`, `Decode`, `Codec`; `Committed` after the response.
     pub fn update(&mut self, change: impl Fn(&mut T) + Send + 'static) -> Result<&T, Error> {
         self.value = self.session.update(T::KEY, move |value: Option<T>| {
             let mut value = value.unwrap_or_default();
@@ -65,12 +63,11 @@ impl<T: SessionValue> Typed<T> {
         Ok(&self.value)
     }
 
-    /// Writes this value into the session, as a whole. What other requests of this session changed in it meanwhile
-    /// is overwritten: for values that one form replaces. Where two requests may change parts of one value, use
-    /// [`update`](Self::update).
+    /// Writes this value into the session as a whole, and overwrites concurrent changes by other requests. Use it for
+    /// values that one form replaces, and [`update`](Self::update) for values of which requests change parts.
     ///
     /// # Errors
-    /// `Encode`, and `Committed` after the response has gone out.
+    /// `Encode`; `Committed` after the response.
     pub fn save(&self) -> Result<(), Error> {
         self.session.insert(T::KEY, &self.value)
     }
@@ -78,13 +75,12 @@ impl<T: SessionValue> Typed<T> {
     /// Removes the value from the session.
     ///
     /// # Errors
-    /// `Committed` after the response has gone out.
+    /// `Committed` after the response.
     pub fn remove(self) -> Result<(), Error> {
         self.session.remove(T::KEY).map(drop)
     }
 
-    /// The session that the value is in.
-    #[must_use]
+    /// The session of the value.
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -104,7 +100,7 @@ impl<T> Deref for Typed<T> {
     }
 }
 
-/// Changes this copy. Only [`save`](Typed::save) puts it into the session.
+/// Changes this copy. Only [`save`](Typed::save) writes it into the session.
 impl<T> DerefMut for Typed<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value

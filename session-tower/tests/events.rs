@@ -29,14 +29,13 @@ async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
         let app = Router::new().route("/write", write).layer(layer(&probe).on_store_error(policy));
         let mut browser = Browser::new(app);
         browser.get("/write").await.is(200);
-        assert!(lines.take().iter().all(|line| !line.contains("session_tower")));
+        assert!(lines.take().iter().all(|line| !line.contains("WARN")));
         for (fault, what) in
-            [(Fault::Reads, "could not be loaded"), (Fault::Changes, "could not be committed")]
+            [(Fault::Reads, "session store failed"), (Fault::Changes, "could not be committed")]
         {
             probe.fail(fault);
             browser.get("/write").await;
-            let ours: Vec<_> =
-                lines.take().into_iter().filter(|line| line.contains("session_tower")).collect();
+            let ours: Vec<_> = lines.take().into_iter().filter(|line| line.contains("WARN")).collect();
             let [warning] = &ours[..] else { panic!("{policy:?} {fault:?} {ours:?}") };
             assert!(warning.contains("WARN") && warning.contains(what), "{warning}");
         }
@@ -77,7 +76,7 @@ async fn a_missing_layer_is_an_error_event_that_says_what_to_do() {
     let mut browser = Browser::new(Router::new().route("/", get(async |_: Session| ())));
     browser.get("/").await.is(500);
     let said = lines.take();
-    let ours: Vec<_> = said.iter().filter(|line| line.contains("session_tower")).collect();
+    let ours: Vec<_> = said.iter().filter(|line| line.contains("session_kit")).collect();
     let [error] = &ours[..] else { panic!("{ours:?}") };
     assert!(error.contains("ERROR") && error.contains("SessionLayer::new(sessions, state)"), "{error}");
 }

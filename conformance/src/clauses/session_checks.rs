@@ -30,8 +30,8 @@ async fn victim(sessions: &Manager) -> Result<SessionId, Failure> {
 /// Fails unless the request is refused for this reason and can neither see nor change the session.
 async fn is_refused(sessions: &Manager, request: RequestInfo, reason: &EndReason, who: &str) -> Check {
     let session = sessions.load(request).await?;
-    equal(&format!("the end reason for {who}"), &session.end_reason(), &Some(reason.clone()))?;
-    ensure(!session.exists(), format!("no session for {who}"), || "there is one".into())?;
+    equal(&format!("the end reason for {who}"), &session.end_reason()?, &Some(reason.clone()))?;
+    ensure(!session.exists()?, format!("no session for {who}"), || "there is one".into())?;
     equal(&format!("a value for {who}"), &session.get::<u64>("secret")?, &None)?;
     equal(&format!("whether {who} ended anything"), &session.destroy("logout").await?, &false)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a refused request")?;
@@ -40,7 +40,7 @@ async fn is_refused(sessions: &Manager, request: RequestInfo, reason: &EndReason
 
 async fn is_let_in(sessions: &Manager, request: RequestInfo, who: &str) -> Result<Session, Failure> {
     let session = sessions.load(request).await?;
-    equal(&format!("the end reason for {who}"), &session.end_reason(), &None)?;
+    equal(&format!("the end reason for {who}"), &session.end_reason()?, &None)?;
     equal(&format!("a value for {who}"), &session.get::<u64>("secret")?, &Some(1))?;
     Ok(session)
 }

@@ -226,7 +226,7 @@ async fn ends(sessions: &Manager, late: &Session, reason: &EndReason, what: &str
     let committed = late.commit().await?;
     came_to(&committed, &Outcome::Ended(reason.clone()), &format!("{what} that came late"))?;
     equal(&format!("whether {what} refuses its response"), &committed.refuses_response(), &critical)?;
-    equal(&format!("the end reason after {what}"), &late.end_reason(), &Some(reason.clone()))?;
+    equal(&format!("the end reason after {what}"), &late.end_reason()?, &Some(reason.clone()))?;
     tells_nothing(late, &format!("{what} that came late"))?;
     // Nor does it begin another session in the place of the one that ended.
     late.insert("more", &1)?;

@@ -101,7 +101,7 @@ fn goes_well(committed: &Committed) -> Check {
 /// A request's handle on a session that must be there.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
     let session = sessions.load(id).await?;
-    ensure(session.exists(), "the session is there", || format!("{:?}", session.end_reason()))?;
+    ensure(session.exists()?, "the session is there", || format!("{:?}", session.end_reason()))?;
     Ok(session)
 }
 

@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let session = sessions.load(id).await?;
     session.destroy("logout").await?;
-    let ended = !sessions.load(id).await?.exists();
+    let ended = !sessions.load(id).await?.exists()?;
     let name = visitors.name(visitor.id())?;
     println!("the session has ended: {ended}; the visitor's name is still there: {name:?}");
     Ok(())

@@ -6,7 +6,7 @@ use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, S
 use crate::map::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, told};
-use session_conformance::testing::{Request, Probe, step};
+use session_conformance::testing::{Probe, Request, step};
 
 /// What is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,7 +145,7 @@ async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, a
             add(&session);
             let done = session.commit().await;
             stage.arrive().await;
-            let alive = stage.open(id.unwrap()).await.exists();
+            let alive = stage.open(id.unwrap()).await.exists().unwrap();
             match done.map(|done| done.outcome) {
                 // The destruction is not repeated by itself: the session lives, or has ended, or is begun anew.
                 Ok(Outcome::Updated) => assert!(alive, "{case}"),
@@ -165,14 +165,14 @@ async fn state_is_allowed(stage: &Stage, what: What, id: Option<SessionId>, case
         return;
     };
     let session = stage.open(id).await;
-    if session.exists() {
+    if session.exists().unwrap() {
         let name: Option<String> = session.get("name").unwrap();
         let new = session.get("n").unwrap() == Some(1);
         assert_eq!(name.as_deref(), Some(if new { "Grace" } else { "Ada" }), "{case}");
         assert!(!new || what == What::Update, "{case}: what is rotated is not under the old id");
         assert!(stage.records() <= if what == What::Rotate { 2 } else { 1 }, "{case}");
     } else if what == What::Rotate {
-        assert_eq!(session.end_reason(), Some(EndReason::Replaced), "{case}");
+        assert_eq!(session.end_reason().unwrap(), Some(EndReason::Replaced), "{case}");
         assert_eq!(stage.records(), 1, "{case}: the successor is there");
     } else {
         assert_eq!(what, What::Destroy, "{case}: the session is lost");
@@ -190,7 +190,7 @@ async fn other(stage: &Stage, meanwhile: Meanwhile, id: Option<SessionId>) -> Ot
     let mut other = Other { added: false, destroyed: false, rotated: None };
     let Some(id) = id else { return other };
     let session = stage.open(id).await;
-    if !session.exists() {
+    if !session.exists().unwrap() {
         return other;
     }
     match meanwhile {
@@ -233,13 +233,13 @@ async fn committed_again(
             done => panic!("{case}: {done:?}"),
         }
         assert!(counter <= u32::from(what == What::Update && sent), "{case}: {counter}");
-        assert_eq!(stage.open(id.unwrap()).await.end_reason(), Some(EndReason::Replaced), "{case}");
+        assert_eq!(stage.open(id.unwrap()).await.end_reason().unwrap(), Some(EndReason::Replaced), "{case}");
         assert_eq!(session.id_update(), IdUpdate::None, "{case}");
         return;
     }
     if other.destroyed {
         assert!(matches!(done, Ok(Outcome::Ended(_))), "{case}: {done:?}");
-        assert!(!stage.open(id.unwrap()).await.exists(), "{case}: it is back");
+        assert!(!stage.open(id.unwrap()).await.exists().unwrap(), "{case}: it is back");
         assert_eq!(session.id_update(), IdUpdate::None, "{case}");
         return;
     }
@@ -260,7 +260,7 @@ async fn committed_again(
     let now = if matches!(what, What::Create | What::Rotate) { told(session) } else { id.unwrap() };
     assert_eq!(stage.counter(now).await, Some(all), "{case}: counted once");
     if what == What::Rotate {
-        assert_eq!(stage.open(id.unwrap()).await.end_reason(), Some(EndReason::Replaced), "{case}");
+        assert_eq!(stage.open(id.unwrap()).await.end_reason().unwrap(), Some(EndReason::Replaced), "{case}");
     }
 }
 
@@ -277,11 +277,11 @@ async fn destroyed_again(
     let destroyed = session.destroy("again").await.unwrap();
     stage.arrive().await;
     if let Some(next) = other.rotated {
-        assert!(!destroyed && stage.open(next).await.exists(), "{case}: the successor lives");
+        assert!(!destroyed && stage.open(next).await.exists().unwrap(), "{case}: the successor lives");
         return;
     }
     if let Some(id) = id {
-        assert!(!stage.open(id).await.exists(), "{case}");
+        assert!(!stage.open(id).await.exists().unwrap(), "{case}");
         assert!(!destroyed || session.id_update() == IdUpdate::Clear, "{case}");
     }
     assert!(destroyed || other.destroyed || before == 0 || what == What::Create, "{case}");
@@ -332,7 +332,7 @@ fn a_rotation_asked_for_after_a_dropped_commit_is_not_forgotten() {
             let next = stage.open(told(&session)).await;
             assert_eq!(next.user().unwrap().as_deref(), Some("ada"));
             assert_eq!(next.get("n").unwrap(), Some(1));
-            assert!(!stage.open(id.unwrap()).await.exists());
+            assert!(!stage.open(id.unwrap()).await.exists().unwrap());
         }
     });
 }

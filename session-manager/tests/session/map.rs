@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Entry, Key, OldDecision, Page, Prefix, Record,
-    Result, TestClock, Touch,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Entry, Found, Key, Page,
+    Prefix, Record, Result, TestClock,
 };
 
 #[derive(Clone, Debug)]
@@ -31,25 +31,22 @@ impl Map {
         self.records.lock().unwrap().insert(key, record);
     }
 
-    fn change(&self, key: &Key, offered: Option<Record>, when: Condition) -> Change {
+    fn change(&self, key: &Key, request: &ChangeRequest) -> Change {
         let now = self.clock.now();
         let mut records = self.records.lock().unwrap();
-        let live = records.get(key).filter(|record| record.is_live(now)).cloned();
-        let revision = |record: &Option<Record>| record.as_ref().map(|record| record.revision);
-        match when.decide(revision(&live), revision(&offered)) {
-            OldDecision::Apply => {
-                records.remove(key);
-                let removal = offered.is_none();
-                if let Some(record) = offered.filter(|record| record.is_live(now)) {
-                    records.insert(key.clone(), record);
-                }
-                if removal && live.is_none() && when != Condition::Absent {
-                    return Change::Conflict(None);
-                }
+        let stored = records.get(key).cloned();
+        let found = stored.as_ref().map_or(Found::Nothing, |it| Found::at(it.expires, it.revision, now));
+        match (request.decide(found, now), request) {
+            (Decision::Write, ChangeRequest::Store { record, .. }) => {
+                records.insert(key.clone(), record.clone());
                 Change::Applied
             }
-            OldDecision::AlreadyApplied => Change::Applied,
-            OldDecision::Conflict => Change::Conflict(live),
+            (Decision::Delete, _) => {
+                records.remove(key);
+                Change::Applied
+            }
+            (Decision::Conflict, _) => Change::Conflict(stored.filter(|record| record.is_live(now))),
+            _ => Change::Applied,
         }
     }
 }
@@ -61,31 +58,17 @@ impl Driver for Map {
     }
 
     async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
-        Ok(self.change(key, Some(record), when))
+        Ok(self.change(key, &ChangeRequest::Store { record, condition: when }))
     }
 
     async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        Ok(self.change(key, None, when))
+        Ok(self.change(key, &ChangeRequest::Remove { condition: when }))
     }
 
     async fn traverse(&self, prefix: &Prefix, _: Cursor, _: usize) -> Result<Page> {
         let all = self.all();
         let entries = all.into_keys().filter(|key| key.is_in(prefix)).map(Entry::new).collect();
         Ok(Page::last(entries))
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        let Touch { from, to, deadline } = touch;
-        let mut records = self.records.lock().unwrap();
-        match records.get_mut(key).filter(|record| record.is_live(self.clock.now())) {
-            Some(record) if record.revision == to => Ok(true),
-            Some(record) if record.revision == from => {
-                record.revision = to;
-                record.expires = deadline;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -24,11 +24,11 @@ fn app(probe: &Probe, address: Option<ClientAddress>) -> Router {
         layer = layer.client_address(address);
     }
     Router::new()
-        .route("/write", get(async |session: Session| Ok::<_, Error>(session.insert("n", &1)?)))
+        .route("/write", get(async |session: Session| session.insert("n", &1)))
         .route(
             "/read",
             get(async |session: Session| {
-                Ok::<_, Error>(format!("{:?} {:?}", session.get::<u32>("n")?, session.end_reason()))
+                Ok::<_, Error>(format!("{:?} {:?}", session.get::<u32>("n")?, session.end_reason()?))
             }),
         )
         .layer(layer)

@@ -70,7 +70,7 @@ async fn dropped_at_any_poll_a_request_commits_nothing_or_all_and_nothing_before
 fn app(probe: &Probe, returned: &Arc<AtomicBool>) -> Router {
     let (at_add, at_login) = (Arc::clone(returned), Arc::clone(returned));
     Router::new()
-        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("n", &10)?)))
+        .route("/start", get(async |session: Session| session.insert("n", &10)))
         .route(
             "/read",
             get(async |session: Session| {

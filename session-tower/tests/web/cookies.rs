@@ -16,7 +16,7 @@ fn app(probe: &Probe) -> Router {
             "/read",
             get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))),
         )
-        .route("/write", get(async |session: Session| Ok::<_, Error>(session.insert("n", &1)?)))
+        .route("/write", get(async |session: Session| session.insert("n", &1)))
         .layer(layer(probe))
 }
 

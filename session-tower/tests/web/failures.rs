@@ -27,7 +27,7 @@ fn routes() -> Router {
                 Ok::<_, Error>(format!("{:?} detached={}", session.get::<u32>("n")?, session.is_detached()))
             }),
         )
-        .route("/write", get(async |session: Session| Ok::<_, Error>(session.insert("n", &1)?)))
+        .route("/write", get(async |session: Session| session.insert("n", &1)))
         .route(
             "/login",
             get(async |session: Session| {

@@ -19,7 +19,7 @@ fn routes() -> Router {
             "/read",
             get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))),
         )
-        .route("/write", get(async |session: Session| Ok::<_, Error>(session.insert("n", &1)?)))
+        .route("/write", get(async |session: Session| session.insert("n", &1)))
         .route(
             "/out",
             get(async |session: Session| Ok::<_, Error>(session.destroy("out").await?.to_string())),
@@ -105,7 +105,7 @@ async fn what_the_handler_set_stays_and_a_cache_is_told_not_to_keep_it() {
 #[tokio::test]
 async fn no_store_can_be_turned_off() {
     let probe = Probe::new();
-    let app = routes().layer(layer(&probe).no_store(false));
+    let app = routes().layer(layer(&probe).cache_control_no_store(false));
     assert_eq!(Browser::new(app).get("/own").await.is(200).all("cache-control"), ["public, max-age=600"]);
 }
 

@@ -29,9 +29,9 @@ impl Gate {
 
 fn routes(gate: &Gate) -> Router {
     Router::new()
-        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("token", "gold")?)))
+        .route("/start", get(async |session: Session| session.insert("token", "gold")))
         .route("/read", get(read))
-        .route("/write", get(async |session: Session| Ok::<_, Error>(session.insert("late", &true)?)))
+        .route("/write", get(async |session: Session| session.insert("late", &true)))
         .route("/login", get(login))
         .route(
             "/logout",
@@ -74,7 +74,7 @@ fn routes(gate: &Gate) -> Router {
 }
 
 async fn read(session: Session) -> Result<String, Error> {
-    let reason = session.end_reason();
+    let reason = session.end_reason()?;
     let slow = session.get::<String>("slow")?;
     Ok(format!("{:?} {slow:?} {reason:?}", session.user()?))
 }

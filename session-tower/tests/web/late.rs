@@ -69,7 +69,7 @@ fn routes(kept: &Kept) -> Router {
         })
     };
     Router::new()
-        .route("/start", get(async |session: Session| Ok::<_, Error>(session.insert("n", &10)?)))
+        .route("/start", get(async |session: Session| session.insert("n", &10)))
         .route("/n", get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))))
         .route("/200", with(StatusCode::OK))
         .route("/502", with(StatusCode::BAD_GATEWAY))

@@ -1,21 +1,19 @@
-//! Binding a session to the client that it was made for.
+//! Binding a session to its client.
 
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use crate::table::Malformed;
-
 /// Whether a session is bound to the address of the client that created it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressCheck {
-    /// It is not: addresses change as people move between networks.
+    /// Not bound: addresses change when people move between networks.
     #[default]
     Off,
-    /// To the exact address.
+    /// Bound to the exact address.
     Exact,
-    /// To the network: so many leading bits must be equal.
+    /// Bound to the network: this many leading bits must be equal.
     Network {
         /// For IPv4, 0 to 32.
         v4: u8,
@@ -66,34 +64,26 @@ impl Network {
         network
     }
 
-    /// Whether a client at `address` is in this network. One without an address is not.
+    /// Whether a client at `address` is in this network. A client without an address is not.
     pub(crate) fn contains(&self, address: Option<IpAddr>) -> bool {
         address.is_some_and(|address| Self::new(address.to_canonical(), self.bits) == *self)
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
-        let Some((&bits, octets)) = bytes.split_first() else { return Ok(None) };
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&bits, octets) = bytes.split_first()?;
         let (len, most) = match octets.len() {
             4 => (4, 32),
             16 => (16, 128),
-            _ => return Err(Malformed),
+            _ => return None,
         };
-        if bits > most {
-            return Err(Malformed);
-        }
         let mut address = [0; 16];
         address[..octets.len()].copy_from_slice(octets);
-        Ok(Some(Self { address, len, bits }))
+        (bits <= most).then_some(Self { address, len, bits })
     }
 
-    pub(crate) fn write(network: Option<&Self>, out: &mut Vec<u8>) {
-        match network {
-            None => out.push(0),
-            Some(network) => {
-                out.extend_from_slice(&[network.len + 1, network.bits]);
-                out.extend_from_slice(&network.address[..usize::from(network.len)]);
-            }
-        }
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[self.len + 1, self.bits]);
+        out.extend_from_slice(&self.address[..usize::from(self.len)]);
     }
 }
 
@@ -107,21 +97,13 @@ impl Agent {
         Self(*hash.first_chunk().expect("SHA-256 has 32 bytes"))
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        bytes.try_into().map(|hash| Some(Self(hash))).map_err(|_| Malformed)
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(Self).ok()
     }
 
-    pub(crate) fn write(agent: Option<&Self>, out: &mut Vec<u8>) {
-        match agent {
-            None => out.push(0),
-            Some(agent) => {
-                out.push(16);
-                out.extend_from_slice(&agent.0);
-            }
-        }
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(16);
+        out.extend_from_slice(&self.0);
     }
 }
 
@@ -130,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_its_leading_bits() {
+    fn network_compares_leading_bits_only() {
         let check = AddressCheck::Network { v4: 20, v6: 64 };
         let network = check.record(Some("10.1.18.7".parse().unwrap())).unwrap();
         assert!(network.contains(Some("10.1.31.255".parse().unwrap())));

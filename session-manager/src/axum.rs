@@ -1,0 +1,40 @@
+//! The session as an axum extractor, and errors as responses. Only `axum-core` is needed, so the application chooses its
+//! version of `axum`.
+
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::error::{Error, Refused};
+use crate::event::TARGET;
+use crate::session::Session;
+
+/// Loads the session that a web layer put into the request's extensions.
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let session = parts.extensions.get::<Self>().ok_or_else(Error::no_layer)?;
+        session.load().await?;
+        Ok(session.clone())
+    }
+}
+
+/// A response without details. An event reports the error and its cause.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let cause = self.store_error().map(tracing::field::display);
+        let status = self.status();
+        let text = if status == StatusCode::SERVICE_UNAVAILABLE {
+            tracing::warn!(target: TARGET, error = %self, cause, "a session error replaces the response");
+            "Sessions are not available at the moment. Please try again."
+        } else {
+            tracing::error!(target: TARGET, error = %self, cause, "a session error replaces the response");
+            "Something went wrong with the session."
+        };
+        let mut response = (status, text).into_response();
+        response.extensions_mut().insert(Refused);
+        response
+    }
+}

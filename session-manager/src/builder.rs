@@ -1,0 +1,160 @@
+//! The options of `Sessions`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{Driver, SessionId};
+
+use crate::client::AddressCheck;
+use crate::codec::Codec;
+use crate::config::{Config, MIN_TIME, OnCorrupt};
+use crate::error::{Error, ErrorKind};
+use crate::event::Observer;
+use crate::sessions::Sessions;
+
+/// The options of [`Sessions`], with these defaults:
+///
+/// | option | default |
+/// |---|---|
+/// | `idle_timeout` | 2 hours |
+/// | `absolute_lifetime` | 24 hours |
+/// | `touch_threshold` | a twentieth of the session's idle timeout |
+/// | `codec` | MessagePack |
+/// | `check_address` | off |
+/// | `check_user_agent` | off |
+/// | `on_corrupt` | a fresh session |
+#[must_use]
+pub struct SessionsBuilder<D> {
+    driver: D,
+    config: Config,
+}
+
+impl<D: Driver> Sessions<D> {
+    /// A manager with the default options.
+    ///
+    /// # Errors
+    /// `Config` if the driver has no compare-and-swap.
+    pub fn new(driver: D) -> Result<Self, Error> {
+        Self::builder(driver).build()
+    }
+
+    /// A manager with options.
+    pub fn builder(driver: D) -> SessionsBuilder<D> {
+        let config = Config {
+            idle: Duration::from_secs(2 * 3_600),
+            lifetime: Some(Duration::from_secs(24 * 3_600)),
+            codec: Codec::default(),
+            touch_threshold: None,
+            address: AddressCheck::default(),
+            agent: false,
+            on_corrupt: OnCorrupt::default(),
+            observer: None,
+            last_write_wins: false,
+            ids: Box::new(SessionId::generate),
+        };
+        SessionsBuilder { driver, config }
+    }
+}
+
+impl<D: Driver> SessionsBuilder<D> {
+    /// How long a session lives without being used; at least one second. Existing sessions keep their timeout.
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.config.idle = idle;
+        self
+    }
+
+    /// How long a session lives from its creation or last rotation, even if it is used (OWASP: absolute timeout);
+    /// `None` for no limit.
+    pub fn absolute_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.config.lifetime = lifetime;
+        self
+    }
+
+    /// A request that only reads moves the stored deadline if it moves by more than this; shorter than the idle
+    /// timeout. A small threshold makes the idle timeout exact and costs more writes.
+    pub fn touch_threshold(mut self, threshold: Duration) -> Self {
+        self.config.touch_threshold = Some(threshold);
+        self
+    }
+
+    /// How new values are encoded.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.config.codec = codec;
+        self
+    }
+
+    /// Binds new sessions to the client's address. Sessions without a recorded address stay usable from anywhere.
+    pub fn check_address(mut self, check: AddressCheck) -> Self {
+        self.config.address = check;
+        self
+    }
+
+    /// Binds new sessions to the client's User-Agent header.
+    pub fn check_user_agent(mut self, yes: bool) -> Self {
+        self.config.agent = yes;
+        self
+    }
+
+    /// What happens when a stored session is damaged.
+    pub fn on_corrupt(mut self, policy: OnCorrupt) -> Self {
+        self.config.on_corrupt = policy;
+        self
+    }
+
+    /// Receives events in addition to `tracing`.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.config.observer = Some(observer);
+        self
+    }
+
+    /// Accepts a driver without compare-and-swap. Two requests of one session then lose each other's writes, and a
+    /// request that ends late can restore an ended session.
+    pub fn allow_last_write_wins(mut self) -> Self {
+        self.config.last_write_wins = true;
+        self
+    }
+
+    /// Replaces the operating system as the source of new ids. A predictable id gives the session away, so use this
+    /// for tests and for hardware generators only.
+    pub fn id_source(
+        mut self,
+        source: impl Fn() -> session_core::Result<SessionId> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.ids = Box::new(source);
+        self
+    }
+
+    /// The manager.
+    ///
+    /// # Errors
+    /// `Config` if an option is out of range, or the driver has no compare-and-swap.
+    pub fn build(self) -> Result<Sessions<D>, Error> {
+        let Self { driver, config } = self;
+        let wrong = |detail: &str| Err(Error::new(ErrorKind::Config).with_detail(detail));
+        if config.idle < MIN_TIME || config.lifetime.is_some_and(|lifetime| lifetime < MIN_TIME) {
+            return wrong("idle_timeout and absolute_lifetime are at least one second");
+        }
+        if config.touch_threshold.is_some_and(|threshold| threshold >= config.idle) {
+            return wrong("touch_threshold is shorter than idle_timeout");
+        }
+        if matches!(config.address, AddressCheck::Network { v4, v6 } if v4 > 32 || v6 > 128) {
+            return wrong("a network has up to 32 bits for IPv4 and up to 128 for IPv6");
+        }
+        if !driver.capabilities().conditional && !config.last_write_wins {
+            return wrong(
+                "the driver has no compare-and-swap, so requests lose each other's writes; \
+                 allow_last_write_wins accepts that",
+            );
+        }
+        Ok(Sessions::from_parts(driver, config))
+    }
+}
+
+impl<D> std::fmt::Debug for SessionsBuilder<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("idle", &self.config.idle)
+            .field("lifetime", &self.config.lifetime)
+            .finish_non_exhaustive()
+    }
+}

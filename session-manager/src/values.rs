@@ -1,0 +1,255 @@
+//! A session's values and settings, and what each change means on replay.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::codec::{Codec, decode};
+use crate::config::MIN_TIME;
+use crate::error::{Error, ErrorKind};
+use crate::op::{Op, UserChange, parsed};
+use crate::session::Session;
+use crate::table::{NewEntry, VALUE};
+use crate::work::Work;
+
+/// How many times `update` and `take` start again because a clone of the handle changed the value.
+const TRIES: u32 = 100;
+
+impl Session {
+    /// The value of `key`, or `None` if there is none or its deadline has passed. Decodes this value only.
+    ///
+    /// # Errors
+    /// `Decode` if it is not a `T`, `Codec` if this build lacks its codec: all values stay as they are. `NotLoaded`,
+    /// `Busy`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.read(|work| self.value_in(work, key))?.map(|entry| decoded(key, &entry)).transpose()
+    }
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn contains(&self, key: &str) -> Result<bool, Error> {
+        self.read(|work| self.value_in(work, key).is_some())
+    }
+
+    /// The keys that have values, in byte order.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        self.read(|work| {
+            let live = work.live(VALUE, || self.now());
+            live.map(|entry| String::from_utf8_lossy(entry.key()).into_owned()).collect()
+        })
+    }
+
+    /// Sets `key` and removes the deadline of its old value. On replay: blind, the last writer wins.
+    ///
+    /// # Errors
+    /// `Encode`, `Name` for a key over 65,535 bytes; `Committed`, `NotLoaded`, `Busy`.
+    pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
+        self.insert_as(key, value, self.config().codec)
+    }
+
+    /// [`insert`](Self::insert) with another codec.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn insert_as<T: Serialize + ?Sized>(&self, key: &str, value: &T, codec: Codec) -> Result<(), Error> {
+        let entry = encode_value(key, value, codec)?;
+        self.write(|work| work.record(Op::Insert(entry)))
+    }
+
+    /// Removes `key` and returns whether it had a value. On replay: blind.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        self.write(|work| {
+            let existed = self.value_in(work, key).is_some();
+            work.record(Op::Remove(key.into()));
+            existed
+        })
+    }
+
+    /// Sets `key` to the result of `change` on its value, and returns that. On replay the closure runs again on the
+    /// value of that time, so the additions of two requests add up.
+    ///
+    /// The closure may run many times and must only compute. The returned value is provisional until the commit.
+    ///
+    /// # Errors
+    /// `Decode` if the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`; `Contention` if the
+    /// closure itself sets this key through a clone of the handle, to another value each time. On replay the commit
+    /// returns the same errors.
+    pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + 'static,
+    {
+        let codec = self.config().codec;
+        let name: Box<str> = key.into();
+        let run = move |current: Option<(u8, &[u8])>| {
+            let current = current.map(|(codec, bytes)| decode::<T>(codec, &name, bytes)).transpose()?;
+            let value = change(current);
+            Ok::<_, Error>((encode_value(&name, &value, codec)?, value))
+        };
+        let mut current = self.write(|work| self.value_in(work, key))?;
+        let mut slot = Some(run);
+        for _ in 0..TRIES {
+            let Some(run) = &slot else { break };
+            // Without the lock, because the closure may use a clone of this handle.
+            let parts = current.as_deref().map(parsed);
+            let (entry, value) = run(parts.map(|entry| (entry.codec(), entry.value())))?;
+            let now = self.write(|work| {
+                let now = self.value_in(work, key);
+                if now == current
+                    && let Some(run) = slot.take()
+                {
+                    let rerun = Box::new(move |current: Option<(u8, &[u8])>| Ok(run(current)?.0));
+                    work.record_update(key, rerun, &entry);
+                }
+                now
+            })?;
+            if slot.is_none() {
+                return Ok(value);
+            }
+            current = now;
+        }
+        Err(Error::new(ErrorKind::Contention).with_detail("the value changed during each run of the update"))
+    }
+
+    /// Removes `key` and returns its value: for values that may be spent once, such as tokens. If another request took
+    /// or changed it first, the commit fails with `Contention` and the response is refused.
+    ///
+    /// # Errors
+    /// `Decode`, and then the value stays; `Committed`, `NotLoaded`, `Busy`.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        for _ in 0..TRIES {
+            let Some(entry) = self.write(|work| self.value_in(work, key))? else { return Ok(None) };
+            let value = decoded(key, &entry)?;
+            let taken = self.write(|work| {
+                let same = self.value_in(work, key).as_ref() == Some(&entry);
+                if same {
+                    work.record(Op::Take(entry));
+                }
+                same
+            })?;
+            if taken {
+                return Ok(Some(value));
+            }
+        }
+        Err(Error::new(ErrorKind::Contention).with_detail("the value changed while it was decoded"))
+    }
+
+    /// Removes all values; times, bindings, user and flash stay. On replay it removes the values of that time,
+    /// including those of other requests.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.write(|work| work.record(Op::Clear))
+    }
+
+    /// Lets the value of `key` expire after this time, in whole milliseconds from now. Extending the session does not
+    /// extend it. Returns whether there is a value. On replay it applies only if that value is still there.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn expire_key(&self, key: &str, after: Duration) -> Result<bool, Error> {
+        let deadline = self.now().saturating_add(after);
+        self.write(|work| match self.value_in(work, key) {
+            Some(given) => {
+                work.record(Op::Expire { given, deadline });
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// How long this session lives without being used; at least one second. On replay the last one wins.
+    ///
+    /// # Errors
+    /// `Config` for less than a second; `Committed`, `NotLoaded`, `Busy`.
+    pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
+        at_least_a_second(Some(idle))?;
+        self.write(|work| work.record(Op::Idle(idle)))
+    }
+
+    /// How long this session lives from its creation or last rotation; `None` for no limit. On replay the last one
+    /// wins.
+    ///
+    /// # Errors
+    /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    pub fn set_absolute_lifetime(&self, lifetime: Option<Duration>) -> Result<(), Error> {
+        at_least_a_second(lifetime)?;
+        self.write(|work| work.record(Op::Lifetime(lifetime)))
+    }
+
+    /// Sets the user of the session, 1 to 255 bytes. If another request bound another user first, the commit fails with
+    /// `Contention`. Call [`rotate`](Self::rotate) with it.
+    ///
+    /// # Errors
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    pub fn bind_user(&self, user: &str) -> Result<(), Error> {
+        if user.is_empty() || user.len() > 255 {
+            return Err(Error::new(ErrorKind::Name).with_detail("a user has 1 to 255 bytes"));
+        }
+        let user = Bytes::copy_from_slice(user.as_bytes());
+        self.write(|work| {
+            let over = work.header().user_bytes();
+            work.record(Op::BindUser(Box::new(UserChange { user, over })));
+        })
+    }
+
+    /// The user of the session.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn user(&self) -> Result<Option<String>, Error> {
+        self.read(|work| work.header().user().map(str::to_owned))
+    }
+
+    /// Gives the session a new id and a new absolute lifetime at the commit: on login and on every privilege change
+    /// (OWASP: renew the id). Nothing can be read, written or created under the old id.
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.write(Work::rotate)
+    }
+
+    fn value_in(&self, work: &Work, key: &str) -> Option<Bytes> {
+        work.find(VALUE, key, || self.now())
+    }
+}
+
+/// Decodes an entry of the session. Never called with the lock, because a value's own code may use the session.
+pub(crate) fn decoded<T: DeserializeOwned>(key: &str, entry: &[u8]) -> Result<T, Error> {
+    let entry = parsed(entry);
+    decode(entry.codec(), key, entry.value())
+}
+
+fn encode_value<T: Serialize + ?Sized>(key: &str, value: &T, codec: Codec) -> Result<Vec<u8>, Error> {
+    encode_entry(NewEntry { class: VALUE, codec: codec.id(), deadline: None, id: None, key }, value, codec)
+}
+
+pub(crate) fn encode_entry<T: Serialize + ?Sized>(
+    parts: NewEntry<'_>,
+    value: &T,
+    codec: Codec,
+) -> Result<Vec<u8>, Error> {
+    parts.encode(|out| codec.encode(parts.key, value, out))?.ok_or_else(|| {
+        let detail =
+            format!("a key has up to 65,535 bytes and a value up to 4 GiB; this key has {}", parts.key.len());
+        Error::new(ErrorKind::Name).with_detail(detail)
+    })
+}
+
+fn at_least_a_second(time: Option<Duration>) -> Result<(), Error> {
+    if time.is_some_and(|time| time < MIN_TIME) {
+        return Err(Error::new(ErrorKind::Config).with_detail("a timeout is at least one second"));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The session of a request before it is loaded.
+
+use std::sync::Arc;
+
+use http::Extensions;
+use session_manager::{Error, OnHandlerError, OnStoreError, Session};
+
+/// A request's session, not loaded yet, with the settings of this request. An axum extractor; other services and
+/// middleware find it with [`of`](Self::of). Cheap to clone.
+///
+/// Take it instead of [`Session`] in handlers that need the session only sometimes, and in middleware.
+///
+/// ```
+/// use session_tower::{Error, LazySession};
+///
+/// async fn greeting(lazy: LazySession) -> Result<String, Error> {
+///     let session = lazy.load().await?;
+///     Ok(format!("Hello, {}", session.user()?.unwrap_or_else(|| "stranger".into())))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct LazySession {
+    session: Session,
+    outer: Option<Arc<LazySession>>,
+}
+
+/// In the extensions of a request that passed two session layers: the session of the outer one.
+#[derive(Clone)]
+struct Outer(Arc<LazySession>);
+
+impl LazySession {
+    /// The session in a request's extensions; `None` outside every session layer.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let session = extensions.get::<Session>()?.clone();
+        Some(Self { session, outer: extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0)) })
+    }
+
+    /// Puts a session into a request's extensions, in front of the session of an outer layer.
+    pub(crate) fn insert(session: Session, extensions: &mut Extensions) {
+        if let Some(outer) = Self::of(extensions) {
+            extensions.insert(Outer(Arc::new(outer)));
+        }
+        extensions.insert(session);
+    }
+
+    /// The loaded session. The first call of the request reads the store; after a failure, the next call tries again.
+    /// Without a valid id from the client there is no store call.
+    ///
+    /// # Errors
+    /// The store failed, and the policy is [`OnStoreError::Reject`]. Return the error as the response.
+    pub async fn load(&self) -> Result<Session, Error> {
+        self.session.load().await?;
+        Ok(self.session.clone())
+    }
+
+    /// The session in its present state, loaded or not.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The session of the next session layer outside this one.
+    #[must_use]
+    pub fn outer(&self) -> Option<&Self> {
+        self.outer.as_deref()
+    }
+
+    /// Sets what happens from now on when the session store fails.
+    pub fn on_store_error(&self, policy: OnStoreError) {
+        self.session.on_store_error(policy);
+    }
+
+    /// Sets what happens to the changes of this request if its response is a server error.
+    pub fn on_handler_error(&self, policy: OnHandlerError) {
+        self.session.on_handler_error(policy);
+    }
+
+    /// This request does not move the session's deadline.
+    pub fn do_not_extend(&self) {
+        self.session.do_not_extend();
+    }
+}
