@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// [`setters!`](crate::setters) cannot write `const` functions, because conversions are not constant.
+macro_rules! setters {
+    ($($name:ident: $type:ty,)*) => { $(
+        #[doc = concat!("Sets `", stringify!($name), "`.")]
+        #[must_use]
+        pub const fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name;
+            self
+        }
+    )* };
+}
+
 /// The abilities and promises of a driver. The conformance suite checks each claim.
 ///
 /// A driver may claim less than it can do. A claim that does not hold fails the suite.
@@ -42,60 +54,15 @@ impl Capabilities {
         }
     }
 
-    /// Sets `conditional`.
-    #[must_use]
-    pub const fn conditional(mut self, yes: bool) -> Self {
-        self.conditional = yes;
-        self
-    }
-
-    /// Sets `survives`.
-    #[must_use]
-    pub const fn survives(mut self, what: Survives) -> Self {
-        self.survives = what;
-        self
-    }
-
-    /// Sets `rolls_back`.
-    #[must_use]
-    pub const fn rolls_back(mut self, when: RollsBack) -> Self {
-        self.rolls_back = when;
-        self
-    }
-
-    /// Sets `shared`.
-    #[must_use]
-    pub const fn shared(mut self, by: Shared) -> Self {
-        self.shared = by;
-        self
-    }
-
-    /// Sets `expiry`.
-    #[must_use]
-    pub const fn expiry(mut self, by: ExpiryMode) -> Self {
-        self.expiry = by;
-        self
-    }
-
-    /// Sets `max_record_bytes`, in bytes.
-    #[must_use]
-    pub const fn max_record_bytes(mut self, bytes: Option<u64>) -> Self {
-        self.max_record_bytes = bytes;
-        self
-    }
-
-    /// Sets `evicts`.
-    #[must_use]
-    pub const fn evicts(mut self, yes: bool) -> Self {
-        self.evicts = yes;
-        self
-    }
-
-    /// Sets `exactly_once`.
-    #[must_use]
-    pub const fn exactly_once(mut self, yes: bool) -> Self {
-        self.exactly_once = yes;
-        self
+    setters! {
+        conditional: bool,
+        survives: Survives,
+        rolls_back: RollsBack,
+        shared: Shared,
+        expiry: ExpiryMode,
+        max_record_bytes: Option<u64>,
+        evicts: bool,
+        exactly_once: bool,
     }
 }
 
