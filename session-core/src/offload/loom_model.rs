@@ -1,4 +1,4 @@
-//! The threads under loom: every order of their steps with at most three preemptions, with all three files compiled on
+//! The threads under loom: every order of their steps with at most two preemptions, with all three files compiled on
 //! loom's locks. Loom's condition variables never time out, so a lost wakeup shows as a deadlock.
 #![allow(
     clippy::duplicate_mod,
@@ -8,17 +8,22 @@
 )]
 
 mod sync {
-    pub(super) use std::sync::{Arc, OnceLock, PoisonError};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use std::sync::{Arc, PoisonError};
+    use std::time::Duration;
     pub(super) use std::time::Instant;
 
     pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
     pub(super) use loom::thread;
 
-    /// Time stands still, so that a model is the same in every run.
+    /// Each reading is a second after the last, so every pause is over and a model takes the same steps in every run.
     #[expect(clippy::disallowed_methods, reason = "an arbitrary moment, read once")]
     pub(super) fn now() -> Instant {
         static START: OnceLock<Instant> = OnceLock::new();
-        *START.get_or_init(Instant::now)
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        let passed = Duration::from_secs(SECONDS.fetch_add(1, Ordering::Relaxed));
+        *START.get_or_init(Instant::now) + passed
     }
 }
 
@@ -41,7 +46,7 @@ use crate::key::Key;
 
 fn model(steps: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(steps);
 }
 
@@ -50,7 +55,7 @@ fn workers(threads: usize) -> Workers {
 }
 
 fn with_queue(threads: usize, max_queue: usize) -> Workers {
-    let (busy_timeout, busy_detail) = (Duration::ZERO, "busy");
+    let (busy_timeout, busy_detail) = (Duration::from_secs(1 << 40), "busy");
     Workers::new(WorkersConfig { name: "loom", threads, max_queue, busy_timeout, busy_detail })
 }
 
@@ -89,6 +94,20 @@ fn changes_of_a_key_run_in_order() {
 #[should_panic(expected = "left: [2, 1]")]
 fn calls_without_a_key_have_no_order() {
     two_changes(|| Order::Free);
+}
+
+#[test]
+fn a_retried_change_precedes_later_calls_on_its_key() {
+    model(|| {
+        let (workers, log) = (workers(2), Log::default());
+        let (mut note, mut is_taken) = (note(&log, 1), true);
+        let change = workers.run(Operation::Store, Order::Change(key()), move |caller| {
+            if std::mem::take(&mut is_taken) { Ok(None) } else { note(caller) }
+        });
+        let read = workers.run(Operation::Retrieve, Order::Read(key()), self::note(&log, 2));
+        assert_eq!((block_on(read).unwrap(), block_on(change).unwrap()), (2, 1));
+        assert_eq!(*log.lock().unwrap(), [1, 2]);
+    });
 }
 
 #[test]
