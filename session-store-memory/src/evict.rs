@@ -15,8 +15,7 @@ impl Inner {
     /// starve this one.
     pub(crate) fn make_room(&self, reserved: &mut Reserved<'_>, need: Amount, spared: Place) -> Result<()> {
         while !reserved.grow_to(need) {
-            let evicts = self.on_full == OnFull::Evict;
-            if !self.purge_few() && !(evicts && self.evict(spared)) {
+            if !(self.purge_few() || self.on_full == OnFull::Evict && self.evict(spared)) {
                 return Err(StoreError::new(StoreErrorKind::Full, Operation::Store));
             }
         }
