@@ -1,13 +1,13 @@
-//! Starts a throw-away server, or with `cluster` a cluster, prints where it is, and ends it with its standard input:
-//! `cargo run -p xtask-redis --example redis-server`. With `find DIRECTORY` or `unpack DIRECTORY` it only looks for
-//! the program, or unpacks it there.
+//! Starts a temporary server, or a cluster with `cluster`, and prints its URL. It ends when its standard input ends:
+//! `cargo run -p xtask-redis --example redis-server`. `find DIRECTORY` and `unpack DIRECTORY` only find the program or
+//! unpack it there.
 
 use std::io::{Error, Read, Result};
 use std::path::Path;
 
 use xtask_redis::{Cluster, Options, Server};
 
-#[expect(clippy::print_stdout, reason = "it is what the program is for")]
+#[expect(clippy::print_stdout, reason = "the program prints URLs and paths")]
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -23,6 +23,6 @@ fn main() -> Result<()> {
         }
         ["find", home] => xtask_redis::find(Path::new(home)).map(|path| println!("{}", path.display())),
         ["unpack", home] => xtask_redis::unpack(Path::new(home)).map(|path| println!("{}", path.display())),
-        _ => Err(Error::other("nothing, cluster, find DIRECTORY or unpack DIRECTORY")),
+        _ => Err(Error::other("expected no argument, cluster, find DIRECTORY or unpack DIRECTORY")),
     }
 }

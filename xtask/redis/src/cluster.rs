@@ -17,16 +17,16 @@ const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
 
 impl Cluster {
-    /// Starts six servers and joins them, and waits until every one of them says that all is well. They keep nothing on
-    /// disk; a dead primary is replaced by its replica after about three seconds, and the others work meanwhile.
+    /// Starts six servers without persistence, joins them, and waits until the cluster is healthy. A replica takes over
+    /// from a dead primary after about three seconds; the other primaries keep working.
     ///
     /// # Errors
-    /// A server does not start, or they do not come together within a minute.
+    /// A server does not start, or the cluster is not healthy within a minute.
     pub fn start() -> Result<Self> {
         Self::start_with(Options::new().set("appendonly", "no"))
     }
 
-    /// As [`start`](Self::start), with more settings for each of the servers.
+    /// As [`start`](Self::start), with options for each server.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -75,16 +75,15 @@ impl Cluster {
         self.until_well()
     }
 
-    /// Waits until every server is up, says that all is well, and has every replica in step. For after servers were
-    /// killed and started again.
+    /// Waits until all servers report a healthy cluster and all replicas are in sync.
     ///
     /// # Errors
-    /// It has not come to that within a minute, or a server does not answer or was killed.
+    /// Not within a minute; or a server does not answer or is killed.
     pub fn until_well(&self) -> Result<()> {
         if self.servers.iter().any(|server| server.process_id().is_none()) {
-            return Err(Error::other("a server was killed and not started again"));
+            return Err(Error::other("a server was killed and not restarted"));
         }
-        self.until("all replicas are in step", |server| {
+        self.until("all replicas are in sync", |server| {
             let nodes = server.command("CLUSTER NODES")?;
             let replication = server.command("INFO replication")?;
             let link = !replication.contains("role:slave") || replication.contains("master_link_status:up");
@@ -97,10 +96,10 @@ impl Cluster {
         })
     }
 
-    /// Waits until every server says so that was not killed, or was started again.
+    /// Waits until the check holds on every running server.
     ///
     /// # Errors
-    /// It has not come to that within a minute, or a server does not answer.
+    /// Not within a minute, or a server does not answer.
     pub fn until(&self, what: &str, check: impl Fn(&Server) -> Result<bool>) -> Result<()> {
         for _ in 0..1_200 {
             let mut all = true;
@@ -112,7 +111,7 @@ impl Cluster {
             }
             wait(Duration::from_millis(50));
         }
-        Err(Error::other(format!("a cluster was waited for in vain: {what}")))
+        Err(Error::other(format!("not within a minute: {what}")))
     }
 }
 

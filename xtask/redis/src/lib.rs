@@ -1,5 +1,5 @@
-//! Throw-away Redis servers and clusters, for tests and the bench: real ones, each in a directory and on ports of its
-//! own. They end with their handle, and with the process that started them, even if that is killed.
+//! Temporary Redis servers and clusters for tests and the bench, each with its own directory and ports. They end with
+//! their handle, and with the process that started them, even if that process is killed.
 
 mod cluster;
 mod ports;

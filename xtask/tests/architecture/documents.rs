@@ -1,4 +1,4 @@
-//! What the documents say of the code.
+//! Statements of the documents about the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{files, read, root};
 
 #[test]
-fn links_between_files_lead_somewhere() {
+fn links_between_files_have_targets() {
     let mut links = 0;
     for document in files(root(), ".md") {
         for target in link_targets(&read(&document)) {
@@ -19,7 +19,7 @@ fn links_between_files_lead_somewhere() {
 }
 
 #[test]
-fn the_clauses_that_the_documents_cite_are_in_the_specification() {
+fn cited_clauses_are_in_the_specification() {
     let known = clause_ids(&read(&root().join("SPEC.md")));
     assert!(known.len() > 20, "SPEC.md has {} clauses", known.len());
     for name in ["README.md", "SECURITY.md", "ARCHITECTURE.md"] {
@@ -31,7 +31,7 @@ fn the_clauses_that_the_documents_cite_are_in_the_specification() {
 }
 
 #[test]
-fn the_map_shows_every_crate_of_the_workspace() {
+fn map_shows_every_crate() {
     let map = read(&root().join("ARCHITECTURE.md"));
     assert!(map.lines().count() <= 150, "ARCHITECTURE.md is longer than 150 lines");
     let manifest = read(&root().join("Cargo.toml"));
@@ -48,10 +48,10 @@ fn the_map_shows_every_crate_of_the_workspace() {
 }
 
 #[test]
-fn no_document_names_what_is_only_on_one_machine() {
+fn no_file_names_a_home_directory() {
     for ending in [".md", ".toml", ".rs"] {
         for file in files(root(), ending) {
-            // Spelled apart, or this file would find itself.
+            // Split, so that this file does not match itself.
             let text = read(&file);
             for path in [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")] {
                 assert!(!text.contains(path), "{} names {path}", file.display());
@@ -60,7 +60,7 @@ fn no_document_names_what_is_only_on_one_machine() {
     }
 }
 
-/// The targets of Markdown links that are paths: no addresses, no anchors, no items of rustdoc.
+/// The targets of Markdown links that are paths: not addresses, anchors or items of rustdoc.
 fn link_targets(text: &str) -> Vec<String> {
     text.split("](")
         .skip(1)
@@ -72,7 +72,7 @@ fn link_targets(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Ids such as `B01`: one letter of a level, two or three digits, and nothing of the sort around.
+/// Ids such as `B01`: a letter of a level and two or three digits.
 fn clause_ids(text: &str) -> BTreeSet<String> {
     text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != '-')
         .filter(|word| {

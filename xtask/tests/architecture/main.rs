@@ -1,8 +1,10 @@
-//! What ARCHITECTURE.md claims, as far as it can be read off the manifests, the sources and the documents.
+//! Checks the invariants of ARCHITECTURE.md in the manifests, the sources and the documents.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot read its input has failed")]
 
 mod dependencies;
 mod documents;
+mod language;
+mod modules;
 mod sources;
 
 use std::fs;
@@ -18,7 +20,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files with this ending below a folder, but for what is built.
+/// All files with this ending below a folder, except build output.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -39,7 +41,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The folders of the crates that people use: those whose names begin with `session-`.
+/// The folders of the published crates, whose names begin with `session-`.
 fn libraries() -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(root())
         .unwrap()
@@ -50,6 +52,6 @@ fn libraries() -> Vec<PathBuf> {
         })
         .collect();
     found.sort();
-    assert!(found.len() >= 4, "where are the crates? found {found:?}");
+    assert!(found.len() >= 4, "found {found:?}");
     found
 }

@@ -1,16 +1,13 @@
-//! What the sources may and may not hold.
+//! Rules for the sources.
 
 use std::path::Path;
 
 use super::{files, libraries, read, root};
 
 #[test]
-fn invariant_06_the_time_of_day_is_read_in_the_clock_and_nowhere_else() {
+fn invariant_06_only_the_clock_reads_the_time_of_day() {
     let clock = root().join("session-core/src/clock.rs");
-    assert!(
-        read(&clock).contains("SystemTime::now"),
-        "the clock reads no time: this test looks at the wrong thing"
-    );
+    assert!(read(&clock).contains("SystemTime::now"), "the clock has moved: adapt this test");
     for file in library_sources() {
         if file != clock {
             assert_absent(&file, "SystemTime::now");
@@ -27,9 +24,9 @@ fn invariant_07_libraries_read_no_environment_variables() {
 }
 
 #[test]
-fn invariant_08_there_is_no_unsafe_code_but_in_one_mapping_and_the_benchs_allocator() {
+fn invariant_08_unsafe_code_is_in_one_mapping_and_the_bench() {
     assert!(read(&root().join("Cargo.toml")).contains("unsafe_code = \"deny\""));
-    // Spelled apart, or this file would find itself.
+    // Split, so that this file does not match itself.
     let permission = concat!("(unsafe", "_code");
     for file in files(root(), ".rs") {
         let mapping = file == root().join("session-store-mmap/src/map.rs");
@@ -40,7 +37,7 @@ fn invariant_08_there_is_no_unsafe_code_but_in_one_mapping_and_the_benchs_alloca
 }
 
 #[test]
-fn invariant_09_every_crate_takes_the_lints_of_the_workspace() {
+fn invariant_09_every_crate_uses_the_workspace_lints() {
     let manifests = files(root(), "Cargo.toml");
     assert!(manifests.len() > 5, "found {manifests:?}");
     for manifest in manifests {
@@ -51,22 +48,22 @@ fn invariant_09_every_crate_takes_the_lints_of_the_workspace() {
 }
 
 #[test]
-fn invariant_10_the_readme_of_each_crate_is_its_documentation_and_lib_rs_a_table_of_contents() {
+fn invariant_10_readme_is_documentation_and_lib_is_contents() {
     for library in libraries() {
         let lib = read(&library.join("src/lib.rs"));
         assert!(lib.contains("#![doc = include_str!(\"../README.md\")]"), "{}", library.display());
         assert!(read(&library.join("README.md")).contains("```"), "{} has no example", library.display());
         assert!(
             lib.lines().count() <= 100,
-            "{}/src/lib.rs holds more than a table of contents",
+            "{}/src/lib.rs is more than a table of contents",
             library.display()
         );
     }
 }
 
 #[test]
-fn invariant_11_no_source_file_but_the_table_of_clauses_is_longer_than_600_lines() {
-    // One table is the point of it.
+fn invariant_11_no_source_file_has_more_than_600_lines() {
+    // The table of clauses stays in one file.
     let table = root().join("conformance/src/table.rs");
     for file in files(root(), ".rs").into_iter().filter(|file| *file != table) {
         let lines = read(&file).lines().count();
@@ -79,8 +76,8 @@ fn library_sources() -> Vec<std::path::PathBuf> {
 }
 
 fn assert_absent(file: &Path, text: &str) {
-    // In comments it may be named.
+    // Comments may name it.
     let code = read(file);
     let line = code.lines().find(|line| !line.trim_start().starts_with("//") && line.contains(text));
-    assert_eq!(line, None, "{} may not hold {text}", file.display());
+    assert_eq!(line, None, "{} contains {text}", file.display());
 }
