@@ -58,34 +58,24 @@ impl RedisConfig {
         }
     }
 
-    /// The text before every key, so that several applications can share a database. Default: `session-kit:`. At most
-    /// 255 bytes.
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
-        self
-    }
-
-    /// The time limit of one operation, including the wait for a connection and for redirections. A command without
-    /// an answer by then is `Timeout`; a command that could not be sent is `Unavailable`. At least 10 ms. Default: 2 s.
-    pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
-        self
-    }
-
-    /// The time limit of one attempt to connect, including TLS and the password; three times as much for a cluster.
-    /// At least 10 ms. Default: 1 s.
-    ///
-    /// For a cluster it must be shorter than [`response_timeout`](Self::response_timeout), because operations wait
-    /// while the driver tries a node that does not answer.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 536,000,000.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = bytes;
-        self
+    session_core::setters! {
+        /// The text before every key, so that several applications can share a database. Default: `session-kit:`. At
+        /// most 255 bytes.
+        namespace: impl Into<String> => namespace.into(),
+        /// The time limit of one operation, including the wait for a connection and for redirections. A command
+        /// without an answer by then is `Timeout`; a command that could not be sent is `Unavailable`. At least 10 ms.
+        /// Default: 2 s.
+        response_timeout: Duration,
+        /// The time limit of one attempt to connect, including TLS and the password; three times as much for a
+        /// cluster. At least 10 ms. Default: 1 s.
+        ///
+        /// For a cluster it must be shorter than [`response_timeout`](Self::response_timeout), because operations
+        /// wait while the driver tries a node that does not answer.
+        connect_timeout: Duration,
+        /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 536,000,000.
+        max_record_bytes: u64,
+        /// The clock by which the driver judges deadlines. Default: the system clock.
+        clock: Arc<dyn Clock>,
     }
 
     /// The authority that signed the servers' certificates, as PEM. Default: the authorities that the operating system
@@ -112,12 +102,6 @@ impl RedisConfig {
                 .map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key }),
             root_cert: self.tls.root.clone(),
         }
-    }
-
-    /// The clock by which the driver judges deadlines. Default: the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Calling cargo.
+//! Runs cargo.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,34 +8,34 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// The folder of the workspace, wherever the command was typed.
+/// The folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
 }
 
-/// The folder for what the chores leave behind; `cargo clean` removes it.
+/// Cargo's target directory.
 pub(crate) fn target() -> Result<PathBuf> {
     let metadata = metadata()?;
     let path = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
     Ok(PathBuf::from(path))
 }
 
-/// A cargo command in the workspace's folder, with the very cargo that runs us.
+/// A cargo command in the workspace's folder, with the cargo that runs this program.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(option("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// What the environment says, if anything.
-#[expect(clippy::disallowed_methods, reason = "a developer's tool may be told things by its environment")]
+/// A variable of the environment, unless it is empty.
+#[expect(clippy::disallowed_methods, reason = "cargo passes its path and a developer may pass a directory")]
 pub(crate) fn option(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Shows the command, runs it to its end, and fails if it does. What it prints goes to stderr where `quiet_stdout`
-/// says that stdout is for something else.
+/// Prints the command, runs it, and fails if it fails. With `quiet_stdout` its output goes to stderr, because stdout
+/// is for data.
 pub(crate) fn run(command: &mut Command, quiet_stdout: bool) -> Result {
     show(command);
     if quiet_stdout {
@@ -45,12 +45,12 @@ pub(crate) fn run(command: &mut Command, quiet_stdout: bool) -> Result {
     if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", text(command)).into()) }
 }
 
-/// Prints the command as one would type it.
+/// Prints the command.
 pub(crate) fn show(command: &Command) {
     eprintln!("$ {}", text(command));
 }
 
-/// The command as one would type it, without the path of its program.
+/// The command as a user would type it, without the path of its program.
 pub(crate) fn text(command: &Command) -> String {
     let program =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -58,7 +58,7 @@ pub(crate) fn text(command: &Command) -> String {
     std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// What `cargo metadata` says of the workspace's own packages.
+/// The output of `cargo metadata` for the packages of the workspace.
 pub(crate) fn metadata() -> Result<Value> {
     let output = cargo(["metadata", "--format-version=1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -72,7 +72,7 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
     /// The name of its target.
     pub(crate) name: String,
-    /// The folder of its package, which is where cargo would start it.
+    /// The folder of its package, in which cargo would start it.
     pub(crate) folder: PathBuf,
     /// Whether it runs tests.
     pub(crate) tests: bool,

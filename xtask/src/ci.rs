@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what must hold before a change is taken in.
+//! `cargo xtask ci`: everything that a change must pass.
 
 use std::process::{Command, Stdio};
 
@@ -6,15 +6,14 @@ use clap::Args;
 
 use crate::{Result, cargo, test};
 
-/// What is left out.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Checks only, without the tests: what one wants before each commit
+    /// Only the quick checks, without the tests
     #[arg(long)]
     no_tests: bool,
 }
 
-/// Later steps run even if an earlier one failed, so that one run says all there is to say.
+/// Later steps run even if an earlier one fails, so that one run shows every failure.
 pub(crate) fn run(options: &Options) -> Result {
     let mut steps = vec![
         ("format", step(|| cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false))),
@@ -43,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", steps.len()).into()) }
 }
 
-/// What a step took in whole seconds, and how it went: `Some` says why it was skipped.
+/// The duration of a step in seconds, and its result: `Some` is the reason why it was skipped.
 type Told = (u64, Result<Option<&'static str>>);
 
 fn step<T: Into<Skipped>>(work: impl FnOnce() -> Result<T>) -> Told {
@@ -74,8 +73,8 @@ fn documentation() -> Result {
     cargo::run(command.env("RUSTDOCFLAGS", "-D warnings"), false)
 }
 
-/// Every feature of every crate alone, and each crate that has any with none of them. The lints' own driver checks
-/// them, so that a warning under one feature fails, and what it compiled before is used again.
+/// Checks each crate with no feature and with each feature alone. Uses clippy, so that warnings fail and the build of
+/// the lints step is reused.
 fn features() -> Result {
     let metadata = cargo::metadata()?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
@@ -99,16 +98,14 @@ fn features() -> Result {
             ran += 1;
         }
     }
-    if ran == 0 { Err("no crate has a feature: that cannot be".into()) } else { Ok(()) }
+    if ran == 0 { Err("found no crate with a feature".into()) } else { Ok(()) }
 }
 
 fn dependencies() -> Result<Skipped> {
     let there =
         Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
-        return Ok(Skipped(Some(
-            "cargo-deny is not installed, so bans, licences and sources were not looked at",
-        )));
+        return Ok(Skipped(Some("cargo-deny is not installed, so bans, licences and sources are unchecked")));
     }
     cargo::run(&mut cargo::cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]), false)?;
     Ok(Skipped(None))

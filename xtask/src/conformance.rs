@@ -9,29 +9,28 @@ use clap::{Args, ValueEnum};
 
 use crate::{Result, cargo};
 
-/// The test target in which a driver's suite stands. It is built with the features that `cargo xtask test` builds with,
-/// so that whichever comes second compiles nothing.
+/// Builds the suites of the drivers, with the features of `cargo xtask test`, so that each reuses the build of the
+/// other.
 const BUILD: &[&str] = &["test", "--workspace", "--all-features", "--no-run", "--test", "conformance"];
 
-/// As an example it is built with the features of the tests, as above; named in that command it would be a test itself.
+/// Builds the printer of the matrix, with the same features.
 const PRINTER: &[&str] = &["build", "--workspace", "--all-features", "--example", "matrix"];
 
-/// What makes the tests run their long forms.
+/// Makes the tests run their long forms.
 pub(crate) const FULL: [(&str, &str); 1] = [("SESSION_KIT_FULL", "1")];
 
-/// What is run, and how it is shown.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Only this driver, such as `memory` or `sqlite`
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// How the matrix is written; whatever else is said goes to stderr
+    /// The format of the matrix; everything else goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Writes the matrix to this file and not to stdout
+    /// Writes the matrix to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Longer histories, at least 200 kills for each clause that kills, and the drivers' own long tests
+    /// Long forms: longer histories, at least 200 kills for each clause that kills, and the drivers' own long tests
     #[arg(long)]
     full: bool,
     /// Puts the summary into README.md
@@ -56,7 +55,7 @@ impl Format {
 
 pub(crate) fn run(options: &Options) -> Result {
     let built = build(if options.full { &["--test", "driver"] } else { &[] })?;
-    // With all drivers there is the reference driver too, whose mutants show that the clauses bite.
+    // Includes the reference driver, whose mutants show that the clauses can fail.
     let drivers: Vec<_> = built
         .suites
         .iter()
@@ -65,8 +64,8 @@ pub(crate) fn run(options: &Options) -> Result {
     if drivers.is_empty() {
         let known: Vec<_> = built.suites.iter().map(|suite| suite.driver.as_str()).collect();
         return Err(match &options.driver {
-            Some(driver) => format!("there is no driver {driver}; there are: {}", known.join(", ")).into(),
-            None => "no driver has a conformance suite, so nothing was run".into(),
+            Some(driver) => format!("unknown driver {driver}; known are: {}", known.join(", ")).into(),
+            None => "found no conformance suite".into(),
         });
     }
 
@@ -86,7 +85,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
 
     let mut expected = ours()?;
-    // A driver that was asked for by name brings its other engines with it.
+    // A named driver includes its other engines.
     expected
         .retain(|name| options.driver.as_ref().is_none_or(|wanted| name.split('-').next() == Some(wanted)));
     let (matrix, green) = built.matrix(options.format.as_str(), &expected)?;
@@ -101,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result {
         write_readme(&built)?;
     }
     if !green {
-        return Err("the matrix is red: a clause failed, its harness did, or it was not run".into());
+        return Err("the matrix is red: a clause or its harness failed, or did not run".into());
     }
     if !failed.is_empty() {
         return Err(format!("tests failed: {}", failed.join(", ")).into());
@@ -109,7 +108,7 @@ pub(crate) fn run(options: &Options) -> Result {
     Ok(())
 }
 
-/// Removes what earlier runs have left, so that nothing old counts.
+/// Removes the results of earlier runs.
 pub(crate) fn forget() -> Result {
     match fs::remove_dir_all(results()?) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
@@ -117,14 +116,14 @@ pub(crate) fn forget() -> Result {
     }
 }
 
-/// Prints the matrix of what a run of all tests has left, and whether it is green and README.md has its summary.
+/// Prints the matrix of the last run. Returns whether it is green and README.md has its summary.
 pub(crate) fn report() -> Result<bool> {
     let built = build(&[])?;
     let (matrix, green) = built.matrix("text", &ours()?)?;
     println!("\n{matrix}");
     let current = fs::read_to_string(cargo::root().join(README))?.contains(&built.summary()?);
     if !current {
-        println!("the matrix in {README} is not this one: cargo xtask conformance --write-readme");
+        println!("the matrix in {README} is out of date: cargo xtask conformance --write-readme");
     }
     Ok(green && current)
 }
@@ -137,13 +136,13 @@ fn write_readme(built: &Built) -> Result {
     let path = cargo::root().join(README);
     let text = fs::read_to_string(&path)?;
     let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or("README.md has no place for the matrix")?;
+    let (before, after) = parts.ok_or("README.md lacks the markers of the matrix")?;
     fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", built.summary()?))?;
     eprintln!("README.md has the matrix");
     Ok(())
 }
 
-/// Where the tests leave their results: beside cargo's folder for the files of tests.
+/// The folder in which the tests leave their results.
 fn results() -> Result<PathBuf> {
     Ok(match cargo::option("SESSION_CONFORMANCE_OUT") {
         Some(folder) => PathBuf::from(folder),
@@ -151,14 +150,14 @@ fn results() -> Result<PathBuf> {
     })
 }
 
-/// What the folders of drivers begin with.
+/// The prefix of the drivers' folders.
 const STORE: &str = "session-store-";
 
-/// What a driver's crate has a second suite for, over another engine: it is never to be missing unnoticed.
+/// The second suites of drivers with two engines. A missing one must not go unnoticed.
 const ENGINES: &[&str] = &["redis-cluster"];
 
-/// The drivers that must be in the matrix, whether or not they have a suite and leave any result. The reference driver
-/// and the example's are in it as well, under the names that their harnesses give them.
+/// The drivers that must be in the matrix, even without any result. The reference driver and the example's driver are
+/// in it too, under the names of their harnesses.
 fn ours() -> Result<Vec<String>> {
     let mut found: Vec<_> = ENGINES.iter().map(|&name| name.to_owned()).collect();
     for entry in fs::read_dir(cargo::root())? {
@@ -170,7 +169,7 @@ fn ours() -> Result<Vec<String>> {
         }
     }
     found.sort();
-    if found.len() == ENGINES.len() { Err("there are no drivers".into()) } else { Ok(found) }
+    if found.len() == ENGINES.len() { Err("found no driver".into()) } else { Ok(found) }
 }
 
 /// A program with a driver's tests.
@@ -179,14 +178,14 @@ struct Suite {
     program: cargo::Program,
 }
 
-/// What has been built.
+/// The built programs.
 struct Built {
     suites: Vec<Suite>,
     printer: PathBuf,
 }
 
 impl Built {
-    /// The matrix of these drivers, and of any other that left results; and whether it is green.
+    /// The matrix of these drivers and of all others with results, and whether it is green.
     fn matrix(&self, format: &str, drivers: &[String]) -> Result<(String, bool)> {
         let mut command = Command::new(&self.printer);
         command.arg(format).arg(results()?).args(drivers).current_dir(cargo::root());
@@ -194,12 +193,12 @@ impl Built {
         let green = match output.status.code() {
             Some(0) => true,
             Some(1) => false,
-            _ => return Err(format!("the matrix could not be made ({})", output.status).into()),
+            _ => return Err(format!("printing the matrix failed ({})", output.status).into()),
         };
         Ok((String::from_utf8(output.stdout)?, green))
     }
 
-    /// The matrix of the drivers that people use, summed up by level, for README.md.
+    /// The matrix of the published drivers by level, for README.md.
     fn summary(&self) -> Result<String> {
         Ok(self.matrix("summary", &ours()?)?.0)
     }
@@ -210,7 +209,7 @@ fn build(more: &[&str]) -> Result<Built> {
     for program in cargo::build(&[BUILD, more].concat())? {
         let package = program.package();
         let driver = package.strip_prefix(STORE);
-        // Other crates' tests of that name are not a driver's.
+        // Other crates have tests of the name `driver` too.
         if program.name == "conformance" || program.name == "driver" && driver.is_some() {
             suites.push(Suite { driver: driver.unwrap_or(&package).to_owned(), program });
         }

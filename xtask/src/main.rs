@@ -1,5 +1,5 @@
-//! The chores of the workspace: `cargo xtask <verb>`. CI calls the same verbs as a developer.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this program is for")]
+//! Tasks of the workspace: `cargo xtask <verb>`. Continuous integration uses the same verbs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints its results")]
 
 use std::process::ExitCode;
 
@@ -13,11 +13,11 @@ mod demo;
 mod tally;
 mod test;
 
-/// What a chore ends with: an error text goes to stderr, and the program's exit code is not zero.
+/// The result of a task. An error is printed to stderr and makes the exit code 1.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "The chores of the workspace", disable_help_subcommand = true)]
+#[command(name = "cargo xtask", about = "Tasks of the workspace", disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -25,16 +25,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Builds and starts the example shop; Ctrl-C stops it. With --check: drives it as a browser would and says which
+    /// Builds and starts the example shop; Ctrl-C stops it. With --check: uses it as a browser would and prints which
     /// promises hold
     Demo(demo::Options),
-    /// Runs every test there is, and sums up
+    /// Runs all tests and prints a sum
     Test(test::Options),
     /// Runs the conformance suites of the drivers and prints the matrix of clauses
     Conformance(conformance::Options),
-    /// Measures our drivers and web layer beside their peers and prints the ratios
+    /// Measures the drivers and the web layer beside their peers and prints the ratios
     Bench(bench::Options),
-    /// Formatting, lints, documentation, each feature by itself, dependencies, and all tests
+    /// Checks formatting, lints, documentation, each feature alone and dependencies, and runs all tests
     Ci(ci::Options),
 }
 

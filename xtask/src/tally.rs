@@ -9,7 +9,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds what one `test result:` line of the test harness says; any other line adds nothing.
+    /// Adds the counts of a `test result:` line; ignores any other line.
     fn read(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result: ") else { return };
         for part in counts.split(['.', ';']) {
@@ -28,8 +28,7 @@ impl Tally {
         }
     }
 
-    /// What a program with tests printed, and whether it ended well. A program that aborts, or that prints no result,
-    /// is one failure.
+    /// The counts in a test program's output. A program that aborts, or prints no result, is one failure.
     pub(crate) fn of_run(output: &str, succeeded: bool) -> Self {
         let mut tally = Self::default();
         output.lines().for_each(|line| tally.read(line));
@@ -39,19 +38,19 @@ impl Tally {
         tally
     }
 
-    /// Both together.
+    /// Adds another tally.
     pub(crate) fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
     }
 
-    /// One thing that passed, or did not.
+    /// The tally of a single check.
     pub(crate) fn one(passed: bool) -> Self {
         Self { passed: u64::from(passed), failed: u64::from(!passed), ignored: 0 }
     }
 
-    /// Nothing failed, and something ran: a run of nothing is no success.
+    /// Whether at least one test passed and none failed.
     pub(crate) fn is_good(&self) -> bool {
         self.failed == 0 && self.passed > 0
     }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_of_the_harness_are_summed_up() {
+    fn result_lines_are_summed_up() {
         let mut tally = Tally::default();
         tally.read("running 3 tests");
         tally.read(
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_a_result_is_a_failure() {
+    fn program_without_result_is_a_failure() {
         let good =
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
         let bad = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_nothing_is_no_success() {
+    fn empty_run_is_no_success() {
         let mut tally = Tally::default();
         tally.read(
             "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",

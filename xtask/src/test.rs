@@ -40,16 +40,19 @@ pub(crate) fn run(options: &Options) -> Result {
     if all.is_good() { Ok(()) } else { Err("not all tests passed".into()) }
 }
 
-/// How many test programs run at a time. Most of them wait: for servers, for child processes, for disks.
+/// How many test programs run at once. Most of them wait for servers, child processes or disks.
 const AT_ONCE: usize = 4;
 
-/// The programs that take longest, longest first. They start first, so that the run does not end with one of them alone.
+/// The programs that take longest. They start first, so that none of them runs alone at the end.
 const LONGEST: [(&str, &str); 4] = [
     ("session-store-redis", "conformance"),
-    ("session-store-redis", "driver"),
     ("conformance", "conformance"),
     ("session-manager", "session"),
+    ("session-store-redis", "driver"),
 ];
+
+/// The package whose tests wait for servers nearly all the time, and how many of its tests run at once.
+const WAITING: (&str, &str) = ("session-store-redis", "--test-threads=6");
 
 /// Runs all test programs and doctests of all crates, with every feature.
 fn tests(full: bool) -> Result<Tally> {
@@ -93,6 +96,9 @@ fn doctests() -> (String, Command) {
 fn job(program: &Program) -> (String, Command) {
     let mut command = Command::new(&program.path);
     command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+    if program.package() == WAITING.0 {
+        command.arg(WAITING.1);
+    }
     (format!("{} of {}", program.name, program.package()), command)
 }
 
@@ -102,7 +108,7 @@ fn run_one(name: &str, mut command: Command) -> Result<Tally> {
     let (mut reader, writer) = std::io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
-    // It holds the writing end of the pipe, which would never end.
+    // It holds the writing end of the pipe and would keep the pipe open.
     drop(command);
     let mut output = Vec::new();
     reader.read_to_end(&mut output)?;
