@@ -134,3 +134,21 @@ fn told(tally: Result<Tally>) -> Tally {
         Tally::one(false)
     })
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn killed_or_silent_program_is_a_failure() {
+        let result = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'";
+        for (script, passed, failed) in
+            [(result, 2, 0), ("true", 0, 1), (&*format!("{result} >&2; kill -9 $$"), 2, 1)]
+        {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let tally = run_one("a test", command).expect("sh starts");
+            assert_eq!((tally.passed, tally.failed), (passed, failed), "{script}");
+        }
+    }
+}

@@ -38,7 +38,7 @@ fn planted_circle_is_found() {
     for text in
         ["use crate::a::Apple;", "use crate::{Apple, b};", "use crate::{\n    a::Apple,\n};", "crate::a::f()"]
     {
-        assert!(planted(&format!("use crate::b::Plum;\n{text}")).is_none(), "a child is no import");
+        assert!(planted(&format!("use crate::b::Plum;\n{text}")).is_none(), "{text}");
         let files = [file("", "pub use a::Apple;"), file("a", "use crate::b::Pear;"), file("b", text)];
         assert_eq!(cycle(&graph(&files.into())), Some(vec!["a".into(), "b".into(), "a".into()]), "{text}");
     }
