@@ -1,4 +1,4 @@
-//! What the failures of system calls mean to a caller.
+//! What failed system calls mean to the caller.
 
 use std::borrow::Cow;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use session_core::{Operation, StoreError, StoreErrorKind};
 
-/// A failure on its way to the caller, who knows the operation.
+/// A failure below the driver's methods, which know the operation.
 #[derive(Debug)]
 pub(crate) struct Fault {
     kind: StoreErrorKind,
@@ -20,7 +20,6 @@ impl Fault {
         Self { kind, detail: Some(detail.into()), source: None, unknown: false }
     }
 
-    /// What stands where a record would be is none, or a damaged one.
     pub(crate) fn corrupt(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StoreErrorKind::Corrupt, detail)
     }
@@ -29,29 +28,23 @@ impl Fault {
         Self { kind: StoreErrorKind::Closed, detail: None, source: None, unknown: false }
     }
 
-    /// The store is used in a child of the process that opened it.
-    pub(crate) fn forked() -> Self {
-        Self::new(StoreErrorKind::Misconfigured, "the store was opened before a fork: open it in the child")
-    }
-
-    /// A call failed that makes a change. What the file system refuses has not happened; of anything else, a fault of
-    /// the disk for instance, nobody knows.
+    /// The failure of a call that makes a change. A refusal of the file system changes nothing; after anything else,
+    /// for example a disk error, the outcome is unknown.
     pub(crate) fn of_change(errno: Errno) -> Self {
         let fault = Self::from(errno);
         let unclear = fault.kind == StoreErrorKind::Backend || matches!(errno, Errno::INTR | Errno::STALE);
         if unclear { fault.unknown() } else { fault }
     }
 
-    /// Says where the system call failed, or what is done about it.
-    pub(crate) fn at(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
-        self
+    /// Puts a path before the detail.
+    pub(crate) fn at(self, path: impl std::fmt::Display) -> Self {
+        let detail = self.detail.map_or_else(|| path.to_string(), |detail| format!("{path}: {detail}"));
+        Self { detail: Some(detail.into()), ..self }
     }
 
-    /// The change may have happened all the same.
-    pub(crate) fn unknown(mut self) -> Self {
-        self.unknown = true;
-        self
+    /// The change may have happened.
+    pub(crate) fn unknown(self) -> Self {
+        Self { unknown: true, ..self }
     }
 
     pub(crate) fn kind(&self) -> StoreErrorKind {
@@ -64,7 +57,7 @@ impl Fault {
             error = error.with_detail(detail);
         }
         if let Some(errno) = self.source {
-            // The standard library's error: rustix is no part of what this crate promises.
+            // The standard library's error, because rustix is not part of the public API.
             error = error.with_source(io::Error::from(errno));
         }
         if self.unknown { error.applied_unknown() } else { error }
@@ -73,25 +66,15 @@ impl Fault {
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Self {
-        let (kind, detail) = match errno {
-            Errno::NOSPC | Errno::DQUOT => (StoreErrorKind::Full, Some("the disk or the quota is full")),
-            Errno::FBIG => (StoreErrorKind::TooLarge, Some("larger than a file may be")),
-            Errno::ACCESS | Errno::PERM => (StoreErrorKind::Misconfigured, Some("permission denied")),
-            Errno::ROFS => (StoreErrorKind::Misconfigured, Some("the file system is read-only")),
-            Errno::LOOP => {
-                (StoreErrorKind::Misconfigured, Some("a symbolic link in the path, which is not followed"))
-            }
-            Errno::NOTDIR => (StoreErrorKind::Misconfigured, Some("something in the path is no directory")),
-            Errno::NAMETOOLONG => (StoreErrorKind::Misconfigured, Some("the path is too long")),
-            Errno::MFILE | Errno::NFILE => (StoreErrorKind::Unavailable, Some("no file descriptor is left")),
-            Errno::NOMEM | Errno::AGAIN | Errno::STALE | Errno::INTR | Errno::BUSY => {
-                (StoreErrorKind::Unavailable, None)
-            }
-            // Something vanished in the middle: whoever tries again finds out what.
-            Errno::NOENT => (StoreErrorKind::Unavailable, Some("a file or directory has just vanished")),
-            _ => (StoreErrorKind::Backend, None),
+        let cause = io::Error::from(errno);
+        let kind = match errno {
+            Errno::FBIG => StoreErrorKind::TooLarge,
+            Errno::LOOP => StoreErrorKind::Misconfigured,
+            // A file that vanished during the call: a retry finds out why.
+            Errno::MFILE | Errno::NFILE | Errno::NOENT => StoreErrorKind::Unavailable,
+            _ => StoreErrorKind::from_io(cause.kind()),
         };
-        Self { kind, detail: detail.map(Cow::Borrowed), source: Some(errno), unknown: false }
+        Self { kind, detail: Some(cause.to_string().into()), source: Some(errno), unknown: false }
     }
 }
 
@@ -102,15 +85,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_failure_has_the_kind_that_a_caller_can_act_on() {
+    fn system_calls_fail_with_actionable_kinds() {
         for (errno, kind) in [
             (Errno::NOSPC, StoreErrorKind::Full),
             (Errno::DQUOT, StoreErrorKind::Full),
             (Errno::ACCESS, StoreErrorKind::Misconfigured),
             (Errno::PERM, StoreErrorKind::Misconfigured),
             (Errno::ROFS, StoreErrorKind::Misconfigured),
+            (Errno::LOOP, StoreErrorKind::Misconfigured),
+            (Errno::NOTDIR, StoreErrorKind::Misconfigured),
+            (Errno::NAMETOOLONG, StoreErrorKind::Misconfigured),
             (Errno::MFILE, StoreErrorKind::Unavailable),
             (Errno::NFILE, StoreErrorKind::Unavailable),
+            (Errno::NOENT, StoreErrorKind::Unavailable),
+            (Errno::NOMEM, StoreErrorKind::Unavailable),
+            (Errno::AGAIN, StoreErrorKind::Unavailable),
+            (Errno::STALE, StoreErrorKind::Unavailable),
+            (Errno::INTR, StoreErrorKind::Unavailable),
+            (Errno::BUSY, StoreErrorKind::Unavailable),
             (Errno::FBIG, StoreErrorKind::TooLarge),
             (Errno::IO, StoreErrorKind::Backend),
         ] {
@@ -118,12 +110,14 @@ mod tests {
             assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{errno}");
         }
         for errno in [Errno::IO, Errno::STALE, Errno::INTR] {
-            let error = Fault::of_change(errno).during(Operation::Store);
-            assert_eq!(error.applied(), Applied::Unknown, "{errno}");
+            assert_eq!(
+                Fault::of_change(errno).during(Operation::Store).applied(),
+                Applied::Unknown,
+                "{errno}"
+            );
         }
         for errno in [Errno::NOSPC, Errno::ROFS, Errno::ACCESS, Errno::NOENT] {
-            let error = Fault::of_change(errno).during(Operation::Store);
-            assert_eq!(error.applied(), Applied::No, "{errno}");
+            assert_eq!(Fault::of_change(errno).during(Operation::Store).applied(), Applied::No, "{errno}");
         }
     }
 }

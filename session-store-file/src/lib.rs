@@ -2,26 +2,30 @@
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
-    "session-store-file stands on Linux's renameat2 and syncfs; elsewhere take session-store-sqlite, which keeps the same promises"
+    "session-store-file needs Linux (renameat2, syncfs); session-store-sqlite gives the same guarantees elsewhere"
 );
 
-mod change;
 mod config;
-mod error;
-mod layout;
-mod place;
-mod pool;
-mod publish;
+mod open;
+mod store;
+
+mod change;
 mod purge;
 mod read;
+mod traverse;
+
+mod error;
+mod layout;
+mod path;
+mod publish;
 mod root;
 mod scan;
 mod shard;
-mod store;
-mod traverse;
+mod sys;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{Durability, FileConfig};
+pub use config::FileConfig;
+pub use session_core::Durability;
 pub use store::FileStore;

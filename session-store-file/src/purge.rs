@@ -1,4 +1,4 @@
-//! Removing what has expired, and what dead processes have left.
+//! Removing expired records, and the leftovers of killed processes.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
@@ -9,35 +9,23 @@ use rustix::io::Errno;
 use session_core::{Purged, StoreErrorKind, Timestamp, is_live};
 
 use crate::error::Fault;
-use crate::place::{self, FAN_OUT, FOLDERS, Folder, Hash, Place};
+use crate::open::Opened;
+use crate::path::{self, FAN_OUT, FOLDERS, Folder, KeyHash, RecordPath};
 use crate::root::Anchor;
 use crate::scan::{self, Seen};
-use crate::store::Inner;
 
-/// How many files one call looks at; then it says that there may be more.
-const LOOKS: usize = 32_768;
-/// How old leftovers are when they go. Nobody uses them any more, for a writer holds the lock until its file is
-/// published; the hour is for those who look into what happened.
+/// How old leftovers are when they are removed. They are unused at once, because a writer holds the lock until its file
+/// is published; the hour leaves time to investigate a crash.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3_600);
 
-/// Where the next purge of this handle begins.
-#[derive(Debug)]
-pub(crate) struct Lap {
-    next: Mutex<u16>,
-    /// How many files one call looks at; tests make it less.
-    pub(crate) looks: usize,
-}
-
-impl Default for Lap {
-    fn default() -> Self {
-        Self { next: Mutex::new(0), looks: LOOKS }
-    }
-}
+/// The folder at which the next purge of a store begins.
+#[derive(Debug, Default)]
+pub(crate) struct Lap(Mutex<u16>);
 
 impl Lap {
-    /// The next subdirectory, or `None` once at the end, after which it begins anew.
+    /// The next folder. `None` once after the last folder, then the first one again.
     fn next(&self) -> Option<Folder> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if usize::from(*next) >= FOLDERS {
             *next = 0;
             return None;
@@ -46,20 +34,20 @@ impl Lap {
         Some(Folder(*next - 1))
     }
 
-    /// The next purge begins with the first, for this one says that there is no more.
+    /// Lets the next purge begin with the first folder.
     fn restart(&self) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = 0;
     }
 
-    /// This one was not looked through to its end.
+    /// Lets the next purge begin with a folder that was not scanned to its end.
     fn put_back(&self, folder: Folder) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *next = folder.0.min(*next);
     }
 
-    /// Nothing can be done in the shard of this one, which is not to keep the others waiting for ever.
+    /// Skips the rest of a shard that failed, so that other shards are purged.
     fn skip_shard(&self, folder: Folder) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = (folder.shard() + 1) * FAN_OUT;
         if usize::from(*next) > folder.shard() * FAN_OUT && usize::from(*next) < end {
             *next = end as u16;
@@ -67,16 +55,16 @@ impl Lap {
     }
 }
 
-/// Removes at most `limit` expired records, going on where the last call of this handle has stopped.
+/// Removes at most `limit` expired records, and continues where the last call stopped.
 ///
-/// What cannot be looked at or removed is passed by, and reported with an event and, by a call that removes nothing, as
-/// an error.
-pub(crate) fn purge(inner: &Inner, limit: usize) -> Result<Purged, Fault> {
-    let anchor = inner.root.check_there()?;
-    let mut work = Work { inner, anchor: &anchor, limit, removed: 0, looks: 0, fault: None };
-    let more = work.lap()?;
-    // A store that has vanished on the way has been purged of nothing that comes back.
-    inner.root.check_there()?;
+/// Files that cannot be read or removed are skipped with an event. A call that removes nothing returns the first of
+/// these failures.
+pub(crate) fn purge(store: &Opened, lap: &Lap, limit: usize) -> Result<Purged, Fault> {
+    let anchor = store.root.check_present()?;
+    let mut work = Work { store, lap, anchor: &anchor, limit, removed: 0, looks: 0, fault: None };
+    let more = work.run()?;
+    // If the store vanished meanwhile, the count is meaningless.
+    store.root.check_present()?;
     match work.fault {
         Some(fault) if work.removed == 0 => Err(fault),
         fault => Ok(Purged { removed: work.removed as u64, more: more || fault.is_some() }),
@@ -84,37 +72,38 @@ pub(crate) fn purge(inner: &Inner, limit: usize) -> Result<Purged, Fault> {
 }
 
 struct Work<'a> {
-    inner: &'a Inner,
+    store: &'a Opened,
+    lap: &'a Lap,
     anchor: &'a Anchor,
     limit: usize,
     removed: usize,
     looks: usize,
-    /// The first that could not be done.
+    /// The first failure.
     fault: Option<Fault>,
 }
 
-/// How far a file or a subdirectory was dealt with.
+/// How a file or a folder was left.
 enum Step {
     Done,
-    /// The limit is reached, and this one is expired.
+    /// The limit is reached, and there is another expired record.
     Enough,
 }
 
 impl Work<'_> {
-    /// Goes through the subdirectories, and once more through those before the first if that was not the very first:
-    /// they had their turn in earlier calls, and something may have expired since. Whether there may be more.
-    fn lap(&mut self) -> Result<bool, Fault> {
+    /// Scans the folders from the lap's position to the end, then those before it, because records may have expired
+    /// there since earlier calls. Returns whether there may be more.
+    fn run(&mut self) -> Result<bool, Fault> {
         let mut first = None;
         let mut again = false;
         loop {
-            self.inner.check_open()?;
-            if self.looks >= self.inner.lap.looks {
+            self.store.check_open()?;
+            if self.looks >= self.store.purge_files {
                 if again {
-                    self.inner.lap.restart();
+                    self.lap.restart();
                 }
                 return Ok(!again);
             }
-            let Some(folder) = self.inner.lap.next() else {
+            let Some(folder) = self.lap.next() else {
                 if again || first.is_none_or(|first| first == Folder(0)) {
                     return Ok(false);
                 }
@@ -123,20 +112,20 @@ impl Work<'_> {
             };
             let first = *first.get_or_insert(folder);
             if again && folder >= first {
-                self.inner.lap.restart();
+                self.lap.restart();
                 return Ok(false);
             }
             match self.folder(folder) {
                 Ok(Step::Done) => {}
                 Ok(Step::Enough) => {
-                    self.inner.lap.put_back(folder);
+                    self.lap.put_back(folder);
                     return Ok(true);
                 }
                 Err(fault) if fault.kind() == StoreErrorKind::Closed => return Err(fault),
                 Err(fault) => {
-                    self.inner.lap.skip_shard(folder);
+                    self.lap.skip_shard(folder);
                     self.failed(fault, folder);
-                    // Waiting for a lock has taken long enough for one call.
+                    // The call has waited for a lock long enough.
                     return Ok(true);
                 }
             }
@@ -144,27 +133,23 @@ impl Work<'_> {
     }
 
     fn failed(&mut self, fault: Fault, folder: Folder) {
-        tracing::warn!(
-            directory = folder.path(),
-            ?fault,
-            "a purge passes by what it cannot look at or remove"
-        );
+        tracing::warn!(directory = folder.path(), ?fault, "purge skips a file or a shard");
         self.fault.get_or_insert(fault);
     }
 
     fn folder(&mut self, folder: Folder) -> Result<Step, Fault> {
-        scan::report_strays(self.inner, self.anchor, folder)?;
+        scan::report_strays(self.store, self.anchor, folder)?;
         if folder == Folder(0) {
             self.layouts()?;
         }
-        let Some(directory) = scan::open(self.inner, self.anchor, folder)? else { return Ok(Step::Done) };
+        let Some(directory) = scan::open(self.store, self.anchor, folder)? else { return Ok(Step::Done) };
         let mut after = None;
         loop {
             let part = scan::part(&directory, folder, after.as_ref())?;
             for name in &part.temporary {
                 if self.is_leftover(&directory, name)? {
-                    let _locked = self.inner.wait_lock(folder.shard())?;
-                    // Once more: it may have been published, and another be written under its name.
+                    let _locked = self.store.wait_lock(folder.shard())?;
+                    // Again under the lock: it may have been published meanwhile.
                     if self.is_leftover(&directory, name)? {
                         self.unlink(&directory, folder, name);
                     }
@@ -182,22 +167,22 @@ impl Work<'_> {
         }
     }
 
-    fn file(&mut self, directory: &OwnedFd, folder: Folder, hash: &Hash) -> Result<Step, Fault> {
+    fn file(&mut self, directory: &OwnedFd, folder: Folder, hash: &KeyHash) -> Result<Step, Fault> {
         self.looks += 1;
         match scan::look(directory.as_fd(), hash) {
             Err(fault) => {
                 self.failed(fault, folder);
                 return Ok(Step::Done);
             }
-            Ok(seen) if !self.goes(&seen) => return Ok(Step::Done),
+            Ok(seen) if !self.is_removable(&seen) => return Ok(Step::Done),
             Ok(_) if self.removed >= self.limit => return Ok(Step::Enough),
             Ok(_) => {}
         }
-        let _locked = self.inner.wait_lock(folder.shard())?;
+        let _locked = self.store.wait_lock(folder.shard())?;
         match scan::look(directory.as_fd(), hash) {
-            Ok(seen) if self.goes(&seen) => {
-                let unlinked = self.unlink(directory, folder, Place::at(hash).name());
-                // Torn files are no records that have expired.
+            Ok(seen) if self.is_removable(&seen) => {
+                let unlinked = self.unlink(directory, folder, RecordPath::at(hash).name());
+                // Torn files do not count as expired records.
                 self.removed += usize::from(unlinked && matches!(seen, Seen::Record(_)));
             }
             Ok(_) => {}
@@ -206,21 +191,20 @@ impl Work<'_> {
         Ok(Step::Done)
     }
 
-    /// Whether what was seen is to be removed now.
-    fn goes(&self, seen: &Seen) -> bool {
+    fn is_removable(&self, seen: &Seen) -> bool {
         match seen {
-            Seen::Record(head) => !is_live(head.expires, self.inner.now()),
+            Seen::Record(head) => !is_live(head.expires, self.store.now()),
             Seen::Torn(stat) => self.is_old(stat),
             Seen::Nothing => false,
         }
     }
 
-    /// Removes what was left by whoever died while making the layout. It needs no lock: a layout is there.
+    /// Removes the leftovers of killed processes that were making a layout file. Needs no lock, because a layout exists.
     fn layouts(&mut self) -> Result<(), Fault> {
         for entry in Dir::read_from(&self.anchor.root)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if place::is_temporary(name) && self.is_leftover(&self.anchor.root, name)? {
+            if path::is_temporary(name) && self.is_leftover(&self.anchor.root, name)? {
                 self.unlink(&self.anchor.root, Folder(0), name);
             }
         }
@@ -240,7 +224,7 @@ impl Work<'_> {
 
     fn is_old(&self, stat: &Stat) -> bool {
         let written = u64::try_from(stat.st_mtime).unwrap_or(0).saturating_mul(1_000);
-        self.inner.now().saturating_since(Timestamp::from_millis(written)) >= LEFTOVER_AGE
+        self.store.now().saturating_since(Timestamp::from_millis(written)) >= LEFTOVER_AGE
     }
 
     fn unlink(&mut self, directory: &OwnedFd, folder: Folder, name: &[u8]) -> bool {

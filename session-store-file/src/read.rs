@@ -1,4 +1,4 @@
-//! Reading a file and judging what it is.
+//! Reading a file and judging its contents.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,172 +10,184 @@ use session_core::frame::{self, FrameError, HEADER_LEN};
 use session_core::{Key, Record, is_live};
 
 use crate::error::Fault;
-use crate::place::Place;
-use crate::store::Inner;
+use crate::open::Opened;
+use crate::path::RecordPath;
+use crate::sys;
 
-/// Most files are read with one call into a buffer of this size.
+/// Most files fit into a buffer of this size and are read with one call.
 const BUFFER: usize = 16 << 10;
-/// No record is larger: the options refuse such data.
+/// The largest file: the options bound the data.
 const LARGEST: usize = (1 << 30) + HEADER_LEN + Key::MAX_LEN;
-/// How often a record is read again whose deadline a touch is just writing, before it is read under the lock.
+/// How often a record is read again while a touch writes its deadline, before it is read under the lock.
 const TORN_TRIES: usize = 64;
 const MAGIC: &[u8] = b"SKRF";
 
-/// On whose thread something is read: on the caller's nothing that takes long.
+/// The thread that reads a file. The caller's thread reads no large file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum On {
-    Callers,
-    Own,
+pub(crate) enum Thread {
+    Caller,
+    Worker,
 }
 
-/// What stands in a record's place.
+/// What is stored at the path of a record.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Contents {
     Nothing,
-    /// A file so large that a thread of the driver is to read it.
+    /// A file so large that a worker thread has to read it.
     Large,
-    /// A file that power loss has cut short: it counts as absent.
+    /// A file that power loss has truncated. It counts as absent.
     Torn,
     Record(Record),
-    /// A record of ours that is damaged, and how.
+    /// A damaged record of this driver, and what is wrong with it.
     Damaged(&'static str),
-    /// Something that this driver did not write: it is never replaced and never removed.
+    /// Something that this driver did not write. It is never replaced and never removed.
     Foreign(&'static str),
-    /// A record whose deadline or revision do not fit their check: damaged, or just being touched.
+    /// A record whose deadline and revision do not match their checksum: damaged, or being touched.
     TornWords,
 }
 
-/// The live record of a key, or `None` in the place of an answer where a thread of the driver is to look, for the lock
-/// is needed and taken, or the record is large.
+/// The live record of a key. The outer `None` means that a worker thread has to read it, because it is large or needs a
+/// lock that is taken.
 pub(crate) fn retrieve(
-    inner: &Inner,
+    store: &Opened,
     key: &Key,
-    place: &Place,
-    on: On,
+    path: &RecordPath,
+    thread: Thread,
 ) -> Result<Option<Option<Record>>, Fault> {
     for _ in 0..TORN_TRIES {
-        inner.check_open()?;
-        match by_path(inner, key, place, on)? {
-            Found::TornWords => std::thread::yield_now(),
-            found => return answer(inner, found),
+        store.check_open()?;
+        match read_by_path(store, key, path, thread)? {
+            Contents::TornWords => std::thread::yield_now(),
+            contents => return answer(store, contents),
         }
     }
-    let Some(_locked) = inner.lock(place.folder.shard())? else { return Ok(None) };
-    answer(inner, by_path(inner, key, place, on)?)
+    let Some(_locked) = store.lock(path.folder.shard())? else { return Ok(None) };
+    answer(store, read_by_path(store, key, path, thread)?)
 }
 
-fn by_path(inner: &Inner, key: &Key, place: &Place, on: On) -> Result<Found, Fault> {
-    let root = &inner.root;
-    match root.open_path(place.below_root(), OFlags::RDONLY) {
-        Ok(file) => return judge(inner, &file, key, place, on),
+fn read_by_path(store: &Opened, key: &Key, path: &RecordPath, thread: Thread) -> Result<Contents, Fault> {
+    let root = &store.root;
+    match root.open_path(path.below_root(), OFlags::RDONLY) {
+        Ok(file) => return judge(store, &file, key, path, thread),
         Err(Errno::NOENT) => {}
-        Err(errno) => return Err(root.why_not(place.below_root(), errno)),
+        Err(errno) => return Err(root.explain(path.below_root(), errno)),
     }
-    // The directory may have been away when the record was looked for, and back when the directory is looked for. So
-    // the record is looked for in the very directory that is there.
-    let anchor = root.check_there()?;
-    match root.open_below(anchor.root.as_fd(), place.below_root(), OFlags::RDONLY) {
-        Ok(file) => judge(inner, &file, key, place, on),
-        Err(Errno::NOENT) => Ok(Found::Nothing),
-        Err(errno) => Err(root.why_not(place.below_root(), errno)),
-    }
-}
-
-fn answer(inner: &Inner, found: Found) -> Result<Option<Option<Record>>, Fault> {
-    match found {
-        Found::Large => Ok(None),
-        Found::Nothing | Found::Torn => Ok(Some(None)),
-        Found::Record(record) => Ok(Some(is_live(record.expires, inner.now()).then_some(record))),
-        Found::Damaged(what) | Found::Foreign(what) => Err(Fault::corrupt(what)),
-        Found::TornWords => Err(Fault::corrupt(TORN_WORDS)),
+    // The directory may have been absent when the record was opened and present when it is checked, so the record is
+    // opened again below the directory that was checked.
+    let anchor = root.check_present()?;
+    match root.open_below(anchor.root.as_fd(), path.below_root(), OFlags::RDONLY) {
+        Ok(file) => judge(store, &file, key, path, thread),
+        Err(Errno::NOENT) => Ok(Contents::Nothing),
+        Err(errno) => Err(root.explain(path.below_root(), errno)),
     }
 }
 
-pub(crate) const TORN_WORDS: &str = "the deadline and revision of the record are damaged";
+fn answer(store: &Opened, contents: Contents) -> Result<Option<Option<Record>>, Fault> {
+    match contents {
+        Contents::Large => Ok(None),
+        Contents::Nothing | Contents::Torn => Ok(Some(None)),
+        Contents::Record(record) => Ok(Some(is_live(record.expires, store.now()).then_some(record))),
+        Contents::Damaged(what) | Contents::Foreign(what) => Err(Fault::corrupt(what)),
+        Contents::TornWords => Err(Fault::corrupt(TORN_WORDS)),
+    }
+}
 
-/// Reads the whole file and says what it is.
-pub(crate) fn judge(inner: &Inner, file: &OwnedFd, key: &Key, place: &Place, on: On) -> Result<Found, Fault> {
-    let most = match on {
-        On::Callers => inner.config.offload_from.saturating_add(HEADER_LEN + Key::MAX_LEN),
-        On::Own => usize::MAX,
+pub(crate) const TORN_WORDS: &str = "deadline and revision of the record are damaged";
+
+/// Reads the whole file and judges it.
+pub(crate) fn judge(
+    store: &Opened,
+    file: &OwnedFd,
+    key: &Key,
+    path: &RecordPath,
+    thread: Thread,
+) -> Result<Contents, Fault> {
+    let limit = match thread {
+        Thread::Caller => store.config.offload_threshold.saturating_add(HEADER_LEN + Key::MAX_LEN),
+        Thread::Worker => usize::MAX,
     };
-    let bytes = match whole(file, most)? {
+    let bytes = match read_whole(file, limit)? {
         Whole::Bytes(bytes) => bytes,
-        Whole::Large => return Ok(Found::Large),
-        Whole::Strange(what) => return Ok(foreign(what, place)),
+        Whole::Large => return Ok(Contents::Large),
+        Whole::Foreign(what) => return Ok(foreign(what, path)),
     };
     Ok(match frame::decode_for(&bytes, key) {
-        Ok(Some(record)) => Found::Record(record),
-        Ok(None) => foreign("the file holds the record of another key", place),
-        Err(FrameError::TornWords) => Found::TornWords,
-        Err(error) => name(error, &bytes, Some(key), place),
+        Ok(Some(record)) => Contents::Record(record),
+        Ok(None) => foreign("the file holds the record of another key", path),
+        Err(FrameError::TornWords) => Contents::TornWords,
+        Err(error) => judge_broken(error, &bytes, Some(key), path),
     })
 }
 
-/// What bytes are that are no frame, with an event.
-pub(crate) fn name(error: FrameError, bytes: &[u8], key: Option<&Key>, place: &Place) -> Found {
+/// Judges bytes that are not a valid frame, and emits an event.
+pub(crate) fn judge_broken(
+    error: FrameError,
+    bytes: &[u8],
+    key: Option<&Key>,
+    path: &RecordPath,
+) -> Contents {
     let start = bytes.len().min(HEADER_LEN);
     let zeros = bytes.iter().take(HEADER_LEN).all(|&byte| byte == 0);
     let ours = bytes.starts_with(MAGIC) || MAGIC.starts_with(&bytes[..start]);
     match error {
         // Blocks that were never written read as zeros.
-        _ if zeros => torn(place),
+        _ if zeros => torn(path),
         FrameError::Short if ours => match key {
-            Some(key) if is_whole(bytes, key) => damaged("a length in the record is damaged", place),
-            _ => torn(place),
+            Some(key) if is_complete(bytes, key) => damaged("a length in the record is damaged", path),
+            _ => torn(path),
         },
-        FrameError::Version(_) => foreign("the record has a version that this release does not know", place),
-        FrameError::TornWords => damaged(TORN_WORDS, place),
-        FrameError::Damaged => damaged("the checksum of the record does not fit", place),
-        _ => foreign("the file is no record", place),
+        FrameError::Version(_) => foreign("the record has an unknown format version", path),
+        FrameError::TornWords => damaged(TORN_WORDS, path),
+        FrameError::Damaged => damaged("the checksum of the record does not match", path),
+        _ => foreign("the file is not a record", path),
     }
 }
 
-/// Whether all bytes of a record are there and only one of its lengths is wrong, which makes it look cut short.
-fn is_whole(bytes: &[u8], key: &Key) -> bool {
+/// Whether a record that looks truncated is complete and has a damaged length.
+fn is_complete(bytes: &[u8], key: &Key) -> bool {
     let data_at = HEADER_LEN + key.as_bytes().len();
     let (Some(body), Some(check)) = (bytes.get(data_at..), bytes.get(16..24)) else { return false };
     let record = Record::new(Bytes::copy_from_slice(body), None, session_core::Revision::from_bytes([0; 8]));
     frame::encode(key, &record).get(16..24) == Some(check)
 }
 
-fn torn(place: &Place) -> Found {
-    event(place, "a file that was cut short counts as absent");
-    Found::Torn
+fn torn(path: &RecordPath) -> Contents {
+    event(path, "truncated file counts as absent");
+    Contents::Torn
 }
 
-fn damaged(what: &'static str, place: &Place) -> Found {
-    event(place, what);
-    Found::Damaged(what)
+fn damaged(what: &'static str, path: &RecordPath) -> Contents {
+    event(path, what);
+    Contents::Damaged(what)
 }
 
-fn foreign(what: &'static str, place: &Place) -> Found {
-    event(place, what);
-    Found::Foreign(what)
+fn foreign(what: &'static str, path: &RecordPath) -> Contents {
+    event(path, what);
+    Contents::Foreign(what)
 }
 
-/// The beginning of the name finds the file, and is not enough to try keys on.
-fn event(place: &Place, what: &'static str) {
-    let name = String::from_utf8_lossy(&place.name()[..8]);
-    tracing::warn!(directory = place.folder.path(), name = %format_args!("{name}…"), "{what}");
+/// Shows the start of the file name only: enough to find the file, too little to test guessed keys.
+fn event(path: &RecordPath, what: &'static str) {
+    let name = String::from_utf8_lossy(&path.name()[..8]);
+    tracing::warn!(directory = path.folder.path(), name = %format_args!("{name}…"), "{what}");
 }
 
 enum Whole {
     Bytes(Bytes),
     Large,
-    Strange(&'static str),
+    Foreign(&'static str),
 }
 
-/// All bytes of a file, unless it is no file or has more than `most`.
-fn whole(file: &OwnedFd, most: usize) -> Result<Whole, Fault> {
+/// All bytes of a regular file of at most `limit` bytes.
+fn read_whole(file: &OwnedFd, limit: usize) -> Result<Whole, Fault> {
     thread_local!(static PAGE: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]));
-    let first = PAGE.with_borrow_mut(|page| match read(file, page, 0) {
+    let first = PAGE.with_borrow_mut(|page| match sys::read_at(file, page, 0) {
         Ok(len) => Ok((len, Bytes::copy_from_slice(&page[..len]))),
         Err(errno) => Err(errno),
     });
     let (len, first) = match first {
         Ok(read) => read,
-        Err(Errno::ISDIR | Errno::AGAIN | Errno::INVAL | Errno::NXIO) => return Ok(Whole::Strange(NO_FILE)),
+        Err(errno) if sys::is_not_a_file(errno) => return Ok(Whole::Foreign(sys::NOT_A_FILE)),
         Err(errno) => return Err(errno.into()),
     };
     if 0 < len && len < BUFFER {
@@ -183,17 +195,17 @@ fn whole(file: &OwnedFd, most: usize) -> Result<Whole, Fault> {
     }
     let stat = rustix::fs::fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Ok(Whole::Strange(NO_FILE));
+        return Ok(Whole::Foreign(sys::NOT_A_FILE));
     }
     let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-    // Before memory is taken for it: what does not begin as a record does is none, however large it is.
+    // Checked before memory is allocated: without the magic number it is no record, however large it is.
     if len < BUFFER || size == len || !first.starts_with(MAGIC) {
         return Ok(Whole::Bytes(first));
     }
     if size > LARGEST {
-        return Ok(Whole::Strange("the file is larger than any record"));
+        return Ok(Whole::Foreign("the file is larger than any record"));
     }
-    if size > most {
+    if size > limit {
         return Ok(Whole::Large);
     }
     let mut all = Vec::new();
@@ -202,24 +214,11 @@ fn whole(file: &OwnedFd, most: usize) -> Result<Whole, Fault> {
     all.resize(size, 0);
     let mut at = len;
     while at < size {
-        match read(file, &mut all[at..], at as u64)? {
+        match sys::read_at(file, &mut all[at..], at as u64)? {
             0 => break,
             more => at += more,
         }
     }
     all.truncate(at);
     Ok(Whole::Bytes(all.into()))
-}
-
-const NO_FILE: &str = "what stands where the record would be is no file";
-
-/// Reads at an offset, for a file; what cannot be read at one is no file.
-pub(crate) fn read(file: impl AsFd, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
-    loop {
-        match rustix::io::pread(&file, &mut *buffer, at) {
-            Err(Errno::INTR) => {}
-            Err(Errno::SPIPE) => return Err(Errno::INVAL),
-            other => return other,
-        }
-    }
 }

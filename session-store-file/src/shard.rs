@@ -1,8 +1,8 @@
-//! The lock of a shard: one holder at a time, across threads and processes, and free again when the holder dies.
+//! The lock of a shard, across threads and processes. It is released when its holder dies.
 //!
-//! `flock` on the shard's directory excludes other processes, and other handles of this one. It does not exclude
-//! threads that share a descriptor, so a mutex stands before it. Neither is ever waited for here: whoever finds it
-//! taken comes back, on a thread that may wait.
+//! `flock` on the directory of the shard excludes other processes and other handles of this process. It does not
+//! exclude threads that share a descriptor, so a mutex is taken first. This module never waits for either: a caller
+//! that finds a lock taken retries.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use session_core::StoreErrorKind;
 
 use crate::error::Fault;
-use crate::place::FAN_OUT;
+use crate::path::FAN_OUT;
 use crate::root::{Identity, Root};
 
-/// How often a directory may have been replaced under our hands before somebody else is to sort that out.
+/// How often a directory may be replaced during one attempt to lock it.
 const TRIES: usize = 8;
 
 /// The locks of all shards.
@@ -26,20 +26,22 @@ pub(crate) struct Shards(Vec<Mutex<Option<Held>>>);
 struct Held {
     directory: OwnedFd,
     identity: Identity,
-    /// Which of the subdirectories are known to be on the disk, one bit each: only `Power` asks.
+    /// The folders that are known to be on disk, one bit each. Used under `Power` only.
     durable: u64,
 }
 
-/// A shard that nobody else changes until this is dropped.
+/// A locked shard.
 #[derive(Debug)]
 pub(crate) struct Locked<'a>(MutexGuard<'a, Option<Held>>);
 
-impl Shards {
-    pub(crate) fn new() -> Self {
+impl Default for Shards {
+    fn default() -> Self {
         Self((0..FAN_OUT).map(|_| Mutex::new(None)).collect())
     }
+}
 
-    /// Locks a shard, or gives `None` where somebody else holds it just now.
+impl Shards {
+    /// Locks a shard. `None` if the lock is taken.
     pub(crate) fn try_lock(
         &self,
         root: &Root,
@@ -62,10 +64,10 @@ impl Shards {
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
                 Err(errno) => return Err(errno.into()),
             }
-            // The directory may have been removed and made again before we got the lock: then others lock that one.
-            match root.shard_there(shard) {
+            // The directory may have been replaced before it was locked; other processes then lock the new one.
+            match root.shard_identity(shard) {
                 Ok(Some(identity)) if identity == held.identity => return Ok(Some(Locked(slot))),
-                // Closing it gives up the lock.
+                // Closing the descriptor releases the lock.
                 Ok(_) => *slot = None,
                 Err(fault) => {
                     *slot = None;
@@ -73,10 +75,10 @@ impl Shards {
                 }
             }
         }
-        Err(Fault::new(StoreErrorKind::Unavailable, "the directories of the store are being replaced"))
+        Err(Fault::new(StoreErrorKind::Unavailable, "directories of the store are being replaced"))
     }
 
-    /// Waits for whoever holds a lock of this handle and lets go of the directories.
+    /// Waits for every lock that this handle holds, and closes the directories.
     pub(crate) fn release(&self) {
         for slot in &self.0 {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -85,12 +87,11 @@ impl Shards {
 }
 
 impl Locked<'_> {
-    /// The directory of the shard.
     pub(crate) fn directory(&self) -> BorrowedFd<'_> {
         self.0.as_ref().expect("a locked shard has its directory open").directory.as_fd()
     }
 
-    /// Whether the subdirectory is known to be on the disk.
+    /// Whether the folder is known to be on disk.
     pub(crate) fn is_durable(&self, sub: usize) -> bool {
         self.0.as_ref().is_some_and(|held| held.durable & (1 << sub) != 0)
     }

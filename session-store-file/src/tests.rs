@@ -1,4 +1,4 @@
-//! What only a kernel or a file system without the newer calls would show, or a forked child.
+//! Kernels and file systems without the newer calls, and forked children.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,17 +10,18 @@ use session_core::{
     StoreErrorKind, TestClock, Timestamp, Touch,
 };
 
-use crate::store::Inner;
+use crate::open::Opened;
+use crate::path::RecordPath;
 use crate::{Durability, FileConfig, FileStore};
 
 #[tokio::test]
-async fn without_openat2_and_without_exchange_it_works_the_same() {
+async fn store_works_without_openat2_and_rename_flags() {
     let directory = tempfile::tempdir().unwrap();
-    let mut inner = Inner::open(FileConfig::new(directory.path())).unwrap();
-    inner.root.resolve_by_hand();
-    inner.flags = false;
-    inner.root.is_unsteady();
-    let store = FileStore::with(inner);
+    let mut opened = Opened::open(FileConfig::new(directory.path())).unwrap();
+    opened.root.has_openat2 = false;
+    opened.rename_flags = false;
+    opened.root.has_stable_listing = false;
+    let store = FileStore::new(opened);
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     let record = |n| Record::new(vec![n; 100], None, revision(n));
     let key = Key::parse("user:alice").unwrap();
@@ -34,7 +35,7 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
 
     // A link in any part of the path is refused, not followed.
     let elsewhere = tempfile::tempdir().unwrap();
-    let place = crate::place::Place::of(&key);
+    let place = RecordPath::of(&key);
     let shard = directory.path().join(format!("{:02x}", place.folder.shard()));
     std::fs::rename(&shard, elsewhere.path().join("moved")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("moved"), &shard).unwrap();
@@ -47,16 +48,16 @@ async fn without_openat2_and_without_exchange_it_works_the_same() {
 }
 
 #[tokio::test]
-async fn where_a_listing_needs_the_lock_a_lock_that_somebody_keeps_makes_it_unavailable() {
+async fn locked_listing_is_unavailable_while_the_lock_is_taken() {
     let directory = tempfile::tempdir().unwrap();
-    let mut inner =
-        Inner::open(FileConfig::new(directory.path()).busy_timeout(Duration::from_millis(20))).unwrap();
-    inner.root.is_unsteady();
-    let store = FileStore::with(inner);
+    let mut opened =
+        Opened::open(FileConfig::new(directory.path()).busy_timeout(Duration::from_millis(20))).unwrap();
+    opened.root.has_stable_listing = false;
+    let store = FileStore::new(opened);
     let (users, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
     let record = Record::new(&b"data"[..], None, Revision::from_bytes([1; 8]));
     assert!(store.store(&key, record, Condition::Any).await.unwrap().is_applied());
-    let shard = crate::place::Place::of(&key).folder.shard();
+    let shard = RecordPath::of(&key).folder.shard();
     let holder = std::fs::File::open(directory.path().join(format!("{shard:02x}"))).unwrap();
     holder.lock().unwrap();
     let error = store.traverse(&users, Cursor::start(), 5).await.unwrap_err();
@@ -65,19 +66,19 @@ async fn where_a_listing_needs_the_lock_a_lock_that_somebody_keeps_makes_it_unav
     assert_eq!(store.count(&users).await.unwrap(), 1);
 }
 
-/// After an error of the disk the kernel may have dropped what it shows, and synchronising it again succeeds. That takes
-/// a disk that fails; what shows here is that the bytes are written anew.
+/// After a disk error the kernel may show bytes that it has dropped, and a later fsync succeeds. A failing disk is not
+/// simulated here; the test shows that the bytes are written again.
 #[tokio::test]
-async fn a_change_that_was_made_already_is_written_again_where_it_is_to_survive_power_loss() {
+async fn repeated_change_is_written_again_under_power() {
     let revision = |n: u8| Revision::from_bytes([n; 8]);
     let key = Key::parse("user:alice").unwrap();
     let record = Record::new(vec![7; 10_000], Some(Timestamp::from_millis(u64::MAX >> 1)), revision(1));
     for durability in [Durability::Process, Durability::Power] {
         let directory = tempfile::tempdir().unwrap();
         let store = FileStore::open(FileConfig::new(directory.path()).durability(durability)).unwrap();
-        let place = crate::place::Place::of(&key);
+        let place = RecordPath::of(&key);
         let path = directory.path().join(OsStr::from_bytes(place.below_root()));
-        // Whether a call writes the file.
+        // The modification time shows whether a call writes the file.
         let age = || std::fs::File::open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
         let written = || std::fs::metadata(&path).unwrap().modified().unwrap() != UNIX_EPOCH;
         let again = durability == Durability::Power;
@@ -100,7 +101,7 @@ async fn a_change_that_was_made_already_is_written_again_where_it_is_to_survive_
 }
 
 #[tokio::test]
-async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that_are_not_there() {
+async fn forked_child_changes_nothing_and_waits_for_no_thread() {
     let directory = tempfile::tempdir().unwrap();
     let (user, key) = (Prefix::new("user").unwrap(), Key::parse("user:alice").unwrap());
     let (from, to) = (Revision::from_bytes([1; 8]), Revision::from_bytes([2; 8]));
@@ -108,10 +109,10 @@ async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that
     let parent = FileStore::open(directory.path()).unwrap();
     assert!(parent.store(&key, record.clone(), Condition::Any).await.unwrap().is_applied());
 
-    // To fork would take unsafe code, so this is told by what a fork changes.
-    let mut inner = Inner::open(FileConfig::new(directory.path())).unwrap();
-    inner.process += 1;
-    let child = FileStore::with(inner);
+    let mut child = FileStore::open(directory.path()).unwrap();
+    let handle = Arc::get_mut(&mut child.0).unwrap();
+    handle.workers.pretend_fork();
+    handle.scanners.pretend_fork();
     let errors = [
         child.store(&key, Record { revision: to, ..record.clone() }, Condition::Any).await.unwrap_err(),
         child.store(&key, Record::new(vec![7; 1 << 20], None, to), Condition::Any).await.unwrap_err(),
@@ -125,19 +126,19 @@ async fn in_a_forked_child_nothing_is_changed_and_nothing_waits_for_threads_that
         assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No), "{error}");
         assert!(error.to_string().contains("fork"), "{error}");
     }
-    assert_eq!(child.retrieve(&key).await.unwrap(), Some(record.clone()), "reading takes neither");
+    assert_eq!(child.retrieve(&key).await.unwrap(), Some(record.clone()), "reads take no lock and no thread");
     assert_eq!(child.close().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     drop(child);
     assert_eq!(parent.retrieve(&key).await.unwrap(), Some(record));
 }
 
 #[tokio::test]
-async fn a_purge_of_many_calls_leaves_nothing_whatever_was_begun_before() {
+async fn purge_over_many_calls_leaves_nothing_expired() {
     let directory = tempfile::tempdir().unwrap();
     let clock = TestClock::new(Timestamp::from_millis(1_000));
-    let mut inner = Inner::open(FileConfig::new(directory.path()).clock(Arc::new(clock.clone()))).unwrap();
-    inner.lap.looks = 10;
-    let store = FileStore::with(inner);
+    let mut opened = Opened::open(FileConfig::new(directory.path()).clock(Arc::new(clock.clone()))).unwrap();
+    opened.purge_files = 10;
+    let store = FileStore::new(opened);
     for round in 0..8_u64 {
         let deadline = clock.now().saturating_add(Duration::from_secs(1));
         for number in 0..100 {
@@ -146,7 +147,7 @@ async fn a_purge_of_many_calls_leaves_nothing_whatever_was_begun_before() {
             let record = Record::new(&b"data"[..], expires, Revision::from_bytes([7; 8]));
             assert!(store.store(&key, record, Condition::Any).await.unwrap().is_applied());
         }
-        // Somebody looks at a part before anything has expired, and gives up.
+        // Some calls examine a part of the store before a record has expired.
         let abandoned = if round % 2 == 1 { round } else { 0 };
         for _ in 0..abandoned {
             assert_eq!(store.purge(1_000).await.unwrap().removed, 0);
@@ -157,13 +158,13 @@ async fn a_purge_of_many_calls_leaves_nothing_whatever_was_begun_before() {
             let purged = store.purge(1_000).await.unwrap();
             (removed, more) = (removed + purged.removed, purged.more);
         }
-        // What was looked at in the abandoned part is met by the next purge at the latest.
+        // Records of that part are met by the next purge at the latest.
         while store.purge(1_000).await.unwrap().more {}
         assert_eq!(store.count(&Prefix::new("user").unwrap()).await.unwrap(), 50);
         let files = walk(directory.path());
         assert_eq!(files, 51, "the live records and the layout, in round {round}");
         if abandoned == 0 {
-            assert_eq!(removed, 50, "nothing was abandoned in round {round}");
+            assert_eq!(removed, 50, "all records in round {round}");
         }
     }
 }

@@ -1,153 +1,195 @@
 //! The options of a store.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
-/// What an acknowledged write survives. sled offers nothing that survives power loss for certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// An orderly `close`. A killed process loses what sled had not flushed by itself: up to half a second of changes,
-    /// the oldest of them acknowledged that long ago.
-    #[default]
-    Relaxed,
-    /// The sudden death of the process. A change is flushed before it is answered, and whoever reads a change that is
-    /// not flushed yet waits for it too: no answer tells of what a kill could take back.
-    Process,
-}
-
-/// Where the store is and how it works.
+/// The options of a [`SledStore`](crate::SledStore).
+///
+/// With feature `serde` the options can be read from a configuration file, under the names of the methods, with a `path`
+/// and the same defaults; durations are text such as `30s`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default = "SledConfig::without_path", deny_unknown_fields))]
 #[must_use]
 pub struct SledConfig {
-    pub(crate) place: Place,
+    #[cfg_attr(feature = "serde", serde(rename = "path"))]
+    pub(crate) source: Source,
     pub(crate) cache_bytes: u64,
-    pub(crate) options: Options,
+    pub(crate) tree: String,
+    pub(crate) flush_each_change: bool,
+    #[cfg_attr(feature = "serde", serde(skip, default = "SystemClock::shared"))]
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) max_record_bytes: u64,
+    pub(crate) scan: usize,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
+    pub(crate) flush_timeout: Duration,
 }
 
+/// The database that the store uses.
 #[derive(Clone)]
-pub(crate) enum Place {
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(from = "PathBuf"))]
+pub(crate) enum Source {
     Path(PathBuf),
     Database(sled::Db),
 }
 
-/// What a store needs to know of its options once it is open.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) tree: String,
-    pub(crate) durability: Durability,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) max_record_bytes: u64,
-    pub(crate) scan: usize,
-    pub(crate) flush_timeout: Duration,
-}
-
 impl SledConfig {
-    /// A database of its own in the directory at `path`, which is made (0700) if it is missing, but not its parents.
+    /// A database of the store's own in the directory `path`. A missing directory is created with mode 0700, but no
+    /// parents.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self::at(Place::Path(path.into()))
+        Self::from_source(Source::Path(path.into()))
     }
 
-    /// A tree of a database that the application has opened already. Closing the store leaves the database open.
+    /// A tree of a database that the application has opened. Closing the store leaves the database open.
     pub fn in_database(database: sled::Db) -> Self {
-        Self::at(Place::Database(database))
+        Self::from_source(Source::Database(database))
     }
 
-    fn at(place: Place) -> Self {
+    #[cfg(feature = "serde")]
+    fn without_path() -> Self {
+        Self::new("")
+    }
+
+    fn from_source(source: Source) -> Self {
         Self {
-            place,
+            source,
             cache_bytes: 64 << 20,
-            options: Options {
-                tree: "session-kit".into(),
-                durability: Durability::default(),
-                clock: SystemClock::shared(),
-                max_record_bytes: 100 << 10,
-                scan: 4_096,
-                flush_timeout: Duration::from_secs(30),
-            },
+            tree: "session-kit".into(),
+            flush_each_change: false,
+            clock: SystemClock::shared(),
+            max_record_bytes: 100 << 10,
+            scan: 4_096,
+            flush_timeout: Duration::from_secs(30),
         }
     }
 
-    /// The tree that holds the records. Default: `session-kit`. Nothing else may write there, and one store at a time
-    /// may have it open with [`Durability::Process`], for it knows only of its own changes whether they are flushed.
+    /// The tree that holds the records. Default: `session-kit`. Nothing else may write to it. With
+    /// [`flush_each_change`](Self::flush_each_change) only one store may have it open, because a store knows the
+    /// unflushed changes of its own handles only.
     pub fn tree(mut self, name: impl Into<String>) -> Self {
-        self.options.tree = name.into();
+        self.tree = name.into();
         self
     }
 
-    /// What an acknowledged write survives. Default: [`Durability::Relaxed`].
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.options.durability = durability;
+    /// Whether every change is flushed before it is answered, so that it survives a killed process. Default: `false`.
+    ///
+    /// With `false`, a killed process loses what sled has not flushed by itself, up to half a second of changes. With
+    /// `true`, no answer shows an unflushed change either: a reader of one waits for its flush. Neither survives power
+    /// loss for certain, because sled offers nothing that does; so this is not
+    /// [`Durability`](session_core::Durability).
+    pub fn flush_each_change(mut self, yes: bool) -> Self {
+        self.flush_each_change = yes;
         self
     }
 
-    /// The clock that decides what has expired. Default: the wall clock.
+    /// The clock for deadlines. Default: the wall clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.options.clock = clock;
+        self.clock = clock;
         self
     }
 
-    /// The largest data of one record, in bytes, 1 to 1 GiB; more is `TooLarge`. Default: 100 KiB, for sled keeps what
-    /// is larger than about 128 KiB in files of its own, and removes these late.
+    /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 100 KiB,
+    /// because sled keeps values above about 128 KiB in files of their own, and removes these late.
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.options.max_record_bytes = bytes;
+        self.max_record_bytes = bytes;
         self
     }
 
-    /// How many records one call of `traverse` or `purge` looks at, 1 to 1,000,000. Default: 4,096. The worker is given
-    /// back after every 128 of them.
+    /// How many records one call of `traverse` or `purge` examines, 1 to 1,000,000. Default: 4,096. Other tasks get a
+    /// turn after every 128 records.
     pub fn scan(mut self, records: usize) -> Self {
-        self.options.scan = records;
+        self.scan = records;
         self
     }
 
-    /// How long a flush may take, 1 ms to an hour, before those who wait for it get `Timeout` and changes are refused
-    /// as `Unavailable`, until it comes to its end. Default: 30 s. sled waits for ever after some errors.
-    pub fn flush_timeout(mut self, limit: Duration) -> Self {
-        self.options.flush_timeout = limit;
+    /// How long a flush may take, 1 ms to an hour. Default: 30 s. After that its callers fail with `Timeout`, and other
+    /// calls with `Unavailable` until the flush ends. sled waits forever after some errors.
+    pub fn flush_timeout(mut self, timeout: Duration) -> Self {
+        self.flush_timeout = timeout;
         self
     }
 
-    /// sled's page cache, in bytes, for a database of its own; at least 1 MiB. Default: 64 MiB.
+    /// The size of sled's page cache, in bytes, at least 1 MiB. Default: 64 MiB. Ignored by
+    /// [`in_database`](Self::in_database).
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// What is wrong with the options by themselves.
     pub(crate) fn check(&self) -> Result<()> {
-        let options = &self.options;
         let wrong =
             |detail| Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail));
-        if options.tree.is_empty() || options.tree == "__sled__default" {
-            return wrong("the tree needs a name of its own");
+        if matches!(&self.source, Source::Path(path) if path.as_os_str().is_empty()) {
+            return wrong("path is empty");
         }
-        if options.max_record_bytes == 0 || options.max_record_bytes > 1 << 30 {
-            return wrong("max_record_bytes is 1 byte to 1 GiB");
+        if self.tree.is_empty() || self.tree == "__sled__default" {
+            return wrong("tree is empty or sled's default tree");
         }
-        if !(1..=1_000_000).contains(&options.scan) {
-            return wrong("scan is 1 to 1,000,000 records");
+        if self.max_record_bytes == 0 || self.max_record_bytes > 1 << 30 {
+            return wrong("max_record_bytes is outside 1 byte to 1 GiB");
         }
-        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&options.flush_timeout) {
-            return wrong("flush_timeout is 1 ms to an hour");
+        if !(1..=1_000_000).contains(&self.scan) {
+            return wrong("scan is outside 1 to 1,000,000");
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&self.flush_timeout) {
+            return wrong("flush_timeout is outside 1 ms to 1 h");
         }
         if self.cache_bytes < 1 << 20 {
-            return wrong("cache_bytes is at least 1 MiB");
+            return wrong("cache_bytes is below 1 MiB");
         }
         Ok(())
     }
 }
 
-/// Not derived: sled's `Debug` of a database shows every key and value in it.
-impl fmt::Debug for Place {
+impl From<&str> for SledConfig {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<&Path> for SledConfig {
+    fn from(path: &Path) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<PathBuf> for SledConfig {
+    fn from(path: PathBuf) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+/// Not derived, because the `Debug` of a sled database shows every key and value.
+impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
             Self::Database(_) => f.write_str("Database"),
         }
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_from_a_configuration_file() {
+        let text = r#"{"path": "/here", "flush_each_change": true, "flush_timeout": "250ms"}"#;
+        let config: SledConfig = serde_json::from_str(text).unwrap();
+        assert!(matches!(&config.source, Source::Path(path) if path.to_str() == Some("/here")));
+        assert!(config.flush_each_change);
+        assert_eq!((config.flush_timeout, config.scan), (Duration::from_millis(250), 4_096));
+        assert!(serde_json::from_str::<SledConfig>(r#"{"path": "/here", "durability": 1}"#).is_err());
     }
 }

@@ -1,17 +1,21 @@
-//! What sled's errors and panics mean to a caller.
+//! What sled's errors and panics mean to the caller.
 
+use std::io::ErrorKind as Io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
-/// An error of sled in `operation`. None of its texts holds keys or values of ours.
+/// An error of sled. None of sled's error texts contains keys or values.
 pub(crate) fn from_sled(cause: sled::Error, operation: Operation) -> StoreError {
     let kind = match &cause {
-        sled::Error::Io(io) => match io.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+        sled::Error::Io(io) => match StoreErrorKind::from_io(io.kind()) {
+            StoreErrorKind::Full => StoreErrorKind::Full,
+            StoreErrorKind::Misconfigured
+                if matches!(io.kind(), Io::PermissionDenied | Io::ReadOnlyFilesystem) =>
+            {
                 StoreErrorKind::Misconfigured
             }
+            // Never retryable: sled stops at its first error.
             _ => StoreErrorKind::Backend,
         },
         sled::Error::Corruption { .. } => StoreErrorKind::Corrupt,
@@ -19,34 +23,22 @@ pub(crate) fn from_sled(cause: sled::Error, operation: Operation) -> StoreError 
         sled::Error::ReportableBug(_) => StoreErrorKind::Backend,
     };
     let error = StoreError::new(kind, operation).with_source(cause);
-    // sled has one log for everybody: where writing it fails, what it holds of a change is not known. A damaged page
-    // is found before anything is written.
-    if changes(operation) && kind != StoreErrorKind::Corrupt { error.applied_unknown() } else { error }
+    // sled has one log: after a failed write it is unknown which changes the log holds. A damaged page is detected
+    // before anything is written.
+    if operation.is_change() && kind != StoreErrorKind::Corrupt { error.applied_unknown() } else { error }
 }
 
-/// Runs `work`, which calls sled, and makes an error of a panic. sled panics on much that it does not expect in its
-/// files. What the panic says is left to the program's panic hook, for it may show pages, and so keys and data.
+/// Runs `work`, which calls sled, and turns a panic into an error. sled panics on much damage of its files. The panic's
+/// text goes to the program's panic hook only, because it may show pages and so keys and data.
 pub(crate) fn contain<T>(operation: Operation, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // Sound to go on after: ours is changed by atomics and short locks alone, and sled's own locks are released.
+    // Unwind safe: this crate's state is changed by atomics and short locks only, and sled releases its own locks.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
-        // At the opening it is always what was found in the files.
+        // While opening, a panic is always about the contents of the files.
         let kind =
             if operation == Operation::Open { StoreErrorKind::Corrupt } else { StoreErrorKind::Backend };
         let error = StoreError::new(kind, operation).with_detail("sled panicked");
-        Err(if changes(operation) { error.applied_unknown() } else { error })
+        Err(if operation.is_change() { error.applied_unknown() } else { error })
     })
-}
-
-fn changes(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Store
-            | Operation::Remove
-            | Operation::Touch
-            | Operation::Purge
-            | Operation::Flush
-            | Operation::Close
-    )
 }
 
 #[cfg(test)]
@@ -56,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_of_the_engine_is_a_typed_error_without_its_text() {
+    fn panic_of_sled_is_an_error_without_its_text() {
         let error = contain::<()>(Operation::Store, || panic!("a page with user:alice")).unwrap_err();
         assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
         assert!(!format!("{error:?}").contains("alice"), "{error:?}");

@@ -1,4 +1,8 @@
-//! One flush for all who wait, on a thread of the store's own, and another one that watches how long it takes.
+//! Group flush: one flush for all waiting callers, on a thread of the store, and a second thread that limits its time.
+//!
+//! This is not `session_core::offload`, because a worker thread has no time limit for a call that runs: here callers
+//! must get `Timeout` while sled still waits, `close` must return too, and the thread that flushes also drops the
+//! database, whenever the last operation ends.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,18 +15,18 @@ use session_core::{Operation, Result, StoreError, StoreErrorKind};
 use crate::error::contain;
 use crate::pending::{Pending, Slot};
 
-/// What is flushed and let go of. The store gives it a database; tests one that they can hold up.
+/// What is flushed and closed: a database, or in tests a log that can be stalled.
 pub(crate) trait Log: Send + 'static {
-    /// Brings what was changed before this call to where a kill does not reach it.
+    /// Makes all earlier changes survive a kill.
     fn flush(&self) -> Result<()>;
-    /// Closes the database, unless somebody else has it too, and comes back when it is closed.
-    fn let_go(self);
+    /// Drops the database. Returns once it is closed, unless the application has it open too.
+    fn close(self);
 }
 
-/// Flushes while anybody waits, so that no runtime worker does.
+/// Flushes on a thread of its own, so that no runtime worker waits for the disk.
 ///
-/// sled can wait for ever: where a record or page that has a file of its own cannot be written, the part of the log
-/// that names it is never completed. So there is a limit, after which those who wait are told.
+/// sled can wait forever: if a value or page with a file of its own cannot be written, the part of the log that names
+/// it never completes. Therefore a flush has a time limit, after which its callers fail.
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
 }
@@ -32,9 +36,9 @@ struct Shared {
     work: Condvar,
     watch: Condvar,
     pending: Option<Arc<Pending>>,
-    /// sled's first error: from then on it writes nothing more.
+    /// sled's first error. sled writes nothing after it.
     failed: OnceLock<StoreErrorKind>,
-    /// A flush has taken longer than the limit and has not come to its end.
+    /// Whether a flush runs for longer than the limit.
     stalled: AtomicBool,
     limit: Duration,
 }
@@ -43,35 +47,35 @@ struct Shared {
 struct Queue {
     callers: Vec<Caller>,
     slots: Vec<Slot>,
-    /// Those for whom a flush is under way, and its number.
+    /// The callers of the running flush.
     served: Vec<Caller>,
+    /// The number of the running flush.
     round: Option<u64>,
     rounds: u64,
     idle_watch: bool,
-    /// Set when the store is closed and nobody works on it any more: what keeps the database open and is dropped on the
-    /// thread, for sled flushes then.
+    /// What keeps the database open. Set once the store is closed and the last operation has ended. Dropped on the
+    /// thread, because sled flushes then.
     last: Option<Box<dyn Send>>,
-    /// Those who are told when the database is let go of.
+    /// The callers of `close`.
     closers: Vec<Caller>,
-    /// How that ended, for whoever closes later.
+    /// How the database was closed, for later callers of `close`.
     closed: Option<Result<(), Refusal>>,
     over: bool,
 }
 
 type Caller = oneshot::Sender<Result<(), Refusal>>;
 
-/// Why something is not flushed.
+/// Why a flush failed or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refusal {
     kind: StoreErrorKind,
     detail: &'static str,
 }
 
-const STOPPED: &str = "sled stopped after an error: open the store again";
-const PANICKED: &str = "sled panicked while it closed the database";
-const STALLED: &str = "a flush has not come to its end within flush_timeout";
-const BUSY: &str =
-    "an operation has not come to its end within flush_timeout, and the database stays open that long";
+const STOPPED: &str = "sled stopped after an error; open the store again";
+const PANICKED: &str = "sled panicked while closing the database";
+const STALLED: &str = "flush timed out";
+const BUSY: &str = "an operation still uses the database";
 
 impl Refusal {
     fn error(self, operation: Operation) -> StoreError {
@@ -79,7 +83,7 @@ impl Refusal {
     }
 }
 
-/// A flush that is waited for, or none.
+/// A flush to wait for, or none.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Wait(Option<Result<oneshot::Receiver<Result<(), Refusal>>, Refusal>>);
@@ -87,16 +91,15 @@ pub(crate) struct Wait(Option<Result<oneshot::Receiver<Result<(), Refusal>>, Ref
 impl Wait {
     pub(crate) const NONE: Self = Self(None);
 
-    /// Comes to its end with the flush. `changed` says whether it is a change that is to be answered; a caller who
-    /// stops waiting holds nobody up, and the change is flushed all the same.
+    /// Waits for the flush. `changed` says whether the waiting operation changed something. Dropping the future does not
+    /// stop the flush.
     pub(crate) async fn end(self, operation: Operation, changed: bool) -> Result<()> {
         let outcome = match self.0 {
             None => return Ok(()),
             Some(Err(refusal)) => Err(refusal),
-            Some(Ok(flushed)) => flushed.await.unwrap_or(Err(Refusal {
-                kind: StoreErrorKind::Backend,
-                detail: "the flushing thread is gone",
-            })),
+            Some(Ok(flushed)) => flushed
+                .await
+                .unwrap_or(Err(Refusal { kind: StoreErrorKind::Backend, detail: "flush thread ended" })),
         };
         outcome.map_err(|refusal| {
             let error = refusal.error(operation);
@@ -125,12 +128,12 @@ impl Flusher {
         Ok(flusher)
     }
 
-    /// A flush that begins after this call. A change that it is for is counted out of its slot afterwards.
+    /// Requests a flush that begins after this call, and ends the count of `change` after it.
     pub(crate) fn flush(&self, change: Option<Slot>) -> Wait {
         let mut queue = self.shared.lock();
         queue.slots.extend(change);
         if let Some(refusal) = self.refusal() {
-            // What is pending stays so, until a flush that stalls comes to its end.
+            // The change stays pending until the stalled flush ends.
             return Wait(Some(Err(refusal)));
         }
         let (caller, flushed) = oneshot::channel();
@@ -140,8 +143,8 @@ impl Flusher {
         Wait(Some(Ok(flushed)))
     }
 
-    /// Whether a change would be of any use: `Ok`, or why sled would not keep it.
-    pub(crate) fn admits(&self, operation: Operation) -> Result<()> {
+    /// Refuses changes that sled would not keep.
+    pub(crate) fn check_change(&self, operation: Operation) -> Result<()> {
         match self.refusal() {
             None => Ok(()),
             Some(refusal) if refusal.kind == StoreErrorKind::Timeout => {
@@ -151,31 +154,31 @@ impl Flusher {
         }
     }
 
-    /// A read could wait for ever, too, while a flush does.
-    pub(crate) fn admits_reads(&self, operation: Operation) -> Result<()> {
-        if self.shared.stalled.load(Ordering::Acquire) { self.admits(operation) } else { Ok(()) }
+    /// Refuses reads while a flush is stalled, because they could wait forever too.
+    pub(crate) fn check_read(&self, operation: Operation) -> Result<()> {
+        if self.shared.stalled.load(Ordering::Acquire) { self.check_change(operation) } else { Ok(()) }
     }
 
-    /// sled has answered a change with an error: it writes nothing from now on, or cannot be trusted to.
+    /// Records an error of sled. From now on changes are refused, because sled writes nothing more.
     pub(crate) fn failed(&self, error: &StoreError) {
-        // Only the first one tells of the cause.
+        // Only the first error shows the cause.
         let _first = self.shared.failed.set(error.kind());
     }
 
-    /// What the store works on. When the last who has it lets go, the thread flushes for the last time and drops it and
-    /// the log: nobody else waits for sled to do so, whenever that is.
+    /// Wraps what operations use. When the last user drops it, the thread flushes a last time and drops it and the log,
+    /// so that no other thread waits for sled.
     pub(crate) fn lend<T: Send + 'static>(&self, what: T) -> Lent<T> {
         Lent { what: Some(what), shared: Arc::clone(&self.shared) }
     }
 
-    /// Waits until the database is let go of, however many ask. What was lent is to be let go of before.
+    /// Waits until the database is closed. The caller releases what was lent before.
     pub(crate) fn close(&self) -> Wait {
         let (closer, closed) = oneshot::channel();
         let mut queue = self.shared.lock();
         if let Some(outcome) = queue.closed {
             return Wait(outcome.err().map(Err));
         }
-        // Asked while the queue is locked: a flush that comes to its end now would take the answer back.
+        // Checked under the lock: the flush might end just now.
         if self.shared.stalled.load(Ordering::Acquire) {
             return Wait(self.refusal().map(Err));
         }
@@ -194,9 +197,9 @@ impl Flusher {
     }
 }
 
-/// Something that goes to the flushing thread instead of being dropped.
+/// A value that is sent to the flush thread instead of being dropped.
 pub(crate) struct Lent<T: Send + 'static> {
-    /// There until it is dropped.
+    /// `Some` until dropped.
     what: Option<T>,
     shared: Arc<Shared>,
 }
@@ -205,7 +208,7 @@ impl<T: Send + 'static> Deref for Lent<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.what.as_ref().expect("only dropping takes it out")
+        self.what.as_ref().expect("only Drop takes the value")
     }
 }
 
@@ -219,7 +222,7 @@ impl<T: Send + 'static> Drop for Lent<T> {
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        // After a close this says nothing new. Without one it can only be that the second thread did not start.
+        // Without a close, only because the second thread did not start.
         let mut queue = self.shared.lock();
         queue.over |= queue.last.is_none();
         drop(queue);
@@ -252,10 +255,10 @@ impl Shared {
 
             let outcome = self.flush(&log, &slots);
             if let Some(last) = last {
-                // sled flushes here once more, if nobody else has the database.
+                // sled flushes here again, if this was its last handle.
                 let dropped = contain(Operation::Close, || {
                     drop(last);
-                    log.let_go();
+                    log.close();
                     Ok(())
                 });
                 let refused = dropped.map_err(|error| Refusal { kind: error.kind(), detail: PANICKED });
@@ -266,7 +269,7 @@ impl Shared {
         }
     }
 
-    /// Waits until somebody wants a flush, or the database can be let go of.
+    /// Waits until a flush is requested or the database can be closed.
     fn wait_for_work(&self) -> MutexGuard<'_, Queue> {
         let idle = |queue: &mut Queue| queue.callers.is_empty() && queue.last.is_none() && !queue.over;
         let mut queue = self.lock();
@@ -275,13 +278,13 @@ impl Shared {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            // They wait for whoever still works on the database, and that can be for ever, too.
+            // An operation still uses the database, possibly forever.
             let waited = self.work.wait_timeout_while(queue, self.limit, idle);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             if idle(&mut queue) {
                 let closers = std::mem::take(&mut queue.closers);
                 drop(queue);
-                tell(closers, Err(Refusal { kind: StoreErrorKind::Timeout, detail: BUSY }));
+                answer_all(closers, Err(Refusal { kind: StoreErrorKind::Timeout, detail: BUSY }));
                 queue = self.lock();
             }
         }
@@ -316,7 +319,7 @@ impl Shared {
         if over {
             self.watch.notify_one();
         }
-        tell(served, outcome);
+        answer_all(served, outcome);
     }
 
     fn watch(&self) {
@@ -335,16 +338,16 @@ impl Shared {
                 waiting.append(&mut queue.callers);
                 waiting.append(&mut queue.closers);
                 drop(queue);
-                tell(waiting, Err(Refusal { kind: StoreErrorKind::Timeout, detail: STALLED }));
+                answer_all(waiting, Err(Refusal { kind: StoreErrorKind::Timeout, detail: STALLED }));
                 queue = self.lock();
             }
         }
     }
 }
 
-fn tell(callers: Vec<Caller>, outcome: Result<(), Refusal>) {
+fn answer_all(callers: Vec<Caller>, outcome: Result<(), Refusal>) {
     for caller in callers {
-        // A caller that no longer waits is no concern of the others.
+        // The caller may have dropped its future.
         let _gone = caller.send(outcome).is_err();
     }
 }

@@ -1,19 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod open;
 mod store;
 
 mod change;
-mod error;
-mod flusher;
-mod open;
-mod pause;
-mod pending;
 mod purge;
+mod read;
 mod traverse;
 
-pub use config::{Durability, SledConfig};
-pub use store::SledStore;
+mod error;
+mod flusher;
+mod pending;
 
 #[cfg(test)]
 mod tests;
+
+pub use config::SledConfig;
+pub use store::SledStore;

@@ -1,20 +1,18 @@
-//! Opening a database, saying what is in the way, and letting go of it.
+//! Opening a database, and closing it.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use session_core::{Operation, Result, StoreError, StoreErrorKind};
 use sled::{Db, Tree};
 
-use crate::config::{Place, SledConfig};
+use crate::config::{SledConfig, Source};
 use crate::error::{contain, from_sled};
 use crate::flusher::Log;
 
-/// What the directory of ours lets others do: nothing. sled makes its files by the process's umask.
-const DIRECTORY_MODE: u32 = 0o700;
-
-/// A database, and its directory if it is the store's own.
+/// A database, and its directory if the database is the store's own.
 pub(crate) struct Database {
     database: Db,
     own: Option<PathBuf>,
@@ -26,53 +24,53 @@ impl Log for Database {
         contain(Operation::Flush, flush).map(drop)
     }
 
-    fn let_go(self) {
+    fn close(self) {
         drop(self.database);
         if let Some(path) = self.own {
-            wait_until_free(&path.join("db"));
+            wait_until_unlocked(&path.join("db"));
         }
     }
 }
 
-/// sled's own threads can have the file, and with it the lock, for a moment longer than the last handle. Who has it
-/// after a second is somebody else, who waited for it.
-fn wait_until_free(file: &Path) {
+/// sled's threads may hold the file, and its lock, for a moment longer than the last handle. A lock that is held for a
+/// second belongs to another opener.
+fn wait_until_unlocked(file: &Path) {
     let Ok(file) = File::open(file) else { return };
     for _ in 0..1_000 {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::park_timeout(Duration::from_millis(1)),
-            // Free; closing the file gives the lock back.
+            // Closing the file releases the lock again.
             Ok(()) | Err(TryLockError::Error(_)) => return,
         }
     }
 }
 
-/// Opens the database, or takes the one it was given, and the tree of the records in it.
+/// Opens the database and the tree of the records.
 pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
     config.check()?;
-    let (database, own) = match &config.place {
-        Place::Database(database) => (database.clone(), None),
-        Place::Path(path) => {
-            make_directory(path)?;
+    let (database, own) = match &config.source {
+        Source::Database(database) => (database.clone(), None),
+        Source::Path(path) => {
+            create_directory(path)?;
             let options = sled::Config::new().path(path).cache_capacity(config.cache_bytes);
             let opened = contain(Operation::Open, || options.open().map_err(refused));
-            (opened.map_err(|error| at(path, error))?, Some(path.clone()))
+            (opened.map_err(|error| describe(path, error))?, Some(path.clone()))
         }
     };
     let tree = contain(Operation::Open, || {
-        database.open_tree(&config.options.tree).map_err(|cause| from_sled(cause, Operation::Open))
+        database.open_tree(&config.tree).map_err(|cause| from_sled(cause, Operation::Open))
     })?;
     Ok((Database { database, own }, tree))
 }
 
-fn make_directory(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    match std::fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+/// Mode 0700, because sled creates its files by the umask of the process.
+fn create_directory(path: &Path) -> Result<()> {
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(at(path, StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_source(cause)))
+            let error = StoreError::new(StoreErrorKind::Misconfigured, Operation::Open);
+            Err(describe(path, error.with_source(cause)))
         }
-        // Whatever else stands there, sled says so.
+        // Where the path is not a directory, sled fails.
         _ => Ok(()),
     }
 }
@@ -80,7 +78,7 @@ fn make_directory(path: &Path) -> Result<()> {
 fn refused(cause: sled::Error) -> StoreError {
     use std::io::ErrorKind as Io;
 
-    // sled gives the lock that somebody holds no kind of its own.
+    // sled has no error kind for a lock that another opener holds.
     let locked =
         matches!(&cause, sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock"));
     let wrong = matches!(&cause, sled::Error::Io(io) if matches!(
@@ -88,25 +86,20 @@ fn refused(cause: sled::Error) -> StoreError {
         Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists
     ));
     let error = from_sled(cause, Operation::Open);
-    if locked {
-        // Its text names the path and no more.
-        return StoreError::new(StoreErrorKind::Unavailable, Operation::Open).with_source(error);
-    }
-    if wrong {
-        StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_source(error)
-    } else {
-        error
-    }
+    let kind = match () {
+        () if locked => StoreErrorKind::Unavailable,
+        () if wrong => StoreErrorKind::Misconfigured,
+        () => return error,
+    };
+    StoreError::new(kind, Operation::Open).with_source(error)
 }
 
-fn at(path: &Path, error: StoreError) -> StoreError {
-    let place = path.display();
+fn describe(path: &Path, error: StoreError) -> StoreError {
+    let path = path.display();
     let detail = match error.kind() {
-        StoreErrorKind::Unavailable => {
-            format!("the database {place} is open elsewhere, in this process or another")
-        }
-        StoreErrorKind::Corrupt => format!("the database {place} is damaged"),
-        _ => format!("the database directory {place}"),
+        StoreErrorKind::Unavailable => format!("database {path} is open elsewhere"),
+        StoreErrorKind::Corrupt => format!("database {path} is damaged"),
+        _ => format!("database directory {path}"),
     };
     error.with_detail(detail)
 }

@@ -1,14 +1,14 @@
-//! Which keys have changes that are not flushed yet.
+//! Which keys have unflushed changes.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// sled shows a change to every reader at once, long before it is on disk. Here whoever reads finds out whether what
-/// was read could still be lost.
+/// Counters of unflushed changes. sled shows a change to readers long before it is on disk; a reader checks the counter
+/// to learn whether a kill could undo what it read.
 ///
-/// A writer counts itself in before its change can be seen, and is counted out after a flush that began after the
-/// change. A reader looks after reading: if it saw the change, the writer is still counted in, or the change is
-/// flushed. Keys share slots, so a reader may wait for a stranger's flush, but never misses one of its own.
+/// A change is counted before it becomes visible, and until a flush that began after it has ended. A reader checks
+/// after reading, so it either finds the counter raised or has read a flushed change. Keys share slots: a reader may
+/// wait for the flush of another key, but never misses a change of its own key.
 #[derive(Debug)]
 pub(crate) struct Pending {
     slots: Box<[AtomicU32]>,
@@ -16,7 +16,7 @@ pub(crate) struct Pending {
     hasher: RandomState,
 }
 
-/// Where the changes of a key are counted. Only [`Pending::slot`] makes one, so it is always in range.
+/// The counter of a key. Made by [`Pending::slot`] only, so it is always in range.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(usize);
 
@@ -32,26 +32,26 @@ impl Pending {
         Slot(self.hasher.hash_one(key) as usize % SLOTS)
     }
 
-    /// Before a change.
+    /// Counts a change. Called before it is made.
     pub(crate) fn enter(&self, slot: Slot) {
         self.slots[slot.0].fetch_add(1, Ordering::SeqCst);
         self.all.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// After its flush, or where there was no change after all. What may have changed and cannot be flushed is never
-    /// counted out: nobody is told of it again.
+    /// Ends the count, after a flush or if nothing was written. A change that may be written and cannot be flushed stays
+    /// counted forever, so that no answer shows it.
     pub(crate) fn leave(&self, slot: Slot) {
         self.slots[slot.0].fetch_sub(1, Ordering::SeqCst);
         self.all.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether what was just read of a key of this slot may not be flushed.
-    pub(crate) fn at(&self, slot: Slot) -> bool {
+    /// Whether a key of this slot may have an unflushed change.
+    pub(crate) fn has(&self, slot: Slot) -> bool {
         self.slots[slot.0].load(Ordering::SeqCst) != 0
     }
 
-    /// Whether anything that was just read may not be flushed.
-    pub(crate) fn anywhere(&self) -> bool {
+    /// Whether any key may have an unflushed change.
+    pub(crate) fn has_any(&self) -> bool {
         self.all.load(Ordering::SeqCst) != 0
     }
 }

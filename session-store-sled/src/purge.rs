@@ -1,4 +1,4 @@
-//! Removing what has expired, a stretch of the tree at a time.
+//! Removing expired records, a stretch of the tree at a time.
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,22 +8,22 @@ use session_core::{Operation, Result, Timestamp, is_live};
 use sled::{IVec, Tree};
 
 use crate::error::from_sled;
-use crate::store::times;
+use crate::read;
 
-/// How far the purges of a store have come. sled has no index on deadlines: a round reads the tree through, from its
-/// beginning to its end, over as many calls and callers as it takes.
+/// The progress of the purges of a store. sled has no index on deadlines, so a round reads the whole tree, over as many
+/// calls as it takes.
 #[derive(Debug)]
 pub(crate) struct Round {
     after: Mutex<Option<IVec>>,
-    /// No record that this round has passed, or that was written meanwhile, has an earlier deadline. Whether one of
-    /// them has expired by the end of the round decides whether there is more to do.
+    /// The earliest deadline of the records that this round has passed or that were written meanwhile. If it has passed
+    /// at the end of the round, another round has work to do.
     soonest: AtomicU64,
 }
 
-/// What a purge did with one stretch.
+/// What a purge did in one stretch.
 pub(crate) struct Stretch {
     pub(crate) removed: u64,
-    /// At the end of a round: whether another one has anything to do.
+    /// Set at the end of a round: whether another round has work to do.
     pub(crate) more: Option<bool>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Round {
 }
 
 impl Round {
-    /// After a change that has written a deadline: the round may have passed its key already.
+    /// Called after a change that wrote a deadline, because the round may have passed the key already.
     pub(crate) fn wrote(&self, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline.map(Timestamp::as_millis) else { return };
         if deadline < self.soonest.load(Ordering::SeqCst) {
@@ -42,17 +42,17 @@ impl Round {
         }
     }
 
-    /// Whether anything that a round has passed, or that was written meanwhile, has expired.
+    /// Whether a record has expired that the round has passed or that was written meanwhile.
     pub(crate) fn has_more(&self, now: Timestamp) -> bool {
         self.soonest.load(Ordering::SeqCst) <= now.as_millis()
     }
 
-    /// Looks at no more than `stretch` records and removes no more than `limit` of them.
-    pub(crate) fn go_on(&self, tree: &Tree, now: Timestamp, limit: u64, stretch: usize) -> Result<Stretch> {
-        // Held for the stretch, so that purges at once share the work.
+    /// Examines at most `stretch` records and removes at most `limit` of them.
+    pub(crate) fn advance(&self, tree: &Tree, now: Timestamp, limit: u64, stretch: usize) -> Result<Stretch> {
+        // Held for the stretch, so that concurrent purges share the work.
         let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         if after.is_none() {
-            // A change whose deadline is forgotten here was made before: the round that begins will come to it.
+            // A change whose deadline is dropped here was made before the round begins, and the round will meet it.
             self.soonest.store(u64::MAX, Ordering::SeqCst);
         }
         let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
@@ -68,15 +68,15 @@ impl Round {
                 break;
             };
             let (key, frame) = entry.map_err(|cause| from_sled(cause, Operation::Purge))?;
-            match times(&frame) {
+            match read::words(&frame) {
                 Ok((expires, _)) if !is_live(expires, now) => {
-                    // Only the very bytes that were seen to have expired: what was written since is live.
+                    // Removes only the bytes that were judged: a record written since then may be live.
                     let removed = tree.compare_and_swap(&key, Some(&frame), None::<IVec>);
                     let removed = removed.map_err(|cause| from_sled(cause, Operation::Purge))?;
                     done.removed += u64::from(removed.is_ok());
                 }
                 Ok((expires, _)) => self.wrote(expires),
-                // What cannot be read is not known to have expired: it stays, to be reported to whoever asks for it.
+                // A damaged record is not known to have expired. It stays, and a retrieve reports it.
                 Err(_) => {}
             }
             *after = Some(key);

@@ -1,21 +1,20 @@
-//! What a flush that is held up, or fails, means to everybody else. The log is one that the tests let go on.
+//! What a stalled or failed flush means to callers. The tests stall the log with a gate.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use session_conformance::testing::poll_once;
 use session_core::{
     Applied, Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, Revision, StoreError,
     StoreErrorKind, Touch,
 };
 use sled::{Db, Tree};
 
-use crate::config::{Durability, SledConfig};
+use crate::config::SledConfig;
 use crate::flusher::Log;
 use crate::store::SledStore;
 
-/// Where the flushes of a test stand.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<State>,
@@ -26,7 +25,7 @@ struct Gate {
 struct State {
     open: bool,
     fails: bool,
-    let_go: bool,
+    closed: bool,
 }
 
 impl Gate {
@@ -36,32 +35,33 @@ impl Gate {
     }
 }
 
-struct Held(Arc<Gate>, #[expect(dead_code, reason = "held, as a store holds its database")] Db);
+struct GatedLog(Arc<Gate>, #[expect(dead_code, reason = "held, as a store holds its database")] Db);
 
-impl Log for Held {
+impl Log for GatedLog {
     fn flush(&self) -> Result<()> {
         let state = self.0.state.lock().unwrap();
         let state = self.0.changed.wait_while(state, |state| !state.open && !state.fails).unwrap();
         if state.fails { Err(StoreError::new(StoreErrorKind::Full, Operation::Flush)) } else { Ok(()) }
     }
 
-    fn let_go(self) {
-        self.0.set(|state| state.let_go = true);
+    fn close(self) {
+        self.0.set(|state| state.closed = true);
     }
 }
 
 /// A store whose flushes wait for the gate, and the tree below it.
-fn store(durability: Durability, limit: Duration) -> (SledStore, Arc<Gate>, Tree) {
+fn store(flush_each_change: bool, limit: Duration) -> (SledStore, Arc<Gate>, Tree) {
     let database = sled::Config::new().temporary(true).open().unwrap();
     let tree = database.open_tree("records").unwrap();
     let gate = Arc::new(Gate::default());
-    let config = SledConfig::in_database(database.clone()).durability(durability).flush_timeout(limit);
-    let held = Held(Arc::clone(&gate), database);
-    (SledStore::over(tree.clone(), held, config.options).unwrap(), gate, tree)
+    let config = SledConfig::in_database(database.clone());
+    let config = config.flush_each_change(flush_each_change).flush_timeout(limit);
+    let log = GatedLog(Arc::clone(&gate), database);
+    (SledStore::over(tree.clone(), log, config).unwrap(), gate, tree)
 }
 
-fn process() -> (SledStore, Arc<Gate>, Tree) {
-    store(Durability::Process, Duration::from_secs(3_600))
+fn flushing() -> (SledStore, Arc<Gate>, Tree) {
+    store(true, Duration::from_secs(3_600))
 }
 
 fn key(text: &str) -> Key {
@@ -76,27 +76,18 @@ fn record(number: u64) -> Record {
     Record::new(format!("data {number}"), None, rev(number))
 }
 
-/// What a future has come to after it went as far as it could by itself.
-fn once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// What a future answers that waits for nobody.
+/// The answer of a call that does not wait.
 fn ready<T>(future: impl Future<Output = T>) -> T {
-    match once(pin!(future)) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("it waits"),
-    }
+    poll_once(pin!(future)).expect("the call does not wait")
 }
 
-/// Whatever is asked of a key, the answer would tell of its last change, and waits for the flush of that.
 #[tokio::test]
-async fn no_answer_tells_of_a_change_that_is_not_flushed() {
-    let (store, gate, tree) = process();
+async fn no_answer_shows_an_unflushed_change() {
+    let (store, gate, tree) = flushing();
     let one = key("user:one");
     let mut change = pin!(store.store(&one, record(1), Condition::Any));
-    assert!(once(change.as_mut()).is_pending());
-    assert!(tree.get(one.as_bytes()).unwrap().is_some(), "the change is there, for all to see");
+    assert!(poll_once(change.as_mut()).is_none());
+    assert!(tree.get(one.as_bytes()).unwrap().is_some(), "the change is visible in the tree");
 
     let mut found = pin!(store.retrieve(&one));
     let mut created = pin!(store.store(&one, record(2), Condition::Absent));
@@ -106,13 +97,13 @@ async fn no_answer_tells_of_a_change_that_is_not_flushed() {
     let mut removed = pin!(store.remove(&one, Condition::Revision(rev(9))));
     let users = Prefix::new("user").unwrap();
     let mut walked = pin!(store.traverse(&users, Cursor::start(), 10));
-    assert!(once(found.as_mut()).is_pending(), "a retrieve");
-    assert!(once(created.as_mut()).is_pending(), "a conflict of a store when absent");
-    assert!(once(late.as_mut()).is_pending(), "a conflict of a store at an old revision");
-    assert!(once(again.as_mut()).is_pending(), "the same change once more");
-    assert!(once(touched.as_mut()).is_pending(), "a touch of an old revision");
-    assert!(once(removed.as_mut()).is_pending(), "a removal at an old revision");
-    assert!(once(walked.as_mut()).is_pending(), "a traversal");
+    assert!(poll_once(found.as_mut()).is_none(), "a retrieve");
+    assert!(poll_once(created.as_mut()).is_none(), "a conflict of a store when absent");
+    assert!(poll_once(late.as_mut()).is_none(), "a conflict of a store at an old revision");
+    assert!(poll_once(again.as_mut()).is_none(), "the same change once more");
+    assert!(poll_once(touched.as_mut()).is_none(), "a touch of an old revision");
+    assert!(poll_once(removed.as_mut()).is_none(), "a removal at an old revision");
+    assert!(poll_once(walked.as_mut()).is_none(), "a traversal");
 
     gate.set(|state| state.open = true);
     assert!(change.await.unwrap().is_applied());
@@ -124,50 +115,50 @@ async fn no_answer_tells_of_a_change_that_is_not_flushed() {
     assert_eq!(removed.await.unwrap(), Change::Conflict(Some(record(1))));
     assert_eq!(walked.await.unwrap().entries.len(), 1);
 
-    // And then it is flushed: nobody waits for it any more.
+    // Flushed: no call waits for it.
     gate.set(|state| state.open = false);
     assert_eq!(ready(store.retrieve(&one)).unwrap(), Some(record(1)));
     gate.set(|state| state.open = true);
 }
 
 #[tokio::test]
-async fn a_change_whose_caller_is_gone_is_still_waited_for() {
-    let (store, gate, _tree) = process();
+async fn change_of_a_dropped_call_is_still_awaited() {
+    let (store, gate, _tree) = flushing();
     let one = key("user:one");
-    assert!(once(pin!(store.store(&one, record(1), Condition::Any))).is_pending());
+    assert!(poll_once(pin!(store.store(&one, record(1), Condition::Any))).is_none());
     let mut found = pin!(store.retrieve(&one));
-    assert!(once(found.as_mut()).is_pending());
+    assert!(poll_once(found.as_mut()).is_none());
     gate.set(|state| state.open = true);
     assert_eq!(found.await.unwrap(), Some(record(1)));
 }
 
 #[tokio::test]
-async fn readers_of_other_keys_wait_for_nothing() {
-    let (store, gate, _tree) = process();
-    assert!(once(pin!(store.store(&key("user:one"), record(1), Condition::Any))).is_pending());
+async fn readers_of_other_keys_do_not_wait() {
+    let (store, gate, _tree) = flushing();
+    assert!(poll_once(pin!(store.store(&key("user:one"), record(1), Condition::Any))).is_none());
     // One key in 4,096 shares its slot with the first.
     let others = (0..8).filter(|number| {
         let other = key(&format!("user:other-{number}"));
-        once(pin!(store.retrieve(&other))).is_ready()
+        poll_once(pin!(store.retrieve(&other))).is_some()
     });
     assert!(others.count() >= 6);
     gate.set(|state| state.open = true);
 }
 
 #[tokio::test]
-async fn relaxed_waits_for_no_flush() {
-    let (store, gate, _tree) = store(Durability::Relaxed, Duration::from_secs(3_600));
+async fn changes_without_flushing_do_not_wait() {
+    let (store, gate, _tree) = store(false, Duration::from_secs(3_600));
     let one = key("user:one");
     assert!(ready(store.store(&one, record(1), Condition::Absent)).unwrap().is_applied());
     assert_eq!(ready(store.retrieve(&one)).unwrap(), Some(record(1)));
     assert!(ready(store.remove(&one, Condition::Any)).unwrap().is_applied());
-    assert!(once(pin!(store.flush())).is_pending());
+    assert!(poll_once(pin!(store.flush())).is_none());
     gate.set(|state| state.open = true);
 }
 
 #[tokio::test]
-async fn a_flush_that_does_not_end_is_a_timeout_and_then_refuses_until_it_ends() {
-    let (store, gate, _tree) = store(Durability::Process, Duration::from_millis(5));
+async fn stalled_flush_times_out_and_refuses_calls_until_it_ends() {
+    let (store, gate, _tree) = store(true, Duration::from_millis(5));
     let one = key("user:one");
     let error = store.store(&one, record(1), Condition::Any).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::Unknown));
@@ -181,7 +172,7 @@ async fn a_flush_that_does_not_end_is_a_timeout_and_then_refuses_until_it_ends()
     assert!(patiently(|| store.store(&one, record(2), Condition::Revision(rev(1)))).await.is_applied());
 }
 
-/// What is answered in the end. On a machine that is busy any flush may take longer than a limit of milliseconds.
+/// Retries: on a busy machine any flush may exceed a limit of milliseconds.
 async fn patiently<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> T {
     loop {
         match call().await {
@@ -192,8 +183,8 @@ async fn patiently<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> T 
 }
 
 #[tokio::test]
-async fn after_a_flush_that_failed_nothing_is_changed_and_nothing_is_told_that_may_be_lost() {
-    let (store, gate, tree) = process();
+async fn failed_flush_stops_changes_and_hides_unflushed_ones() {
+    let (store, gate, tree) = flushing();
     let (old, new) = (key("user:old"), key("user:new"));
     gate.set(|state| state.open = true);
     assert!(store.store(&old, record(1), Condition::Any).await.unwrap().is_applied());
@@ -207,7 +198,7 @@ async fn after_a_flush_that_failed_nothing_is_changed_and_nothing_is_told_that_m
     assert_eq!(store.retrieve(&new).await.unwrap_err().kind(), StoreErrorKind::Full);
     assert_eq!(store.flush().await.unwrap_err().kind(), StoreErrorKind::Full);
     assert_eq!(store.purge(1).await.unwrap_err().kind(), StoreErrorKind::Full);
-    // What was flushed before may be read.
+    // A flushed record is still readable.
     let found = store.retrieve(&old).await;
     assert!(matches!(&found, Ok(Some(found)) if *found == record(1)) || shares_slot(&found), "{found:?}");
     assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Full);
@@ -215,28 +206,28 @@ async fn after_a_flush_that_failed_nothing_is_changed_and_nothing_is_told_that_m
 }
 
 #[tokio::test]
-async fn close_comes_back_when_the_database_is_let_go_of() {
-    let (store, gate, _tree) = process();
+async fn close_returns_once_the_database_is_closed() {
+    let (store, gate, _tree) = flushing();
     let one = key("user:one");
     let mut change = pin!(store.store(&one, record(1), Condition::Any));
-    assert!(once(change.as_mut()).is_pending());
+    assert!(poll_once(change.as_mut()).is_none());
     let mut closed = pin!(store.close());
-    assert!(once(closed.as_mut()).is_pending());
+    assert!(poll_once(closed.as_mut()).is_none());
     assert_eq!(ready(store.retrieve(&one)).unwrap_err().kind(), StoreErrorKind::Closed);
     let mut again = pin!(store.close());
-    assert!(once(again.as_mut()).is_pending(), "closing again, before the database is let go of");
+    assert!(poll_once(again.as_mut()).is_none(), "a second close, before the database is closed");
     gate.set(|state| state.open = true);
-    assert!(change.await.unwrap().is_applied(), "what began before the close");
+    assert!(change.await.unwrap().is_applied(), "the change began before the close");
     again.await.unwrap();
-    assert!(gate.state.lock().unwrap().let_go);
+    assert!(gate.state.lock().unwrap().closed);
     closed.await.unwrap();
-    assert!(ready(store.close()).is_ok(), "and afterwards");
+    assert!(ready(store.close()).is_ok(), "a close afterwards");
 }
 
-/// sled holds up whoever changes what somebody watches and does not look at, as it does where its log is stuck.
+/// A change of a watched prefix blocks in sled once 1,024 events are unread, as it does if the log is stuck.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operation_that_waits_in_sled_holds_up_no_close_and_keeps_the_database_open() {
-    let (store, gate, tree) = store(Durability::Process, Duration::from_millis(500));
+async fn blocked_operation_delays_no_close_and_keeps_the_database_open() {
+    let (store, gate, tree) = store(true, Duration::from_millis(500));
     gate.set(|state| state.open = true);
     let mut watcher = tree.watch_prefix("user:");
     for _ in 0..WATCHED {
@@ -248,7 +239,7 @@ async fn an_operation_that_waits_in_sled_holds_up_no_close_and_keeps_the_databas
         told.send(runtime.block_on(writer.store(&key("user:one"), record(1), Condition::Any)))
     });
     let stuck = answer.recv_timeout(Duration::from_millis(200));
-    assert_eq!(stuck.err(), Some(mpsc::RecvTimeoutError::Timeout), "it waits in sled");
+    assert_eq!(stuck.err(), Some(mpsc::RecvTimeoutError::Timeout), "the store waits in sled");
 
     let (told, refused) = mpsc::channel();
     let (closer, runtime) = (store.clone(), tokio::runtime::Handle::current());
@@ -257,25 +248,25 @@ async fn an_operation_that_waits_in_sled_holds_up_no_close_and_keeps_the_databas
         told.send((closed, ready(closer.retrieve(&key("user:one")))))
     });
     let refused = refused.recv_timeout(Duration::from_secs(10));
-    let let_go = gate.state.lock().unwrap().let_go;
-    // sled goes on: before anything is asserted, for a watcher that is dropped waits for whoever it holds up.
+    let closed_early = gate.state.lock().unwrap().closed;
+    // Unblocks sled before any assertion, because dropping the watcher would wait for the blocked change.
     assert!(watcher.next_timeout(Duration::from_secs(30)).is_ok());
-    let (closed, found) = refused.expect("the close comes back");
+    let (closed, found) = refused.expect("the close returns");
     assert_eq!(closed.unwrap_err().kind(), StoreErrorKind::Timeout, "within the limit");
     assert_eq!(found.unwrap_err().kind(), StoreErrorKind::Closed);
-    assert!(!let_go, "it is still worked on");
+    assert!(!closed_early, "an operation still uses the database");
 
-    // What had begun is made and flushed, and then the database is free.
+    // The blocked change is made and flushed, then the database is closed.
     assert!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().is_applied());
     patiently(|| store.close()).await;
-    assert!(gate.state.lock().unwrap().let_go);
+    assert!(gate.state.lock().unwrap().closed);
     assert!(tree.get("user:one").unwrap().is_some());
 }
 
-/// So many changes that nobody has looked at sled keeps for a watcher.
+/// How many unread events sled keeps for a watcher.
 const WATCHED: usize = 1_024;
 
-/// The one case in 4,096 in which both keys are counted in one place, and neither is told of.
+/// Whether both keys share a counter, as one pair in 4,096 does; then neither is readable.
 fn shares_slot(found: &Result<Option<Record>>) -> bool {
     found.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Full)
 }

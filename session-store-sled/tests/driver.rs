@@ -1,6 +1,6 @@
-//! What is particular to sled: its database, its files, and what it does where they fail.
+//! sled's database, its files, and their failures.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![allow(clippy::unwrap_used, reason = "an error fails the test")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use session_conformance::testing::SmallDisk;
 use session_core::{
     Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, TestClock, Timestamp,
 };
-use session_store_sled::{Durability, SledConfig, SledStore};
+use session_store_sled::{SledConfig, SledStore};
 
 fn key(number: u64) -> Key {
     Key::parse(&format!("user:{number:06}")).unwrap()
@@ -31,11 +31,11 @@ async fn put(store: &SledStore, number: u64, length: usize) {
 }
 
 #[tokio::test]
-async fn close_lets_go_of_a_database_of_its_own_and_closes_every_clone() {
+async fn close_frees_the_database_and_closes_every_clone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions");
-    for durability in [Durability::Relaxed, Durability::Process] {
-        let store = SledStore::open(SledConfig::new(&path).durability(durability)).unwrap();
+    for flushes in [false, true] {
+        let store = SledStore::open(SledConfig::new(&path).flush_each_change(flushes)).unwrap();
         let clone = store.clone();
         put(&store, 1, 10).await;
         store.close().await.unwrap();
@@ -43,7 +43,7 @@ async fn close_lets_go_of_a_database_of_its_own_and_closes_every_clone() {
         assert_eq!(clone.purge(0).await.unwrap_err().kind(), StoreErrorKind::Closed);
         assert_eq!(clone.flush().await.unwrap_err().kind(), StoreErrorKind::Closed);
         clone.close().await.unwrap();
-        // At once, while a clone is still there.
+        // While a clone still exists.
         let anew = SledStore::open(SledConfig::new(&path)).unwrap();
         assert_eq!(anew.retrieve(&key(1)).await.unwrap(), Some(record(1, 10)));
         anew.close().await.unwrap();
@@ -52,7 +52,7 @@ async fn close_lets_go_of_a_database_of_its_own_and_closes_every_clone() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_given_stays_open_and_the_rest_of_it_is_left_alone() {
+async fn given_database_stays_open_and_other_trees_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let database = sled::open(directory.path().join("application")).unwrap();
     let own = database.open_tree("own").unwrap();
@@ -69,7 +69,7 @@ async fn a_database_that_was_given_stays_open_and_the_rest_of_it_is_left_alone()
 }
 
 #[tokio::test]
-async fn a_store_that_is_dropped_loses_nothing_and_its_database_is_soon_free() {
+async fn dropped_store_loses_nothing_and_frees_its_database() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(SledConfig::new(directory.path())).unwrap();
     put(&store, 1, 10).await;
@@ -92,7 +92,7 @@ async fn a_database_that_somebody_else_has_open_is_unavailable() {
     assert!(error.to_string().contains("open elsewhere"), "{error}");
     store.close().await.unwrap();
 
-    // The lock is one that other processes see, and theirs is seen.
+    // The lock works across processes, in both directions.
     let file = fs::File::open(directory.path().join("db")).unwrap();
     file.lock().unwrap();
     assert_eq!(
@@ -104,7 +104,7 @@ async fn a_database_that_somebody_else_has_open_is_unavailable() {
 }
 
 #[test]
-fn what_is_wrong_with_the_options_or_the_path_is_said_at_the_opening() {
+fn open_refuses_invalid_options_and_paths() {
     let directory = tempfile::tempdir().unwrap();
     let fine = || SledConfig::new(directory.path().join("sessions"));
     let file = directory.path().join("file");
@@ -126,11 +126,11 @@ fn what_is_wrong_with_the_options_or_the_path_is_said_at_the_opening() {
         let error = SledStore::open(wrong.clone()).expect_err(&format!("{wrong:?}"));
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{wrong:?}: {error:?}");
     }
-    assert!(!directory.path().join("sessions").exists(), "nothing is made before the options are right");
+    assert!(!directory.path().join("sessions").exists(), "nothing is created for invalid options");
 }
 
 #[tokio::test]
-async fn debug_shows_neither_keys_nor_data() {
+async fn debug_shows_no_keys_and_no_data() {
     let directory = tempfile::tempdir().unwrap();
     let database = sled::open(directory.path()).unwrap();
     let config = SledConfig::in_database(database);
@@ -145,9 +145,9 @@ async fn debug_shows_neither_keys_nor_data() {
     }
 }
 
-/// As clause F02, but through the tree, for a bent byte of sled's log is sled's to find.
+/// As clause F02, but through the tree: damage of sled's log is for sled to detect.
 #[tokio::test]
-async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() {
+async fn damaged_frame_is_corrupt_until_replaced_or_removed() {
     let directory = tempfile::tempdir().unwrap();
     let database = sled::open(directory.path()).unwrap();
     let store = SledStore::open(SledConfig::in_database(database.clone())).unwrap();
@@ -166,7 +166,7 @@ async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() 
         }
     }
     damaged.push([&whole[..], &[0]].concat());
-    // A whole frame, but of another key.
+    // A valid frame of another key.
     damaged.push(tree.get(key(2).as_bytes()).unwrap().unwrap().to_vec());
     for bytes in damaged {
         tree.insert(key(1).as_bytes(), bytes.clone()).unwrap();
@@ -176,7 +176,11 @@ async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() 
         let page = store.traverse(&users, Cursor::start(), 10).await.unwrap();
         assert!(page.entries.iter().any(|entry| entry.key == key(2)));
         store.purge(10).await.unwrap();
-        assert_eq!(tree.get(key(1).as_bytes()).unwrap().as_deref(), Some(&bytes[..]), "it stays as it is");
+        assert_eq!(
+            tree.get(key(1).as_bytes()).unwrap().as_deref(),
+            Some(&bytes[..]),
+            "the damaged frame is unchanged"
+        );
     }
     assert!(store.store(&key(1), record(1, 40), Condition::Any).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&key(1)).await.unwrap(), Some(record(1, 40)));
@@ -185,30 +189,29 @@ async fn each_bent_byte_of_a_frame_is_corrupt_and_can_be_replaced_and_removed() 
     assert_eq!(store.retrieve(&key(1)).await.unwrap(), None);
 }
 
-/// A round of purges goes over as many calls as it takes, and says so until it has seen everything.
 #[tokio::test]
-async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_misses_nothing() {
+async fn purge_rounds_over_many_calls_miss_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new(Timestamp::from_millis(1_000_000)));
     let config = SledConfig::new(directory.path()).scan(100).clock(Arc::clone(&clock) as _);
     let store = SledStore::open(config).unwrap();
-    assert_eq!(round(&store, 0).await, (0, 1), "a purge of nothing, where nothing is");
+    assert_eq!(round(&store, 0).await, (0, 1), "an empty store");
     let expiring = |number: u64, after: u64| Record {
         expires: Some(Timestamp::from_millis(1_000_000 + after)),
         ..record(number, 10)
     };
     for number in 0..1_000 {
-        // Every second one expires after 10 ms, the others after 20.
+        // Even numbers expire after 10 ms, odd ones after 20.
         let one = expiring(number, 10 + 10 * (number % 2));
         assert!(store.store(&key(number), one, Condition::Absent).await.unwrap().is_applied());
     }
     let (removed, calls) = round(&store, 1_000).await;
-    assert_eq!((removed, calls), (0, 11), "100 records a call, and the one that comes to the end");
+    assert_eq!((removed, calls), (0, 11), "ten calls of 100 records, and one that meets the end");
 
     clock.advance(Duration::from_millis(10));
     let first = store.purge(30).await.unwrap();
     assert_eq!((first.removed, first.more), (30, true));
-    // While the round is under way, what it has passed expires: the other ones, and one that was written behind it.
+    // Records that the running round has passed expire, and one that was written behind it.
     assert!(store.store(&key(0), expiring(0, 15), Condition::Absent).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(10));
     let (removed, _) = round(&store, 1_000).await;
@@ -217,7 +220,7 @@ async fn a_purge_of_a_tree_larger_than_a_call_looks_at_comes_to_its_end_and_miss
     assert_eq!(round(&store, 0).await, (0, 1));
 }
 
-/// Purges until there is no more, and says how many records went in how many calls.
+/// Purges until `more` is false. Returns the numbers of removed records and of calls.
 async fn round(store: &SledStore, limit: usize) -> (u64, usize) {
     let (mut removed, mut calls) = (0, 0);
     loop {
@@ -227,12 +230,12 @@ async fn round(store: &SledStore, limit: usize) -> (u64, usize) {
         if !purged.more {
             return (removed, calls);
         }
-        assert!(calls < 100, "a purge that is told for ever that there is more");
+        assert!(calls < 100, "`more` stays true");
     }
 }
 
 #[tokio::test]
-async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
+async fn traversal_is_in_byte_order_within_its_prefix() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(SledConfig::new(directory.path()).scan(7)).unwrap();
     for number in (0..100).rev() {
@@ -244,7 +247,7 @@ async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
     let (mut found, mut from) = (Vec::new(), Cursor::start());
     loop {
         let page = store.traverse(&users, from, 10).await.unwrap();
-        assert!(page.entries.len() <= 7, "no more than it may look at");
+        assert!(page.entries.len() <= 7, "at most `scan` entries");
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         match page.next {
             Some(next) => from = next,
@@ -252,17 +255,15 @@ async fn a_traversal_goes_by_bytes_and_no_cursor_leads_out_of_its_prefix() {
         }
     }
     assert_eq!(found, (0..100).map(key).collect::<Vec<_>>());
-    for wrong in
-        [&b"user:000001"[..], b"\x01", b"\x01user:", b"\x01user2:x", b"\x01aaa:x", b"\x02user:000001", b"\0"]
-    {
+    for wrong in [&b"user2:x"[..], b"aaa:x", b"user:", b"user", b"\x01user:000001", b"\0"] {
         let error = store.traverse(&users, Cursor::from_bytes(wrong.to_vec()), 10).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::InvalidCursor, "{wrong:?}");
     }
 }
 
-/// sled panics on much of this. What it does not notice is in the README.
+/// sled panics on most of this. The README says what it does not notice.
 #[tokio::test]
-async fn damaged_files_are_typed_errors_and_never_a_panic_or_another_records_bytes() {
+async fn damaged_files_give_errors_and_no_wrong_records() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions");
     let store = SledStore::open(SledConfig::new(&path)).unwrap();
@@ -270,7 +271,7 @@ async fn damaged_files_are_typed_errors_and_never_a_panic_or_another_records_byt
         put(&store, number, 500).await;
     }
     store.close().await.unwrap();
-    // The second opening leaves a snapshot, too.
+    // The second open leaves a snapshot file, too.
     SledStore::open(SledConfig::new(&path)).unwrap().close().await.unwrap();
     let mut errors = 0;
     for name in fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()) {
@@ -306,7 +307,7 @@ fn copy_database(from: &Path, to: &Path) {
     }
 }
 
-/// Opens a database that may be damaged and reads all of it. How many calls failed.
+/// Opens a possibly damaged database and reads all of it. Returns how many calls failed.
 async fn look_at(path: &Path) -> usize {
     let store = match SledStore::open(SledConfig::new(path)) {
         Ok(store) => store,
@@ -323,17 +324,17 @@ async fn look_at(path: &Path) -> usize {
             Err(_) => errors += 1,
         }
     }
-    // Whatever it says, it comes back.
+    // Whatever the outcome, `close` returns.
     errors + usize::from(store.close().await.is_err())
 }
 
-/// sled stops at its first error, or waits for ever. Whatever was acknowledged is there when there is room again.
+/// sled stops at its first error, or waits forever. Acknowledged records are there once the disk has room.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothing() {
+async fn full_disk_stops_the_store_and_loses_nothing() {
     let room = Room::small();
     for length in room.lengths() {
         let path = room.path().join(format!("of-{length}"));
-        let config = SledConfig::new(&path).durability(Durability::Process).max_record_bytes(1 << 20);
+        let config = SledConfig::new(&path).flush_each_change(true).max_record_bytes(1 << 20);
         let store = SledStore::open(config.flush_timeout(Duration::from_millis(500))).unwrap();
         let mut count = 0;
         let error = loop {
@@ -352,8 +353,7 @@ async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothin
             assert!(!matches!(found, Ok(None)), "record {number} of {count}, {length} bytes each");
         }
         store.close().await.unwrap_err();
-        // A database that is stuck is never let go of: only the end of the process does that. What is on the disk is
-        // what the next process would find.
+        // A stuck database stays locked until the process ends, so a copy shows what the next process would find.
         room.is_given(&path);
         let copy = room.path().join("copy");
         let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&copy).status().unwrap();
@@ -370,8 +370,8 @@ async fn a_full_disk_stops_the_store_without_holding_anybody_up_and_loses_nothin
     }
 }
 
-/// Where sled has no room: a small disk, or, where nothing can be mounted, a database whose directory for large pages
-/// is gone, which makes it wait for ever just the same.
+/// A small disk, or, if this process may not mount, a database without its directory for large pages, which also makes
+/// sled wait forever.
 enum Room {
     Disk(SmallDisk),
     Directory(tempfile::TempDir),
@@ -394,7 +394,7 @@ impl Room {
         }
     }
 
-    /// The lengths of the records to try: sled keeps the last ones in files of their own.
+    /// Record lengths to try. sled keeps the longest in files of their own.
     fn lengths(&self) -> Vec<usize> {
         match self {
             Self::Disk(_) => vec![1_000, 16_000, 200_000],

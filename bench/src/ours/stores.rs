@@ -39,13 +39,9 @@ pub(crate) fn file(args: &Args) -> Result<Sample, Box<dyn Error>> {
 }
 
 pub(crate) fn sled(args: &Args) -> Result<Sample, Box<dyn Error>> {
-    use session_store_sled::{Durability as Survives, SledConfig};
-
-    let durability = match args.durability {
-        Durability::Relaxed => Survives::Relaxed,
-        _ => Survives::Process,
-    };
-    let config = SledConfig::new(args.dir.join("ours.sled")).durability(durability);
+    let flushes = args.durability != Durability::Relaxed;
+    let path = args.dir.join("ours.sled");
+    let config = session_store_sled::SledConfig::new(path).flush_each_change(flushes);
     driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| SledStore::open(config.clone().clock(clock)))
 }
 

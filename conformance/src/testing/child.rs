@@ -117,6 +117,14 @@ impl ChildProcess {
         panic!("the child ended before it printed {prefix:?}: {:?}", self.process.wait());
     }
 
+    /// Whether the process runs.
+    ///
+    /// # Panics
+    /// If the process cannot be waited for.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("a child can be waited for").is_none()
+    }
+
     /// Stops the process with SIGSTOP, and returns once all its threads stand still.
     ///
     /// # Panics

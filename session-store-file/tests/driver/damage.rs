@@ -1,4 +1,4 @@
-//! Files that are cut short, damaged, or not ours.
+//! Torn, damaged and foreign files.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
@@ -9,15 +9,13 @@ use session_core::{
     Change, Condition, Driver as _, DriverExt as _, Record, StoreError, StoreErrorKind, Touch,
 };
 
-use crate::support::{
-    Site, events, file_of, files, key, keys, listen, place_of, put, record, revision, site,
-};
+use crate::support::{Site, events, file_of, files, key, keys, listen, path_of, put, record, revision, site};
 
 fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
     assert_eq!(answer.expect_err(what).kind(), StoreErrorKind::Corrupt, "{what}");
 }
 
-/// Every operation on the key reports what stands there.
+/// Every operation on the key fails with `Corrupt`.
 async fn everything_is_corrupt(site: &Site, name: &str) {
     let (store, key) = (&site.store, key(name));
     is_corrupt(store.retrieve(&key).await, "retrieve");
@@ -32,7 +30,7 @@ async fn everything_is_corrupt(site: &Site, name: &str) {
 }
 
 #[tokio::test]
-async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed() {
+async fn damaged_byte_is_corrupt_until_replaced_or_removed() {
     let site = site();
     put(&site.store, "neighbour", 7).await;
     put(&site.store, "damaged", 1).await;
@@ -48,9 +46,9 @@ async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed(
             let at_revision = Condition::Revision(revision(1));
             is_corrupt(site.store.store(&key("damaged"), record(2, 9), at_revision).await, &what);
             is_corrupt(site.store.store(&key("damaged"), record(2, 9), Condition::Absent).await, &what);
-            assert_eq!(fs::read(&path).unwrap(), bent, "{what}: it is left as it is");
+            assert_eq!(fs::read(&path).unwrap(), bent, "{what}: the file is unchanged");
             if at >= 5 {
-                // Still a record of ours: who asks for it gets rid of it.
+                // Still a record of this driver: `Any` replaces and removes it.
                 if flip == 0x80 {
                     assert!(site.store.remove(&key("damaged"), Condition::Any).await.unwrap().is_applied());
                     assert_eq!(site.store.retrieve(&key("damaged")).await.unwrap(), None);
@@ -66,7 +64,7 @@ async fn a_damaged_byte_at_any_offset_is_corrupt_and_can_be_replaced_or_removed(
 }
 
 #[tokio::test]
-async fn a_large_record_is_checked_to_its_last_byte() {
+async fn large_record_is_checked_to_its_last_byte() {
     let site = site();
     let large = record(5, 300_000);
     assert!(site.store.store(&key("large"), large.clone(), Condition::Any).await.unwrap().is_applied());
@@ -79,7 +77,7 @@ async fn a_large_record_is_checked_to_its_last_byte() {
         fs::write(&path, &bent).unwrap();
         is_corrupt(site.store.retrieve(&key("large")).await, &format!("byte {at}"));
     }
-    // Whatever is asked of a large record, it is looked at on a thread of the driver, and is no obstacle.
+    // Every operation reads a large record on a worker thread.
     fs::write(&path, &whole).unwrap();
     let touched = site
         .store
@@ -105,7 +103,7 @@ async fn a_large_record_is_checked_to_its_last_byte() {
 }
 
 #[tokio::test]
-async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
+async fn truncated_file_is_absent_with_an_event() {
     listen();
     let site = site();
     put(&site.store, "short", 1).await;
@@ -135,11 +133,11 @@ async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
     assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), None);
     let name = path.file_name().unwrap().to_str().unwrap();
     let events = events();
-    let told = events.lines().filter(|line| line.contains(&name[..8]) && line.contains("cut short")).count();
+    let told = events.lines().filter(|line| line.contains(&name[..8]) && line.contains("truncated")).count();
     assert!(told >= whole.len(), "{told} events");
-    assert!(!events.contains(name), "the whole name would let keys be tried on it");
+    assert!(!events.contains(name), "the whole name would allow testing guessed keys");
 
-    // After an hour it goes, uncounted, for it was no record that has expired.
+    // Removed after an hour. It does not count, because no record expired.
     site.clock.advance(Duration::from_secs(3_700));
     let purged = site.store.purge(10).await.unwrap();
     assert_eq!((purged.removed, purged.more), (0, false));
@@ -147,10 +145,10 @@ async fn a_file_cut_short_anywhere_is_absent_with_an_event() {
 }
 
 #[tokio::test]
-async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
+async fn foreign_file_is_reported_and_never_changed() {
     listen();
     let site = site();
-    let path = place_of(&site, "planted").await;
+    let path = path_of(&site, "planted").await;
     put(&site.store, "beside", 1).await;
     let target = site.directory.path().join("target");
     fs::write(&target, b"precious").unwrap();
@@ -159,7 +157,7 @@ async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
     let mut newer = other.clone();
     newer[4] = 2;
 
-    for content in [&b"hello, this is somebody's file"[..], b"x", &[b'#'; 5_000], &other, &newer] {
+    for content in [&b"hello, this is another file"[..], b"x", &[b'#'; 5_000], &other, &newer] {
         fs::write(&path, content).unwrap();
         everything_is_corrupt(&site, "planted").await;
         assert_eq!(fs::read(&path).unwrap(), content);
@@ -183,7 +181,7 @@ async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
     goes_on(&site).await;
     fs::remove_dir(&path).unwrap();
 
-    // Nobody writes to this pipe: opening it must not wait.
+    // The pipe has no writer: opening it must not block.
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     everything_is_corrupt(&site, "planted").await;
     goes_on(&site).await;
@@ -199,10 +197,10 @@ async fn what_is_no_record_of_ours_is_reported_and_never_touched() {
     put(&site.store, "planted", 4).await;
     let name = path.file_name().unwrap().to_str().unwrap();
     let events = events();
-    assert!(events.contains(&name[..8]) && !events.contains(name), "of a name only the beginning");
+    assert!(events.contains(&name[..8]) && !events.contains(name), "only the start of the name");
 }
 
-/// A stray file stops neither a traversal nor a purge.
+/// An unknown file stops neither a traversal nor a purge.
 async fn goes_on(site: &Site) {
     assert_eq!(keys(&site.store).await.unwrap(), ["beside", "other"]);
     let purged = site.store.purge(10).await.unwrap();
@@ -210,14 +208,14 @@ async fn goes_on(site: &Site) {
 }
 
 #[tokio::test]
-async fn stray_files_anywhere_are_reported_and_left_alone() {
+async fn unknown_files_are_reported_and_unchanged() {
     listen();
     let site = site();
     put(&site.store, "one", 1).await;
     put(&site.store, "two", 2).await;
     let folder = file_of(&site.root, "one").parent().unwrap().to_owned();
     let shard = folder.parent().unwrap();
-    // A record that somebody has moved to another directory is not found there either.
+    // A record that was moved to another folder is not found.
     let moved = file_of(&site.root, "two");
     let elsewhere = folder.join(moved.file_name().unwrap());
     let strays = [
@@ -253,7 +251,7 @@ async fn stray_files_anywhere_are_reported_and_left_alone() {
 }
 
 #[tokio::test]
-async fn words_that_stay_torn_are_corrupt_and_torn_for_a_moment_are_not() {
+async fn words_that_stay_torn_are_corrupt() {
     let site = site();
     put(&site.store, "torn", 1).await;
     let path = file_of(&site.root, "torn");
@@ -266,14 +264,14 @@ async fn words_that_stay_torn_are_corrupt_and_torn_for_a_moment_are_not() {
         site.store.touch(&key("torn"), Touch { from: revision(1), to: revision(2), deadline: None }).await,
         "touch",
     );
-    assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
+    assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal skips it");
     fs::write(&path, &whole).unwrap();
     let expected: Record = record(1, 100);
     assert_eq!(site.store.retrieve(&key("torn")).await.unwrap(), Some(expected));
 }
 
 #[tokio::test]
-async fn a_link_in_the_place_of_a_directory_is_not_followed_either() {
+async fn link_instead_of_a_directory_is_not_followed() {
     let site = site();
     for level in [1, 2] {
         put(&site.store, "one", 1).await;
@@ -295,7 +293,7 @@ async fn a_link_in_the_place_of_a_directory_is_not_followed_either() {
         for error in errors {
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
         }
-        assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal passes it by");
+        assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal skips it");
         site.clock.advance(Duration::from_secs(1_000_000));
         assert_eq!(site.store.purge(10).await.unwrap().removed, 0);
         assert_eq!(fs::read(&path).unwrap(), content);

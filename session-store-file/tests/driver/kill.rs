@@ -1,43 +1,42 @@
-//! Writers that die, and readers beside them.
+//! Killed writers, and readers next to them.
 
 use std::fs;
 use std::time::Duration;
 
 use session_core::{Clock as _, Condition, Driver as _, SystemClock, TestClock, Touch};
 
-use crate::support::{
-    amount, assert_whole, block_on, file_of, files, key, keys, open, record, revision, role, site, spawn,
-};
+use session_conformance::testing::{ChildProcess, amount, block_on, child_args, say};
 
-/// So large that a write takes a good part of the time.
+use crate::support::{assert_whole, file_of, files, key, keys, open, record, revision, site};
+
+/// Large enough that the write takes much of the time of a store.
 const LEN: usize = 60_000;
 
 #[test]
-fn a_kill_in_mid_store_leaves_a_whole_record_each_time() {
-    let test = "kill::a_kill_in_mid_store_leaves_a_whole_record_each_time";
-    if let Some(argument) = role(test) {
-        let (root, name) = argument.split_once(' ').unwrap();
-        let store = open(root.as_ref(), &TestClock::new(SystemClock.now()));
+fn killed_store_leaves_a_complete_record() {
+    let test = "kill::killed_store_leaves_a_complete_record";
+    if let Some(args) = child_args(test) {
+        let store = open(args[0].as_ref(), &TestClock::new(SystemClock.now()));
         return block_on(async {
             for number in 1.. {
-                let answer = store.store(&key(name), record(number, LEN), Condition::Any).await;
+                let answer = store.store(&key(&args[1]), record(number, LEN), Condition::Any).await;
                 assert!(answer.unwrap().is_applied());
                 if number == 1 {
-                    println!("\nbegun");
+                    say("begun");
                 }
             }
         });
     }
     let site = site();
-    let kills = amount(60, 400);
+    let kills = amount(25, 400);
     let mut names = Vec::new();
     for kill in 0..kills as u64 {
         let name = format!("key-{kill:03}");
-        let mut child = spawn(test, &format!("{} {name}", site.root.display()), &[]);
-        assert!(child.wait_for("begun"));
-        // Anywhere within some hundred stores.
+        let mut child = ChildProcess::spawn(test, &[site.root.to_str().unwrap(), &name]);
+        let _ = child.wait_for("begun");
+        // At any moment within some hundred stores.
         std::thread::sleep(Duration::from_micros(100 + kill * 7_919 % 5_000));
-        child.kill();
+        let _ = child.kill();
         let found =
             block_on(site.store.retrieve(&key(&name))).unwrap().expect("it was stored before the kill");
         assert_whole(&found);
@@ -47,7 +46,7 @@ fn a_kill_in_mid_store_leaves_a_whole_record_each_time() {
     for name in &names {
         assert_whole(&block_on(site.store.retrieve(&key(name))).unwrap().unwrap());
     }
-    // What the dead have left goes an hour later, and nothing else.
+    // The leftovers are removed an hour later, and nothing else.
     let left = files(&site.root).len() - kills;
     println!("{kills} kills left {left} temporary files");
     site.clock.advance(Duration::from_secs(3_700));
@@ -57,10 +56,10 @@ fn a_kill_in_mid_store_leaves_a_whole_record_each_time() {
 }
 
 #[test]
-fn beside_a_process_that_creates_and_removes_a_reader_sees_whole_records_or_none() {
-    let test = "kill::beside_a_process_that_creates_and_removes_a_reader_sees_whole_records_or_none";
-    if let Some(root) = role(test) {
-        let store = open(root.as_ref(), &TestClock::new(SystemClock.now()));
+fn reader_sees_no_partial_record_of_a_concurrent_process() {
+    let test = "kill::reader_sees_no_partial_record_of_a_concurrent_process";
+    if let Some(args) = child_args(test) {
+        let store = open(args[0].as_ref(), &TestClock::new(SystemClock.now()));
         return block_on(async {
             for number in 1.. {
                 let len = 10 + (number as usize * 37) % 9_000;
@@ -73,17 +72,17 @@ fn beside_a_process_that_creates_and_removes_a_reader_sees_whole_records_or_none
                 }
                 assert!(store.remove(&key("flicker"), Condition::Any).await.unwrap().is_applied());
                 if number == 1 {
-                    println!("\nbegun");
+                    say("begun");
                 }
             }
         });
     }
     let site = site();
-    let mut child = spawn(test, &site.root.display().to_string(), &[]);
-    assert!(child.wait_for("begun"));
+    let mut child = ChildProcess::spawn(test, &[site.root.to_str().unwrap()]);
+    let _ = child.wait_for("begun");
     let (mut whole, mut none) = (0, 0);
-    // As many of each as a fault of one in a thousand would need to show.
-    while whole < 10_000 || none < 10_000 {
+    // Enough of each to show a fault of one in a thousand.
+    while whole < amount(3_000, 20_000) || none < amount(3_000, 20_000) {
         match block_on(site.store.retrieve(&key("flicker"))).unwrap() {
             Some(found) => {
                 assert_whole(&found);
@@ -91,19 +90,19 @@ fn beside_a_process_that_creates_and_removes_a_reader_sees_whole_records_or_none
             }
             None => none += 1,
         }
-        assert!(child.child.try_wait().unwrap().is_none(), "the writer goes on");
+        assert!(child.is_running(), "the writer runs");
     }
 }
 
 #[test]
-fn beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damage() {
-    let test = "kill::beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damage";
-    if let Some(root) = role(test) {
+fn reader_sees_no_partial_touch_of_a_concurrent_process() {
+    let test = "kill::reader_sees_no_partial_touch_of_a_concurrent_process";
+    if let Some(args) = child_args(test) {
         let clock = TestClock::new(SystemClock.now());
-        let store = open(root.as_ref(), &clock);
+        let store = open(args[0].as_ref(), &clock);
         return block_on(async {
             for number in 1_u64.. {
-                // The deadline and the revision are bound to each other, so that a mixture would show.
+                // The revision is made from the deadline, so a mixture would show.
                 let deadline = clock.now().saturating_add(Duration::from_millis(1_000_000 + number));
                 let next = revision(deadline.as_millis());
                 let found = store.retrieve(&key("touched")).await.unwrap().unwrap();
@@ -117,7 +116,7 @@ fn beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damag
                         .unwrap()
                 );
                 if number == 1 {
-                    println!("\nbegun");
+                    say("begun");
                 }
             }
         });
@@ -125,19 +124,20 @@ fn beside_a_process_that_touches_a_reader_sees_old_or_new_deadlines_and_no_damag
     let site = site();
     let stored = block_on(site.store.store(&key("touched"), record(1, 300), Condition::Any)).unwrap();
     assert!(stored.is_applied());
-    let mut child = spawn(test, &site.root.display().to_string(), &[]);
-    assert!(child.wait_for("begun"));
+    let mut child = ChildProcess::spawn(test, &[site.root.to_str().unwrap()]);
+    let _ = child.wait_for("begun");
     let mut seen = std::collections::HashSet::new();
     while seen.len() < 2_000 {
-        let found =
-            block_on(site.store.retrieve(&key("touched"))).unwrap().expect("it is there all the time");
+        let found = block_on(site.store.retrieve(&key("touched")))
+            .unwrap()
+            .expect("the record is stored all the time");
         assert_eq!(found.revision, revision(found.expires.unwrap().as_millis()));
         assert_eq!(found.data, record(1, 300).data);
         seen.insert(found.revision);
-        assert!(child.child.try_wait().unwrap().is_none(), "the toucher goes on");
+        assert!(child.is_running(), "the writer runs");
     }
-    child.kill();
-    // A traversal reads the same words, and so does a change, from the same file.
+    let _ = child.kill();
+    // A traversal reads the same words from the same file.
     assert_eq!(block_on(keys(&site.store)).unwrap(), ["touched"]);
     assert_eq!(fs::metadata(file_of(&site.root, "touched")).unwrap().len(), 64 + 12 + 300);
 }

@@ -1,16 +1,16 @@
-//! What is particular to files: kills in mid-store, links, strays, torn and damaged files, directories that vanish,
-//! lost permission, full disks, what dead writers leave, very many files.
+//! Kills, links, unknown, torn and damaged files, vanishing directories, lost permission, full disks, leftovers, and very
+//! many files.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails; child processes are told by variables and tell by their output"
+    reason = "an error fails the test, and child processes print to their parent"
 )]
 
 mod damage;
+mod directory;
 mod kill;
-mod place;
 mod purge;
+mod refusal;
 mod scale;
 mod support;
-mod trouble;

@@ -1,4 +1,4 @@
-//! Purges: what dead writers have left, what was stored anew, and what nobody may hold up.
+//! Purges: leftovers, records that are stored again, and obstacles.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,9 +11,9 @@ use session_core::{
 };
 use session_store_file::FileStore;
 
-use crate::support::{
-    Site, block_on, config, file_of, files, key, keys, open, put, record, role, shard_of, site, spawn, user,
-};
+use session_conformance::testing::{ChildProcess, block_on, child_args};
+
+use crate::support::{Site, config, file_of, files, key, keys, open, put, record, shard_of, site, user};
 
 async fn put_for(store: &FileStore, clock: &TestClock, name: &str, time: Duration) {
     let mut record = record(1, 50);
@@ -27,7 +27,7 @@ fn set_age(path: &Path, seconds: u64) {
 }
 
 #[tokio::test]
-async fn leftovers_of_dead_writers_go_after_an_hour_and_nothing_that_looks_like_them() {
+async fn leftovers_are_removed_after_an_hour_and_lookalikes_stay() {
     let site = site();
     put(&site.store, "one", 1).await;
     put(&site.store, "one", 2).await;
@@ -41,11 +41,11 @@ async fn leftovers_of_dead_writers_go_after_an_hour_and_nothing_that_looks_like_
     };
     let old = leftover(".new-0123456789abcdef-7", 3_700);
     let young = leftover(".new-0123456789abcdef-8", 3_000);
-    // What a kill leaves between the exchange and the removal of the old file: a whole record.
+    // A kill between the exchange and the removal of the old file leaves a complete record.
     let replaced = leftover(".new-0123456789abcdef-9", 0);
     fs::write(&replaced, fs::read(&published).unwrap()).unwrap();
     set_age(&replaced, 3_700);
-    // And between linking and unlinking: a second name of what is published.
+    // A kill between linking and unlinking leaves a second name of the published file.
     let linked = folder.join(".new-0123456789abcdef-a");
     fs::hard_link(&published, &linked).unwrap();
     set_age(&published, 3_700);
@@ -75,7 +75,7 @@ async fn leftovers_of_dead_writers_go_after_an_hour_and_nothing_that_looks_like_
 }
 
 #[tokio::test]
-async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew() {
+async fn purge_continues_and_spares_records_that_are_stored_again() {
     let Site { store, clock, root, directory: _directory } = site();
     let deadline = session_core::Clock::now(&clock).saturating_add(Duration::from_secs(10));
     for number in 0..300 {
@@ -105,10 +105,10 @@ async fn a_purge_goes_on_where_it_stopped_and_never_takes_what_was_stored_anew()
 }
 
 #[tokio::test]
-async fn what_expired_before_the_place_where_a_purge_goes_on_is_removed_too() {
+async fn purge_removes_records_that_expire_behind_its_position() {
     let Site { store, clock, root, directory: _directory } = site();
     for number in 0..200 {
-        // Those of the first shards expire late, so that a purge goes on behind them.
+        // Records of the first shards expire late, so a purge continues behind them.
         let name = format!("{number}");
         let late = shard_of(&name).as_str() < "20";
         put_for(&store, &clock, &name, Duration::from_secs(if late { 20 } else { 10 })).await;
@@ -123,7 +123,7 @@ async fn what_expired_before_the_place_where_a_purge_goes_on_is_removed_too() {
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_keeps_holds_up_the_purge_of_its_own_shard_only() {
+async fn taken_lock_delays_the_purge_of_its_own_shard_only() {
     let Site { clock, root, store, directory: _directory } = site();
     for number in 0..100 {
         put_for(&store, &clock, &format!("{number}"), Duration::from_secs(10)).await;
@@ -136,7 +136,7 @@ async fn a_lock_that_somebody_keeps_holds_up_the_purge_of_its_own_shard_only() {
 
     let store = FileStore::open(config(&root, &clock).busy_timeout(Duration::from_millis(20))).unwrap();
     let (mut removed, mut refused) = (0, 0);
-    // One call meets the lock and says so, unless it has removed something: then the next one does.
+    // A call that meets the lock fails, unless it has removed something; then the next one fails.
     for _ in 0..4 {
         match store.purge(1_000).await {
             Ok(purged) => removed += purged.removed,
@@ -154,30 +154,29 @@ async fn a_lock_that_somebody_keeps_holds_up_the_purge_of_its_own_shard_only() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal() {
-    let test = "purge::a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal";
-    if let Some(argument) = role(test) {
-        let (whose, root) = argument.split_once(' ').unwrap();
+fn unreadable_file_stops_no_purge() {
+    let test = "purge::unreadable_file_stops_no_purge";
+    if let Some(args) = child_args(test) {
         let clock = TestClock::new(SystemClock.now());
-        let store = open(root.as_ref(), &clock);
+        let store = open(args[1].as_ref(), &clock);
         let misconfigured = StoreErrorKind::Misconfigured;
         block_on(async {
             assert_eq!(store.retrieve(&key("unreadable")).await.unwrap_err().kind(), misconfigured);
             put_for(&store, &clock, "expired", Duration::from_secs(10)).await;
             clock.advance(Duration::from_secs(10));
-            if whose == "another's" {
+            if args[0] == "another user" {
                 assert_eq!(keys(&store).await.unwrap(), ["one"]);
                 let purged = store.purge(10).await.unwrap();
                 assert_eq!((purged.removed, purged.more), (1, false));
             } else {
-                // A record of our own may be live: leaving it out would be a lie.
+                // A record of this user may be live, so it cannot be left out.
                 assert_eq!(keys(&store).await.unwrap_err().kind(), misconfigured);
                 let purged = store.purge(10).await.unwrap();
                 assert_eq!((purged.removed, purged.more), (1, true));
                 assert_eq!(store.purge(10).await.unwrap_err().kind(), misconfigured);
             }
         });
-        return println!("\ngood");
+        return;
     }
     let site = site();
     block_on(async {
@@ -186,16 +185,19 @@ fn a_file_that_cannot_be_read_stops_no_purge_and_another_users_no_traversal() {
     });
     let path = file_of(&site.root, "unreadable");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root reads everything, unless it gives up the right to.
+    // Root can read every file, unless it drops that capability.
     let root = rustix::process::geteuid().is_root();
     let wrapper: &[&str] =
         if root { &["setpriv", "--bounding-set=-dac_override,-dac_read_search"] } else { &[] };
-    let place = site.root.display();
-    assert!(spawn(test, &format!("ours {place}"), wrapper).wait_for("good"), "a file of our own");
+    let try_as = |owner| {
+        let args = [owner, site.root.to_str().unwrap()];
+        drop(ChildProcess::start(&mut ChildProcess::command(test, &args, wrapper)).finish());
+    };
+    try_as("this user");
     if root {
         std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
-        assert!(spawn(test, &format!("another's {place}"), wrapper).wait_for("good"), "another user's");
+        try_as("another user");
     } else {
-        println!("a file of another user takes root to make: tried with our own only");
+        println!("skips the file of another user, which only root can create");
     }
 }

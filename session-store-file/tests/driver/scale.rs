@@ -1,24 +1,24 @@
-//! Very many files: pages and purges take memory for what they hold at a time, not for what there is.
+//! Very many files: the memory of pages and purges does not grow with the store.
 
 use std::time::Duration;
 
 use session_core::{Clock as _, Condition, Cursor, Driver as _, SystemClock, TestClock};
 
-use crate::support::{amount, block_on, key, open, record, role, site, spawn, user};
+use session_conformance::testing::{ChildProcess, amount, block_on, child_args, say};
 
-/// By how much more memory, in KiB, a process may have needed for many records than for few.
+use crate::support::{key, open, record, site, user};
+
+/// How much more memory, in KiB, a process may need for many records than for few.
 const ALLOWED: u64 = 4 << 10;
 
 #[test]
-fn pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few() {
-    let test = "scale::pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few";
-    if let Some(argument) = role(test) {
-        let mut words = argument.splitn(3, ' ');
-        let (count, now) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
-        let clock = TestClock::new(session_core::Timestamp::from_millis(now));
-        return block_on(look_through(words.next().unwrap(), &clock, count.parse().unwrap()));
+fn memory_does_not_grow_with_the_number_of_records() {
+    let test = "scale::memory_does_not_grow_with_the_number_of_records";
+    if let Some(args) = child_args(test) {
+        let clock = TestClock::new(session_core::Timestamp::from_millis(args[1].parse().unwrap()));
+        return block_on(look_through(&args[2], &clock, args[0].parse().unwrap()));
     }
-    let (few, many) = (amount(1_000, 10_000), amount(8_000, 1_000_000));
+    let (few, many) = (amount(500, 10_000), amount(5_000, 1_000_000));
     let peaks = [few, many].map(|count| {
         let site = site();
         block_on(async {
@@ -31,10 +31,10 @@ fn pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few() {
                 assert!(answer.unwrap().is_applied());
             }
         });
-        // In a process of its own, whose peak is not that of the filling.
-        let argument = format!("{count} {} {}", site.clock.now().as_millis(), site.root.display());
-        let mut child = spawn(test, &argument, &[]);
-        let told = child.rest_after("peak ").expect("the child comes to its end");
+        // In a process of its own, so that its peak excludes the stores.
+        let (count, now) = (count.to_string(), site.clock.now().as_millis().to_string());
+        let mut child = ChildProcess::spawn(test, &[&count, &now, site.root.to_str().unwrap()]);
+        let told = child.wait_for("peak ");
         let peak: u64 = told.split(' ').next().unwrap().parse().unwrap();
         println!("{count} records: peak {told}");
         peak
@@ -43,7 +43,7 @@ fn pages_and_purges_over_very_many_files_take_no_more_memory_than_over_few() {
     assert!(more <= ALLOWED, "{more} KiB more for {many} records than for {few}");
 }
 
-/// Traverses and purges everything, and tells what memory that took at the most.
+/// Traverses and purges everything, and prints the peak memory.
 async fn look_through(root: &str, clock: &TestClock, count: u64) {
     let store = open(root.as_ref(), clock);
     let began = SystemClock.now();
@@ -74,5 +74,5 @@ async fn look_through(root: &str, clock: &TestClock, count: u64) {
     let peak = peak.trim().trim_end_matches(" kB");
     let [traversal, nothing, some] = [(began, traversed), (traversed, looked), (looked, purged)]
         .map(|(from, to)| to.saturating_since(from));
-    println!("\npeak {peak} KiB; traversal {traversal:?}, purge of none {nothing:?}, of 1 % {some:?}");
+    say(&format!("peak {peak} KiB; traversal {traversal:?}, purge of none {nothing:?}, of 1 % {some:?}"));
 }

@@ -1,4 +1,4 @@
-//! Directories: what is made where, with which rights, and what happens when they go away.
+//! Directories: modes, refusals, and stores that vanish or are replaced.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use session_core::{
 };
 use session_store_file::{Durability, FileConfig, FileStore};
 
-use crate::support::{
-    Site, block_on, config, file_of, files, key, keys, open, put, record, revision, site, user,
-};
+use session_conformance::testing::block_on;
+
+use crate::support::{Site, config, file_of, files, key, keys, open, put, record, revision, site, user};
 
 #[tokio::test]
-async fn only_the_owner_may_use_what_is_made() {
+async fn files_and_directories_are_private_to_their_owner() {
     let site = site();
     put(&site.store, "one", 1).await;
     put(&site.store, "one", 2).await;
@@ -33,7 +33,7 @@ async fn only_the_owner_may_use_what_is_made() {
 }
 
 #[tokio::test]
-async fn nasty_keys_make_nothing_outside_and_meet_nobody_elses_record() {
+async fn hostile_keys_stay_inside_the_store_and_apart() {
     let site = site();
     let nasty = [
         "/",
@@ -97,7 +97,7 @@ fn tree(directory: &Path, depth: usize) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
+fn unsuitable_directory_is_refused_and_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let refused = |config: FileConfig, word: &str| {
         let error = FileStore::open(config).unwrap_err();
@@ -128,9 +128,9 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
     for (text, word) in [
         (layout.replace("layout 1", "layout 2"), "version 2"),
         (layout.replace("layout 1", "layout one"), "no version"),
-        (layout.replace("session-store-file", "something-else"), "not of this driver"),
+        (layout.replace("session-store-file", "something-else"), "another program"),
         (layout.replace("id ", "no "), "no id"),
-        (String::new(), "not of this driver"),
+        (String::new(), "another program"),
     ] {
         fs::write(path("empty/layout"), &text).unwrap();
         refused(FileConfig::new(path("empty")), word);
@@ -155,7 +155,7 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
     fs::remove_file(path("empty/layout")).unwrap();
     fs::write(path("empty/layout"), &layout).unwrap();
     drop(FileStore::open(FileConfig::new(path("empty")).create(false)).unwrap());
-    // Whoever opens may come by a link; it is followed once, then and there.
+    // A link in the path of the store is followed once, when it is opened.
     std::os::unix::fs::symlink(path("empty"), path("link")).unwrap();
     let store = FileStore::open(path("link")).unwrap();
     fs::remove_file(path("link")).unwrap();
@@ -163,7 +163,7 @@ fn a_directory_that_cannot_be_a_store_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
+async fn missing_store_is_unavailable_with_its_path() {
     for durability in [Durability::Process, Durability::Power] {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("the-store");
@@ -174,7 +174,7 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
             if moved {
                 fs::rename(&root, directory.path().join("aside")).unwrap();
             } else {
-                // What an unmounted disk leaves: its empty directory.
+                // An unmounted disk leaves an empty directory.
                 fs::create_dir(&root).unwrap();
             }
             let errors = [
@@ -202,7 +202,7 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
         assert_eq!(
             fs::read_dir(&root).unwrap().count(),
             0,
-            "nothing is made in a directory that is no store"
+            "nothing is created in a directory that is not a store"
         );
         fs::remove_dir(&root).unwrap();
         fs::rename(directory.path().join("aside"), &root).unwrap();
@@ -211,7 +211,7 @@ async fn a_store_that_is_gone_is_an_error_by_name_and_never_no_session() {
 }
 
 #[test]
-fn a_store_that_goes_and_comes_back_in_any_moment_never_reads_as_no_session() {
+fn moving_store_never_reads_as_no_session() {
     let site = site();
     let aside = site.directory.path().join("aside");
     let moving = AtomicBool::new(true);
@@ -226,7 +226,7 @@ fn a_store_that_goes_and_comes_back_in_any_moment_never_reads_as_no_session() {
             while moving.load(Ordering::Relaxed) {
                 fs::rename(&site.root, &aside).unwrap();
                 fs::rename(&aside, &site.root).unwrap();
-                // Or else whoever waits for the directory above meets it only between the two.
+                // Otherwise readers that wait for the parent directory run only between the two renames.
                 std::thread::sleep(Duration::from_micros(50));
                 moves += 1;
             }
@@ -240,7 +240,7 @@ fn a_store_that_goes_and_comes_back_in_any_moment_never_reads_as_no_session() {
     });
 }
 
-/// Until each kind of call has met the store both there and away, and the short ones often.
+/// Calls until each operation has met the store present and absent, and the short ones often.
 async fn meet(site: &Site) {
     let (mut retrieved, mut touched, mut scanned) = ([0; 2], [0; 2], [0; 2]);
     let mut revisions: [u64; 20] = std::array::from_fn(|index| index as u64);
@@ -265,11 +265,11 @@ async fn meet(site: &Site) {
     }
 }
 
-/// Counts what was served and what was refused.
+/// Counts successes and refusals.
 fn served(answer: Result<bool, StoreError>, times: &mut [usize; 2]) {
     match answer {
         Ok(right) => {
-            assert!(right, "a store without sessions");
+            assert!(right, "the store reads as complete");
             times[0] += 1;
         }
         Err(error) => {
@@ -284,7 +284,7 @@ fn served(answer: Result<bool, StoreError>, times: &mut [usize; 2]) {
 }
 
 #[tokio::test]
-async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
+async fn replaced_store_is_used_with_its_own_locks() {
     let site = site();
     for number in 0..40 {
         put(&site.store, &format!("old-{number}"), number).await;
@@ -294,7 +294,7 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
     fs::rename(&site.root, site.directory.path().join("aside")).unwrap();
     let other = open(&site.root, &site.clock);
     for number in 0..40 {
-        // First by the one handle, whose held directories are gone, or by the other: never by both.
+        // Both handles try, in alternating order; one of them holds directories that are gone.
         let name = format!("new-{number}");
         let (first, second) = if number % 2 == 0 { (&site.store, &other) } else { (&other, &site.store) };
         let answer = first.store(&key(&name), record(number, 50), Condition::Absent).await.unwrap();
@@ -305,11 +305,11 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
     assert_eq!(site.store.retrieve(&key("old-3")).await.unwrap(), None);
     assert_eq!(keys(&site.store).await.unwrap(), keys(&other).await.unwrap());
     assert_eq!(files(&site.root).len(), 40);
-    assert_eq!(files(&site.directory.path().join("aside")).len(), 40, "nothing went to the old one");
+    assert_eq!(files(&site.directory.path().join("aside")).len(), 40, "nothing was written to the old store");
     let error = site.store.traverse(&user(), old, 5).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
 
-    // A single shard or subdirectory may go, too.
+    // A single shard or folder may vanish, too.
     for levels in [1, 2] {
         put(&site.store, "gone", 1).await;
         let gone = file_of(&site.root, "gone");
@@ -330,7 +330,7 @@ async fn a_store_that_was_made_again_is_taken_and_its_locks_are_the_new_ones() {
 }
 
 #[tokio::test]
-async fn a_store_of_layout_1_reads_for_ever() {
+async fn store_of_layout_1_is_readable() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("36/2b");
     fs::create_dir_all(&folder).unwrap();

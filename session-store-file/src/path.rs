@@ -1,31 +1,31 @@
-//! Where the record of a key stands: `<shard>/<subdirectory>/<SHA-256 of the key>`.
+//! The path of a record: `<shard>/<folder>/<SHA-256 of the key>`.
 //!
-//! The hash keeps every byte of a key out of the path, spreads the records evenly, and lets a traversal check that a
-//! file holds the key that its name stands for. 64 shards (each with a lock) of 64 subdirectories: a million records
-//! are 244 files in each directory.
+//! The hash keeps the bytes of a key out of paths, spreads records evenly, and lets a traversal check that a file holds
+//! the key of its name. There are 64 shards, each with a lock and 64 folders: a million records are 244 files in each
+//! folder.
 
 use session_core::Key;
 use sha2::{Digest as _, Sha256};
 
-/// How many shards there are, and how many subdirectories each of them has.
+/// How many shards there are, and how many folders each shard has.
 pub(crate) const FAN_OUT: usize = 64;
-/// How many subdirectories there are in all.
+/// How many folders there are.
 pub(crate) const FOLDERS: usize = FAN_OUT * FAN_OUT;
-/// What the names of files begin with that are not published yet, or no longer.
+/// How the names of temporary files begin.
 pub(crate) const TEMPORARY: &str = ".new-";
 
 const NAME_LEN: usize = 64;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// The hash of a key.
-pub(crate) type Hash = [u8; 32];
+/// The SHA-256 of a key.
+pub(crate) type KeyHash = [u8; 32];
 
-/// One of the subdirectories, counted through all shards.
+/// A folder, numbered across all shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Folder(pub(crate) u16);
 
 impl Folder {
-    pub(crate) fn of(hash: &Hash) -> Self {
+    pub(crate) fn of(hash: &KeyHash) -> Self {
         Self((u16::from(hash[0]) << 4) | (u16::from(hash[1]) >> 4))
     }
 
@@ -33,30 +33,30 @@ impl Folder {
         usize::from(self.0) / FAN_OUT
     }
 
+    /// The number within its shard.
     pub(crate) fn sub(self) -> usize {
         usize::from(self.0) % FAN_OUT
     }
 
-    /// `<shard>/<subdirectory>`.
+    /// `<shard>/<folder>`.
     pub(crate) fn path(self) -> String {
         format!("{:02x}/{:02x}", self.shard(), self.sub())
     }
 }
 
-/// The place of one key.
+/// The path of a record below the root.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct RecordPath {
     pub(crate) folder: Folder,
-    /// `<shard>/<subdirectory>/<name>`.
     text: [u8; 6 + NAME_LEN],
 }
 
-impl Place {
+impl RecordPath {
     pub(crate) fn of(key: &Key) -> Self {
         Self::at(&hash(key))
     }
 
-    pub(crate) fn at(hash: &Hash) -> Self {
+    pub(crate) fn at(hash: &KeyHash) -> Self {
         let folder = Folder::of(hash);
         let mut text = [b'/'; 6 + NAME_LEN];
         text[..2].copy_from_slice(&digits(folder.shard() as u8));
@@ -67,17 +67,15 @@ impl Place {
         Self { folder, text }
     }
 
-    /// The path below the root.
     pub(crate) fn below_root(&self) -> &[u8] {
         &self.text
     }
 
-    /// The path below the shard.
     pub(crate) fn below_shard(&self) -> &[u8] {
         &self.text[3..]
     }
 
-    /// The name of the subdirectory.
+    /// The name of the folder.
     pub(crate) fn sub(&self) -> &[u8] {
         &self.text[3..5]
     }
@@ -88,12 +86,12 @@ impl Place {
     }
 }
 
-pub(crate) fn hash(key: &Key) -> Hash {
+pub(crate) fn hash(key: &Key) -> KeyHash {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The hash that a file name spells, if it is one.
-pub(crate) fn parse_name(name: &[u8]) -> Option<Hash> {
+/// The hash that a file name spells.
+pub(crate) fn parse_name(name: &[u8]) -> Option<KeyHash> {
     if name.len() != NAME_LEN {
         return None;
     }
@@ -104,8 +102,8 @@ pub(crate) fn parse_name(name: &[u8]) -> Option<Hash> {
     Some(hash)
 }
 
-/// Whether a name is one that this driver gives to files that are not published: `.new-<16 digits>-<number>` beside
-/// records, `.new-<32 digits>` beside the layout. Whatever else begins so is somebody else's.
+/// Whether this driver gives such names to temporary files: `.new-<16 digits>-<number>` for records,
+/// `.new-<32 digits>` for the layout file.
 pub(crate) fn is_temporary(name: &[u8]) -> bool {
     let Some(rest) = name.strip_prefix(TEMPORARY.as_bytes()) else { return false };
     let digits = |text: &[u8]| text.iter().all(|&character| digit(character).is_some());
@@ -117,7 +115,7 @@ pub(crate) fn is_temporary(name: &[u8]) -> bool {
     }
 }
 
-/// The number of a directory of either level, from its name.
+/// The number of a shard or a folder, from its name.
 pub(crate) fn parse_directory(name: &[u8]) -> Option<usize> {
     let [high, low] = name else { return None };
     let number = usize::from((digit(*high)? << 4) | digit(*low)?);
@@ -129,7 +127,7 @@ fn digits(byte: u8) -> [u8; 2] {
 }
 
 fn digit(character: u8) -> Option<u8> {
-    // Capitals are no spelling of ours: one record has one name.
+    // Lower case only, so that a record has one name.
     match character {
         b'0'..=b'9' => Some(character - b'0'),
         b'a'..=b'f' => Some(character - b'a' + 10),
@@ -142,14 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_key_is_fixed_for_ever() {
-        let place = Place::of(&Key::parse("user:alice").unwrap());
-        let text = std::str::from_utf8(place.below_root()).unwrap();
+    fn path_of_a_key_never_changes() {
+        let path = RecordPath::of(&Key::parse("user:alice").unwrap());
+        let text = std::str::from_utf8(path.below_root()).unwrap();
         assert_eq!(text, "36/2b/dabd1db8d35ab13106274f61f1bf977812cce4f477b15014cf38fb796c50a4c4");
     }
 
     #[test]
-    fn only_names_of_this_driver_are_temporary() {
+    fn other_names_are_not_temporary() {
         let unique = "0123456789abcdef";
         for (name, expected) in [
             (format!(".new-{unique}-0"), true),
@@ -171,17 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_back_to_its_hash_and_folder() {
+    fn name_gives_hash_and_folder() {
         for first in 0..=u8::MAX {
             let mut hash = [7; 32];
             hash[0] = first;
             hash[1] = first.wrapping_mul(31);
-            let place = Place::at(&hash);
-            assert_eq!(parse_name(place.name()), Some(hash));
-            assert_eq!(Folder::of(&hash), place.folder);
-            assert!(usize::from(place.folder.0) < FOLDERS);
-            assert_eq!(parse_directory(place.sub()), Some(place.folder.sub()));
-            assert!(place.below_root().starts_with(place.folder.path().as_bytes()));
+            let path = RecordPath::at(&hash);
+            assert_eq!(parse_name(path.name()), Some(hash));
+            assert_eq!(Folder::of(&hash), path.folder);
+            assert!(usize::from(path.folder.0) < FOLDERS);
+            assert_eq!(parse_directory(path.sub()), Some(path.folder.sub()));
+            assert!(path.below_root().starts_with(path.folder.path().as_bytes()));
         }
         assert_eq!(parse_name(&[b'A'; 64]), None);
         assert_eq!(parse_name(&[b'a'; 63]), None);

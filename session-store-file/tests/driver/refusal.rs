@@ -1,4 +1,4 @@
-//! What the system refuses: permission, room, descriptors, a lock.
+//! Refusals of the system: permission, disk space, file descriptors, locks.
 
 use std::fs;
 use std::path::Path;
@@ -11,24 +11,26 @@ use session_core::{
     Applied, Change, Clock as _, Condition, Driver as _, DriverExt as _, StoreError, StoreErrorKind,
     SystemClock, TestClock, Touch,
 };
-use session_store_file::{Durability, FileConfig, FileStore};
+use session_store_file::{Durability, FileStore};
 
-use crate::support::{block_on, config, file_of, files, key, keys, put, record, revision, role, site, spawn};
+use session_conformance::testing::{ChildProcess, block_on, child_args, poll_once};
+
+use crate::support::{config, file_of, files, key, keys, put, record, revision, shard_of, site};
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind) -> StoreError {
-    let error = answer.expect_err("it is refused");
+    let error = answer.expect_err("the call is refused");
     assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{error}");
     error
 }
 
 #[test]
-fn lost_permission_is_misconfigured_and_nothing_is_lost() {
+fn lost_permission_is_misconfigured_and_loses_nothing() {
     let site = site();
     block_on(put(&site.store, "one", 1));
     let (one, kind) = (key("one"), StoreErrorKind::Misconfigured);
     let root = rustix::process::geteuid().is_root();
     if root {
-        // Of this thread only, on which the operations run in place. Root itself may do anything.
+        // For this thread only, where the operations run in place. Root itself may do anything.
         rustix::thread::set_thread_res_uid(None, Uid::from_raw(65_534), None).unwrap();
     } else {
         fs::set_permissions(&site.root, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
@@ -56,9 +58,9 @@ fn lost_permission_is_misconfigured_and_nothing_is_lost() {
     block_on(put(&site.store, "one", 3));
 }
 
-/// A small disk of its own for the child: a file system in memory, in a name space that goes with the child.
+/// A small tmpfs for the child, in a mount namespace that ends with the child.
 const SMALL_DISK: &str = "mount -t tmpfs -o size=300k,mode=700 tmpfs \"$0\" && exec \"$@\"";
-/// Where mounts are not allowed: no file may be larger than 8 blocks of 512 bytes, and the signal is ignored.
+/// If mounts are not allowed: files of at most 8 blocks of 512 bytes, with SIGXFSZ ignored.
 const SMALL_FILES: &str = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
 
 fn may_mount(directory: &Path) -> bool {
@@ -68,10 +70,10 @@ fn may_mount(directory: &Path) -> bool {
 }
 
 #[test]
-fn on_a_full_disk_a_store_is_refused_and_the_old_record_stays() {
-    let test = "trouble::on_a_full_disk_a_store_is_refused_and_the_old_record_stays";
-    if let Some(argument) = role(test) {
-        let (how, root) = argument.split_once(' ').unwrap();
+fn full_disk_refuses_stores_and_keeps_old_records() {
+    let test = "refusal::full_disk_refuses_stores_and_keeps_old_records";
+    if let Some(args) = child_args(test) {
+        let (how, root) = (&args[0], &args[1]);
         for durability in [Durability::Process, Durability::Power] {
             block_on(fill(Path::new(root), durability, how == "disk"));
         }
@@ -80,21 +82,18 @@ fn on_a_full_disk_a_store_is_refused_and_the_old_record_stays() {
             assert!(remount.success());
             block_on(read_only(Path::new(root)));
         }
-        return println!("\ngood");
+        return;
     }
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
     let mounted = may_mount(directory.path());
-    println!(
-        "{}",
-        if mounted { "with a small file system" } else { "without mounts: by a limit of file sizes" }
-    );
-    let (argument, wrapper): (_, &[&str]) = if mounted {
-        (format!("disk {place}"), &["unshare", "-r", "-m", "sh", "-c", SMALL_DISK, place])
+    let (how, wrapper): (_, &[&str]) = if mounted {
+        ("disk", &["unshare", "-r", "-m", "sh", "-c", SMALL_DISK, place])
     } else {
-        (format!("limit {place}"), &["sh", "-c", SMALL_FILES, place])
+        ("file size limit", &["sh", "-c", SMALL_FILES, place])
     };
-    assert!(spawn(test, &argument, wrapper).wait_for("good"), "the child comes to its end");
+    println!("limited by: {how}");
+    drop(ChildProcess::start(&mut ChildProcess::command(test, &[how, place], wrapper)).finish());
 }
 
 async fn fill(root: &Path, durability: Durability, disk: bool) {
@@ -121,8 +120,8 @@ async fn fill(root: &Path, durability: Durability, disk: bool) {
     refused(store.store(&key("new"), record(2, 20_000), Condition::Absent).await, kind);
     assert_eq!(store.retrieve(&key("new")).await.unwrap(), None);
     assert_eq!(keys(&store).await.unwrap(), names);
-    assert_eq!(files(root).len(), names.len(), "no half-written file is left");
-    // What needs no room goes on, and what was freed can be used.
+    assert_eq!(files(root).len(), names.len(), "no partial file is left");
+    // Changes that need no space work, and freed space is used.
     assert!(
         store.touch(&key("old"), Touch { from: revision(1), to: revision(2), deadline: None }).await.unwrap()
     );
@@ -143,10 +142,10 @@ async fn read_only(root: &Path) {
 }
 
 #[test]
-fn without_a_descriptor_left_it_is_unavailable_and_then_goes_on() {
-    let test = "trouble::without_a_descriptor_left_it_is_unavailable_and_then_goes_on";
-    if let Some(root) = role(test) {
-        let store = FileStore::open(config(root.as_ref(), &TestClock::new(SystemClock.now()))).unwrap();
+fn missing_descriptors_are_unavailable_until_freed() {
+    let test = "refusal::missing_descriptors_are_unavailable_until_freed";
+    if let Some(args) = child_args(test) {
+        let store = FileStore::open(config(args[0].as_ref(), &TestClock::new(SystemClock.now()))).unwrap();
         block_on(async {
             put(&store, "one", 1).await;
             let mut taken = Vec::new();
@@ -164,73 +163,59 @@ fn without_a_descriptor_left_it_is_unavailable_and_then_goes_on() {
             assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
             put(&store, "one", 2).await;
         });
-        return println!("\ngood");
+        return;
     }
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("store");
     let wrapper = ["sh", "-c", "ulimit -n 60; exec \"$@\"", "sh"];
-    assert!(spawn(test, place.to_str().unwrap(), &wrapper).wait_for("good"), "the child comes to its end");
+    let mut command = ChildProcess::command(test, &[place.to_str().unwrap()], &wrapper);
+    drop(ChildProcess::start(&mut command).finish());
 }
 
 #[tokio::test]
-async fn a_lock_that_another_process_keeps_holds_up_its_own_shard_only() {
+async fn taken_lock_delays_its_own_shard_only() {
     for durability in [Durability::Process, Durability::Power] {
         let site = site();
-        let config: FileConfig = config(&site.root, &site.clock).durability(durability).threads(1);
-        let store = FileStore::open(config.busy_timeout(Duration::from_secs(2))).unwrap();
+        let open = |timeout| {
+            let config = config(&site.root, &site.clock).durability(durability).threads(1);
+            FileStore::open(config.busy_timeout(timeout)).unwrap()
+        };
+        let (store, hasty) = (open(Duration::from_secs(3_600)), open(Duration::from_millis(20)));
         put(&store, "stuck", 1).await;
         let shard = file_of(&site.root, "stuck").ancestors().nth(2).unwrap().to_owned();
-        // Another description of the directory is to the lock what another process is.
+        // flock treats another open file description like another process.
         let holder = fs::File::open(&shard).unwrap();
         rustix::fs::flock(&holder, FlockOperation::NonBlockingLockExclusive).unwrap();
 
         let at = Condition::Revision(revision(1));
         let stuck_key = key("stuck");
         let mut stuck = Box::pin(store.store(&stuck_key, record(2, 9), at));
-        let mut done = 0;
-        let others = async {
-            for number in 0..60 {
-                let name = format!("other-{number}");
-                if crate::support::shard_of(&name) != shard.file_name().unwrap().to_str().unwrap() {
-                    put(&store, &name, number).await;
-                    done += 1;
-                }
-            }
-        };
-        // With one thread only, and on one runtime thread: nothing of ours waits for the lock.
-        tokio::select! {
-            biased;
-            answer = &mut stuck => panic!("{answer:?}"),
-            () = others => {}
+        // One worker thread and one runtime thread: neither waits for the lock.
+        assert!(poll_once(stuck.as_mut()).is_none());
+        let others = (0..40).map(|number| format!("other-{number}"));
+        let others = others.filter(|name| shard.file_name().unwrap() != shard_of(name).as_str());
+        for (number, name) in others.enumerate() {
+            put(&store, &name, number as u64).await;
         }
-        assert!(done > 40);
-        assert_eq!(store.retrieve(&key("stuck")).await.unwrap(), Some(record(1, 100)), "reads take no lock");
+        assert!(poll_once(stuck.as_mut()).is_none());
+        assert_eq!(store.retrieve(&stuck_key).await.unwrap(), Some(record(1, 100)), "reads take no lock");
         assert!(keys(&store).await.unwrap().contains(&"stuck".to_owned()));
-        let error = refused(stuck.await, StoreErrorKind::Unavailable);
+        let error = refused(hasty.store(&stuck_key, record(2, 9), at).await, StoreErrorKind::Unavailable);
         assert!(error.is_retryable());
-        assert_eq!(store.retrieve(&key("stuck")).await.unwrap(), Some(record(1, 100)));
+        assert_eq!(store.retrieve(&stuck_key).await.unwrap(), Some(record(1, 100)));
 
-        // Once it is free again the waiting change is made.
-        let patient =
-            FileStore::open(crate::support::config(&site.root, &site.clock).durability(durability)).unwrap();
-        let mut waiting = Box::pin(patient.store(&stuck_key, record(2, 9), at));
-        tokio::select! {
-            biased;
-            answer = &mut waiting => panic!("{answer:?}"),
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
         drop(holder);
-        assert!(waiting.await.unwrap().is_applied());
-        let answer = store.store(&key("stuck"), record(3, 9), at).await.unwrap();
+        assert!(stuck.await.unwrap().is_applied());
+        let answer = store.store(&stuck_key, record(3, 9), at).await.unwrap();
         assert_eq!(answer, Change::Conflict(Some(record(2, 9))));
     }
 }
 
 #[tokio::test]
-async fn reads_may_be_offloaded_and_large_writes_are() {
+async fn reads_and_large_writes_run_on_worker_threads() {
     let site = site();
     let store =
-        FileStore::open(config(&site.root, &site.clock).offload_reads(true).offload_from(10)).unwrap();
+        FileStore::open(config(&site.root, &site.clock).offload_reads(true).offload_threshold(10)).unwrap();
     put(&store, "one", 1).await;
     assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
     assert_eq!(store.retrieve(&key("two")).await.unwrap(), None);
