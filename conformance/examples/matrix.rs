@@ -1,6 +1,6 @@
 //! Prints the matrix of what the suites have left: `matrix text|json|summary DIRECTORY [DRIVER…]`. The drivers that are
 //! named are in it whether or not they left anything. It ends with 0 if all is green, with 1 if anything is red, and
-//! with 2 if there is no matrix.
+//! with 2 if the matrix cannot be read.
 
 use std::path::Path;
 use std::process::ExitCode;

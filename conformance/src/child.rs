@@ -16,7 +16,7 @@ use crate::failure::{Check, Failure, unmet};
 use crate::history::Call;
 use crate::settings::ASSIGNMENT;
 
-/// What a child reports to its parent: a line of JSON, appended to a file that outlives the child.
+/// A child's report to its parent: a line of JSON, appended to a file that outlives the child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Line {
     /// The storage is open, and the role waits for the starting signal.
@@ -38,12 +38,12 @@ impl Post {
     pub(crate) fn say(&self, line: &Line) {
         let mut text = serde_json::to_vec(line).expect("a line is plain data, which always has its JSON");
         text.push(b'\n');
-        // One write per line. Without its parent a child has nobody to tell.
+        // One write per line. An error means that the parent has ended.
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
     }
 }
 
-/// What a child process is to do.
+/// The task of a child process.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Assignment {
     pub(crate) role: String,

@@ -1,4 +1,4 @@
-//! Short words for what most checks do.
+//! Helpers of most checks.
 
 use std::future::Future;
 use std::task::Poll;
@@ -27,13 +27,13 @@ pub(crate) fn expiring(number: u64, deadline: Timestamp) -> Record {
     Record { expires: Some(deadline), ..record(number) }
 }
 
-/// Data that tells its number and its length, so that a mixture of two never looks whole.
+/// Data that starts with its number and its length, so that a mixture of two is never valid.
 pub(crate) fn payload(number: u64) -> Bytes {
     let length = if number % 8 == 7 { 4_096 + number % 16_384 } else { 16 + number % 600 };
     sized(number, length as usize)
 }
 
-/// The same with a length of one's own, 16 at the least.
+/// The same with a given length of 16 or more.
 pub(crate) fn sized(number: u64, length: usize) -> Bytes {
     let mut data = Vec::with_capacity(length);
     data.extend_from_slice(&number.to_be_bytes());
@@ -46,7 +46,7 @@ pub(crate) fn sized(number: u64, length: usize) -> Bytes {
     data.into()
 }
 
-/// The number in data that [`payload`] or [`sized`] made, or `None` where it is not whole.
+/// The number in data of [`payload`] or [`sized`]; `None` if the data is not whole.
 pub(crate) fn number_of(data: &[u8]) -> Option<u64> {
     let number = u64::from_be_bytes(*data.first_chunk()?);
     let length = u64::from_be_bytes(*data.get(8..)?.first_chunk()?);
@@ -55,15 +55,15 @@ pub(crate) fn number_of(data: &[u8]) -> Option<u64> {
 
 /// Fails unless the change happened.
 pub(crate) fn yes(answer: &Change, what: &str) -> Check {
-    ensure(answer.is_applied(), format!("{what} answers Yes"), || format!("{answer:?}"))
+    ensure(answer.is_applied(), format!("{what} answers Applied"), || format!("{answer:?}"))
 }
 
-/// Fails unless the change met a conflict that hands back exactly `live`.
+/// Fails unless the change conflicts and returns exactly `live`.
 pub(crate) fn conflict(answer: &Change, live: Option<&Record>, what: &str) -> Check {
     match (answer, live) {
         (Change::Conflict(None), None) => Ok(()),
         (Change::Conflict(Some(found)), Some(live)) => {
-            same(found, live, &format!("{what} hands back what is live"))
+            same(found, live, &format!("{what} returns the live record"))
         }
         _ => Err(unmet(format!("{what} answers Conflict({live:?})"), format!("{answer:?}"))),
     }
@@ -90,13 +90,13 @@ pub(crate) async fn put(driver: &DynDriver, key: &Key, record: &Record) -> Check
     yes(&driver.store(key, record.clone(), Condition::Any).await?, "a store without a condition")
 }
 
-/// The same, for whoever shares the store with many others.
+/// The same, retrying while the store is busy.
 pub(crate) async fn set(driver: &DynDriver, key: &Key, record: &Record) -> Check {
     let answer = patiently(|| driver.store(key, record.clone(), Condition::Any)).await?;
     yes(&answer, "a store without a condition")
 }
 
-/// Fails unless the two are one record.
+/// Fails unless the two records are equal.
 pub(crate) fn same(found: &Record, expected: &Record, when: &str) -> Check {
     if found == expected {
         return Ok(());
@@ -122,7 +122,7 @@ pub(crate) fn fails<T: std::fmt::Debug>(
     }
 }
 
-/// All entries of `prefix`, page by page. A traversal that has no end within reason is a failure.
+/// All entries of `prefix`, page by page. An endless traversal is a failure.
 pub(crate) async fn walk(driver: &DynDriver, prefix: &Prefix, limit: usize) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     let mut from = Cursor::start();
@@ -134,7 +134,7 @@ pub(crate) async fn walk(driver: &DynDriver, prefix: &Prefix, limit: usize) -> R
             None => return Ok(entries),
         }
     }
-    Err(unmet("the traversal comes to an end", "20,000 pages and no end"))
+    Err(unmet("the traversal ends", "still more after 20,000 pages"))
 }
 
 /// The keys of entries, sorted, each once.
@@ -145,7 +145,7 @@ pub(crate) fn keys_of(entries: &[Entry]) -> Vec<Key> {
     keys
 }
 
-/// Keys as text, for the messages of checks that made the keys themselves.
+/// Keys as text, for messages about keys that the check made.
 pub(crate) fn shown<'a>(keys: impl IntoIterator<Item = &'a Key>) -> String {
     let mut all: Vec<&str> = keys.into_iter().map(Key::as_str).collect();
     let more = all.len().saturating_sub(12);
@@ -153,7 +153,7 @@ pub(crate) fn shown<'a>(keys: impl IntoIterator<Item = &'a Key>) -> String {
     if more == 0 { format!("{all:?}") } else { format!("{all:?} and {more} more") }
 }
 
-/// Tasks that run at the same time, on every worker of the check's runtime.
+/// Concurrent tasks on the check's runtime.
 pub(crate) struct Crowd<T>(Vec<tokio::task::JoinHandle<Result<T, Failure>>>);
 
 impl<T: Send + 'static> Crowd<T> {
@@ -165,7 +165,7 @@ impl<T: Send + 'static> Crowd<T> {
         self.0.push(tokio::spawn(task));
     }
 
-    /// What each of them came to, or the first failure.
+    /// All results, or the first failure.
     pub(crate) async fn join(self) -> Result<Vec<T>, Failure> {
         let mut results = Vec::with_capacity(self.0.len());
         for task in self.0 {
@@ -178,7 +178,7 @@ impl<T: Send + 'static> Crowd<T> {
     }
 }
 
-/// Repeats a change while the store says that it is busy, as a caller does.
+/// Repeats a call while its error is retryable, as a caller does.
 pub(crate) async fn patiently<T, F, Fut>(mut call: F) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
@@ -196,12 +196,10 @@ where
     }
 }
 
-/// How long it may take until a handle goes on by itself.
-const RECOVERY: Duration = Duration::from_secs(30);
-/// How long a call may take while something is wrong. A clause that tries all of them twice still ends in time.
+/// How long a call may take during a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The answer of a call, which may take [`PATIENCE`] while something is wrong.
+/// The answer of a call that may take [`PATIENCE`].
 pub(crate) async fn in_time<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<Result<T, StoreError>, Failure> {
@@ -209,18 +207,22 @@ pub(crate) async fn in_time<T>(
     answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
 }
 
-/// The answer of a call that may fail with these kinds for a while yet, after something was wrong.
-pub(crate) async fn recovered<T, F, Fut>(kinds: &[StoreErrorKind], mut call: F) -> Result<T, Failure>
+/// The answer of a call after a failure. It may fail with these kinds until `limit` has passed.
+pub(crate) async fn recovered<T, F, Fut>(
+    limit: Duration,
+    kinds: &[StoreErrorKind],
+    mut call: F,
+) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, StoreError>>,
 {
-    let end = tokio::time::Instant::now() + RECOVERY;
+    let end = tokio::time::Instant::now() + limit;
     loop {
         match in_time(call()).await? {
             Err(error) if kinds.contains(&error.kind()) => {
                 let late = tokio::time::Instant::now() >= end;
-                let goes_on = format!("the handle goes on by itself within {} s", RECOVERY.as_secs());
+                let goes_on = format!("the handle works again within {} s", limit.as_secs());
                 ensure(!late, goes_on, || format!("{error:?}"))?;
             }
             answer => return Ok(answer?),
@@ -229,8 +231,7 @@ where
     }
 }
 
-/// Adds one to the number under `key` by compare-and-store, and gives the number that it wrote. `fresh` draws
-/// revisions.
+/// Increments the number under `key` by compare-and-swap, and returns the new number. `fresh` draws revisions.
 pub(crate) async fn increment(
     driver: &DynDriver,
     key: &Key,
@@ -247,7 +248,7 @@ pub(crate) async fn increment(
         }
         tokio::task::yield_now().await;
     }
-    Err(unmet("a compare-and-store succeeds in the end", "100,000 conflicts in a row"))
+    Err(unmet("a compare-and-swap succeeds eventually", "100,000 conflicts in a row"))
 }
 
 /// The number in a record of [`increment`].
@@ -256,8 +257,8 @@ pub(crate) fn count_in(record: &Record) -> Result<u64, Failure> {
     bytes.map(u64::from_be_bytes).map_err(|_| unmet("a whole counter of 8 bytes", format!("{record:?}")))
 }
 
-/// Polls `future` at most `times` times and then drops it; gives its answer if it came to one. Between two polls it
-/// waits until the future asks to be polled again, but not for ever, since that may need someone else's answer.
+/// Polls `future` at most `times` times and then drops it. Returns its answer if it is ready. Between two polls it
+/// waits until the future asks to be polled again, but at most 20 ms, because that may need another task.
 pub(crate) async fn poll_then_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..times {

@@ -1,6 +1,7 @@
 //! What all checks of one suite share.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::harness::ErasedHarness;
 use crate::level::Requirement;
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     /// The name of the running test, as the test runner knows it.
     pub(crate) test: String,
     pub(crate) full: bool,
+    /// How long a handle may take to work again after a failure.
+    pub(crate) recovery: Duration,
     pub(crate) seed: u64,
     /// A note of the check for the matrix, such as the evidence that it relies on.
     pub(crate) remark: Arc<Mutex<String>>,

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 
 use crate::harness::HarnessError;
 
-/// What a clause's function returns.
+/// The result of a clause's function.
 pub(crate) type Check = Result<(), Failure>;
 
 /// Why a check failed.
@@ -12,12 +12,12 @@ pub(crate) type Check = Result<(), Failure>;
 pub enum Failure {
     /// The driver breaks the clause.
     Unmet {
-        /// What the clause requires.
+        /// The requirement of the clause.
         expected: String,
         /// What happened.
         actual: String,
     },
-    /// The harness failed. This is no verdict on the driver.
+    /// The harness failed, which says nothing about the driver.
     Harness(String),
 }
 

@@ -1,4 +1,4 @@
-//! What a driver author writes so that the suite can make stores.
+//! The harness: how a driver author gives the suite fresh stores.
 
 use std::any::Any;
 use std::fmt;
@@ -9,160 +9,167 @@ use std::sync::Arc;
 
 use session_core::{Clock, Driver, DynDriver, Key};
 
-/// How the suite gets at a driver: fresh storage as a guard, and any number of handles on it.
+/// Gives the suite fresh storage, and handles on it.
 ///
 /// # For driver authors
-/// `make` and `open` are enough for most clauses. The hooks below them are for what only you can do: damage a record
-/// from outside, reach the storage from another process, take the backend away, fill it, or lock the driver out. Each
-/// says which [`Requirement`](crate::Requirement) it serves; what is not served is declared in `lacks`.
+/// `name`, `create` and `open` are enough for most clauses. The other methods are hooks for things that only you can do:
+/// damage a record, reach the storage from another process, stop the backend, fill it, or lock the driver out. Each hook
+/// names the [`Requirement`](crate::Requirement) that it serves. Declare the requirements that you do not serve in
+/// `lacks`.
 pub trait Harness: Send + Sync + 'static {
     /// The driver. A clone shares the store with its original.
     type Driver: Driver + Clone;
-    /// The guard of fresh storage: dropping it removes what the test has stored, and nothing else.
+    /// Fresh storage. Dropping it removes what the test has stored.
     type Storage: Send + Sync + 'static;
 
-    /// The name of the driver, as the matrix shows it.
+    /// The name of the driver in the matrix.
     fn name(&self) -> String;
 
-    /// Makes fresh, empty storage that nobody else uses.
+    /// Creates empty storage that no other test uses.
     fn create(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send;
 
-    /// Opens one more handle on `storage`, with a state of its own where the driver keeps any (a pool, a cache), by
-    /// `clock`. Where the store is the driver itself, this is a clone.
+    /// Opens another handle on `storage`, by `clock`. It has its own state if the driver has any, such as a pool or a
+    /// cache. If the driver is the store itself, return a clone.
     fn open(
         &self,
         storage: &Self::Storage,
         clock: Arc<dyn Clock>,
     ) -> impl Future<Output = Result<Self::Driver, HarnessError>> + Send;
 
-    /// Whether the driver follows the clock that `open` was given.
+    /// Whether the driver follows the clock that `open` receives.
     fn time(&self) -> Time {
         Time::Virtual
     }
 
-    /// Damages what is stored under `key`, from outside of the driver. Needed unless `Damage` is lacked.
+    /// Damages the record of `key` from outside the driver. Requirement `Damage`.
     fn damage(
         &self,
         storage: &Self::Storage,
         key: &Key,
     ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = (storage, key);
-        async { Err(HarnessError::new("the harness has no damage()")) }
+        async { Err(missing("damage", "Damage")) }
     }
 
-    /// Where the record of `key` stands, all of its framing included. The suite bends each byte of it in turn. Needed
-    /// unless `Checksum` is lacked.
+    /// The bytes of the record of `key`, including all of its framing. The suite changes each byte in turn. Requirement
+    /// `Checksum`.
     fn record_bytes(
         &self,
         storage: &Self::Storage,
         key: &Key,
-    ) -> impl Future<Output = Result<Region, HarnessError>> + Send {
+    ) -> impl Future<Output = Result<FileRange, HarnessError>> + Send {
         let _ = (storage, key);
-        async { Err(HarnessError::new("the harness has no region()")) }
+        async { Err(missing("record_bytes", "Checksum")) }
     }
 
-    /// Fresh storage whose backend serves no other test, for the clauses that take it away. Where each storage has a
-    /// backend of its own, this is [`make`](Self::make).
+    /// Creates storage whose backend serves no other test, because some clauses stop it. By default this is
+    /// [`create`](Self::create).
     fn create_isolated(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
         self.create()
     }
 
-    /// Takes the backend away from the handles that are open: kills the server, moves the directory, holds the lock.
-    /// It MUST be an outage through which the backend keeps what it acknowledged, for the clauses look for all of it
-    /// after [`end_outage`](Self::end_outage). Needed unless `Outage` is lacked.
+    /// Takes the backend away from open handles: kills the server, moves the directory, holds the lock. The backend MUST
+    /// keep what it acknowledged, because the clauses look for it after [`end_outage`](Self::end_outage). Requirement
+    /// `Outage`.
     fn start_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(HarnessError::new("the harness has no start_outage()")) }
+        async { Err(missing("start_outage", "Outage")) }
     }
 
-    /// Undoes [`start_outage`](Self::start_outage).
+    /// Ends the outage.
     fn end_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(HarnessError::new("the harness has no end_outage()")) }
+        async { Err(missing("end_outage", "Outage")) }
     }
 
-    /// Fresh storage with room for 20 to 2,000 records of 16 KiB and no more: a small disk where that can be mounted,
-    /// else a bound of the engine. Its handles refuse rather than evict. Needed unless `Full` is lacked.
+    /// Creates storage with room for 20 to 2,000 records of 16 KiB: a
+    /// [`SmallDisk`](crate::testing::SmallDisk) if it can be mounted, else a bound of the engine. Its handles reject new
+    /// records and evict none. Requirement `Full`.
     fn create_bounded(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
-        async { Err(HarnessError::new("the harness has no create_bounded()")) }
+        async { Err(missing("create_bounded", "Full")) }
     }
 
-    /// Makes room in such storage from outside, as an operator does who enlarges a disk, and says whether it did. Only for
-    /// engines that need room in order to remove; the others make room by removing.
+    /// Frees space in bounded storage from outside, like an operator who enlarges a disk, and returns whether it did.
+    /// Only for engines that need space in order to remove.
     fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = Result<bool, HarnessError>> + Send {
         let _ = storage;
         async { Ok(false) }
     }
 
-    /// Takes the permission to use the storage away from the driver, as an operator's mistake does: modes of files,
-    /// rights of an account. Called in a child process whose user the modes of files bind, root's too, and where
-    /// [`attach`](Self::attach) gave the storage. Needed unless `Permission` is lacked.
+    /// Takes the right to use the storage away from the driver, as an operator's mistake does: by file modes or by the
+    /// rights of an account. The suite calls it in a child process that file modes bind, even if root runs the tests;
+    /// `storage` comes from [`attach`](Self::attach). Requirement `Permission`.
     fn revoke_access(
         &self,
         storage: &Self::Storage,
     ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(HarnessError::new("the harness has no deny()")) }
+        async { Err(missing("revoke_access", "Permission")) }
     }
 
-    /// Undoes [`deny`](Self::deny).
+    /// Gives the right back.
     fn restore_access(
         &self,
         storage: &Self::Storage,
     ) -> impl Future<Output = Result<(), HarnessError>> + Send {
         let _ = storage;
-        async { Err(HarnessError::new("the harness has no allow()")) }
+        async { Err(missing("restore_access", "Permission")) }
     }
 
-    /// Text by which another process reaches `storage`, a path for instance. Needed unless `Kill` and `Processes` are
-    /// lacked.
+    /// Text by which another process finds `storage`, such as a path. Requirements `Kill`, `Processes` and
+    /// `Permission`.
     fn address(&self, storage: &Self::Storage) -> Option<String> {
         let _ = storage;
         None
     }
 
-    /// The storage at an address that [`address`](Self::address) gave, in another process. Dropping this guard
-    /// removes nothing.
+    /// The storage at an [`address`](Self::address), in another process. Dropping it removes nothing.
     ///
     /// # Errors
-    /// Where there is no storage at the address.
+    /// If no storage exists at the address.
     fn attach(&self, address: &str) -> Result<Self::Storage, HarnessError> {
         let _ = address;
-        Err(HarnessError::new("the harness has no attach()"))
+        Err(missing("attach", "Kill` and `Processes"))
     }
 
-    /// Where it is shown that a write is on stable storage before it is acknowledged, a trace of system calls for
-    /// instance. Needed unless `PowerLoss` is lacked.
+    /// Evidence that a write reaches stable storage before it is acknowledged, such as a trace of system calls.
+    /// Requirement `PowerLoss`.
     fn power_evidence(&self) -> Option<String> {
         None
     }
 }
 
+fn missing(hook: &str, requirement: &str) -> HarnessError {
+    HarnessError::new(format!(
+        "the harness has no {hook}(): write it, or declare that the driver lacks `{requirement}`"
+    ))
+}
+
 /// A range of bytes in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct FileRange {
     /// The file.
     pub path: PathBuf,
-    /// Where the range begins, in bytes.
+    /// The offset of the first byte.
     pub from: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: usize,
 }
 
 /// Which time the driver follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
-    /// The clock given to [`Harness::open`]: the suite moves it, and nothing ever waits.
+    /// The clock that [`Harness::open`] receives. The suite moves it and never waits.
     Virtual,
-    /// A clock of its own: the suite waits for real, as long as the granularity demands that the driver claims.
+    /// Its own clock. The suite waits in real time, plus the granularity that the driver claims.
     Real,
 }
 
-/// Why a harness could not do its part. It becomes the verdict `error`, which is red and says nothing of the driver.
+/// Why a harness failed. The verdict is `error`, which is red and says nothing about the driver.
 pub struct HarnessError(String);
 
 impl HarnessError {
-    /// HarnessError in words.
+    /// An error with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -196,11 +203,11 @@ impl fmt::Debug for HarnessError {
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, HarnessError>> + Send + 'a>>;
 pub(crate) type AnyStorage = Box<dyn Any + Send + Sync>;
 
-/// [`Harness`] behind a pointer, so that the clauses are compiled once and not once per driver.
+/// [`Harness`] as a trait object, so that the clauses compile once and not once per driver.
 pub(crate) trait ErasedHarness: Send + Sync {
     fn name(&self) -> String;
     fn create(&self) -> Boxed<'_, AnyStorage>;
-    /// A handle and a clone of it, which is more than two pointers to one handle.
+    /// A handle and its clone: not two pointers to one handle.
     fn open<'a>(
         &'a self,
         storage: &'a AnyStorage,
@@ -208,7 +215,7 @@ pub(crate) trait ErasedHarness: Send + Sync {
     ) -> Boxed<'a, (DynDriver, DynDriver)>;
     fn time(&self) -> Time;
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()>;
-    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region>;
+    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, FileRange>;
     fn create_isolated(&self) -> Boxed<'_, AnyStorage>;
     fn start_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
     fn end_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
@@ -224,7 +231,7 @@ pub(crate) trait ErasedHarness: Send + Sync {
 pub(crate) struct Erased<H>(pub(crate) H);
 
 fn storage_of<H: Harness>(storage: &AnyStorage) -> &H::Storage {
-    storage.downcast_ref().expect("a stage gives a harness only the storage that this harness made")
+    storage.downcast_ref().expect("a stage passes a harness its own storage only")
 }
 
 impl<H: Harness> ErasedHarness for Erased<H> {
@@ -251,7 +258,7 @@ impl<H: Harness> ErasedHarness for Erased<H> {
     fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()> {
         Box::pin(self.0.damage(storage_of::<H>(storage), key))
     }
-    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, Region> {
+    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, FileRange> {
         Box::pin(self.0.record_bytes(storage_of::<H>(storage), key))
     }
     fn create_isolated(&self) -> Boxed<'_, AnyStorage> {

@@ -1,4 +1,4 @@
-//! Operations on a driver, recorded with when they began, when they ended, and what they answered.
+//! Recorded operations on a driver: start, end and answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::common::{number_of, payload, rev};
 use crate::failure::{Failure, unmet};
 use fastrand::Rng;
 
-/// A record, as a history keeps it: the number in its data instead of the data.
+/// A record in a history, with the number of its data instead of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Rec {
     pub(crate) revision: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Rec {
     pub(crate) expires: Option<u64>,
 }
 
-/// What was asked for.
+/// An operation with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Op {
     Retrieve,
@@ -47,21 +47,21 @@ impl When {
     }
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Found(Option<Rec>),
     Yes,
     Conflict(Option<Rec>),
     Touched(bool),
-    /// A typed error that says: nothing happened.
+    /// A typed error with `Applied::No`.
     Refused,
-    /// No answer, or an error that says: nobody knows.
+    /// No answer, or an error with `Applied::Unknown`.
     Unknown,
 }
 
-/// One operation, from its begin to its answer. Times are nanoseconds of the machine's monotonic clock, which all of
-/// its processes share.
+/// One operation, from its start to its answer. Times are nanoseconds of the machine's monotonic clock, which all
+/// processes share.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Call {
     pub(crate) id: u64,
@@ -88,7 +88,7 @@ impl Recorder {
         Self { report: Some(Box::new(report)), ..Self::default() }
     }
 
-    /// Performs `op`. Torn data, and errors that a caller could not act on, are failures.
+    /// Performs `op`. Torn data and errors that are not retryable are failures.
     pub(crate) async fn perform(
         &self,
         driver: &DynDriver,
@@ -118,7 +118,7 @@ impl Recorder {
     }
 }
 
-/// Nanoseconds of the clock that all processes of the machine share.
+/// Nanoseconds of the machine's monotonic clock.
 pub(crate) fn nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
@@ -175,7 +175,7 @@ fn number(revision: Revision) -> u64 {
     u64::from_be_bytes(revision.to_bytes())
 }
 
-/// Which operations a history is made of.
+/// The kinds of operations in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Mix {
     /// All of them.
@@ -186,11 +186,11 @@ pub(crate) enum Mix {
     Removals,
     /// Stores without a condition, and touches.
     Touches,
-    /// Compare-and-store only.
+    /// Compare-and-swap only.
     Chain,
 }
 
-/// Picks the next operation, given what was last seen under the key.
+/// Picks the next operation, given the last record seen under the key.
 pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> Op {
     let expires = match rng.u64(..3) {
         0 => None,
@@ -223,7 +223,7 @@ pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> 
     }
 }
 
-/// What is known to be under a key after `answer`, for the next [`pick`].
+/// The record that a key is known to have after `answer`, for the next [`pick`].
 pub(crate) fn seen_after(seen: Option<Rec>, op: Op, answer: Answer) -> Option<Rec> {
     match (op, answer) {
         (_, Answer::Found(found) | Answer::Conflict(found)) => found,

@@ -19,7 +19,7 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)* }
             }
 
-            /// What the word means, if it is one.
+            /// The value of a word, if it has one.
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.as_str() == word)
@@ -35,7 +35,7 @@ macro_rules! words {
 }
 
 words! {
-    /// How far up a clause stands; the letter of its id says it too.
+    /// The level of a clause, which is also the letter of its id.
     Level {
         /// retrieve, store, remove, touch, close (B).
         Basic = "basic",
@@ -57,19 +57,19 @@ words! {
 }
 
 words! {
-    /// What a clause needs of a driver or its harness in order to apply.
+    /// A requirement that a driver or its harness must meet for a clause to apply.
     Requirement {
-        /// It compares and stores in one step (`Capabilities::conditional`).
+        /// It compares and writes in one atomic step (`Capabilities::conditional`).
         Conditional = "Conditional",
         /// It can list its keys.
         Traverse = "Traverse",
         /// A traversal reports each key once (`Capabilities::exactly_once`).
         ExactlyOnce = "ExactlyOnce",
-        /// It removes expired records when told to; an engine that expires by itself does not.
+        /// `purge` removes expired records. An engine that expires records itself lacks it.
         Purge = "Purge",
-        /// It follows the clock that it is given (`Harness::time`), and expiry is observed to the millisecond.
+        /// It follows the given clock (`Harness::time`) to the millisecond.
         VirtualTime = "VirtualTime",
-        /// It states a largest value (`Capabilities::max_record_bytes`) of 64 MiB at the most.
+        /// It states a largest value (`Capabilities::max_record_bytes`) of at most 64 MiB.
         ValueBound = "ValueBound",
         /// Its data survives an orderly close (`Survives::Close`).
         Close = "Close",
@@ -81,13 +81,13 @@ words! {
         Processes = "Processes",
         /// The harness can damage a record from outside.
         Damage = "Damage",
-        /// Every byte that it keeps of a record is checked when it is read, and the harness can reach each of them.
+        /// It verifies every stored byte of a record when it reads, and the harness can reach each byte.
         Checksum = "Checksum",
-        /// The harness can take the backend away from open handles, and bring it back.
+        /// The harness can stop the backend of open handles, and start it again.
         Outage = "Outage",
-        /// It can be full, and the harness can make storage so small.
+        /// It can be full, and the harness can create such storage.
         Full = "Full",
-        /// The harness can take the permission to use the storage away, and give it back.
+        /// The harness can take the right to use the storage away, and give it back.
         Permission = "Permission",
     }
 }

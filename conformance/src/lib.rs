@@ -32,7 +32,7 @@ pub mod spec;
 pub mod testing;
 
 pub use failure::Failure;
-pub use harness::{Harness, HarnessError, Region, Time};
+pub use harness::{FileRange, Harness, HarnessError, Time};
 pub use level::{Level, Requirement};
 pub use run::{Suite, child_tag};
 pub use settings::Settings;

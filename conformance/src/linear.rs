@@ -22,8 +22,12 @@ pub(crate) fn check(initial: &[Option<Rec>], calls: &[Call]) -> Check {
         if !explainable(before, &mut own) {
             let (before, small) = shrink(before, own);
             return Err(unmet(
-                "the answers fit some order of the operations",
-                format!("no order explains these {} of key {key}:\n{}", small.len(), show(before, &small)),
+                "some order of the operations explains the answers",
+                format!(
+                    "no order explains these {} calls of key {key}:\n{}",
+                    small.len(),
+                    show(before, &small)
+                ),
             ));
         }
     }
@@ -34,7 +38,7 @@ fn explainable(initial: Option<Rec>, calls: &mut [Call]) -> bool {
     !ends(initial, calls, true).is_empty()
 }
 
-/// What may be there after the calls: one state per way to explain them, or only the first that was found.
+/// The possible states after the calls: one per explanation, or only the first.
 fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option<Rec>> {
     calls.sort_by_key(|call| call.start);
     let mut done = Bits::new(calls.len());
@@ -44,7 +48,7 @@ fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option
     let mut found = HashSet::new();
     let mut from = 0;
     loop {
-        // An operation may come next if it began before every other one that is left had ended.
+        // An operation may be next if it started before all remaining ones ended.
         let mut first_end = u64::MAX;
         for (index, call) in calls.iter().enumerate() {
             if let Some(end) = call.end
@@ -117,9 +121,9 @@ fn apply(state: Option<Rec>, op: Op) -> (Option<Rec>, Answer) {
     }
 }
 
-/// A smaller history that still has no explanation, and what was there before it. What is left out never explained
-/// anything: everything after some moment (what was under way then counts as unanswered), everything before a moment
-/// of rest at which only one thing can have been there, and calls that changed nothing.
+/// A smaller history that still has no explanation, and the state before it. It leaves out all calls after some moment
+/// (calls in progress then count as unanswered), all calls before an idle moment with only one possible state, and calls
+/// that changed nothing.
 fn shrink(initial: Option<Rec>, mut calls: Vec<Call>) -> (Option<Rec>, Vec<Call>) {
     let mut moments: Vec<u64> = calls.iter().filter_map(|call| call.end).collect();
     moments.sort_unstable();
@@ -171,7 +175,7 @@ fn changed(call: &Call) -> bool {
 
 fn show(initial: Option<Rec>, calls: &[Call]) -> String {
     let begin = calls.iter().map(|call| call.start).min().unwrap_or(0);
-    let mut text = format!("    at first: {}\n", show_rec(initial));
+    let mut text = format!("    initially: {}\n", show_rec(initial));
     for call in calls {
         let start = (call.start - begin) / 1_000;
         let end = call.end.map_or("…".into(), |end| ((end - begin) / 1_000).to_string());
@@ -295,7 +299,10 @@ mod tests {
         calls.push(read(Some(8), 406, 407));
         let Err(Failure::Unmet { actual, .. }) = check(&[None], &calls) else { panic!("it is bad") };
         // Reads of 7 and 8 overlap nothing: the first of them is wrong, for 40 was stored last.
-        assert!(actual.contains("these 1 of key 0"), "{actual}");
-        assert!(actual.contains("at first: <000028>") && actual.contains("retrieve -> <000007>"), "{actual}");
+        assert!(actual.contains("these 1 calls of key 0"), "{actual}");
+        assert!(
+            actual.contains("initially: <000028>") && actual.contains("retrieve -> <000007>"),
+            "{actual}"
+        );
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! let dir = Path::new("target/conformance");
 //! reset(dir)?; // what an earlier run left must not count
-//! // … run `cargo test -p <driver> --test conformance` for each driver, whatever it exits with …
+//! // … run `cargo test -p <driver> --test conformance` for each driver, and ignore its exit code …
 //! let matrix = Matrix::read(dir, &["memory", "sqlite"])?;
 //! println!("{}", matrix.text());
 //! std::fs::write("matrix.json", matrix.json())?;
@@ -34,7 +34,7 @@ use crate::table::{CLAUSES, Clause};
 pub(crate) const DECLARATIONS: &str = "B01";
 const DECLARED: &str = "declared.json";
 
-/// What came of a clause on a driver.
+/// The result of a clause on a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// The driver keeps it.
@@ -43,7 +43,7 @@ pub enum Verdict {
     /// It does not.
     #[serde(rename = "fail")]
     Fail,
-    /// It does not apply, for a declared reason that was checked.
+    /// It does not apply, with a declared reason that clause B01 checks.
     #[serde(rename = "n/a")]
     NotApplicable,
     /// It fails, as declared, with a link.
@@ -113,7 +113,7 @@ pub struct Cell {
     pub level: String,
     /// Whether it is a MUST.
     pub must: bool,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
     /// Why, where the verdict needs a word; else empty.
     pub reason: String,

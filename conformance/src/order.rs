@@ -1,5 +1,5 @@
-//! What must be true after requests of one session met, in whatever order. The clauses of the session level walk it
-//! over any driver, and the tests of `session-manager` walk all of it.
+//! The invariants after requests of one session met in any order. The clauses of level session check them over any driver,
+//! and the tests of `session-manager` try all combinations.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -222,12 +222,12 @@ impl<D: Driver> Ground<D> {
                 continue;
             }
             if session.flash().get::<u32>("family")?.is_some() {
-                // Where answers get lost a record may be left under an id that nobody was told.
+                // With lost answers a record may remain under an id that no client received.
                 if !faulty || told.contains(&id) {
                     family.push((id, session));
                 }
             } else {
-                ensure(told.contains(&id) || faulty, "no session that nobody knows", || "one more".into())?;
+                ensure(told.contains(&id) || faulty, "no session without a client", || "one more".into())?;
             }
         }
         if let Some(report) = rotated.first() {
@@ -250,7 +250,7 @@ impl<D: Driver> Ground<D> {
         }
     }
 
-    /// Nothing was done to a key that had come to its end, and nothing was stored blindly.
+    /// No key was changed after its end, and nothing was stored without a condition.
     fn audit(&self) -> Result<(), Wrong> {
         let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
         for change in self.driver.applied() {
@@ -346,7 +346,7 @@ impl<D: Driver> Ground<D> {
     }
 }
 
-/// A failure, whatever it was made of.
+/// A failure, made from any error.
 struct Wrong(Failure);
 
 impl From<Failure> for Wrong {
@@ -380,7 +380,7 @@ fn worst(reports: &[Report], which: impl Fn(&Report) -> bool) -> Effect {
     effects.max().unwrap_or(Effect::No)
 }
 
-/// What a request says that it did.
+/// A request's own report.
 struct Report {
     act: Act,
     slot: usize,

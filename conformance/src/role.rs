@@ -1,4 +1,4 @@
-//! What a child process of the suite does: it plays a role instead of checking.
+//! The child processes of the suite: each plays a role instead of checking.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::failure::{Check, Failure};
 use crate::settings::{ASSIGNMENT, variable};
 use crate::stage::Stage;
 
-/// What a role has to work with.
+/// The storage, arguments and report file of a role.
 pub(crate) struct RoleStage {
     pub(crate) stage: Stage,
     pub(crate) args: Vec<String>,
@@ -41,7 +41,7 @@ impl RoleStage {
 /// A role.
 pub(crate) type Role = for<'a> fn(&'a RoleStage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
-/// The tag of the suite whose child this process is, or `None` if it is no child.
+/// The tag of the suite whose child this process is, or `None` in the parent.
 pub(crate) fn tag() -> Option<String> {
     let assignment: Assignment = serde_json::from_str(&variable(ASSIGNMENT)?).ok()?;
     Some(assignment.tag)

@@ -36,9 +36,9 @@ B12 b12_longest_keys_differ_in_every_byte basic MUST [] [CutsKeys]
 B13 b13_removed_key_is_none_and_storable basic MUST [] [RemoveKeeps]
     "A removed key is `None`, and can be stored again";
 B14 b14_remove_says_whether_it_removed basic MUST [] [RemoveAlwaysYes]
-    "`remove` with `Any` answers `Applied` if it removed a live record and `Conflict(None)` if there was none";
+    "`remove` with `Any` answers `Applied` if it removed a live record and otherwise `Conflict(None)`";
 B15 b15_remove_absent_removes_nothing basic MUST [Conditional] [RemoveIgnoresAbsent]
-    "`remove` with `Absent` answers `Applied` if there is no live record, and otherwise conflicts and removes nothing";
+    "`remove` with `Absent` answers `Applied` without a live record, and otherwise conflicts and removes nothing";
 B16 b16_remove_at_revision_checks_it basic MUST [Conditional] [RemoveIgnoresRevision]
     "`remove` with `Revision(r)` removes the live record if its revision is r, and otherwise conflicts and removes nothing";
 B17 b17_absent_conflicts_when_live basic MUST [Conditional] [AbsentReplaces]
@@ -46,7 +46,7 @@ B17 b17_absent_conflicts_when_live basic MUST [Conditional] [AbsentReplaces]
 B18 b18_store_at_revision_checks_it basic MUST [Conditional] [StoreIgnoresRevision]
     "`store` with `Revision(r)` replaces the live record if its revision is r, and otherwise conflicts and changes nothing";
 B19 b19_store_at_revision_never_creates basic MUST [Conditional] [RevisionCreates]
-    "`store` with `Revision(r)` answers `Conflict(None)` and creates nothing if there is no live record";
+    "`store` with `Revision(r)` answers `Conflict(None)` and creates nothing without a live record";
 B20 b20_conflict_returns_live_record basic MUST [Conditional] [ConflictCutsData]
     "A conflict returns the whole live record";
 B21 b21_repeated_change_is_applied_once basic MUST [Conditional] [RepeatConflicts]
@@ -90,7 +90,7 @@ T05 t05_entry_details_are_true traverse MUST [Traverse] [EntryLies]
 T06 t06_traversal_omits_expired_and_removed traverse MUST [Traverse] [ReportsExpired]
     "A traversal reports no expired and no removed records";
 T07 t07_lasting_key_is_reported_despite_changes traverse MUST [Traverse] [CursorIsOffset]
-    "A key that is stored during the whole traversal is reported, whatever is added and removed between the pages";
+    "A key that is stored during the whole traversal is reported, also when others are added and removed between the pages";
 T08 t08_key_removed_before_its_page_is_skipped traverse MUST [Traverse] [ReportsRemoved]
     "A key that was removed before its page was requested is not reported";
 T09 t09_foreign_cursor_is_invalid traverse MUST [Traverse] [GarbageStartsAgain]
@@ -214,7 +214,7 @@ D04 d04_removals_survive_kill durable MUST [Kill] [RemovalNotWritten AnswersEarl
 D05 d05_touches_survive_kill durable MUST [Conditional Kill] [TouchNotWritten TouchTearsRecord]
     "After SIGKILL an acknowledged touch stays in effect, and the data is unchanged";
 D06 d06_chain_continues_after_kill durable MUST [Conditional Kill] [AnswersEarly TornAppend]
-    "After SIGKILL a chain of compare-and-swaps continues from the last acknowledged revision, or the one that was being written";
+    "After SIGKILL a chain of compare-and-swaps continues from the last acknowledged revision, or from a write in progress";
 D07 d07_store_works_after_kill durable MUST [Conditional Traverse Kill] [ReportsRemoved LockFileOfTheDead]
     "After SIGKILL every operation works on the store without manual repair";
 D08 d08_writes_survive_power_loss durable MUST [PowerLoss] [PowerWithoutEvidence FlushFails]

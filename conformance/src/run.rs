@@ -1,4 +1,4 @@
-//! Runs one clause on one driver, and says what came of it.
+//! Runs one clause on one driver, and reports the result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::stage::Stage;
 use crate::suite::Place;
 use crate::table::{CLAUSES, Clause};
 
-/// All clauses for one driver, as `suite!` sets them up.
+/// All clauses for one driver.
 pub struct Suite {
     context: Context,
     settings: Settings,
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Suite {
 }
 
 impl Suite {
-    /// The suite of one driver. `suite!` calls this.
+    /// The suite of one driver. `suite!` calls it.
     pub fn new(
         harness: impl Harness,
         place: Place,
@@ -49,31 +49,39 @@ impl Suite {
             tag: String::new(),
             test: String::new(),
             full: settings.full,
+            recovery: Duration::from_secs(30),
             seed,
             remark: Arc::default(),
         };
         Self { context, settings }
     }
 
-    /// The same suite with a word that its child processes get to hear through [`child_tag`], for a test that runs
-    /// many harnesses.
+    /// The same suite with a tag that its child processes read by [`child_tag`], for a test with several harnesses.
     #[must_use]
     pub fn tagged(mut self, tag: impl Into<String>) -> Self {
         self.context.tag = tag.into();
         self
     }
 
-    /// The same suite with its result files in `dir`, whatever the environment says.
+    /// The same suite with its result files in `dir`; the environment is ignored.
     #[must_use]
     pub fn leaving_results_in(mut self, dir: impl Into<PathBuf>) -> Self {
         self.settings.out = Some(dir.into());
         self
     }
 
+    /// The same suite with less time for a handle to work again after a failure; 30 seconds by default. For tests with
+    /// drivers that never do.
+    #[must_use]
+    pub fn recovering_within(mut self, limit: Duration) -> Self {
+        self.context.recovery = limit;
+        self
+    }
+
     /// Runs the clause of the test `name`, leaves a result file, and panics unless the verdict is green.
     ///
     /// # Panics
-    /// Where the clause fails, the harness has trouble, or a clause that is known to fail passes.
+    /// If the clause or the harness fails, or if a clause in `known` passes.
     pub fn run(&self, name: &str) {
         let clause = by_name(name);
         let context = self.for_test(name);
@@ -105,11 +113,10 @@ impl Suite {
         }
     }
 
-    /// Runs the clause of an ignored test all the same, for whoever asks the test runner for it. It leaves no result
-    /// file: what the driver is declared to lack stays `n/a`.
+    /// Runs the clause of an ignored test on request. It writes no result file: the clause stays `n/a`.
     ///
     /// # Panics
-    /// Where the clause fails, which is to be expected.
+    /// If the clause fails, which is expected.
     pub fn run_ignored(&self, name: &str) {
         let clause = by_name(name);
         let context = self.for_test(name);
@@ -119,11 +126,10 @@ impl Suite {
         }
     }
 
-    /// Runs the clause `id` within the test `test`, and hands back what came of it instead of a verdict. For tests of
-    /// the suite itself.
+    /// Runs the clause `id` in the test `test`, and returns the result instead of a verdict. For tests of the suite.
     ///
     /// # Errors
-    /// What the clause found.
+    /// The failure of the clause.
     pub fn examine(&self, id: &str, test: &str, patience: Duration) -> Result<(), Failure> {
         let clause = crate::table::clause(id).ok_or_else(|| Failure::Harness(format!("no clause {id}")))?;
         let context = self.for_test(test);
@@ -150,7 +156,7 @@ impl Suite {
     }
 
     fn patience(&self) -> Duration {
-        // What hangs takes this long to be noticed; what only shares a slow disk with others must not be taken for it.
+        // A hanging test is noticed after this time. A test that only waits for a slow disk must not be.
         Duration::from_secs(if self.settings.full { 2_400 } else { 300 })
     }
 
@@ -170,7 +176,7 @@ fn by_name(name: &str) -> &'static Clause {
     found.expect("suite! takes its tests from the table")
 }
 
-/// Runs a clause on a thread of its own, so that a driver that blocks for ever is a failure and not a stuck run.
+/// Runs a clause on its own thread, so that a driver that blocks forever is a failure and not a stuck run.
 fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Check {
     let (tell, told) = channel();
     let context = Arc::new(context.clone());
@@ -179,7 +185,7 @@ fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Ch
         let _ = tell.send(result.unwrap_or_else(|panic| Err(unmet("no panic", panic_text(&*panic)))));
     });
     if let Err(cause) = thread {
-        return Err(Failure::Harness(format!("no thread: {cause}")));
+        return Err(Failure::Harness(format!("cannot start a thread: {cause}")));
     }
     match told.recv_timeout(patience) {
         Ok(result) => result,
@@ -191,13 +197,13 @@ fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Ch
 }
 
 fn on_runtime(context: Arc<Context>, clause: &Clause) -> Check {
-    // Up to level expiry everything happens in turn; above it the tasks are to meet each other on several threads.
+    // Up to level expiry calls are sequential. Above it, tasks must race on several threads.
     let mut builder = match clause.level {
         Level::Basic | Level::Traverse | Level::Expiry => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(4).enable_all().build();
-    let runtime = runtime.map_err(|cause| Failure::Harness(format!("no runtime: {cause}")))?;
+    let runtime = runtime.map_err(|cause| Failure::Harness(format!("cannot build a runtime: {cause}")))?;
     let result = runtime.block_on(async {
         let stage = Stage::new(context).await?;
         (clause.check)(&stage).await
@@ -224,9 +230,7 @@ fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> 
         Failure::Unmet { expected, actual } => {
             (format!("expected: {expected}"), format!("actual:   {actual}"))
         }
-        Failure::Harness(text) => {
-            ("error:    the harness could not do its part".to_owned(), format!("cause:    {text}"))
-        }
+        Failure::Harness(text) => ("error:    the harness failed".to_owned(), format!("cause:    {text}")),
     };
     let full = if context.full { "SESSION_KIT_FULL=1 " } else { "" };
     format!(

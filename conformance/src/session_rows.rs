@@ -20,7 +20,7 @@ S14 s14_parallel_updates_add_up session MUST [Conditional] [StoreIgnoresRevision
 S23 s23_applied_store_with_lost_answer_counts_once session MUST [Conditional] [ReadsOneBehind LosesUpdates]
     "A store that was applied and whose answer was lost counts once";
 S28 s28_commit_after_end_writes_nothing session MUST [Conditional] [RevisionCreates RemoveKeeps]
-    "A commit after the end of its session writes nothing, says so, and sends the client nothing, whatever the request did";
+    "A commit after the end of its session writes nothing, says so, and sends the client nothing, for every kind of request";
 S31 s31_rotation_moves_session_to_one_new_id session MUST [Conditional] [MarkerIsLost StripsUser]
     "A rotation, requested any number of times, moves the session with its changes to one new id and leaves a tombstone without data";
 S32 s32_tombstone_is_inert session MUST [Conditional] [MarkerRemoves MarkerIsEmptySession]
@@ -30,7 +30,7 @@ S40 s40_destroy_ends_the_session_at_once session MUST [Conditional] [RemoveKeeps
 S46 s46_idle_session_expires_exactly session MUST [Conditional VirtualTime] [ShowsExpired AddsAnHour]
     "An unused session expires exactly at its idle timeout, and its id is not adopted";
 S58 s58_flash_lasts_one_request session MUST [Conditional] [StripsFlash LosesUpdates]
-    "A flash value is there in the next request that uses flash and gone in the one after, and it is no plain value";
+    "A flash value is there in the next request that uses flash and gone in the one after, and it is not a plain value";
         ] }
     };
 }
@@ -94,7 +94,7 @@ S26 s26_dropped_commit_can_be_repeated session MUST [Conditional] [RepeatConflic
 S27 s27_endless_conflicts_end_in_contention session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
     "A commit that conflicts each time ends in `Contention` after at most 100 tries, with nothing written";
 S29 s29_commit_after_rotation_writes_nothing session MUST [Conditional] [StoreIgnoresRevision MarkerIsLost]
-    "A commit under an id that was rotated meanwhile writes nothing, neither there nor under the new id, whatever the request did";
+    "A commit under an id that was rotated meanwhile writes nothing, neither there nor under the new id, for every kind of request";
 S30 s30_repeated_id_never_merges_sessions session MUST [Conditional] [AbsentReplaces SaysYesToTaken]
     "An id that is drawn twice never merges two visitors: the second visitor gets another id, and three collisions in a row are an error";
 S33 s33_rotation_carries_over_concurrent_write session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
@@ -134,7 +134,7 @@ S51 s51_absolute_lifetime_is_final session MUST [Conditional VirtualTime] [Resta
 S52 s52_session_has_its_own_times session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
     "A session may have its own idle timeout and absolute lifetime, longer or shorter, from the commit that sets them";
 S53 s53_session_expired_before_commit_stays_expired session MUST [Conditional VirtualTime] [LosesDeadlines AddsAnHour]
-    "A session that was live when loaded and expires before the commit stays expired, whatever the request did";
+    "A session that was live when loaded and expires before the commit stays expired, for every kind of request";
 S54 s54_request_may_decline_to_extend session MUST [Conditional VirtualTime] [ReadExtends AddsAnHour]
     "A request that declines to extend the session does not extend it, even if it writes";
 S55 s55_value_expires_at_its_own_deadline session MUST [Conditional VirtualTime] [StripsValueDeadlines ExtendsValueDeadlines]
@@ -148,7 +148,7 @@ S59 s59_flash_waits_for_its_reader session MUST [Conditional] [AgesFlash StripsF
 S60 s60_kept_flash_lasts_one_more_request session MUST [Conditional] [AgesFlash StripsFlash]
     "A flash value that is kept is there for one more request";
 S61 s61_cleared_flash_is_empty session MUST [Conditional] [LosesUpdates ReadsOneBehind]
-    "Cleared flash is empty now and in later requests, whatever was set or kept before";
+    "Cleared flash is empty now and in later requests, also if values were set or kept before";
 S62 s62_flash_survives_without_commit session MUST [Conditional] [ReadRemoves StripsFlash]
     "A request that used flash and did not commit has lost none of it";
 S63 s63_newer_flash_survives_older_readers session MUST [Conditional] [SharesFlashIds StoreIgnoresRevision]
@@ -170,7 +170,7 @@ S70 s70_unknown_entries_survive session MUST [Conditional] [StripsUnknown FlipsL
 S71 s71_undecodable_value_loses_no_other session MUST [Conditional] [ReadCutsData LosesUpdates]
     "A value that does not decode as the requested type is a typed error without its content, and no value is lost";
 S72 s72_foreign_record_follows_policy session MUST [Conditional] [GarbageIsAbsent GarbageIsDeleted]
-    "A record that is no session, or has an unknown version, is an event and a fresh session or an error, as the policy says, and stays as it is";
+    "A record that is not a session, or has an unknown version, is an event and a fresh session or an error, as the policy says, and stays as it is";
 S73 s73_damaged_record_follows_policy session MUST [Conditional Damage] [DamagedIsAbsent DamagedIsDeleted]
     "A record that the driver reports as damaged is an event and a fresh session or an error, as the policy says, and other sessions live";
 S74 s74_first_layout_is_readable session MUST [Conditional] [FlipsLastByte ReadCutsData]

@@ -1,4 +1,4 @@
-//! What a run takes from its environment. A test binary has no command line of its own, so these are variables.
+//! The settings of a run. They are environment variables, because a test binary has no command line of its own.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ impl Settings {
         }
     }
 
-    /// The given seed, or a random one that is short enough to type.
+    /// The given seed, or a short random seed.
     pub(crate) fn seed_or_fresh(&self) -> u64 {
         self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000))
     }

@@ -1,8 +1,8 @@
-//! Whether SPEC.md and the table say the same.
+//! Whether SPEC.md and the table agree.
 //!
-//! In SPEC.md a clause stands under a heading `### Level <level>` as a list item whose first line is
-//! `- **B02** MUST [Requirement, Requirement] The sentence.`, without the brackets where it needs nothing. The lines below it, its
-//! text and reason, are for people.
+//! In SPEC.md a clause is under a heading `### Level <level>` as a list item whose first line is
+//! `- **B02** MUST [Requirement, Requirement] The sentence.`, without the brackets if it has no requirements. The lines below
+//! it give its reason.
 
 use crate::table::CLAUSES;
 
@@ -11,11 +11,11 @@ use crate::table::CLAUSES;
 pub struct Written {
     /// Its id.
     pub id: String,
-    /// The level in whose section it stands.
+    /// The level of its section.
     pub level: String,
     /// MUST or SHOULD.
     pub strength: String,
-    /// What it needs, in the order written.
+    /// Its requirements, in order.
     pub needs: Vec<String>,
     /// The sentence, without the full stop.
     pub text: String,
@@ -62,7 +62,7 @@ fn item(rest: &str, level: &str) -> Option<Written> {
     })
 }
 
-/// What differs between the text of SPEC.md and the table, one line each; empty where they agree.
+/// The differences between SPEC.md and the table, one line each; empty if they agree.
 #[must_use]
 pub fn differences(markdown: &str) -> Vec<String> {
     let written = parse(markdown);
@@ -77,17 +77,17 @@ pub fn differences(markdown: &str) -> Vec<String> {
             has_reason: true,
         };
         match written.iter().filter(|one| one.id == clause.id).collect::<Vec<_>>()[..] {
-            [] => found.push(format!("{}: not in SPEC.md", clause.id)),
+            [] => found.push(format!("{}: add it to SPEC.md", clause.id)),
             [one] if *one != expected => {
                 found.push(format!("{}: SPEC.md has {one:?}, the table {expected:?}", clause.id));
             }
             [_] => {}
-            _ => found.push(format!("{}: stands twice in SPEC.md", clause.id)),
+            _ => found.push(format!("{}: twice in SPEC.md", clause.id)),
         }
     }
     for one in &written {
         if crate::table::clause(&one.id).is_none() {
-            found.push(format!("{}: in SPEC.md, but not in the table", one.id));
+            found.push(format!("{}: in SPEC.md, but not in the table: remove it, or add its row: remove it, or add its row", one.id));
         }
     }
     let order = |id: &str| CLAUSES.iter().position(|clause| clause.id == id);

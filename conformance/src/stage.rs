@@ -1,4 +1,4 @@
-//! What a check has to work with: one driver's storage, its time, and random numbers.
+//! The tools of a check: one driver's storage, its time, and random numbers.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::child::Child;
 use crate::common::nap;
 use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
-use crate::harness::{AnyStorage, Region, Time};
+use crate::harness::{AnyStorage, FileRange, Time};
 use crate::level::Requirement;
 use fastrand::Rng;
 
@@ -30,13 +30,13 @@ impl Stage {
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
-    /// Fresh storage whose backend may be taken away.
+    /// Fresh storage whose backend can be stopped.
     pub(crate) async fn alone(context: Arc<Context>) -> Result<Self, Failure> {
         let storage = context.harness.create_isolated().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
-    /// Fresh storage that is soon full.
+    /// Fresh storage with little room.
     pub(crate) async fn small(context: Arc<Context>) -> Result<Self, Failure> {
         let storage = context.harness.create_bounded().await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
@@ -48,18 +48,18 @@ impl Stage {
         Ok(Self { context, storage, clock: TestClock::new(now) })
     }
 
-    /// One more handle on the storage.
+    /// Another handle on the storage.
     pub(crate) async fn open(&self) -> Result<DynDriver, Failure> {
         Ok(self.open_with_clone().await?.0)
     }
 
-    /// One more handle, and a clone of it.
+    /// Another handle, and its clone.
     pub(crate) async fn open_with_clone(&self) -> Result<(DynDriver, DynDriver), Failure> {
         Ok(self.context.harness.open(&self.storage, Arc::new(self.clock.clone())).await?)
     }
 
-    /// A handle on storage that was closed, or whose process was killed. That it cannot be opened is the driver's
-    /// failure, not the harness's.
+    /// A handle on storage that was closed, or whose process was killed. If it cannot be opened, the driver fails, not
+    /// the harness.
     pub(crate) async fn reopen(&self) -> Result<DynDriver, Failure> {
         self.open().await.map_err(|failure| match failure {
             Failure::Harness(text) => unmet("the store opens again", text),
@@ -67,7 +67,7 @@ impl Stage {
         })
     }
 
-    /// Another process of this test binary, which plays `role` on this storage.
+    /// Starts a child process that plays `role` on this storage.
     pub(crate) fn child(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
         self.wrapped_child(role, args, &[])
     }
@@ -83,7 +83,7 @@ impl Stage {
             .context
             .harness
             .address(&self.storage)
-            .ok_or_else(|| Failure::Harness("the harness has no address() for another process".into()))?;
+            .ok_or_else(|| Failure::Harness("the harness has no address(): write address() and attach(), or declare that the driver lacks `Kill` and `Processes`".into()))?;
         Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
     }
 
@@ -92,42 +92,42 @@ impl Stage {
         Ok(self.context.harness.damage(&self.storage, key).await?)
     }
 
-    /// Where the record of `key` stands.
-    pub(crate) async fn record_bytes(&self, key: &Key) -> Result<Region, Failure> {
+    /// The bytes of the record of `key`.
+    pub(crate) async fn record_bytes(&self, key: &Key) -> Result<FileRange, Failure> {
         Ok(self.context.harness.record_bytes(&self.storage, key).await?)
     }
 
-    /// Takes the backend away from the open handles.
+    /// Starts an outage for the open handles.
     pub(crate) async fn start_outage(&self) -> Check {
         Ok(self.context.harness.start_outage(&self.storage).await?)
     }
 
-    /// Brings it back.
+    /// Ends the outage.
     pub(crate) async fn end_outage(&self) -> Check {
         Ok(self.context.harness.end_outage(&self.storage).await?)
     }
 
-    /// Makes room in small storage, where its driver needs that.
+    /// Frees space in bounded storage, if its driver needs that.
     pub(crate) async fn free_space(&self) -> Result<bool, Failure> {
         Ok(self.context.harness.free_space(&self.storage).await?)
     }
 
-    /// Takes the permission to use the storage away.
+    /// Takes the right to use the storage away.
     pub(crate) async fn revoke_access(&self) -> Check {
         Ok(self.context.harness.revoke_access(&self.storage).await?)
     }
 
-    /// Gives it back.
+    /// Gives the right back.
     pub(crate) async fn restore_access(&self) -> Check {
         Ok(self.context.harness.restore_access(&self.storage).await?)
     }
 
-    /// A key among the sessions.
+    /// A key of prefix `session`.
     pub(crate) fn key(&self, id: &str) -> Key {
         Key::new(&Prefix::SESSION, id).expect("the ids of the checks are valid")
     }
 
-    /// The present moment of the driver.
+    /// The driver's current time.
     pub(crate) fn now(&self) -> Timestamp {
         match self.context.harness.time() {
             Time::Virtual => self.clock.now(),
@@ -135,7 +135,7 @@ impl Stage {
         }
     }
 
-    /// A deadline that [`pass`](Self::pass) can reach without a long wait.
+    /// A deadline that [`pass`](Self::pass) reaches soon.
     pub(crate) fn soon(&self) -> Timestamp {
         match self.context.harness.time() {
             Time::Virtual => self.now().saturating_add(Duration::from_secs(3_600)),
@@ -148,7 +148,7 @@ impl Stage {
         self.now().saturating_add(Duration::from_secs(30 * 24 * 3_600))
     }
 
-    /// Goes on to `deadline`: moves the clock there, or waits until the driver must have noticed it.
+    /// Reaches `deadline`: moves the clock, or waits until the driver must have noticed it.
     pub(crate) async fn pass(&self, driver: &DynDriver, deadline: Timestamp) {
         match self.context.harness.time() {
             Time::Virtual => self.set(deadline.max(self.now())),
@@ -172,19 +172,24 @@ impl Stage {
         self.clock.set(now);
     }
 
-    /// Says what a pass rests on, for the matrix.
+    /// Notes the evidence of a pass, for the matrix.
     pub(crate) fn remark(&self, text: String) {
         *self.context.remark.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
-    /// Random numbers that the seed of this run repeats; `stream` keeps those of several tasks apart.
+    /// Random numbers from the seed of this run, different for each `stream`.
     pub(crate) fn rng(&self, stream: u64) -> Rng {
         Rng::with_seed(self.context.seed.wrapping_add(stream.wrapping_mul(0xA076_1D64_78BD_642F)))
     }
 
-    /// How many processes are to meet: a few and many, and in a full run every number from two to eight.
+    /// The numbers of processes to try: few and many; in a full run every number from two to eight.
     pub(crate) fn crowds(&self) -> &'static [u64] {
         if self.context.full { &[2, 3, 4, 5, 6, 7, 8] } else { &[2, 8] }
+    }
+
+    /// How long a handle may take to work again after a failure.
+    pub(crate) fn recovery(&self) -> Duration {
+        self.context.recovery
     }
 
     /// Whether the driver lacks `need`.

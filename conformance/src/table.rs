@@ -1,4 +1,4 @@
-//! The table of clauses: the one source of the tests, of the matrix and of SPEC.md's check.
+//! The table of clauses: the source of the tests, of the matrix and of the check of SPEC.md.
 
 use std::fmt;
 use std::future::Future;
@@ -13,15 +13,15 @@ use crate::stage::Stage;
 /// One rule of the specification, and the function that checks it.
 #[derive(Clone, Copy)]
 pub struct Clause {
-    /// Its stable id. An id is never given to another clause.
+    /// Its stable id, which is never used again.
     pub id: &'static str,
-    /// The name of its test, a sentence that begins with the id.
+    /// The name of its test, which begins with the id.
     pub name: &'static str,
     /// Its level.
     pub level: Level,
     /// Whether it is a MUST, rather than a SHOULD.
     pub must: bool,
-    /// What it takes for the clause to apply to a driver.
+    /// The requirements for the clause to apply to a driver.
     pub needs: &'static [Requirement],
     /// The rule, in one sentence.
     pub text: &'static str,

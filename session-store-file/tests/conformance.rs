@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use session_conformance::testing::{FreshPath, SmallDisk};
-use session_conformance::{Harness, HarnessError, Region};
+use session_conformance::{Harness, HarnessError, FileRange};
 use session_core::{Clock, Key};
 use session_store_file::{Durability, FileConfig, FileStore};
 
@@ -46,10 +46,10 @@ impl Harness for FileHarness {
         Ok(fs::write(&path, bytes)?)
     }
 
-    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
+    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
         let path = record_of(storage.path.path(), key)?;
         let len = usize::try_from(fs::metadata(&path)?.len())?;
-        Ok(Region { path, from: 0, len })
+        Ok(FileRange { path, from: 0, len })
     }
 
     async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_conformance::testing::{FreshPath, SmallDisk};
-use session_conformance::{Harness, HarnessError, Region};
+use session_conformance::{Harness, HarnessError, FileRange};
 use session_core::{Clock, Key};
 use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
@@ -58,7 +58,7 @@ impl Harness for Mapped {
     }
 
     /// The head, the key and the data, up to a whole unit.
-    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
+    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
         find(storage.path.path(), key)
     }
 
@@ -113,7 +113,7 @@ impl Harness for Mapped {
 const HEAD: usize = 128;
 
 /// Where the record of `key` is (FORMAT.md, "Record"). Replaced and moved records have no mark.
-fn find(path: &Path, key: &Key) -> Result<Region, HarnessError> {
+fn find(path: &Path, key: &Key) -> Result<FileRange, HarnessError> {
     let bytes = fs::read(path)?;
     let key = key.as_bytes();
     let mut places = bytes.chunks_exact(64).enumerate().filter(|(unit, chunk)| {
@@ -124,7 +124,7 @@ fn find(path: &Path, key: &Key) -> Result<Region, HarnessError> {
     match (places.next(), places.next()) {
         (Some((unit, chunk)), None) => {
             let units = u32::from_ne_bytes(chunk[4..8].try_into()?);
-            Ok(Region { path: path.to_owned(), from: unit as u64 * 64, len: units as usize * 64 })
+            Ok(FileRange { path: path.to_owned(), from: unit as u64 * 64, len: units as usize * 64 })
         }
         _ => Err(HarnessError::new("the key is not in the file exactly once")),
     }

@@ -185,7 +185,7 @@ pub(crate) async fn b32_calls_after_close_are_closed(stage: &Stage) -> Check {
             (Requirement::Traverse, handle.clear(&Prefix::SESSION).await.err()),
             (Requirement::Purge, handle.purge(1).await.err()),
         ] {
-            // What the driver lacks may go on answering Unsupported.
+            // An operation that the driver lacks may still answer Unsupported.
             let kind = answer.map(|error| error.kind());
             let lacked = kind == Some(StoreErrorKind::Unsupported)
                 && stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);

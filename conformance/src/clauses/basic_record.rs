@@ -19,14 +19,14 @@ pub(crate) async fn b01_claims_match_behaviour(stage: &Stage) -> Check {
         let Some(met) = is_met(stage, &driver, &capabilities, need).await? else { continue };
         if met && declared {
             return Err(unmet(
-                format!("the driver does not meet {need}, for it is declared to lack it"),
-                format!("it does: {capabilities:?}"),
+                format!("the driver does not meet {need}, because `lacks` names it: remove it from `lacks`"),
+                format!("it meets it: {capabilities:?}"),
             ));
         }
         if !met && !declared {
             return Err(unmet(
-                format!("the driver meets {need}, or `lacks` says why not"),
-                format!("it does not: {capabilities:?}"),
+                format!("the driver meets {need}, or `lacks` names it with a reason"),
+                format!("it does not meet it: {capabilities:?}"),
             ));
         }
     }

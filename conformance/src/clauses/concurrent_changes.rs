@@ -80,7 +80,7 @@ pub(crate) async fn c03_one_of_many_removers_wins(stage: &Stage) -> Check {
         }
         let answers = crowd.join().await?;
         let removed = answers.iter().filter(|answer| answer.is_applied()).count();
-        equal("how many of eight removers were told that they removed", &removed, &1)?;
+        equal("the number of eight removers whose answer was `Applied`", &removed, &1)?;
         for answer in answers.iter().filter(|answer| !answer.is_applied()) {
             conflict(answer, None, "coming too late to remove")?;
         }
@@ -315,7 +315,7 @@ pub(crate) async fn c10_concurrent_purges_count_once(stage: &Stage) -> Check {
                     }
                     tokio::task::yield_now().await;
                 }
-                Err(unmet("purging comes to an end", "1,000 purges and still more"))
+                Err(unmet("purging ends", "still more after 1,000 purges"))
             });
         }
         let total: u64 = crowd.join().await?.iter().sum();

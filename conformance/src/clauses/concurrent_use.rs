@@ -63,7 +63,7 @@ pub(crate) async fn c12_read_after_write_is_fresh(stage: &Stage) -> Check {
     let key = stage.key("one");
     put(&driver, &key, &record(0)).await?;
     let written = Arc::new(AtomicU64::new(0));
-    let total = stage.amount(600, 10_000) as u64;
+    let total = stage.amount(200, 10_000) as u64;
     let mut crowd = Crowd::new();
     {
         let (driver, key, written) = (driver.clone(), key.clone(), Arc::clone(&written));
@@ -155,7 +155,7 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
             nap(Duration::from_millis(1)).await;
         }
     }
-    Err(unmet("the traversal comes to an end", "10,000 pages and no end"))
+    Err(unmet("the traversal ends", "still more after 10,000 pages"))
 }
 
 pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
@@ -212,7 +212,7 @@ pub(crate) async fn c15_keys_do_not_conflict(stage: &Stage) -> Check {
             for number in 0..40 {
                 let own = record(task * 1_000 + number);
                 let answer = patiently(|| driver.store(&key, own.clone(), when)).await?;
-                ensure(answer.is_applied(), "no conflict on a key that nobody else writes", || {
+                ensure(answer.is_applied(), "no conflict on a key with one writer", || {
                     format!("{answer:?}")
                 })?;
                 when = Condition::Revision(own.revision);
@@ -231,7 +231,8 @@ pub(crate) async fn c16_handle_works_in_any_runtime(stage: &Stage) -> Check {
         let (driver, key) = (driver.clone(), stage.key(&format!("thread-{number}")));
         threads.push(std::thread::spawn(move || -> Check {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|cause| Failure::Harness(format!("no runtime: {cause}")))?;
+            let runtime =
+                runtime.map_err(|cause| Failure::Harness(format!("cannot build a runtime: {cause}")))?;
             runtime.block_on(async {
                 for turn in 0..10 {
                     let own = record(number * 100 + turn);
@@ -290,7 +291,7 @@ pub(crate) async fn c18_store_at_old_revision_never_succeeds(stage: &Stage) -> C
     let key = stage.key("chain");
     put(&driver, &key, &record(0)).await?;
     let newest = Arc::new(AtomicU64::new(0));
-    let total = stage.amount(300, 5_000) as u64;
+    let total = stage.amount(150, 5_000) as u64;
     let mut crowd = Crowd::new();
     {
         let (driver, key, newest) = (driver.clone(), key.clone(), Arc::clone(&newest));
@@ -298,7 +299,7 @@ pub(crate) async fn c18_store_at_old_revision_never_succeeds(stage: &Stage) -> C
             for number in 1..=total {
                 let at = Condition::Revision(rev(number - 1));
                 let answer = patiently(|| driver.store(&key, record(number), at)).await?;
-                ensure(answer.is_applied(), "the only chain of stores goes on", || format!("{answer:?}"))?;
+                ensure(answer.is_applied(), "the only chain of stores continues", || format!("{answer:?}"))?;
                 newest.store(number, Ordering::SeqCst);
                 tokio::task::yield_now().await;
             }

@@ -1,4 +1,4 @@
-//! Level durable: what survives the process.
+//! Level durable: data that survives the process.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ pub(crate) async fn d06_chain_continues_after_kill(stage: &Stage) -> Check {
 }
 
 /// Lets a child process work until it is killed at a random moment, opens the store again and reads it: the answers
-/// that the child had got and what is there now must have an explanation, in which the calls that were under way may
-/// have happened or not. Again and again on the same storage.
+/// that the child had got and what is there now must have an explanation, where a call in progress may or may not
+/// have happened. Repeats this on the same storage.
 async fn crash(stage: &Stage, mix: Mix) -> Check {
     let mut rng = stage.rng(0xdead);
     let mut initial: Vec<Option<Rec>> = vec![None; KEYS];
@@ -97,7 +97,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         linear::check(&initial, &calls)?;
         initial = found;
     }
-    ensure(answered as u64 > kills, "the killed processes got some answers first", || {
+    ensure(answered as u64 > kills, "some calls were answered before the kills", || {
         format!("{answered} answers before {kills} kills")
     })
 }
@@ -151,8 +151,8 @@ pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
             let answers = synced_answers(&child.read("trace")?)?;
             format!("traced here: a sync before each of {answers} answers")
         }
-        // Nobody must install a tracer to run the suite, but the matrix says what a pass rests on.
-        Err(_) => "not traced here, for strace cannot be run".to_owned(),
+        // A tracer is optional. The matrix shows whether one was used.
+        Err(_) => "not traced here, because strace cannot be run".to_owned(),
     };
     stage.remark(format!("claimed: {evidence}; {traced}"));
     Ok(())

@@ -66,7 +66,7 @@ pub(crate) async fn e04_store_never_revives_expired(stage: &Stage) -> Check {
         conflict(&answer, None, "a store at the revision of an expired record")?;
         absent(&driver, &key, "the expired record").await?;
     }
-    // A repetition of the write that has expired since is no success either: nothing is live.
+    // Repeating the write after its record expired does not succeed either: nothing is live.
     let answer = driver.store(&key, expiring(1, stage.later()), Condition::Revision(rev(9))).await?;
     conflict(&answer, None, "a repeated store of a record that has expired")
 }
@@ -222,7 +222,7 @@ async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
             return Ok(total);
         }
     }
-    Err(unmet("purging comes to an end", "10,000 purges and still more"))
+    Err(unmet("purging ends", "still more after 10,000 purges"))
 }
 
 pub(crate) async fn e12_purge_removes_exactly_the_expired(stage: &Stage) -> Check {
@@ -278,7 +278,7 @@ pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
     ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", || format!("{empty:?}"))?;
     mixed(stage, &driver, stage.soon(), 30, 30).await?;
     for _ in 0..200 {
-        // A driver may look at its records in parts; it must come to the end of them.
+        // A driver may check its records in several parts, but must reach the last one.
         let purged = driver.purge(10).await?;
         equal("removed where nothing has expired", &purged.removed, &0)?;
         if !purged.more {
@@ -294,11 +294,11 @@ pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Che
     mixed(stage, &driver, deadline, 10, 0).await?;
     stage.set(deadline);
     for number in 0..5 {
-        // One half anew before the purge, one after it.
+        // Stores one half again before the purge, and the other after it.
         let key = stage.key(&format!("expired-{number:04}"));
         yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store over an expired record")?;
     }
-    equal("purged after half was stored anew", &purge_all(&driver, 100).await?, &5)?;
+    equal("purged after half was stored again", &purge_all(&driver, 100).await?, &5)?;
     for number in 5..10 {
         let key = stage.key(&format!("expired-{number:04}"));
         yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store after the purge")?;
@@ -306,7 +306,7 @@ pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Che
     equal("purged afterwards", &purge_all(&driver, 100).await?, &0)?;
     for number in 0..10 {
         let key = stage.key(&format!("expired-{number:04}"));
-        holds(&driver, &key, &record(5), "a record that was stored anew").await?;
+        holds(&driver, &key, &record(5), "a record that was stored again").await?;
     }
     Ok(())
 }

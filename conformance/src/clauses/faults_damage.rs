@@ -6,7 +6,7 @@ use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, StoreError, 
 
 use crate::common::{expiring, fails, holds, keys_of, put, record, shown, sized, walk};
 use crate::failure::{Check, Failure, ensure, unmet};
-use crate::harness::Region;
+use crate::harness::FileRange;
 use crate::level::Requirement;
 use crate::stage::Stage;
 
@@ -63,7 +63,7 @@ pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
         let bit = rng.u64(..8);
         let bits = (0..8).filter(|one| stage.context.full || *one == bit).map(|bit| 1_u8 << bit);
         for mask in bits.chain([0xff]) {
-            let place = format!("byte {at} of {} bent by {mask:#04x}", region.len);
+            let place = format!("byte {at} of {} changed by {mask:#04x}", region.len);
             bend(&file, &region, at, mask)?;
             match driver.retrieve(&key).await {
                 Ok(Some(found)) if found == whole => {}
@@ -80,14 +80,16 @@ pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
         holds(&driver, &key, &whole, "with the byte put back").await?;
     }
     if noticed < whole.data.len() {
-        let text = format!("{noticed} bent bytes were noticed: region() is not where the driver reads");
+        let text = format!(
+            "the driver noticed {noticed} changed bytes: record_bytes() names bytes that it does not read"
+        );
         return Err(Failure::Harness(text));
     }
     neighbours_live(stage, &driver).await
 }
 
 /// Flips the bits of `mask` in one byte of the region. Doing it twice undoes it.
-fn bend(file: &std::fs::File, region: &Region, at: usize, mask: u8) -> Check {
+fn bend(file: &std::fs::File, region: &FileRange, at: usize, mask: u8) -> Check {
     let mut byte = [0];
     let at = region.from + at as u64;
     let done = file.read_exact_at(&mut byte, at).and_then(|()| file.write_all_at(&[byte[0] ^ mask], at));
@@ -144,7 +146,7 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
             );
         }
     }
-    Err(unmet("the purges come to an end", "100 of them, and there is more"))
+    Err(unmet("purging ends", "still more after 100 purges"))
 }
 
 /// The answer, or `None` where the driver lacks the operation.

@@ -14,7 +14,7 @@ use crate::stage::Stage;
 
 /// How large the records are that fill a store, in bytes.
 const SIZE: usize = 16 << 10;
-/// How many of them fit into storage of `create_bounded`, at the least and at the most.
+/// How many of them fit into storage of `create_bounded`: minimum and maximum.
 const LEAST: usize = 20;
 const MOST: usize = 2_000;
 
@@ -92,7 +92,7 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
     there.extend((LEAST as u64..count).map(|number| (key(&stage, number), large(number))));
     let fresh = stage.reopen().await?;
     for (place, record) in &there {
-        holds(&fresh, place, record, "a full store that is opened anew").await?;
+        holds(&fresh, place, record, "a full store after reopening").await?;
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
                 .await?;
             ensure(stage.free_space().await?, "a full store takes a removal", || "`Full`".into())?;
             let removal = || driver.remove(&place, Condition::Revision(rev(number)));
-            let removal = recovered(&[StoreErrorKind::Full], removal).await?;
+            let removal = recovered(stage.recovery(), &[StoreErrorKind::Full], removal).await?;
             ensure(removal.is_applied(), "a removal once there is room", || format!("{removal:?}"))?;
         }
         absent(&driver, &place, "removed from a full store").await?;
@@ -119,9 +119,10 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
     // A part of what was removed: an engine may need some of the room for its own order.
     for number in 0..gone / 2 {
         let (place, new) = (key(&stage, number), large(number + 30_000));
-        let answer =
-            recovered(&[StoreErrorKind::Full], || driver.store(&place, new.clone(), Condition::Absent))
-                .await?;
+        let answer = recovered(stage.recovery(), &[StoreErrorKind::Full], || {
+            driver.store(&place, new.clone(), Condition::Absent)
+        })
+        .await?;
         ensure(answer.is_applied(), "a record where there is room again", || format!("{answer:?}"))?;
         holds(&driver, &place, &new, "a record stored where there is room again").await?;
     }

@@ -1,7 +1,8 @@
-//! A backend that is gone, or that the driver may not use: every call does its work or says why not.
+//! A backend that is away, or that the driver may not use: every call is served or fails with a typed error.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use session_core::{
     Applied, Change, Condition, Driver, DriverExt, DynDriver, Key, Prefix, Record, StoreError,
@@ -15,38 +16,39 @@ use crate::role::RoleStage;
 use crate::stage::Stage;
 
 const GONE: &[StoreErrorKind] = &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
-/// A server may also close its door without a word.
+/// A server may also close the connection silently.
 const DENIED: &[StoreErrorKind] =
     &[StoreErrorKind::Misconfigured, StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 
-/// What there may be under each key, after calls of which some failed: several records where it is not known whether a
-/// change happened.
-#[derive(Default)]
-struct Ledger(BTreeMap<Key, Vec<Option<Record>>>);
+/// The possible records of each key after calls that may have failed: several if a change may or may not have happened.
+struct Ledger {
+    states: BTreeMap<Key, Vec<Option<Record>>>,
+    recovery: Duration,
+}
 
 impl Ledger {
-    /// Stores what the trouble is then tried on: one record for each kind of change and round.
+    /// Stores one record for each kind of change and round.
     async fn begin(stage: &Stage, driver: &DynDriver, rounds: u64) -> Result<Self, Failure> {
-        let mut ledger = Self::default();
+        let mut ledger = Self { states: BTreeMap::new(), recovery: stage.recovery() };
         for round in 0..rounds {
             for (number, name) in ["kept", "replaced", "touched", "removed"].iter().enumerate() {
                 let key = stage.key(&format!("{name}-{round}"));
                 let record = expiring(round * 16 + number as u64 + 1, stage.later());
                 put(driver, &key, &record).await?;
-                ledger.0.insert(key, vec![Some(record)]);
+                ledger.states.insert(key, vec![Some(record)]);
             }
         }
         Ok(ledger)
     }
 
     fn record(&self, key: &Key) -> Result<Record, Failure> {
-        let known = self.0.get(key).and_then(|states| states.first()).cloned().flatten();
+        let known = self.states.get(key).and_then(|states| states.first()).cloned().flatten();
         known.ok_or_else(|| unmet("a record that was stored before", "none"))
     }
 
-    /// Notes what a change to `new` came to.
+    /// Notes the answer of a change to `new`.
     fn note<T>(&mut self, key: &Key, new: Option<Record>, answer: &Result<T, StoreError>) {
-        let states = self.0.entry(key.clone()).or_insert_with(|| vec![None]);
+        let states = self.states.entry(key.clone()).or_insert_with(|| vec![None]);
         match answer {
             Ok(_) => *states = vec![new],
             Err(error) if error.applied() == Applied::No => {}
@@ -54,10 +56,10 @@ impl Ledger {
         }
     }
 
-    /// Fails unless everything is as it may be, asking again for a while where a call fails.
+    /// Fails unless every key has a possible record. Retries failed calls.
     async fn holds(&self, driver: &DynDriver, kinds: &[StoreErrorKind], when: &str) -> Check {
-        for (key, states) in &self.0 {
-            let found = recovered(kinds, || driver.retrieve(key)).await?;
+        for (key, states) in &self.states {
+            let found = recovered(self.recovery, kinds, || driver.retrieve(key)).await?;
             ensure(states.contains(&found), format!("{when}, {}: one of {states:?}", key.as_str()), || {
                 format!("{found:?}")
             })?;
@@ -66,7 +68,7 @@ impl Ledger {
     }
 }
 
-/// Makes every kind of call, each once, while something is wrong. Gives how many of them failed.
+/// Makes every kind of call once, all at the same time, during a failure. Returns how many of them failed.
 async fn try_everything(
     stage: &Stage,
     driver: &DynDriver,
@@ -74,50 +76,64 @@ async fn try_everything(
     kinds: &[StoreErrorKind],
     round: u64,
 ) -> Result<usize, Failure> {
-    let mut failed = 0;
     let key = |name: &str| stage.key(&format!("{name}-{round}"));
-
     let kept = ledger.record(&key("kept"))?;
-    let answer = in_time(driver.retrieve(&key("kept"))).await?;
-    served(&answer, kinds, &mut failed, "retrieving what is stored", |found| *found == Some(kept.clone()))?;
-    let answer = in_time(driver.retrieve(&key("never-stored"))).await?;
-    served(&answer, kinds, &mut failed, "retrieving what is not stored", |found| found.is_none())?;
+    let old = (ledger.record(&key("replaced"))?, ledger.record(&key("touched"))?);
+    let (created, replaced) = (record(round * 16 + 9), record(round * 16 + 10));
+    let touched = Record { revision: rev(round * 16 + 11), ..old.1.clone() };
+    let touch = Touch { from: old.1.revision, to: touched.revision, deadline: touched.expires };
+    let sure = |ledger: &Ledger| -> Vec<Key> {
+        let sure = ledger.states.iter().filter(|(_, states)| states.iter().all(Option::is_some));
+        sure.map(|(key, _)| key.clone()).collect()
+    };
+    let before = sure(ledger);
 
-    let new = record(round * 16 + 9);
-    let answer = in_time(driver.store(&key("new"), new.clone(), Condition::Absent)).await?;
-    served(&answer, kinds, &mut failed, "creating a record", Change::is_applied)?;
-    ledger.note(&key("new"), Some(new), &answer);
+    let keys = ["kept", "never-stored", "new", "replaced", "touched", "removed"].map(key);
+    let answers = tokio::join!(
+        in_time(driver.retrieve(&keys[0])),
+        in_time(driver.retrieve(&keys[1])),
+        in_time(driver.store(&keys[2], created.clone(), Condition::Absent)),
+        in_time(driver.store(&keys[3], replaced.clone(), Condition::Revision(old.0.revision))),
+        in_time(driver.touch(&keys[4], touch)),
+        in_time(driver.remove(&keys[5], Condition::Any)),
+        in_time(driver.flush()),
+        async {
+            if stage.lacks(Requirement::Traverse) {
+                Ok(None)
+            } else {
+                in_time(driver.count(&Prefix::SESSION)).await.map(Some)
+            }
+        },
+        async {
+            if stage.lacks(Requirement::Purge) { Ok(None) } else { in_time(driver.purge(10)).await.map(Some) }
+        },
+    );
 
-    let (old, new) = (ledger.record(&key("replaced"))?, record(round * 16 + 10));
-    let at = Condition::Revision(old.revision);
-    let answer = in_time(driver.store(&key("replaced"), new.clone(), at)).await?;
-    served(&answer, kinds, &mut failed, "replacing a record", Change::is_applied)?;
-    ledger.note(&key("replaced"), Some(new), &answer);
+    let (created_answer, replaced_answer) = (answers.2?, answers.3?);
+    let (touched_answer, removed_answer) = (answers.4?, answers.5?);
+    ledger.note(&keys[2], Some(created), &created_answer);
+    ledger.note(&keys[3], Some(replaced), &replaced_answer);
+    ledger.note(&keys[4], Some(touched), &touched_answer);
+    ledger.note(&keys[5], None, &removed_answer);
+    let after = sure(ledger);
+    let least = before.iter().filter(|key| after.contains(key)).count() as u64;
 
-    let old = ledger.record(&key("touched"))?;
-    let new = Record { revision: rev(round * 16 + 11), ..old.clone() };
-    let answer = in_time(
-        driver.touch(&key("touched"), Touch { from: old.revision, to: new.revision, deadline: old.expires }),
-    )
-    .await?;
-    served(&answer, kinds, &mut failed, "touching a record", |touched| *touched)?;
-    ledger.note(&key("touched"), Some(new), &answer);
-
-    let answer = in_time(driver.remove(&key("removed"), Condition::Any)).await?;
-    served(&answer, kinds, &mut failed, "removing a record", Change::is_applied)?;
-    ledger.note(&key("removed"), None, &answer);
-
-    if !stage.lacks(Requirement::Traverse) {
-        let answer = in_time(driver.count(&Prefix::SESSION)).await?;
-        let least = ledger.0.values().filter(|states| states.iter().all(Option::is_some)).count() as u64;
+    let mut failed = 0;
+    served(&answers.0?, kinds, &mut failed, "retrieving a stored record", |found| {
+        *found == Some(kept.clone())
+    })?;
+    served(&answers.1?, kinds, &mut failed, "retrieving an unknown key", |found| found.is_none())?;
+    served(&created_answer, kinds, &mut failed, "creating a record", Change::is_applied)?;
+    served(&replaced_answer, kinds, &mut failed, "replacing a record", Change::is_applied)?;
+    served(&touched_answer, kinds, &mut failed, "touching a record", |touched| *touched)?;
+    served(&removed_answer, kinds, &mut failed, "removing a record", Change::is_applied)?;
+    served(&answers.6?, kinds, &mut failed, "flushing", |()| true)?;
+    if let Some(answer) = answers.7? {
         served(&answer, kinds, &mut failed, "counting", |count| *count >= least)?;
     }
-    if !stage.lacks(Requirement::Purge) {
-        let answer = in_time(driver.purge(10)).await?;
+    if let Some(answer) = answers.8? {
         served(&answer, kinds, &mut failed, "purging", |purged| purged.removed == 0)?;
     }
-    let answer = in_time(driver.flush()).await?;
-    served(&answer, kinds, &mut failed, "flushing", |()| true)?;
     Ok(failed)
 }
 
@@ -134,7 +150,7 @@ fn served<T: Debug>(
             *failed += 1;
             Ok(())
         }
-        other => Err(unmet(format!("{what} is done, or fails as one of {kinds:?}"), format!("{other:?}"))),
+        other => Err(unmet(format!("{what} succeeds, or fails with one of {kinds:?}"), format!("{other:?}"))),
     }
 }
 
@@ -151,9 +167,11 @@ pub(crate) async fn f04_outage_is_served_or_a_typed_error(stage: &Stage) -> Chec
     let failed = tried.await;
     stage.end_outage().await?;
     if failed? == 0 {
-        return Err(Failure::Harness("every call was served: start_outage() took nothing away".into()));
+        return Err(Failure::Harness(
+            "every call was served: start_outage() did not stop the backend".into(),
+        ));
     }
-    ledger.holds(&driver, GONE, "once the backend is back").await
+    ledger.holds(&driver, GONE, "after the outage").await
 }
 
 pub(crate) async fn f05_handle_recovers_after_outage(stage: &Stage) -> Check {
@@ -168,24 +186,26 @@ pub(crate) async fn f05_handle_recovers_after_outage(stage: &Stage) -> Check {
         stage.end_outage().await?;
         tried?;
         for (number, driver) in [&used, &idle].into_iter().enumerate() {
-            ledger.holds(driver, GONE, "once the backend is back").await?;
+            ledger.holds(driver, GONE, "after the outage").await?;
             let (key, new) = (stage.key(&format!("after-{round}-{number}")), record(round * 16 + 12));
-            let answer = recovered(GONE, || driver.store(&key, new.clone(), Condition::Absent)).await?;
-            ensure(answer.is_applied(), "a new record, once the backend is back", || format!("{answer:?}"))?;
-            ledger.0.insert(key, vec![Some(new)]);
+            let answer =
+                recovered(stage.recovery(), GONE, || driver.store(&key, new.clone(), Condition::Absent))
+                    .await?;
+            ensure(answer.is_applied(), "a new record, after the outage", || format!("{answer:?}"))?;
+            ledger.states.insert(key, vec![Some(new)]);
         }
     }
     Ok(())
 }
 
-/// Runs a program as root without the rights by which root passes over the modes of files.
+/// Runs a program as root without the rights by which root ignores file modes.
 const BOUND_BY_MODES: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
 
 pub(crate) async fn f08_lost_permission_is_a_typed_error(stage: &Stage) -> Check {
     let wrapper = if is_root() { BOUND_BY_MODES } else { &[] };
     let mut child = stage.wrapped_child("denied", &[], wrapper).map_err(|failure| match failure {
         Failure::Harness(text) => {
-            Failure::Harness(format!("root is tried under setpriv (util-linux): {text}"))
+            Failure::Harness(format!("install setpriv (util-linux) to run this clause as root: {text}"))
         }
         other => other,
     })?;
@@ -194,8 +214,8 @@ pub(crate) async fn f08_lost_permission_is_a_typed_error(stage: &Stage) -> Check
     child.finish().await.map(drop)
 }
 
-/// Whether the modes of files do not bind this process. Where there is no such file to ask they are taken to bind it; if
-/// they do not, nothing is denied, and that is trouble.
+/// Whether this process ignores file modes. Without `/proc` the answer is `false`; if that is wrong, no call fails, and
+/// the clause reports the harness.
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
@@ -221,10 +241,13 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     let failed = tried.await;
     stage.restore_access().await?;
     if failed? == 0 {
-        return Err(Failure::Harness("every call was served: deny() denied nothing".into()));
+        return Err(Failure::Harness(
+            "every call was served: revoke_access() did not take the right away".into(),
+        ));
     }
-    ledger.holds(&driver, DENIED, "once the permission is back").await?;
+    ledger.holds(&driver, DENIED, "after the right is back").await?;
     let (key, new) = (stage.key("after"), record(7));
-    let answer = recovered(DENIED, || driver.store(&key, new.clone(), Condition::Absent)).await?;
-    ensure(answer.is_applied(), "a new record, once the permission is back", || format!("{answer:?}"))
+    let answer =
+        recovered(stage.recovery(), DENIED, || driver.store(&key, new.clone(), Condition::Absent)).await?;
+    ensure(answer.is_applied(), "a new record, after the right is back", || format!("{answer:?}"))
 }

@@ -1,4 +1,4 @@
-//! What child processes do. A role is found by its name in [`ROLES`].
+//! The roles of child processes, by name in [`ROLES`].
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ async fn look(role: &RoleStage) -> Check {
     Ok(())
 }
 
-/// Adds to the counter: argument 0 times, or for ever where that is 0. Notes each number that it wrote.
+/// Increments the counter: argument 0 times, or until it is killed if that is 0. Notes each number that it wrote.
 async fn count(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
     let (times, stream) = (role.number(0), role.number(1));
@@ -201,7 +201,7 @@ async fn acknowledge(role: &RoleStage) -> Check {
             }
             _ => driver.remove(&key, Condition::Any).await?.is_applied(),
         };
-        ensure(done, "a change that nobody disturbs happens", || format!("change {number} did not"))?;
+        ensure(done, "an undisturbed change happens", || format!("change {number} did not"))?;
         role.post.say(&Line::Note(number * 2 + 1));
     }
     Ok(())

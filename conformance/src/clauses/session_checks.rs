@@ -54,7 +54,7 @@ pub(crate) async fn s65_other_address_is_refused(stage: &Stage) -> Check {
         is_refused(&sessions, from(Some(id), address, "fox"), &reason, "another address").await?;
     }
     is_refused(&sessions, RequestInfo::new(id), &reason, "a request without an address").await?;
-    // Whoever was refused may begin a session of their own.
+    // A refused client may start a session of its own.
     let stranger = sessions.load(from(Some(id), ABROAD, "fox")).await?;
     stranger.insert("own", &1)?;
     came_to(&sessions.finish(&stranger).await?, &Outcome::Created, "a stranger's write")?;
@@ -106,7 +106,7 @@ pub(crate) async fn s68_bindings_are_recorded_at_creation(stage: &Stage) -> Chec
     session.insert("more", &1)?;
     done(&bound, &session).await?;
     let _ = is_let_in(&bound, from(Some(old), ABROAD, "hen"), "another client of an unbound session").await?;
-    // And the other way round: nobody is refused by a manager that does not check.
+    // Conversely, a manager without checks refuses no request.
     let strict = victim(&bound).await?;
     let _ = is_let_in(&unbound, from(Some(strict), ABROAD, "hen"), "a manager without checks").await?;
     let _ = opened(&unbound, strict).await?;

@@ -111,7 +111,7 @@ pub(crate) async fn s25_overwritten_lost_answer_is_uncertain(stage: &Stage) -> C
     // Before it can look what became of its store, another request builds on that.
     let other = sessions.clone();
     probe.before(Operation::Retrieve, 1, async move { request(&other, id, count).await.map(drop) });
-    refused(sessions.finish(&session).await, ErrorKind::Uncertain, "a commit that nobody can settle")?;
+    refused(sessions.finish(&session).await, ErrorKind::Uncertain, "a commit whose outcome is unknown")?;
     // Its own addition, the other's, and the first one.
     finds(&sessions, id, "count", Some(3_u64)).await
 }
@@ -129,7 +129,7 @@ pub(crate) async fn s26_dropped_commit_can_be_repeated(stage: &Stage) -> Check {
         finds(&sessions, id, "count", Some(number)).await?;
         nothing_else(&probe, &[id], "after a commit that was dropped").await?;
     }
-    // What is recorded after the drop is not part of the call that is repeated, and not lost either.
+    // Operations recorded after the drop are not in the repeated call, and are not lost.
     count(&session)?;
     probe.plan(Operation::Store, 1, Fault::Stall);
     probe.drop_at_stall(session.commit()).await;
@@ -160,7 +160,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
     let stores = probe.operations().iter().filter(|&&operation| operation == Operation::Store).count();
     ensure((2..=100).contains(&stores), "2 to 100 tries", || stores.to_string())?;
     finds(&sessions, id, "count", Some(1_u64)).await?;
-    // The log is still there. One more rival may be waiting, not a hundred.
+    // The log is still there. One more conflict may be planned, but not a hundred.
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the same commit later")?;
     finds(&sessions, id, "count", Some(2_u64)).await
 }
@@ -263,7 +263,7 @@ pub(crate) async fn s30_repeated_id_never_merges_sessions(stage: &Stage) -> Chec
     ensure(new_id(&login)? != first, "a rotation gets another id", || "the same".into())?;
     equal("the first visitor's record", &stored(&probe, first).await?, &record)?;
 
-    // Three in a row are no chance.
+    // Three collisions in a row are not chance.
     repeat(first, 3);
     let session = sessions.load(None).await?;
     session.insert("name", "Eve")?;

@@ -109,11 +109,11 @@ pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session,
 pub(super) fn new_id(session: &Session) -> Result<SessionId, Failure> {
     match session.id_update() {
         IdUpdate::Set { id, .. } => Ok(id),
-        other => Err(unmet("the client is told a new id", format!("{other:?}"))),
+        other => Err(unmet("the client receives a new id", format!("{other:?}"))),
     }
 }
 
-/// Fails unless the client is told nothing.
+/// Fails unless the client receives nothing.
 pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
     equal(&format!("what the client is told after {what}"), &session.id_update(), &IdUpdate::None)
 }
@@ -146,7 +146,7 @@ pub(super) async fn finds<T: DeserializeOwned + PartialEq + Debug>(
     equal(&format!("{key:?} in a later request"), &session.get::<T>(key)?, &expected)
 }
 
-/// What the store has for a session.
+/// The stored record of a session.
 pub(super) async fn raw(probe: &Probe, id: SessionId) -> Result<Option<Record>, Failure> {
     raw_at(probe, &id.key()).await
 }
@@ -156,7 +156,7 @@ pub(super) async fn raw_at(probe: &Probe, key: &Key) -> Result<Option<Record>, F
     Ok(probe.inner().retrieve(key).await?)
 }
 
-/// What the store has for a session that must be there.
+/// The stored record of a session that must exist.
 pub(super) async fn stored(probe: &Probe, id: SessionId) -> Result<Record, Failure> {
     raw(probe, id).await?.ok_or_else(|| unmet("the store has the session", "nothing"))
 }

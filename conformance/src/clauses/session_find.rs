@@ -45,7 +45,7 @@ async fn walk(
             None => return Ok(found),
         }
     }
-    Err(unmet("find comes to an end", "1,000 pages and no end"))
+    Err(unmet("find ends", "still more after 1,000 pages"))
 }
 
 fn all(count: u64) -> Vec<Option<u64>> {
@@ -88,7 +88,7 @@ pub(crate) async fn s76_find_omits_what_is_no_live_session(stage: &Stage) -> Che
     let login = opened(&sessions, ids[0]).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
-    // A session's own bytes under another prefix, and bytes that are no session.
+    // The bytes of a session under another prefix, and bytes that do not form a session.
     let record = stored(&probe, ids[1]).await?;
     for (key, record) in [
         ("user:alice", record.clone()),
@@ -123,7 +123,7 @@ pub(crate) async fn s77_find_allows_ending_each_session(stage: &Stage) -> Check 
         came_to(&sessions.finish(&other).await?, &ended, "a late write")?;
         nothing(&probe, ids[3], "after a late write").await?;
     }
-    // What was written since it was found does not save a session.
+    // A write after it was found does not save a session.
     let id = begun(&sessions, |session| session.insert("number", &0)).await?;
     let mut page = sessions.find(Cursor::start(), 10).await?;
     // The first pages may be empty.
@@ -209,15 +209,16 @@ pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check 
     for drops in [false, true] {
         let sweeper = sessions.sweep(options);
         let mut limits = Vec::new();
-        // This must happen by then; how long it takes does not matter.
-        for _ in 0..3_000 {
+        // It must happen by then; how long it takes does not matter.
+        let end = tokio::time::Instant::now() + stage.recovery();
+        while tokio::time::Instant::now() < end {
             limits.extend(probe.calls().iter().map(|call| call.limit));
             if broom.0.load(Ordering::SeqCst) >= 9 && !limits.is_empty() {
                 break;
             }
             nap(Duration::from_millis(5)).await;
         }
-        equal("what was swept within 15 s", &broom.0.load(Ordering::SeqCst), &9)?;
+        equal("how many records were swept in time", &broom.0.load(Ordering::SeqCst), &9)?;
         if drops {
             drop(sweeper);
             nap(Duration::from_millis(60)).await;

@@ -62,7 +62,7 @@ pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
     for writes in [false, true] {
         let late = sessions.load(old).await?;
         equal("the end reason", &late.end_reason()?, &Some(EndReason::Replaced))?;
-        ensure(!late.exists()?, "there is no session", || "there is one".into())?;
+        ensure(!late.exists()?, "the session does not exist", || "it exists".into())?;
         equal("a value", &late.get::<u64>("a")?, &None)?;
         if writes {
             late.insert("a", &2)?;
@@ -211,7 +211,7 @@ pub(crate) async fn s37_rotation_with_lost_answers_happens_once(stage: &Stage) -
                 "data".into()
             })?;
             if number == 2 {
-                // A first store that is dropped without an answer leaves a record out of anybody's reach.
+                // A first store that is dropped without an answer leaves a record that no client can reach.
                 nothing_else(&probe, &[old, new], &format!("after {what}")).await?;
             }
         }
@@ -273,7 +273,7 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check
         nothing(&probe, id, "before any commit").await?;
         equal("the end reason", &session.end_reason()?, &Some(EndReason::Destroyed("logout".into())))?;
         equal("what the client is told", &session.id_update(), &IdUpdate::Clear)?;
-        ensure(!session.exists()?, "there is no session", || "there is one".into())?;
+        ensure(!session.exists()?, "the session does not exist", || "it exists".into())?;
         equal("what was written before", &session.get::<u64>("b")?, &None)?;
         if commits {
             let ended = Outcome::Ended(EndReason::Destroyed("logout".into()));

@@ -28,7 +28,7 @@ pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
         ("an unknown id", RequestInfo::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
     ] {
         let session = sessions.load(request).await?;
-        ensure(!session.exists()?, format!("with {what} there is no session yet"), || "there is one".into())?;
+        ensure(!session.exists()?, format!("with {what} the session does not exist yet"), || "it exists".into())?;
         equal(&format!("the keys with {what}"), &session.keys()?, &vec![])?;
         equal(&format!("a value with {what}"), &session.get::<u64>("secret")?, &None)?;
         equal(&format!("the end reason with {what}"), &session.end_reason()?, &reason)?;
@@ -89,7 +89,7 @@ pub(crate) async fn s04_write_then_clear_creates_nothing(stage: &Stage) -> Check
     for by_name in [true, false] {
         let brought = SessionId::generate()?;
         let session = sessions.load(brought).await?;
-        ensure(!session.exists()?, "there is no session yet", || "there is one".into())?;
+        ensure(!session.exists()?, "the session does not exist yet", || "it exists".into())?;
         session.insert("a", &1)?;
         session.update("b", |count: Option<u64>| count.unwrap_or(0) + 1)?;
         if by_name {

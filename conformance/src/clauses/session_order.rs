@@ -61,7 +61,15 @@ pub(crate) async fn s93_lost_answer_counts_once_in_any_order(stage: &Stage) -> C
         [Act::RotateInsert, Act::RotateInsert],
         [Act::RotateInsert, Act::Destroy],
     ] {
-        for fate in [Fate::AnswerLost, Fate::RequestLost, Fate::Late] {
+        // The short form leaves out the orders of two rotations, and lost requests beside late ones: the tests of
+        // `session-manager` try them all.
+        if !stage.context.full && acts == [Act::RotateInsert; 2] {
+            continue;
+        }
+        for fate in [Fate::AnswerLost, Fate::Late, Fate::RequestLost] {
+            if !stage.context.full && fate == Fate::RequestLost && acts != [Act::Update; 2] {
+                continue;
+            }
             for number in 0.. {
                 if ground.walk(&acts, Some((number, fate))).await?.changes <= number + 1 {
                     break;

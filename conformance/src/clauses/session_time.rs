@@ -204,7 +204,7 @@ pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stag
         tells_nothing(&session, "a commit after the deadline")?;
         nothing(&probe, id, "after it").await?;
     }
-    // A reader that comes to its end late has nothing to extend.
+    // A reader that ends late extends nothing.
     let id = begun(&sessions, one).await?;
     advance(stage, HOUR);
     let reader = opened(&sessions, id).await?;

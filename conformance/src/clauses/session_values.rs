@@ -228,7 +228,7 @@ pub(crate) async fn s72_foreign_record_follows_policy(stage: &Stage) -> Check {
         handles_damage(&managers, &events, id, what).await?;
         equal(&format!("the record with {what} afterwards"), &raw(&probe, id).await?, &Some(record))?;
     }
-    // What is found in the way of a commit is told of as well, and stays.
+    // A foreign record that a commit finds is reported too, and stays.
     put(&probe, id, good.to_vec()).await?;
     let session = opened(&managers[0], id).await?;
     session.insert("b", &1)?;
@@ -251,7 +251,7 @@ pub(crate) async fn s73_damaged_record_follows_policy(stage: &Stage) -> Check {
     crate::common::fails(answer, session_core::StoreErrorKind::Corrupt, "retrieving it afterwards")
 }
 
-/// A session of the first release. These bytes are in somebody's store: they must always read.
+/// A session of the first release. Stores hold these bytes, so they must stay readable.
 fn of_the_first_release(now: u64) -> Vec<u8> {
     let mut data = vec![1, 1, 73, 0, 0, 0, 0, 0];
     for word in [now, now, now, now + 86_400_000, 7_200_000, 86_400_000, 0] {

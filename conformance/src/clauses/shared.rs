@@ -78,7 +78,7 @@ pub(crate) async fn p05_cursor_works_on_any_handle(stage: &Stage) -> Check {
     let mut found = Vec::new();
     let mut from = Cursor::start();
     for _ in 0..500 {
-        // A handle that has never seen the traversal, for each page.
+        // Each page is read by a handle that has not seen the traversal.
         let page = stage.open().await?.traverse(&Prefix::SESSION, from, 8).await?;
         found.extend(page.entries);
         match page.next {
@@ -90,7 +90,7 @@ pub(crate) async fn p05_cursor_works_on_any_handle(stage: &Stage) -> Check {
             }
         }
     }
-    Err(unmet("the traversal comes to an end", "500 pages and no end"))
+    Err(unmet("the traversal ends", "still more after 500 pages"))
 }
 
 pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
@@ -147,7 +147,7 @@ pub(crate) async fn p07_processes_lose_no_update(stage: &Stage) -> Check {
         }
         for child in children {
             equal(
-                "the increments that a process was told of",
+                "the acknowledged increments of a process",
                 &notes_in(&child.finish().await?).len(),
                 &(times as usize),
             )?;
@@ -214,7 +214,7 @@ pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     // The increments that were under way when the kills came may have happened.
     ensure(
         (told..=told + kills + 1).contains(&counted),
-        format!("{told} increments, and one more for each kill at the most"),
+        format!("{told} increments, and up to one more per kill"),
         || counted.to_string(),
     )
 }
@@ -236,7 +236,7 @@ pub(crate) async fn p10_one_creating_process_wins(stage: &Stage) -> Check {
         }
         let distinct: HashSet<u64> = won.iter().copied().collect();
         equal("how many records were created", &distinct.len(), &(total as usize))?;
-        equal("how many times a process was told that it created one", &won.len(), &(total as usize))?;
+        equal("the number of `Applied` answers", &won.len(), &(total as usize))?;
         let found = driver.retrieve(&fresh.key("created-0")).await?;
         ensure(found.is_some(), "the first of them is there", || "no record".into())?;
     }

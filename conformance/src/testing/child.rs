@@ -57,7 +57,7 @@ impl ChildProcess {
         Self::start(&mut Self::command(test, args, &[]))
     }
 
-    /// The command behind [`spawn`](Self::spawn), for a test that changes its environment or directory. `wrapper` is a
+    /// The command of [`spawn`](Self::spawn). A test may change its environment or directory. `wrapper` is a
     /// program with its arguments that runs the test binary, such as `strace -f`.
     ///
     /// # Panics
@@ -147,7 +147,7 @@ impl ChildProcess {
         kill_process(Pid::from_child(&self.process), signal).expect("the child is alive");
     }
 
-    /// Kills the process with SIGKILL, and returns the lines that it had printed since the last one that was read.
+    /// Kills the process with SIGKILL, and returns the lines that it had printed and the test has not read.
     ///
     /// # Panics
     /// If the child had ended by itself.
@@ -164,7 +164,7 @@ impl ChildProcess {
         lines
     }
 
-    /// Waits for the process to end, and returns the lines that it had printed since the last one that was read.
+    /// Waits for the process to end, and returns the lines that it had printed and the test has not read.
     ///
     /// # Panics
     /// If its test failed.

@@ -52,7 +52,7 @@ pub struct Call {
 pub struct Applied {
     /// The key.
     pub key: Key,
-    /// What is stored now; `None` after a removal, empty data after a touch.
+    /// The stored record; `None` after a removal, empty data after a touch.
     pub record: Option<Record>,
     /// The condition; `None` for a touch.
     pub condition: Option<Condition>,
@@ -172,7 +172,7 @@ impl<D: Driver> Probe<D> {
         self.calls().iter().map(|call| call.operation).collect()
     }
 
-    /// What the driver has changed since [`close_gates`](Self::close_gates), in order.
+    /// The changes that the driver made since [`close_gates`](Self::close_gates), in order.
     #[must_use]
     pub fn applied(&self) -> Vec<Applied> {
         lock(&self.state.applied).clone()

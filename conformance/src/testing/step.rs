@@ -57,7 +57,7 @@ impl Tree {
     /// Chooses a number below `options`. The scenario MUST behave the same after the same choices.
     ///
     /// # Panics
-    /// If there are no options, or if an earlier run had other options here.
+    /// If `options` is zero, or if an earlier run had a different number here.
     pub fn choose(&mut self, options: usize) -> usize {
         assert!(options > 0, "a choice needs an option");
         if self.at == self.path.len() {
@@ -75,7 +75,7 @@ impl Tree {
         self.runs
     }
 
-    /// The choices of this run, for a failure message.
+    /// The choices of this run, to show in a failure message.
     #[must_use]
     pub fn choices(&self) -> Vec<usize> {
         self.path.iter().take(self.at).map(|(chosen, _)| *chosen).collect()

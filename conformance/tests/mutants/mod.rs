@@ -8,7 +8,7 @@ use session_conformance::{CLAUSES, Failure, Level, Place, Suite, child_tag, clau
 use crate::reference::{Defect, ReferenceHarness};
 
 /// Long enough for a slow machine; a mutant that hangs has failed too.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! mutants {
     ($($id:ident $name:ident $level:ident $must:ident $needs:tt [$($mutant:ident)*] $text:literal;)*) => {
@@ -29,7 +29,7 @@ macro_rules! mutants {
 
 session_conformance::__clauses! { mutants }
 
-/// The suite of a mutant, for a test in `module`.
+/// The suite of a mutant in a test of `module`.
 fn suite(module: &'static str, defect: Option<Defect>, power: bool) -> Suite {
     let place = Place {
         package: env!("CARGO_PKG_NAME"),
@@ -39,7 +39,8 @@ fn suite(module: &'static str, defect: Option<Defect>, power: bool) -> Suite {
         scratch: env!("CARGO_TARGET_TMPDIR"),
     };
     let tag = defect.map(|defect| format!("{defect:?}")).unwrap_or_default();
-    Suite::new(ReferenceHarness { defect, power }, place, &[], &[]).tagged(tag)
+    let suite = Suite::new(ReferenceHarness { defect, power }, place, &[], &[]);
+    suite.tagged(tag).recovering_within(Duration::from_secs(2))
 }
 
 const FAILS: &str = concat!(module_path!(), "::fails");
@@ -55,7 +56,7 @@ fn each_is_caught(id: &str, test: &str, mutants: &[Defect]) {
             Err(Failure::Unmet { expected, actual }) => {
                 eprintln!("{id} catches {defect:?}: expected {expected}; got {actual}");
             }
-            Err(Failure::Harness(text)) => panic!("{id}: trouble is no verdict on {defect:?}: {text}"),
+            Err(Failure::Harness(text)) => panic!("{id}: the harness failed for {defect:?}: {text}"),
             Ok(()) => panic!("{id} does not notice {defect:?}"),
         }
     }

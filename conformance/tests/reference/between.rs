@@ -31,7 +31,7 @@ pub struct Between {
 struct Memory {
     versions: HashMap<Key, Vec<Record>>,
     last: Option<Key>,
-    /// What has happened to a key an odd number of times.
+    /// The keys with an odd number of calls.
     odd: HashSet<Key>,
     refused: bool,
 }
@@ -117,7 +117,7 @@ impl Between {
         }
     }
 
-    /// What is read where there is nothing.
+    /// The answer of a mutant for an absent record.
     fn instead_of_nothing(&self, key: &Key) -> Result<Option<Record>> {
         let now = self.now();
         Ok(match self.defect {
@@ -140,7 +140,7 @@ impl Between {
         })
     }
 
-    /// What is read in the place of what is there.
+    /// The answer of a mutant for a live record.
     async fn instead_of(&self, key: &Key, mut record: Record) -> Result<Option<Record>> {
         let is_table = matches!(record.data[..], [1, 1 | 2, ..]);
         match self.defect {

@@ -175,7 +175,7 @@ impl Driver for Reference {
             return Ok(Change::Applied);
         }
         let answer = if self.has(Defect::DroppedComesLate) {
-            // A task goes on without whoever waits for it.
+            // The task continues when the caller gives up.
             let (own, key, record) = (self.clone(), key.clone(), record.clone());
             let late = async move {
                 own.pause().await;
@@ -273,7 +273,7 @@ impl Driver for Reference {
         if self.has(Defect::TouchRefusesPast) && !is_live(deadline, now) {
             return Ok(false);
         }
-        // What the touch would write, if it applies; or the answer.
+        // The touched record, or the answer.
         let judge = |log: &mut Log| -> Result<Result<Record, bool>> {
             let blind = self.has(Defect::TouchRevivesExpired);
             let Some(slot) = live(log, &key, now, self.handle.defect, blind) else {

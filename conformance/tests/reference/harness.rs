@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_conformance::{Harness, HarnessError, Region};
+use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Clock, Key};
 
 use super::log::Log;
@@ -55,11 +55,11 @@ impl Harness for ReferenceHarness {
         Ok(())
     }
 
-    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<Region, HarnessError> {
+    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
         let mut log = Log::open(&storage.path, None)?;
         log.catch_up()?;
         let (from, len) = log.frame_of(key).ok_or_else(|| HarnessError::new("no such record to damage"))?;
-        Ok(Region { path: storage.path.clone(), from, len })
+        Ok(FileRange { path: storage.path.clone(), from, len })
     }
 
     async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {

@@ -185,7 +185,7 @@ impl Log {
         self.catch_up()
     }
 
-    /// What a careless close does.
+    /// Loses the last entry, like a careless close.
     pub fn forget_last(&mut self) -> Result<()> {
         self.file.set_len(self.last_entry).map_err(backend)
     }
@@ -195,7 +195,7 @@ impl Log {
         self.index.get(key).map(|slot| (slot.at, slot.len))
     }
 
-    /// What the frames of all keys take.
+    /// The total length of all live frames.
     pub fn live_bytes(&self) -> usize {
         self.index.values().map(|slot| slot.len).sum()
     }

@@ -1,5 +1,4 @@
-//! What every operation is made of: the entry, the step that nobody else comes between, the decision, the deed. Most
-//! defects are here.
+//! The parts of every operation: the entry check, the atomic step, the decision, and the write. Most defects are here.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::log::{Log, Slot, backend, dawdle};
 use super::trouble::Trouble;
 use super::{Defect, Reference};
 
-/// What of the record counts as there, for an operation.
+/// The live record, as an operation sees it.
 pub(super) fn live(
     log: &Log,
     key: &Key,
@@ -70,7 +69,7 @@ impl Reference {
         error
     }
 
-    /// One step: nobody else, in this process or another, is within one on the same log.
+    /// One atomic step on the log, across tasks and processes.
     pub(super) fn step<T>(&self, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
         let mut log = self.handle.log.lock().unwrap();
         if self.has(Defect::NoFileLock) {

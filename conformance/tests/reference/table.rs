@@ -8,7 +8,7 @@ use session_core::{Condition, Timestamp};
 
 use super::Defect;
 
-/// What a rotation leaves under the old key.
+/// The tombstone that a rotation leaves under the old key.
 pub(super) const TOMBSTONE: [u8; 4] = [1, 2, 4, 0];
 
 const HOUR: u64 = 3_600_000;
@@ -47,7 +47,7 @@ pub(super) fn empty(now: Timestamp) -> Bytes {
     Table { fixed, network, agent, user, extra, entries }.encode()
 }
 
-/// What a defect makes of a table, `None` where it leaves it alone or this is none.
+/// The table as a defect changes it; `None` if it changes nothing.
 pub(super) fn altered(data: &Bytes, defect: Defect, when: Condition, now: Timestamp) -> Option<Bytes> {
     let mut table = Table::parse(data)?;
     match defect {

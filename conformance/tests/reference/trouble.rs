@@ -1,4 +1,4 @@
-//! What the harness does to a store from outside: files beside the log say that it is gone, denied or small.
+//! Failures from outside: marker files beside the log make it unavailable, forbidden or small.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ impl Reference {
         }
     }
 
-    /// Fails where there is no room for `record`.
+    /// Fails if `record` does not fit.
     pub(super) fn room_for(
         &self,
         log: &mut Log,
@@ -67,7 +67,8 @@ impl Reference {
     ) -> Result<bool> {
         let old = slot.map_or(0, |slot| slot.len);
         let new = record.data.len() + key.as_bytes().len() + session_core::frame::HEADER_LEN;
-        let wants = log.live_bytes() - old + new;
+        // A racy mutant may hold a slot that is gone by now.
+        let wants = (log.live_bytes() + new).saturating_sub(old);
         let still = self.has(Defect::FullForever) && self.handle.was_full.load(Ordering::SeqCst);
         if !still && self.room().is_none_or(|room| wants <= room) {
             return Ok(true);
@@ -81,7 +82,7 @@ impl Reference {
         Err(StoreError::new(StoreErrorKind::Full, Operation::Store))
     }
 
-    /// What a mutant says of a removal.
+    /// The answer of a mutant to a removal.
     pub(super) fn room_to_remove(&self) -> Result<()> {
         if self.has(Defect::FullRefusesRemovals) && self.handle.was_full.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Full, Operation::Remove));
