@@ -1,4 +1,4 @@
-//! Level concurrent, continued: histories, and what a store in use must not do.
+//! Level concurrent, continued: histories, dropped calls, closing, and late writers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind, Touch};
 
-use crate::common::{Crowd, holds, nap, number_of, patiently, payload, put, record, rev, set, shown};
+use crate::common::{Crowd, absent, holds, nap, number_of, patiently, payload, put, record, rev, set, shown};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::history::{Mix, Op, Rec, Recorder, pick, seen_after};
 use crate::linear;
 use crate::stage::Stage;
+use crate::testing::poll_once;
 
 pub(crate) async fn c11_histories_are_linearizable(stage: &Stage) -> Check {
     let driver = stage.open().await?;
@@ -199,7 +200,26 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
             Err(_) => return Err(unmet("a call after dropped ones is answered", "no answer for 10 s")),
         }
     }
+    for round in 0..stage.amount(10, 100) {
+        dropped_comes_first_or_never(&driver, &key, 1 + round % 4).await?;
+    }
     Ok(())
+}
+
+/// Drops a store after a few polls. It must take effect before the next change of the key, or not at all.
+async fn dropped_comes_first_or_never(driver: &DynDriver, key: &Key, polls: usize) -> Check {
+    let mut call = Box::pin(driver.store(key, record(1), Condition::Any));
+    for _ in 0..polls {
+        if poll_once(call.as_mut()).is_some() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
+    absent(driver, key, "after a removal that follows a dropped store").await?;
+    nap(Duration::from_millis(5)).await;
+    absent(driver, key, "some time after a removal that follows a dropped store").await
 }
 
 pub(crate) async fn c15_keys_do_not_conflict(stage: &Stage) -> Check {
