@@ -28,7 +28,9 @@ pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
         ("an unknown id", RequestInfo::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
     ] {
         let session = sessions.load(request).await?;
-        ensure(!session.exists()?, format!("with {what} the session does not exist yet"), || "it exists".into())?;
+        ensure(!session.exists()?, format!("with {what} the session does not exist yet"), || {
+            "it exists".into()
+        })?;
         equal(&format!("the keys with {what}"), &session.keys()?, &vec![])?;
         equal(&format!("a value with {what}"), &session.get::<u64>("secret")?, &None)?;
         equal(&format!("the end reason with {what}"), &session.end_reason()?, &reason)?;
