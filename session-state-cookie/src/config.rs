@@ -79,62 +79,29 @@ impl CookieConfig {
         Self { secure: false, listen: Some(listen), ..Self::default() }
     }
 
-    /// The cookie's name. The default is `__Host-session`, `__Secure-session` with a domain or another path than `/`, or
-    /// `session` in the development preset. Reading compares names byte by byte.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// The domain whose hosts get the cookie. By default only the current host gets it. One leading dot is ignored, as in
-    /// browsers.
-    pub fn domain(mut self, domain: impl Into<String>) -> Self {
-        self.domain = Some(domain.into());
-        self
-    }
-
-    /// The path whose requests get the cookie; `/` by default. It does not protect the cookie from other paths of the
-    /// host (RFC 6265bis §8.5).
-    pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = path.into();
-        self
-    }
-
-    /// Whether the cookie is sent over HTTPS only; true by default. `false` needs a name without a prefix.
-    pub fn secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
-        self
-    }
-
-    /// Whether the cookie is hidden from scripts; true by default.
-    pub fn http_only(mut self, http_only: bool) -> Self {
-        self.http_only = http_only;
-        self
-    }
-
-    /// Which requests from other sites carry the cookie; [`SameSite::Lax`] by default.
-    pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.same_site = same_site;
-        self
-    }
-
-    /// Whether an embedded page has a separate cookie for each embedding site (CHIPS); false by default.
-    pub fn partitioned(mut self, partitioned: bool) -> Self {
-        self.partitioned = partitioned;
-        self
-    }
-
-    /// How long the browser keeps the cookie; [`Lifetime::BrowserSession`] by default.
-    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
-    /// Whether `Expires` is sent in addition to `Max-Age`; false by default. Only clients without `Max-Age` use it. It is
-    /// never sent alone, because it depends on the client's clock.
-    pub fn expires(mut self, expires: bool) -> Self {
-        self.expires = expires;
-        self
+    session_core::setters! {
+        /// The cookie's name. The default is `__Host-session`, `__Secure-session` with a domain or another path than `/`, or
+        /// `session` in the development preset. Reading compares names byte by byte.
+        name: impl Into<String> => Some(name.into()),
+        /// The domain whose hosts get the cookie. By default only the current host gets it. One leading dot is ignored, as in
+        /// browsers.
+        domain: impl Into<String> => Some(domain.into()),
+        /// The path whose requests get the cookie; `/` by default. It does not protect the cookie from other paths of the
+        /// host (RFC 6265bis §8.5).
+        path: impl Into<String> => path.into(),
+        /// Whether the cookie is sent over HTTPS only; true by default. `false` needs a name without a prefix.
+        secure: bool,
+        /// Whether the cookie is hidden from scripts; true by default.
+        http_only: bool,
+        /// Which requests from other sites carry the cookie; [`SameSite::Lax`] by default.
+        same_site: SameSite,
+        /// Whether an embedded page has a separate cookie for each embedding site (CHIPS); false by default.
+        partitioned: bool,
+        /// How long the browser keeps the cookie; [`Lifetime::BrowserSession`] by default.
+        lifetime: Lifetime,
+        /// Whether `Expires` is sent in addition to `Max-Age`; false by default. Only clients without `Max-Age` use it. It is
+        /// never sent alone, because it depends on the client's clock.
+        expires: bool,
     }
 
     /// Builds the state.
