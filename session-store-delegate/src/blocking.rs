@@ -162,8 +162,8 @@ impl<M: BlockingModel> DelegateStore<InPlace<M>> {
     }
 }
 
-/// The operations of [`Driver`] as plain functions, for an application without a runtime. One poll finishes each,
-/// because [`InPlace`] never waits.
+/// The operations of [`Driver`] as plain functions. Applications without a runtime use it. One poll finishes each
+/// operation, because [`InPlace`] never waits.
 impl<M: BlockingModel> BlockingDriver for DelegateStore<InPlace<M>> {
     fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         at_once(Operation::Retrieve, Driver::retrieve(self, key))

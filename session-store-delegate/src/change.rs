@@ -53,7 +53,7 @@ pub(crate) fn change<D: Delegate>(
         _ => empty(delegate, fields)?,
     }
     let expected = if conditional { expected } else { Condition::Any };
-    // Only a removal expects `Any` here. If another caller removed the record first, there is nothing to look at again.
+    // Only a removal expects `Any` here. After a conflict another caller has removed the record.
     let conflict = (expected == Condition::Any).then_some(Change::Conflict(None));
     Ok(Step::Flush { expected, yes, conflict })
 }

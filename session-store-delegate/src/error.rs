@@ -28,7 +28,7 @@ impl<E> UnitError<E> {
     }
 }
 
-/// The error of a call that has written nothing, whatever the model says of it.
+/// The error of a call before the flush, which has written nothing.
 pub(crate) fn before_flush<M: Model>(model: &M, cause: M::Error, operation: Operation) -> StoreError {
     let (kind, _) = model.classify(&cause);
     StoreError::new(kind, operation).with_source(cause)

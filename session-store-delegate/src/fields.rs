@@ -9,7 +9,7 @@ use crate::mapping::Fields;
 
 pub(crate) type Outcome<T, D> = Result<T, UnitError<<D as Delegate>::Error>>;
 
-/// What the fields hold, without the data.
+/// The state of the fields, without reading the data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stored {
     Nothing,

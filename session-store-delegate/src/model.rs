@@ -12,7 +12,7 @@ use crate::mapping::Location;
 ///
 /// # For authors of models
 /// Three methods are required. Every operation of the driver is one unit of work: `delegate`, the object's accessors,
-/// then `flush` once. There is no flush if nothing changes or a call has failed. After a conflict, the driver begins a
+/// then `flush` once. The driver does not flush if nothing changes or a call has failed. After a conflict, the driver begins a
 /// new unit of work with a new object.
 ///
 /// `flush` is a method of the model and consumes the object, so an object is plain data and cannot be flushed twice.
@@ -76,7 +76,7 @@ pub trait Model: Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
 
     /// The kind of an error, and whether a flush that failed with it may have written. A call before the flush has
-    /// written nothing, whatever this says.
+    /// always written nothing.
     ///
     /// Default: `Backend` and `Unknown`.
     fn classify(&self, error: &Self::Error) -> (StoreErrorKind, Applied) {
@@ -105,7 +105,7 @@ pub trait Model: Send + Sync + 'static {
     }
 
     /// Lists the next `limit` keys of any prefix after the key `after`, whose deadline is `now` or earlier, in an order
-    /// as that of [`list`](Self::list). Only an empty list means that there are no more. The driver loads each object,
+    /// as that of [`list`](Self::list). Only an empty list ends the purge. The driver loads each object,
     /// checks it again, empties it and flushes it. Then it asks for the keys after the last one.
     ///
     /// Records without a revision may be listed: their flush expects `Absent`. Records with a damaged revision may be

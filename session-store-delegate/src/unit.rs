@@ -25,7 +25,7 @@ pub(crate) enum Step<T> {
     },
 }
 
-/// What the clones of a store share.
+/// The state that the clones of a store share.
 pub(crate) struct Inner<M> {
     pub(crate) config: DelegateConfig<M>,
     pub(crate) gate: Gate,

@@ -1,4 +1,4 @@
-//! The conformance suite over two models in memory. `examples/delegate` has it over one on disk, with every level.
+//! The conformance suite over two models in memory. `examples/delegate` runs all levels over a model on disk.
 
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 mod support;
@@ -44,19 +44,15 @@ impl Harness for Tagged {
 
 session_conformance::suite!(
     Tagged,
-    lacks: {
-        Close: "the data goes with the process",
-        Kill: "the data goes with the process",
-        PowerLoss: "the data goes with the process",
-        Processes: "the memory of a process is its own",
-        Checksum: "a bent byte of a field is another value",
-        Outage: "nobody can take a process's own memory away from it",
+    lacks: [VOLATILE] {
+        Checksum: "a field has no checksum",
+        Outage: "a process cannot lose its own memory",
         Full: "only memory bounds it",
-        Permission: "nobody can deny a process its own memory",
+        Permission: "a process has always access to its own memory",
     },
 );
 
-/// A model that cannot compare, and that blocks.
+/// A blocking model that cannot compare.
 mod blind {
     use super::*;
 
@@ -87,18 +83,12 @@ mod blind {
 
     session_conformance::suite!(
         Blind,
-        lacks: {
-            Conditional: "the model writes whatever is there",
-            Purge: "what is stored anew between a look and a removal would be lost",
-            ValueBound: "only memory bounds a value",
-            Close: "the data goes with the process",
-            Kill: "the data goes with the process",
-            PowerLoss: "the data goes with the process",
-            Processes: "the memory of a process is its own",
-            Checksum: "a bent byte of a field is another value",
-            Outage: "nobody can take a process's own memory away from it",
-            Full: "only memory bounds it",
-            Permission: "nobody can deny a process its own memory",
+        lacks: [VOLATILE, UNBOUNDED] {
+            Conditional: "the model cannot compare",
+            Purge: "a record that is stored between a look and a removal would be lost",
+            Checksum: "a field has no checksum",
+            Outage: "a process cannot lose its own memory",
+            Permission: "a process has always access to its own memory",
         },
     );
 }

@@ -2,7 +2,7 @@
 //!
 //! A change first tries the one statement that is nearly always enough. If that changes no row, the driver reads the
 //! row and `ChangeRequest::decide` says what to do. A single `INSERT .. ON CONFLICT .. WHERE` is not enough: it would
-//! create a record where a replacement expects one that is gone.
+//! create a record although the replaced record is gone.
 
 use rusqlite::{Connection, Params};
 use session_core::{Change, ChangeRequest, Condition, Decision, Found, Record, Timestamp, Touch};

@@ -71,7 +71,7 @@ impl SqliteConfig {
         Self::new("")
     }
 
-    /// What an acknowledged write survives. Default: [`Durability::Process`].
+    /// Whether acknowledged writes survive power loss. Default: [`Durability::Process`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self

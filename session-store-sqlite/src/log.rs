@@ -105,7 +105,7 @@ pub(crate) fn restart(connection: Option<&Connection>) {
     }
 }
 
-/// What a checkpoint did.
+/// The result of a checkpoint.
 pub(crate) struct Moved {
     /// The whole log is in the file, and no connection reads from the log.
     pub(crate) all: bool,

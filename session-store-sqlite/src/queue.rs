@@ -17,7 +17,7 @@ const LIGHT: usize = 512;
 /// The weight of a purge step, which is too much for a caller's thread.
 const HEAVY: usize = 1 << 20;
 
-/// What the writer does inside its transaction.
+/// A unit of work inside the writer's transaction.
 #[derive(Debug)]
 pub(crate) enum Work {
     Change(Key, ChangeRequest),
@@ -87,7 +87,7 @@ pub(crate) enum Phase {
 
 pub(crate) type FlushCaller = oneshot::Sender<Result<()>>;
 
-/// What is behind the queue's lock.
+/// The state behind the queue's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) jobs: VecDeque<Job>,
@@ -124,7 +124,7 @@ impl Waiting {
         }
     }
 
-    /// The next transaction: the oldest jobs, at most `limit`, or a single one that is to be tried alone.
+    /// The next transaction: the oldest jobs, at most `limit`, or a single job with `alone`.
     pub(crate) fn take(&mut self, limit: usize) -> Vec<Job> {
         let together = match self.jobs.front() {
             Some(first) if first.alone => 1,

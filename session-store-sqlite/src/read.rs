@@ -30,7 +30,7 @@ pub(crate) fn retrieve(connection: &Connection, key: &[u8], now: Timestamp) -> R
     Ok(Some(Record { revision: revision(row, 0)?, expires, data: Bytes::copy_from_slice(data) }))
 }
 
-/// What is stored under a key, without its data. A damaged row is `Fault::Row`.
+/// The state of a key, without reading its data. A damaged row is `Fault::Row`.
 pub(crate) fn state(connection: &Connection, key: &[u8], now: Timestamp) -> Result<Found, Fault> {
     let mut statement = connection.prepare_cached(STATE)?;
     let mut rows = statement.query([key])?;

@@ -25,7 +25,7 @@ pub(crate) const STEPS: &[&str] = &["
     CREATE INDEX records_due ON records (due) WHERE due IS NOT NULL;
 "];
 
-/// What a file is, by its header and its list of tables.
+/// The kind of a file, by its header and its list of tables.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     /// It has no tables yet.

@@ -119,7 +119,7 @@ impl Writer {
             && waiting.jobs.front().is_none_or(|job| !job.alone)
     }
 
-    /// Commits the queue and the caller's own work, which came last. There is no `await` in it, so a dropped future
+    /// Commits the queue and the caller's own work, which came last. It has no `await`, so a dropped future
     /// cannot stop it half-way.
     fn lead(&self, held: Held<'_>, mut jobs: Vec<Job>, work: Work) -> Ticket {
         let operation = work.operation();

@@ -1,4 +1,4 @@
-//! What is the application's own stays its own: names, and the other record of a row.
+//! The driver leaves the application's data alone: names, and the other record of a row.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
@@ -35,7 +35,7 @@ fn rows(database: &Connection) -> u32 {
 }
 
 #[tokio::test]
-async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_name_along() {
+async fn session_flash_and_name_share_a_row_independently() {
     let (_directory, database, visitors, store) = site();
     let (session, flash) = (key("session:one"), key("flash:one"));
     assert!(store.store(&session, record(1), Absent).await.unwrap().is_applied());
@@ -47,7 +47,7 @@ async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_nam
     assert!(store.remove(&flash, Any).await.unwrap().is_applied());
     assert_eq!(store.retrieve(&session).await.unwrap(), Some(record(3)));
     assert!(store.remove(&session, Any).await.unwrap().is_applied());
-    assert_eq!(rows(&database), 0, "a row that holds nothing goes");
+    assert_eq!(rows(&database), 0, "an empty row is deleted");
 
     visitors.rename("one", "Ada").unwrap();
     assert!(store.store(&session, record(4), Absent).await.unwrap().is_applied());
@@ -57,13 +57,13 @@ async fn session_and_flash_are_in_one_row_and_neither_takes_the_other_or_the_nam
 }
 
 #[test]
-fn a_flush_writes_nothing_but_its_own_columns() {
+fn a_flush_writes_only_its_own_columns() {
     let (_directory, _, visitors, _) = site();
     let location = ByPrefix.locate(&key("session:one")).unwrap();
     let mut row = visitors.delegate(&location).unwrap();
     row.set("session", Value::Bytes(b"data".to_vec().into())).unwrap();
     row.set("revision", Value::Bytes(vec![1; 8].into())).unwrap();
-    // The application writes to the same visitor meanwhile.
+    // The application writes to the same visitor in between.
     visitors.rename("one", "Ada").unwrap();
     assert_eq!(visitors.flush(&location, row.clone(), Absent).unwrap(), Flushed::Yes);
     assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
@@ -99,7 +99,7 @@ async fn a_column_of_another_type_is_corrupt() {
 }
 
 #[tokio::test]
-async fn a_deadline_beyond_the_column_is_as_far_as_that_goes() {
+async fn far_deadlines_are_clamped() {
     let (_directory, _, _, store) = site();
     let far = Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(1) };
     assert!(store.store(&key("session:one"), far, Any).await.unwrap().is_applied());
@@ -108,7 +108,7 @@ async fn a_deadline_beyond_the_column_is_as_far_as_that_goes() {
 }
 
 #[tokio::test]
-async fn without_the_mapping_a_visitor_is_asked_for_a_field_that_it_lacks() {
+async fn without_the_mapping_other_prefixes_are_misconfigured() {
     let (_directory, _, visitors, _) = site();
     let store = DelegateStore::pooled(DelegateConfig::new(visitors));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
@@ -117,7 +117,7 @@ async fn without_the_mapping_a_visitor_is_asked_for_a_field_that_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened() {
+async fn a_locked_file_is_unavailable() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
     let options = Options { busy_timeout: Duration::from_millis(1), ..Options::default() };
@@ -133,7 +133,7 @@ async fn a_file_that_another_program_writes_to_is_busy_and_nothing_has_happened(
 }
 
 #[tokio::test]
-async fn a_name_goes_along_to_the_row_of_a_rotated_session() {
+async fn a_name_moves_to_the_row_of_a_rotated_session() {
     let (_directory, database, visitors, store) = site();
     let (old, new) = (key("session:old"), key("session:new"));
     assert!(store.store(&old, record(1), Absent).await.unwrap().is_applied());
@@ -142,10 +142,10 @@ async fn a_name_goes_along_to_the_row_of_a_rotated_session() {
     assert!(store.remove(&old, Any).await.unwrap().is_applied());
     visitors.move_name("old", "new").unwrap();
     assert_eq!(visitors.name("new").unwrap().as_deref(), Some("Ada"));
-    assert_eq!(rows(&database), 1, "the old row holds nothing any more");
+    assert_eq!(rows(&database), 1, "the old row is empty and deleted");
     assert_eq!(store.retrieve(&new).await.unwrap(), Some(record(2)));
 
-    // A row that still holds a session stays, and nobody's name is overwritten.
+    // A row with a session stays, and no name is overwritten.
     visitors.move_name("new", "new").unwrap();
     visitors.move_name("new", "third").unwrap();
     assert_eq!(visitors.name("third").unwrap().as_deref(), Some("Ada"));
@@ -157,7 +157,7 @@ async fn a_name_goes_along_to_the_row_of_a_rotated_session() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_what_has_expired_and_stops_at_no_damage() {
+async fn a_purge_removes_expired_records_beside_damaged_ones() {
     let (_directory, database, _, store) = site();
     let past = |number| Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(number) };
     for prefix in ["session", "flash", "user", "zoo"] {
@@ -174,12 +174,12 @@ async fn a_purge_takes_what_has_expired_and_stops_at_no_damage() {
          UPDATE extras SET revision = x'00' WHERE id = 'user:a';",
         )
         .unwrap();
-    // Whatever the numbers, each purge removes as many as it may while there are as many.
+    // Each purge removes as many as it may.
     for (limit, removed, more) in [(2, 2, true), (3, 3, true), (7, 7, true), (5, 1, false), (5, 0, false)] {
         let purged = store.purge(limit).await.unwrap();
         assert_eq!((purged.removed, purged.more), (removed, more), "at most {limit}");
     }
-    // What is left cannot be compared with, and goes only without a condition.
+    // Damaged revisions cannot be compared, so only a removal without a condition removes them.
     for damaged in ["session:a", "flash:a", "user:a"] {
         let damaged = key(damaged);
         assert_eq!(store.retrieve(&damaged).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! Every operation is one unit of work: the delegate, its accessors, and one flush, or none where nothing changes.
+//! Every operation is one unit of work: the object, its accessors, and at most one flush.
 
 use std::convert::Infallible;
 
@@ -26,7 +26,7 @@ fn joined(parts: &[&[&'static str]]) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn a_retrieve_looks_and_flushes_nothing() {
+async fn a_retrieve_does_not_flush() {
     let (store, model, clock) = store();
     let one = key("session:one");
     assert_eq!(store.retrieve(&one).await.unwrap(), None);
@@ -38,21 +38,21 @@ async fn a_retrieve_looks_and_flushes_nothing() {
     clock.set(later());
     assert_eq!(store.retrieve(&one).await.unwrap(), None);
     made(&model, &LOOK);
-    assert!(model.has("one"), "a retrieve removes nothing, not even what has expired");
+    assert!(model.has("one"), "a retrieve does not remove an expired record");
 }
 
 #[tokio::test]
-async fn a_store_sets_three_fields_and_flushes_once_with_what_it_saw() {
+async fn a_store_flushes_once_with_the_seen_revision() {
     let (store, model, clock) = store();
     let one = key("session:one");
     assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &["get session"], &WRITE, &["flush absent"]]));
     assert!(store.store(&one, expiring(2), At(rev(1))).await.unwrap().is_applied());
     made(&model, &joined(&[&LOOK, &WRITE, &["flush revision"]]));
-    // Without a condition nothing need be known of what is there.
+    // Without a condition it reads no field.
     assert!(store.store(&one, record(3), Any).await.unwrap().is_applied());
     made(&model, &["delegate", "set session", "delete expires", "set revision", "flush any"]);
-    // An expired record is no record, but the flush expects it: somebody may have stored anew meanwhile.
+    // The flush expects the expired record, because another writer may have replaced it.
     assert!(store.store(&one, expiring(4), Any).await.unwrap().is_applied());
     clock.set(later());
     model.calls();
@@ -61,20 +61,20 @@ async fn a_store_sets_three_fields_and_flushes_once_with_what_it_saw() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_not_flushed() {
+async fn an_operation_without_effect_does_not_flush() {
     let (store, model, clock) = store();
     let one = key("session:one");
     assert!(store.store(&one, expiring(1), Absent).await.unwrap().is_applied());
     model.calls();
 
-    // A conflict, which hands back the record.
+    // A conflict returns the record.
     let answer = store.store(&one, record(2), Absent).await.unwrap();
     assert_eq!(answer, Change::Conflict(Some(expiring(1))));
     made(&model, &joined(&[&LOOK, &["get session"]]));
     let answer = store.remove(&one, At(rev(9))).await.unwrap();
     assert_eq!(answer, Change::Conflict(Some(expiring(1))));
     made(&model, &joined(&[&LOOK, &["get session"]]));
-    // A change that has happened.
+    // A repeated change.
     assert!(store.store(&one, expiring(1), At(rev(9))).await.unwrap().is_applied());
     made(&model, &LOOK);
     assert!(store.touch(&one, Touch { from: rev(9), to: rev(1), deadline: None }).await.unwrap());
@@ -82,7 +82,7 @@ async fn what_changes_nothing_is_not_flushed() {
     // A touch of another revision.
     assert!(!store.touch(&one, Touch { from: rev(8), to: rev(9), deadline: None }).await.unwrap());
     made(&model, &LOOK);
-    // Removals of nothing.
+    // Removals of a missing and of an expired record.
     for gone in ["session:two", "session:one"] {
         if gone == "session:one" {
             clock.set(later());
@@ -92,7 +92,7 @@ async fn what_changes_nothing_is_not_flushed() {
         assert!(store.remove(&key(gone), Absent).await.unwrap().is_applied());
         assert_eq!(store.remove(&key(gone), At(rev(1))).await.unwrap(), Change::Conflict(None));
         assert!(!store.touch(&key(gone), Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap());
-        // Nothing is there, and what is stored has expired: there would be nothing to drop.
+        // A store of an expired record acts as a removal.
         let past = Record { expires: Some(NOW), ..record(3) };
         assert!(store.store(&key(gone), past.clone(), Absent).await.unwrap().is_applied());
         assert_eq!(store.store(&key(gone), past, At(rev(1))).await.unwrap(), Change::Conflict(None));
@@ -102,7 +102,7 @@ async fn what_changes_nothing_is_not_flushed() {
 }
 
 #[tokio::test]
-async fn a_touch_leaves_the_data_alone() {
+async fn a_touch_does_not_set_the_data() {
     let (store, model, _) = store();
     let one = key("session:one");
     assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
@@ -111,14 +111,14 @@ async fn a_touch_leaves_the_data_alone() {
     made(&model, &joined(&[&LOOK, &["set expires", "set revision", "flush revision"]]));
     assert!(store.touch(&one, Touch { from: rev(2), to: rev(3), deadline: None }).await.unwrap());
     made(&model, &joined(&[&LOOK, &["delete expires", "set revision", "flush revision"]]));
-    // To a moment that has passed: it ends the record.
+    // A deadline in the past ends the record.
     assert!(store.touch(&one, Touch { from: rev(3), to: rev(4), deadline: Some(NOW) }).await.unwrap());
     made(&model, &joined(&[&LOOK, &EMPTY, &["flush revision"]]));
     assert!(!model.has("one"));
 }
 
 #[tokio::test]
-async fn an_emptied_delegate_is_flushed_once_and_dropped() {
+async fn a_removed_record_is_one_flush_of_empty_fields() {
     let (store, model, clock) = store();
     let one = key("session:one");
     let past = Record { expires: Some(NOW), ..record(9) };
@@ -161,7 +161,7 @@ async fn an_emptied_delegate_is_flushed_once_and_dropped() {
 }
 
 #[tokio::test]
-async fn what_is_refused_at_once_calls_no_model() {
+async fn a_refused_operation_does_not_call_the_model() {
     let (store, model, _) = store();
     let one = key("session:one");
     let large = Record::new(vec![0; 101], None, rev(1));
@@ -180,7 +180,7 @@ async fn what_is_refused_at_once_calls_no_model() {
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_compare_is_asked_for_nothing_that_needs_it() {
+async fn without_comparison_conditional_changes_are_unsupported() {
     let (store, model, _) = store_with(claims().conditional(false));
     let one = key("session:one");
     assert_eq!(store.store(&one, record(1), Absent).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
@@ -202,7 +202,7 @@ async fn a_model_that_cannot_compare_is_asked_for_nothing_that_needs_it() {
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_list_is_neither_traversed_nor_purged() {
+async fn without_lists_traversal_and_purge_are_unsupported() {
     let store = DelegateStore::in_place(DelegateConfig::new(Objects::unlisted(claims())));
     let answer = store.traverse(&Prefix::SESSION, Cursor::start(), 1).await;
     assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Unsupported);
@@ -212,7 +212,7 @@ async fn a_model_that_cannot_list_is_neither_traversed_nor_purged() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_refuses_a_key_is_the_error_of_the_operation() {
+async fn an_error_of_the_mapping_fails_the_operation() {
     let model = Objects::new(claims());
     let refuse = |_: &Key| -> session_core::Result<Location> {
         Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Parse).with_detail("no such prefix"))
@@ -224,7 +224,7 @@ async fn a_mapping_that_refuses_a_key_is_the_error_of_the_operation() {
     made(&model, &[]);
 }
 
-/// A model that lists what it likes.
+/// A model that always lists one key.
 struct Liar(&'static str);
 
 struct Nothing;
@@ -262,7 +262,7 @@ impl Model for Liar {
 }
 
 #[tokio::test]
-async fn a_list_of_another_prefix_or_that_stands_still_is_an_error_and_no_endless_walk() {
+async fn a_wrong_or_repeated_list_is_an_error() {
     let answer = DelegateStore::open(DelegateConfig::new(Liar("user:one"))).count(&Prefix::SESSION).await;
     assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Backend);
     let answer = DelegateStore::open(DelegateConfig::new(Liar("session:one"))).count(&Prefix::SESSION).await;

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
+use session_conformance::testing::poll_once;
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Driver, Record, Result, TestClock, Touch};
 use session_store_delegate::{DelegateConfig, DelegateStore};
@@ -13,10 +13,10 @@ use super::{NOW, expiring, key, record, rev};
 use crate::support::blobs::{Blobs, by_name};
 
 type Store = DelegateStore<Blobs>;
-type ChangeRequest<'a> = Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
+type Pending<'a> = Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
 
-/// What it changes, and what there is afterwards.
-fn change(store: &Store, number: usize) -> (ChangeRequest<'_>, Option<Record>) {
+/// A change, and the record after it.
+fn change(store: &Store, number: usize) -> (Pending<'_>, Option<Record>) {
     let one = || key("session:one");
     match number {
         0 => (
@@ -38,7 +38,7 @@ fn change(store: &Store, number: usize) -> (ChangeRequest<'_>, Option<Record>) {
 }
 
 #[tokio::test]
-async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
+async fn a_change_dropped_at_any_await_is_whole() {
     for number in 0..4 {
         let (mut old, mut new, mut polls) = (0, 0, 0);
         loop {
@@ -48,19 +48,17 @@ async fn a_change_that_is_dropped_at_any_await_is_made_or_not() {
             );
             assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_applied());
             let (mut change, after) = change(&store, number);
-            let mut context = Context::from_waker(Waker::noop());
-            let done =
-                (0..polls).any(|_| matches!(change.as_mut().poll(&mut context), Poll::Ready(Ok(true))));
+            let done = (0..polls).any(|_| matches!(poll_once(change.as_mut()), Some(Ok(true))));
             drop(change);
             let found = store.retrieve(&key("session:one")).await.unwrap();
             if found == after {
                 new += 1;
             } else {
                 assert_eq!(found, Some(expiring(1)), "change {number}, dropped after {polls} polls");
-                assert!(!done, "what was answered has happened");
+                assert!(!done, "an acknowledged change is made");
                 old += 1;
             }
-            // The next one finds nothing held up.
+            // The next change is not blocked.
             let revision = found.as_ref().map(|record| record.revision);
             let when = revision.map_or(Absent, At);
             assert!(store.store(&key("session:one"), record(9), when).await.unwrap().is_applied());

@@ -1,4 +1,4 @@
-//! What the fields of an object hold, and who else has fields in it.
+//! The values of the fields, and other fields of the same object.
 
 use bytes::Bytes;
 use session_core::Condition::{Absent, Any, Revision as At};
@@ -12,7 +12,7 @@ fn bytes(length: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_record_is_bytes_a_number_and_eight_bytes() {
+async fn a_record_is_three_fields() {
     let (store, model, _) = store();
     assert!(store.store(&key("session:one"), expiring(1), Any).await.unwrap().is_applied());
     model.object("one", |object| {
@@ -25,7 +25,7 @@ async fn a_record_is_bytes_a_number_and_eight_bytes() {
 }
 
 #[tokio::test]
-async fn a_damaged_field_is_corrupt_and_stays_as_it_is_until_it_is_replaced_or_removed() {
+async fn a_damaged_field_is_corrupt_until_replaced_or_removed() {
     let one = key("session:one");
     let damages: [(&str, Option<Value>); 12] = [
         ("session", None),
@@ -64,7 +64,7 @@ async fn a_damaged_field_is_corrupt_and_stays_as_it_is_until_it_is_replaced_or_r
             corrupt(store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err());
         }
         assert_eq!(model.object("one", |object| object.clone()), before, "{what}");
-        // Whoever does not compare gets rid of it.
+        // Changes without a condition replace or remove it.
         assert!(store.store(&one, record(2), Any).await.unwrap().is_applied(), "{what}");
         assert_eq!(store.retrieve(&one).await.unwrap(), Some(record(2)), "{what}");
         damage();
@@ -74,15 +74,15 @@ async fn a_damaged_field_is_corrupt_and_stays_as_it_is_until_it_is_replaced_or_r
     }
 }
 
-/// Revisions with which nothing can be compared, and none.
-fn no_revisions() -> [Option<Value>; 4] {
+/// A missing revision and damaged ones.
+fn damaged_revisions() -> [Option<Value>; 4] {
     [None, Some(bytes(3)), Some(Value::Number(1)), Some(Value::Damaged)]
 }
 
 #[tokio::test]
-async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
+async fn an_expired_record_is_absent_even_if_damaged() {
     let one = key("session:one");
-    for revision in no_revisions() {
+    for revision in damaged_revisions() {
         let (store, model, clock) = store();
         let expired = || {
             model.object("one", |object| {
@@ -103,7 +103,7 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
         assert_eq!(store.remove(&one, At(rev(1))).await.unwrap(), Change::Conflict(None));
         assert!(store.remove(&one, Absent).await.unwrap().is_applied());
         assert!(model.has("one"), "{what}");
-        // It was no record, and yet no waste is left of it.
+        // The answer is that no record was live, and its fields are emptied.
         assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "{what}");
         assert!(!model.has("one"), "{what}");
 
@@ -117,7 +117,7 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
         if revision.is_none() {
             assert!(created.unwrap().is_applied());
         } else {
-            // Two stores that compare with nothing might both be told that theirs was the first.
+            // Without a comparison, two such stores might both succeed.
             assert_eq!(created.unwrap_err().kind(), StoreErrorKind::Corrupt, "{what}");
         }
         assert!(store.store(&one, record(2), Any).await.unwrap().is_applied());
@@ -126,7 +126,7 @@ async fn what_has_expired_is_absent_whatever_else_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_purge_passes_by_what_it_cannot_remove() {
+async fn a_purge_skips_listed_records_that_are_live() {
     let (store, model, clock) = store();
     for (id, record) in
         [("a", record(1)), ("b", record(1)), ("c", expiring(1)), ("d", expiring(1)), ("e", expiring(1))]
@@ -134,7 +134,7 @@ async fn a_purge_passes_by_what_it_cannot_remove() {
         assert!(store.store(&key(&format!("session:{id}")), record, Any).await.unwrap().is_applied());
     }
     clock.set(super::later());
-    // Listed as expired, and found to be anything else: the driver leaves these alone.
+    // Listed as expired, but live: the driver leaves them alone.
     model.lists("a");
     model.lists("b");
     let mut rounds = Vec::new();
@@ -147,7 +147,7 @@ async fn a_purge_passes_by_what_it_cannot_remove() {
 }
 
 #[tokio::test]
-async fn two_prefixes_and_the_application_share_an_object_and_nothing_else() {
+async fn prefixes_share_an_object_and_no_field() {
     let (store, model, _) = store();
     let (session, flash) = (key("session:one"), key("flash:one"));
     model.object("one", |object| object.insert("name".into(), bytes(3)));
@@ -166,7 +166,7 @@ async fn two_prefixes_and_the_application_share_an_object_and_nothing_else() {
     model.object("one", |object| object.clear());
     assert!(store.store(&flash, record(5), Absent).await.unwrap().is_applied());
     assert!(store.remove(&flash, Any).await.unwrap().is_applied());
-    assert!(!model.has("one"), "an object that holds nothing is dropped");
+    assert!(!model.has("one"), "an empty object is removed");
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
-//! What is particular to this driver: which calls of the model an operation makes, and what it makes of what they answer.
+//! Tests of what is particular to this driver: which calls of the model an operation makes, and how it uses the answers.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod calls;
 mod cancel;
+mod failures;
 mod fields;
 mod rivals;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 mod support;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn later() -> Timestamp {
     NOW.saturating_add(Duration::from_secs(60))
 }
 
-/// A record that lives for a minute.
+/// A record that expires in a minute.
 fn expiring(number: u8) -> Record {
     Record { expires: Some(later()), ..record(number) }
 }

@@ -1,4 +1,4 @@
-//! Somebody else writes between the look and the flush.
+//! Another writer changes the object between the look and the flush.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use session_store_delegate::Value;
 use super::{Store, expiring, key, later, record, rev, store};
 use crate::support::objects::{Object, Objects};
 
-/// The rival stores record `number` under `session:one`.
+/// Stores record `number` under `session:one`, as the other writer.
 fn put(objects: &mut BTreeMap<String, Object>, number: u8) {
     let object = objects.entry("one".into()).or_default();
     object.clear();
@@ -34,7 +34,7 @@ fn rival_removes(model: &Objects) {
     });
 }
 
-/// How many units of work there were, and how many of them flushed.
+/// The number of units of work, and of flushes.
 fn units(model: &Objects) -> (usize, usize) {
     let calls = model.calls();
     let count = |word: &str| calls.iter().filter(|call| call.starts_with(word)).count();
@@ -48,7 +48,7 @@ async fn with_one() -> (Store, Objects, session_core::TestClock) {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_second_is_handed_what_was_stored_and_flushes_no_more() {
+async fn the_second_of_two_stores_gets_the_record_of_the_first() {
     let (store, model, _) = with_one().await;
     rival_puts(&model, 7);
     let answer = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_store_that_comes_second_is_handed_what_was_stored_and_flushes_no_more
 }
 
 #[tokio::test]
-async fn a_change_that_the_rival_has_made_is_yes() {
+async fn a_change_that_the_rival_made_is_applied() {
     let (store, model, _) = with_one().await;
     rival_puts(&model, 2);
     assert!(store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap().is_applied());
@@ -78,7 +78,7 @@ async fn a_change_that_the_rival_has_made_is_yes() {
 }
 
 #[tokio::test]
-async fn what_was_removed_meanwhile_is_not_brought_back() {
+async fn a_removed_record_does_not_come_back() {
     let one = key("session:one");
     let (store, model, _) = with_one().await;
     rival_removes(&model);
@@ -92,11 +92,11 @@ async fn what_was_removed_meanwhile_is_not_brought_back() {
 
     let (store, model, _) = with_one().await;
     rival_removes(&model);
-    assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "another one removed it");
+    assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "the rival removed it");
 }
 
 #[tokio::test]
-async fn a_removal_without_a_condition_removes_what_came_meanwhile() {
+async fn remove_any_removes_the_rivals_record() {
     let (store, model, _) = with_one().await;
     rival_puts(&model, 7);
     assert!(store.remove(&key("session:one"), Any).await.unwrap().is_applied());
@@ -105,7 +105,7 @@ async fn a_removal_without_a_condition_removes_what_came_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_create_over_an_expired_record_holds_though_a_purge_comes_between() {
+async fn a_create_over_an_expired_record_survives_a_purge() {
     let (store, model, clock) = with_one().await;
     clock.set(later());
     rival_removes(&model);
@@ -115,7 +115,7 @@ async fn a_create_over_an_expired_record_holds_though_a_purge_comes_between() {
 }
 
 #[tokio::test]
-async fn a_purge_spares_and_does_not_count_what_was_stored_anew() {
+async fn a_purge_spares_a_new_record() {
     let (store, model, clock) = with_one().await;
     clock.set(later());
     rival_puts(&model, 7);
@@ -125,7 +125,7 @@ async fn a_purge_spares_and_does_not_count_what_was_stored_anew() {
 }
 
 #[tokio::test]
-async fn a_model_that_always_says_conflict_makes_no_endless_loop() {
+async fn endless_conflicts_are_unavailable() {
     let (store, model, _) = with_one().await;
     model.calls();
     let mut turn = 1_u8;

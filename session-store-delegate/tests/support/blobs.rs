@@ -1,16 +1,13 @@
-//! An asynchronous model with a calling convention of its own, as of a store of blobs with tags: the object of a record is
-//! the blob that is named by its whole key, and its tag is the revision. Every call waits once before it does its work and
-//! once after it.
+//! An asynchronous model of blobs with tags and its own mapping: the object of a record is the blob whose name is the whole
+//! key, and its tag is the revision. Every call is pending once before its work and once after it.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use bytes::Bytes;
-use session_core::{Capabilities, Condition, Entry, Key, Prefix, Result as CoreResult, Timestamp};
+use session_core::{Capabilities, Condition, Entry, Key, Prefix, Result as CoreResult, Timestamp, yield_now};
 use session_store_delegate::{Delegate, Fields, Flushed, Location, Model, Value};
 
 use super::lock;
@@ -18,7 +15,7 @@ use super::lock;
 #[derive(Clone, Default)]
 pub(crate) struct Blobs(Arc<Mutex<BTreeMap<String, Blob>>>);
 
-/// A blob; one that is not there has no tag.
+/// A blob. A new blob has no tag.
 #[derive(Clone, Default)]
 pub(crate) struct Blob {
     pub(crate) content: Option<Bytes>,
@@ -26,13 +23,13 @@ pub(crate) struct Blob {
     pub(crate) tag: Option<Bytes>,
 }
 
-/// The hook: the whole key is the object, and its accessors have other names.
+/// The mapping: the object is the whole key, and the fields have other names.
 pub(crate) fn by_name(key: &Key) -> CoreResult<Location> {
     Ok(Location::new(key.as_str(), Fields::new("content", "deadline", "tag")))
 }
 
 impl Blobs {
-    /// Works on a blob from outside.
+    /// Changes a blob as another program would.
     pub(crate) fn blob<T>(&self, key: &Key, work: impl FnOnce(&mut Blob) -> T) -> Option<T> {
         lock(&self.0).get_mut(key.as_str()).map(work)
     }
@@ -80,16 +77,16 @@ impl Model for Blobs {
     type Error = io::Error;
 
     async fn delegate(&self, location: &Location) -> io::Result<Blob> {
-        wait().await;
+        yield_now().await;
         let blob = lock(&self.0).get(&location.id).cloned().unwrap_or_default();
-        wait().await;
+        yield_now().await;
         Ok(blob)
     }
 
     async fn flush(&self, location: &Location, blob: Blob, expected: Condition) -> io::Result<Flushed> {
-        wait().await;
+        yield_now().await;
         let flushed = self.put(&location.id, blob, expected);
-        wait().await;
+        yield_now().await;
         Ok(flushed)
     }
 
@@ -97,14 +94,14 @@ impl Model for Blobs {
         Capabilities::none().conditional(true).exactly_once(true).max_record_bytes(Some(2 << 20))
     }
 
-    /// Names, and nothing more: the driver looks for itself what is live.
+    /// Lists names only, so the driver loads each object.
     async fn list(
         &self,
         prefix: &Prefix,
         after: Option<&Key>,
         limit: usize,
     ) -> io::Result<Option<Vec<Entry>>> {
-        wait().await;
+        yield_now().await;
         let from = after.map_or_else(|| format!("{prefix}:"), |key| key.as_str().to_owned());
         let blobs = lock(&self.0);
         let names = blobs.range::<str, _>((Bound::Excluded(&*from), Bound::Unbounded)).map(|(name, _)| name);
@@ -118,7 +115,7 @@ impl Model for Blobs {
         after: Option<&Key>,
         limit: usize,
     ) -> io::Result<Option<Vec<Key>>> {
-        wait().await;
+        yield_now().await;
         let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_str()));
         let blobs = lock(&self.0);
         let later = blobs.range::<str, _>((from, Bound::Unbounded));
@@ -146,17 +143,4 @@ impl Blobs {
         }
         Flushed::Yes
     }
-}
-
-/// Is pending once, as a call over a network is at least.
-async fn wait() {
-    let mut waited = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -1,4 +1,4 @@
-//! A model that blocks, with objects of any fields. It writes down every call, and fails or is disturbed as it was told.
+//! A blocking model whose objects have any fields. It logs every call, and fails or meets a rival on request.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,11 +21,11 @@ struct Inside {
     lists: bool,
     objects: Mutex<BTreeMap<String, Object>>,
     calls: Mutex<Vec<String>>,
-    /// After how many more calls one of them does not return as it should.
+    /// The number of calls before the next one fails, and how.
     trouble: Mutex<Option<(usize, Trouble)>>,
-    /// The objects that the list of the expired names whatever they hold.
+    /// Ids that `expired` lists in any case.
     listed: Mutex<Vec<String>>,
-    /// What somebody else does just before the next flush, again and again while it says so.
+    /// Runs before the next flush, and before later ones while it returns `true`.
     rival: Mutex<Option<Rival>>,
 }
 
@@ -42,7 +42,7 @@ impl Objects {
         Self::with(claims, true)
     }
 
-    /// A model that can list nothing.
+    /// A model that cannot list.
     pub(crate) fn unlisted(claims: Capabilities) -> Self {
         Self::with(claims, false)
     }
@@ -59,12 +59,12 @@ impl Objects {
         }))
     }
 
-    /// The calls since this was asked the last time.
+    /// The calls since the last call of this method.
     pub(crate) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.0.calls))
     }
 
-    /// Works on an object as the rest of the application does.
+    /// Changes an object as the application does.
     pub(crate) fn object<T>(&self, id: &str, work: impl FnOnce(&mut Object) -> T) -> T {
         work(lock(&self.0.objects).entry(id.into()).or_default())
     }
@@ -73,17 +73,17 @@ impl Objects {
         lock(&self.0.objects).contains_key(id)
     }
 
-    /// Lets the `number`th call from now fail, beginning with 0.
+    /// Fails the call after the next `number` calls.
     pub(crate) fn fail(&self, number: usize, trouble: Trouble) {
         *lock(&self.0.trouble) = Some((number, trouble));
     }
 
-    /// Whether the trouble that was asked for has come; none comes any more.
+    /// Whether the requested failure happened. Cancels it if not.
     pub(crate) fn has_failed(&self) -> bool {
         lock(&self.0.trouble).take().is_none()
     }
 
-    /// Lets the list of the expired name the session of an object, as one that lags behind does.
+    /// Lets `expired` list the session of an object, as a stale index does.
     pub(crate) fn lists(&self, id: &str) {
         lock(&self.0.listed).push(id.into());
     }
@@ -103,7 +103,7 @@ impl Objects {
                 drop(trouble);
                 match now {
                     Trouble::Error(kind) => Err(kind.into()),
-                    Trouble::Panic => panic!("as it was told"),
+                    Trouble::Panic => panic!("on request"),
                 }
             }
             Some((left, _)) => {
@@ -114,7 +114,7 @@ impl Objects {
     }
 }
 
-/// What was loaded, and what was changed since.
+/// The loaded fields and the changes since.
 pub(crate) struct Loaded {
     model: Objects,
     fields: Object,
@@ -174,9 +174,9 @@ impl BlockingModel for Objects {
         };
         let holds =
             |object: &Object| [data, expires, revision].iter().any(|field| object.contains_key(&***field));
-        let nothing_to_drop = !holds(&delegate.fields) && !holds(object);
+        let already_empty = !holds(&delegate.fields) && !holds(object);
         let answer = match expected {
-            Condition::Any | Condition::Absent if nothing_to_drop => Flushed::Conflict,
+            Condition::Any | Condition::Absent if already_empty => Flushed::Conflict,
             Condition::Absent | Condition::Revision(_) if expected != there => Flushed::Conflict,
             _ => Flushed::Yes,
         };
@@ -188,7 +188,7 @@ impl BlockingModel for Objects {
                 };
             }
         }
-        // What holds nothing any more is dropped; a name, or another prefix's fields, keep an object.
+        // An empty object is removed; a name or the fields of another prefix keep it.
         if object.is_empty() {
             objects.remove(&location.id);
         }
@@ -219,7 +219,7 @@ impl BlockingModel for Objects {
                 Some(Value::Number(millis)) => Some(Timestamp::from_millis(*millis)),
                 _ => None,
             };
-            Entry::new(Key::new(prefix, id).expect("every object is that of a key")).with_deadline(expires)
+            Entry::new(Key::new(prefix, id).expect("every object belongs to a key")).with_deadline(expires)
         });
         Ok(self.0.lists.then(|| entries.collect()))
     }
@@ -232,11 +232,11 @@ impl BlockingModel for Objects {
                 let due =
                     matches!(object.get(field), Some(Value::Number(millis)) if *millis <= now.as_millis());
                 if due || prefix == "session" && lock(&self.0.listed).contains(id) {
-                    keys.push(Key::parse(&format!("{prefix}:{id}")).expect("every object is that of a key"));
+                    keys.push(Key::parse(&format!("{prefix}:{id}")).expect("every object belongs to a key"));
                 }
             }
         }
-        // In the order of the objects and of the prefixes in each, `after` may be gone.
+        // Ordered by object, then by prefix; `after` may be gone.
         let place = |key: &Key| (key.id().to_owned(), key.prefix() != "session");
         keys.retain(|key| after.is_none_or(|after| place(key) > place(after)));
         keys.truncate(limit);

@@ -1,4 +1,4 @@
-//! A model that fails, and one that panics.
+//! Models that fail or panic.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use crate::support::objects::{Objects, Trouble};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
-/// Every operation that calls the model, on a store that holds `session:one` at revision 1.
+/// The operations that call the model, on a store that holds `session:one` at revision 1.
 fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
     let one = || key("session:one");
     let call: (Operation, Call<'_>) = match number {
@@ -52,7 +52,7 @@ fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
     Some(call)
 }
 
-/// A store that holds `session:one`, which is live, and `session:old`, which is not.
+/// A store with the live `session:one` and the expired `session:old`.
 async fn filled() -> (Store, Objects) {
     let (store, model, clock) = store();
     assert!(store.store(&key("session:old"), expiring(9), Any).await.unwrap().is_applied());
@@ -63,7 +63,7 @@ async fn filled() -> (Store, Objects) {
 }
 
 #[tokio::test]
-async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works() {
+async fn a_failed_call_ends_its_operation_only() {
     for number in 0.. {
         let mut failures = 0;
         loop {
@@ -76,7 +76,7 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
                 break;
             }
             let mut calls = model.calls();
-            // But for a purge, which asks for what is behind the key; where that fails it has removed something.
+            // A purge asks for the keys behind the failed one. If that fails, it has removed a record.
             if name == Operation::Purge && answer.is_ok() {
                 assert_eq!(calls.len(), failures + 1, "{calls:?}");
                 failures += 1;
@@ -85,10 +85,10 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
             if name == Operation::Purge && failures > 0 {
                 assert_eq!(calls.pop().as_deref(), Some("expired"));
             }
-            assert_eq!(calls.len(), failures + 1, "{name}: the call that failed is the last: {calls:?}");
+            assert_eq!(calls.len(), failures + 1, "{name}: the failed call is the last: {calls:?}");
             let error = answer.unwrap_err();
             assert_eq!((error.kind(), error.operation()), (StoreErrorKind::Backend, name));
-            // Only in the flush, or in the sync, may something have happened.
+            // Only a flush or a sync may have changed the store.
             let handed_over = calls.last().is_some_and(|call| call.starts_with("flush") || call == "sync");
             let applied = if handed_over { Applied::Unknown } else { Applied::No };
             assert_eq!(error.applied(), applied, "{name}: {calls:?}");
@@ -100,7 +100,7 @@ async fn after_a_call_that_failed_no_other_is_made_and_the_next_operation_works(
 }
 
 #[tokio::test]
-async fn a_model_that_panics_in_any_call_spoils_nothing() {
+async fn a_panic_in_any_call_leaves_a_usable_store() {
     for number in 0.. {
         let mut failures = 0;
         loop {
@@ -111,7 +111,7 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
             if !model.has_failed() {
                 break;
             }
-            assert!(answer.is_none(), "{name}: the panic is the caller's");
+            assert!(answer.is_none(), "{name}: the caller gets the panic");
             assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)), "{name}");
             assert!(store.store(&key("session:one"), record(3), At(rev(1))).await.unwrap().is_applied());
             failures += 1;
@@ -119,7 +119,7 @@ async fn a_model_that_panics_in_any_call_spoils_nothing() {
     }
 }
 
-/// What a future came to, or `None` where it panicked.
+/// The output of a future, or `None` if it panicked.
 async fn caught<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
     std::future::poll_fn(move |context| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
@@ -131,7 +131,7 @@ async fn caught<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Option<
 }
 
 #[tokio::test]
-async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
+async fn the_model_classifies_its_errors() {
     let (store, model) = filled().await;
     let flush_at = 4;
     for (cause, kind, applied) in [
@@ -144,14 +144,14 @@ async fn the_model_says_what_an_error_means_and_its_error_is_the_source() {
         assert_eq!((error.kind(), error.applied()), (kind, applied));
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), cause);
-        // The same before the flush: whatever the model says, nothing has happened.
+        // Before the flush nothing was written, even if the model says otherwise.
         model.fail(0, Trouble::Error(cause));
         let error = store.store(&key("session:one"), record(2), Any).await.unwrap_err();
         assert_eq!((error.kind(), error.applied()), (kind, Applied::No));
     }
 }
 
-/// A store that holds `ids`, all expired.
+/// A store whose records `ids` are all expired.
 async fn expired(ids: &[&str]) -> (Store, Objects) {
     let (store, model, clock) = store();
     for id in ids {
@@ -162,14 +162,14 @@ async fn expired(ids: &[&str]) -> (Store, Objects) {
 }
 
 #[tokio::test]
-async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothing_was_removed() {
+async fn a_purge_skips_failures_and_reports_one_if_it_removed_none() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     // The list, and the delegate of the first.
     model.fail(1, Trouble::Error(io::ErrorKind::StorageFull));
     let purged = store.purge(1).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, true));
     assert!(model.has("a") && !model.has("b") && model.has("c"));
-    // The list, and the seven calls for the first of which the last fails.
+    // The list, then the seven calls for the first record; the last of them fails.
     model.fail(7, Trouble::Error(io::ErrorKind::Other));
     let purged = store.purge(9).await.unwrap();
     assert_eq!((purged.removed, purged.more), (1, false));
@@ -180,7 +180,7 @@ async fn a_purge_passes_by_what_it_fails_to_remove_and_tells_of_it_only_if_nothi
 }
 
 #[tokio::test]
-async fn a_purge_ends_where_the_store_is_away_and_says_what_was_removed() {
+async fn a_purge_ends_when_the_model_does_not_answer() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     model.calls();
     model.fail(1, Trouble::Error(io::ErrorKind::TimedOut));
@@ -199,7 +199,7 @@ async fn a_purge_ends_where_the_store_is_away_and_says_what_was_removed() {
 
 #[cfg(feature = "offload")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
+async fn a_panic_on_a_worker_is_an_error() {
     let model = Objects::new(claims());
     let clock = TestClock::new(NOW);
     let store = DelegateStore::pooled(DelegateConfig::new(model.clone()).clock(Arc::new(clock)));
@@ -208,11 +208,11 @@ async fn on_the_pool_a_panic_is_an_error_and_the_next_call_works() {
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
-    assert!(store.get_ref().model().get_ref().has("one"), "the model can be reached through the store");
+    assert!(store.get_ref().model().get_ref().has("one"), "the model is reachable through the store");
 }
 
 #[test]
-fn plain_functions_need_no_runtime() {
+fn blocking_calls_need_no_runtime() {
     use session_core::BlockingDriver;
 
     let clock = TestClock::new(NOW);
