@@ -86,10 +86,13 @@ impl StoreError {
         self
     }
 
-    /// Marks the change as possibly applied, for example because the response was lost.
+    /// Marks a change as possibly applied, for example because the response was lost. Does nothing if the operation
+    /// [is not a change](Operation::is_change).
     #[must_use]
     pub fn applied_unknown(mut self) -> Self {
-        self.0.applied = Applied::Unknown;
+        if self.0.operation.is_change() {
+            self.0.applied = Applied::Unknown;
+        }
         self
     }
 

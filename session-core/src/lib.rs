@@ -59,7 +59,7 @@ pub use key::{Key, Prefix};
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
-pub use record::Record;
+pub use record::{Record, check_record_bytes};
 pub use revision::Revision;
 #[cfg(feature = "state")]
 pub use state::{Candidates, State};

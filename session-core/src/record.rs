@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::clock::{Timestamp, is_live};
+use crate::error::{Result, StoreError};
 use crate::revision::Revision;
 
 /// A value that a driver stores under a key: opaque bytes, a deadline and a revision.
@@ -31,6 +32,17 @@ impl Record {
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         is_live(self.expires, now)
+    }
+}
+
+/// Checks the length of a record's data against a driver's `max_record_bytes`, if it has one.
+///
+/// # Errors
+/// `TooLarge`.
+pub fn check_record_bytes(len: usize, max_record_bytes: impl Into<Option<u64>>) -> Result<()> {
+    match max_record_bytes.into() {
+        Some(limit) if len as u64 > limit => Err(StoreError::too_large(len, limit)),
+        _ => Ok(()),
     }
 }
 

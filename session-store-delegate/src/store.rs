@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Gate, Key, Operation, Page,
-    Prefix, Purged, Record, Result, StoreError, Touch,
+    Prefix, Purged, Record, Result, StoreError, Touch, check_record_bytes,
 };
 
 use crate::config::DelegateConfig;
@@ -35,9 +35,7 @@ impl<M: Model> DelegateStore<M> {
         let operation = request.operation();
         let store = self.0.check(operation)?;
         let Capabilities { conditional, max_record_bytes, .. } = store.config.model.capabilities();
-        if let Some(limit) = max_record_bytes.filter(|limit| request.data_len() as u64 > *limit) {
-            return Err(StoreError::too_large(request.data_len(), limit));
-        }
+        check_record_bytes(request.data_len(), max_record_bytes)?;
         let unconditional = matches!(
             request,
             ChangeRequest::Store { condition: Condition::Any, .. }

@@ -2,6 +2,7 @@
 
 use session_core::{
     Change, ChangeRequest, Decision, Found, Key, Operation, Result, StoreError, StoreErrorKind, Timestamp,
+    check_record_bytes,
 };
 
 use crate::bounds::{Amount, Reserved};
@@ -72,9 +73,7 @@ impl Inner {
         }
         let len = record.data.len();
         let amount = Amount::of(key, len);
-        if let Some(limit) = self.max_record_bytes.filter(|limit| len as u64 > *limit) {
-            return Err(StoreError::too_large(len, limit));
-        }
+        check_record_bytes(len, self.max_record_bytes)?;
         if !self.usage.could_hold(amount) {
             return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store)
                 .with_detail("the record does not fit into max_bytes"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
     Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, ExpiryMode, Gate, Key, Operation,
-    Page, Prefix, Purged, Record, Result, Shared, StoreError, Touch, yield_now,
+    Page, Prefix, Purged, Record, Result, Shared, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::{MmapConfig, OnFull};
@@ -150,9 +150,7 @@ impl Driver for MmapStore {
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.gate.check(Operation::Store)?;
         let length = record.data.len();
-        if length as u64 > self.0.record_limit {
-            return Err(StoreError::too_large(length, self.0.record_limit));
-        }
+        check_record_bytes(length, self.0.record_limit)?;
         let tried = if length > LARGE {
             Err(Fault::NeedsThread)
         } else {

@@ -2,7 +2,8 @@
 
 use redis::{Cmd, Value};
 use session_core::{
-    Change, ChangeRequest, Condition, Key, Operation, Record, Result, StoreError, Timestamp, Touch, is_live,
+    Change, ChangeRequest, Condition, Key, Operation, Record, Result, Timestamp, Touch, check_record_bytes,
+    is_live,
 };
 
 use crate::connection::Route;
@@ -16,10 +17,7 @@ impl Inner {
     pub(crate) async fn change(&self, key: &Key, request: &ChangeRequest) -> Result<Change> {
         let operation = request.operation();
         self.link.gate.check(operation)?;
-        let (len, limit) = (request.data_len(), self.config.max_record_bytes);
-        if len as u64 > limit {
-            return Err(StoreError::too_large(len, limit));
-        }
+        check_record_bytes(request.data_len(), self.config.max_record_bytes)?;
         let (name, now) = (self.name(key), self.config.clock.now());
         let answer = match request {
             ChangeRequest::Store { record, condition: Condition::Any } => {

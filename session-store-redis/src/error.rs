@@ -24,19 +24,20 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn during(self, operation: Operation) -> StoreError {
         let new = |kind| StoreError::new(kind, operation);
-        let unknown = |error: StoreError| if operation.is_change() { error.applied_unknown() } else { error };
         match self {
             Self::Unsent(cause) => new(of_connecting(&cause)).with_source(cause),
             Self::Refused(cause) => new(of_answer(&cause)).with_source(without_arguments(cause)),
             Self::Lost(cause) if cause.is_timeout() => {
-                unknown(new(StoreErrorKind::Timeout).with_source(cause))
+                new(StoreErrorKind::Timeout).with_source(cause).applied_unknown()
             }
             Self::Lost(cause) if cause.is_io_error() => {
-                unknown(new(StoreErrorKind::Unavailable).with_source(cause))
+                new(StoreErrorKind::Unavailable).with_source(cause).applied_unknown()
             }
             // Without the malformed answer, which may hold stored data.
-            Self::Lost(_) => unknown(new(StoreErrorKind::Backend).with_detail("malformed server response")),
-            Self::Late => unknown(new(StoreErrorKind::Timeout)),
+            Self::Lost(_) => {
+                new(StoreErrorKind::Backend).with_detail("malformed server response").applied_unknown()
+            }
+            Self::Late => new(StoreErrorKind::Timeout).applied_unknown(),
             Self::Stuck => new(StoreErrorKind::Timeout).with_detail("connecting timed out"),
             Self::Closed => StoreError::closed(operation),
         }
@@ -49,8 +50,9 @@ pub(crate) fn corrupt(operation: Operation) -> StoreError {
 
 /// The error of an answer that Redis does not give to this command.
 pub(crate) fn unexpected(operation: Operation) -> StoreError {
-    let error = StoreError::new(StoreErrorKind::Backend, operation).with_detail("unexpected type of answer");
-    if operation.is_change() { error.applied_unknown() } else { error }
+    StoreError::new(StoreErrorKind::Backend, operation)
+        .with_detail("unexpected type of answer")
+        .applied_unknown()
 }
 
 /// How the driver reacts to an error.

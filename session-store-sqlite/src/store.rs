@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use session_core::offload::start_thread;
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Shared, StoreError, StoreErrorKind, Touch,
+    Prefix, Purged, Record, Result, Shared, Touch, check_record_bytes,
 };
 
 use crate::config::SqliteConfig;
@@ -45,11 +46,11 @@ impl SqliteStore {
         let readers = Arc::new(Readers::open(&config)?);
         // Made first: dropping it ends the thread that could be started.
         let handle = Handle { writer: Arc::clone(&writer), readers: Arc::clone(&readers) };
-        spawn("session-sqlite-w", {
+        start_thread("session-sqlite-w", {
             let writer = Arc::clone(&writer);
             move || writer.run()
         })?;
-        spawn("session-sqlite-k", move || keeper::run(&writer, &readers, keeper))?;
+        start_thread("session-sqlite-k", move || keeper::run(&writer, &readers, keeper))?;
         Ok(Self(Arc::new(handle)))
     }
 }
@@ -69,10 +70,7 @@ impl Driver for SqliteStore {
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.readers.check(Operation::Store)?;
-        let limit = self.0.writer.config.max_record_bytes;
-        if record.data.len() as u64 > limit {
-            return Err(StoreError::too_large(record.data.len(), limit));
-        }
+        check_record_bytes(record.data.len(), self.0.writer.config.max_record_bytes)?;
         self.0.writer.change(key, ChangeRequest::Store { record, condition }).await
     }
 
@@ -137,14 +135,6 @@ impl Drop for Handle {
         self.readers.stop();
         drop(self.writer.queue.close());
     }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(drop).map_err(|cause| {
-        let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
-        error.with_detail("a thread could not be started").with_source(cause)
-    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ mod loom_model;
 mod tests;
 mod workers;
 
+use crate::error::{Operation, Result, StoreError, StoreErrorKind};
+
 /// The engine's imports from the standard library. The loom model replaces this module.
 mod sync {
     pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,3 +30,15 @@ mod sync {
 
 pub use engine::Order;
 pub use workers::{Caller, Workers, WorkersConfig};
+
+/// Starts a thread of a driver that opens: a writer, a flusher, a watcher. `name` has at most 15 bytes on Linux.
+///
+/// # Errors
+/// `Unavailable` if the system cannot start a thread.
+pub fn start_thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(|cause| {
+        let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
+        error.with_detail("no thread can be started").with_source(cause)
+    })
+}

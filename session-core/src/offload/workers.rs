@@ -104,11 +104,9 @@ impl Workers {
             sent?;
             match waiting.await {
                 Answer::Value(result) => result,
-                Answer::Lost => {
-                    let error = StoreError::new(StoreErrorKind::Backend, operation);
-                    let error = error.with_detail("an operation panicked on a worker thread");
-                    Err(if operation.is_change() { error.applied_unknown() } else { error })
-                }
+                Answer::Lost => Err(StoreError::new(StoreErrorKind::Backend, operation)
+                    .with_detail("an operation panicked on a worker thread")
+                    .applied_unknown()),
             }
         }
     }
