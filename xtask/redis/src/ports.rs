@@ -1,7 +1,5 @@
 //! Free ports.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io::{Error, Result};
 use std::net::TcpListener;
 
@@ -17,10 +15,9 @@ pub(crate) fn free_port() -> Result<u16> {
     let outgoing = outgoing.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
     // Where the range covers nearly all ports, the port may be inside it.
     let end = if outgoing >= BUS + 4_096 { outgoing - BUS } else { 32_768 - BUS };
-    let (from, random) = (end.saturating_sub(16_384).max(2_048), RandomState::new());
-    for turn in 0..1_000_u32 {
-        let offset = random.hash_one((std::process::id(), turn)) % u64::from(end - from);
-        let port = from + u16::try_from(offset).map_err(Error::other)?;
+    let from = end.saturating_sub(16_384).max(2_048);
+    for _ in 0..1_000 {
+        let port = fastrand::u16(from..end);
         if [port, port + BUS].into_iter().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return Ok(port);
         }
