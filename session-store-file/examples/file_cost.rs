@@ -1,5 +1,5 @@
-//! What the operations cost beside the bare calls: `cargo run --release -p session-store-file --example file_cost -- DIR`.
-//! With a number after the directory: how traversal and purge go over so many records.
+//! Measures the operations next to the bare system calls: `cargo run --release -p session-store-file --example file_cost -- DIR`.
+//! With a number after the directory it measures traversal and purge over that many records.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, reason = "a stopwatch")]
 
 use std::path::Path;
@@ -71,7 +71,7 @@ async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
         for _ in 0..count {
             assert!(store.retrieve(&missing).await.unwrap().is_none());
         }
-        table.note("retrieve of what is not there", began, count);
+        table.note("retrieve of a missing record", began, count);
         let began = Began::now();
         for key in &keys {
             assert!(store.remove(key, Condition::Revision(revision(3))).await.unwrap().is_applied());
@@ -100,8 +100,8 @@ async fn beside_bare_calls(path: &Path, durability: Durability, count: usize) {
     table.print();
 }
 
-/// What each kind of call took in each round: nanoseconds by the clock, and of this thread's processor time, which is
-/// the steadier figure on a machine that does other things as well.
+/// The times of each kind of call in each round: wall-clock nanoseconds, and processor time of this thread, which is
+/// steadier on a busy machine.
 #[derive(Default)]
 struct Table(Vec<(&'static str, Vec<f64>, Vec<f64>)>);
 

@@ -117,7 +117,7 @@ impl Site<'_> {
             (Decision::AlreadyAbsent, Some(folder)) => self.sync(folder.as_fd())?,
             (Decision::Delete, Some(folder)) => self.unlink(folder.as_fd())?,
             (Decision::Write, Some(folder)) => self.publish(folder.as_fd(), frame, exists)?,
-            // Without a folder there is no record, so nothing else is decided than `AlreadyAbsent`.
+            // Without a folder the record is absent, so the decision is `AlreadyAbsent`.
             (_, None) => {}
         }
         Ok(Some(Change::Applied))

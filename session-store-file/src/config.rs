@@ -55,7 +55,7 @@ impl FileConfig {
         Self::new("")
     }
 
-    /// What an acknowledged write survives. Default: [`Durability::Process`].
+    /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
     ///
     /// With `Process`, power loss may undo changes since the kernel last wrote back (usually 30 s) or since `flush`.
     /// With `Power`, each change waits until file and directory are synchronised, on worker threads.

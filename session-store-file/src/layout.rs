@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// The random id of a store. Cursors carry it.
 pub(crate) type StoreId = [u8; 16];
 
-/// Opens the layout file and reads the id. `None` if there is no layout file.
+/// Opens the layout file and reads the id. `None` if the layout file is missing.
 pub(crate) fn read(root: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd, StoreId)>, Fault> {
     let wrong = |what: &str| wrong(path, what);
     let file = match rustix::fs::openat(root, LAYOUT, CAREFUL | OFlags::RDONLY, Mode::empty()) {

@@ -127,7 +127,7 @@ fn open_directory(config: &FileConfig) -> Result<(PathBuf, OwnedFd)> {
     let root = rustix::fs::open(&path, DIRECTORY, Mode::empty()).map_err(failed)?;
     let stat = rustix::fs::fstat(&root).map_err(failed)?;
     if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
-        return Err(refuse(&path, "directory is writable for everybody"));
+        return Err(refuse(&path, "directory is writable for other users"));
     }
     let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::accessat(CWD, &path, access, AtFlags::EACCESS).map_err(failed)?;

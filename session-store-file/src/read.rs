@@ -29,7 +29,7 @@ pub(crate) enum Thread {
     Worker,
 }
 
-/// What is stored at the path of a record.
+/// The contents of the path of a record.
 #[derive(Debug)]
 pub(crate) enum Contents {
     Nothing,
@@ -198,7 +198,7 @@ fn read_whole(file: &OwnedFd, limit: usize) -> Result<Whole, Fault> {
         return Ok(Whole::Foreign(sys::NOT_A_FILE));
     }
     let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-    // Checked before memory is allocated: without the magic number it is no record, however large it is.
+    // Checked before memory is allocated: a file without the magic number is not a record, however large it is.
     if len < BUFFER || size == len || !first.starts_with(MAGIC) {
         return Ok(Whole::Bytes(first));
     }

@@ -31,11 +31,11 @@ pub(crate) struct Part {
     pub(crate) names: Vec<KeyHash>,
     /// Whether the folder has names after these.
     pub(crate) more: bool,
-    /// Temporary files, for the purge. Filled for the first part of a folder only.
+    /// Temporary files. Filled in the first part of a folder only, and used by the purge.
     pub(crate) temporary: Vec<Vec<u8>>,
 }
 
-/// What the start of a file says.
+/// The start of a file, decoded.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) key: Key,
@@ -44,13 +44,13 @@ pub(crate) struct Head {
     pub(crate) size: u64,
 }
 
-/// What a name in a folder leads to.
+/// The file behind a name in a folder.
 #[derive(Debug)]
 pub(crate) enum Seen {
     Record(Head),
     /// A file that power loss has truncated.
     Torn(Stat),
-    /// A file that vanished, or that is no record of this driver; an event reports the latter.
+    /// A file that vanished, or that this driver did not write; an event reports the latter.
     Nothing,
 }
 

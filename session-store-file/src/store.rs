@@ -48,8 +48,8 @@ impl FileStore {
     /// Blocks for a moment: call it while the application starts.
     ///
     /// # Errors
-    /// `Misconfigured` for invalid options, paths and permissions, for a directory that holds other files, and for
-    /// another layout version; the directory is then left unchanged. `Unavailable`, `Full`, `Backend`.
+    /// `Misconfigured` if options, path or permissions are invalid, or if the directory holds other files or another
+    /// layout version; the directory is then unchanged. `Unavailable`, `Full`, `Backend`.
     pub fn open(config: impl Into<FileConfig>) -> Result<Self> {
         Ok(Self::new(Opened::open(config.into())?))
     }

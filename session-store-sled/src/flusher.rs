@@ -15,7 +15,7 @@ use session_core::{Operation, Result, StoreError, StoreErrorKind};
 use crate::error::contain;
 use crate::pending::{Pending, Slot};
 
-/// What is flushed and closed: a database, or in tests a log that can be stalled.
+/// A log that can be flushed and closed: a database, or in tests one that can be stalled.
 pub(crate) trait Log: Send + 'static {
     /// Makes all earlier changes survive a kill.
     fn flush(&self) -> Result<()>;
@@ -53,7 +53,7 @@ struct Queue {
     round: Option<u64>,
     rounds: u64,
     idle_watch: bool,
-    /// What keeps the database open. Set once the store is closed and the last operation has ended. Dropped on the
+    /// The value that keeps the database open. Set once the store is closed and the last operation has ended. Dropped on the
     /// thread, because sled flushes then.
     last: Option<Box<dyn Send>>,
     /// The callers of `close`.

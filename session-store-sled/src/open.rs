@@ -32,7 +32,7 @@ impl Log for Database {
     }
 }
 
-/// sled's threads may hold the file, and its lock, for a moment longer than the last handle. A lock that is held for a
+/// sled's threads may hold the file and its lock a moment longer than the last handle. A lock that is held for a
 /// second belongs to another opener.
 fn wait_until_unlocked(file: &Path) {
     let Ok(file) = File::open(file) else { return };

@@ -20,7 +20,7 @@ pub(crate) struct Round {
     soonest: AtomicU64,
 }
 
-/// What a purge did in one stretch.
+/// The result of one stretch.
 pub(crate) struct Stretch {
     pub(crate) removed: u64,
     /// Set at the end of a round: whether another round has work to do.

@@ -1,4 +1,4 @@
-//! What a stalled or failed flush means to callers. The tests stall the log with a gate.
+//! Stalled and failed flushes. The tests stall the log with a gate.
 
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -226,7 +226,7 @@ async fn close_returns_once_the_database_is_closed() {
 
 /// A change of a watched prefix blocks in sled once 1,024 events are unread, as it does if the log is stuck.
 #[tokio::test(flavor = "multi_thread")]
-async fn blocked_operation_delays_no_close_and_keeps_the_database_open() {
+async fn blocked_operation_delays_no_close_and_keeps_database_open() {
     let (store, gate, tree) = store(true, Duration::from_millis(500));
     gate.set(|state| state.open = true);
     let mut watcher = tree.watch_prefix("user:");

@@ -17,7 +17,7 @@ struct SledHarness {
 
 struct Storage {
     path: FreshPath,
-    /// What the open handles share, because a process can open a database once only.
+    /// Shared by the open handles, because a process can open a database once only.
     open: Mutex<Weak<Shared>>,
 }
 

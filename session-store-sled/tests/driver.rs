@@ -211,7 +211,7 @@ async fn purge_rounds_over_many_calls_miss_nothing() {
     clock.advance(Duration::from_millis(10));
     let first = store.purge(30).await.unwrap();
     assert_eq!((first.removed, first.more), (30, true));
-    // Records that the running round has passed expire, and one that was written behind it.
+    // Records that the running round has passed expire, and so does a record that was written behind it.
     assert!(store.store(&key(0), expiring(0, 15), Condition::Absent).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(10));
     let (removed, _) = round(&store, 1_000).await;
@@ -324,7 +324,7 @@ async fn look_at(path: &Path) -> usize {
             Err(_) => errors += 1,
         }
     }
-    // Whatever the outcome, `close` returns.
+    // `close` returns in any case.
     errors + usize::from(store.close().await.is_err())
 }
 

@@ -120,7 +120,7 @@ fn unsuitable_directory_is_refused_and_unchanged() {
     fs::write(path("file"), b"").unwrap();
     refused(FileConfig::new(path("file")), "file");
     fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o777)).unwrap();
-    refused(FileConfig::new(path("empty")), "everybody");
+    refused(FileConfig::new(path("empty")), "writable for other users");
     fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o700)).unwrap();
 
     drop(FileStore::open(path("empty")).unwrap());
