@@ -25,7 +25,7 @@ pub(crate) fn from_sled(cause: sled::Error, operation: Operation) -> StoreError 
     let error = StoreError::new(kind, operation).with_source(cause);
     // sled has one log: after a failed write it is unknown which changes the log holds. A damaged page is detected
     // before anything is written.
-    if operation.is_change() && kind != StoreErrorKind::Corrupt { error.applied_unknown() } else { error }
+    if kind == StoreErrorKind::Corrupt { error } else { error.applied_unknown() }
 }
 
 /// Runs `work`, which calls sled, and turns a panic into an error. sled panics on much damage of its files. The panic's
@@ -36,8 +36,7 @@ pub(crate) fn contain<T>(operation: Operation, work: impl FnOnce() -> Result<T>)
         // While opening, a panic is always about the contents of the files.
         let kind =
             if operation == Operation::Open { StoreErrorKind::Corrupt } else { StoreErrorKind::Backend };
-        let error = StoreError::new(kind, operation).with_detail("sled panicked");
-        Err(if operation.is_change() { error.applied_unknown() } else { error })
+        Err(StoreError::new(kind, operation).with_detail("sled panicked").applied_unknown())
     })
 }
 

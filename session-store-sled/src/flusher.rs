@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use session_core::offload::start_thread;
 use session_core::{Operation, Result, StoreError, StoreErrorKind};
 
 use crate::error::contain;
@@ -123,8 +124,8 @@ impl Flusher {
         // From here on dropping it ends the threads.
         let flusher = Self { shared: Arc::clone(&shared) };
         let watched = Arc::clone(&shared);
-        spawn("session-sled-flush", move || shared.run(log))?;
-        spawn("session-sled-watch", move || watched.watch())?;
+        start_thread("session-sled-flush", move || shared.run(log))?;
+        start_thread("session-sled-watch", move || watched.watch())?;
         Ok(flusher)
     }
 
@@ -350,11 +351,4 @@ fn answer_all(callers: Vec<Caller>, outcome: Result<(), Refusal>) {
         // The caller may have dropped its future.
         let _gone = caller.send(outcome).is_err();
     }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-    thread
-        .map(drop)
-        .map_err(|cause| StoreError::new(StoreErrorKind::Unavailable, Operation::Open).with_source(cause))
 }
