@@ -153,3 +153,18 @@ impl std::fmt::Debug for RedisConfig {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_with_units_and_defaults() {
+        let read = |text| serde_json::from_str::<RedisConfig>(text);
+        let config = read(r#"{"urls": ["redis://h"], "response_timeout": "250ms"}"#).unwrap();
+        assert_eq!(config.response_timeout, Duration::from_millis(250));
+        assert_eq!((config.connect_timeout, &*config.namespace), (Duration::from_secs(1), "session-kit:"));
+        assert!(read(r#"{"urls": [], "time": "1s"}"#).is_err());
+        assert!(read("{}").unwrap().check().is_err(), "no URL");
+    }
+}
