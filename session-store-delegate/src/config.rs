@@ -9,7 +9,6 @@ use crate::mapping::{ByPrefix, Mapping};
 
 /// A model and the options of the store in its objects.
 #[derive(Clone)]
-#[must_use]
 pub struct DelegateConfig<M> {
     pub(crate) model: M,
     pub(crate) mapping: Arc<dyn Mapping>,
@@ -18,20 +17,17 @@ pub struct DelegateConfig<M> {
 
 impl<M> DelegateConfig<M> {
     /// A store in the objects of `model`, with the default options.
+    #[must_use]
     pub fn new(model: M) -> Self {
         Self { model, mapping: Arc::new(ByPrefix), clock: SystemClock::shared() }
     }
 
-    /// Maps a key to an object and three of its fields. Default: [`ByPrefix`].
-    pub fn mapping(mut self, mapping: impl Mapping) -> Self {
-        self.mapping = Arc::new(mapping);
-        self
-    }
+    session_core::setters! {
+        /// Maps a key to an object and three of its fields. Default: [`ByPrefix`].
+        mapping: impl Mapping => Arc::new(mapping),
 
-    /// The clock that decides which records are expired. Default: the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
+        /// The clock that decides which records are expired. Default: the system clock.
+        clock: Arc<dyn Clock>,
     }
 
     pub(crate) fn with_model<N>(self, wrap: impl FnOnce(M) -> N) -> DelegateConfig<N> {

@@ -20,7 +20,6 @@ const SMALLEST_FILE: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default = "SqliteConfig::without_path", deny_unknown_fields))]
-#[must_use]
 pub struct SqliteConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
@@ -44,6 +43,7 @@ pub struct SqliteConfig {
 
 impl SqliteConfig {
     /// A store in the file at `path`, with the default options.
+    #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -71,103 +71,61 @@ impl SqliteConfig {
         Self::new("")
     }
 
-    /// Whether acknowledged writes survive power loss. Default: [`Durability::Process`].
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
+    session_core::setters! {
+        /// Whether acknowledged writes survive power loss. Default: [`Durability::Process`].
+        durability: Durability,
 
-    /// The clock that decides which records are expired. Default: the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
+        /// The clock that decides which records are expired. Default: the system clock.
+        clock: Arc<dyn Clock>,
 
-    /// Creates a missing file, readable by its owner only (0600). Default: yes.
-    pub fn create(mut self, yes: bool) -> Self {
-        self.create = yes;
-        self
-    }
+        /// Creates a missing file, readable by its owner only (0600). Default: yes.
+        create: bool,
 
-    /// Creates the file's directory (0700) if it is missing. Parent directories are never created, so that a mistyped
-    /// path or an unmounted disk is an error. Default: no.
-    pub fn create_directory(mut self, yes: bool) -> Self {
-        self.create_directory = yes;
-        self
-    }
+        /// Creates the file's directory (0700) if it is missing. Parent directories are never created, so that a
+        /// mistyped path or an unmounted disk is an error. Default: no.
+        create_directory: bool,
 
-    /// Number of reading connections, 1 to 256. Default: the number of processors, at least 2 and at most 16.
-    pub fn readers(mut self, count: usize) -> Self {
-        self.readers = count;
-        self
-    }
+        /// Number of reading connections, 1 to 256. Default: the number of processors, at least 2 and at most 16.
+        readers: usize,
 
-    /// Page cache of each connection, in bytes. Default: 8 MiB.
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.cache_bytes = bytes;
-        self
-    }
+        /// Page cache of each connection, in bytes. Default: 8 MiB.
+        cache_bytes: u64,
 
-    /// Runs reads on threads of the driver instead of the caller's thread. For slow or network disks, where a read
-    /// would block a runtime worker. Default: no.
-    pub fn offload_reads(mut self, yes: bool) -> Self {
-        self.offload_reads = yes;
-        self
-    }
+        /// Runs reads on threads of the driver instead of the caller's thread. For slow or network disks, where a read
+        /// would block a runtime worker. Default: no.
+        offload_reads: bool,
 
-    /// Largest data of one record, in bytes; a larger store fails with `TooLarge`. Default: 16 MiB. Limit:
-    /// 999,000,000.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = bytes;
-        self
-    }
+        /// Largest data of one record, in bytes; a larger store fails with `TooLarge`. Default: 16 MiB. Limit:
+        /// 999,000,000.
+        max_record_bytes: u64,
 
-    /// Largest size of the file, in bytes, without the write-ahead log. Changes of this process that need more fail
-    /// with `Full`. Default: no limit.
-    pub fn max_bytes(mut self, bytes: Option<u64>) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
+        /// Largest size of the file, in bytes, without the write-ahead log. Changes of this process that need more fail
+        /// with `Full`. Default: no limit.
+        max_bytes: u64 => Some(max_bytes),
 
-    /// How many changes, and how many bytes of them, may be queued for the writer. Further changes fail with
-    /// `Unavailable`. Default: 16,384 changes and 64 MiB.
-    pub fn max_queue(mut self, changes: usize, bytes: usize) -> Self {
-        self.max_queue = changes;
-        self.max_queue_bytes = bytes;
-        self
-    }
+        /// Most changes that may be queued for the writer. Further changes fail with `Unavailable`. Default: 16,384.
+        max_queue: usize,
 
-    /// Most changes in one transaction. Default: 256.
-    pub fn max_batch(mut self, changes: usize) -> Self {
-        self.max_batch = changes;
-        self
-    }
+        /// Most bytes of queued changes. Further changes fail with `Unavailable`. Default: 64 MiB.
+        max_queue_bytes: usize,
 
-    /// How long a change waits while another process holds the write lock, before it fails with `Unavailable`. Opening
-    /// waits as long for a process that creates the same file. Default: 5 s.
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
-        self
-    }
+        /// Most changes in one transaction. Default: 256.
+        max_batch: usize,
 
-    /// Under `Process`, how long after a write the log is synchronized in the background. Power loss may undo the
-    /// writes of this time. Default: 1 s.
-    pub fn sync_every(mut self, period: Duration) -> Self {
-        self.sync_every = period;
-        self
-    }
+        /// How long a change waits while another process holds the write lock, before it fails with `Unavailable`.
+        /// Opening waits as long for a process that creates the same file. Default: 5 s.
+        busy_timeout: Duration,
 
-    /// Size of the write-ahead log, in bytes, that starts a checkpoint in the background. Default: 16 MiB.
-    pub fn checkpoint_after(mut self, bytes: u64) -> Self {
-        self.checkpoint_after = bytes;
-        self
-    }
+        /// Under `Process`, how long after a write the log is synchronized in the background. Power loss may undo the
+        /// writes of this time. Default: 1 s.
+        sync_every: Duration,
 
-    /// Size of the write-ahead log, in bytes, at which changes wait until the log is restarted. Default: 64 MiB. The
-    /// log grows beyond it only while another process keeps reading one snapshot.
-    pub fn max_wal_bytes(mut self, bytes: u64) -> Self {
-        self.max_wal_bytes = bytes;
-        self
+        /// Size of the write-ahead log, in bytes, that starts a checkpoint in the background. Default: 16 MiB.
+        checkpoint_after: u64,
+
+        /// Size of the write-ahead log, in bytes, at which changes wait until the log is restarted. Default: 64 MiB. The
+        /// log grows beyond it only while another process keeps reading one snapshot.
+        max_wal_bytes: u64,
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -177,7 +135,8 @@ impl SqliteConfig {
             (self.path != Path::new(":memory:"), "path is ':memory:', and this driver needs a file"),
             ((1..=256).contains(&self.readers), "readers is not in 1..=256"),
             (self.max_batch > 0, "max_batch is zero"),
-            (self.max_queue > 0 && self.max_queue_bytes > 0, "max_queue is zero"),
+            (self.max_queue > 0, "max_queue is zero"),
+            (self.max_queue_bytes > 0, "max_queue_bytes is zero"),
             (
                 (1..=LARGEST_VALUE).contains(&self.max_record_bytes),
                 "max_record_bytes is not in 1..=999000000",
@@ -232,9 +191,10 @@ mod tests {
             (SqliteConfig::new(":memory:"), ":memory:"),
             (fine().readers(0), "readers"),
             (fine().max_batch(0), "max_batch"),
-            (fine().max_queue(0, 1), "max_queue"),
+            (fine().max_queue(0), "max_queue"),
+            (fine().max_queue_bytes(0), "max_queue_bytes"),
             (fine().max_record_bytes(1_000_000_000), "max_record_bytes"),
-            (fine().max_bytes(Some(10)), "max_bytes"),
+            (fine().max_bytes(10), "max_bytes"),
             (fine().cache_bytes(u64::MAX), "cache_bytes"),
             (fine().max_wal_bytes(4096), "max_wal_bytes"),
             (fine().busy_timeout(Duration::MAX), "busy_timeout"),

@@ -58,8 +58,11 @@ impl Harness for OnDisk {
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<SqliteStore, HarnessError> {
-        let config = SqliteConfig::new(storage.path.path()).durability(self.0).clock(clock);
-        Ok(SqliteStore::open(config.max_bytes(storage.max_bytes).busy_timeout(Duration::from_secs(2)))?)
+        let mut config = SqliteConfig::new(storage.path.path()).durability(self.0).clock(clock);
+        if let Some(bytes) = storage.max_bytes {
+            config = config.max_bytes(bytes);
+        }
+        Ok(SqliteStore::open(config.busy_timeout(Duration::from_secs(2)))?)
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {

@@ -92,7 +92,7 @@ async fn a_removed_record_does_not_come_back() {
 
     let (store, model, _) = with_one().await;
     rival_removes(&model);
-    assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "the rival removed it");
+    assert_eq!(store.remove(&one, Any).await.unwrap(), Change::Conflict(None), "the other writer removed it");
 }
 
 #[tokio::test]

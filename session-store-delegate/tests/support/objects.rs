@@ -1,4 +1,4 @@
-//! A blocking model whose objects have any fields. It logs every call, and fails or meets a rival on request.
+//! A blocking model whose objects have any fields. It logs every call, and fails or is overtaken by another writer on request.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -185,7 +185,7 @@ fn a_waiting_write_succeeds_when_the_lock_is_released() {
 #[test]
 fn a_full_file_refuses_only_the_large_writes() {
     let file = Database::new();
-    let store = SqliteStore::open(file.config().max_bytes(Some(1 << 20))).unwrap();
+    let store = SqliteStore::open(file.config().max_bytes(1 << 20)).unwrap();
     run(async {
         let keep = record("pr1vate");
         assert!(store.store(&key("s3cr3t"), keep.clone(), Condition::Any).await.unwrap().is_applied());
@@ -231,7 +231,7 @@ fn a_full_file_refuses_only_the_large_writes() {
 #[test]
 fn a_full_queue_refuses_changes_and_loses_none() {
     let file = Database::new();
-    let config = file.config().max_queue(5, 1 << 20).busy_timeout(Duration::from_secs(3600));
+    let config = file.config().max_queue(5).busy_timeout(Duration::from_secs(3600));
     let store = SqliteStore::open(config).unwrap();
     run(async {
         let other = file.locked();
