@@ -245,3 +245,18 @@ async fn a_forked_child_is_refused_and_waits_for_no_thread() {
     assert_eq!(workers.check_process(Operation::Store).unwrap_err().to_string(), error.to_string());
     workers.drained().await;
 }
+
+/// The first of two calls waits for the second. Both find one idle thread, and the second needs another one.
+#[tokio::test]
+async fn two_calls_that_find_one_idle_thread_run_side_by_side() {
+    for _ in 0..50 {
+        let workers = workers(2, 100, LONG);
+        workers.run(Operation::Store, Order::Free, |_| Ok(Some(()))).await.unwrap();
+        let (second, first) = mpsc::channel();
+        let waits = workers.run(Operation::Store, Order::Free, move |_| {
+            Ok(Some(first.recv_timeout(Duration::from_secs(30)).is_ok()))
+        });
+        let sends = workers.run(Operation::Store, Order::Free, move |_| Ok(Some(second.send(()).is_ok())));
+        assert!(sends.await.unwrap() && waits.await.unwrap());
+    }
+}
