@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use session_core::Key;
 
-/// What a record counts against `max_bytes` beside its data: key, deadline, revision, its place in the table and in
+/// The share of a record in `max_bytes` beside its data: key, deadline, revision, its place in the table and in
 /// the expiry queue. The heap it takes is about 75 bytes for data of up to 512 bytes and 150 for larger data.
 pub const OVERHEAD: u64 = 160;
 
@@ -19,7 +19,7 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// What a record with this key and `data` bytes of data counts.
+    /// The share of a record with this key and `data` bytes of data.
     pub(crate) fn of(key: &Key, data: usize) -> Self {
         Self::of_lengths(key.as_bytes().len(), data)
     }

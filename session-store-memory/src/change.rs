@@ -65,7 +65,7 @@ impl Inner {
         }
     }
 
-    /// What the record of a store counts against the bounds. A removal and a touch need no room.
+    /// The share of a stored record in the bounds. A removal and a touch need no room.
     fn amount(&self, key: &Key, request: &ChangeRequest, now: Timestamp) -> Result<Amount> {
         let ChangeRequest::Store { record, .. } = request else { return Ok(Amount::default()) };
         if !record.is_live(now) {
