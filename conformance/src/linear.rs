@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use session_core::OldDecision;
+use session_core::{Decision, Found, Touch, decide_remove, decide_store, decide_touch};
 
 use crate::common::rev;
 use crate::failure::{Check, unmet};
@@ -96,28 +96,27 @@ fn step(state: Option<Rec>, call: &Call) -> Option<Option<Rec>> {
     (call.answer == answer || call.answer == Answer::Unknown).then_some(after)
 }
 
-/// The specification of one record, in one function.
+/// The specification of one record: session-core's rule.
 fn apply(state: Option<Rec>, op: Op) -> (Option<Rec>, Answer) {
-    let live = state.map(|rec| rev(rec.revision));
-    match op {
-        Op::Retrieve => (state, Answer::Found(state)),
-        Op::Store(rec, when) => match when.condition().decide(live, Some(rev(rec.revision))) {
-            OldDecision::Apply => (Some(rec), Answer::Yes),
-            OldDecision::AlreadyApplied => (state, Answer::Yes),
-            OldDecision::Conflict => (state, Answer::Conflict(state)),
-        },
-        Op::Remove(When::Any) if state.is_none() => (None, Answer::Conflict(None)),
-        Op::Remove(when) => match when.condition().decide(live, None) {
-            OldDecision::Apply => (None, Answer::Yes),
-            _ => (state, Answer::Conflict(state)),
-        },
-        Op::Touch { from, to, deadline } => match state {
-            Some(rec) if rec.revision == to => (state, Answer::Touched(true)),
-            Some(rec) if rec.revision == from => {
-                (Some(Rec { revision: to, expires: deadline, ..rec }), Answer::Touched(true))
-            }
-            _ => (state, Answer::Touched(false)),
-        },
+    let found = state.map_or(Found::Nothing, |rec| Found::Live(rev(rec.revision)));
+    let (decision, after, refused) = match op {
+        Op::Retrieve => return (state, Answer::Found(state)),
+        Op::Store(rec, when) => {
+            let decision = decide_store(found, when.condition(), rev(rec.revision), true);
+            (decision, Some(rec), Answer::Conflict(state))
+        }
+        Op::Remove(when) => (decide_remove(found, when.condition()), None, Answer::Conflict(state)),
+        Op::Touch { from, to, deadline } => {
+            let touch = Touch { from: rev(from), to: rev(to), deadline: None };
+            let after = state.map(|rec| Rec { revision: to, expires: deadline, ..rec });
+            (decide_touch(found, touch), after, Answer::Touched(false))
+        }
+    };
+    let done = if matches!(op, Op::Touch { .. }) { Answer::Touched(true) } else { Answer::Yes };
+    match decision {
+        Decision::Write | Decision::Delete => (after, done),
+        Decision::AlreadyApplied | Decision::AlreadyAbsent => (state, done),
+        Decision::Conflict | Decision::Corrupt => (state, refused),
     }
 }
 
@@ -263,26 +262,26 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_reads_may_see_the_old_or_the_new_record_but_not_go_back() {
+    fn overlapping_reads_never_go_back() {
         assert!(good(&[store(1, 0, 10), store(2, 20, 60), read(Some(1), 30, 40), read(Some(2), 45, 50)]));
         assert!(!good(&[store(1, 0, 10), store(2, 20, 60), read(Some(2), 30, 40), read(Some(1), 45, 50)]));
     }
 
     #[test]
-    fn a_read_that_begins_after_a_store_has_ended_sees_it() {
+    fn read_after_store_sees_it() {
         assert!(!good(&[store(1, 0, 10), store(2, 20, 30), read(Some(1), 40, 50)]));
         assert!(!good(&[store(1, 0, 10), read(None, 11, 12)]));
     }
 
     #[test]
-    fn a_call_without_an_answer_may_have_happened_late_or_never() {
+    fn unanswered_call_may_happen_late_or_never() {
         assert!(good(&[store(1, 0, 10), store(2, 20, 0), read(Some(1), 40, 50), read(Some(2), 60, 70)]));
         assert!(good(&[store(1, 0, 10), store(2, 20, 0), read(Some(1), 40, 50)]));
         assert!(!good(&[store(1, 0, 10), store(2, 20, 0), read(Some(2), 40, 50), read(Some(1), 60, 70)]));
     }
 
     #[test]
-    fn two_winners_of_one_compare_and_store_are_one_too_many() {
+    fn compare_and_swap_has_one_winner() {
         let swap = |to, start, end, answer| {
             call(Op::Store(rec(to), When::Revision(rec(1).revision)), start, end, answer)
         };
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_that_is_shown_is_the_smallest_bad_one() {
+    fn failure_shows_the_smallest_bad_history() {
         let mut calls: Vec<Call> = (0..40).map(|n| store(n + 1, n * 10, n * 10 + 5)).collect();
         calls.extend((0..40).map(|n| read(Some(n + 1), n * 10 + 6, n * 10 + 8)));
         calls.push(read(Some(7), 404, 405));

@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_left_no_result_is_not_run_and_what_is_lacked_has_its_reason() {
+    fn missing_results_are_not_run_and_lacks_have_reasons() {
         let dir = tempfile::tempdir().unwrap();
         declare(dir.path(), "one", "1.2.3", &[(Requirement::Traverse, "no listing")]);
         leave(dir.path(), "one", "1.2.3", "B02", Verdict::Pass, "");
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_forgets_an_earlier_run_and_nothing_at_all_is_not_green() {
+    fn reset_removes_results_and_empty_is_not_green() {
         let dir = tempfile::tempdir().unwrap();
         leave(dir.path(), "one", "1", "B02", Verdict::Pass, "");
         reset(dir.path()).unwrap();

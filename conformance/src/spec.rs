@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clause_is_read_with_its_level_its_needs_and_its_sentence() {
+    fn clause_is_parsed_from_markdown() {
         let text =
             "## Level traverse\n- **T99** SHOULD [Traverse, Purge] It does.\n  Why.\n- **T98** MUST It is.\n";
         let clauses = parse(text);
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_clause_a_foreign_one_and_another_sentence_are_found() {
+    fn differences_are_reported() {
         let found = differences("### Level basic\n- **B02** MUST Something else.\n- **X01** MUST No such.\n");
         assert!(found.iter().any(|line| line.starts_with("B02: SPEC.md has")));
-        assert!(found.iter().any(|line| line.starts_with("B03: not in SPEC.md")));
+        assert!(found.iter().any(|line| line.starts_with("B03: add it to SPEC.md")));
         assert!(found.iter().any(|line| line.starts_with("X01: in SPEC.md")));
     }
 }

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_unique_begin_the_test_names_and_carry_the_letter_of_their_level() {
+    fn ids_are_unique_and_match_names_and_levels() {
         let mut seen = HashSet::new();
         for clause in CLAUSES.iter() {
             assert!(seen.insert(clause.id), "{} stands twice", clause.id);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_levels_stand_in_order() {
+    fn clauses_are_in_order() {
         assert!(CLAUSES.is_sorted_by_key(|clause| (clause.level, clause.id)));
     }
 }

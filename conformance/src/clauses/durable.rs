@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_shows_whether_a_sync_came_before_each_answer() {
+    fn trace_shows_a_sync_before_each_answer() {
         let begin = r#"7 write(5, "{\"Note\":10}\n", 12) = 12"#;
         let sync = "8 fdatasync(4 <unfinished ...>\n8 <... fdatasync resumed>) = 0";
         let end = r#"7 write(5, "{\"Note\":11}\n", 12) = 12"#;

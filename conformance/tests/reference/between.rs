@@ -1,8 +1,7 @@
-//! What stands between the session layer and the driver, and gets one thing wrong.
+//! A wrapper around a driver with one defect, for clauses of level session.
 //!
-//! The session layer has no switch for defects. What one in it, or in a driver that it trusts, would lead to is done
-//! here: answers that are swallowed, records that are old, tables that lost a part. Without a defect of its own this
-//! passes everything on.
+//! The session layer has no switch for defects. The wrapper causes the same effects: swallowed answers, old records,
+//! tables that lost a part. Without a defect it forwards everything.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -10,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix, Purged, Record,
-    Result, Revision, StoreError, StoreErrorKind, Timestamp, Touch,
+    Change, Condition, Driver, Key, Operation, Purged, Record, Result, Revision, StoreError, StoreErrorKind,
+    Timestamp, Touch,
 };
 
 use super::table::{self, TOMBSTONE};
@@ -20,13 +19,13 @@ use super::{Defect, Reference};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[derive(Clone, Debug)]
-pub struct Between {
-    under: Reference,
+pub struct Between<D = Reference> {
+    under: D,
     defect: Option<Defect>,
     memory: Arc<Mutex<Memory>>,
 }
 
-/// Only mutants use this.
+/// State of the defects.
 #[derive(Debug, Default)]
 struct Memory {
     versions: HashMap<Key, Vec<Record>>,
@@ -45,7 +44,7 @@ impl Memory {
         self.versions.get(key)?.iter().rev().nth(1).cloned()
     }
 
-    /// Whether this is the first, third, fifth … time.
+    /// Whether this is an odd call for the key: the first, the third and so on.
     fn is_odd(&mut self, key: &Key) -> bool {
         if self.odd.remove(key) {
             return false;
@@ -54,8 +53,8 @@ impl Memory {
     }
 }
 
-impl Between {
-    pub fn new(under: Reference, defect: Option<Defect>) -> Self {
+impl<D: Driver> Between<D> {
+    pub fn new(under: D, defect: Option<Defect>) -> Self {
         Self { under, defect, memory: Arc::default() }
     }
 
@@ -67,7 +66,7 @@ impl Between {
         with(&mut self.memory.lock().unwrap())
     }
 
-    /// The record that is stored in the place of the one that should be.
+    /// The record that a defect stores instead of `record`.
     fn altered(&self, mut record: Record, when: Condition) -> Record {
         let Some(defect) = self.defect else { return record };
         if *record.data == TOMBSTONE {
@@ -88,7 +87,7 @@ impl Between {
         record
     }
 
-    /// The answer to a store that is not made.
+    /// The answer of a defect that does not store.
     async fn instead_of_storing(
         &self,
         key: &Key,
@@ -169,7 +168,7 @@ impl Between {
     }
 }
 
-impl Driver for Between {
+impl<D: Driver> Driver for Between<D> {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         if self.defect == Some(Defect::FirstReadFails) && self.remember(|memory| memory.is_odd(key)) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Retrieve));
@@ -222,12 +221,9 @@ impl Driver for Between {
         })
     }
 
-    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.under.traverse(prefix, from, limit).await
-    }
-
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
         let Touch { from, to, deadline } = touch;
+        let hour_later = deadline.map(|at| at.saturating_add(HOUR));
         match self.defect {
             Some(Defect::TouchSaysTrue) => Ok(true),
             Some(Defect::TouchReverts) => {
@@ -238,15 +234,9 @@ impl Driver for Between {
                 let reverted = Record { expires: deadline, revision: to, ..old };
                 Ok(self.under.store(key, reverted, Condition::Any).await?.is_applied())
             }
-            Some(Defect::TouchKeepsRevision) => {
-                self.under.touch(key, Touch { from, to: from, deadline }).await
-            }
-            Some(Defect::AddsAnHour) => {
-                self.under
-                    .touch(key, Touch { from, to, deadline: deadline.map(|at| at.saturating_add(HOUR)) })
-                    .await
-            }
-            _ => self.under.touch(key, Touch { from, to, deadline }).await,
+            Some(Defect::TouchKeepsRevision) => self.under.touch(key, Touch { to: from, ..touch }).await,
+            Some(Defect::AddsAnHour) => self.under.touch(key, Touch { deadline: hour_later, ..touch }).await,
+            _ => self.under.touch(key, touch).await,
         }
     }
 
@@ -257,19 +247,5 @@ impl Driver for Between {
         self.under.purge(limit).await
     }
 
-    async fn flush(&self) -> Result<()> {
-        self.under.flush().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.under.close().await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.under.capabilities()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.under.clock()
-    }
+    session_core::forward!(under: traverse flush close capabilities clock);
 }

@@ -143,7 +143,7 @@ impl Driver for Reference {
             }
             when => when,
         };
-        self.store_oddly(&key, &record, when).await?;
+        self.store_oddly(&key, &record).await?;
         let blind = matches!(
             (self.handle.defect, when),
             (Some(Defect::AbsentSeesExpired), Condition::Absent)
@@ -201,10 +201,7 @@ impl Driver for Reference {
             when => when,
         };
         let blind = self.has(Defect::RemoveSeesExpired);
-        let judge = |log: &mut Log| match self.judge(log, &key, when, None, blind)? {
-            Ok(None) if when == Condition::Any => Ok(Err(Change::Conflict(None))),
-            judged => Ok(judged),
-        };
+        let judge = |log: &mut Log| self.judge(log, &key, when, None, blind);
         let _turn = match self.has(Defect::LockPerHandle) {
             true => Some(self.handle.turn.lock().await),
             false => None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Change, Condition, Key, OldDecision, Operation, Record, Result, Revision, StoreError, StoreErrorKind,
-    Timestamp, is_live,
+    Change, Condition, Decision, Found, Key, Operation, Record, Result, Revision, StoreError, StoreErrorKind,
+    Timestamp, decide_remove, decide_store, is_live,
 };
 
 use super::log::{Log, Slot, backend, dawdle};
@@ -157,34 +157,39 @@ impl Reference {
         when: Condition,
         live: Option<Revision>,
         offered: Option<Revision>,
-    ) -> OldDecision {
+    ) -> Decision {
         if let Condition::Revision(expected) = when {
             if live.is_some_and(|live| self.same(live, expected)) {
                 if self.has(Defect::FalseConflict) && log.last_revision != Some(expected) {
-                    return OldDecision::Conflict;
+                    return Decision::Conflict;
                 }
-                return OldDecision::Apply;
+                return Decision::Write;
             }
             if self.has(Defect::ComparesStaleCopy)
                 && let Some(Some(previous)) = log.previous.get(key)
                 && previous.revision == expected
             {
-                return OldDecision::Apply;
+                return Decision::Write;
             }
             if self.has(Defect::ComparesHandleCache)
                 && let Some(Some(cached)) = self.handle.cache.lock().unwrap().get(key)
                 && cached.revision == expected
             {
-                return OldDecision::Apply;
+                return Decision::Write;
             }
         }
-        match when.decide(live, offered) {
-            OldDecision::AlreadyApplied if self.has(Defect::RepeatConflicts) => OldDecision::Conflict,
+        let found = live.map_or(Found::Nothing, Found::Live);
+        let decision = match offered {
+            Some(offered) => decide_store(found, when, offered, true),
+            None => decide_remove(found, when),
+        };
+        match decision {
+            Decision::AlreadyApplied if self.has(Defect::RepeatConflicts) => Decision::Conflict,
             decision => decision,
         }
     }
 
-    /// Decides about a change. `Err` is the answer where nothing is to be done.
+    /// Decides a change. `Err` is the answer if nothing is to be written.
     pub(super) fn judge(
         &self,
         log: &Log,
@@ -195,9 +200,9 @@ impl Reference {
     ) -> Result<Result<Option<Slot>, Change>> {
         let slot = live(log, key, self.now(), self.handle.defect, blind);
         Ok(match self.decide(log, key, when, slot.map(|slot| slot.revision), offered) {
-            OldDecision::Apply => Ok(slot),
-            OldDecision::AlreadyApplied => Err(Change::Applied),
-            OldDecision::Conflict => {
+            Decision::Write | Decision::Delete | Decision::AlreadyAbsent => Ok(slot),
+            Decision::AlreadyApplied => Err(Change::Applied),
+            Decision::Conflict | Decision::Corrupt => {
                 let mut record = slot.map(|slot| log.read(key, slot)).transpose()?.flatten();
                 if self.has(Defect::ConflictCutsData)
                     && let Some(record) = &mut record
@@ -274,7 +279,7 @@ impl Reference {
         }
     }
 
-    pub(super) async fn store_oddly(&self, key: &Key, record: &Record, when: Condition) -> Result<()> {
+    pub(super) async fn store_oddly(&self, key: &Key, record: &Record) -> Result<()> {
         match self.handle.defect {
             Some(Defect::DropLosesRecord) => {
                 self.step(|log| log.remove(key))?;
@@ -305,7 +310,6 @@ impl Reference {
             }
             _ => {}
         }
-        let _ = when;
         Ok(())
     }
 }

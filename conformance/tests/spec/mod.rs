@@ -1,7 +1,7 @@
 //! SPEC.md says what the table says.
 
 #[test]
-fn the_specification_and_the_table_agree() {
+fn specification_and_table_agree() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../SPEC.md");
     let text = std::fs::read_to_string(path).unwrap();
     let differences = session_conformance::spec::differences(&text);

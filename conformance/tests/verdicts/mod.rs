@@ -52,7 +52,7 @@ fn fresh() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn a_failure_says_driver_clause_sentence_expected_actual_and_the_command() {
+fn failure_shows_clause_result_and_command() {
     let (_guard, dir) = fresh();
     let (panic, verdict, reason) =
         run(&suite(with(Some(Defect::RemoveKeeps)), LACKS, &[], &dir), "B13", &dir);
@@ -74,7 +74,7 @@ fn a_failure_says_driver_clause_sentence_expected_actual_and_the_command() {
 }
 
 #[test]
-fn a_known_failure_passes_and_a_known_failure_that_passes_fails() {
+fn known_failure_passes_until_it_is_fixed() {
     let (_guard, dir) = fresh();
     let known = &[("B13", "https://example.org/13")];
     let failing = suite(with(Some(Defect::RemoveKeeps)), LACKS, known, &dir);
@@ -85,14 +85,14 @@ fn a_known_failure_passes_and_a_known_failure_that_passes_fails() {
 }
 
 #[test]
-fn a_known_clause_that_does_not_exist_is_not_overlooked() {
+fn unknown_id_in_known_fails() {
     let (_guard, dir) = fresh();
     let (panic, ..) = run(&suite(with(None), LACKS, &[("B99", "a link")], &dir), "B01", &dir);
     assert!(panic.unwrap().contains("B99"));
 }
 
 #[test]
-fn declaring_too_much_or_too_little_fails_clause_b01() {
+fn declaring_too_much_or_too_little_fails_b01() {
     let (_guard, dir) = fresh();
     assert_eq!(run(&suite(with(None), LACKS, &[], &dir), "B01", &dir).1, Verdict::Pass);
     let (panic, verdict, _) = run(&suite(with(None), &[], &[], &dir), "B01", &dir);
@@ -113,7 +113,7 @@ fn declaring_too_much_or_too_little_fails_clause_b01() {
 }
 
 #[test]
-fn what_is_lacked_is_not_applicable_with_its_reason_and_the_rest_is_not_run() {
+fn lacked_clauses_are_not_applicable_with_a_reason() {
     let (_guard, dir) = fresh();
     reset(&dir).unwrap();
     let _ = run(&suite(with(None), LACKS, &[], &dir), "B01", &dir);
@@ -164,7 +164,7 @@ impl Harness for Odd {
 }
 
 #[test]
-fn trouble_of_the_harness_is_an_error_and_red_and_no_verdict_on_the_driver() {
+fn harness_failure_is_a_red_error() {
     let (_guard, dir) = fresh();
     let (panic, verdict, reason) = run(&suite(Odd::NoDisk, LACKS, &[], &dir), "B02", &dir);
     let text = panic.unwrap();
@@ -173,7 +173,7 @@ fn trouble_of_the_harness_is_an_error_and_red_and_no_verdict_on_the_driver() {
 }
 
 #[test]
-fn a_driver_with_a_clock_of_its_own_is_waited_for() {
+fn driver_with_its_own_clock_is_waited_for() {
     // All at once, so that their waits overlap.
     let threads: Vec<_> = CLAUSES
         .iter()
@@ -198,7 +198,7 @@ fn a_driver_with_a_clock_of_its_own_is_waited_for() {
 }
 
 #[test]
-fn a_driver_that_hangs_or_panics_fails() {
+fn hanging_or_panicking_driver_fails() {
     let (_guard, dir) = fresh();
     let slow = suite(Odd::RealTime, &[], &[], &dir);
     let Err(Failure::Unmet { actual, .. }) = slow.examine("E02", "none", Duration::from_millis(50)) else {
