@@ -37,3 +37,27 @@ macro_rules! setters {
     (@value $name:ident) => { $name };
     (@value $name:ident $value:expr) => { $value };
 }
+
+/// Writes the conversions from a path for options that have `new(path)`.
+#[macro_export]
+macro_rules! from_path {
+    ($config:ty) => {
+        impl From<&str> for $config {
+            fn from(path: &str) -> Self {
+                Self::new(path)
+            }
+        }
+
+        impl From<&::std::path::Path> for $config {
+            fn from(path: &::std::path::Path) -> Self {
+                Self::new(path)
+            }
+        }
+
+        impl From<::std::path::PathBuf> for $config {
+            fn from(path: ::std::path::PathBuf) -> Self {
+                Self::new(path)
+            }
+        }
+    };
+}

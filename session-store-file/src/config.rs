@@ -1,6 +1,6 @@
 //! The options of a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,72 +55,35 @@ impl FileConfig {
         Self::new("")
     }
 
-    /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
-    ///
-    /// With `Process`, power loss may undo changes since the kernel last wrote back (usually 30 s) or since `flush`.
-    /// With `Power`, each change waits until file and directory are synchronised, on worker threads.
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    /// The clock for deadlines. Default: the wall clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Whether an empty directory becomes a store. With `false`, only an existing store is opened, which detects an
-    /// unmounted disk. Default: `true`.
-    pub fn create(mut self, yes: bool) -> Self {
-        self.create = yes;
-        self
-    }
-
-    /// Whether a missing directory is created, with mode 0700. Parents are never created, which detects a mistyped
-    /// path. Default: `false`.
-    pub fn create_directory(mut self, yes: bool) -> Self {
-        self.create_directory = yes;
-        self
-    }
-
-    /// Whether reads run on worker threads. For slow disks, where a read would block a runtime worker for long.
-    /// Default: `false`.
-    pub fn offload_reads(mut self, yes: bool) -> Self {
-        self.offload_reads = yes;
-        self
-    }
-
-    /// The size of data, in bytes, from which records are read and written on worker threads under
-    /// [`Durability::Process`] too, because copying and checking them takes long. Default: 128 KiB.
-    pub fn offload_threshold(mut self, bytes: usize) -> Self {
-        self.offload_threshold = bytes;
-        self
-    }
-
-    /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 16 MiB.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = bytes;
-        self
-    }
-
-    /// How many operations may be queued for worker threads. Further ones fail with `Unavailable`. Default: 16,384.
-    pub fn max_queue(mut self, operations: usize) -> Self {
-        self.max_queue = operations;
-        self
-    }
-
-    /// How many worker threads make changes, 1 to 256. It bounds how many `fsync` calls run at once. Threads start
-    /// when they are needed. Default: 8.
-    pub fn threads(mut self, count: usize) -> Self {
-        self.threads = count;
-        self
-    }
-
-    /// How long a change waits for the lock of its shard before it fails with `Unavailable`. Default: 5 s.
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
-        self
+    session_core::setters! {
+        /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
+        ///
+        /// With `Process`, power loss may undo changes since the kernel last wrote back (usually 30 s) or since `flush`.
+        /// With `Power`, each change waits until file and directory are synchronised, on worker threads.
+        durability: Durability,
+        /// The clock for deadlines. Default: the wall clock.
+        clock: Arc<dyn Clock>,
+        /// Whether an empty directory becomes a store. With `false`, only an existing store is opened, which detects an
+        /// unmounted disk. Default: `true`.
+        create: bool,
+        /// Whether a missing directory is created, with mode 0700. Parents are never created, which detects a mistyped
+        /// path. Default: `false`.
+        create_directory: bool,
+        /// Whether reads run on worker threads. For slow disks, where a read would block a runtime worker for long.
+        /// Default: `false`.
+        offload_reads: bool,
+        /// The size of data, in bytes, from which records are read and written on worker threads under
+        /// [`Durability::Process`] too, because copying and checking them takes long. Default: 128 KiB.
+        offload_threshold: usize,
+        /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 16 MiB.
+        max_record_bytes: u64,
+        /// How many operations may be queued for worker threads. Further ones fail with `Unavailable`. Default: 16,384.
+        max_queue: usize,
+        /// How many worker threads make changes, 1 to 256. It bounds how many `fsync` calls run at once. Threads start
+        /// when they are needed. Default: 8.
+        threads: usize,
+        /// How long a change waits for the lock of its shard before it fails with `Unavailable`. Default: 5 s.
+        busy_timeout: Duration,
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -143,23 +106,7 @@ impl FileConfig {
     }
 }
 
-impl From<&str> for FileConfig {
-    fn from(path: &str) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<&Path> for FileConfig {
-    fn from(path: &Path) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<PathBuf> for FileConfig {
-    fn from(path: PathBuf) -> Self {
-        Self::new(path)
-    }
-}
+session_core::from_path!(FileConfig);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use session_conformance::testing::{FreshPath, SmallDisk};
-use session_conformance::{Harness, HarnessError, FileRange};
+use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_file::{Durability, FileConfig, FileStore};
 

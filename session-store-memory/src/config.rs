@@ -40,43 +40,22 @@ impl MemoryConfig {
         Self::default()
     }
 
-    /// Sets how many records the store keeps at most; no bound by default. Expired records count until they are removed.
-    pub fn max_entries(mut self, entries: u64) -> Self {
-        self.max_entries = Some(entries);
-        self
-    }
-
-    /// Sets how many bytes the store keeps at most; no bound by default. Counts the data of each record and [`OVERHEAD`] bytes. A key of more
-    /// than 51 bytes, the length of a session's key, counts too.
-    pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = Some(bytes);
-        self
-    }
-
-    /// Sets what happens at the bound; [`OnFull::Reject`] by default. Needs [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
-    pub fn on_full(mut self, policy: OnFull) -> Self {
-        self.on_full = Some(policy);
-        self
-    }
-
-    /// Refuses data of more than this many bytes with the error kind `TooLarge`.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = Some(bytes);
-        self
-    }
-
-    /// Sets how many parts with a lock of their own the store has: a power of two from 2 to 65,536,
-    /// by default 64, or four for each core where that is more. With more shards,
-    /// more threads write at once and traversals of very large stores are cheaper. An empty shard takes about 1 KiB.
-    pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = Some(shards);
-        self
-    }
-
-    /// Sets the clock by which the store judges deadlines; the system clock by default. Not part of `Deserialize`.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
+    session_core::setters! {
+        /// Sets how many records the store keeps at most; no bound by default. Expired records count until they are removed.
+        max_entries: u64 => Some(max_entries),
+        /// Sets how many bytes the store keeps at most; no bound by default. Counts the data of each record and [`OVERHEAD`] bytes. A key of more
+        /// than 51 bytes, the length of a session's key, counts too.
+        max_bytes: u64 => Some(max_bytes),
+        /// Sets what happens at the bound; [`OnFull::Reject`] by default. Needs [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
+        on_full: OnFull => Some(on_full),
+        /// Refuses data of more than this many bytes with the error kind `TooLarge`.
+        max_record_bytes: u64 => Some(max_record_bytes),
+        /// Sets how many parts with a lock of their own the store has: a power of two from 2 to 65,536,
+        /// by default 64, or four for each core where that is more. With more shards,
+        /// more threads write at once and traversals of very large stores are cheaper. An empty shard takes about 1 KiB.
+        shards: usize => Some(shards),
+        /// Sets the clock by which the store judges deadlines; the system clock by default. Not part of `Deserialize`.
+        clock: Arc<dyn Clock> => Some(clock),
     }
 
     pub(crate) fn check(&self) -> Result<()> {

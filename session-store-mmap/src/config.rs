@@ -1,6 +1,6 @@
 //! The options of a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,23 +168,7 @@ pub(crate) fn misconfigured(detail: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail)
 }
 
-impl From<&Path> for MmapConfig {
-    fn from(path: &Path) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<PathBuf> for MmapConfig {
-    fn from(path: PathBuf) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<&str> for MmapConfig {
-    fn from(path: &str) -> Self {
-        Self::new(path)
-    }
-}
+session_core::from_path!(MmapConfig);
 
 #[cfg(all(test, feature = "serde"))]
 mod tests {

@@ -1,7 +1,7 @@
 //! The options of a store.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,57 +67,32 @@ impl SledConfig {
         }
     }
 
-    /// The tree that holds the records. Default: `session-kit`. Nothing else may write to it. With
-    /// [`flush_each_change`](Self::flush_each_change) only one store may have it open, because a store knows the
-    /// unflushed changes of its own handles only.
-    pub fn tree(mut self, name: impl Into<String>) -> Self {
-        self.tree = name.into();
-        self
-    }
-
-    /// Whether every change is flushed before it is answered, so that it survives a killed process. Default: `false`.
-    ///
-    /// With `false`, a killed process loses what sled has not flushed by itself, up to half a second of changes. With
-    /// `true`, no answer shows an unflushed change either: a reader of one waits for its flush. Neither survives power
-    /// loss for certain, because sled offers nothing that does; so this is not
-    /// [`Durability`](session_core::Durability).
-    pub fn flush_each_change(mut self, yes: bool) -> Self {
-        self.flush_each_change = yes;
-        self
-    }
-
-    /// The clock for deadlines. Default: the wall clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 100 KiB,
-    /// because sled keeps values above about 128 KiB in files of their own, and removes these late.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = bytes;
-        self
-    }
-
-    /// How many records one call of `traverse` or `purge` examines, 1 to 1,000,000. Default: 4,096. Other tasks get a
-    /// turn after every 128 records.
-    pub fn scan(mut self, records: usize) -> Self {
-        self.scan = records;
-        self
-    }
-
-    /// How long a flush may take, 1 ms to an hour. Default: 30 s. After that its callers fail with `Timeout`, and other
-    /// calls with `Unavailable` until the flush ends. sled waits forever after some errors.
-    pub fn flush_timeout(mut self, timeout: Duration) -> Self {
-        self.flush_timeout = timeout;
-        self
-    }
-
-    /// The size of sled's page cache, in bytes, at least 1 MiB. Default: 64 MiB. Ignored by
-    /// [`in_database`](Self::in_database).
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.cache_bytes = bytes;
-        self
+    session_core::setters! {
+        /// The tree that holds the records. Default: `session-kit`. Nothing else may write to it. With
+        /// [`flush_each_change`](Self::flush_each_change) only one store may have it open, because a store knows the
+        /// unflushed changes of its own handles only.
+        tree: impl Into<String> => tree.into(),
+        /// Whether every change is flushed before it is answered, so that it survives a killed process. Default: `false`.
+        ///
+        /// With `false`, a killed process loses what sled has not flushed by itself, up to half a second of changes. With
+        /// `true`, no answer shows an unflushed change either: a reader of one waits for its flush. Neither survives power
+        /// loss for certain, because sled offers nothing that does; so this is not
+        /// [`Durability`](session_core::Durability).
+        flush_each_change: bool,
+        /// The clock for deadlines. Default: the wall clock.
+        clock: Arc<dyn Clock>,
+        /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 100 KiB,
+        /// because sled keeps values above about 128 KiB in files of their own, and removes these late.
+        max_record_bytes: u64,
+        /// How many records one call of `traverse` or `purge` examines, 1 to 1,000,000. Default: 4,096. Other tasks get a
+        /// turn after every 128 records.
+        scan: usize,
+        /// How long a flush may take, 1 ms to an hour. Default: 30 s. After that its callers fail with `Timeout`, and other
+        /// calls with `Unavailable` until the flush ends. sled waits forever after some errors.
+        flush_timeout: Duration,
+        /// The size of sled's page cache, in bytes, at least 1 MiB. Default: 64 MiB. Ignored by
+        /// [`in_database`](Self::in_database).
+        cache_bytes: u64,
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -145,23 +120,7 @@ impl SledConfig {
     }
 }
 
-impl From<&str> for SledConfig {
-    fn from(path: &str) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<&Path> for SledConfig {
-    fn from(path: &Path) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<PathBuf> for SledConfig {
-    fn from(path: PathBuf) -> Self {
-        Self::new(path)
-    }
-}
+session_core::from_path!(SledConfig);
 
 impl From<PathBuf> for Source {
     fn from(path: PathBuf) -> Self {

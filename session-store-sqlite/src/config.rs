@@ -160,23 +160,7 @@ impl SqliteConfig {
     }
 }
 
-impl From<&Path> for SqliteConfig {
-    fn from(path: &Path) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<PathBuf> for SqliteConfig {
-    fn from(path: PathBuf) -> Self {
-        Self::new(path)
-    }
-}
-
-impl From<&str> for SqliteConfig {
-    fn from(path: &str) -> Self {
-        Self::new(path)
-    }
-}
+session_core::from_path!(SqliteConfig);
 
 #[cfg(test)]
 mod tests {
