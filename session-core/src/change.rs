@@ -17,18 +17,6 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// The rule without its details. Goes when every driver decides by [`ChangeRequest::decide`].
-    #[must_use]
-    pub fn decide(self, live: Option<Revision>, offered: Option<Revision>) -> OldDecision {
-        if self.holds(live) {
-            OldDecision::Apply
-        } else if live.is_some() && live == offered {
-            OldDecision::AlreadyApplied
-        } else {
-            OldDecision::Conflict
-        }
-    }
-
     fn holds(self, live: Option<Revision>) -> bool {
         match self {
             Self::Any => true,
@@ -36,17 +24,6 @@ impl Condition {
             Self::Revision(expected) => live == Some(expected),
         }
     }
-}
-
-/// What [`Condition::decide`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OldDecision {
-    /// The condition holds.
-    Apply,
-    /// The live record has the offered revision.
-    AlreadyApplied,
-    /// The condition does not hold.
-    Conflict,
 }
 
 /// The answer to a store or a removal. Applications receive it too.

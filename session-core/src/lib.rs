@@ -42,8 +42,7 @@ pub use blocking::BlockingDriver;
 pub use blocking_adapter::Blocking;
 pub use capabilities::{Capabilities, ExpiryMode, RollsBack, Shared, Survives};
 pub use change::{
-    Change, ChangeRequest, Condition, Decision, Found, OldDecision, Touch, decide_remove, decide_store,
-    decide_touch,
+    Change, ChangeRequest, Condition, Decision, Found, Touch, decide_remove, decide_store, decide_touch,
 };
 pub use clock::{Clock, SystemClock, TestClock, Timestamp, is_live};
 pub use driver::{Driver, DriverExt};
