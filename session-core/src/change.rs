@@ -117,6 +117,7 @@ impl Found {
     }
 
     /// The state of a record with this deadline and revision at `now`.
+    #[inline]
     #[must_use]
     pub fn at(deadline: Option<Timestamp>, revision: Revision, now: Timestamp) -> Self {
         if is_live(deadline, now) { Self::Live(revision) } else { Self::Expired }
@@ -183,6 +184,7 @@ impl ChangeRequest {
 }
 
 /// [`ChangeRequest::decide`] for the parts of a store. `lives` says whether the offered record is live.
+#[inline]
 #[must_use]
 pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives: bool) -> Decision {
     if found == Found::Damaged && condition != Condition::Any {
@@ -204,6 +206,7 @@ pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives
 
 /// [`ChangeRequest::decide`] for a removal. Without a live record only `Absent` is applied, so a caller knows whether its
 /// own call removed the record. Expired records are left to `purge`.
+#[inline]
 #[must_use]
 pub fn decide_remove(found: Found, condition: Condition) -> Decision {
     match found {
@@ -217,6 +220,7 @@ pub fn decide_remove(found: Found, condition: Condition) -> Decision {
 }
 
 /// [`ChangeRequest::decide`] for a touch. Answer `false` to a [`Conflict`](Decision::Conflict).
+#[inline]
 #[must_use]
 pub fn decide_touch(found: Found, touch: Touch) -> Decision {
     match found {

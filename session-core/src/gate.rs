@@ -24,11 +24,13 @@ impl Gate {
     ///
     /// # Errors
     /// `Closed` after [`close`](Self::close).
+    #[inline]
     pub fn check(&self, operation: Operation) -> Result<()> {
         if self.is_closed() { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 
     /// Whether the gate is closed.
+    #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)

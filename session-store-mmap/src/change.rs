@@ -82,12 +82,14 @@ impl SessionFile {
 
 /// The lock of a shard, unless the caller has dropped its future. The caller's next change of the key takes the same
 /// lock, so this change comes before it or not at all (C14).
+#[inline(always)]
 fn lock<'a>(shard: Shard<'a>, caller: Option<Caller<'_>>) -> Result<Locked<'a>, Fault> {
     let locked = shard.lock()?;
     if caller.is_some_and(|caller| caller.is_gone()) { Err(Fault::Busy) } else { Ok(locked) }
 }
 
 /// Carries out a decision and answers it. The caller has done the writing of [`Decision::Write`].
+#[inline]
 fn answer(
     locked: &Locked<'_>,
     decision: Decision,

@@ -75,7 +75,8 @@ impl SessionFile {
     }
 
     /// The head of the record at `unit` and all of its words, if a whole record is there.
-    #[inline]
+    // Not inlined, the head would be copied through memory twice on each operation's critical path.
+    #[inline(always)]
     pub(crate) fn head(&self, unit: u64) -> Option<(Head, Span<'_>)> {
         let span = self.units(unit, record::HEAD_BYTES / UNIT)?;
         let head = Head::read(&span, self.seed, unit)?;
@@ -84,6 +85,7 @@ impl SessionFile {
     }
 
     /// A small record lies within one extent. A large one begins with an extent.
+    #[inline]
     fn stays_within(&self, unit: u64, units: u64) -> bool {
         let within = unit % self.geometry.units_per_extent();
         if units > self.geometry.most_small_units() {

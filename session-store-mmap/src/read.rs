@@ -48,17 +48,26 @@ impl SessionFile {
 impl Shard<'_> {
     /// The record of `key`, live or expired, and when it was last used.
     fn read(self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
-        let attempt = |shard: &Shard<'_>| match shard.look(key, hash)? {
-            Lookup::Missing(_) => Ok(None),
-            Lookup::Found(record) => Ok(Some((record.record()?, record.head.last_used))),
-            Lookup::Damaged(_) => Err(Fault::Damaged("the head of the record")),
-        };
         for _ in 0..TRIES {
-            if let Some(seen) = read(&self.head, shard::STAMP, || attempt(&self)) {
+            if let Some(seen) = read(&self.head, shard::STAMP, || self.copy(key, hash)) {
                 return seen;
             }
             std::hint::spin_loop();
         }
-        attempt(&*self.lock()?)
+        self.read_locked(key, hash)
+    }
+
+    #[cold]
+    fn read_locked(self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
+        self.lock()?.copy(key, hash)
+    }
+
+    #[inline]
+    fn copy(&self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
+        match self.look(key, hash)? {
+            Lookup::Missing(_) => Ok(None),
+            Lookup::Found(record) => Ok(Some((record.record()?, record.head.last_used))),
+            Lookup::Damaged(_) => Err(Fault::Damaged("the head of the record")),
+        }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) enum Lookup<'a> {
 
 impl Lookup<'_> {
     /// In the words of the rule of a change.
+    #[inline]
     pub(crate) fn at(&self, now: Timestamp) -> Found {
         match self {
             Self::Missing(_) => Found::Nothing,
@@ -100,7 +101,7 @@ impl SessionFile {
 
 impl<'a> Shard<'a> {
     /// Takes the lock. [`shard::DIRTY`] is set where the last owner was killed; [`Shard::lock`] repairs that.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock_as_it_is(self) -> Result<Locked<'a>, Fault> {
         let (held, owner_died) = self.file.map.lock(self.file.geometry.shard_at(self.number))?;
         if owner_died {
@@ -154,7 +155,7 @@ impl<'a> Shard<'a> {
     }
 
     /// The record at `unit`, to which `slot` leads.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate(&self, slot: usize, unit: u64) -> Option<Located<'a>> {
         let (head, span) = self.file.head(unit)?;
         let state = head.state?;

@@ -61,7 +61,8 @@ fn a_panic_or_a_leaked_lock_leads_to_a_repair() {
     assert_eq!(repaired(), 1);
     // The kernel marks the lock of a dead thread; this guard is never dropped.
     std::thread::scope(|scope| {
-        scope.spawn(|| std::mem::forget(file.shard(0).lock().unwrap()));
+        // Joined, because a scope does not wait for the end of the thread itself.
+        scope.spawn(|| std::mem::forget(file.shard(0).lock().unwrap())).join().unwrap();
     });
     drop(file.shard(0).lock().unwrap());
     assert_eq!(repaired(), 2);
