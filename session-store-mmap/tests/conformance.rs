@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_conformance::testing::{FreshPath, SmallDisk};
-use session_conformance::{Harness, HarnessError, FileRange};
+use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
