@@ -169,7 +169,7 @@ impl Matrix {
     }
 
     /// A Markdown table with a row per level and a column per driver of these names: how many clauses pass, and how
-    /// many do not apply. Anything else that is there is said too.
+    /// many do not apply. Other verdicts are counted too.
     #[must_use]
     pub fn summary(&self, drivers: &[&str]) -> String {
         let columns: Vec<&Column> =

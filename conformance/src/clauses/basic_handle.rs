@@ -1,4 +1,4 @@
-//! Level basic, continued: touch, and what is true of a handle: clones, dropped futures, errors, close.
+//! Level basic, continued: touch, clones, dropped futures, errors, close.
 
 use std::error::Error as _;
 
@@ -119,7 +119,7 @@ pub(crate) async fn b30_failed_call_leaves_handle_usable(stage: &Stage) -> Check
     put(&driver, &key, &record(1)).await?;
     let far_too_large = Record::new(vec![7; 24 << 20], None, rev(9));
     for round in 0..3 {
-        // Whether these fail is other clauses' business.
+        // Other clauses check whether these fail.
         let _ = driver.traverse(&Prefix::SESSION, Cursor::from_bytes(vec![0xff; 9]), 10).await;
         let _ = driver.store(&stage.key("large"), far_too_large.clone(), Condition::Any).await;
         let _ = driver.store(&key, record(8), Condition::Absent).await;
@@ -219,7 +219,7 @@ pub(crate) async fn b34_deadline_is_exact_to_the_millisecond(stage: &Stage) -> C
         put(&driver, &key, &stored).await?;
         holds(&driver, &key, &stored, "a far deadline").await?;
     }
-    // Beyond that a driver may keep a later moment or none, but the record is live.
+    // A driver may change a later deadline, but the record must be live.
     for (index, millis) in
         [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX].into_iter().enumerate()
     {

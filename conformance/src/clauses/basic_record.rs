@@ -1,4 +1,4 @@
-//! Level basic: what a driver claims, retrieve, store, remove. The rest is in `basic_handle.rs`.
+//! Level basic: capabilities, retrieve, store, remove. `basic_handle.rs` has the rest.
 
 use session_core::{
     Capabilities, Condition, Cursor, Driver, DynDriver, ExpiryMode, Key, Prefix, Record, Shared, StoreError,
@@ -33,7 +33,7 @@ pub(crate) async fn b01_claims_match_behaviour(stage: &Stage) -> Check {
     Ok(())
 }
 
-/// Whether the driver meets `need`: by what it claims, and by trying where a claim can be tried. `None` where only the
+/// Whether the driver meets `need`, by its capabilities and by its behaviour. `None` if only the
 /// harness knows.
 async fn is_met(
     stage: &Stage,
@@ -70,7 +70,7 @@ async fn is_met(
         Requirement::Kill => claims.survives >= Survives::Kill,
         Requirement::PowerLoss => claims.survives >= Survives::PowerLoss,
         Requirement::Processes => claims.shared >= Shared::Host,
-        // No claim speaks of these, and only the harness can do them.
+        // No capability covers these; only the harness can cause them.
         Requirement::Damage
         | Requirement::Checksum
         | Requirement::Outage
@@ -404,7 +404,7 @@ pub(crate) async fn b21_repeated_change_is_applied_once(stage: &Stage) -> Check 
 
 pub(crate) async fn b22_revisions_are_compared_as_bytes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    // Pairs that one number format or another takes for equal: floating point, signed, text, cut to 32 bits.
+    // Pairs that are equal in some number format: floating point, signed, text, 32 bits.
     let pairs = [
         (u64::MAX, u64::MAX - 1),
         ((1 << 53) + 1, 1 << 53),

@@ -1,4 +1,4 @@
-//! Level concurrent: many tasks on one handle, in races for one record. The rest is in `concurrent_use.rs`.
+//! Level concurrent: many tasks on one handle race for one record. `concurrent_use.rs` has the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

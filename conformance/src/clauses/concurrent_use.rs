@@ -148,7 +148,7 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
             return ensure(missing.is_empty(), "all lasting keys", || format!("missing: {}", shown(missing)));
         };
         from = next;
-        // Something changes between any two pages, on a busy machine too. Writers that have failed say so later.
+        // Waits for a change between two pages, also on a busy machine. The crowd reports failed writers later.
         for _ in 0..2_000 {
             if changes.load(Ordering::Relaxed) > before {
                 break;

@@ -11,7 +11,7 @@ use crate::history::{Answer, Mix, Op, Rec, Recorder};
 use crate::linear;
 use crate::stage::Stage;
 
-/// Over how many keys the operations of a crash clause are spread.
+/// The number of keys in a crash clause.
 pub(crate) const KEYS: usize = 4;
 
 pub(crate) async fn d01_stores_survive_close(stage: &Stage) -> Check {

@@ -211,7 +211,7 @@ async fn mixed(
     Ok(())
 }
 
-/// Purges until there is no more, and gives how many that were.
+/// Purges until there is no more, and returns how many records were removed.
 async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
     let mut total = 0;
     for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! Level faults: a backend that fails. Here is what damage does.
+//! Level faults: damaged records.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -10,7 +10,7 @@ use crate::harness::FileRange;
 use crate::level::Requirement;
 use crate::stage::Stage;
 
-/// How many healthy records stand beside the damaged one.
+/// The number of intact records beside the damaged one.
 const NEIGHBOURS: u64 = 5;
 
 async fn store_neighbours(stage: &Stage, driver: &DynDriver) -> Check {

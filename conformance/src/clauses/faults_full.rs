@@ -12,7 +12,7 @@ use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::level::Requirement;
 use crate::stage::Stage;
 
-/// How large the records are that fill a store, in bytes.
+/// The size of the records that fill a store, in bytes.
 const SIZE: usize = 16 << 10;
 /// How many of them fit into storage of `create_bounded`: minimum and maximum.
 const LEAST: usize = 20;
@@ -26,7 +26,7 @@ fn key(stage: &Stage, number: u64) -> Key {
     stage.key(&format!("large-{number}"))
 }
 
-/// Small storage, a handle on it, and how many records it took until it was full.
+/// Bounded storage, a handle on it, and the number of records that filled it.
 async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
     let stage = Stage::small(Arc::clone(&context.context)).await?;
     let driver = stage.open().await?;
@@ -41,7 +41,7 @@ async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
     Err(Failure::Harness(format!("the storage of create_bounded() has room for {MOST} records")))
 }
 
-/// Whether a change was made; `Full` must leave everything as it was.
+/// Whether a change was made; `Full` must change nothing.
 fn taken(answer: Result<Change, StoreError>) -> Result<bool, Failure> {
     match answer {
         Ok(Change::Applied) => Ok(true),
@@ -56,7 +56,7 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
         holds(&driver, &key(&stage, number), &large(number), "a record of a full store").await?;
     }
     let mut there = Vec::new();
-    // A larger record in the place of one: the old record or, where there was room after all, the new one.
+    // Replacing a record by a larger one leaves the old record or, if it fits, the new one.
     for number in 0..10 {
         let (place, grown) = (key(&stage, number), sized(number + 10_000, 2 * SIZE));
         let new = Record::new(grown, None, rev(number + 10_000));
@@ -104,7 +104,7 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
         let place = key(&stage, number);
         let removal = driver.remove(&place, Condition::Revision(rev(number))).await;
         if !taken(removal)? {
-            // An engine that needs room for a removal has left everything as it was.
+            // An engine that needs room for a removal must have changed nothing.
             holds(&driver, &place, &large(number), "a record that was to be removed from a full store")
                 .await?;
             ensure(stage.free_space().await?, "a full store takes a removal", || "`Full`".into())?;
@@ -116,7 +116,7 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
         gone += 1;
     }
     unless_unsupported(driver.purge(1_000).await)?;
-    // A part of what was removed: an engine may need some of the room for its own order.
+    // Only half of the removed records, because an engine may need room for itself.
     for number in 0..gone / 2 {
         let (place, new) = (key(&stage, number), large(number + 30_000));
         let answer = recovered(stage.recovery(), &[StoreErrorKind::Full], || {

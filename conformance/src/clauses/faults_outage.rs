@@ -181,7 +181,7 @@ pub(crate) async fn f05_handle_recovers_after_outage(stage: &Stage) -> Check {
     for round in 0..2 {
         used.flush().await?;
         stage.start_outage().await?;
-        // Calls that meet the outage, so that whatever they do to the handle is done.
+        // Makes calls during the outage, because they may break the handle.
         let tried = try_everything(&stage, &used, &mut ledger, GONE, round).await;
         stage.end_outage().await?;
         tried?;
@@ -232,7 +232,7 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     stage.revoke_access().await?;
     let tried = async {
         let failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
-        // Files that are open stay open; then it is a new handle that shows whether anything was denied.
+        // Open files stay open, so only a new handle shows whether the right is gone.
         Ok::<_, Failure>(match stage.open().await {
             Ok(anew) => failed + try_everything(stage, &anew, &mut ledger, DENIED, 1).await?,
             Err(_) => failed + 1,

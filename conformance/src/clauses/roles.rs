@@ -105,7 +105,7 @@ async fn history(role: &RoleStage) -> Check {
     crowd.join().await.map(drop)
 }
 
-/// Reads argument 0 times and never sees anything but a whole record.
+/// Reads argument 0 times and fails unless each record is whole.
 async fn read_whole(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
     let key = role.stage.key("whole");
@@ -149,8 +149,8 @@ async fn purge(role: &RoleStage) -> Check {
     Ok(())
 }
 
-/// Operations of the mix in argument 0, until this process is killed. Every operation is told before it begins and
-/// after it was answered.
+/// Operations of the mix in argument 0, until this process is killed. Every operation is reported before it starts and
+/// after it is answered.
 async fn work(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
     let recorder = Arc::new(recorder(role));

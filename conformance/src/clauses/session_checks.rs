@@ -27,7 +27,7 @@ async fn victim(sessions: &Manager) -> Result<SessionId, Failure> {
     new_id(&session)
 }
 
-/// Fails unless the request is refused for this reason and can neither see nor change the session.
+/// Fails unless the request is refused with this reason and cannot see or change the session.
 async fn is_refused(sessions: &Manager, request: RequestInfo, reason: &EndReason, who: &str) -> Check {
     let session = sessions.load(request).await?;
     equal(&format!("the end reason for {who}"), &session.end_reason()?, &Some(reason.clone()))?;

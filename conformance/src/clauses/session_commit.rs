@@ -1,4 +1,4 @@
-//! The steps of a commit: its conditions, what it does about lost answers, contention, and ended sessions.
+//! The steps of a commit: conditions, lost answers, contention, ended sessions.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,7 +108,7 @@ pub(crate) async fn s25_overwritten_lost_answer_is_uncertain(stage: &Stage) -> C
     let session = opened(&sessions, id).await?;
     count(&session)?;
     probe.plan(Operation::Store, 1, Fault::LoseAnswer);
-    // Before it can look what became of its store, another request builds on that.
+    // Another request writes over the store before the first one can read its result.
     let other = sessions.clone();
     probe.before(Operation::Retrieve, 1, async move { request(&other, id, count).await.map(drop) });
     refused(sessions.finish(&session).await, ErrorKind::Uncertain, "a commit whose outcome is unknown")?;
@@ -145,7 +145,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
     let session = opened(&sessions, id).await?;
     count(&session)?;
     probe.calls();
-    // Somebody is faster before each store.
+    // Another writer wins before each store.
     for number in 1..=101 {
         let driver = probe.inner().0.clone();
         probe.before(Operation::Store, number, async move {
@@ -228,7 +228,7 @@ async fn ends(sessions: &Manager, late: &Session, reason: &EndReason, what: &str
     equal(&format!("whether {what} refuses its response"), &committed.refuses_response(), &critical)?;
     equal(&format!("the end reason after {what}"), &late.end_reason()?, &Some(reason.clone()))?;
     tells_nothing(late, &format!("{what} that came late"))?;
-    // Nor does it begin another session in the place of the one that ended.
+    // It does not start another session instead of the ended one.
     late.insert("more", &1)?;
     let again = sessions.finish(late).await?;
     came_to(&again, &Outcome::Ended(reason.clone()), &format!("a write after {what}"))?;

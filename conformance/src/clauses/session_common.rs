@@ -1,4 +1,4 @@
-//! Level session: what `session-manager` promises, over any driver. Here is what its checks have in common.
+//! Level session: the helpers of its checks.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -98,14 +98,14 @@ fn goes_well(committed: &Committed) -> Check {
     ensure(!ended, "the session has not ended", || format!("{committed:?}"))
 }
 
-/// A request's handle on a session that must be there.
+/// A request's handle on a session that must exist.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
     let session = sessions.load(id).await?;
     ensure(session.exists()?, "the session is there", || format!("{:?}", session.end_reason()))?;
     Ok(session)
 }
 
-/// The id that the client is told to repeat from now on.
+/// The id that the client receives.
 pub(super) fn new_id(session: &Session) -> Result<SessionId, Failure> {
     match session.id_update() {
         IdUpdate::Set { id, .. } => Ok(id),
@@ -118,7 +118,7 @@ pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
     equal(&format!("what the client is told after {what}"), &session.id_update(), &IdUpdate::None)
 }
 
-/// Fails unless the commit came to this.
+/// Fails unless the commit has this outcome.
 pub(super) fn came_to(committed: &Committed, expected: &Outcome, what: &str) -> Check {
     equal(&format!("the outcome of {what}"), &committed.outcome, expected)
 }
@@ -135,7 +135,7 @@ pub(super) fn refused<T: Debug>(
     }
 }
 
-/// Fails unless a later request finds this value, `None` for none, in a session that is there.
+/// Fails unless a later request finds the session with this value.
 pub(super) async fn finds<T: DeserializeOwned + PartialEq + Debug>(
     sessions: &Manager,
     id: SessionId,
@@ -161,12 +161,12 @@ pub(super) async fn stored(probe: &Probe, id: SessionId) -> Result<Record, Failu
     raw(probe, id).await?.ok_or_else(|| unmet("the store has the session", "nothing"))
 }
 
-/// Fails unless the store has nothing for this session.
+/// Fails unless the session has no record.
 pub(super) async fn nothing(probe: &Probe, id: SessionId, what: &str) -> Check {
     equal(&format!("what the store has {what}"), &raw(probe, id).await?, &None)
 }
 
-/// Fails unless the store has nothing under the keys that were stored since the probe was last asked, these excepted.
+/// Fails if a key that was stored since the last `calls()` has a record, except for these sessions.
 pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &str) -> Check {
     let expected: Vec<Key> = expected.iter().map(SessionId::key).collect();
     for call in probe.calls() {

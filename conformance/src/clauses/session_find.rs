@@ -1,4 +1,4 @@
-//! Finding sessions, and sweeping what has expired.
+//! Finding sessions, and sweeping expired records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Fail
     Ok(ids)
 }
 
-/// The numbers of all sessions that are found, and how often each was.
+/// The numbers of all found sessions, and how often each was found.
 async fn walk(
     sessions: &Manager,
     limit: usize,
@@ -188,7 +188,7 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
     finds(&sessions, live, "a", Some(1)).await
 }
 
-/// How many records a sweep has said that it removed.
+/// The number of records that the sweep reported as removed.
 #[derive(Default)]
 struct Broom(AtomicU64);
 

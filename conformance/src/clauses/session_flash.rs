@@ -15,7 +15,7 @@ async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
     .await
 }
 
-/// Fails unless a handle sees exactly these flash values. Looking uses flash.
+/// Fails unless a handle sees exactly these flash values. This uses flash.
 fn sees(session: &Session, expected: &[&str], when: &str) -> Check {
     let expected: Vec<String> = expected.iter().map(|&key| key.to_owned()).collect();
     equal(&format!("the flash values {when}"), &session.flash().keys()?, &expected)

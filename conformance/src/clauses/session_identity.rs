@@ -149,7 +149,7 @@ pub(crate) async fn s35_rotation_of_ended_session_leaves_nothing(stage: &Stage) 
                 probe.before(Operation::Store, 2, async move {
                     request(&other, old, |session| session.insert("c", &1)).await.map(drop)
                 });
-                // The other request's store is the third, the new record's second version the fourth.
+                // The other request makes the third store, and the second version of the new record is the fourth.
                 probe.before(Operation::Store, 5, async move {
                     logout.destroy("logout").await?;
                     Ok::<_, Failure>(())

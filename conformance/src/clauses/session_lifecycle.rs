@@ -71,7 +71,7 @@ pub(crate) async fn s03_unchanged_request_only_retrieves(stage: &Stage) -> Check
     .await?;
     let before = stored(&probe, id).await?;
     probe.calls();
-    // Reading; reading and changing the copy; writing what is there already.
+    // Reading a value, changing a copy of it, and writing an equal value.
     for equal_insert in [false, true] {
         let session = opened(&sessions, id).await?;
         let mut cart = session.get::<Vec<String>>("cart")?.unwrap_or_default();
@@ -173,7 +173,7 @@ pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> 
     let retryable = error.store_error().is_some_and(session_core::StoreError::is_retryable);
     ensure(retryable, "the store's own error is there, and retryable", || format!("{error:?}"))?;
 
-    // Who brings no id has nothing to do with the store.
+    // Requests without an id make no store call.
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
     let anonymous = sessions.load(None).await?;
     came_to(&sessions.finish(&anonymous).await?, &Outcome::Unchanged, "an anonymous request")?;

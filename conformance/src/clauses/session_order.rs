@@ -6,7 +6,7 @@ use crate::order::{Act, Ground};
 use crate::stage::Stage;
 use crate::testing::Fate;
 
-/// A full run stops requests also between a change and its answer, which only makes more orders of the same.
+/// A full run also parks requests between a change and its answer, which adds equivalent orders.
 async fn ground(stage: &Stage) -> Result<Ground<Opened>, Failure> {
     Ground::new(Opened(stage.open().await?), stage.virtual_clock(), stage.amount(0, 1) > 0)
 }

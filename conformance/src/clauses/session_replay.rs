@@ -1,4 +1,4 @@
-//! What two requests of one session mean to each other: the replay table, row by row.
+//! Two requests of one session: the replay table, row by row.
 
 use session_core::SessionId;
 use session_manager::{ErrorKind, Outcome, Session, Sessions};
@@ -16,7 +16,7 @@ async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Fa
     Ok((opened(sessions, id).await?, opened(sessions, id).await?))
 }
 
-/// Commits `first`, which meets nothing, and then `second`, which meets it and is replayed once.
+/// Commits `first` without a conflict, and then `second`, which conflicts and is replayed once.
 async fn in_turn(sessions: &Manager, first: &Session, second: &Session) -> Check {
     let committed = sessions.finish(first).await?;
     came_to(&committed, &Outcome::Updated, "the first commit")?;
@@ -170,7 +170,7 @@ pub(crate) async fn s18_last_time_policy_wins(stage: &Stage) -> Check {
         &Some(after(stage, 3 * HOUR)),
     )?;
 
-    // One shortens the absolute lifetime; the other, which knows nothing of it, writes.
+    // One request shortens the absolute lifetime; the other one writes without knowing it.
     let (one, two) = self::two(&sessions, id).await?;
     one.set_absolute_lifetime(Some(30 * MINUTE))?;
     two.insert("b", &1)?;

@@ -180,7 +180,7 @@ pub(crate) async fn s52_session_has_its_own_times(stage: &Stage) -> Check {
         equal("its absolute deadline", &stored(&probe, id).await?.expires, &deadline)?;
     }
     nothing(&probe, short, "after the short one's time").await?;
-    // A time policy moves the deadline also back, and by itself.
+    // A time policy alone moves the deadline, also to an earlier time.
     let committed = request(&sessions, later, |session| session.set_idle_timeout(HOUR)).await?;
     came_to(&committed, &Outcome::Updated, "a policy by itself")?;
     equal("the shorter deadline", &stored(&probe, later).await?.expires, &Some(after(stage, HOUR)))

@@ -1,4 +1,4 @@
-//! Values, and what is damaged, unknown or of another time.
+//! Values, damaged records, unknown entries and old layouts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn order(length: usize) -> Order {
 
 pub(crate) async fn s69_values_of_any_kind_are_equal(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
-    // Names that the layout uses itself reach nothing but their own values.
+    // Keys that look like field names of the layout are ordinary keys.
     let keys = ["a", "A", "a ", "", "é", "user", "created", "expires", "flash:notice", "__id", "k\0k"];
     let long = "k".repeat(4_000);
     let id = begun(&sessions, |session| {
@@ -76,7 +76,7 @@ pub(crate) async fn s69_values_of_any_kind_are_equal(stage: &Stage) -> Check {
     refused(session.insert(&"k".repeat(65_536), &1), ErrorKind::Name, "a key that is too long").map(drop)
 }
 
-/// Puts other bytes in the place of a session's data, as another release or a broken program would.
+/// Replaces the data of a session, as another release or a broken program would.
 async fn put(probe: &Probe, id: SessionId, data: Vec<u8>) -> Result<Record, Failure> {
     let record = Record { data: data.into(), revision: any_revision()?, ..stored(probe, id).await? };
     yes(
@@ -183,7 +183,7 @@ async fn both_policies(stage: &Stage) -> Result<(Probe, [Sessions<Probe>; 2], Ar
     Ok((probe, [fresh, fail], events))
 }
 
-/// Fails unless each policy does what it says with the damaged record of `id`.
+/// Fails unless each policy handles the damaged record of `id` as documented.
 async fn handles_damage(
     managers: &[Sessions<Probe>; 2],
     events: &CorruptEvents,

@@ -211,7 +211,7 @@ pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     }
     told += notes_in(&bystander.kill()?).len() as u64;
     let counted = counted(&driver, &key).await?;
-    // The increments that were under way when the kills came may have happened.
+    // Increments in progress at a kill may have happened.
     ensure(
         (told..=told + kills + 1).contains(&counted),
         format!("{told} increments, and up to one more per kill"),

@@ -1,5 +1,5 @@
-//! A driver around a driver, for tests of what stands above it: it records calls, lets them fail, loses their answers,
-//! and parks them so that a test decides whose turn it is.
+//! A driver around a driver, for tests of the layers above: it records calls, fails them, loses their answers, and parks
+//! them so that a test decides which call is next.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -1,7 +1,7 @@
 //! All orders in which requests can meet, independent of luck and time.
 //!
 //! A [`Probe`] parks the calls of each request. [`step`] lets one request continue to its next call, so a test decides
-//! whose turn it is. [`Tree`] makes these decisions, and makes others in each run until it has tried all.
+//! which request continues. [`Tree`] makes these decisions, and makes others in each run until it has tried all.
 
 use std::future::Future;
 use std::pin::Pin;

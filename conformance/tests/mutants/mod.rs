@@ -75,7 +75,7 @@ fn every_clause_has_enough_mutants() {
 
 #[test]
 fn every_defect_is_named_by_a_clause() {
-    // One is seen only by a tracer, and one is for the suite itself; they have tests of their own.
+    // One needs a tracer, and one tests the suite itself. Both have their own tests.
     let others = [Defect::PowerDoesNotSync, Defect::RetrievePanics];
     for defect in Defect::ALL.iter().filter(|defect| !others.contains(defect)) {
         assert!(TABLE.iter().any(|(_, mutants)| mutants.contains(defect)), "no clause names {defect:?}");

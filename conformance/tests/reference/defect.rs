@@ -41,7 +41,7 @@ defects! {
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
     DeniedForever,
-    // Of what stands between the session layer and the driver: see `between.rs`.
+    // Defects of the wrapper in `between.rs`.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,
     RemoveSaysGone, RemoveSaysYesOnConflict, TouchSaysTrue, TouchReverts, TouchKeepsRevision,

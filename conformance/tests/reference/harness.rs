@@ -1,4 +1,4 @@
-//! How the suite gets at the reference driver and its mutants.
+//! The harness of the reference driver and its mutants.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ const HEAD: usize = 5;
 const PUT: u8 = 1;
 const REMOVAL: u8 = 2;
 
-/// Where the newest frame of a key is, and its two words.
+/// The position of a key's newest frame, its deadline and its revision.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     at: u64,
@@ -59,8 +59,8 @@ impl Log {
         })
     }
 
-    /// Reads what other handles have appended. The caller holds the lock, so that a part of an entry at the end is
-    /// what a killed process left, and goes.
+    /// Reads the entries that other handles appended. The caller holds the lock, so an incomplete entry at the end comes
+    /// from a killed process, and is removed.
     pub fn catch_up(&mut self) -> Result<()> {
         let length = self.file.metadata().map_err(backend)?.len();
         if length > self.read_to {
@@ -212,7 +212,7 @@ pub fn backend(cause: std::io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Backend, Operation::Store).applied_unknown().with_source(cause)
 }
 
-/// Gives a SIGKILL or another process the time to come between.
+/// Waits, so that a SIGKILL or another process can interfere.
 pub fn dawdle() {
     std::thread::sleep(Duration::from_micros(300));
 }

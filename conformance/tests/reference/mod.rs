@@ -1,7 +1,7 @@
 //! The smallest driver that keeps every clause: an append-only log with an index in memory, whose file lock makes
-//! every operation one step across tasks, handles and processes. It compares well with nothing but the clauses.
+//! every operation atomic across tasks, handles and processes. It is not fast.
 //!
-//! It is also the base of the mutants: a [`Defect`] changes one thing, in the place where such a mistake is made.
+//! It is also the base of the mutants: a [`Defect`] changes one thing.
 
 mod between;
 mod defect;
