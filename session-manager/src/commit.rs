@@ -18,7 +18,7 @@ use crate::work::{Loaded, Work};
 /// How long a request waits for a touch.
 const TOUCH_TIME: Duration = Duration::from_millis(500);
 
-/// What a commit has to do.
+/// The task of a commit.
 pub(crate) enum Step {
     /// Nothing to store; this is the outcome.
     Done(Outcome),
@@ -126,7 +126,7 @@ impl<D: Driver> Manager<D> {
             return Ok(Committed::new(without_session(work)));
         }
         let expires = Some(draft.header.deadline(now));
-        let table = draft.stamped(now);
+        let table = work.table_of(draft, now);
         let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
@@ -148,10 +148,14 @@ impl<D: Driver> Manager<D> {
     async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         loop {
-            if let Some(reason) = self.overdue(work, &mut patience).await? {
-                return Ok(self.ended(work, reason, patience.tries()));
-            }
             let now = self.clock.now();
+            if work.loaded().is_some_and(|loaded| !is_live(loaded.expires, now)) {
+                // Boxed because it is rare.
+                if let Some(reason) = Box::pin(self.overdue(work, &mut patience)).await? {
+                    return Ok(self.ended(work, reason, patience.tries()));
+                }
+                continue;
+            }
             let draft = work.draft(now, |_| {});
             let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {
                 drop(work.start_log());
@@ -166,8 +170,9 @@ impl<D: Driver> Manager<D> {
             };
             let before = loaded.revision;
             let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
-            let pending = work.begin(next, draft.stamped(now), Some(before), None);
-            let answer = self.replace(&pending.next.key, pending.record(), before, false).await;
+            let table = work.table_of(draft, now);
+            let pending = work.begin(next, table, Some(before), None);
+            let answer = self.replace(&pending.next.key, || pending.record(), before, false).await;
             match answer {
                 Ok(Change::Applied) if !is_live(Some(expires), now) => {
                     // The request shortened the session's time to before now, so the store removed it.
@@ -228,7 +233,7 @@ impl<D: Driver> Manager<D> {
     }
 }
 
-/// What all commits of a stored session have in common.
+/// The rules that all commits of a stored session share.
 impl<D: Driver> Manager<D> {
     /// Checks the deadline that this request knows. If it has passed, another request may have moved it: then the log
     /// is replayed on that request's data. Otherwise the session has expired, and the reason is returned.
@@ -241,13 +246,9 @@ impl<D: Driver> Manager<D> {
         else {
             return Ok(None);
         };
-        // Boxed because it is rare.
-        Box::pin(async move {
-            let found = self.retrieve_again(&loaded).await?;
-            let live = found.filter(|record| record.is_live(self.clock.now()));
-            self.rebase(work, live, patience).await
-        })
-        .await
+        let found = self.retrieve_again(&loaded).await?;
+        let live = found.filter(|record| record.is_live(self.clock.now()));
+        self.rebase(work, live, patience).await
     }
 
     async fn retrieve_again(&self, loaded: &Loaded) -> Result<Option<Record>, Error> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use session_core::{Applied, Change, Condition, Driver, Key, Revision};
+use session_core::{Applied, Change, Condition, Driver, Key, Record, Revision};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -35,9 +35,8 @@ impl<D: Driver> Manager<D> {
         if let Some(Pending { next, before, tombstone, .. }) = &pending
             && (before.is_none() || tombstone.is_some())
         {
-            let ours =
-                |(_, record): &(_, session_core::Record)| removal == Removal::Replaced(record.revision);
-            if before.is_none() || tombstone.as_ref().is_some_and(ours) {
+            let ours = |placed: &(Key, Record)| removal == Removal::Replaced(placed.1.revision);
+            if before.is_none() || tombstone.as_deref().is_some_and(ours) {
                 removal = self.end_record(&next.key, next.revision).await?;
             } else {
                 self.abandon(next).await;

@@ -83,7 +83,7 @@ impl Flash<'_> {
         self.using(|work| work.keep_flash(self.ids(work, |_| true)))
     }
 
-    /// Removes the current values, for this request and for later ones.
+    /// Removes the current values from this request and later ones.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.

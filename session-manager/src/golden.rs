@@ -76,12 +76,15 @@ fn changed(table: Table) -> Bytes {
         Ok::<_, ()>(())
     });
     work.record(Op::Insert(entry.unwrap().unwrap()));
-    work.draft(NOW, |_| {}).stamped(NOW).data().clone()
+    let draft = work.draft(NOW, |_| {});
+    work.table_of(draft, NOW).data().clone()
 }
 
 fn rewritten(table: Table) -> Bytes {
     let updated = table.header.updated;
-    work(table).draft(NOW, |_| {}).stamped(updated).data().clone()
+    let mut work = work(table);
+    let draft = work.draft(NOW, |_| {});
+    work.table_of(draft, updated).data().clone()
 }
 
 fn whole(table: &Table) -> Vec<Vec<u8>> {

@@ -12,7 +12,7 @@ use crate::request::RequestInfo;
 use crate::table::{Content, Table};
 use crate::work::{Loaded, Work};
 
-/// What the store has under one id of a request.
+/// The content of the store under one id of a request.
 enum Found {
     Session(Box<Work>),
     Replaced,

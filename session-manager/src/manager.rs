@@ -28,7 +28,7 @@ impl<D: Driver> Manager<D> {
 }
 
 impl<D> Manager<D> {
-    /// A new id and revision, for a record that ends at `expires`.
+    /// A new id and revision of a record that ends at `expires`.
     pub(crate) fn draw(&self, expires: Option<Timestamp>) -> Result<Loaded, Error> {
         let id = (self.config.ids)()?;
         Ok(Loaded { id, key: id.key(), revision: Revision::random()?, expires })

@@ -70,22 +70,55 @@ impl Op {
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) header: Header,
-    entries: Vec<u8>,
+    /// Laid out as a table, so that a commit needs no copy. The header in it is stale.
+    data: Data,
+    entries_at: usize,
     special: bool,
+}
+
+#[derive(Debug)]
+enum Data {
+    Own(Vec<u8>),
+    /// A commit has stored these bytes, or tries to.
+    Shared(Bytes),
 }
 
 impl View {
     pub(crate) fn new(table: &Table) -> Self {
-        let body = table.body();
         // With room for one more entry, because a view is made for a change.
-        let mut entries = Vec::with_capacity(body.len() + 64);
-        entries.extend_from_slice(body);
-        Self { header: table.header.clone(), entries, special: table.is_special() }
+        let mut data = Vec::with_capacity(table.data().len() + 64);
+        data.extend_from_slice(table.data());
+        let (header, data) = (table.header.clone(), Data::Own(data));
+        Self { header, data, entries_at: table.entries_at(), special: table.is_special() }
     }
 
     /// All entries, still encoded.
     pub(crate) fn body(&self) -> &[u8] {
-        &self.entries
+        match &self.data {
+            Data::Own(data) => &data[self.entries_at..],
+            Data::Shared(data) => &data[self.entries_at..],
+        }
+    }
+
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Data::Shared(data) = &self.data {
+            self.data = Data::Own(data.to_vec());
+        }
+        match &mut self.data {
+            Data::Own(data) => data,
+            Data::Shared(_) => unreachable!("the data was copied above"),
+        }
+    }
+
+    /// Gives the bytes to a commit, which gives them back with [`share`](Self::share).
+    pub(crate) fn lend(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(self.own()), self.entries_at)
+    }
+
+    /// Takes back the bytes in the form that is stored.
+    pub(crate) fn share(&mut self, table: &Table) {
+        self.data = Data::Shared(table.data().clone());
+        self.entries_at = table.entries_at();
     }
 
     /// As [`Table::is_special`].
@@ -117,7 +150,7 @@ impl View {
         let contention = |detail| Err(Error::new(ErrorKind::Contention).with_detail(detail));
         match op {
             Op::Update { rerun, key } => {
-                let mut live = entries(&self.entries);
+                let mut live = entries(self.body());
                 let current = live.find(|entry| entry.is(VALUE, key.as_bytes()) && entry.is_live(|| now));
                 let entry = rerun(current.map(|entry| (entry.codec(), entry.value())))?;
                 self.put(&entry);
@@ -128,7 +161,7 @@ impl View {
             Op::Expire { given, deadline } if !self.has_same(&parsed(given), now) => {
                 let key = parsed(given).key();
                 if done.iter().any(|op| op.wrote(key))
-                    && let Some(own) = entries(&self.entries).find(|entry| entry.is(VALUE, key))
+                    && let Some(own) = entries(self.body()).find(|entry| entry.is(VALUE, key))
                 {
                     let entry = own.with_deadline(*deadline);
                     self.put(&entry);
@@ -148,7 +181,7 @@ impl View {
 
     /// Whether the live entry under the key of `other` holds the same value.
     fn has_same(&self, other: &RawEntry<'_>, now: Timestamp) -> bool {
-        entries(&self.entries).any(|entry| {
+        entries(self.body()).any(|entry| {
             entry.order() == other.order()
                 && (entry.codec(), entry.value()) == (other.codec(), other.value())
                 && entry.is_live(|| now)
@@ -159,9 +192,9 @@ impl View {
     pub(crate) fn put(&mut self, entry: &[u8]) {
         let new = parsed(entry);
         self.special |= new.is_special();
-        let mut at = 0;
+        let mut at = self.entries_at;
         let mut old = 0;
-        for entry in entries(&self.entries) {
+        for entry in entries(self.body()) {
             match entry.order().cmp(&new.order()) {
                 std::cmp::Ordering::Less => at += entry.whole.len(),
                 std::cmp::Ordering::Equal => {
@@ -171,33 +204,34 @@ impl View {
                 std::cmp::Ordering::Greater => break,
             }
         }
-        self.splice(at..at + old, entry);
-    }
-
-    fn splice(&mut self, range: Range<usize>, new: &[u8]) {
-        let (len, end) = (self.entries.len(), range.start + new.len());
-        if end > range.end {
-            self.entries.resize(len + end - range.end, 0);
-        }
-        if end != range.end {
-            self.entries.copy_within(range.end..len, end);
-        }
-        self.entries.truncate(len + end - range.end);
-        self.entries[range.start..end].copy_from_slice(new);
+        splice(self.own(), at..at + old, entry);
     }
 
     fn drop_if(&mut self, gone: impl Fn(&RawEntry<'_>) -> bool) {
-        let (mut kept, mut at) = (0, 0);
-        while let Ok(entry) = RawEntry::parse(&self.entries[at..]) {
+        let (mut kept, mut at) = (self.entries_at, self.entries_at);
+        let data = self.own();
+        while let Ok(entry) = RawEntry::parse(&data[at..]) {
             let (len, gone) = (entry.whole.len(), gone(&entry));
             if !gone {
-                self.entries.copy_within(at..at + len, kept);
+                data.copy_within(at..at + len, kept);
                 kept += len;
             }
             at += len;
         }
-        self.entries.truncate(kept);
+        data.truncate(kept);
     }
+}
+
+fn splice(data: &mut Vec<u8>, range: Range<usize>, new: &[u8]) {
+    let (len, end) = (data.len(), range.start + new.len());
+    if end > range.end {
+        data.resize(len + end - range.end, 0);
+    }
+    if end != range.end {
+        data.copy_within(range.end..len, end);
+    }
+    data.truncate(len + end - range.end);
+    data[range.start..end].copy_from_slice(new);
 }
 
 /// An entry that this process encoded, or that was checked when the table was parsed.

@@ -16,13 +16,13 @@ pub struct RequestInfo {
     /// The client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
     /// request passes that proxy.
     pub address: Option<IpAddr>,
-    /// The bytes of the User-Agent header, for the check of the user agent.
+    /// The bytes of the User-Agent header, which the user-agent check compares.
     pub user_agent: Option<Bytes>,
     /// Whether the request moves the session's deadline. A poll that runs by itself should not.
     pub extend: bool,
     /// What happens when the store fails. [`Session::load`](crate::Session::load) and web layers follow it.
     pub on_store_error: OnStoreError,
-    /// What a web layer does with the changes of a handler that fails.
+    /// Whether a web layer commits the changes of a handler that fails.
     pub on_handler_error: OnHandlerError,
 }
 

@@ -39,7 +39,7 @@ impl<D: Driver> Manager<D> {
     /// An update is sent again, which is idempotent.
     async fn resolve_update(&self, work: &mut Work, pending: &Pending) -> Result<Option<Outcome>, Error> {
         let Pending { next, before: Some(before), .. } = pending else { return Ok(None) };
-        match self.replace(&next.key, pending.record(), *before, false).await? {
+        match self.replace(&next.key, || pending.record(), *before, false).await? {
             // It shortened the session's time, which is over now.
             Change::Applied if !is_live(next.expires, self.clock.now()) => {
                 Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
@@ -59,12 +59,13 @@ impl<D: Driver> Manager<D> {
 
     /// The call was the one that places the tombstone.
     async fn resolve_rotation(&self, work: &mut Work, pending: &Pending) -> Result<Option<Outcome>, Error> {
-        let Pending { next, before: Some(before), tombstone: Some((old, tombstone)), .. } = pending else {
+        let Pending { next, before: Some(before), tombstone: Some(placed), .. } = pending else {
             return Ok(None);
         };
+        let (old, tombstone) = &**placed;
         let now = self.clock.now();
         let found: Option<Record> = if is_live(next.expires, now) && tombstone.is_live(now) {
-            match self.replace(old, tombstone.clone(), *before, true).await? {
+            match self.replace(old, || tombstone.clone(), *before, true).await? {
                 Change::Applied => return self.rotated(work).map(Some),
                 Change::Conflict(found) => found,
             }

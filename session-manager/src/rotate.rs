@@ -88,9 +88,9 @@ impl<D: Driver> Manager<D> {
             expires: Some(self.clock.now().saturating_add(TOMBSTONE_TIME)),
             revision: Revision::random()?,
         };
-        let placed = Some((old.key.clone(), tombstone.clone()));
+        let placed = Some(Box::new((old.key.clone(), tombstone.clone())));
         work.begin(new.next.clone(), new.table.clone(), Some(old.revision), placed);
-        let found = match self.replace(&old.key, tombstone, old.revision, true).await {
+        let found = match self.replace(&old.key, || tombstone.clone(), old.revision, true).await {
             Ok(Change::Applied) => return Ok(None),
             answer => match work.answered(answer)? {
                 Change::Applied => None,
@@ -119,15 +119,15 @@ impl<D: Driver> Manager<D> {
         let (table, expires) = self.successor(work);
         let new =
             Successor { next: Loaded { revision: Revision::random()?, expires, ..next.clone() }, table };
-        let answer = self.replace(&next.key, new.record(), next.revision, false).await;
+        let answer = self.replace(&next.key, || new.record(), next.revision, false).await;
         Ok(answer.map_err(Error::without_effect)?.is_applied().then_some(new))
     }
 
-    fn successor(&self, work: &Work) -> (Table, Option<Timestamp>) {
+    fn successor(&self, work: &mut Work) -> (Table, Option<Timestamp>) {
         let now = self.clock.now();
         let draft = work.draft(now, |header| renew(header, now));
         let expires = Some(draft.header.deadline(now));
-        (draft.stamped(now), expires)
+        (work.table_of(draft, now), expires)
     }
 
     /// The tombstone is placed: the session continues under the new id.

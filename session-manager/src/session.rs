@@ -74,7 +74,7 @@ pub(crate) trait Backend: Send + Sync {
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// What a web layer needs for the response: see [`Session::close`].
+/// The result of [`Session::close`], for the response.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Closed {
@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     /// As [`Sessions::load`](crate::Sessions::load); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
-        let mut turn = match self.take_turn(false) {
+        let mut turn = match self.take_turn(false, false) {
             Taken::Turn(turn) if turn.work.is_none() => turn,
             Taken::Turn(_) => return Ok(()),
             Taken::Wait => Box::pin(self.wait_for_turn()).await,
@@ -147,7 +147,7 @@ impl Session {
     /// # Cancellation
     /// If dropped, the session has ended or has not.
     pub async fn destroy(&self, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
-        let mut turn = self.turn().await;
+        let mut turn = self.turn(false).await;
         if self.slot().sealed {
             return Err(Error::new(ErrorKind::Committed));
         }
@@ -170,7 +170,7 @@ impl Session {
     /// # Errors
     /// The same.
     pub async fn commit(&self) -> Result<Committed, Error> {
-        let mut turn = self.turn().await;
+        let mut turn = self.turn(false).await;
         match &mut turn.work {
             Some(work) => self.0.backend.commit(&self.0.request, work).await,
             None => Ok(Committed::unchanged()),
@@ -278,19 +278,26 @@ impl Session {
         self.close();
     }
 
-    /// [`discard`](Self::discard), and what a web layer needs for the response.
+    /// [`discard`](Self::discard), and the facts that a web layer needs for the response.
     pub fn close(&self) -> Closed {
         let mut slot = self.slot();
-        (slot.sealed, slot.discarded) = (true, true);
+        let closed = slot.close();
         let log = match &mut slot.place {
             Place::Open(work) => work.take_log(),
             // The task with the turn drops the log at the end of its turn.
             Place::Unloaded | Place::Taken { .. } => Vec::new(),
         };
-        let closed = Closed { loaded: slot.is_loaded(), id_update: slot.client };
         drop(slot);
         drop(log);
         closed
+    }
+
+    /// Whether the request never used its session and no other handle exists. A web layer need not close it then.
+    #[must_use]
+    pub fn is_unused(&mut self) -> bool {
+        let slot = Arc::get_mut(&mut self.0).map(|shared| &mut shared.slot);
+        let slot = slot.map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner));
+        slot.is_some_and(|slot| matches!(slot.place, Place::Unloaded))
     }
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> R) -> Result<R, Error> {
@@ -307,8 +314,8 @@ impl Session {
         }
     }
 
-    /// Seals the handle and returns true, if `is_idle` says that a commit has nothing to do.
-    pub(crate) fn seal_if(&self, is_idle: impl FnOnce(&Work) -> bool) -> bool {
+    /// [`close`](Self::close), if `is_idle` says that a commit has nothing to do.
+    pub(crate) fn close_if(&self, is_idle: impl FnOnce(&Work) -> bool) -> Option<Closed> {
         let mut slot = self.slot();
         let (extend, queue) = (slot.extend, slot.waiting > 0);
         let idle = match &mut slot.place {
@@ -319,8 +326,7 @@ impl Session {
             }
             place => matches!(place, Place::Unloaded),
         };
-        slot.sealed |= idle;
-        idle
+        idle.then(|| slot.close())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -345,8 +351,8 @@ impl Session {
     }
 
     /// Waits for the turn to talk to the store.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
-        match self.take_turn(false) {
+    pub(crate) async fn turn(&self, seal: bool) -> Turn<'_> {
+        match self.take_turn(false, seal) {
             Taken::Turn(turn) => turn,
             Taken::Wait => Box::pin(self.wait_for_turn()).await,
         }
@@ -357,15 +363,17 @@ impl Session {
         let _waiting = Waiting(self);
         loop {
             self.0.turn_ended.notified().await;
-            if let Taken::Turn(turn) = self.take_turn(true) {
+            if let Taken::Turn(turn) = self.take_turn(true, false) {
                 return turn;
             }
         }
     }
 
-    /// Takes the turn, or queues this task; `queued` says that it is in the queue already.
-    fn take_turn(&self, queued: bool) -> Taken<'_> {
+    /// Takes the turn, or queues this task; `queued` says that it is in the queue already. With `seal`, this seals the
+    /// handle first.
+    fn take_turn(&self, queued: bool, seal: bool) -> Taken<'_> {
         let mut slot = self.slot();
+        slot.sealed |= seal;
         let free = queued || slot.waiting == 0;
         let loaded = slot.is_loaded();
         let work = match std::mem::replace(&mut slot.place, Place::Taken { loaded }) {
@@ -386,6 +394,11 @@ impl Session {
 }
 
 impl Slot {
+    fn close(&mut self) -> Closed {
+        (self.sealed, self.discarded) = (true, true);
+        Closed { loaded: self.is_loaded(), id_update: self.client }
+    }
+
     fn is_loaded(&self) -> bool {
         match self.place {
             Place::Unloaded => false,

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
 use crate::outcome::Committed;
 use crate::request::RequestInfo;
-use crate::session::{Backend, Boxed, Session};
+use crate::session::{Backend, Boxed, Closed, Session};
 use crate::work::Work;
 
 /// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and share the store.
@@ -53,12 +53,7 @@ impl<D: Driver> Sessions<D> {
     /// If dropped at any point, the store holds the old state or the new one. A later commit of the same handle finds
     /// out which, or fails with `Uncertain` if other requests have written since.
     pub async fn commit(&self, session: &Session) -> Result<Committed, Error> {
-        self.check_owner(session)?;
-        let mut turn = session.turn().await;
-        match &mut turn.work {
-            Some(work) => self.manager.commit(session.request(), work).await,
-            None => Ok(Committed::unchanged()),
-        }
+        self.commit_as(session, false).await
     }
 
     /// Seals the handle and commits, when the response is ready. Later writes, which no commit would store, fail.
@@ -66,18 +61,26 @@ impl<D: Driver> Sessions<D> {
     /// # Errors
     /// As [`commit`](Self::commit). The handle stays sealed and the log is kept, so a later commit may still store it.
     pub async fn finish(&self, session: &Session) -> Result<Committed, Error> {
-        self.check_owner(session)?;
-        // Before the first wait, so that a finish that is dropped has sealed the handle too.
-        session.seal();
-        self.commit(session).await
+        // The seal comes before the first wait, so that a finish that is dropped has sealed the handle too.
+        self.commit_as(session, true).await
     }
 
-    /// [`finish`](Self::finish) without a future, if there is nothing to store. `None` if there is, or if another task
-    /// of the request uses the session; the handle is not sealed then.
+    async fn commit_as(&self, session: &Session, seal: bool) -> Result<Committed, Error> {
+        if !session.belongs_to(Arc::as_ptr(&self.manager)) {
+            return Err(Error::new(ErrorKind::Config).with_detail("the session belongs to another manager"));
+        }
+        let mut turn = session.turn(seal).await;
+        match &mut turn.work {
+            Some(work) => self.manager.commit(session.request(), work).await,
+            None => Ok(Committed::unchanged()),
+        }
+    }
+
+    /// [`finish`](Self::finish) and [`Session::close`] without a future, if there is nothing to store. `None` if there
+    /// is, or if another task of the request uses the session; the handle is not sealed then.
     #[must_use]
-    pub fn try_finish(&self, session: &Session) -> Option<Committed> {
-        let idle = session.seal_if(|work| self.manager.is_idle(work));
-        idle.then(Committed::unchanged)
+    pub fn try_finish(&self, session: &Session) -> Option<Closed> {
+        session.close_if(|work| self.manager.is_idle(work))
     }
 
     /// Removes up to `limit` expired records of any kind.
@@ -110,13 +113,6 @@ impl<D: Driver> Sessions<D> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.manager.clock.now()
-    }
-
-    fn check_owner(&self, session: &Session) -> Result<(), Error> {
-        if session.belongs_to(Arc::as_ptr(&self.manager)) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Config).with_detail("the session belongs to another manager"))
     }
 }
 

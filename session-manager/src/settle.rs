@@ -43,19 +43,18 @@ impl<D: Driver> Manager<D> {
     /// - `before`: the change is sent again with the same revision, which is idempotent.
     /// - No record: the session has ended, whether or not the change was applied.
     /// - Another revision: `Uncertain`, because the change may have been applied and overwritten. A replay of the log
-    ///   could count it twice. With `lasting`, for a tombstone, which nothing overwrites, it was not applied.
+    ///   could count it twice. With `lasting`, used for tombstones, which nothing overwrites, it was not applied.
     pub(crate) async fn replace(
         &self,
         key: &Key,
-        record: Record,
+        record: impl Fn() -> Record,
         before: Revision,
         lasting: bool,
     ) -> Result<Change, Error> {
-        let again = record.clone();
-        match self.store_if(key, record, Condition::Revision(before)).await {
+        match self.store_if(key, record(), Condition::Revision(before)).await {
             Ok(answer) => Ok(answer),
             Err(error) if error.applied() == Applied::Unknown => {
-                Box::pin(self.replace_again(key, again, before, lasting, error)).await
+                Box::pin(self.replace_again(key, record(), before, lasting, error)).await
             }
             Err(error) => Err(error.into()),
         }

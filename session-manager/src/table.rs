@@ -112,6 +112,10 @@ impl Table {
         &self.data
     }
 
+    pub(crate) fn entries_at(&self) -> usize {
+        self.entries_at
+    }
+
     /// All entries, still encoded.
     pub(crate) fn body(&self) -> &[u8] {
         &self.data[self.entries_at..]
@@ -148,22 +152,28 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Encodes the header and the entries that `keep` selects. `keep` is called only if an entry is `special`.
-    pub(crate) fn new(
-        header: Header,
-        entries: &[u8],
-        special: bool,
-        keep: impl Fn(&RawEntry<'_>) -> bool,
-    ) -> Self {
+    /// Encodes the header and the entries that `keep` selects.
+    pub(crate) fn filtered(header: Header, entries: &[u8], keep: impl Fn(&RawEntry<'_>) -> bool) -> Self {
         let mut data = Vec::with_capacity(header.len() + entries.len());
         header.write(&mut data);
         let entries_at = data.len();
-        if special {
-            self::entries(entries).filter(keep).for_each(|entry| data.extend_from_slice(entry.whole));
+        self::entries(entries).filter(keep).for_each(|entry| data.extend_from_slice(entry.whole));
+        Self { header, data, entries_at, special: true }
+    }
+
+    /// Writes the header before the entries at `entries_at`, in place if it has the same length.
+    pub(crate) fn over(header: Header, mut data: Vec<u8>, old: usize) -> Self {
+        let mut entries_at = old;
+        let mut head = Vec::with_capacity(header.len());
+        header.write(&mut head);
+        if head.len() == entries_at {
+            data[..entries_at].copy_from_slice(&head);
         } else {
-            data.extend_from_slice(entries);
+            entries_at = head.len();
+            head.extend_from_slice(&data[old..]);
+            data = head;
         }
-        Self { header, data, entries_at, special }
+        Self { header, data, entries_at, special: false }
     }
 
     pub(crate) fn has_entries(&self) -> bool {

@@ -26,7 +26,7 @@ pub(crate) struct Pending {
     /// The revision that was replaced; `None` for a creation.
     pub(crate) before: Option<Revision>,
     /// For a rotation: the old key, and the tombstone.
-    pub(crate) tombstone: Option<(Key, Record)>,
+    pub(crate) tombstone: Option<Box<(Key, Record)>>,
     /// How many operations of the log it contains.
     ops: usize,
     /// How many calls of `rotate` it contains.
@@ -39,19 +39,12 @@ impl Pending {
     }
 }
 
-/// The flash values that the commit of a request removes.
+/// The flash values of a request, of which its commit removes some.
 #[derive(Default)]
 struct FlashUse {
-    used: bool,
     /// The values that were readable when the request began.
     start: Vec<u64>,
     kept: Vec<u64>,
-}
-
-impl FlashUse {
-    fn consumes(&self, id: u64) -> bool {
-        self.used && self.start.contains(&id) && !self.kept.contains(&id)
-    }
 }
 
 pub(crate) struct Work {
@@ -60,7 +53,8 @@ pub(crate) struct Work {
     /// `None` while nothing is recorded: reads use the table then.
     view: Option<View>,
     log: Vec<Op>,
-    flash: FlashUse,
+    flash: Option<Box<FlashUse>>,
+    uses_flash: bool,
     /// How many times `rotate` was called since the last commit. A count, so that a lost answer does not cancel a later
     /// call.
     rotations: u32,
@@ -82,33 +76,39 @@ pub(crate) struct Work {
 impl Work {
     /// Nothing is stored. `header` is the header of a session that a write creates.
     pub(crate) fn empty(header: Header, end: Option<EndReason>, dead: bool) -> Self {
-        Self {
-            loaded: None,
-            table: Table::unstored(header),
-            view: None,
-            log: Vec::new(),
-            flash: FlashUse::default(),
-            rotations: 0,
-            extends: true,
-            detached: false,
-            end,
-            dead,
-            refused: false,
-            known: false,
-            client: IdUpdate::None,
-            pending: None,
-        }
+        Self { end, dead, ..Self::new(None, Table::unstored(header)) }
     }
 
     /// A record was loaded.
     pub(crate) fn stored(loaded: Loaded, table: Table) -> Self {
-        let mut work = Self::empty(Header::default(), None, false);
-        if table.is_special() {
-            let flash = entries(table.body()).filter(|entry| entry.class() == FLASH);
-            work.flash.start.extend(flash.map(|entry| entry.id()));
+        let mut work = Self::new(Some(loaded), table);
+        if work.table.is_special() {
+            let flash = entries(work.table.body()).filter(|entry| entry.class() == FLASH);
+            let start = flash.map(|entry| entry.id()).collect();
+            work.flash = Some(Box::new(FlashUse { start, kept: Vec::new() }));
         }
-        (work.loaded, work.table, work.known) = (Some(loaded), table, true);
         work
+    }
+
+    #[inline]
+    fn new(loaded: Option<Loaded>, table: Table) -> Self {
+        Self {
+            known: loaded.is_some(),
+            loaded,
+            table,
+            view: None,
+            log: Vec::new(),
+            flash: None,
+            uses_flash: false,
+            rotations: 0,
+            extends: true,
+            detached: false,
+            end: None,
+            dead: false,
+            refused: false,
+            client: IdUpdate::None,
+            pending: None,
+        }
     }
 
     pub(crate) fn set_detached(&mut self) {
@@ -190,7 +190,12 @@ impl Work {
         !self.log.is_empty()
             || self.rotations > 0
             || self.pending.is_some()
-            || self.flash.start.iter().any(|id| self.flash.consumes(*id))
+            || self.flash.as_ref().is_some_and(|flash| flash.start.iter().any(|id| self.consumes(*id)))
+    }
+
+    fn consumes(&self, id: u64) -> bool {
+        let flash = self.flash.as_ref().filter(|_| self.uses_flash);
+        flash.is_some_and(|flash| flash.start.contains(&id) && !flash.kept.contains(&id))
     }
 
     pub(crate) fn is_critical(&self) -> bool {
@@ -227,29 +232,29 @@ impl Work {
     }
 
     pub(crate) fn use_flash(&mut self) {
-        self.flash.used = true;
+        self.uses_flash = true;
     }
 
     pub(crate) fn keep_flash(&mut self, ids: Vec<u64>) {
-        self.flash.kept.extend(ids);
+        self.flash.get_or_insert_default().kept.extend(ids);
     }
 
     /// Forgets what was recorded, without a commit. The caller drops the log outside the lock, because the closures in
     /// it may use the session when they are dropped.
     #[must_use]
     pub(crate) fn take_log(&mut self) -> Vec<Op> {
-        self.flash.used = false;
+        self.uses_flash = false;
         self.start_log()
     }
 
-    /// What was recorded is stored, or needs no store.
+    /// Starts a new log, because the old one is stored or has no effect.
     pub(crate) fn start_log(&mut self) -> Vec<Op> {
         self.view = None;
         self.rotations = 0;
         std::mem::take(&mut self.log)
     }
 
-    /// Nothing is stored. Only the times that were set are kept, for the session that a later value begins.
+    /// Nothing is stored. Only the times that were set are kept: they apply to the session that a later value begins.
     pub(crate) fn keep_times(&mut self) {
         let log = self.start_log();
         log.into_iter().filter(Op::sets_time).for_each(|op| self.record(op));
@@ -277,15 +282,28 @@ fn replayed(log: &[Op], table: &Table, now: Timestamp) -> Result<Option<View>, E
 
 /// Commits.
 impl Work {
-    /// The table to store, without expired values and consumed flash, with the header that `change` makes.
-    pub(crate) fn draft(&self, now: Timestamp, change: impl FnOnce(&mut Header)) -> Draft {
+    /// The table to store, without expired values and consumed flash, with the header that `change` makes. The caller
+    /// passes it to [`table_of`](Self::table_of), or restarts the log.
+    pub(crate) fn draft(&mut self, now: Timestamp, change: impl FnOnce(&mut Header)) -> Draft {
         let mut header = self.header().clone();
         change(&mut header);
-        let special = self.view.as_ref().map_or(self.table.is_special(), View::is_special);
-        Draft::new(header, self.body(), special, |entry| {
-            let consumed = entry.class() == FLASH && self.flash.consumes(entry.id());
-            !consumed && entry.is_live(|| now)
-        })
+        if self.view.as_ref().map_or(self.table.is_special(), View::is_special) {
+            return Draft::filtered(header, self.body(), |entry| {
+                let consumed = entry.class() == FLASH && self.consumes(entry.id());
+                !consumed && entry.is_live(|| now)
+            });
+        }
+        let (data, entries_at) = self.view().lend();
+        Draft::over(header, data, entries_at)
+    }
+
+    /// The table of a draft, changed at `now`.
+    pub(crate) fn table_of(&mut self, draft: Draft, now: Timestamp) -> Table {
+        let table = draft.stamped(now);
+        if let Some(view) = self.view.as_mut().filter(|view| !view.is_special()) {
+            view.share(&table);
+        }
+        table
     }
 
     /// Remembers a store call that is about to be made, in case its answer is lost.
@@ -294,7 +312,7 @@ impl Work {
         next: Loaded,
         table: Table,
         before: Option<Revision>,
-        tombstone: Option<(Key, Record)>,
+        tombstone: Option<Box<(Key, Record)>>,
     ) -> &Pending {
         let (ops, rotations) = (self.log.len(), self.rotations);
         self.pending.insert(Pending { next, table, before, tombstone, ops, rotations })
@@ -324,9 +342,11 @@ impl Work {
         self.rotations = self.rotations.saturating_sub(rotations);
         self.client = client;
         // Consumed values are gone, so a second commit has nothing more to remove.
-        let start = &mut self.flash.start;
-        start
-            .retain(|id| entries(self.table.body()).any(|entry| entry.class() == FLASH && entry.id() == *id));
+        if let Some(flash) = &mut self.flash {
+            let body = self.table.body();
+            let stored = |id| entries(body).any(|entry| entry.class() == FLASH && entry.id() == id);
+            flash.start.retain(|id| stored(*id));
+        }
         Ok(())
     }
 

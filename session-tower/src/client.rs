@@ -1,4 +1,4 @@
-//! Where a request comes from, for sessions that are bound to an address.
+//! The client's address, for sessions that are bound to one.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,30 +9,29 @@ use http::{Extensions, HeaderMap, HeaderName};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How the layer learns the client's address. Only sessions that are bound to an address need it.
+/// How the layer finds the client's address. Only sessions that are bound to an address need it.
 ///
 /// # Security
-/// A header is what its sender says. Behind a proxy, use the header that the proxy sets or appends to, and make sure
-/// that nobody reaches the application past it: who does picks an address at will, and with it passes the check of a
-/// session id that was stolen. Without a proxy, use the connection's address and no header.
+/// Any client can send any header. Behind a proxy, use the header that the proxy sets or appends to, and block requests
+/// that bypass the proxy: they could choose an address and pass the check with a stolen session id. Without a proxy, use
+/// the connection's address and no header.
 ///
-/// Where no address is found the check treats the request as one that comes from nowhere: it never passes as the
-/// address that a session was bound to.
+/// A request without an address never passes the check of a bound session.
 #[derive(Clone)]
 pub struct ClientAddress(Arc<Find>);
 
 type Find = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl ClientAddress {
-    /// Found by a function of the request's headers and extensions.
+    /// The result of a function of the request's headers and extensions.
     pub fn new(find: impl Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        // An IPv4 client on a dual-stack socket is the same client.
+        // An IPv4 client has a mapped address on a dual-stack socket.
         Self(Arc::new(move |headers, extensions| {
             find(headers, extensions).map(|address| address.to_canonical())
         }))
     }
 
-    /// The connection's address, which the server put into the request's extensions as a `T`. With axum:
+    /// The connection's address, which the server puts into the request's extensions as a `T`. With axum:
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -48,8 +47,8 @@ impl ClientAddress {
         Self::new(move |_, extensions| extensions.get::<T>().map(&address))
     }
 
-    /// The one address in a header that a trusted proxy *sets*, replacing what the client sent, such as `X-Real-IP`.
-    /// A header that stands there twice was not set by such a proxy and counts as none.
+    /// The address in a header that a trusted proxy *sets*, replacing the client's, such as `X-Real-IP`. A repeated header
+    /// was not set by such a proxy and is ignored.
     pub fn header(name: HeaderName) -> Self {
         Self::new(move |headers, _| {
             let mut values = headers.get_all(&name).iter();
@@ -58,9 +57,8 @@ impl ClientAddress {
         })
     }
 
-    /// From `X-Forwarded-For`, to which each of `proxies` trusted proxies *appends* the address that it was called
-    /// from: the entry that the outermost of them wrote, counted from the right. What stands left of it was sent by
-    /// the client and is never looked at.
+    /// From `X-Forwarded-For`, to which each of `proxies` trusted proxies *appends* its caller's address. The entry of the
+    /// outermost proxy is used, counted from the right. Entries to the left of it come from the client and are ignored.
     pub fn forwarded_for(proxies: NonZeroUsize) -> Self {
         Self::new(move |headers, _| {
             let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_of_the_outermost_trusted_proxy_counts_and_what_the_client_sent_does_not() {
+    fn forwarded_for_uses_the_outermost_trusted_proxy() {
         let one = ClientAddress::forwarded_for(NonZeroUsize::MIN);
         let two = ClientAddress::forwarded_for(NonZeroUsize::new(2).unwrap());
         let sent = headers("x-forwarded-for", &["10.9.9.9, 192.0.2.7", "198.51.100.1"]);
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_stands_there_twice_is_no_address() {
+    fn repeated_address_header_is_ignored() {
         let real = ClientAddress::header(HeaderName::from_static("x-real-ip"));
         let none = Extensions::new();
         assert_eq!(real.find(&headers("x-real-ip", &["192.0.2.7"]), &none), ip("192.0.2.7"));
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_brackets_are_left_off_and_mapped_addresses_are_the_same_client() {
+    fn address_parser_drops_ports_and_maps_ipv4() {
         for (text, expected) in [
             (" 192.0.2.1 ", ip("192.0.2.1")),
             ("192.0.2.1:80", ip("192.0.2.1")),

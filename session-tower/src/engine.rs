@@ -8,7 +8,7 @@ use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap};
 use session_core::{Driver, State};
 use session_manager::{
-    Committed, Error, IdUpdate, OnHandlerError, OnStoreError, RequestInfo, Session, Sessions,
+    Closed, Committed, Error, IdUpdate, OnHandlerError, OnStoreError, RequestInfo, Session, Sessions,
 };
 
 use crate::client::ClientAddress;
@@ -20,8 +20,8 @@ pub(crate) trait Engine: Send + Sync {
     /// The session of a request, not loaded. No I/O.
     fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session;
 
-    /// The commit that the response waits for; `None` if there is nothing to store.
-    fn finish(self: Arc<Self>, session: &Session) -> Option<Commit>;
+    /// Closes the session, if there is nothing to store; otherwise the commit that the response waits for.
+    fn finish(self: Arc<Self>, session: &Session) -> Result<Closed, Commit>;
 
     /// Adds to the response what the client must know: a new id, a new deadline, or that its id is void.
     ///
@@ -84,12 +84,11 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         self.sessions.lazy(request)
     }
 
-    fn finish(self: Arc<Self>, session: &Session) -> Option<Commit> {
-        if self.sessions.try_finish(session).is_some() {
-            return None;
-        }
-        let session = session.clone();
-        Some(Box::pin(async move { self.sessions.finish(&session).await }))
+    fn finish(self: Arc<Self>, session: &Session) -> Result<Closed, Commit> {
+        self.sessions.try_finish(session).ok_or_else(|| {
+            let session = session.clone();
+            Box::pin(async move { self.sessions.finish(&session).await }) as Commit
+        })
     }
 
     fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_manager::{Committed, Error, OnHandlerError, OnStoreError, Refused, Session};
+use session_manager::{Closed, Committed, Error, OnHandlerError, OnStoreError, Refused, Session};
 
 use crate::engine::{Commit, Engine};
 
@@ -70,15 +70,20 @@ where
                 StageProjection::Handler { inner } => {
                     // A service that fails has no response, and commits nothing, as for a server error.
                     let response = ready!(inner.poll(cx)).inspect_err(|_| request.close())?;
-                    match request.commit(&response) {
-                        Some(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
-                        None => return Poll::Ready(Ok(request.complete(response))),
+                    if request.session.is_unused() {
+                        request.closed = true;
+                        return Poll::Ready(Ok(response));
+                    }
+                    match request.finish(&response) {
+                        Ok(closed) => return Poll::Ready(Ok(request.complete(closed, response))),
+                        Err(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
                     }
                 }
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(request.complete(request.judge(committed, response))));
+                    let response = request.judge(committed, response);
+                    return Poll::Ready(Ok(request.complete(request.session.close(), response)));
                 }
             }
         }
@@ -91,10 +96,10 @@ impl OpenRequest {
         self.closed = true;
     }
 
-    /// The commit that this response waits for.
-    fn commit<R>(&self, response: &Response<R>) -> Option<Commit> {
+    /// Closes the session, or returns the commit that this response waits for.
+    fn finish<R>(&self, response: &Response<R>) -> Result<Closed, Commit> {
         if response.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
-            return None;
+            return Ok(self.session.close());
         }
         Arc::clone(&self.engine).finish(&self.session)
     }
@@ -121,10 +126,9 @@ impl OpenRequest {
         response
     }
 
-    /// Closes the session and tells the client about it. What a handler did at once, such as a logout, is final even if
+    /// Tells the client about its session. What a handler did at once, such as a logout, is final even if
     /// the handler or the commit failed.
-    fn complete<R: Default>(&mut self, mut response: Response<R>) -> Response<R> {
-        let closed = self.session.close();
+    fn complete<R: Default>(&mut self, closed: Closed, mut response: Response<R>) -> Response<R> {
         self.closed = true;
         if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");

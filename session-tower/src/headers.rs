@@ -1,12 +1,12 @@
-//! The two headers that keep caches from mixing up visitors.
+//! The two headers that keep caches from serving one visitor's response to another.
 
-use http::header::{CACHE_CONTROL, COOKIE, VARY};
+use http::header::{CACHE_CONTROL, COOKIE, Entry, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Says that no cache may keep this response, for it sets a cookie.
+/// Forbids caches to keep this response, because it sets a cookie.
 ///
-/// A `Cache-Control` that forbids it already stays as it is. Any other is replaced: what it allows is what must not
-/// happen, and next to `no-store` it would only be contradiction. `no-transform` says nothing about keeping and stays.
+/// A `Cache-Control` with `no-store` stays as it is. Any other is replaced, because it would contradict `no-store`;
+/// only its `no-transform` stays.
 pub(crate) fn no_store(headers: &mut HeaderMap) {
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     const BOTH: HeaderValue = HeaderValue::from_static("no-store, no-transform");
@@ -23,18 +23,19 @@ pub(crate) fn no_store(headers: &mut HeaderMap) {
 
 /// Says that this response depends on the request's header `on`.
 pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
-    let known = headers
-        .get_all(VARY)
-        .iter()
-        .flat_map(|line| items(line.as_bytes()))
-        .any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()));
-    if !known {
-        let value = match on {
-            COOKIE => HeaderValue::from_static("Cookie"),
-            other => HeaderValue::from(other),
-        };
-        // A response with more headers than a map can hold goes nowhere anyway.
-        let _ = headers.try_append(VARY, value);
+    let names = |line: &HeaderValue| {
+        items(line.as_bytes()).any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()))
+    };
+    let value = || match on {
+        COOKIE => HeaderValue::from_static("Cookie"),
+        _ => HeaderValue::from(on.clone()),
+    };
+    match headers.try_entry(VARY) {
+        Ok(Entry::Occupied(lines)) if lines.iter().any(names) => {}
+        Ok(Entry::Occupied(mut lines)) => lines.append(value()),
+        // If the map is full, the response cannot be sent either.
+        Ok(Entry::Vacant(line)) => drop(line.try_insert(value())),
+        Err(_) => {}
     }
 }
 
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_store_replaces_what_allows_and_leaves_what_forbids() {
+    fn no_store_replaces_weaker_directives_only() {
         for (before, after) in [
             (&[][..], &["no-store"][..]),
             (&["public, max-age=600"], &["no-store"]),
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn vary_is_added_once_and_beside_what_is_there() {
+    fn vary_is_appended_once() {
         for (before, after) in [
             (&[][..], &["Cookie"][..]),
             (&["accept-encoding"], &["accept-encoding", "Cookie"]),

@@ -1,4 +1,4 @@
-//! How many allocations a session adds to a request: a budget, for each is time that every request pays.
+//! A budget for the allocations that a session adds to a request.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::pin::pin;
@@ -15,8 +15,8 @@ use session_store_memory::MemoryStore;
 use session_tower::{Error, Session, SessionLayer};
 use tower::Service;
 
-/// One request, in process, and what it allocates from the router to the response's head. The memory driver is never
-/// pending, so nothing but this thread works on it.
+/// One request in process, and its allocations from the router to the response head. The memory driver is never
+/// pending, so the request runs on this thread only.
 fn call(app: &mut Router, path: &str, cookie: Option<&str>) -> (Response<Body>, u64) {
     let mut request = Request::get(path);
     if let Some(cookie) = cookie {
@@ -37,7 +37,7 @@ fn call(app: &mut Router, path: &str, cookie: Option<&str>) -> (Response<Body>, 
 }
 
 #[test]
-fn a_session_adds_no_more_allocations_than_its_budget() {
+fn session_stays_within_its_allocation_budget() {
     let mut bare = Router::new().route("/never", get(async || "hello"));
     let sessions = Sessions::new(MemoryStore::new().unwrap()).unwrap();
     let mut app = Router::new()
@@ -75,7 +75,7 @@ fn a_session_adds_no_more_allocations_than_its_budget() {
         ("one key of 1 KiB read", "/read", cookie, 12),
         ("read, changed, saved", "/change", cookie, 18),
     ] {
-        // The first call of a route fills what is filled once.
+        // The first call of a route fills caches.
         call(&mut bare, "/never", sent);
         call(&mut app, path, sent);
         let added = call(&mut app, path, sent).1 - call(&mut bare, "/never", sent).1;

@@ -1,4 +1,4 @@
-//! What is told to whoever watches. In a process of its own, for whether an event is wanted is decided per process.
+//! Events. In a process of its own, because a subscriber is per process.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code, reason = "tests")]
 
 #[path = "web/common.rs"]
@@ -19,7 +19,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::common::{Browser, Fault, Probe, layer};
 
 #[tokio::test]
-async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
+async fn store_failure_is_one_warning_without_an_id() {
     let lines = Lines::listen();
     for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         let probe = Probe::new();
@@ -46,7 +46,7 @@ async fn a_store_failure_is_one_warning_of_ours_and_nothing_shows_an_id() {
 }
 
 #[test]
-fn an_address_check_without_a_source_of_addresses_is_one_warning_per_layer() {
+fn missing_address_source_warns_once_per_layer() {
     let lines = Lines::listen();
     let warnings =
         || lines.take().into_iter().filter(|line| line.contains("client_address")).collect::<Vec<_>>();
@@ -57,7 +57,7 @@ fn an_address_check_without_a_source_of_addresses_is_one_warning_per_layer() {
     let blind = layer(AddressCheck::Exact);
     let inner = Router::<()>::new();
     for _ in 0..2 {
-        // axum does this for every request of a router that is not finished.
+        // axum does this for every request of a router without its state.
         let _ = blind.layer(inner.clone());
         let _ = blind.clone().layer(inner.clone());
     }
@@ -71,7 +71,7 @@ fn an_address_check_without_a_source_of_addresses_is_one_warning_per_layer() {
 }
 
 #[tokio::test]
-async fn a_missing_layer_is_an_error_event_that_says_what_to_do() {
+async fn missing_layer_is_an_error_event_with_a_remedy() {
     let lines = Lines::listen();
     let mut browser = Browser::new(Router::new().route("/", get(async |_: Session| ())));
     browser.get("/").await.is(500);
@@ -81,7 +81,7 @@ async fn a_missing_layer_is_an_error_event_that_says_what_to_do() {
     assert!(error.contains("ERROR") && error.contains("SessionLayer::new(sessions, state)"), "{error}");
 }
 
-/// What this thread's events say. Each test has a thread of its own.
+/// The events of this thread. Each test has its own thread.
 #[derive(Clone, Copy)]
 struct Lines;
 
@@ -97,7 +97,7 @@ impl Lines {
         Self
     }
 
-    /// What has been written since the last time.
+    /// The lines since the last call.
     fn take(self) -> Vec<String> {
         WRITTEN.with_borrow_mut(|(bytes, seen)| {
             let new = String::from_utf8(bytes[*seen..].to_vec()).unwrap();

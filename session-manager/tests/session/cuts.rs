@@ -1,4 +1,4 @@
-//! A request that is dropped at any point, and the same handle used again after it.
+//! A request is dropped at any point, and its handle is used again.
 
 use session_core::{SessionId, TestClock};
 use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
@@ -8,7 +8,7 @@ use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, told};
 use session_conformance::testing::{Probe, Request, step};
 
-/// What is dropped.
+/// The call that is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
     Create,
@@ -27,7 +27,7 @@ enum Meanwhile {
     Rotates,
 }
 
-/// When a change arrives that was sent and then dropped.
+/// When the change of a dropped call arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Arrives {
     Never,
@@ -67,7 +67,7 @@ impl Stage {
         self.open(id).await.get("n").unwrap()
     }
 
-    /// Runs `request` through `cut` gates and drops it. Gives its answer if it came to one.
+    /// Runs `request` through `cut` gates and drops it. Returns its answer if it ended before.
     async fn cut<T>(&self, mut request: Request<'_, T>, cut: usize) -> Option<T> {
         self.stepped.close_gates();
         let mut answer = None;
@@ -114,7 +114,7 @@ async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
     (session, Some(id))
 }
 
-/// Whether the call that was dropped had come to an end.
+/// Whether the call ended before the drop.
 async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, again: Again) -> bool {
     let case =
         format!("{what:?} dropped at {cut}, the other {meanwhile:?}, arrives {arrives:?}, then {again:?}");
@@ -147,7 +147,7 @@ async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, a
             stage.arrive().await;
             let alive = stage.open(id.unwrap()).await.exists().unwrap();
             match done.map(|done| done.outcome) {
-                // The destruction is not repeated by itself: the session lives, or has ended, or is begun anew.
+                // The destruction is not repeated: the session lives, has ended, or has a successor.
                 Ok(Outcome::Updated) => assert!(alive, "{case}"),
                 Ok(Outcome::Ended(_) | Outcome::Created) => assert!(!alive, "{case}"),
                 answer => panic!("{case}: {answer:?}"),
@@ -158,7 +158,7 @@ async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, a
     ended.is_some()
 }
 
-/// Old or new, and nothing between.
+/// The old state or the new one.
 async fn state_is_allowed(stage: &Stage, what: What, id: Option<SessionId>, case: &str) {
     let Some(id) = id else {
         assert!(stage.records() <= 1, "{case}");
@@ -244,7 +244,7 @@ async fn committed_again(
         return;
     }
     if is_uncertain(&done) {
-        assert!(sent && what == What::Update && other.added, "{case}: nothing stands in doubt");
+        assert!(sent && what == What::Update && other.added, "{case}: nothing is uncertain");
         let counter = stage.counter(id.unwrap()).await.unwrap();
         assert!((tens..=tens + 1).contains(&counter), "{case}: {counter}");
         return;
@@ -255,7 +255,7 @@ async fn committed_again(
         _ => Outcome::Updated,
     };
     let outcome = done.unwrap();
-    // The dropped call may have been at its end: then the later one only adds to it.
+    // The dropped call may have ended: then the later one only adds to it.
     assert!(outcome == expected || outcome == Outcome::Updated, "{case}: {outcome:?}");
     let now = if matches!(what, What::Create | What::Rotate) { told(session) } else { id.unwrap() };
     assert_eq!(stage.counter(now).await, Some(all), "{case}: counted once");
@@ -288,7 +288,7 @@ async fn destroyed_again(
     if !matches!(session.id_update(), IdUpdate::None | IdUpdate::Clear) {
         panic!("{case}: {:?}", session.id_update());
     }
-    // A new record that is still on its way when its handle gives it up is out of everybody's reach.
+    // No client can reach a new record that arrives after its handle abandoned it.
     if arrives == Arrives::Never {
         let unplaced = matches!(what, What::Rotate) && stage.records() > 0;
         assert!(!unplaced || before > 1 || other.destroyed, "{case}: {} records", stage.records());
@@ -296,7 +296,7 @@ async fn destroyed_again(
 }
 
 #[test]
-fn a_call_dropped_at_any_point_leaves_old_or_new_and_counts_once() {
+fn dropped_call_leaves_old_or_new_and_counts_once() {
     let mut scenes = 0;
     for what in [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy] {
         for meanwhile in [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates] {
@@ -319,7 +319,7 @@ fn a_call_dropped_at_any_point_leaves_old_or_new_and_counts_once() {
 }
 
 #[test]
-fn a_rotation_asked_for_after_a_dropped_commit_is_not_forgotten() {
+fn rotation_after_dropped_commit_is_kept() {
     block_on(async {
         for cut in 0..4 {
             let stage = Stage::new();

@@ -1,4 +1,4 @@
-//! What the handle promises to whoever holds it.
+//! The guarantees of the handle.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ fn kind<T: std::fmt::Debug>(answer: Result<T, session_manager::Error>) -> ErrorK
 }
 
 #[tokio::test]
-async fn what_is_not_loaded_can_neither_be_read_nor_written() {
+async fn unloaded_session_is_not_readable_or_writable() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.lazy(id);
@@ -28,7 +28,7 @@ async fn what_is_not_loaded_can_neither_be_read_nor_written() {
     assert_eq!(kind(session.insert("n", &1)), ErrorKind::NotLoaded);
     assert_eq!(kind(session.flash().keys()), ErrorKind::NotLoaded);
     assert_eq!(kind(session.rotate()), ErrorKind::NotLoaded);
-    // Nobody asked for it, so nothing is saved; and what was never loaded reads as nothing even then.
+    // It was not used, so nothing is stored, and it stays unreadable.
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
     assert_eq!(kind(session.insert("n", &1)), ErrorKind::Committed);
@@ -37,7 +37,7 @@ async fn what_is_not_loaded_can_neither_be_read_nor_written() {
 }
 
 #[tokio::test]
-async fn after_the_response_the_session_is_for_reading() {
+async fn finished_session_is_read_only() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -55,7 +55,7 @@ async fn after_the_response_the_session_is_for_reading() {
 }
 
 #[tokio::test]
-async fn what_is_discarded_is_dropped_and_later_writes_are_errors() {
+async fn discard_drops_changes_and_seals() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -75,7 +75,7 @@ async fn what_is_discarded_is_dropped_and_later_writes_are_errors() {
 }
 
 #[tokio::test]
-async fn a_finish_that_is_dropped_in_the_middle_has_sealed_the_handle() {
+async fn dropped_finish_has_sealed_the_handle() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -88,14 +88,14 @@ async fn a_finish_that_is_dropped_in_the_middle_has_sealed_the_handle() {
 }
 
 #[tokio::test]
-async fn a_touch_that_the_store_refuses_or_sits_on_fails_no_reader() {
+async fn failed_or_slow_touch_fails_no_reader() {
     let clock = clock();
     let stepped = Probe::parking_answers(Map::new(clock.clone()));
     let sessions = Sessions::new(stepped.clone()).unwrap();
     let id = begun(&sessions).await;
     clock.advance(HOUR);
     let session = sessions.load(id).await.unwrap();
-    // Nobody opens the gate: the store does not answer.
+    // The gate stays closed: the store does not answer.
     stepped.close_gates();
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     stepped.open_gates();
@@ -110,7 +110,7 @@ fn stepped() -> (Probe<Map>, Sessions<Probe<Map>>) {
 }
 
 #[tokio::test]
-async fn while_one_handle_commits_the_others_are_busy_and_its_seal_has_no_gap() {
+async fn clones_are_busy_during_a_commit_and_sealed_after() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -122,7 +122,7 @@ async fn while_one_handle_commits_the_others_are_busy_and_its_seal_has_no_gap() 
     assert_eq!(kind(clone.get::<u32>("n")), ErrorKind::Busy);
     assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy);
     assert_eq!(kind(clone.update("n", |n: Option<u32>| n.unwrap_or(0))), ErrorKind::Busy);
-    // This one waits for its turn, and gets it as soon as the first gives it up.
+    // This one waits for its turn, and gets it when the first one ends.
     let mut second = Box::pin(clone.commit());
     assert!(futures_are_pending(&mut second).await);
     stepped.open_gates();
@@ -140,7 +140,7 @@ async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
 }
 
 #[tokio::test]
-async fn a_clone_that_loads_at_the_same_time_waits_for_the_first() {
+async fn second_load_waits_for_the_first() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
     let session = sessions.lazy(id);
@@ -157,7 +157,7 @@ async fn a_clone_that_loads_at_the_same_time_waits_for_the_first() {
 }
 
 #[tokio::test]
-async fn an_update_may_use_a_clone_of_its_session() {
+async fn update_closure_may_use_its_session() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -169,7 +169,7 @@ async fn an_update_may_use_a_clone_of_its_session() {
         n.unwrap_or(0) + length
     });
     assert_eq!(n.unwrap(), 8, "it ran on the value that it set itself");
-    // Here it meets another request, and runs again while the handle is busy.
+    // Here it conflicts with another request, and runs again while the handle is busy.
     let other = sessions.load(id).await.unwrap();
     other.insert("other", &1).unwrap();
     assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
@@ -205,7 +205,7 @@ impl<'de> Deserialize<'de> for Bomb {
 }
 
 #[tokio::test]
-async fn a_value_whose_own_code_panics_does_not_spoil_the_session() {
+async fn panic_in_a_value_leaves_the_session_usable() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_value_whose_own_code_panics_does_not_spoil_the_session() {
     assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(1));
 }
 
-/// Lets the log of `session` meet another request's write.
+/// Makes another request write first.
 async fn disturb(sessions: &Sessions<Map>, id: SessionId, write: impl FnOnce(&Session)) {
     let other = sessions.load(id).await.unwrap();
     write(&other);
@@ -231,7 +231,7 @@ async fn disturb(sessions: &Sessions<Map>, id: SessionId, write: impl FnOnce(&Se
 }
 
 #[tokio::test]
-async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
+async fn failed_replay_leaves_the_handle_unchanged() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     for panics in [false, true] {
@@ -265,7 +265,7 @@ async fn a_replay_that_fails_or_panics_leaves_the_handle_as_it_was() {
             assert_eq!(kind(sessions.commit(&session).await), ErrorKind::Decode);
         }
         assert_eq!((session.get("a").unwrap(), session.get("b").unwrap()), (Some(2), Some(1)));
-        // It can still be committed once the way is free.
+        // It can still be committed when nothing disturbs it.
         disturb(&sessions, id, |other| other.insert("b", &7).unwrap()).await;
         assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
         let stored = sessions.load(id).await.unwrap();
@@ -296,7 +296,7 @@ fn clones_on_many_threads_write_one_session() {
 }
 
 #[tokio::test]
-async fn what_came_to_nothing_refuses_the_response_even_if_an_earlier_commit_said_so() {
+async fn lost_privilege_change_refuses_the_final_response() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -305,14 +305,14 @@ async fn what_came_to_nothing_refuses_the_response_even_if_an_earlier_commit_sai
     assert!(sessions.load(id).await.unwrap().destroy("gone").await.unwrap());
     let first = session.commit().await.unwrap();
     assert!(first.critical && first.refuses_response(), "{first:?}");
-    // The handler does not look, and says "welcome".
+    // The handler ignores that, and says "welcome".
     session.insert("greeting", "welcome").unwrap();
     let last = sessions.finish(&session).await.unwrap();
     assert!(last.refuses_response(), "{last:?}");
 }
 
 #[tokio::test]
-async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
+async fn login_under_a_tombstone_is_refused() {
     let (map, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let login = sessions.load(id).await.unwrap();
@@ -330,7 +330,7 @@ async fn a_login_under_a_marker_is_refused_whatever_it_writes() {
 }
 
 #[tokio::test]
-async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
+async fn rotated_handle_continues_on_replayed_data() {
     let (stepped, sessions) = stepped();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -356,7 +356,7 @@ async fn a_handle_that_rotated_goes_on_from_what_others_wrote_before() {
 }
 
 #[tokio::test]
-async fn a_logout_that_also_rotates_is_answered() {
+async fn logout_with_rotation_is_answered() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     for writes in [false, true] {
@@ -374,7 +374,7 @@ async fn a_logout_that_also_rotates_is_answered() {
 }
 
 #[tokio::test]
-async fn a_session_is_committed_by_the_manager_that_opened_it() {
+async fn session_of_another_manager_is_refused() {
     let (_, sessions, _) = fresh();
     let (map, other, _) = fresh();
     let session = sessions.load(None).await.unwrap();
@@ -385,7 +385,7 @@ async fn a_session_is_committed_by_the_manager_that_opened_it() {
 }
 
 #[tokio::test]
-async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
+async fn destroying_an_unsent_session_sends_no_deletion() {
     let (map, sessions, _) = fresh();
     let session = sessions.load(None).await.unwrap();
     session.insert("a", &1).unwrap();
@@ -394,7 +394,7 @@ async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
     let done = sessions.finish(&session).await.unwrap();
     assert_eq!(done.outcome, Outcome::Ended(EndReason::Destroyed("second thoughts".into())));
     assert_eq!((session.id_update(), map.all().len()), (IdUpdate::None, 0));
-    // What the client brought is to be forgotten, whatever comes and goes after it.
+    // The client's id is deleted, even if later sessions came and went.
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
     assert!(session.destroy("one").await.unwrap());
@@ -405,7 +405,7 @@ async fn who_destroys_what_the_client_never_heard_of_sends_no_deletion() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_another_request_moved_does_not_end_the_session() {
+async fn deadline_moved_by_another_request_is_respected() {
     let (_, sessions, clock) = fresh();
     for rotates in [false, true] {
         let id = begun(&sessions).await;
@@ -434,7 +434,7 @@ async fn a_deadline_that_another_request_moved_does_not_end_the_session() {
 }
 
 #[tokio::test]
-async fn what_was_committed_is_not_to_be_done_again() {
+async fn second_commit_has_nothing_to_do() {
     let (_, sessions, _) = fresh();
     let id = begun(&sessions).await;
     let session = sessions.load(id).await.unwrap();
@@ -447,7 +447,7 @@ async fn what_was_committed_is_not_to_be_done_again() {
 }
 
 #[test]
-fn ids_that_repeat_never_merge_two_visitors() {
+fn repeated_ids_never_merge_two_sessions() {
     block_on(async {
         let map = Map::new(clock());
         let drawn = Arc::new(Mutex::new(vec![3, 2, 1, 1]));
@@ -467,7 +467,7 @@ fn ids_that_repeat_never_merge_two_visitors() {
     });
 }
 
-/// Somebody writes before each store.
+/// Another request writes before each store.
 #[derive(Clone, Debug)]
 struct Contended(Map, Arc<AtomicUsize>);
 
@@ -519,7 +519,7 @@ impl Driver for Contended {
 }
 
 #[test]
-fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leaves_nothing() {
+fn commit_gives_up_with_contention_after_100_tries() {
     block_on(async {
         let contended = Contended(Map::new(clock()), Arc::new(AtomicUsize::new(0)));
         let sessions = Sessions::new(contended.clone()).unwrap();
@@ -535,13 +535,13 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
             contended.1.store(1, Ordering::SeqCst);
             let error = sessions.finish(&session).await.unwrap_err();
             assert_eq!((error.kind(), error.refuses_response()), (ErrorKind::Contention, rotates));
-            // The new record of a rotation is nobody's but this request's, yet here it is disturbed too.
+            // The rewritten successor of a rotation is disturbed too.
             let tries = contended.1.load(Ordering::SeqCst) - 1;
             assert_eq!(tries, if rotates { 199 } else { 100 });
             contended.1.store(0, Ordering::SeqCst);
             assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
             assert_eq!(contended.0.all().len(), records);
-            // The log is kept: once the way is free it is stored.
+            // The log is kept and stored when nothing disturbs it.
             assert!(matches!(
                 sessions.finish(&session).await.unwrap().outcome,
                 Outcome::Updated | Outcome::Rotated
@@ -554,7 +554,7 @@ fn a_commit_that_never_gets_through_is_contention_after_a_hundred_tries_and_leav
 
 #[cfg(feature = "json")]
 #[tokio::test]
-async fn values_carry_the_codec_that_they_were_written_with() {
+async fn values_keep_their_codec() {
     use session_manager::Codec;
     let (map, sessions, _) = fresh();
     let session = sessions.load(None).await.unwrap();
@@ -571,7 +571,7 @@ async fn values_carry_the_codec_that_they_were_written_with() {
     #[cfg(feature = "bincode")]
     {
         assert_eq!(session.get("bincode").unwrap(), Some((3, "c".to_owned())));
-        // It does not describe itself, but what is left over is noticed.
+        // bincode is not self-describing, but left-over bytes are an error.
         assert_eq!(kind(session.get::<u8>("bincode")), ErrorKind::Decode);
     }
     assert_eq!(kind(session.get::<bool>("json")), ErrorKind::Decode);

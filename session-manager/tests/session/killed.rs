@@ -1,6 +1,6 @@
-//! A process that is killed between any two steps of a commit, over sqlite.
+//! A process is killed between any two steps of a commit, over SQLite.
 //!
-//! The test runs itself again as a child, which goes on to one of its gates, says so, and waits there for SIGKILL.
+//! The test starts itself as a child. The child reports that it has reached a gate, and waits there for SIGKILL.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ const CHILD: &str = "SESSION_KIT_KILLED_CHILD";
 const WHATS: [&str; 4] = ["create", "update", "rotate", "destroy"];
 
 #[test]
-fn a_process_killed_at_any_step_leaves_old_or_new() {
+fn process_killed_at_any_step_leaves_old_or_new() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Some(task) = task() {
         runtime.block_on(child(&task));
@@ -51,10 +51,10 @@ fn task() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// Lets a child come to its gate number `cut` and kills it there; `false` where it came to its end before that.
+/// Kills a child at its gate number `cut`; `false` if it ended before.
 fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["killed::a_process_killed_at_any_step_leaves_old_or_new", "--exact", "--nocapture"])
+        .args(["killed::process_killed_at_any_step_leaves_old_or_new", "--exact", "--nocapture"])
         .env(CHILD, format!("{what} {cut} {} {}", id.reveal().as_str(), path.display()))
         .stdout(Stdio::piped())
         .spawn()
@@ -66,7 +66,7 @@ fn kill_at(what: &str, cut: usize, path: &Path, id: SessionId) -> bool {
     child.wait().unwrap();
     match word.as_deref() {
         Some(line) => line.ends_with("parked"),
-        None => panic!("{what}, {cut}: the child did not come to its gate"),
+        None => panic!("{what}, {cut}: the child did not reach its gate"),
     }
 }
 
@@ -99,7 +99,7 @@ async fn act(what: &str, session: &Session) {
     let _ = session.commit().await.unwrap();
 }
 
-/// Says where this process stands, and waits there for its end.
+/// Reports the state of this process, and waits for SIGKILL.
 fn say(word: &str) {
     let mut out = std::io::stdout();
     writeln!(out, "{word}").and_then(|()| out.flush()).unwrap();
@@ -134,7 +134,7 @@ async fn judge(what: &str, cut: usize, parked: bool, path: &Path, id: SessionId)
         assert_eq!(session.end_reason().unwrap(), Some(EndReason::Replaced), "{what} killed at {cut}");
     }
     if session.exists().unwrap() {
-        // It can be used as ever.
+        // It is still usable.
         add(&session);
         let _ = sessions.finish(&session).await.unwrap();
         let again = sessions.load(id).await.unwrap();

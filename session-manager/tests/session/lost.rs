@@ -1,4 +1,4 @@
-//! One request whose answers get lost: what the orders of two do not reach, for they begin with a session.
+//! One request with lost answers. The orders of two requests start with a session and do not cover these cases.
 
 use session_conformance::testing::{Fate, Probe, Request, step};
 use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Sessions};
@@ -15,7 +15,7 @@ fn stage() -> (Map, Probe<Map>, Sessions<Probe<Map>>) {
     (map, stepped.clone(), Sessions::new(stepped).unwrap())
 }
 
-/// Fates are met by calls that wait at gates; alone, a request goes on at once.
+/// Runs a request alone. Only calls that wait at gates have a fate.
 async fn alone<T>(
     stepped: &Probe<Map>,
     number: usize,
@@ -40,7 +40,7 @@ async fn arrive(stepped: &Probe<Map>) {
 }
 
 #[test]
-fn a_creation_whose_answer_is_lost_happens_once_and_a_late_one_brings_nothing_back() {
+fn creation_with_lost_answer_happens_once() {
     for fate in FATES {
         block_on(async {
             let (map, stepped, sessions) = stage();
@@ -60,7 +60,7 @@ fn a_creation_whose_answer_is_lost_happens_once_and_a_late_one_brings_nothing_ba
 }
 
 #[test]
-fn a_rotation_whose_first_answer_is_lost_brings_nothing_back_either() {
+fn rotation_with_lost_answer_restores_nothing() {
     for fate in FATES {
         block_on(async {
             let (_, stepped, sessions) = stage();
@@ -83,7 +83,7 @@ fn a_rotation_whose_first_answer_is_lost_brings_nothing_back_either() {
 }
 
 #[test]
-fn a_destruction_whose_answer_is_lost_is_one() {
+fn destroy_with_lost_answer_counts_as_done() {
     for fate in FATES {
         block_on(async {
             let (map, stepped, sessions) = stage();
@@ -91,7 +91,7 @@ fn a_destruction_whose_answer_is_lost_is_one() {
             let session = sessions.load(id).await.unwrap();
             assert!(alone(&stepped, 0, fate, session.destroy("logout")).await.unwrap(), "{fate:?}");
             assert_eq!((session.id_update(), map.all().len()), (IdUpdate::Clear, 0), "{fate:?}");
-            // What begins afterwards is out of a late removal's reach.
+            // A late removal does not reach the next session.
             session.insert("notice", "bye").unwrap();
             assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Created);
             arrive(&stepped).await;
@@ -101,7 +101,7 @@ fn a_destruction_whose_answer_is_lost_is_one() {
 }
 
 #[test]
-fn a_touch_whose_answer_is_lost_fails_nobody_and_does_no_harm() {
+fn touch_with_lost_answer_is_harmless() {
     for fate in FATES {
         block_on(async {
             let clock = clock();
@@ -112,7 +112,7 @@ fn a_touch_whose_answer_is_lost_fails_nobody_and_does_no_harm() {
             let session = sessions.load(id).await.unwrap();
             let committed = alone(&stepped, 0, fate, session.commit()).await.unwrap();
             assert_eq!(committed.outcome, Outcome::Unchanged, "{fate:?}");
-            // The handle goes on from what is there.
+            // The handle continues on the stored record.
             add(&session);
             assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated, "{fate:?}");
             arrive(&stepped).await;
@@ -122,7 +122,7 @@ fn a_touch_whose_answer_is_lost_fails_nobody_and_does_no_harm() {
 }
 
 #[test]
-fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
+fn uncertain_update_is_never_counted_twice() {
     // Its answer is lost, and before it can look, another request writes over it.
     for fate in FATES {
         block_on(async {
@@ -147,7 +147,7 @@ fn an_update_in_doubt_stays_in_doubt_and_is_never_counted_twice() {
             arrive(&stepped).await;
             let expected = if fate == Fate::AnswerLost { 11 } else { 10 };
             assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(expected), "{fate:?}");
-            // It can be ended, and that is sure.
+            // It can be ended with a certain result.
             assert!(session.destroy("logout").await.unwrap());
             assert!(!sessions.load(id).await.unwrap().exists().unwrap());
         });

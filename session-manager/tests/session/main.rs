@@ -1,6 +1,6 @@
-//! What sessions promise, tried in every order, at every step, and with every answer lost.
+//! The guarantees of sessions: in every order, at every step, and with every lost answer.
 //!
-//! `SESSION_KIT_FULL=1` walks all of it; without it the walks of three requests and of lost answers are a part.
+//! `SESSION_KIT_FULL=1` walks all orders. Otherwise the walks of three requests and of lost answers are shortened.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,4 +1,4 @@
-//! The smallest driver that keeps the rules: a map behind a lock.
+//! A map behind a lock, with the core's rule.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Requests that meet in every order.
+//! Concurrent requests in every order.
 
 use session_conformance::Failure;
 use session_conformance::order::{Act, Ground, Walked};
@@ -28,7 +28,7 @@ fn sets(size: usize) -> Vec<Vec<Act>> {
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    // The pauses of a commit that met many conflicts pass at once.
+    // With paused time, back-off takes no time.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
 }
@@ -69,7 +69,7 @@ fn is_short(acts: &[Act]) -> bool {
 }
 
 #[test]
-fn two_requests_in_every_order_while_one_change_loses_its_answer() {
+fn two_requests_in_every_order_with_a_lost_answer() {
     let ground = ground(false);
     let mut orders = 0;
     for acts in sets(2) {

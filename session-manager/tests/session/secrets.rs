@@ -1,4 +1,4 @@
-//! What is told of sessions, and what is never told.
+//! Events, and what they never contain.
 
 use std::fmt::{Debug, Write as _};
 use std::io::Write;
@@ -57,7 +57,7 @@ impl Observer for Listener {
 
 const SECRET: &str = "a-secret-value";
 
-/// A life with everything in it; gives the ids that came up.
+/// Sessions with every event; returns their ids.
 async fn life(told_to: &Told, listener: Arc<Listener>) -> Vec<SessionId> {
     let map = Map::new(clock());
     let stepped = Probe::new(map.clone());
@@ -113,7 +113,7 @@ async fn life(told_to: &Told, listener: Arc<Listener>) -> Vec<SessionId> {
 }
 
 #[test]
-fn neither_ids_nor_values_are_ever_told() {
+fn ids_and_values_are_never_shown() {
     let told = Told::default();
     let listener = Arc::new(Listener::default());
     let subscriber = tracing_subscriber::fmt()
@@ -124,8 +124,7 @@ fn neither_ids_nor_values_are_ever_told() {
     let heard = Arc::clone(&listener);
     let ids = tracing::subscriber::with_default(subscriber, || {
         let mut ids = block_on(life(&told, Arc::default()));
-        // Other tests of this program, which nobody listens to, may have been the first at an event and have it marked
-        // as of no interest to anybody.
+        // Other tests of this program may have disabled an event, because they have no subscriber.
         tracing::callsite::rebuild_interest_cache();
         ids.extend(block_on(life(&told, heard)));
         ids
@@ -136,7 +135,7 @@ fn neither_ids_nor_values_are_ever_told() {
         writeln!(told.clone(), "{} {event:?}", tag.map_or(String::new(), |tag| tag.to_string())).unwrap();
     }
     let text = told.text();
-    assert!(text.contains("Rotated") && text.contains("session_kit"), "it was listened to");
+    assert!(text.contains("Rotated") && text.contains("session_kit"), "the subscriber received events");
     assert!(!text.contains(SECRET), "a value: {text}");
     assert!(!text.contains(&format!("{:?}", SECRET.as_bytes())[1..20]), "a value's bytes");
     for id in ids {
@@ -155,7 +154,7 @@ fn neither_ids_nor_values_are_ever_told() {
     ] {
         assert!(events.iter().any(|(_, event)| *event == wanted), "{wanted:?} was not told");
     }
-    // One session has one name, and another another.
+    // Each session has its own tag.
     let tag = |wanted: &Event| events.iter().find(|(_, event)| event == wanted).unwrap().0.unwrap();
     assert_ne!(tag(&Event::Created), tag(&Event::Rotated));
     assert_eq!(tag(&Event::Created), tag(&Event::Loaded));

@@ -1,4 +1,4 @@
-//! Deadlines and times that a request sets.
+//! Deadlines and times set by a request.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use session_manager::Outcome;
 use crate::{add, begun, fresh};
 
 #[tokio::test]
-async fn a_counter_and_its_deadline_survive_a_replay_together() {
+async fn counter_and_its_deadline_survive_replay() {
     let (_, sessions, clock) = fresh();
     let id = begun(&sessions).await;
     let both = [sessions.load(id).await.unwrap(), sessions.load(id).await.unwrap()];
@@ -24,7 +24,7 @@ async fn a_counter_and_its_deadline_survive_a_replay_together() {
 }
 
 #[tokio::test]
-async fn times_that_were_set_before_the_first_value_are_kept_for_it() {
+async fn times_set_before_the_first_value_are_kept() {
     let (_, sessions, _) = fresh();
     let session = sessions.load(None).await.unwrap();
     let month = Duration::from_secs(30 * 86_400);

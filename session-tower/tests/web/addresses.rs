@@ -1,4 +1,4 @@
-//! Sessions bound to an address or a user agent, through the layer.
+//! Sessions bound to an address or a user agent.
 
 use std::net::IpAddr;
 
@@ -45,7 +45,7 @@ async fn ask(app: &Router, path: &str, cookie: &str, peer: &str, agent: &str) ->
 }
 
 #[tokio::test]
-async fn another_address_or_agent_is_refused_and_the_owner_is_not_harmed() {
+async fn other_address_or_agent_is_refused() {
     let probe = Probe::new();
     let app = app(&probe, Some(ClientAddress::extension(|peer: &IpAddr| *peer)));
     let first = ask(&app, "/write", "", "192.0.2.1", "Firefox").await.is(200);
@@ -63,13 +63,13 @@ async fn another_address_or_agent_is_refused_and_the_owner_is_not_harmed() {
 }
 
 #[tokio::test]
-async fn a_header_counts_only_where_it_was_configured() {
+async fn address_header_counts_only_if_configured() {
     let probe = Probe::new();
     let trusted = app(&probe, Some(ClientAddress::header(HeaderName::from_static("x-real-ip"))));
     let first = ask(&trusted, "/write", "", "10.0.0.1", "Firefox").await.is(200);
     let cookie = first.all("set-cookie")[0].split(';').next().unwrap().to_owned();
     assert_eq!(ask(&trusted, "/read", &cookie, "10.0.0.2", "Firefox").await.body, "Some(1) None");
-    // Without a source of addresses, a session that is bound to one opens for nobody.
+    // Without a source of addresses, a bound session is refused to every client.
     let body = ask(&app(&probe, None), "/read", &cookie, "192.0.2.1", "Firefox").await.body;
     assert_eq!(body, format!("None {:?}", Some(EndReason::AddressMismatch)));
 }

@@ -1,4 +1,4 @@
-//! The client goes away.
+//! The client disconnects.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use tower::ServiceExt;
 
 use crate::common::{Browser, Probe, layer};
 
-/// Each request is dropped after one poll more than the last, until one comes to its end.
+/// Each request is dropped after one more poll than the one before, until one completes.
 #[tokio::test]
-async fn dropped_at_any_poll_a_request_commits_nothing_or_all_and_nothing_before_its_handler_returned() {
+async fn dropped_request_commits_all_or_nothing() {
     let (mut before, mut nothing, mut all) = (0, 0, 0);
     for create in [true, false] {
         for change in ["/add", "/login"] {
@@ -38,18 +38,18 @@ async fn dropped_at_any_poll_a_request_commits_nothing_or_all_and_nothing_before
                 if done {
                     break;
                 }
-                // What the store holds is one of the documented states, and a browser that comes back finds it.
+                // The store holds one of the documented states, and a returning browser finds it.
                 let after = probe.records().await;
                 if create {
                     assert!(after <= 1);
                 } else {
-                    // A rotation that was cut short leaves its unreachable successor, or the tombstone beside it.
+                    // A dropped rotation leaves its unreachable successor, or the tombstone beside it.
                     assert!((1..=2).contains(&after), "{change} {polls}: {after}");
                     let seen = browser.get("/read").await.is(200).sets_no_cookie().body;
                     match (change, seen.as_str()) {
                         (_, "Some(10) None") => nothing += 1,
                         ("/add", "Some(11) None") => all += 1,
-                        // The tombstone is there: under the old id there is nothing any more.
+                        // The tombstone is placed: the old id is anonymous.
                         ("/login", "None None") if after == 2 => all += 1,
                         other => panic!("{other:?} after {polls} polls"),
                     }
@@ -101,7 +101,7 @@ fn app(probe: &Probe, returned: &Arc<AtomicBool>) -> Router {
 }
 
 #[tokio::test]
-async fn a_handle_that_outlives_its_request_can_read_and_no_longer_write() {
+async fn kept_session_is_read_only_after_its_request() {
     let probe = Probe::new();
     let (send, receive) = tokio::sync::oneshot::channel::<Session>();
     let send = Arc::new(std::sync::Mutex::new(Some(send)));

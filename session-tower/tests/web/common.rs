@@ -46,7 +46,7 @@ impl Probe {
         Self { store, calls: Arc::default(), fault: Arc::default(), yields: Arc::default(), clock }
     }
 
-    /// The store calls since the last time this was asked.
+    /// The store calls since the last call of this method.
     pub fn calls(&self) -> Vec<Operation> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -127,7 +127,7 @@ pub fn layer(probe: &Probe) -> SessionLayer<Probe, CookieState> {
     SessionLayer::new(Sessions::new(probe.clone()).unwrap(), CookieConfig::new().build().unwrap())
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,

@@ -1,4 +1,4 @@
-//! Cookies that are not ours, or not whole.
+//! Foreign and malformed cookies.
 
 use axum::Router;
 use axum::body::Body;
@@ -29,7 +29,7 @@ fn request(path: &str, cookies: &[&[u8]]) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn no_cookie_is_ever_an_error_or_comes_back() {
+async fn foreign_cookies_are_ignored_and_never_echoed() {
     let probe = Probe::new();
     let foreign = SessionId::from_bytes([9; 24]).reveal().as_str().to_owned();
     let long = "A".repeat(40_000);
@@ -61,7 +61,7 @@ async fn no_cookie_is_ever_an_error_or_comes_back() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_not_looked_up() {
+async fn malformed_id_is_not_looked_up() {
     let probe = Probe::new();
     send(app(&probe), request("/read", &[b"__Host-session=x; session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]))
         .await
@@ -70,7 +70,7 @@ async fn what_is_no_id_is_not_looked_up() {
 }
 
 #[tokio::test]
-async fn of_several_cookies_the_first_that_has_a_session_counts() {
+async fn first_cookie_with_a_session_is_used() {
     let probe = Probe::new();
     let mut browser = Browser::new(app(&probe));
     browser.get("/write").await.is(200);
@@ -87,7 +87,7 @@ async fn of_several_cookies_the_first_that_has_a_session_counts() {
         assert_eq!(answer.body, "Some(1)");
         assert_eq!(probe.calls(), [Operation::Retrieve, Operation::Retrieve]);
     }
-    // Four at most are tried.
+    // Up to four are tried.
     let many: Vec<_> = (10..40).map(|n| SessionId::from_bytes([n; 24]).reveal()).collect();
     let many: Vec<_> = many.iter().map(|id| format!("__Host-session={}", id.as_str())).collect();
     send(app(&probe), request("/read", &[many.join("; ").as_bytes()])).await.is(200).sets_no_cookie();

@@ -1,4 +1,4 @@
-//! What axum handlers take.
+//! Extractors.
 
 use axum::Router;
 use axum::routing::get;
@@ -45,7 +45,7 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn one_struct_is_read_updated_and_saved() {
+async fn typed_value_is_read_updated_and_saved() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes().layer(layer(&probe)));
     assert_eq!(browser.get("/read").await.is(200).sets_no_cookie().body, " 0");
@@ -59,7 +59,7 @@ async fn one_struct_is_read_updated_and_saved() {
 }
 
 #[tokio::test]
-async fn a_value_that_does_not_decode_is_a_500_and_the_rest_of_the_session_lives() {
+async fn undecodable_value_is_a_500_and_keeps_the_session() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes().layer(layer(&probe)));
     browser.get("/spoil").await.is(200);
@@ -69,7 +69,7 @@ async fn a_value_that_does_not_decode_is_a_500_and_the_rest_of_the_session_lives
 }
 
 #[tokio::test]
-async fn without_a_layer_the_visitor_is_told_nothing_of_how_the_application_is_made() {
+async fn missing_layer_gives_a_500_without_details() {
     let app = routes();
     for path in ["/session", "/handle", "/read"] {
         let answer = Browser::new(app.clone()).get(path).await.is(500);
@@ -80,7 +80,7 @@ async fn without_a_layer_the_visitor_is_told_nothing_of_how_the_application_is_m
 }
 
 #[tokio::test]
-async fn an_error_says_each_of_its_causes_once() {
+async fn error_names_each_cause_once() {
     let probe = Probe::new();
     let load = get(async |handle: LazySession| {
         let error = handle.load().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The store fails, or the handler does.
+//! The store fails, or the handler fails.
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -86,7 +86,7 @@ fn going_on(probe: &Probe) -> Browser {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_a_503_and_anonymous_requests_are_not_affected() {
+async fn store_outage_is_a_503_for_requests_with_session() {
     let probe = Probe::new();
     let mut browser = refusing(&probe);
     browser.get("/write").await.is(200);
@@ -98,7 +98,7 @@ async fn a_store_that_is_down_is_a_503_and_anonymous_requests_are_not_affected()
     browser.get("/never").await.is(200);
     let mut anonymous = refusing(&probe);
     anonymous.get("/never").await.is(200);
-    // There is nothing to ask the store for, but something to tell it.
+    // Reading needs no store call, writing needs one.
     assert_eq!(anonymous.get("/read").await.is(200).body, "None detached=false");
     anonymous.get("/write").await.is(503).sets_no_cookie();
 
@@ -107,7 +107,7 @@ async fn a_store_that_is_down_is_a_503_and_anonymous_requests_are_not_affected()
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_replaces_the_response_and_a_route_may_go_on() {
+async fn failed_commit_replaces_response_unless_continued() {
     let probe = Probe::new();
     let mut browser = refusing(&probe);
     browser.get("/write").await.is(200);
@@ -119,13 +119,13 @@ async fn a_commit_that_fails_replaces_the_response_and_a_route_may_go_on() {
 }
 
 #[tokio::test]
-async fn going_on_gives_an_empty_session_that_is_never_stored_and_keeps_the_clients_own() {
+async fn detached_session_is_empty_and_never_stored() {
     let probe = Probe::new();
     let mut browser = going_on(&probe);
     browser.get("/write").await.is(200);
     probe.fail(Fault::Reads);
     assert_eq!(browser.get("/read").await.is(200).sets_no_cookie().body, "None detached=true");
-    // Changes would succeed: the session must not be stored all the same, or it would take the cookie's place.
+    // Changes would succeed, but the session must not be stored: it would replace the client's cookie.
     probe.calls();
     browser.get("/write").await.is(200).sets_no_cookie();
     browser.get("/read-refuse").await.is(503);
@@ -136,7 +136,7 @@ async fn going_on_gives_an_empty_session_that_is_never_stored_and_keeps_the_clie
 }
 
 #[tokio::test]
-async fn nobody_is_told_welcome_or_goodbye_or_saved_while_going_on() {
+async fn detached_login_logout_and_commit_are_refused() {
     let probe = Probe::new();
     let mut browser = going_on(&probe);
     browser.get("/write").await.is(200);
@@ -156,7 +156,7 @@ async fn nobody_is_told_welcome_or_goodbye_or_saved_while_going_on() {
 }
 
 #[tokio::test]
-async fn a_route_overrules_the_layer_in_both_directions() {
+async fn route_policy_overrides_the_layer() {
     let probe = Probe::new();
     let (mut refusing, mut going_on) = (refusing(&probe), going_on(&probe));
     refusing.get("/write").await.is(200);
@@ -167,7 +167,7 @@ async fn a_route_overrules_the_layer_in_both_directions() {
 }
 
 #[tokio::test]
-async fn where_nobody_knows_whether_a_login_was_stored_nobody_is_told_welcome() {
+async fn uncertain_login_is_refused() {
     for (browser, path, status) in [
         (going_on as fn(&Probe) -> Browser, "/login", 503),
         (going_on, "/write", 200),
@@ -185,7 +185,7 @@ async fn where_nobody_knows_whether_a_login_was_stored_nobody_is_told_welcome() 
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_an_empty_session_or_a_500_as_the_sessions_say() {
+async fn damaged_record_follows_on_corrupt() {
     for (what, status) in [(OnCorrupt::Fresh, 200), (OnCorrupt::Fail, 500)] {
         let probe = Probe::new();
         let sessions = Sessions::builder(probe.clone()).on_corrupt(what).build().unwrap();
@@ -201,7 +201,7 @@ async fn a_damaged_record_is_an_empty_session_or_a_500_as_the_sessions_say() {
 }
 
 #[tokio::test]
-async fn a_server_error_drops_the_changes_unless_asked_to_commit() {
+async fn server_error_drops_changes_unless_commit_is_set() {
     let probe = Probe::new();
     let mut browser = refusing(&probe);
     browser.get("/502").await.is(502).sets_no_cookie();
@@ -218,7 +218,7 @@ async fn a_server_error_drops_the_changes_unless_asked_to_commit() {
 }
 
 #[tokio::test]
-async fn a_logout_stands_although_the_handler_failed_after_it() {
+async fn logout_is_final_if_the_handler_fails() {
     let probe = Probe::new();
     let mut browser = refusing(&probe);
     browser.get("/write").await.is(200);
@@ -228,7 +228,7 @@ async fn a_logout_stands_although_the_handler_failed_after_it() {
 }
 
 #[tokio::test]
-async fn a_refused_response_is_marked_for_whoever_makes_a_page_of_it() {
+async fn refused_response_is_marked() {
     let probe = Probe::new();
     probe.fail(Fault::All);
     let browser = refusing(&probe);
@@ -239,7 +239,7 @@ async fn a_refused_response_is_marked_for_whoever_makes_a_page_of_it() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_leaks_nothing() {
+async fn handler_panic_stores_nothing() {
     let probe = Probe::new();
     let panicking = get(async |session: Session| {
         session.insert("n", &99).unwrap();
@@ -259,7 +259,7 @@ async fn a_handler_that_panics_leaks_nothing() {
 }
 
 #[tokio::test]
-async fn a_state_that_cannot_write_the_id_refuses_the_response() {
+async fn unwritable_id_refuses_the_response() {
     struct Mute;
     impl session_core::State for Mute {
         fn read(&self, _: &axum::http::HeaderMap) -> session_core::Candidates {

@@ -1,4 +1,4 @@
-//! Exactly the headers that are due.
+//! Response headers.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn a_new_session_sends_its_cookie_once_with_every_attribute() {
+async fn new_session_sets_one_cookie_with_all_attributes() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes().layer(layer(&probe)));
     let answer = browser.get("/write").await.is(200);
@@ -76,7 +76,7 @@ async fn a_new_session_sends_its_cookie_once_with_every_attribute() {
 }
 
 #[tokio::test]
-async fn destroying_deletes_the_cookie_with_the_same_attributes() {
+async fn destroy_deletes_cookie_with_same_attributes() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes().layer(layer(&probe)));
     browser.get("/write").await.is(200);
@@ -92,7 +92,7 @@ async fn destroying_deletes_the_cookie_with_the_same_attributes() {
 }
 
 #[tokio::test]
-async fn what_the_handler_set_stays_and_a_cache_is_told_not_to_keep_it() {
+async fn handler_headers_stay_and_no_store_is_set() {
     let probe = Probe::new();
     let answer = Browser::new(routes().layer(layer(&probe))).get("/own").await.is(200);
     let cookies = answer.all("set-cookie");
@@ -110,7 +110,7 @@ async fn no_store_can_be_turned_off() {
 }
 
 #[tokio::test]
-async fn what_a_redirect_points_to_sees_what_was_written_before_it() {
+async fn redirect_target_sees_earlier_write() {
     let probe = Probe::new();
     probe.yields(true);
     let mut browser = Browser::new(routes().layer(layer(&probe)));
@@ -119,7 +119,7 @@ async fn what_a_redirect_points_to_sees_what_was_written_before_it() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_extended_with_the_session_and_only_where_it_follows_it() {
+async fn cookie_is_extended_only_if_it_follows_the_session() {
     for follows in [true, false] {
         let probe = Probe::new();
         let lifetime = if follows { Lifetime::FollowSession } else { Lifetime::BrowserSession };
@@ -130,7 +130,7 @@ async fn the_cookie_is_extended_with_the_session_and_only_where_it_follows_it() 
         let first = browser.get("/write").await.is(200);
         assert_eq!(first.all("set-cookie")[0].ends_with("; Max-Age=1000"), follows, "{first:?}");
 
-        // Within a twentieth nothing is due; neither is it ever for requests that do not extend.
+        // Nothing is due within a twentieth, and never for requests that do not extend.
         probe.clock.advance(Duration::from_secs(49));
         browser.get("/read").await.is(200).sets_no_cookie();
         probe.clock.advance(Duration::from_secs(100));

@@ -1,4 +1,4 @@
-//! Login, logout, and requests that come late.
+//! Login, logout, and late requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::sync::{Barrier, Notify};
 
 use crate::common::{Browser, Probe, layer};
 
-/// Where handlers that wait say that they have begun, and what they wait for.
+/// Handlers report here that they have begun, and wait here.
 #[derive(Clone, Default)]
 struct Gate {
     begun: Arc<Notify>,
@@ -65,7 +65,7 @@ fn routes(gate: &Gate) -> Router {
                 gate.pass().await;
                 session.rotate()?;
                 session.bind_user("alice")?;
-                // Whether it worked is not looked at.
+                // The handler ignores the result.
                 let _ = session.commit().await?;
                 Ok::<_, Error>(Redirect::to("/read"))
             }),
@@ -98,7 +98,7 @@ async fn begin(
 }
 
 #[tokio::test]
-async fn a_logout_during_a_slow_request_stays_a_logout() {
+async fn logout_during_a_slow_request_is_final() {
     let (probe, gate) = (Probe::new(), Gate::default());
     let mut browser = Browser::new(routes(&gate).layer(layer(&probe)));
     browser.get("/start").await.is(200);
@@ -114,7 +114,7 @@ async fn a_logout_during_a_slow_request_stays_a_logout() {
 }
 
 #[tokio::test]
-async fn rotation_gives_a_new_cookie_and_a_late_request_with_the_old_id_gets_none() {
+async fn rotation_sets_cookie_and_late_request_gets_none() {
     let (probe, gate) = (Probe::new(), Gate::default());
     let mut browser = Browser::new(routes(&gate).layer(layer(&probe)));
     browser.get("/start").await.is(200);
@@ -126,7 +126,7 @@ async fn rotation_gives_a_new_cookie_and_a_late_request_with_the_old_id_gets_non
     gate.open.notify_one();
     slow.await.unwrap().is(200).sets_no_cookie();
 
-    // What comes with the old id from now on neither reads, nor writes, nor meddles with the browser's cookie.
+    // Requests with the old id cannot read, write, or change the browser's cookie.
     let replaced = format!("None None {:?}", Some(EndReason::Replaced));
     assert_eq!(old.get("/read").await.is(200).sets_no_cookie().body, replaced);
     old.get("/write").await.is(200).sets_no_cookie();
@@ -136,7 +136,7 @@ async fn rotation_gives_a_new_cookie_and_a_late_request_with_the_old_id_gets_non
 }
 
 #[tokio::test]
-async fn a_browser_that_missed_the_answer_to_its_login_can_log_in_again_after_the_marker() {
+async fn login_works_again_after_the_tombstone() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes(&Gate::default()).layer(layer(&probe)));
     browser.get("/start").await.is(200);
@@ -152,7 +152,7 @@ async fn a_browser_that_missed_the_answer_to_its_login_can_log_in_again_after_th
 }
 
 #[tokio::test]
-async fn a_logout_with_the_id_from_before_the_login_ends_nothing_and_says_so() {
+async fn logout_with_the_old_id_ends_nothing() {
     let probe = Probe::new();
     let mut browser = Browser::new(routes(&Gate::default()).layer(layer(&probe)));
     browser.get("/start").await.is(200);
@@ -164,7 +164,7 @@ async fn a_logout_with_the_id_from_before_the_login_ends_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn whoever_was_logged_out_meanwhile_is_not_told_welcome_whatever_the_policy() {
+async fn login_after_logout_is_refused_with_every_policy() {
     let policies = [OnStoreError::Reject, OnStoreError::Continue];
     let paths = ["/slow-login", "/slow-login-by-hand"];
     for (policy, path) in policies.into_iter().flat_map(|policy| paths.map(|path| (policy, path))) {
@@ -181,7 +181,7 @@ async fn whoever_was_logged_out_meanwhile_is_not_told_welcome_whatever_the_polic
 }
 
 #[tokio::test]
-async fn of_two_requests_that_spend_one_token_one_is_refused_whatever_the_policy() {
+async fn token_is_spent_once_with_every_policy() {
     for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         let (probe, gate) = (Probe::new(), Gate::default());
         let both = Arc::new(Barrier::new(2));
@@ -205,7 +205,7 @@ async fn of_two_requests_that_spend_one_token_one_is_refused_whatever_the_policy
 }
 
 #[tokio::test]
-async fn what_was_committed_by_hand_is_told_to_the_client_although_the_rest_failed() {
+async fn explicit_commit_reaches_client_after_later_failure() {
     use crate::common::Fault;
     let (probe, gate) = (Probe::new(), Gate::default());
     let fault = probe.clone();
@@ -219,7 +219,7 @@ async fn what_was_committed_by_hand_is_told_to_the_client_although_the_rest_fail
     let mut browser = Browser::new(routes(&gate).route("/by-hand", by_hand).layer(layer(&probe)));
     browser.get("/start").await.is(200);
     let old = browser.cookie.clone();
-    // The old id is dead already: without the new one the visitor would be out.
+    // The old id is void already, so the client needs the new one.
     assert_eq!(browser.get("/by-hand").await.is(503).all("set-cookie").len(), 1);
     probe.fail(None);
     assert_ne!(browser.cookie, old);

@@ -1,4 +1,4 @@
-//! What can be done with a session after its request, and what stays of it.
+//! A session after its request.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, Weak};
@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::common::{Browser, Fault, Probe, layer};
 
-/// What handlers leave behind: a clone of their session, and a sign of life of the closures that they recorded.
+/// A handler keeps a clone of its session here, and a weak reference to its closure.
 #[derive(Clone, Default)]
 struct Kept {
     session: Arc<Mutex<Option<Session>>>,
@@ -23,7 +23,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Changes the session as no handler should: by a closure that holds the session.
+    /// Changes the session in a way that no handler should: by a closure that holds the session.
     fn change(&self, session: Session) -> Result<(), Error> {
         let (clone, life) = (session.clone(), Arc::new(()));
         *self.alive.lock().unwrap() = Arc::downgrade(&life);
@@ -37,8 +37,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Nothing that the clone does is lost without a word, and with the clone goes what was recorded. False where the
-    /// handler did not come that far.
+    /// Checks that writes through the clone fail, and that its drop frees the closure. False if the handler did not run.
     #[track_caller]
     fn is_over(&self) -> bool {
         let Some(session) = self.session.lock().unwrap().take() else { return false };
@@ -53,7 +52,7 @@ impl Kept {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::Committed);
         }
         drop(session);
-        assert!(self.alive.lock().unwrap().upgrade().is_none(), "the log holds the session that holds it");
+        assert!(self.alive.lock().unwrap().upgrade().is_none(), "a reference cycle keeps the log");
         true
     }
 }
@@ -76,7 +75,7 @@ fn routes(kept: &Kept) -> Router {
 }
 
 #[tokio::test]
-async fn a_clone_that_outlives_a_response_without_a_commit_can_no_longer_write() {
+async fn clone_cannot_write_after_uncommitted_response() {
     let (probe, kept) = (Probe::new(), Kept::default());
     let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
     browser.get("/502").await.is(502).sets_no_cookie();
@@ -89,22 +88,22 @@ async fn a_clone_that_outlives_a_response_without_a_commit_can_no_longer_write()
 }
 
 #[tokio::test]
-async fn a_late_commit_or_logout_through_a_clone_stores_and_ends_nothing() {
+async fn late_commit_and_logout_have_no_effect() {
     let (probe, kept) = (Probe::new(), Kept::default());
     let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
     browser.get("/start").await.is(200);
     browser.get("/502").await.is(502);
     let session = kept.session.lock().unwrap().take().unwrap();
-    // Whether it is an error or finds nothing to do: what was dropped stays dropped.
+    // An error or no effect: what was dropped stays dropped.
     let _ = session.commit().await;
     assert_eq!(session.destroy("late").await.unwrap_err().kind(), ErrorKind::Committed);
     assert_eq!(browser.get("/n").await.body, "Some(10)");
     assert_eq!(probe.records().await, 1);
 }
 
-/// Each request is dropped after one poll more than the last, until one comes to its end.
+/// Each request is dropped after one more poll than the one before, until one completes.
 #[tokio::test]
-async fn a_clone_that_outlives_a_request_that_was_dropped_at_any_poll_can_no_longer_write() {
+async fn clone_cannot_write_after_dropped_request() {
     let mut over = 0;
     for start in [false, true] {
         for polls in 0.. {
@@ -126,12 +125,12 @@ async fn a_clone_that_outlives_a_request_that_was_dropped_at_any_poll_can_no_lon
             }
         }
     }
-    // In the handler, and in the middle of the store calls of a commit that rotates.
+    // In the handler, and during the store calls of a commit that rotates.
     assert!(over >= 8, "{over}");
 }
 
 #[tokio::test]
-async fn a_clone_that_outlives_a_commit_that_failed_can_no_longer_write() {
+async fn clone_cannot_write_after_failed_commit() {
     for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         for fault in [Fault::Changes, Fault::Lost, Fault::All] {
             let (probe, kept) = (Probe::new(), Kept::default());
@@ -139,14 +138,14 @@ async fn a_clone_that_outlives_a_commit_that_failed_can_no_longer_write() {
             browser.get("/start").await.is(200);
             probe.fail(fault);
             browser.get("/200").await.is(503);
-            // Where loading fails and the policy is to refuse, there is no handler that could keep anything.
+            // If loading fails with Reject, no handler runs.
             assert_eq!(kept.is_over(), (policy, fault) != (OnStoreError::Reject, Fault::All));
         }
     }
 }
 
 #[tokio::test]
-async fn a_clone_that_outlives_a_handler_that_panicked_can_no_longer_write() {
+async fn clone_cannot_write_after_handler_panic() {
     let (probe, kept) = (Probe::new(), Kept::default());
     let panicking = {
         let kept = kept.clone();
@@ -163,7 +162,7 @@ async fn a_clone_that_outlives_a_handler_that_panicked_can_no_longer_write() {
 }
 
 #[tokio::test]
-async fn the_answer_ends_the_request_and_not_only_the_end_of_its_future() {
+async fn response_closes_the_session_before_future_drop() {
     for answer in [Ok(StatusCode::OK), Ok(StatusCode::BAD_GATEWAY), Err("no response")] {
         let (probe, kept) = (Probe::new(), Kept::default());
         let service = {
@@ -185,7 +184,7 @@ async fn the_answer_ends_the_request_and_not_only_the_end_of_its_future() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_asked_for_after_the_response_can_be_read_and_not_written() {
+async fn session_loaded_after_the_response_is_read_only() {
     let probe = Probe::new();
     let handles: Arc<Mutex<Vec<LazySession>>> = Arc::default();
     let keep = {

@@ -1,4 +1,4 @@
-//! What is not asked for costs nothing.
+//! An unused session costs nothing.
 
 use axum::Router;
 use axum::routing::get;
@@ -21,7 +21,7 @@ fn app(probe: &Probe) -> Router {
 }
 
 #[tokio::test]
-async fn a_request_that_never_asks_makes_no_store_call_and_gets_no_header() {
+async fn unused_session_costs_no_call_and_no_header() {
     let probe = Probe::new();
     let mut browser = Browser::new(app(&probe));
     let bare = browser.get("/never").await.is(200).headers;
@@ -36,7 +36,7 @@ async fn a_request_that_never_asks_makes_no_store_call_and_gets_no_header() {
 }
 
 #[tokio::test]
-async fn reading_without_a_cookie_asks_no_store_and_sends_no_cookie() {
+async fn read_without_cookie_makes_no_call() {
     let probe = Probe::new();
     let answer = Browser::new(app(&probe)).get("/read").await.is(200).sets_no_cookie();
     assert_eq!((answer.body.as_str(), answer.all("vary")), ("None", vec!["Cookie"]));
@@ -45,7 +45,7 @@ async fn reading_without_a_cookie_asks_no_store_and_sends_no_cookie() {
 }
 
 #[tokio::test]
-async fn one_retrieve_to_read_one_store_to_write_however_many_extractors() {
+async fn several_extractors_share_one_retrieve_and_store() {
     let probe = Probe::new();
     let mut browser = Browser::new(app(&probe));
     browser.get("/write").await.is(200);
@@ -54,7 +54,7 @@ async fn one_retrieve_to_read_one_store_to_write_however_many_extractors() {
     assert_eq!(probe.calls(), [Operation::Retrieve]);
     browser.get("/twice").await.is(200).sets_no_cookie();
     assert_eq!(probe.calls(), [Operation::Retrieve, Operation::Store]);
-    // Writing what is there already is no change.
+    // An equal value is no change.
     browser.get("/twice").await.is(200).sets_no_cookie();
     assert_eq!(probe.calls(), [Operation::Retrieve]);
 }

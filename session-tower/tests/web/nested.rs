@@ -17,7 +17,7 @@ fn named(probe: &Probe, name: &str) -> SessionLayer<Probe, session_state_cookie:
 }
 
 #[tokio::test]
-async fn a_handler_sees_the_inner_session_and_can_reach_the_outer_one() {
+async fn handler_reaches_inner_and_outer_session() {
     let (inner, outer) = (Probe::new(), Probe::new());
     let app = Router::new()
         .route(
