@@ -26,7 +26,7 @@ pub(crate) enum Depth {
 impl<'a> Shard<'a> {
     /// Takes the lock, and repairs the shard if its last owner was killed within a change. A call in place leaves the
     /// repair to a worker thread.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock(self) -> Result<Locked<'a>, Fault> {
         let locked = self.lock_as_it_is()?;
         if self.head.get(shard::DIRTY) != 0 {
