@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 use session_core::{Cursor, Driver, Key, Prefix, Revision, StoreErrorKind, Timestamp};
 
 use crate::destroy::Removal;
+use crate::entry::{VALUE, entries};
 use crate::error::Error;
 use crate::event::Event;
 use crate::outcome::EndReason;
 use crate::sessions::Sessions;
-use crate::table::{Content, Table, VALUE, entries};
+use crate::table::{Content, Table};
 use crate::values::decoded;
 
 impl<D: Driver> Sessions<D> {

@@ -3,10 +3,10 @@
 use serde::{Serialize, de::DeserializeOwned};
 use session_core::random;
 
+use crate::entry::{FLASH, NewEntry};
 use crate::error::Error;
 use crate::op::Op;
 use crate::session::Session;
-use crate::table::{FLASH, NewEntry};
 use crate::values::{decoded, encode_entry};
 use crate::work::Work;
 

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use session_core::{Revision, SessionId, Timestamp};
 
 use crate::client::{AddressCheck, Agent};
+use crate::entry::{FLASH, NewEntry, RawEntry, VALUE, entries};
 use crate::op::{Op, parsed};
-use crate::table::{Content, FLASH, NewEntry, RawEntry, TOMBSTONE_DATA, Table, VALUE, entries};
+use crate::table::{Content, TOMBSTONE_DATA, Table};
 use crate::work::{Loaded, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");

@@ -9,6 +9,7 @@ mod error;
 mod event;
 
 mod codec;
+mod entry;
 mod table;
 
 mod config;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_core::Timestamp;
 
+use crate::entry::{FLASH, RawEntry, VALUE, entries};
 use crate::error::{Error, ErrorKind};
-use crate::table::{FLASH, Header, RawEntry, Table, VALUE, entries};
+use crate::table::{Header, Table};
 
 /// Runs an update on the current value (its codec and bytes) and returns the whole new entry.
 pub(crate) type Rerun = Box<dyn Fn(Option<(u8, &[u8])>) -> Result<Vec<u8>, Error> + Send>;

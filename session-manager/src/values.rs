@@ -7,10 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::codec::{Codec, decode};
 use crate::config::MIN_TIME;
+use crate::entry::{NewEntry, VALUE};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Op, UserChange, parsed};
 use crate::session::Session;
-use crate::table::{NewEntry, VALUE};
 use crate::work::Work;
 
 /// How many times `update` and `take` start again because a clone of the handle changed the value.

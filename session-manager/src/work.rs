@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use session_core::{Key, Record, Revision, SessionId, Timestamp};
 
+use crate::entry::{FLASH, RawEntry, entries};
 use crate::error::{Error, ErrorKind};
 use crate::op::{Op, Rerun, View};
 use crate::outcome::{EndReason, IdUpdate};
-use crate::table::{Draft, FLASH, Header, RawEntry, Table, entries};
+use crate::table::{Draft, Header, Table};
 
 /// The stored record behind a session.
 #[derive(Clone)]

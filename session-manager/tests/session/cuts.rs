@@ -3,7 +3,7 @@
 use session_core::{SessionId, TestClock};
 use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
-use crate::map::Map;
+use crate::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, told};
 use session_conformance::testing::{Probe, Request, step};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use session_core::{Driver, SessionId};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
-use crate::map::Map;
+use crate::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, fresh, told};
 use session_conformance::testing::{Probe, Request, step};
@@ -472,9 +472,7 @@ fn repeated_ids_never_merge_two_sessions() {
 struct Contended(Map, Arc<AtomicUsize>);
 
 impl Driver for Contended {
-    async fn retrieve(&self, key: &session_core::Key) -> session_core::Result<Option<session_core::Record>> {
-        self.0.retrieve(key).await
-    }
+    session_core::forward!(0: retrieve remove traverse capabilities clock);
 
     async fn store(
         &self,
@@ -490,31 +488,6 @@ impl Driver for Contended {
             self.0.put(key.clone(), session_core::Record { revision, ..there });
         }
         self.0.store(key, record, when).await
-    }
-
-    async fn remove(
-        &self,
-        key: &session_core::Key,
-        when: session_core::Condition,
-    ) -> session_core::Result<session_core::Change> {
-        self.0.remove(key, when).await
-    }
-
-    async fn traverse(
-        &self,
-        prefix: &session_core::Prefix,
-        from: session_core::Cursor,
-        limit: usize,
-    ) -> session_core::Result<session_core::Page> {
-        self.0.traverse(prefix, from, limit).await
-    }
-
-    fn capabilities(&self) -> session_core::Capabilities {
-        self.0.capabilities()
-    }
-
-    fn clock(&self) -> Arc<dyn session_core::Clock> {
-        self.0.clock()
     }
 }
 

@@ -3,7 +3,7 @@
 use session_conformance::testing::{Fate, Probe, Request, step};
 use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Sessions};
 
-use crate::map::Map;
+use crate::Map;
 use crate::orders::block_on;
 use crate::{HOUR, add, begun, clock, told};
 

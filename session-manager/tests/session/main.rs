@@ -8,7 +8,6 @@ mod cuts;
 mod handle;
 mod killed;
 mod lost;
-mod map;
 mod orders;
 mod secrets;
 mod times;
@@ -18,12 +17,8 @@ use std::time::Duration;
 use session_core::{SessionId, TestClock, Timestamp};
 use session_manager::{IdUpdate, Session, Sessions};
 
-use map::Map;
-
-#[expect(clippy::disallowed_methods, reason = "a test binary has no command line of its own")]
-fn full() -> bool {
-    std::env::var("SESSION_KIT_FULL").is_ok_and(|value| value != "0")
-}
+use session_conformance::testing::MapDriver as Map;
+use session_conformance::testing::full;
 
 fn clock() -> TestClock {
     TestClock::new(Timestamp::from_millis(1_800_000_000_000))

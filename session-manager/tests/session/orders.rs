@@ -4,7 +4,7 @@ use session_conformance::Failure;
 use session_conformance::order::{Act, Ground, Walked};
 use session_conformance::testing::Fate;
 
-use crate::map::Map;
+use crate::Map;
 use crate::{clock, full};
 
 fn ground(after: bool) -> Ground<Map> {

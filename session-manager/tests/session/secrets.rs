@@ -8,7 +8,7 @@ use session_core::{Condition, Cursor, Driver, Record, Revision, SessionId};
 use session_manager::{Event, Observer, RequestInfo, SessionTag, Sessions};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::map::Map;
+use crate::Map;
 use crate::orders::block_on;
 use crate::{add, clock, told};
 use session_conformance::testing::{Fate, Probe};
