@@ -20,7 +20,7 @@ pub(crate) trait Engine: Send + Sync {
     /// The session of a request, not loaded. No I/O.
     fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session;
 
-    /// Closes the session, if there is nothing to store; otherwise the commit that the response waits for.
+    /// Closes an unchanged session. Otherwise returns the commit that the response waits for.
     fn finish(self: Arc<Self>, session: &Session) -> Result<Closed, Commit>;
 
     /// Adds to the response what the client must know: a new id, a new deadline, or that its id is void.

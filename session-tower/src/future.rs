@@ -126,8 +126,8 @@ impl OpenRequest {
         response
     }
 
-    /// Tells the client about its session. What a handler did at once, such as a logout, is final even if
-    /// the handler or the commit failed.
+    /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
+    /// handler or the commit failed.
     fn complete<R: Default>(&mut self, closed: Closed, mut response: Response<R>) -> Response<R> {
         self.closed = true;
         if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {

@@ -45,7 +45,7 @@ impl LazySession {
     }
 
     /// The loaded session. The first call of the request reads the store; after a failure, the next call tries again.
-    /// Without a valid id from the client there is no store call.
+    /// A request without a valid id makes no store call.
     ///
     /// # Errors
     /// The store failed, and the policy is [`OnStoreError::Reject`]. Return the error as the response.

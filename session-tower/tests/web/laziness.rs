@@ -54,7 +54,7 @@ async fn several_extractors_share_one_retrieve_and_store() {
     assert_eq!(probe.calls(), [Operation::Retrieve]);
     browser.get("/twice").await.is(200).sets_no_cookie();
     assert_eq!(probe.calls(), [Operation::Retrieve, Operation::Store]);
-    // An equal value is no change.
+    // An equal value changes nothing.
     browser.get("/twice").await.is(200).sets_no_cookie();
     assert_eq!(probe.calls(), [Operation::Retrieve]);
 }
