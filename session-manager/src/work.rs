@@ -70,7 +70,7 @@ pub(crate) struct Work {
     /// Whether the client has an id of this session. Only then has it one to delete.
     known: bool,
     client: IdUpdate,
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
 }
 
 /// Where a request's session comes from.
@@ -183,7 +183,7 @@ impl Work {
     }
 
     pub(crate) fn pending(&self) -> Option<&Pending> {
-        self.pending.as_ref()
+        self.pending.as_deref()
     }
 
     /// Whether a commit has more to do than to touch.
@@ -316,7 +316,7 @@ impl Work {
         tombstone: Option<Box<(Key, Record)>>,
     ) -> &Pending {
         let (ops, rotations) = (self.log.len(), self.rotations);
-        self.pending.insert(Pending { next, table, before, tombstone, ops, rotations })
+        self.pending.insert(Box::new(Pending { next, table, before, tombstone, ops, rotations }))
     }
 
     /// The answer was seen. A call remains pending only if its effect is uncertain.
@@ -338,7 +338,8 @@ impl Work {
         let ops = pending.ops.min(self.log.len());
         self.view = replayed(&self.log[ops..], &pending.table, now)?;
         self.log.drain(..ops);
-        let Some(Pending { next, table, rotations, .. }) = self.pending.take() else { return Ok(()) };
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let Pending { next, table, rotations, .. } = *pending;
         (self.loaded, self.table) = (Some(next), table);
         self.rotations = self.rotations.saturating_sub(rotations);
         self.client = client;
