@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::blocking::BlockingDriver;
 use crate::capabilities::Capabilities;
-use crate::change::{Change, ChangeRequest, Condition, Touch};
+use crate::change::{Change, Condition, Touch};
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::error::{Operation, Result};
@@ -86,17 +86,14 @@ impl<B: BlockingDriver> Blocking<B> {
         self.workers.run(operation, order, work).await
     }
 
-    async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
-        let (operation, key) = (request.operation(), key.clone());
-        self.run(operation, Order::Change(key.clone()), move |driver| match request {
-            ChangeRequest::Store { record, condition } => driver.store(&key, record, condition),
-            ChangeRequest::Remove { condition } => driver.remove(&key, condition),
-            ChangeRequest::Touch(touch) => Ok(match driver.touch(&key, touch)? {
-                true => Change::Applied,
-                false => Change::Conflict(None),
-            }),
-        })
-        .await
+    async fn change<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        key: &Key,
+        call: impl FnOnce(&B, &Key) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let key = key.clone();
+        self.run(operation, Order::Change(key.clone()), move |driver| call(driver, &key)).await
     }
 }
 
@@ -107,10 +104,10 @@ impl<B: BlockingDriver> Driver for Blocking<B> {
         self.run(Operation::Retrieve, order, move |driver| driver.retrieve(&key)).await
     }
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.change(key, ChangeRequest::Store { record, condition }).await
+        self.change(Operation::Store, key, move |driver, key| driver.store(key, record, condition)).await
     }
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.change(key, ChangeRequest::Remove { condition }).await
+        self.change(Operation::Remove, key, move |driver, key| driver.remove(key, condition)).await
     }
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         let prefix = prefix.clone();
@@ -118,7 +115,7 @@ impl<B: BlockingDriver> Driver for Blocking<B> {
         self.run(Operation::Traverse, order, move |driver| driver.traverse(&prefix, from, limit)).await
     }
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        Ok(self.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
+        self.change(Operation::Touch, key, move |driver, key| driver.touch(key, touch)).await
     }
     async fn purge(&self, limit: usize) -> Result<Purged> {
         self.run(Operation::Purge, Order::Free, move |driver| driver.purge(limit)).await

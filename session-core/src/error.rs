@@ -17,7 +17,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// # For applications
 /// Decide by [`kind`](Self::kind), [`is_retryable`](Self::is_retryable) and [`applied`](Self::applied). The text is for
 /// people.
-#[derive(thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct StoreError(Box<Inner>);
 
@@ -125,18 +125,6 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, StoreErrorKind::Unavailable | StoreErrorKind::Timeout | StoreErrorKind::Entropy)
-    }
-}
-
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreError")
-            .field("kind", &self.0.kind)
-            .field("operation", &self.0.operation)
-            .field("applied", &self.0.applied)
-            .field("detail", &self.0.detail)
-            .field("source", &self.0.source)
-            .finish()
     }
 }
 
@@ -262,22 +250,7 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Parse => "parse",
-            Self::Random => "random",
-            Self::Open => "open",
-            Self::Retrieve => "retrieve",
-            Self::Store => "store",
-            Self::Remove => "remove",
-            Self::Traverse => "traverse",
-            Self::Touch => "touch",
-            Self::Purge => "purge",
-            Self::Count => "count",
-            Self::Clear => "clear",
-            Self::Flush => "flush",
-            Self::Close => "close",
-            Self::State => "state",
-        })
+        f.write_str(&format!("{self:?}").to_lowercase())
     }
 }
 

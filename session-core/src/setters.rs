@@ -42,22 +42,13 @@ macro_rules! setters {
 #[macro_export]
 macro_rules! from_path {
     ($config:ty) => {
-        impl From<&str> for $config {
-            fn from(path: &str) -> Self {
-                Self::new(path)
-            }
-        }
-
-        impl From<&::std::path::Path> for $config {
-            fn from(path: &::std::path::Path) -> Self {
-                Self::new(path)
-            }
-        }
-
-        impl From<::std::path::PathBuf> for $config {
-            fn from(path: ::std::path::PathBuf) -> Self {
-                Self::new(path)
-            }
-        }
+        $crate::from_path!($config: &str, &::std::path::Path, ::std::path::PathBuf);
     };
+    ($config:ty: $($path:ty),*) => { $(
+        impl From<$path> for $config {
+            fn from(path: $path) -> Self {
+                Self::new(path)
+            }
+        }
+    )* };
 }

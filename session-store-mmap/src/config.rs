@@ -71,70 +71,33 @@ impl MmapConfig {
         Self::new("")
     }
 
-    /// The clock that decides whether a record has expired. Default: the system clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Whether to create a missing file, readable by its owner only (0600). Default: yes.
-    pub fn create(mut self, yes: bool) -> Self {
-        self.create = yes;
-        self
-    }
-
-    /// Whether to create a missing directory for the file (0700). Only its last level is created, so that a mistyped
-    /// path or an unmounted disk is noticed. Default: no.
-    pub fn create_directory(mut self, yes: bool) -> Self {
-        self.create_directory = yes;
-        self
-    }
-
-    /// The largest size of the file, in bytes, from 64 KiB to 128 GiB. The file starts small and grows. The process
-    /// reserves this much address space. Default: 1 GiB.
-    pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// How many parts have a lock of their own: a power of two, at most 4096. Default: up to 64, by `max_bytes`.
-    pub fn shards(mut self, count: u64) -> Self {
-        self.shards = Some(count);
-        self
-    }
-
-    /// How many bytes a shard takes from the file at a time: a power of two from 4 KiB to 16 MiB. A record larger than
-    /// half of this has extents of its own. Default: 4 KiB to 1 MiB, by `max_bytes`; 64 KiB for a file of 1 GiB.
-    pub fn extent_bytes(mut self, bytes: u64) -> Self {
-        self.extent_bytes = Some(bytes);
-        self
-    }
-
-    /// What happens when a record finds no room. Default: [`OnFull::Reject`].
-    pub fn on_full(mut self, on_full: OnFull) -> Self {
-        self.on_full = on_full;
-        self
-    }
-
-    /// The largest data of one record, in bytes, at most half of the file. More is `TooLarge`. Default: 16 MiB, or a
-    /// quarter of the file if that is less.
-    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
-        self.max_record_bytes = Some(bytes);
-        self
-    }
-
-    /// How long an operation waits for a lock before it fails with `Unavailable` and changes nothing. Locks are held
-    /// for microseconds as a rule. Default: 5 s.
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
-        self
-    }
-
-    /// How long opening waits for another process that is opening the same file before it fails with `Unavailable`.
-    /// Default: 30 s.
-    pub fn open_timeout(mut self, timeout: Duration) -> Self {
-        self.open_timeout = timeout;
-        self
+    session_core::setters! {
+        /// The clock that decides whether a record has expired. Default: the system clock.
+        clock: Arc<dyn Clock>,
+        /// Whether to create a missing file, readable by its owner only (0600). Default: yes.
+        create: bool,
+        /// Whether to create a missing directory for the file (0700). Only its last level is created, so that a mistyped
+        /// path or an unmounted disk is noticed. Default: no.
+        create_directory: bool,
+        /// The largest size of the file, in bytes, from 64 KiB to 128 GiB. The file starts small and grows. The process
+        /// reserves this much address space. Default: 1 GiB.
+        max_bytes: u64,
+        /// How many parts have a lock of their own: a power of two, at most 4096. Default: up to 64, by `max_bytes`.
+        shards: u64 => Some(shards),
+        /// How many bytes a shard takes from the file at a time: a power of two from 4 KiB to 16 MiB. A record larger than
+        /// half of this has extents of its own. Default: 4 KiB to 1 MiB, by `max_bytes`; 64 KiB for a file of 1 GiB.
+        extent_bytes: u64 => Some(extent_bytes),
+        /// What happens when a record finds no room. Default: [`OnFull::Reject`].
+        on_full: OnFull,
+        /// The largest data of one record, in bytes, at most half of the file. More is `TooLarge`. Default: 16 MiB, or a
+        /// quarter of the file if that is less.
+        max_record_bytes: u64 => Some(max_record_bytes),
+        /// How long an operation waits for a lock before it fails with `Unavailable` and changes nothing. Locks are held
+        /// for microseconds as a rule. Default: 5 s.
+        busy_timeout: Duration,
+        /// How long opening waits for another process that is opening the same file before it fails with `Unavailable`.
+        /// Default: 30 s.
+        open_timeout: Duration,
     }
 
     pub(crate) fn geometry(&self) -> Result<Geometry> {

@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    Applied, Blocking, BlockingDriver, Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Page,
-    Prefix, Purged, Record, Result, StoreErrorKind, SystemClock, Touch,
+    Blocking, BlockingDriver, Capabilities, Change, Clock, Condition, Cursor, Driver, Key, Page, Prefix,
+    Purged, Record, Result, StoreErrorKind, SystemClock, Touch,
 };
 use tokio_test::{assert_pending, task};
 
@@ -134,20 +134,6 @@ async fn calls_dropped_before_they_begin_are_not_made() {
 }
 
 #[tokio::test]
-async fn a_change_dropped_before_it_begins_blocks_no_later_one() {
-    let (driver, go) = with_a_dropped_store(1);
-    let bob = key("bob");
-    assert_pending!(task::spawn(driver.store(&bob, record(2), Condition::Any)).poll());
-    // The dropped call is still in the queue.
-    let mut store = task::spawn(driver.store(&bob, record(3), Condition::Any));
-    assert_pending!(store.poll());
-    go.send(()).unwrap();
-    assert_eq!(store.await.unwrap(), Change::Applied);
-    assert_eq!(driver.retrieve(&bob).await.unwrap(), Some(record(3)));
-    assert_eq!(calls(&driver), ["store", "store", "retrieve"]);
-}
-
-#[tokio::test]
 async fn close_waits_for_dropped_changes() {
     let (driver, go) = with_a_dropped_store(2);
     let mut close = task::spawn(driver.close());
@@ -180,14 +166,4 @@ async fn a_close_dropped_while_it_waits_is_not_made() {
     assert_eq!(driver.flush().await.unwrap_err().kind(), StoreErrorKind::Closed);
     driver.close().await.unwrap();
     assert_eq!(calls(&driver), ["store", "close"]);
-}
-
-#[tokio::test]
-async fn a_panicking_driver_leaves_the_effect_unknown() {
-    let (driver, _, go) = slow(1);
-    go.send(()).unwrap();
-    let error = driver.purge(1).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
-    let error = driver.traverse(&Prefix::SESSION, Cursor::start(), 1).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::No));
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use session_core::{
-    BlockingDriver, Capabilities, Change, Clock, Condition, Cursor, Driver, DynDriver, Entry, Key, Page,
-    Prefix, Purged, Record, Result, TestClock, Timestamp, Touch,
+    Blocking, BlockingDriver, Capabilities, Change, Clock, Condition, Cursor, Driver, DynDriver, Entry, Key,
+    Page, Prefix, Purged, Record, Result, TestClock, Timestamp, Touch,
 };
 
 use super::{key, record};
@@ -60,42 +60,6 @@ impl BlockingDriver for Recorder {
     }
 }
 
-/// The recorder as an asynchronous driver.
-struct InPlace(Recorder);
-
-impl Driver for InPlace {
-    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.0.retrieve(key)
-    }
-    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.0.store(key, record, condition)
-    }
-    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.0.remove(key, condition)
-    }
-    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.0.traverse(prefix, from, limit)
-    }
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.0.touch(key, touch)
-    }
-    async fn purge(&self, limit: usize) -> Result<Purged> {
-        self.0.purge(limit)
-    }
-    async fn flush(&self) -> Result<()> {
-        self.0.flush()
-    }
-    async fn close(&self) -> Result<()> {
-        self.0.close()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.0.clock()
-    }
-}
-
 struct Wrapper<D> {
     inner: D,
 }
@@ -141,18 +105,17 @@ async fn assert_forwards<D: Driver>(wrap: impl FnOnce(Recorder) -> D) {
 
 #[tokio::test]
 async fn forward_passes_every_call_on_once() {
-    assert_forwards(|recorder| Wrapper { inner: InPlace(recorder) }).await;
+    assert_forwards(|recorder| Wrapper { inner: Blocking::new(recorder) }).await;
 }
 
 #[tokio::test]
 async fn dyn_driver_passes_every_call_on_once() {
-    let erase = |recorder| Arc::new(InPlace(recorder)) as DynDriver;
+    let erase = |recorder| Arc::new(Blocking::new(recorder)) as DynDriver;
     assert_forwards(erase).await;
     assert_forwards(|recorder| Arc::new(erase(recorder)) as DynDriver).await;
 }
 
-#[cfg(feature = "offload")]
 #[tokio::test]
 async fn blocking_passes_every_call_on_once() {
-    assert_forwards(session_core::Blocking::new).await;
+    assert_forwards(Blocking::new).await;
 }

@@ -1,9 +1,8 @@
 //! Wrappers of a driver: forwarding, the pointer, the adapter for blocking drivers.
+#![cfg(feature = "offload")]
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
-#[cfg(feature = "offload")]
 mod cancellation;
-#[cfg(feature = "offload")]
 mod defaults;
 mod forwarding;
 

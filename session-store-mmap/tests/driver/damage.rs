@@ -1,4 +1,4 @@
-//! Damaged and truncated files. A child process opens them and must not die of a signal.
+//! Damaged and truncated files. A signal would end the test.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,7 @@ use session_core::{
 };
 use session_store_mmap::{MmapConfig, MmapStore};
 
-use crate::{at, fresh, get, key, pattern, put, record, remove, session, spawn};
+use crate::{at, fresh, get, key, pattern, put, record, remove, session};
 
 fn config(path: &FreshPath) -> MmapConfig {
     MmapConfig::new(path.path()).max_bytes(512 << 10).extent_bytes(4096).shards(2)
@@ -112,30 +112,8 @@ fn outcome(bytes: &[u8], records: &[(Key, Record)], what: &str) -> Option<(u64, 
     })
 }
 
-/// The tasks of the child, by number.
-pub(crate) const TASKS: [fn(); 7] =
-    [undamaged, truncated, lengthened, bit_flipped, blocks_damaged, tables_gone, two_moments];
-
-fn by_a_child(task: u64) {
-    spawn(&fresh(), "damage", task).finish();
-}
-
-#[test]
-fn an_undamaged_file_loses_nothing() {
-    by_a_child(0);
-}
-
-fn undamaged() {
-    let (bytes, records) = sample();
-    assert_eq!(judge(&bytes, &records, "undamaged"), Some(0));
-}
-
 #[test]
 fn a_truncated_file_is_refused() {
-    by_a_child(1);
-}
-
-fn truncated() {
     let (bytes, records) = sample();
     let anywhere = (0..bytes.len()).step_by(amount(997, 61));
     // Also within the superblock, and at and beside the end of each page.
@@ -148,11 +126,8 @@ fn truncated() {
 
 #[test]
 fn bytes_behind_the_end_are_ignored() {
-    by_a_child(2);
-}
-
-fn lengthened() {
     let (bytes, records) = sample();
+    assert_eq!(judge(&bytes, &records, "undamaged"), Some(0));
     for more in [1, 100, 4096, 5_000, 40_960, 1 << 20] {
         for fill in [0, 0xff] {
             let longer = [&bytes[..], &vec![fill; more]].concat();
@@ -166,10 +141,6 @@ fn lengthened() {
 
 #[test]
 fn a_flipped_bit_is_an_error_or_a_counted_loss() {
-    by_a_child(3);
-}
-
-fn bit_flipped() {
     let (bytes, records) = sample();
     // The fixed words of the superblock; the rest of it; shard headers and extent words; the extents.
     let mut offsets: Vec<usize> = (0..80).collect();
@@ -190,10 +161,6 @@ fn bit_flipped() {
 
 #[test]
 fn damaged_blocks_are_survived() {
-    by_a_child(4);
-}
-
-fn blocks_damaged() {
     let (bytes, records) = sample();
     let mut random = Rng::with_seed(1);
     for round in 0..amount(150, 10_000) {
@@ -223,10 +190,6 @@ fn blocks_damaged() {
 
 #[test]
 fn without_tables_all_records_and_no_removed_ones_return() {
-    by_a_child(5);
-}
-
-fn tables_gone() {
     let (mut bytes, records) = sample();
     for shard in 0..2 {
         let table = 4096 + shard * 1024 + 9 * 8;
@@ -241,13 +204,9 @@ fn tables_gone() {
     assert_eq!(judge(&bytes, &records, "without tables"), Some(0));
 }
 
+/// The disk has some pages of one moment and some of a later one.
 #[test]
 fn untouched_records_survive_power_loss() {
-    by_a_child(6);
-}
-
-/// The disk has some pages of one moment and some of a later one.
-fn two_moments() {
     let path = fresh();
     let larger = |path: &FreshPath| MmapStore::open(config(path).max_bytes(2 << 20)).unwrap();
     let store = larger(&path);

@@ -96,13 +96,11 @@ fn child() {
     match task {
         "write" => kills::write_until_killed(&config, argument),
         "wait" => kills::wait_for_the_lock(&config),
-        "damage" => damage::TASKS[argument as usize](),
         "everything" => memory::do_everything(
             &config.max_bytes(700 << 10).extent_bytes(4096).max_record_bytes(300_000),
             argument,
         ),
         "system calls" => memory::work_between_marks(config),
-        "count" => processes::count(&MmapStore::open(config).unwrap(), argument),
         "limited" => bounds::write_until_the_limit(config),
         other => panic!("{other}"),
     }

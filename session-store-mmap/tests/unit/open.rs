@@ -4,7 +4,7 @@ use session_core::{Condition, Driver, Key, Record, Revision, StoreErrorKind};
 
 use super::*;
 use crate::MmapStore;
-use crate::layout::{BYTE_ORDER, SHARD_BYTES, VERSION};
+use crate::layout::{BYTE_ORDER, VERSION};
 use crate::shard::Locked;
 
 struct Place(tempfile::TempDir);
@@ -128,14 +128,4 @@ fn a_locked_gate_is_unavailable_after_open_timeout() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     drop(gate);
     open(&place.config()).unwrap();
-}
-
-#[test]
-fn the_parts_of_the_file_do_not_overlap() {
-    let place = Place::new();
-    let geometry = place.config().geometry().unwrap();
-    assert_eq!(geometry.shard_at(0), SUPERBLOCK_BYTES);
-    assert_eq!(geometry.extent_words_at(), SUPERBLOCK_BYTES + SHARD_BYTES);
-    assert!(geometry.base >= geometry.extent_words_at() + u64::from(geometry.extents) * 8);
-    assert!(geometry.extent_at(geometry.extents) <= geometry.max_bytes);
 }
