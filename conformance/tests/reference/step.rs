@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use session_core::{
-    Change, Condition, Decision, Found, Key, Operation, Record, Result, Revision, StoreError, StoreErrorKind,
-    Timestamp, decide_remove, decide_store, is_live,
+    Change, ChangeRequest, Condition, Decision, Found, Key, Operation, Record, Result, Revision, StoreError,
+    StoreErrorKind, Timestamp, Touch, decide_remove, decide_store, is_live,
 };
 
 use super::log::{Log, Slot, backend, dawdle};
 use super::trouble::Trouble;
 use super::{Defect, Reference};
+
+/// A change that was decided, with the slot that it replaces.
+enum Deed {
+    Put(Record, Option<Slot>),
+    Remove(Option<Slot>),
+    Touch(Record),
+}
 
 /// The live record, as an operation sees it.
 pub(super) fn live(
@@ -142,7 +149,7 @@ impl Reference {
         })
     }
 
-    pub(super) fn same(&self, one: Revision, other: Revision) -> bool {
+    fn same(&self, one: Revision, other: Revision) -> bool {
         if self.has(Defect::ComparesAsFloat) {
             let float = |revision: Revision| u64::from_be_bytes(revision.to_bytes()) as f64;
             return float(one) == float(other);
@@ -150,7 +157,7 @@ impl Reference {
         one == other
     }
 
-    pub(super) fn decide(
+    fn decide(
         &self,
         log: &Log,
         key: &Key,
@@ -189,18 +196,96 @@ impl Reference {
         }
     }
 
+    /// Decides and performs a change, in one step except for some mutants.
+    pub(super) async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        let judge = |log: &mut Log| self.judge(log, key, &request);
+        if self.is_racy(&request) {
+            let _turn =
+                if self.has(Defect::LockPerHandle) { Some(self.handle.turn.lock().await) } else { None };
+            let deed = match self.step(judge)? {
+                Err(answer) => return Ok(answer),
+                Ok(deed) => deed,
+            };
+            self.pause().await;
+            return self.step(|log| match (self.handle.defect, log.index.contains_key(key)) {
+                (Some(Defect::TouchRevivesRemoved), true) => self.replace(log, key, &request),
+                (Some(Defect::RacyTouch), false) => Ok(Change::Conflict(None)),
+                _ => self.perform(log, key, deed),
+            });
+        }
+        match (self.handle.defect, &request) {
+            (Some(Defect::AnswersEarly), _) => {
+                let deed = match self.step(judge)? {
+                    Err(answer) => return Ok(answer),
+                    Ok(deed) => deed,
+                };
+                let (own, key) = (self.clone(), key.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                    own.step(|log| own.perform(log, &key, deed))
+                });
+                Ok(Change::Applied)
+            }
+            (Some(Defect::DroppedComesLate), ChangeRequest::Store { .. }) => {
+                // The task continues when the caller gives up.
+                let (own, key) = (self.clone(), key.clone());
+                let late = async move {
+                    own.pause().await;
+                    own.step(|log| own.replace(log, &key, &request))
+                };
+                tokio::spawn(late).await.unwrap()
+            }
+            _ => self.step(|log| self.replace(log, key, &request)),
+        }
+    }
+
+    fn replace(&self, log: &mut Log, key: &Key, request: &ChangeRequest) -> Result<Change> {
+        match self.judge(log, key, request)? {
+            Ok(deed) => self.perform(log, key, deed),
+            Err(answer) => Ok(answer),
+        }
+    }
+
     /// Decides a change. `Err` is the answer if nothing is to be written.
-    pub(super) fn judge(
+    fn judge(
         &self,
         log: &Log,
         key: &Key,
-        when: Condition,
-        offered: Option<Revision>,
-        blind: bool,
-    ) -> Result<Result<Option<Slot>, Change>> {
+        request: &ChangeRequest,
+    ) -> Result<std::result::Result<Deed, Change>> {
+        let blind = matches!(
+            (self.handle.defect, request),
+            (Some(Defect::AbsentSeesExpired), ChangeRequest::Store { condition: Condition::Absent, .. })
+                | (
+                    Some(Defect::StoreRevivesExpired),
+                    ChangeRequest::Store { condition: Condition::Revision(_), .. }
+                )
+                | (Some(Defect::RemoveSeesExpired), ChangeRequest::Remove { .. })
+                | (Some(Defect::TouchRevivesExpired), ChangeRequest::Touch(_))
+        );
         let slot = live(log, key, self.now(), self.handle.defect, blind);
+        let (when, offered) = match request {
+            ChangeRequest::Store { record, condition } => (*condition, Some(record.revision)),
+            ChangeRequest::Remove { condition } => (*condition, None),
+            ChangeRequest::Touch(touch) => return self.judge_touch(log, key, *touch, slot),
+        };
+        let when = match (self.handle.defect, offered, when) {
+            (Some(Defect::AbsentReplaces), Some(_), Condition::Absent)
+            | (Some(Defect::RemoveIgnoresAbsent), None, Condition::Absent)
+            | (Some(Defect::StoreIgnoresRevision), Some(_), Condition::Revision(_))
+            | (Some(Defect::RemoveIgnoresRevision), None, Condition::Revision(_)) => Condition::Any,
+            (Some(Defect::RevisionCreates), Some(_), Condition::Revision(_))
+                if !log.index.contains_key(key) =>
+            {
+                Condition::Any
+            }
+            _ => when,
+        };
         Ok(match self.decide(log, key, when, slot.map(|slot| slot.revision), offered) {
-            Decision::Write | Decision::Delete | Decision::AlreadyAbsent => Ok(slot),
+            Decision::Write | Decision::Delete | Decision::AlreadyAbsent => Ok(match request {
+                ChangeRequest::Store { record, .. } => Deed::Put(record.clone(), slot),
+                _ => Deed::Remove(slot),
+            }),
             Decision::AlreadyApplied => Err(Change::Applied),
             Decision::Conflict | Decision::Corrupt => {
                 let mut record = slot.map(|slot| log.read(key, slot)).transpose()?.flatten();
@@ -214,28 +299,57 @@ impl Reference {
         })
     }
 
-    /// Decides and writes, in one step.
-    pub(super) fn replace(&self, key: &Key, record: &Record, when: Condition, blind: bool) -> Result<Change> {
-        self.step(|log| {
-            Ok(match self.judge(log, key, when, Some(record.revision), blind)? {
-                Err(answer) => answer,
-                Ok(slot) => {
-                    self.write(log, key, record, slot)?;
-                    Change::Applied
-                }
-            })
-        })
+    fn judge_touch(
+        &self,
+        log: &Log,
+        key: &Key,
+        touch: Touch,
+        slot: Option<Slot>,
+    ) -> Result<std::result::Result<Deed, Change>> {
+        let Touch { from, to, deadline } = touch;
+        let refused = Ok(Err(Change::Conflict(None)));
+        let Some(slot) = slot else {
+            let creates = self.has(Defect::TouchCreates);
+            return if creates { Ok(Ok(Deed::Touch(Record::new(&b""[..], deadline, to)))) } else { refused };
+        };
+        if slot.revision == to && !self.has(Defect::TouchRepeatIsFalse) {
+            return Ok(Err(Change::Applied));
+        }
+        if slot.revision == to || slot.revision != from && !self.has(Defect::TouchIgnoresRevision) {
+            return refused;
+        }
+        let Some(mut record) = log.read(key, slot)? else { return refused };
+        record.revision = to;
+        record.expires = match self.handle.defect {
+            Some(Defect::TouchDoesNotExtend) => record.expires,
+            Some(Defect::TouchOnlyExtends) => record.expires.zip(deadline).map(|(old, new)| old.max(new)),
+            Some(Defect::ZeroMeansNever) => deadline.filter(|at| at.as_millis() != 0),
+            _ => deadline,
+        };
+        if self.has(Defect::TouchCutsData) {
+            record.data.truncate(1_000);
+        }
+        Ok(Ok(Deed::Touch(record)))
+    }
+
+    fn perform(&self, log: &mut Log, key: &Key, deed: Deed) -> Result<Change> {
+        match deed {
+            Deed::Put(record, slot) => self.write(log, key, record, slot)?,
+            Deed::Remove(Some(_)) if !self.has(Defect::RemoveKeeps) => log.remove(key)?,
+            Deed::Remove(_) => {}
+            Deed::Touch(record) => log.touch(key, &record)?,
+        }
+        Ok(Change::Applied)
     }
 
     /// Writes a record that was decided to be written.
-    pub(super) fn write(&self, log: &mut Log, key: &Key, record: &Record, slot: Option<Slot>) -> Result<()> {
+    fn write(&self, log: &mut Log, key: &Key, mut record: Record, slot: Option<Slot>) -> Result<()> {
         if !record.is_live(self.now()) {
             if slot.is_some() && !self.has(Defect::LateStoreIgnored) {
                 log.remove(key)?;
             }
             return Ok(());
         }
-        let mut record = record.clone();
         if let Some(slot) = slot
             && self.has(Defect::KeepsOldDeadline)
         {
@@ -268,13 +382,17 @@ impl Reference {
     }
 
     /// Whether this change is done in two steps, the decision and the deed.
-    pub(super) fn is_racy(&self, when: Condition, removal: bool) -> bool {
+    fn is_racy(&self, request: &ChangeRequest) -> bool {
+        use ChangeRequest::{Remove, Store, Touch};
         match self.handle.defect {
             Some(Defect::LockPerHandle) => true,
-            Some(Defect::RacyRevision) => matches!(when, Condition::Revision(_)) && !removal,
-            Some(Defect::RacyAbsent) => when == Condition::Absent && !removal,
-            Some(Defect::RacyRemove) => when == Condition::Any && removal,
-            Some(Defect::RacyRemoveAtRevision) => matches!(when, Condition::Revision(_)) && removal,
+            Some(Defect::RacyRevision) => matches!(request, Store { condition: Condition::Revision(_), .. }),
+            Some(Defect::RacyAbsent) => matches!(request, Store { condition: Condition::Absent, .. }),
+            Some(Defect::RacyRemove) => matches!(request, Remove { condition: Condition::Any }),
+            Some(Defect::RacyRemoveAtRevision) => {
+                matches!(request, Remove { condition: Condition::Revision(_) })
+            }
+            Some(Defect::RacyTouch | Defect::TouchRevivesRemoved) => matches!(request, Touch(_)),
             _ => false,
         }
     }
