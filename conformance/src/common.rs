@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_core::{
     Change, Condition, Cursor, Driver, DynDriver, Entry, Key, Prefix, Record, Revision, StoreError,
-    StoreErrorKind, Timestamp,
+    StoreErrorKind, Timestamp, Touch,
 };
 
 use crate::failure::{Check, Failure, ensure, unmet};
@@ -25,6 +25,11 @@ pub(crate) fn record(number: u64) -> Record {
 /// The same with a deadline.
 pub(crate) fn expiring(number: u64, deadline: Timestamp) -> Record {
     Record { expires: Some(deadline), ..record(number) }
+}
+
+/// A touch between the revisions with these numbers.
+pub(crate) fn touching(from: u64, to: u64, deadline: Option<Timestamp>) -> Touch {
+    Touch { from: rev(from), to: rev(to), deadline }
 }
 
 /// Data that starts with its number and its length, so that a mixture of two is never valid.

@@ -41,10 +41,10 @@ fn explainable(initial: Option<Rec>, calls: &mut [Call]) -> bool {
 /// The possible states after the calls: one per explanation, or only the first.
 fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option<Rec>> {
     calls.sort_by_key(|call| call.start);
-    let mut done = Bits::new(calls.len());
+    let mut done = vec![false; calls.len()];
     let mut state = initial;
     let mut path: Vec<(usize, Option<Rec>)> = Vec::new();
-    let mut tried: HashSet<(Bits, Option<Rec>)> = HashSet::new();
+    let mut tried: HashSet<(Vec<bool>, Option<Rec>)> = HashSet::new();
     let mut found = HashSet::new();
     let mut from = 0;
     loop {
@@ -52,7 +52,7 @@ fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option
         let mut first_end = u64::MAX;
         for (index, call) in calls.iter().enumerate() {
             if let Some(end) = call.end
-                && !done.has(index)
+                && !done[index]
             {
                 first_end = first_end.min(end);
             }
@@ -65,15 +65,15 @@ fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option
         }
         let next =
             (from..calls.len()).take_while(|&index| calls[index].start <= first_end).find_map(|index| {
-                if done.has(index) {
+                if done[index] {
                     return None;
                 }
                 let after = step(state, &calls[index])?;
-                done.set(index);
+                done[index] = true;
                 if tried.insert((done.clone(), after)) {
                     return Some((index, after));
                 }
-                done.unset(index);
+                done[index] = false;
                 None
             });
         if let Some((index, after)) = next {
@@ -81,7 +81,7 @@ fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option
             state = after;
             from = 0;
         } else if let Some((index, before)) = path.pop() {
-            done.unset(index);
+            done[index] = false;
             state = before;
             from = index + 1;
         } else {
@@ -214,24 +214,6 @@ fn show_when(when: When) -> String {
 /// Enough of a random number for a person to tell it from the others.
 fn short(number: u64) -> String {
     format!("{:06x}", number >> 40)
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(length: usize) -> Self {
-        Self(vec![0; length.div_ceil(64)])
-    }
-    fn has(&self, index: usize) -> bool {
-        self.0[index / 64] & (1 << (index % 64)) != 0
-    }
-    fn set(&mut self, index: usize) {
-        self.0[index / 64] |= 1 << (index % 64);
-    }
-    fn unset(&mut self, index: usize) {
-        self.0[index / 64] &= !(1 << (index % 64));
-    }
 }
 
 #[cfg(test)]

@@ -112,8 +112,7 @@ impl<D: Driver> Ground<D> {
                 drawn.lock().unwrap_or_else(PoisonError::into_inner).push(id);
                 Ok(id)
             })
-            .build()
-            .map_err(|error| Wrong::from(error).0)?;
+            .build()?;
         Ok(Self { driver, sessions, clock, ids })
     }
 
@@ -126,7 +125,7 @@ impl<D: Driver> Ground<D> {
         let mut tree = Tree::new();
         let mut walked = Walked::default();
         while tree.again() {
-            let changes = self.run(acts, fate, &mut tree).await.map_err(|wrong| match wrong.0 {
+            let changes = self.run(acts, fate, &mut tree).await.map_err(|failure| match failure {
                 Failure::Unmet { expected, actual } => Failure::Unmet {
                     expected,
                     actual: format!(
@@ -142,7 +141,12 @@ impl<D: Driver> Ground<D> {
         Ok(walked)
     }
 
-    async fn run(&self, acts: &[Act], fate: Option<(usize, Fate)>, tree: &mut Tree) -> Result<usize, Wrong> {
+    async fn run(
+        &self,
+        acts: &[Act],
+        fate: Option<(usize, Fate)>,
+        tree: &mut Tree,
+    ) -> Result<usize, Failure> {
         self.driver.open_gates();
         self.drawn().clear();
         let old = self.begun().await?;
@@ -163,12 +167,12 @@ impl<D: Driver> Ground<D> {
         for id in ids {
             let _ = self.driver.remove(&id.key(), Condition::Any).await?;
         }
-        match verdict.map_err(|wrong| wrong.0) {
+        match verdict {
             Ok(()) => Ok(changes),
             Err(Failure::Unmet { expected, actual }) => {
-                Err(unmet(expected, format!("{actual}; they say {reports:?}")).into())
+                Err(unmet(expected, format!("{actual}; they say {reports:?}")))
             }
-            Err(trouble) => Err(trouble.into()),
+            Err(trouble) => Err(trouble),
         }
     }
 
@@ -183,7 +187,7 @@ impl<D: Driver> Ground<D> {
         }
     }
 
-    async fn begun(&self) -> Result<SessionId, Wrong> {
+    async fn begun(&self) -> Result<SessionId, Failure> {
         let session = self.sessions.load(None).await?;
         for (key, value) in [("n", 0), ("base", 1), ("token", 2), ("tmp", 3)] {
             session.insert(key, &value)?;
@@ -193,11 +197,11 @@ impl<D: Driver> Ground<D> {
         equal("the first commit", &self.sessions.finish(&session).await?.outcome, &Outcome::Created)?;
         match session.id_update() {
             IdUpdate::Set { id, .. } => Ok(id),
-            other => Err(unmet("the client gets an id", format!("{other:?}")).into()),
+            other => Err(unmet("the client gets an id", format!("{other:?}"))),
         }
     }
 
-    async fn judge(&self, old: SessionId, reports: &[Report], faulty: bool) -> Result<(), Wrong> {
+    async fn judge(&self, old: SessionId, reports: &[Report], faulty: bool) -> Result<(), Failure> {
         self.audit()?;
         let ended = reports.iter().filter(|report| report.destroyed == Some(Ok(true))).count();
         let maybe_ended = reports.iter().any(|report| matches!(report.destroyed, Some(Err(_))));
@@ -239,19 +243,17 @@ impl<D: Driver> Ground<D> {
             })?;
         }
         if ended > 0 {
-            return Ok(ensure(family.is_empty(), "the session that ended stays away", || {
-                "it is there".into()
-            })?);
+            return ensure(family.is_empty(), "the session that ended stays away", || "it is there".into());
         }
         match &family[..] {
-            [] => Ok(ensure(maybe_ended || maybe_rotated, "the session lives", || "it is gone".into())?),
+            [] => ensure(maybe_ended || maybe_rotated, "the session lives", || "it is gone".into()),
             [(_, session)] => self.contents(session, reports).await,
-            more => Err(unmet("one session", format!("{} of them", more.len())).into()),
+            more => Err(unmet("one session", format!("{} of them", more.len()))),
         }
     }
 
     /// No key was changed after its end, and nothing was stored without a condition.
-    fn audit(&self) -> Result<(), Wrong> {
+    fn audit(&self) -> Result<(), Failure> {
         let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
         for change in self.driver.applied() {
             let stored = change.record.is_some();
@@ -269,7 +271,7 @@ impl<D: Driver> Ground<D> {
         Ok(())
     }
 
-    async fn contents(&self, session: &Session, reports: &[Report]) -> Result<(), Wrong> {
+    async fn contents(&self, session: &Session, reports: &[Report]) -> Result<(), Failure> {
         let cleared = worst(reports, |report| report.act == Act::Clear);
         let has = |key: String| session.contains(&key);
         for report in reports.iter().filter(|report| report.act.inserts()) {
@@ -326,7 +328,7 @@ impl<D: Driver> Ground<D> {
         Ok(())
     }
 
-    fn flash(&self, session: &Session, reports: &[Report]) -> Result<(), Wrong> {
+    fn flash(&self, session: &Session, reports: &[Report]) -> Result<(), Failure> {
         let there = session.flash().keys()?;
         let users: Vec<_> = reports.iter().filter(|report| report.act == Act::Flash).collect();
         let flashes = users.iter().map(|user| (user.flash(), user.effect()));
@@ -343,27 +345,6 @@ impl<D: Driver> Ground<D> {
             })?;
         }
         Ok(())
-    }
-}
-
-/// A failure, made from any error.
-struct Wrong(Failure);
-
-impl From<Failure> for Wrong {
-    fn from(failure: Failure) -> Self {
-        Self(failure)
-    }
-}
-
-impl From<session_core::StoreError> for Wrong {
-    fn from(error: session_core::StoreError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<Error> for Wrong {
-    fn from(error: Error) -> Self {
-        Self(unmet("the call succeeds", format!("{error:?}")))
     }
 }
 
@@ -475,7 +456,7 @@ impl Report {
         rotated: bool,
         maybe_rotated: bool,
         faulty: bool,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Failure> {
         let action = match &self.action {
             IdUpdate::Set { id, .. } if *id == old => "Repeat old",
             IdUpdate::Set { .. } => "Repeat",
@@ -521,7 +502,7 @@ impl Report {
             }
         }
         let there = self.found || self.replaced || ended || maybe_rotated;
-        Ok(ensure(there, "it finds the session", || "nothing".into())?)
+        ensure(there, "it finds the session", || "nothing".into())
     }
 }
 

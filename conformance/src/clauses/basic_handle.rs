@@ -2,9 +2,11 @@
 
 use std::error::Error as _;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreErrorKind, Timestamp, Touch};
+use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreErrorKind, Timestamp};
 
-use crate::common::{absent, expiring, fails, holds, poll_then_drop, put, record, rev, same, sized, yes};
+use crate::common::{
+    absent, expiring, fails, holds, poll_then_drop, put, record, rev, same, sized, touching, yes,
+};
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::level::Requirement;
 use crate::stage::Stage;
@@ -14,7 +16,7 @@ pub(crate) async fn b23_touch_moves_deadline_keeps_data(stage: &Stage) -> Check 
     let key = stage.key("one");
     let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
     put(&driver, &key, &old).await?;
-    let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?;
+    let done = driver.touch(&key, touching(1, 2, Some(stage.later()))).await?;
     equal("a touch of the live revision", &done, &true)?;
     let expected = Record { expires: Some(stage.later()), revision: rev(2), ..old };
     holds(&driver, &key, &expected, "the touched record").await
@@ -26,7 +28,7 @@ pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check
     put(&driver, &key, &expiring(1, stage.soon())).await?;
     let newer = expiring(2, stage.soon());
     put(&driver, &key, &newer).await?;
-    let done = driver.touch(&key, Touch { from: rev(1), to: rev(3), deadline: Some(stage.later()) }).await?;
+    let done = driver.touch(&key, touching(1, 3, Some(stage.later()))).await?;
     equal("a touch of an older revision", &done, &false)?;
     holds(&driver, &key, &newer, "the record that was written last").await
 }
@@ -34,15 +36,11 @@ pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check
 pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    equal(
-        "a touch of what never was",
-        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await?,
-        &false,
-    )?;
+    equal("a touch of what never was", &driver.touch(&key, touching(1, 2, None)).await?, &false)?;
     absent(&driver, &key, "what never was").await?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
-    let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?;
+    let done = driver.touch(&key, touching(1, 2, Some(stage.later()))).await?;
     equal("a touch of what was removed", &done, &false)?;
     absent(&driver, &key, "what was removed").await
 }
@@ -52,11 +50,7 @@ pub(crate) async fn b26_repeated_touch_is_true(stage: &Stage) -> Check {
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
     for what in ["a touch", "the same touch", "the same touch again"] {
-        equal(
-            what,
-            &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) }).await?,
-            &true,
-        )?;
+        equal(what, &driver.touch(&key, touching(1, 2, Some(stage.later()))).await?, &true)?;
     }
     holds(&driver, &key, &Record { revision: rev(2), ..expiring(1, stage.later()) }, "the record").await
 }
@@ -68,7 +62,7 @@ pub(crate) async fn b27_touch_sets_any_deadline(stage: &Stage) -> Check {
     let deadlines = [Some(stage.soon()), None, Some(stage.later())];
     for (index, deadline) in deadlines.into_iter().enumerate() {
         let number = index as u64 + 1;
-        let done = driver.touch(&key, Touch { from: rev(number), to: rev(number + 1), deadline }).await?;
+        let done = driver.touch(&key, touching(number, number + 1, deadline)).await?;
         equal("a touch of the live revision", &done, &true)?;
         let expected = Record { revision: rev(number + 1), expires: deadline, ..record(1) };
         holds(&driver, &key, &expected, &format!("touched to {deadline:?}")).await?;
@@ -147,7 +141,7 @@ pub(crate) async fn b31_errors_show_no_secrets(stage: &Stage) -> Check {
     errors.extend(driver.retrieve(&key).await.err());
     errors.extend(driver.store(&key, secret, Condition::Any).await.err());
     errors.extend(driver.remove(&key, Condition::Any).await.err());
-    errors.extend(driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await.err());
+    errors.extend(driver.touch(&key, touching(1, 2, None)).await.err());
     ensure(!errors.is_empty(), "some error to look at", || "none: even a closed driver answers".into())?;
     for error in errors {
         let mut text = format!("{error} {error:?}");
@@ -173,11 +167,7 @@ pub(crate) async fn b32_calls_after_close_are_closed(stage: &Stage) -> Check {
         fails(handle.retrieve(&key).await, closed, "retrieve after close")?;
         fails(handle.store(&key, record(2), Condition::Any).await, closed, "store after close")?;
         fails(handle.remove(&key, Condition::Any).await, closed, "remove after close")?;
-        fails(
-            handle.touch(&key, Touch { from: rev(1), to: rev(2), deadline: None }).await,
-            closed,
-            "touch after close",
-        )?;
+        fails(handle.touch(&key, touching(1, 2, None)).await, closed, "touch after close")?;
         fails(handle.flush().await, closed, "flush after close")?;
         for (need, answer) in [
             (Requirement::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_core::{Change, Condition, Driver, DynDriver, Key, Record, Touch};
+use session_core::{Change, Condition, Driver, DynDriver, Key, Record};
 
 use crate::common::{
     Crowd, absent, conflict, count_in, expiring, holds, increment, number_of, patiently, put, record, rev,
-    set,
+    set, touching,
 };
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::stage::Stage;
@@ -216,10 +216,7 @@ pub(crate) async fn c07_touch_never_reverts_a_store(stage: &Stage) -> Check {
                 if task == 3 {
                     return Ok(patiently(|| driver.store(&key, record(2), at)).await?.is_applied());
                 }
-                patiently(|| {
-                    driver.touch(&key, Touch { from: rev(1), to: rev(task + 10), deadline: Some(later) })
-                })
-                .await
+                patiently(|| driver.touch(&key, touching(1, task + 10, Some(later)))).await
             });
         }
         let answers = crowd.join().await?;
@@ -247,10 +244,7 @@ pub(crate) async fn c08_touch_never_revives_a_removed_record(stage: &Stage) -> C
                 if task == 2 {
                     return Ok(patiently(|| driver.remove(&key, Condition::Any)).await?.is_applied());
                 }
-                patiently(|| {
-                    driver.touch(&key, Touch { from: rev(1), to: rev(task + 10), deadline: Some(later) })
-                })
-                .await
+                patiently(|| driver.touch(&key, touching(1, task + 10, Some(later)))).await
             });
         }
         let answers = crowd.join().await?;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind, Touch};
+use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind};
 
-use crate::common::{Crowd, absent, holds, nap, number_of, patiently, payload, put, record, rev, set, shown};
+use crate::common::{
+    Crowd, absent, holds, nap, number_of, patiently, payload, put, record, rev, set, shown, touching,
+};
 use crate::failure::{Check, Failure, ensure, unmet};
 use crate::history::{Mix, Op, Rec, Recorder, pick, seen_after};
 use crate::linear;
@@ -170,9 +172,7 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
                 loop {
                     let number = rng.u64(..);
                     let _ = driver.store(&key, record(number), Condition::Any).await;
-                    let _ = driver
-                        .touch(&key, Touch { from: rev(number), to: rev(number ^ 1), deadline: None })
-                        .await;
+                    let _ = driver.touch(&key, touching(number, number ^ 1, None)).await;
                     let _ = driver.remove(&key, Condition::Revision(rev(number ^ 1))).await;
                     tokio::task::yield_now().await;
                 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, DriverExt, Key, Prefix, Record, Touch};
+use session_core::{Condition, Driver, DriverExt, Key, Prefix, Record};
 
 use crate::child::calls_in;
-use crate::common::{absent, expiring, holds, nap, put, record, rev, sized, walk, yes};
+use crate::common::{absent, expiring, holds, nap, put, record, rev, sized, touching, walk, yes};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::history::{Answer, Mix, Op, Rec, Recorder};
 use crate::linear;
@@ -37,9 +37,7 @@ pub(crate) async fn d02_removals_and_touches_survive_close(stage: &Stage) -> Che
         put(&driver, &stage.key(key), &expiring(1, stage.soon())).await?;
     }
     yes(&driver.remove(&stage.key("removed"), Condition::Any).await?, "a removal")?;
-    let done = driver
-        .touch(&stage.key("touched"), Touch { from: rev(1), to: rev(2), deadline: Some(stage.later()) })
-        .await?;
+    let done = driver.touch(&stage.key("touched"), touching(1, 2, Some(stage.later()))).await?;
     equal("a touch", &done, &true)?;
     driver.close().await?;
     drop(driver);

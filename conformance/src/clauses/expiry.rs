@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp, Touch};
+use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp};
 
-use crate::common::{absent, conflict, expiring, holds, put, record, rev, yes};
+use crate::common::{absent, conflict, expiring, holds, put, record, rev, touching, yes};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::stage::Stage;
 
@@ -92,11 +92,11 @@ pub(crate) async fn e06_touch_never_revives_expired(stage: &Stage) -> Check {
     put(&driver, &key, &expiring(1, deadline)).await?;
     stage.pass(&driver, deadline).await;
     for deadline in [Some(stage.later()), None] {
-        let done = driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline }).await?;
+        let done = driver.touch(&key, touching(1, 2, deadline)).await?;
         equal("a touch of an expired record", &done, &false)?;
         absent(&driver, &key, "the expired record").await?;
     }
-    let done = driver.touch(&key, Touch { from: rev(9), to: rev(1), deadline: Some(stage.later()) }).await?;
+    let done = driver.touch(&key, touching(9, 1, Some(stage.later()))).await?;
     equal("a repeated touch of a record that has expired", &done, &false)
 }
 
@@ -106,11 +106,7 @@ pub(crate) async fn e07_touched_record_lives_until_new_deadline(stage: &Stage) -
     let first = stage.soon();
     put(&driver, &key, &expiring(1, first)).await?;
     let second = first.saturating_add(Duration::from_secs(1));
-    equal(
-        "a touch",
-        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(second) }).await?,
-        &true,
-    )?;
+    equal("a touch", &driver.touch(&key, touching(1, 2, Some(second))).await?, &true)?;
     stage.set(first);
     let touched = Record { revision: rev(2), ..expiring(1, second) };
     holds(&driver, &key, &touched, "at the old deadline").await?;
@@ -147,17 +143,9 @@ pub(crate) async fn e09_touch_to_the_past_ends_the_record(stage: &Stage) -> Chec
     let driver = stage.open().await?;
     let key = stage.key("one");
     put(&driver, &key, &record(1)).await?;
-    equal(
-        "a touch to now",
-        &driver.touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(stage.now()) }).await?,
-        &true,
-    )?;
+    equal("a touch to now", &driver.touch(&key, touching(1, 2, Some(stage.now()))).await?, &true)?;
     absent(&driver, &key, "a record touched to now").await?;
-    equal(
-        "the next touch",
-        &driver.touch(&key, Touch { from: rev(2), to: rev(3), deadline: None }).await?,
-        &false,
-    )?;
+    equal("the next touch", &driver.touch(&key, touching(2, 3, None)).await?, &false)?;
     yes(&driver.store(&key, record(4), Condition::Absent).await?, "a store when absent")
 }
 
@@ -183,9 +171,7 @@ pub(crate) async fn e11_deadline_of_1970_is_past(stage: &Stage) -> Check {
         yes(&answer, "a store with a deadline of 1970")?;
         absent(&driver, &key, "a record that expired in 1970").await?;
         put(&driver, &key, &record(1)).await?;
-        let done = driver
-            .touch(&key, Touch { from: rev(1), to: rev(2), deadline: Some(Timestamp::from_millis(millis)) })
-            .await?;
+        let done = driver.touch(&key, touching(1, 2, Some(Timestamp::from_millis(millis)))).await?;
         equal("a touch to 1970", &done, &true)?;
         absent(&driver, &key, "a record touched to 1970").await?;
     }

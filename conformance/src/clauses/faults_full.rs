@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use session_core::{
-    Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind, Touch,
+    Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind,
 };
 
 use super::faults_damage::unless_unsupported;
-use crate::common::{absent, holds, keys_of, recovered, rev, sized, walk};
+use crate::common::{absent, holds, keys_of, recovered, rev, sized, touching, walk};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::level::Requirement;
 use crate::stage::Stage;
@@ -67,12 +67,7 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
     }
     for number in 10..LEAST as u64 {
         let place = key(&stage, number);
-        let touched = driver
-            .touch(
-                &place,
-                Touch { from: rev(number), to: rev(number + 20_000), deadline: Some(stage.later()) },
-            )
-            .await;
+        let touched = driver.touch(&place, touching(number, number + 20_000, Some(stage.later()))).await;
         let now = match touched {
             Ok(true) => {
                 Record { expires: Some(stage.later()), revision: rev(number + 20_000), ..large(number) }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use session_core::{Condition, Driver, Key, Touch};
+use session_core::{Condition, Driver, Key};
 
 use crate::child::Line;
-use crate::common::{Crowd, increment, number_of, patiently, record, rev, set};
+use crate::common::{Crowd, increment, number_of, patiently, record, rev, set, touching};
 use crate::failure::{Check, ensure};
 use crate::history::{Mix, Rec, Recorder, pick, seen_after};
 use crate::role::{Role, RoleStage};
@@ -191,14 +191,7 @@ async fn acknowledge(role: &RoleStage) -> Check {
         let done = match number % 4 {
             0 => driver.store(&key, record(now), Condition::Any).await?.is_applied(),
             1 => driver.store(&key, record(now), Condition::Revision(rev(number))).await?.is_applied(),
-            2 => {
-                driver
-                    .touch(
-                        &key,
-                        Touch { from: rev(number), to: rev(next), deadline: Some(role.stage.later()) },
-                    )
-                    .await?
-            }
+            2 => driver.touch(&key, touching(number, next, Some(role.stage.later()))).await?,
             _ => driver.remove(&key, Condition::Any).await?.is_applied(),
         };
         ensure(done, "an undisturbed change happens", || format!("change {number} did not"))?;

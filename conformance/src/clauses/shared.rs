@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Touch};
+use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix};
 
 use crate::child::{Child, Line, calls_in};
 use crate::clauses::{concurrent_changes, concurrent_use};
 use crate::common::{
-    absent, conflict, count_in, expiring, holds, increment, keys_of, nap, put, record, rev, yes,
+    absent, conflict, count_in, expiring, holds, increment, keys_of, nap, put, record, rev, touching, yes,
 };
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::history::{Op, Recorder};
@@ -60,8 +60,7 @@ pub(crate) async fn p04_removed_record_stays_removed_everywhere(stage: &Stage) -
         yes(&one.remove(&key, Condition::Any).await?, "a removal")?;
         let answer = other.store(&key, record(2), Condition::Revision(rev(1))).await?;
         conflict(&answer, None, "a store at a revision that another handle has removed")?;
-        let done =
-            other.touch(&key, Touch { from: rev(1), to: rev(3), deadline: Some(stage.later()) }).await?;
+        let done = other.touch(&key, touching(1, 3, Some(stage.later()))).await?;
         equal("a touch of what another handle has removed", &done, &false)?;
         conflict(&other.remove(&key, Condition::Any).await?, None, "removing it once more")?;
         absent(&one, &key, "after the removal").await?;
