@@ -331,31 +331,34 @@ async fn look_at(path: &Path) -> usize {
 /// sled stops at its first error, or waits forever. Acknowledged records are there once the disk has room.
 #[tokio::test(flavor = "multi_thread")]
 async fn full_disk_stops_the_store_and_loses_nothing() {
-    let room = Room::small();
-    for length in room.lengths() {
-        let path = room.path().join(format!("of-{length}"));
+    let small = 6 << 20;
+    let disk = SmallDisk::mount(small).expect("run this test as root, or under `unshare -r -m`");
+    let expected =
+        |kind| matches!(kind, StoreErrorKind::Full | StoreErrorKind::Timeout | StoreErrorKind::Unavailable);
+    // sled keeps the longest in files of their own.
+    for length in [1_000, 16_000, 200_000] {
+        let path = disk.path().join(format!("of-{length}"));
         let config = SledConfig::new(&path).flush_each_change(true).max_record_bytes(1 << 20);
         let store = SledStore::open(config.flush_timeout(Duration::from_millis(500))).unwrap();
         let mut count = 0;
         let error = loop {
-            room.ends_after(count, &path);
             match store.store(&key(count), record(count, length), Condition::Absent).await {
                 Ok(answer) => assert!(answer.is_applied()),
                 Err(error) => break error,
             }
             count += 1;
         };
-        assert!(room.explains(error.kind()), "{error:?}");
+        assert!(expected(error.kind()), "{error:?}");
         let error = store.store(&key(0), record(1, length), Condition::Any).await.unwrap_err();
-        assert!(room.explains(error.kind()), "{error:?}");
+        assert!(expected(error.kind()), "{error:?}");
         for number in 0..count {
             let found = store.retrieve(&key(number)).await;
             assert!(!matches!(found, Ok(None)), "record {number} of {count}, {length} bytes each");
         }
         store.close().await.unwrap_err();
         // A stuck database stays locked until the process ends, so a copy shows what the next process would find.
-        room.is_given(&path);
-        let copy = room.path().join("copy");
+        disk.resize(64 << 20).unwrap();
+        let copy = disk.path().join("copy");
         let copied = std::process::Command::new("cp").arg("-r").arg(&path).arg(&copy).status().unwrap();
         assert!(copied.success());
         let again = SledStore::open(SledConfig::new(&copy)).unwrap();
@@ -366,76 +369,6 @@ async fn full_disk_stops_the_store_and_loses_nothing() {
         again.close().await.unwrap();
         fs::remove_dir_all(&copy).unwrap();
         fs::remove_dir_all(&path).unwrap();
-        room.is_small_again();
-    }
-}
-
-/// A small disk, or, if this process may not mount, a database without its directory for large pages, which also makes
-/// sled wait forever.
-enum Room {
-    Disk(SmallDisk),
-    Directory(tempfile::TempDir),
-}
-
-impl Room {
-    const SMALL: u64 = 6 << 20;
-
-    fn small() -> Self {
-        match SmallDisk::mount(Self::SMALL) {
-            Ok(disk) => Self::Disk(disk),
-            Err(_) => Self::Directory(tempfile::tempdir().unwrap()),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Disk(disk) => disk.path(),
-            Self::Directory(directory) => directory.path(),
-        }
-    }
-
-    /// Record lengths to try. sled keeps the longest in files of their own.
-    fn lengths(&self) -> Vec<usize> {
-        match self {
-            Self::Disk(_) => vec![1_000, 16_000, 200_000],
-            Self::Directory(_) => vec![200_000],
-        }
-    }
-
-    fn explains(&self, kind: StoreErrorKind) -> bool {
-        match self {
-            Self::Disk(_) => {
-                matches!(kind, StoreErrorKind::Full | StoreErrorKind::Timeout | StoreErrorKind::Unavailable)
-            }
-            Self::Directory(_) => {
-                matches!(
-                    kind,
-                    StoreErrorKind::Backend | StoreErrorKind::Timeout | StoreErrorKind::Unavailable
-                )
-            }
-        }
-    }
-
-    fn ends_after(&self, count: u64, database: &Path) {
-        if let (Self::Directory(_), 3) = (self, count) {
-            fs::rename(database.join("blobs"), database.join("aside")).unwrap();
-            fs::write(database.join("blobs"), "").unwrap();
-        }
-    }
-
-    fn is_given(&self, database: &Path) {
-        match self {
-            Self::Disk(disk) => disk.resize(64 << 20).unwrap(),
-            Self::Directory(_) => {
-                fs::remove_file(database.join("blobs")).unwrap();
-                fs::rename(database.join("aside"), database.join("blobs")).unwrap();
-            }
-        }
-    }
-
-    fn is_small_again(&self) {
-        if let Self::Disk(disk) = self {
-            disk.resize(Self::SMALL).unwrap();
-        }
+        disk.resize(small).unwrap();
     }
 }

@@ -4,23 +4,17 @@ use std::error::Error;
 use std::sync::Arc;
 
 use session_bench_work::{Args, Durability, Sample};
-use session_core::Clock;
+use session_core::{Clock, Durability as Survives};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
 use session_store_redis::RedisStore;
 use session_store_sled::SledStore;
-use session_store_sqlite::SqliteStore;
+use session_store_sqlite::{SqliteConfig, SqliteStore};
 
 use super::driver;
 
 pub(crate) fn sqlite(args: &Args) -> Result<Sample, Box<dyn Error>> {
-    use session_store_sqlite::{Durability as Survives, SqliteConfig};
-
-    let durability = match args.durability {
-        Durability::Power => Survives::Power,
-        _ => Survives::Process,
-    };
-    let config = SqliteConfig::new(args.dir.join("ours.db")).durability(durability);
+    let config = SqliteConfig::new(args.dir.join("ours.db")).durability(promised(args));
     driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| SqliteStore::open(config.clone().clock(clock)))
 }
 
@@ -34,7 +28,7 @@ pub(crate) fn mmap(args: &Args) -> Result<Sample, Box<dyn Error>> {
 }
 
 pub(crate) fn file(args: &Args) -> Result<Sample, Box<dyn Error>> {
-    let config = session_store_file::FileConfig::new(&args.dir);
+    let config = session_store_file::FileConfig::new(&args.dir).durability(promised(args));
     driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| FileStore::open(config.clone().clock(clock)))
 }
 
@@ -53,4 +47,8 @@ pub(crate) fn redis(args: &Args, cluster: bool) -> Result<Sample, Box<dyn Error>
     driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| {
         RedisStore::open(config.clone().clock(clock)).await
     })
+}
+
+fn promised(args: &Args) -> Survives {
+    if args.durability == Durability::Power { Survives::Power } else { Survives::Process }
 }

@@ -5,11 +5,11 @@ use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use session_core::{
-    Change, Condition, Driver as _, DriverExt as _, Record, StoreError, StoreErrorKind, Touch,
-};
+use session_core::{Change, Condition, Driver as _, DriverExt as _, Record, StoreError, StoreErrorKind};
 
-use crate::support::{Site, events, file_of, files, key, keys, listen, path_of, put, record, revision, site};
+use crate::support::{
+    Site, events, file_of, files, key, keys, listen, path_of, put, record, revision, site, touched,
+};
 
 fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
     assert_eq!(answer.expect_err(what).kind(), StoreErrorKind::Corrupt, "{what}");
@@ -23,10 +23,7 @@ async fn everything_is_corrupt(site: &Site, name: &str) {
         is_corrupt(store.store(&key, record(2, 50), when).await, "store");
         is_corrupt(store.remove(&key, when).await, "remove");
     }
-    is_corrupt(
-        store.touch(&key, Touch { from: revision(1), to: revision(2), deadline: None }).await,
-        "touch",
-    );
+    is_corrupt(store.touch(&key, touched(1, 2)).await, "touch");
 }
 
 #[tokio::test]
@@ -79,11 +76,7 @@ async fn large_record_is_checked_to_its_last_byte() {
     }
     // Every operation reads a large record on a worker thread.
     fs::write(&path, &whole).unwrap();
-    let touched = site
-        .store
-        .touch(&key("large"), Touch { from: revision(5), to: revision(6), deadline: None })
-        .await
-        .unwrap();
+    let touched = site.store.touch(&key("large"), touched(5, 6)).await.unwrap();
     assert!(touched);
     let answer = site.store.store(&key("large"), record(7, 50), Condition::Absent).await.unwrap();
     assert!(matches!(answer, Change::Conflict(Some(live)) if live.data.len() == 300_000));
@@ -112,13 +105,7 @@ async fn truncated_file_is_absent_with_an_event() {
     for len in 0..whole.len() {
         fs::write(&path, &whole[..len]).unwrap();
         assert_eq!(site.store.retrieve(&key("short")).await.unwrap(), None, "cut at {len}");
-        assert!(
-            !site
-                .store
-                .touch(&key("short"), Touch { from: revision(1), to: revision(2), deadline: None })
-                .await
-                .unwrap()
-        );
+        assert!(!site.store.touch(&key("short"), touched(1, 2)).await.unwrap());
         let answer = site.store.remove(&key("short"), Condition::Any).await.unwrap();
         assert_eq!(answer, Change::Conflict(None), "cut at {len}");
         let answer = site.store.store(&key("short"), record(2, 9), Condition::Revision(revision(1))).await;
@@ -260,10 +247,7 @@ async fn words_that_stay_torn_are_corrupt() {
     torn[40] ^= 1;
     fs::write(&path, &torn).unwrap();
     is_corrupt(site.store.retrieve(&key("torn")).await, "torn for good");
-    is_corrupt(
-        site.store.touch(&key("torn"), Touch { from: revision(1), to: revision(2), deadline: None }).await,
-        "touch",
-    );
+    is_corrupt(site.store.touch(&key("torn"), touched(1, 2)).await, "touch");
     assert_eq!(keys(&site.store).await.unwrap(), [""; 0], "a traversal skips it");
     fs::write(&path, &whole).unwrap();
     let expected: Record = record(1, 100);
@@ -285,10 +269,7 @@ async fn link_instead_of_a_directory_is_not_followed() {
             site.store.retrieve(&key("one")).await.unwrap_err(),
             site.store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
             site.store.remove(&key("one"), Condition::Any).await.unwrap_err(),
-            site.store
-                .touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None })
-                .await
-                .unwrap_err(),
+            site.store.touch(&key("one"), touched(1, 2)).await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");

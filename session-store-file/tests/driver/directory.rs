@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use session_core::{
     Applied, Change, Condition, Cursor, Driver as _, DriverExt as _, Key, Revision, StoreError,
-    StoreErrorKind, TestClock, Timestamp, Touch,
+    StoreErrorKind, TestClock, Timestamp,
 };
 use session_store_file::{Durability, FileConfig, FileStore};
 
 use session_conformance::testing::block_on;
 
-use crate::support::{Site, config, file_of, files, key, keys, open, put, record, revision, site, user};
+use crate::support::{Site, config, file_of, files, key, keys, open, put, record, site, touched, user};
 
 #[tokio::test]
 async fn files_and_directories_are_private_to_their_owner() {
@@ -35,36 +35,12 @@ async fn files_and_directories_are_private_to_their_owner() {
 #[tokio::test]
 async fn hostile_keys_stay_inside_the_store_and_apart() {
     let site = site();
+    let long = ["x".repeat(255), "../".repeat(80), "../../etc/passwd".into(), "/etc/passwd".into()];
     let nasty = [
-        "/",
-        ".",
-        "..",
-        "../x",
-        "../../etc/passwd",
-        "/etc/passwd",
-        "a/b",
-        "a\\b",
-        "\0",
-        "a\0b",
-        "\n",
-        "'",
-        "\"",
-        "%2e%2e",
-        "~",
-        "*",
-        "-rf",
-        "CON",
-        "é",
-        "e\u{301}",
-        "K",
-        "k",
-        " ",
-        "layout",
-        ".new-1",
-        "\u{202e}",
-        &"x".repeat(255),
-        &"../".repeat(80),
+        "/", ".", "..", "../x", "a/b", "a\\b", "\0", "a\0b", "\n", "'", "\"", "%2e%2e", "~", "*", "-rf",
+        "CON", "é", "e\u{301}", "K", "k", " ", "layout", ".new-1", "\u{202e}",
     ];
+    let nasty: Vec<&str> = nasty.into_iter().chain(long.iter().map(String::as_str)).collect();
     let before = tree(site.directory.path(), 1);
     for (number, id) in nasty.iter().enumerate() {
         let key = Key::new(&user(), id).unwrap();
@@ -182,10 +158,7 @@ async fn missing_store_is_unavailable_with_its_path() {
                 store.retrieve(&key("never")).await.unwrap_err(),
                 store.store(&key("one"), record(2, 9), Condition::Any).await.unwrap_err(),
                 store.remove(&key("one"), Condition::Any).await.unwrap_err(),
-                store
-                    .touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None })
-                    .await
-                    .unwrap_err(),
+                store.touch(&key("one"), touched(1, 2)).await.unwrap_err(),
                 store.traverse(&user(), Cursor::start(), 5).await.unwrap_err(),
                 store.purge(5).await.unwrap_err(),
                 store.flush().await.unwrap_err(),
@@ -242,25 +215,22 @@ fn moving_store_never_reads_as_no_session() {
 
 /// Calls until each operation has met the store present and absent, and the short ones often.
 async fn meet(site: &Site) {
-    let (mut retrieved, mut touched, mut scanned) = ([0; 2], [0; 2], [0; 2]);
+    let (mut retrieved, mut moved, mut scanned) = ([0; 2], [0; 2], [0; 2]);
     let mut revisions: [u64; 20] = std::array::from_fn(|index| index as u64);
     for round in 0_usize.. {
         let (key, now) = (key(&format!("{}", round % 20)), &mut revisions[round % 20]);
         let found = site.store.retrieve(&key).await;
         served(found.map(|found| found.is_some()), &mut retrieved);
-        let answer = site
-            .store
-            .touch(&key, Touch { from: revision(*now), to: revision(*now + 1_000), deadline: None })
-            .await;
+        let answer = site.store.touch(&key, touched(*now, *now + 1_000)).await;
         *now += if answer.is_ok() { 1_000 } else { 0 };
-        served(answer, &mut touched);
+        served(answer, &mut moved);
         if round % 500 == 0 {
             served(site.store.count(&user()).await.map(|count| count == 20), &mut scanned);
             served(site.store.purge(10).await.map(|purged| purged.removed == 0), &mut scanned);
         }
-        let often = retrieved.into_iter().chain(touched).all(|times| times > 100);
+        let often = retrieved.into_iter().chain(moved).all(|times| times > 100);
         if often && scanned[0] > 4 {
-            return println!("retrieved {retrieved:?}, touched {touched:?}, scanned {scanned:?}");
+            return println!("retrieved {retrieved:?}, touched {moved:?}, scanned {scanned:?}");
         }
     }
 }
@@ -315,13 +285,7 @@ async fn replaced_store_is_used_with_its_own_locks() {
         let gone = file_of(&site.root, "gone");
         fs::remove_dir_all(gone.ancestors().nth(levels).unwrap()).unwrap();
         assert_eq!(site.store.retrieve(&key("gone")).await.unwrap(), None);
-        assert!(
-            !site
-                .store
-                .touch(&key("gone"), Touch { from: revision(1), to: revision(2), deadline: None })
-                .await
-                .unwrap()
-        );
+        assert!(!site.store.touch(&key("gone"), touched(1, 2)).await.unwrap());
         let answer = other.store(&key("gone"), record(5, 50), Condition::Absent).await.unwrap();
         assert!(answer.is_applied());
         let answer = site.store.store(&key("gone"), record(6, 50), Condition::Absent).await.unwrap();

@@ -6,14 +6,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
-use session_core::{
-    Clock as _, Condition, Driver as _, DriverExt as _, StoreErrorKind, SystemClock, TestClock,
-};
+use session_core::{Clock as _, Condition, Driver as _, StoreErrorKind, SystemClock, TestClock};
 use session_store_file::FileStore;
 
 use session_conformance::testing::{ChildProcess, block_on, child_args};
 
-use crate::support::{Site, config, file_of, files, key, keys, open, put, record, shard_of, site, user};
+use crate::support::{Site, config, file_of, files, key, keys, open, put, record, shard_of, site};
 
 async fn put_for(store: &FileStore, clock: &TestClock, name: &str, time: Duration) {
     let mut record = record(1, 50);
@@ -72,36 +70,6 @@ async fn leftovers_are_removed_after_an_hour_and_lookalikes_stay() {
     assert!(!young.exists() && directory.is_dir() && link.is_symlink());
     assert!(foreign.iter().all(|path| path.exists()));
     assert_eq!(site.store.retrieve(&key("one")).await.unwrap(), Some(record(2, 100)));
-}
-
-#[tokio::test]
-async fn purge_continues_and_spares_records_that_are_stored_again() {
-    let Site { store, clock, root, directory: _directory } = site();
-    let deadline = session_core::Clock::now(&clock).saturating_add(Duration::from_secs(10));
-    for number in 0..300 {
-        let mut stored = record(number, 50);
-        stored.expires = Some(deadline);
-        assert!(store.store(&key(&format!("{number}")), stored, Condition::Any).await.unwrap().is_applied());
-    }
-    clock.advance(Duration::from_secs(10));
-    let mut removed = 0;
-    for round in 0.. {
-        let purged = store.purge(7).await.unwrap();
-        assert!(purged.removed <= 7);
-        removed += purged.removed;
-        if round == 5 {
-            for number in 0..300 {
-                let answer = store.store(&key(&format!("{number}")), record(9, 50), Condition::Absent).await;
-                assert!(answer.unwrap().is_applied());
-            }
-        }
-        if !purged.more {
-            break;
-        }
-    }
-    assert_eq!(removed, 42);
-    assert_eq!(files(&root).len(), 300);
-    assert_eq!(store.count(&user()).await.unwrap(), 300);
 }
 
 #[tokio::test]

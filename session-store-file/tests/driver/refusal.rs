@@ -6,56 +6,20 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
-use rustix::process::Uid;
 use session_core::{
     Applied, Change, Clock as _, Condition, Driver as _, DriverExt as _, StoreError, StoreErrorKind,
-    SystemClock, TestClock, Touch,
+    SystemClock, TestClock,
 };
 use session_store_file::{Durability, FileStore};
 
 use session_conformance::testing::{ChildProcess, block_on, child_args, poll_once};
 
-use crate::support::{config, file_of, files, key, keys, put, record, revision, shard_of, site};
+use crate::support::{config, file_of, files, key, keys, put, record, revision, shard_of, site, touched};
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind) -> StoreError {
     let error = answer.expect_err("the call is refused");
     assert_eq!((error.kind(), error.applied()), (kind, Applied::No), "{error}");
     error
-}
-
-#[test]
-fn lost_permission_is_misconfigured_and_loses_nothing() {
-    let site = site();
-    block_on(put(&site.store, "one", 1));
-    let (one, kind) = (key("one"), StoreErrorKind::Misconfigured);
-    let root = rustix::process::geteuid().is_root();
-    if root {
-        // For this thread only, where the operations run in place. Root itself may do anything.
-        rustix::thread::set_thread_res_uid(None, Uid::from_raw(65_534), None).unwrap();
-    } else {
-        fs::set_permissions(&site.root, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-    }
-    let answers = block_on(async {
-        (
-            site.store.retrieve(&one).await,
-            site.store.retrieve(&key("never")).await,
-            site.store.store(&one, record(2, 9), Condition::Any).await,
-            site.store.remove(&one, Condition::Any).await,
-            site.store.touch(&one, Touch { from: revision(1), to: revision(2), deadline: None }).await,
-        )
-    });
-    if root {
-        rustix::thread::set_thread_res_uid(None, Uid::ROOT, None).unwrap();
-    } else {
-        fs::set_permissions(&site.root, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    }
-    refused(answers.0, kind);
-    refused(answers.1, kind);
-    refused(answers.2, kind);
-    refused(answers.3, kind);
-    refused(answers.4, kind);
-    assert_eq!(block_on(site.store.retrieve(&one)).unwrap(), Some(record(1, 100)));
-    block_on(put(&site.store, "one", 3));
 }
 
 /// A small tmpfs for the child, in a mount namespace that ends with the child.
@@ -122,9 +86,7 @@ async fn fill(root: &Path, durability: Durability, disk: bool) {
     assert_eq!(keys(&store).await.unwrap(), names);
     assert_eq!(files(root).len(), names.len(), "no partial file is left");
     // Changes that need no space work, and freed space is used.
-    assert!(
-        store.touch(&key("old"), Touch { from: revision(1), to: revision(2), deadline: None }).await.unwrap()
-    );
+    assert!(store.touch(&key("old"), touched(1, 2)).await.unwrap());
     let touched = store.retrieve(&key("old")).await.unwrap().unwrap();
     assert_eq!((touched.revision, touched.data), (revision(2), record(1, 100).data));
     if stored > 0 {
@@ -155,10 +117,7 @@ fn missing_descriptors_are_unavailable_until_freed() {
             let kind = StoreErrorKind::Unavailable;
             refused(store.retrieve(&key("one")).await, kind);
             refused(store.store(&key("one"), record(2, 9), Condition::Any).await, kind);
-            refused(
-                store.touch(&key("one"), Touch { from: revision(1), to: revision(2), deadline: None }).await,
-                kind,
-            );
+            refused(store.touch(&key("one"), touched(1, 2)).await, kind);
             drop(taken);
             assert_eq!(store.retrieve(&key("one")).await.unwrap(), Some(record(1, 100)));
             put(&store, "one", 2).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use session_core::{
     Clock as _, Condition, Cursor, Driver as _, Key, Prefix, Record, Revision, StoreError, SystemClock,
-    TestClock,
+    TestClock, Touch,
 };
 use session_store_file::{FileConfig, FileStore};
 use sha2::Digest as _;
@@ -45,6 +45,11 @@ pub(crate) fn user() -> Prefix {
 
 pub(crate) fn revision(number: u64) -> Revision {
     Revision::from_bytes(number.to_le_bytes())
+}
+
+/// A touch that keeps no deadline.
+pub(crate) fn touched(from: u64, to: u64) -> Touch {
+    Touch { from: revision(from), to: revision(to), deadline: None }
 }
 
 /// A record whose bytes show whether it is complete.
