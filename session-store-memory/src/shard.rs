@@ -11,7 +11,6 @@ use session_core::{Key, Prefix, Record, Timestamp};
 
 use crate::queue::Queue;
 use crate::row::{Form, Large, Row, Small, due};
-use crate::table::{spread, tag_of};
 
 /// How many records a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
@@ -241,6 +240,16 @@ fn rebuild(
         });
     }
     tags.len()
+}
+
+pub(crate) fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// The hash under which a shard's table has a tag. The table takes places from the low bits and its filter from the
+/// highest seven, so both must depend on all of the tag. Equal tags of different keys do no harm, because keys are compared.
+pub(crate) fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 fn tag_of_row(hasher: &RandomState, row: &dyn Row) -> u32 {

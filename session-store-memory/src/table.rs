@@ -8,7 +8,7 @@ use dashmap::{DashMap, RwLock};
 use session_core::{Key, Record, Result, Timestamp, random};
 
 use crate::row::{Large, NEVER, Row, Small};
-use crate::shard::{Larges, Rest, Shard};
+use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 
 /// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
 ///
@@ -108,14 +108,4 @@ impl Table {
         let (larges, side) = (self.map.shards()[shard].write(), &self.sides[shard]);
         Shard { larges, rest: side.rest.write(), due: &side.due, hasher: self.hasher() }
     }
-}
-
-pub(crate) fn tag_of(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
-
-/// The hash under which a shard's table has a tag. The table takes places from the low bits and its filter from the
-/// highest seven, so both must depend on all of the tag. Equal tags of different keys do no harm, because keys are compared.
-pub(crate) fn spread(tag: u32) -> u64 {
-    u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

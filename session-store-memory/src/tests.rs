@@ -1,37 +1,28 @@
 //! The parts together: answers, counters, and what a purge looks at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use session_conformance::testing::Rng;
 use session_core::{
     Change, ChangeRequest, Clock, Condition, Decision, Found, Key, Prefix, Record, Revision, StoreErrorKind,
     TestClock, Timestamp, Touch,
 };
 
 use crate::bounds::Amount;
-use crate::queue::Queue;
-use crate::row::{NEVER, due};
+use crate::row::NEVER;
 use crate::store::Inner;
 use crate::{MemoryConfig, MemoryStore, OnFull};
 
 const PREFIXES: [&str; 3] = ["session", "user", "flash"];
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-}
-
 fn revision(n: u64) -> Revision {
     Revision::from_bytes(n.to_le_bytes())
 }
 
-fn open(config: MemoryConfig) -> (Arc<Inner>, TestClock) {
-    let clock = TestClock::new(Timestamp::from_millis(1_000_000));
+fn open(config: MemoryConfig, start: u64) -> (Arc<Inner>, TestClock) {
+    let clock = TestClock::new(Timestamp::from_millis(start));
     (MemoryStore::open(config.clock(Arc::new(clock.clone()))).unwrap().0, clock)
 }
 
@@ -88,22 +79,22 @@ impl Inner {
 /// Ten thousand random operations, compared with a plain map.
 #[test]
 fn answers_equal_those_of_a_plain_map() {
-    for (seed, bytes, policy) in [
-        (1, None, None),
-        (2, Some(64_000), None),
-        (3, Some(9_000), None),
-        (4, Some(9_000), Some(OnFull::Evict)),
+    for (start, bytes, policy) in [
+        (3, None, None),
+        (NEVER - (1 << 40), Some(64_000), None),
+        (1_700_000_000_000, Some(9_000), None),
+        (1_000_000, Some(9_000), Some(OnFull::Evict)),
     ] {
         let mut config = MemoryConfig::new().max_entries(300).shards(2);
         config.max_bytes = bytes;
         config.on_full = policy;
-        let (store, clock) = open(config);
+        let (store, clock) = open(config, start);
         let mut model: HashMap<Key, Record> = HashMap::new();
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(start);
         let mut refused = 0;
         for step in 0..10_000 {
             let now = clock.now();
-            let pick = random.next();
+            let pick = random.u64(..1 << 31);
             let key = Key::parse(&format!("{}:{:0>40}", PREFIXES[pick as usize % 3], pick % 457)).unwrap();
             if policy.is_some() && store.retrieve(&key).is_none() {
                 // Evicted, or expired.
@@ -111,20 +102,20 @@ fn answers_equal_those_of_a_plain_map() {
             }
             let live = model.get(&key).filter(|record| record.is_live(now)).cloned();
             let known = live.as_ref().map_or(revision(0), |record| record.revision);
-            let condition = match random.next() % 4 {
+            let condition = match random.u64(..1 << 31) % 4 {
                 0 => Condition::Any,
                 1 => Condition::Absent,
                 _ => Condition::Revision(known),
             };
-            let deadline = match random.next() % 5 {
+            let deadline = match random.u64(..1 << 31) % 5 {
                 0 => None,
                 1 => Some(now),
-                _ => Some(now.saturating_add(Duration::from_millis(random.next() % 100_000))),
+                _ => Some(now.saturating_add(Duration::from_millis(random.u64(..1 << (pick % 34))))),
             };
-            let data = vec![step as u8; random.next() as usize % [300, 700][step as usize / 64 % 2]];
+            let data = vec![step as u8; random.u64(..1 << 31) as usize % [300, 700][step as usize / 64 % 2]];
             let record = Record::new(data, deadline, revision(step + 1));
             let touch = Touch { from: known, to: revision(step + 1), deadline };
-            let request = match random.next() % 10 {
+            let request = match random.u64(..1 << 31) % 10 {
                 0..=4 => ChangeRequest::Store { record: record.clone(), condition },
                 5..=6 => ChangeRequest::Remove { condition },
                 7 => ChangeRequest::Touch(touch),
@@ -164,14 +155,20 @@ fn answers_equal_those_of_a_plain_map() {
                     }
                 }
             }
-            if step % 500 == 0 {
+            if step % 100 == 0 {
                 for (key, record) in &model {
                     let stored = store.retrieve(key);
                     assert!(stored.is_some() || policy.is_some() || !record.is_live(now));
                     assert!(stored.is_none_or(|stored| record.is_live(now) && stored == *record));
                 }
-                assert_eq!(store.recount(), store.usage.used());
-                assert!(store.usage.used().entries <= 300);
+                // A purge in one go leaves exactly the live records.
+                store.purged(usize::MAX);
+                let now = clock.now();
+                model.retain(|_, record| record.is_live(now));
+                let count = store.recount();
+                assert!(policy.is_some() || count.entries == model.len() as u64, "at step {step}");
+                assert_eq!(count, store.usage.used());
+                assert!(count.entries <= 300);
                 assert!(bytes.is_none_or(|most| store.usage.used().bytes <= most));
             }
         }
@@ -182,7 +179,7 @@ fn answers_equal_those_of_a_plain_map() {
 
 #[test]
 fn purge_looks_at_expired_records_only() {
-    let (store, clock) = open(MemoryConfig::new());
+    let (store, clock) = open(MemoryConfig::new(), 0);
     let put = |n: u64, after: u64| {
         let key = Key::parse(&format!("session:{n}")).unwrap();
         store.put(&key, clock.now().saturating_add(Duration::from_secs(after)), n);
@@ -202,7 +199,7 @@ fn purge_looks_at_expired_records_only() {
 
 #[test]
 fn purge_looks_at_used_sessions_once_a_lifetime() {
-    let (store, clock) = open(MemoryConfig::new());
+    let (store, clock) = open(MemoryConfig::new(), 0);
     let keys: Vec<Key> = (0..1_000).map(|n| Key::parse(&format!("session:{n}")).unwrap()).collect();
     let deadline = || clock.now().saturating_add(Duration::from_secs(1_000));
     keys.iter().for_each(|key| store.put(key, deadline(), 0));
@@ -224,7 +221,7 @@ fn purge_looks_at_used_sessions_once_a_lifetime() {
 
 #[test]
 fn created_and_removed_sessions_leave_few_tags() {
-    let (store, clock) = open(MemoryConfig::new().shards(2));
+    let (store, clock) = open(MemoryConfig::new().shards(2), 0);
     let deadline = clock.now().saturating_add(Duration::from_secs(7_200));
     for n in 0..20_000 {
         let (one, two) = (n % 977, (n + 50) % 977);
@@ -235,101 +232,4 @@ fn created_and_removed_sessions_leave_few_tags() {
     }
     // Counts the tags of each shard, too.
     store.recount();
-}
-
-/// A queue with the records that a shard would keep: the deadline of each tag.
-struct Model {
-    queue: Queue,
-    records: BTreeMap<u32, u64>,
-}
-
-impl Model {
-    /// Purges at `now`. Returns how many tags it looked at, and which were expired.
-    fn purge(&mut self, now: u64) -> (usize, Vec<u32>) {
-        if self.queue.is_behind(now) {
-            self.queue = Queue::new(now);
-            self.records.iter().for_each(|(tag, due)| self.queue.push(*due, *tag));
-        }
-        let (mut visits, mut expired) = (0, Vec::new());
-        while let Some(tag) = self.queue.pop_due(now) {
-            visits += 1;
-            match self.records.get(&tag).copied() {
-                Some(due) if due > now || due == NEVER => self.queue.push(due, tag),
-                Some(_) => {
-                    self.records.remove(&tag);
-                    expired.push(tag);
-                }
-                None => {}
-            }
-        }
-        expired.sort_unstable();
-        (visits, expired)
-    }
-}
-
-#[test]
-fn queue_finds_exactly_the_expired_tags() {
-    for start in [0, 3, 1_700_000_000_000, (u64::MAX >> 1) - 100_000] {
-        let (mut now, mut random) = (start, Random(start ^ 0x5eed));
-        let mut model = Model { queue: Queue::new(now), records: BTreeMap::new() };
-        for step in 0..20_000_u32 {
-            let pick = random.next();
-            let span = 1_u64 << (pick % 34);
-            let tag = model.records.keys().nth(pick as usize % 97).copied();
-            match (random.next() % 10, tag) {
-                (0..=3, _) => {
-                    let later = now.saturating_add(random.next() % span);
-                    let due = due(match pick % 17 {
-                        0 => None,
-                        1 => Some(Timestamp::from_millis(now.saturating_sub(pick % 50))),
-                        2 => Some(Timestamp::from_millis(u64::MAX)),
-                        _ => Some(Timestamp::from_millis(later)),
-                    });
-                    model.queue.push(due, step);
-                    model.records.insert(step, due);
-                }
-                (4, Some(tag)) => drop(model.records.remove(&tag)),
-                (5, Some(tag)) => {
-                    let due = model.records.remove(&tag).unwrap();
-                    model.queue.forget(due, tag);
-                }
-                // A touch to a later moment leaves the tag where it is.
-                (6, Some(tag)) => {
-                    let later = model.records[&tag].saturating_add(span);
-                    model.records.insert(tag, due(Some(Timestamp::from_millis(later))));
-                }
-                (7..=8, _) => now = now.saturating_add(pick % 5_000),
-                (9, _) => {
-                    if pick.is_multiple_of(16) {
-                        now = now.saturating_sub(pick % 20_000);
-                    }
-                    let due = model.records.iter().filter(|(_, due)| **due <= now.min(NEVER - 1));
-                    let expected: Vec<u32> = due.map(|(tag, _)| *tag).collect();
-                    assert_eq!(model.purge(now).1, expected, "at step {step}");
-                }
-                _ => {}
-            }
-            if step % 64 == 0 {
-                assert_eq!(model.queue.len(), model.queue.tags().count());
-                let mut dues = model.records.values();
-                assert!(dues.all(|due| *due == NEVER || model.queue.earliest() <= *due));
-            }
-        }
-    }
-}
-
-#[test]
-fn queue_looks_at_expired_tags_a_few_times() {
-    let mut model = Model { queue: Queue::new(0), records: BTreeMap::new() };
-    for tag in 0..100_000 {
-        let due = if tag % 100 == 0 { 1_000 + u64::from(tag) / 100 } else { 7_200_000 + u64::from(tag) };
-        model.queue.push(due, tag);
-        model.records.insert(tag, due);
-    }
-    assert_eq!(model.purge(999).1.len(), 0);
-    let (visits, expired) = model.purge(2_000);
-    assert_eq!(expired.len(), 1_000);
-    // At most one visit for each bit of the first 1,024 ms, and the one that removes.
-    assert!(visits <= 11_000, "{visits}");
-    assert_eq!(model.purge(3_000), (0, Vec::new()));
 }

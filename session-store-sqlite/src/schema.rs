@@ -102,14 +102,4 @@ mod tests {
         let more = "SELECT count(*) FROM sqlite_schema WHERE name = 'more'";
         assert_eq!(connection.query_row(more, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
-
-    #[test]
-    fn a_foreign_database_is_not_an_empty_one() {
-        let connection = Connection::open_in_memory().unwrap();
-        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), FileKind::Empty);
-        connection.execute_batch("CREATE TABLE invoices (total)").unwrap();
-        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), FileKind::Foreign);
-        connection.pragma_update(None, "user_version", 1).unwrap();
-        assert_eq!(inspect(&connection.unchecked_transaction().unwrap(), 1).unwrap(), FileKind::Foreign);
-    }
 }

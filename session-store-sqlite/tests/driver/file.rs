@@ -63,22 +63,21 @@ fn files_of_other_kinds_are_refused_and_unchanged() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_and_unchanged() {
-    let file = Database::new();
-    run(file.open().close()).unwrap();
-    file.raw().pragma_update(None, "user_version", 99).unwrap();
-    let before = fs::read(file.path()).unwrap();
-    assert!(refusal(file.path()).contains("99"));
-    assert_eq!(fs::read(file.path()).unwrap(), before);
-}
-
-#[test]
-fn a_foreign_database_is_refused_and_unchanged() {
-    let file = Database::new();
-    file.raw().execute_batch("CREATE TABLE invoices (total)").unwrap();
-    let before = fs::read(file.path()).unwrap();
-    assert!(refusal(file.path()).contains("another application"));
-    assert_eq!(fs::read(file.path()).unwrap(), before);
+fn foreign_and_newer_databases_are_refused_and_unchanged() {
+    for (is_ours, change, word) in [
+        (true, "PRAGMA user_version = 99", "99"),
+        (false, "CREATE TABLE invoices (total)", "another application"),
+        (false, "CREATE TABLE invoices (total); PRAGMA user_version = 1", "another application"),
+    ] {
+        let file = Database::new();
+        if is_ours {
+            run(file.open().close()).unwrap();
+        }
+        file.raw().execute_batch(change).unwrap();
+        let before = fs::read(file.path()).unwrap();
+        assert!(refusal(file.path()).contains(word));
+        assert_eq!(fs::read(file.path()).unwrap(), before);
+    }
 }
 
 #[test]

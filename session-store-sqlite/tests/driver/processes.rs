@@ -10,20 +10,6 @@ use crate::{Database, key, record, run};
 
 const TASKS: u64 = 8;
 
-/// Each task adds to one counter that all share.
-async fn count(store: &SqliteStore, rounds: usize) {
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..4 {
-        let store = store.clone();
-        tasks.spawn(async move {
-            for _ in 0..rounds {
-                crate::writer::add_one(&store, "counter").await;
-            }
-        });
-    }
-    tasks.join_all().await;
-}
-
 /// A number, and bytes that follow from it: a mixture of two records does not match.
 fn pattern(task: u64, n: u64) -> Vec<u8> {
     let mut data = n.to_le_bytes().to_vec();
@@ -34,25 +20,6 @@ fn pattern(task: u64, n: u64) -> Vec<u8> {
 
 fn number(record: &Record) -> u64 {
     u64::from_le_bytes(record.data[..8].try_into().unwrap())
-}
-
-#[test]
-fn two_processes_lose_no_update() {
-    let rounds = amount(50, 3_000);
-    let open = |path: &str| SqliteStore::open(SqliteConfig::new(path).busy_timeout(Duration::from_secs(60)));
-    let test = "processes::two_processes_lose_no_update";
-    if let Some(args) = child_args(test) {
-        return run(count(&open(&args[0]).unwrap(), rounds));
-    }
-    let file = Database::new();
-    let path = file.path();
-    let path = path.to_str().unwrap();
-    let children = [(); 2].map(|()| ChildProcess::spawn(test, &[path]));
-    let store = open(path).unwrap();
-    run(count(&store, rounds));
-    children.into_iter().for_each(|child| drop(child.finish()));
-    let counted = run(store.retrieve(&key("counter"))).unwrap().unwrap();
-    assert_eq!(number(&counted), 3 * 4 * rounds as u64);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Group commit, dropped futures, purging, the length of the log, closing.
+//! Queued changes, purging, the length of the log, closing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,113 +6,11 @@ use std::time::Duration;
 
 use session_conformance::testing::poll_once;
 use session_core::{
-    Change, Condition, Cursor, Driver, DriverExt, EntryDeadline, Purged, Record, StoreErrorKind, TestClock,
-    Timestamp,
+    Condition, Cursor, Driver, DriverExt, Purged, Record, StoreErrorKind, TestClock, Timestamp,
 };
 use session_store_sqlite::{Durability, SqliteStore};
 
 use crate::{Database, at, key, prefix, record, run};
-
-/// Adds one to the number under a key, by compare-and-swap.
-pub(crate) async fn add_one(store: &SqliteStore, id: &str) {
-    let key = key(id);
-    let mut seen = store.retrieve(&key).await.unwrap();
-    loop {
-        let number = seen.as_ref().map_or(0, |seen| u64::from_le_bytes((&*seen.data).try_into().unwrap()));
-        let condition = seen.as_ref().map_or(Condition::Absent, |seen| Condition::Revision(seen.revision));
-        match store.store(&key, record((number + 1).to_le_bytes()), condition).await.unwrap() {
-            Change::Applied => return,
-            Change::Conflict(live) => seen = live,
-        }
-    }
-}
-
-async fn number(store: &SqliteStore, id: &str) -> u64 {
-    u64::from_le_bytes((&*store.retrieve(&key(id)).await.unwrap().unwrap().data).try_into().unwrap())
-}
-
-#[test]
-fn many_tasks_lose_no_update_in_either_durability() {
-    for durability in [Durability::Process, Durability::Power] {
-        let file = Database::new();
-        let store = SqliteStore::open(file.config().durability(durability)).unwrap();
-        run(async {
-            let mut tasks = tokio::task::JoinSet::new();
-            for n in 0..64_u32 {
-                let store = store.clone();
-                tasks.spawn(async move {
-                    for round in 0..20_u32 {
-                        add_one(&store, &format!("shared{}", n % 8)).await;
-                        let own = key(format!("own{n}"));
-                        let mut data = vec![0; if n % 16 == 0 { 200_000 } else { 100 }];
-                        data[..4].copy_from_slice(&round.to_le_bytes());
-                        let written = record(data);
-                        let stored = store.store(&own, written.clone(), Condition::Any).await;
-                        assert!(stored.unwrap().is_applied());
-                        assert_eq!(store.retrieve(&own).await.unwrap(), Some(written), "its own write");
-                        if n % 7 == 0 {
-                            store.purge(10).await.unwrap();
-                        }
-                    }
-                });
-            }
-            tasks.join_all().await;
-            for n in 0..8 {
-                assert_eq!(number(&store, &format!("shared{n}")).await, 160);
-            }
-        });
-    }
-}
-
-#[test]
-fn one_worker_thread_serves_many_tasks() {
-    let file = Database::new();
-    let store = file.open();
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..16 {
-            let store = store.clone();
-            tasks.spawn(async move {
-                for _ in 0..10 {
-                    add_one(&store, "n").await;
-                }
-            });
-        }
-        tasks.join_all().await;
-        assert_eq!(number(&store, "n").await, 160);
-    });
-}
-
-#[test]
-fn a_dropped_future_blocks_no_later_change() {
-    let file = Database::new();
-    let store = SqliteStore::open(file.config().busy_timeout(Duration::from_secs(3600))).unwrap();
-    run(async {
-        let old = record("old");
-        assert!(store.store(&key("a"), old.clone(), Condition::Any).await.unwrap().is_applied());
-        // A future that is never polled does nothing.
-        drop(store.store(&key("a"), record("never"), Condition::Any));
-        let other = file.locked();
-        let new = record("new");
-        for n in 0..100 {
-            let id = key(n);
-            let queued = pin!(store.store(&id, new.clone(), Condition::Absent));
-            assert!(poll_once(queued).is_none());
-        }
-        {
-            let id = key("a");
-            let removal = pin!(store.remove(&id, Condition::Revision(old.revision)));
-            assert!(poll_once(removal).is_none());
-        }
-        other.execute_batch("COMMIT").unwrap();
-        // The queue keeps its order, so the earlier changes are made by now.
-        assert!(store.store(&key("b"), record("b"), Condition::Absent).await.unwrap().is_applied());
-        assert_eq!(store.retrieve(&key("a")).await.unwrap(), None);
-        for n in 0..100 {
-            assert_eq!(store.retrieve(&key(n)).await.unwrap().as_ref(), Some(&new));
-        }
-    });
-}
 
 #[test]
 fn purge_removes_exactly_the_expired_records() {
@@ -130,39 +28,8 @@ fn purge_removes_exactly_the_expired_records() {
             assert_eq!(store.purge(limit).await.unwrap(), Purged { removed, more });
         }
         clock.set(Timestamp::from_millis(u64::MAX));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let store = store.clone();
-            tasks.spawn(async move { store.purge(usize::MAX).await.unwrap().removed });
-        }
-        let removed: u64 = tasks.join_all().await.iter().sum();
-        assert_eq!(removed, 100, "concurrent purges count each record once");
+        assert_eq!(store.purge(usize::MAX).await.unwrap().removed, 100);
         assert_eq!(store.count(&prefix()).await.unwrap(), 500);
-    });
-}
-
-#[test]
-fn traversal_reports_each_key_once_in_order() {
-    let file = Database::new();
-    let store = file.open();
-    run(async {
-        let all: Vec<_> = (0..600).map(|n| key(format!("{n:04}"))).collect();
-        for key in &all {
-            assert!(store.store(key, record("abc"), Condition::Any).await.unwrap().is_applied());
-        }
-        let (mut next, mut seen) = (Some(Cursor::start()), Vec::new());
-        while let Some(cursor) = next {
-            let page = store.traverse(&prefix(), cursor, 7).await.unwrap();
-            let complete = |entry: &session_core::Entry| {
-                entry.size == Some(3) && entry.deadline == EntryDeadline::Never && entry.revision.is_some()
-            };
-            assert!(page.entries.iter().all(complete));
-            seen.extend(page.entries.into_iter().map(|entry| entry.key));
-            next = page.next;
-        }
-        assert_eq!(seen, all);
-        assert_eq!(store.clear(&prefix()).await.unwrap(), 600);
-        assert_eq!(store.count(&prefix()).await.unwrap(), 0);
     });
 }
 
@@ -281,21 +148,13 @@ fn offloaded_reads_answer_the_same() {
 
 #[test]
 fn the_driver_needs_no_runtime() {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
     fn wait<T>(future: impl Future<Output = T>) -> T {
-        let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut future = pin!(future);
         loop {
-            let mut context = std::task::Context::from_waker(&waker);
-            if let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut context) {
-                return answer;
+            match poll_once(future.as_mut()) {
+                Some(answer) => return answer,
+                None => std::thread::yield_now(),
             }
-            std::thread::park();
         }
     }
     let file = Database::new();
