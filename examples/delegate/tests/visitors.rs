@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
-use std::time::Duration;
-
 use delegate_example::{Options, Visitors, locate};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
@@ -114,22 +112,6 @@ async fn without_the_mapping_other_prefixes_are_misconfigured() {
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
     let error = store.retrieve(&key("user:one")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
-}
-
-#[tokio::test]
-async fn a_locked_file_is_unavailable() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("site.db");
-    let options = Options { busy_timeout: Duration::from_millis(1), ..Options::default() };
-    let store =
-        DelegateStore::pooled(DelegateConfig::new(Visitors::open(&path, &options).unwrap()).mapping(locate));
-    let other = Connection::open(&path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.store(&key("session:one"), record(1), Absent).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, session_core::Applied::No));
-    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), None);
-    other.execute_batch("ROLLBACK").unwrap();
-    assert!(store.store(&key("session:one"), record(1), Absent).await.unwrap().is_applied());
 }
 
 #[tokio::test]

@@ -13,43 +13,36 @@ use session_store_delegate::{DelegateConfig, DelegateStore};
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
 use crate::support::objects::{Objects, Trouble};
 
-type Call<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+/// The operations that call the model, in the order of [`operate`]'s numbers.
+const OPERATIONS: [Operation; 9] = [
+    Operation::Retrieve,
+    Operation::Store,
+    Operation::Store,
+    Operation::Store,
+    Operation::Remove,
+    Operation::Touch,
+    Operation::Traverse,
+    Operation::Purge,
+    Operation::Flush,
+];
 
-/// The operations that call the model, on a store that holds `session:one` at revision 1.
-fn operation(store: &Store, number: usize) -> Option<(Operation, Call<'_>)> {
-    let one = || key("session:one");
-    let call: (Operation, Call<'_>) = match number {
-        0 => (Operation::Retrieve, Box::pin(async move { store.retrieve(&one()).await.map(drop) })),
-        1 => {
-            (Operation::Store, Box::pin(async move { store.store(&one(), expiring(2), Any).await.map(drop) }))
+/// Runs an operation on a store that holds `session:one` at revision 1.
+async fn operate(store: &Store, number: usize) -> Result<()> {
+    let one = key("session:one");
+    match number {
+        0 => store.retrieve(&one).await.map(drop),
+        1 => store.store(&one, expiring(2), Any).await.map(drop),
+        2 => store.store(&one, record(2), At(rev(1))).await.map(drop),
+        3 => store.store(&one, record(2), Absent).await.map(drop),
+        4 => store.remove(&one, Any).await.map(drop),
+        5 => {
+            let touch = Touch { from: rev(1), to: rev(2), deadline: Some(later()) };
+            store.touch(&one, touch).await.map(drop)
         }
-        2 => (
-            Operation::Store,
-            Box::pin(async move { store.store(&one(), record(2), At(rev(1))).await.map(drop) }),
-        ),
-        3 => (
-            Operation::Store,
-            Box::pin(async move { store.store(&one(), record(2), Absent).await.map(drop) }),
-        ),
-        4 => (Operation::Remove, Box::pin(async move { store.remove(&one(), Any).await.map(drop) })),
-        5 => (
-            Operation::Touch,
-            Box::pin(async move {
-                store
-                    .touch(&one(), Touch { from: rev(1), to: rev(2), deadline: Some(later()) })
-                    .await
-                    .map(drop)
-            }),
-        ),
-        6 => (
-            Operation::Traverse,
-            Box::pin(async move { store.traverse(&Prefix::SESSION, Cursor::start(), 9).await.map(drop) }),
-        ),
-        7 => (Operation::Purge, Box::pin(async move { store.purge(9).await.map(drop) })),
-        8 => (Operation::Flush, Box::pin(async move { store.flush().await })),
-        _ => return None,
-    };
-    Some(call)
+        6 => store.traverse(&Prefix::SESSION, Cursor::start(), 9).await.map(drop),
+        7 => store.purge(9).await.map(drop),
+        _ => store.flush().await,
+    }
 }
 
 /// A store with the live `session:one` and the expired `session:old`.
@@ -64,13 +57,12 @@ async fn filled() -> (Store, Objects) {
 
 #[tokio::test]
 async fn a_failed_call_ends_its_operation_only() {
-    for number in 0.. {
+    for (number, name) in OPERATIONS.into_iter().enumerate() {
         let mut failures = 0;
         loop {
             let (store, model) = filled().await;
-            let Some((name, call)) = operation(&store, number) else { return };
             model.fail(failures, Trouble::Error(io::ErrorKind::Other));
-            let answer = call.await;
+            let answer = operate(&store, number).await;
             if !model.has_failed() {
                 assert!(answer.is_ok());
                 break;
@@ -101,13 +93,12 @@ async fn a_failed_call_ends_its_operation_only() {
 
 #[tokio::test]
 async fn a_panic_in_any_call_leaves_a_usable_store() {
-    for number in 0.. {
+    for (number, name) in OPERATIONS.into_iter().enumerate() {
         let mut failures = 0;
         loop {
             let (store, model) = filled().await;
-            let Some((name, call)) = operation(&store, number) else { return };
             model.fail(failures, Trouble::Panic);
-            let answer = caught(call).await;
+            let answer = caught(Box::pin(operate(&store, number))).await;
             if !model.has_failed() {
                 break;
             }
