@@ -222,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_had_no_deadline_is_purged() {
+        let connection = open();
+        store(&connection, 0, None);
+        assert!(applied(&connection, 0, &touch(1, Some(7)), 0));
+        assert_eq!(purge(&connection, 10, 7), (1, false));
+    }
+
+    #[test]
     fn more_means_an_expired_record_is_left() {
         let connection = open();
         (0..5).for_each(|key| store(&connection, key, Some(10)));
