@@ -117,7 +117,7 @@ impl<D: Driver> Ground<D> {
     }
 
     /// Walks all orders in which these requests can meet, with one change meeting its fate if asked for, and checks
-    /// what they leave each time.
+    /// the stored sessions each time.
     ///
     /// # Errors
     /// The first order after which something is wrong.
@@ -236,7 +236,7 @@ impl<D: Driver> Ground<D> {
         }
         if let Some(report) = rotated.first() {
             let session = self.sessions.load(old).await?;
-            equal("what stands under the old id", &session.end_reason()?, &Some(EndReason::Replaced))?;
+            equal("the record under the old id", &session.end_reason()?, &Some(EndReason::Replaced))?;
             let there = family.first().map(|(id, _)| *id);
             ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", || {
                 "it does not".into()
@@ -263,7 +263,7 @@ impl<D: Driver> Ground<D> {
             // A repeated call is the same change: the answer is Yes, and nothing happens.
             let again =
                 dead.iter().any(|(key, end)| *key == change.key && (end.is_none() || *end != revision));
-            ensure(!again, "what has ended is never changed again", || format!("{:?}", change.record))?;
+            ensure(!again, "an ended session is never changed again", || format!("{:?}", change.record))?;
             if change.record.is_none_or(|record| record.data[..] == [1, 2, 4, 0]) {
                 dead.push((change.key, revision));
             }
@@ -277,9 +277,9 @@ impl<D: Driver> Ground<D> {
         for report in reports.iter().filter(|report| report.act.inserts()) {
             let there = has(report.own())?;
             match report.effect_of_first() {
-                Effect::No => ensure(!there, "what was not committed is not there", || report.own())?,
+                Effect::No => ensure(!there, "an uncommitted change is not stored", || report.own())?,
                 Effect::Yes if cleared == Effect::No => {
-                    ensure(there, "what was committed is there", || format!("{} is not", report.own()))?;
+                    ensure(there, "a committed change is stored", || format!("{} is not", report.own()))?;
                 }
                 _ => {}
             }
@@ -469,7 +469,7 @@ impl Report {
             (Some(_), _) => &["Keep"],
             (None, Some(Outcome::Rotated | Outcome::Created)) => &["Repeat"],
             (None, Some(Outcome::Ended(_))) => &["Keep"],
-            // Nobody else knows the session that its first commit began.
+            // No other request knows the session that its first commit began.
             _ if matches!(&self.first, Some(Ok(first)) if first.outcome == Outcome::Created) => &["Repeat"],
             (None, Some(Outcome::Touched)) => &["Extend"],
             (None, _) => &["Keep", "Extend"],

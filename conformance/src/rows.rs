@@ -74,7 +74,7 @@ B31 b31_errors_show_no_secrets basic MUST [] [ErrorShowsKey]
 B32 b32_calls_after_close_are_closed basic MUST [] [CloseIsForgotten]
     "After `close` every call on every clone fails with `Closed`, except another `close`, which succeeds";
 B33 b33_flush_always_succeeds basic MUST [] [FlushFails]
-    "`flush` succeeds at any time and changes nothing that a caller can observe";
+    "`flush` of an open handle succeeds at any time and changes nothing that a caller can observe";
 B34 b34_deadline_is_exact_to_the_millisecond basic MUST [] [CutsDeadline]
     "A deadline up to the end of the year 9999 is returned to the millisecond, and a record with a later one is live";
 T01 t01_traversal_reports_every_live_key traverse MUST [Traverse] [TraverseSkipsLast]
@@ -102,7 +102,7 @@ T11 t11_page_size_follows_the_limit traverse SHOULD [Traverse] [WholeAtOnce]
 T12 t12_lasting_key_is_reported_once traverse MUST [Traverse ExactlyOnce] [RepeatsKeys]
     "A key that is stored during the whole traversal is reported once if the driver claims `exactly_once`";
 T13 t13_count_counts_live_keys traverse MUST [Traverse] [CountsOtherPrefixes]
-    "`count` returns the number of live keys of a prefix, and never less";
+    "`count` returns at least the number of live keys of a prefix";
 T14 t14_clear_removes_only_its_prefix traverse MUST [Traverse] [ClearsOtherPrefixes]
     "`clear` removes every key of its prefix and no other, and returns how many it removed";
 T15 t15_traversal_changes_nothing traverse MUST [Traverse] [TraverseTouches]
@@ -150,7 +150,7 @@ C02 c02_one_of_many_creators_wins concurrent MUST [Conditional] [RacyAbsent]
 C03 c03_one_of_many_removers_wins concurrent MUST [] [RacyRemove]
     "Of many removals of one record one answers `Applied`";
 C04 c04_one_change_per_revision_wins concurrent MUST [Conditional] [RacyRemoveAtRevision]
-    "Of several changes at one revision, including removals, one succeeds";
+    "Of several changes at one revision, including removals, exactly one is applied";
 C05 c05_readers_see_whole_records concurrent MUST [] [TornWrite]
     "A reader sees whole records, with data and revision of the same store, while writers race";
 C06 c06_readers_see_none_or_whole concurrent MUST [] [EmptyFirst]

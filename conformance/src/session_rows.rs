@@ -12,7 +12,7 @@ S01 s01_unknown_id_gets_fresh_session session MUST [Conditional] [RetrieveCreate
 S02 s02_first_write_is_one_store_under_new_id session MUST [Conditional] [LosesCreates RefusesFirstId]
     "The first write creates the session: one store with `Absent`, under a new id, which the client receives once";
 S03 s03_unchanged_request_only_retrieves session MUST [Conditional] [ShowsEarlierDeadlines ReadExtends]
-    "A request that changes nothing makes one retrieve and no other call, and sends the client nothing";
+    "A request that changes nothing makes one retrieve, no other call unless a touch is due, and sends the client nothing";
 S12 s12_parallel_sets_keep_both session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
     "Two requests that load the same session and set different keys keep both";
 S14 s14_parallel_updates_add_up session MUST [Conditional] [StoreIgnoresRevision HidesConflicts]

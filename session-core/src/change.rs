@@ -59,7 +59,7 @@ pub struct Touch {
 
 impl Touch {
     /// The second half of a touch that consists of a retrieve and a store: the record to store and its condition, or
-    /// the answer if no store is needed.
+    /// the answer if no store is needed. `Err` is that answer, not a failure.
     pub(crate) fn step(self, found: Option<Record>) -> Result<(Record, Condition), bool> {
         match found {
             Some(record) if record.revision == self.to => Err(true),
@@ -77,7 +77,7 @@ impl Touch {
 ///
 /// # For driver authors
 /// Use it to queue changes or to send them to another thread. [`decide`](Self::decide) implements the rule of all three
-/// operations, so a driver that compares in Rust writes no rule.
+/// operations, so a driver that compares in Rust need not write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeRequest {
     /// Write the record if the condition holds.
@@ -169,7 +169,7 @@ impl ChangeRequest {
         }
     }
 
-    /// Decides the change. A store whose record is already expired at `now` acts as a removal (E06). A damaged record
+    /// Decides the change. A store whose record is already expired at `now` acts as a removal (E08). A damaged record
     /// can be replaced or removed under `Any` only.
     #[must_use]
     pub fn decide(&self, found: Found, now: Timestamp) -> Decision {

@@ -127,7 +127,7 @@ pub trait Driver: Send + Sync + 'static {
     /// Flushes and closes. Later calls on any clone of this handle fail with `Closed`, except `close` itself.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). The default only flushes.
+    /// As [`flush`](Self::flush). The default only flushes, so a driver has to write this method to keep B32.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         self.flush()
     }

@@ -27,7 +27,7 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) enum Tried {
     Done(Change),
-    /// The lock is taken.
+    /// Nothing was done: another holder has the lock, or the caller is gone.
     Busy,
     /// A large record is stored, which a worker thread has to read.
     Large,
@@ -40,8 +40,10 @@ impl Attempt {
 
     /// Makes the change. Answers a touch as [`Change::Applied`] or `Conflict(None)`.
     ///
-    /// Under the lock it asks whether the caller is gone, because the caller's next change needs the same lock: this
-    /// change takes effect before that one or not at all (C14).
+    /// After taking the lock it checks whether the caller has dropped its future, and if so does nothing. The caller's
+    /// next change of this key needs the same lock, so this change takes effect before that one or not at all (C14).
+    ///
+    /// `caller` is given on a worker thread only. Without it, this is the caller's own thread.
     pub(crate) fn run(
         &mut self,
         store: &Opened,
@@ -50,7 +52,7 @@ impl Attempt {
         caller: Option<Caller<'_>>,
     ) -> Result<Tried, Fault> {
         let thread = if caller.is_some() { Thread::Worker } else { Thread::Caller };
-        // Encoded before the lock is taken, and once for all attempts.
+        // Encoded before the lock is taken, and once for all runs of this attempt.
         let frame = match &self.request {
             ChangeRequest::Store { record, .. } => {
                 self.frame.get_or_insert_with(|| frame::encode(key, record)).as_slice()
@@ -70,7 +72,7 @@ impl Attempt {
     }
 }
 
-/// A key whose shard is locked. Its methods return `None` where a large record has to be read.
+/// A key whose shard is locked. `write` and `touch` return `None` if a worker thread has to read a large record.
 struct Site<'a> {
     store: &'a Opened,
     key: &'a Key,
@@ -102,7 +104,7 @@ impl Site<'_> {
             }
             Contents::Damaged(what) => (Found::Damaged, None, Some(what)),
             Contents::Foreign(what) => return Err(Fault::corrupt(what)),
-            // No touch runs while the shard is locked.
+            // Torn words normally mean a touch in progress. The lock is held here, so they are damage.
             Contents::TornWords => (Found::Damaged, None, Some(read::TORN_WORDS)),
         };
         match (request.decide(found, self.now), folder) {
@@ -126,7 +128,7 @@ impl Site<'_> {
     /// Rewrites deadline and revision in place, with one call.
     fn touch(&mut self, request: &ChangeRequest, touch: Touch) -> Result<Option<Change>, Fault> {
         let conflict = Ok(Some(Change::Conflict(None)));
-        // Opened first because it synchronises the name of the folder: the storing process may have died before that.
+        // This also synchronises the folder's name: the process that created the folder may have died before doing so.
         let folder = if self.store.is_durable() { self.folder()? } else { None };
         let (shard, below) = (self.locked.directory(), self.path.below_shard());
         let file = match self.store.root.open_below(shard, below, OFlags::RDWR) {
@@ -233,7 +235,7 @@ impl Site<'_> {
         if let Err(errno) = published {
             publish::discard(folder, &temporary);
             return Err(match errno {
-                // Not by this driver, which would hold the lock.
+                // Another handle of this driver would need the lock that this one holds.
                 Errno::EXIST => Fault::corrupt("another program created a file at the path of the record"),
                 errno => Fault::of_change(errno),
             });

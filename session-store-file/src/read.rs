@@ -35,12 +35,13 @@ pub(crate) enum Contents {
     Nothing,
     /// A file so large that a worker thread has to read it.
     Large,
-    /// A file that power loss has truncated. It counts as absent.
+    /// A file that power loss has truncated, so its store was never acknowledged as surviving power loss. It counts as
+    /// absent.
     Torn,
     Record(Record),
     /// A damaged record of this driver, and what is wrong with it.
     Damaged(&'static str),
-    /// Something that this driver did not write. It is never replaced and never removed.
+    /// A file that this driver did not write. It belongs to another program, so it is never replaced or removed.
     Foreign(&'static str),
     /// A record whose deadline and revision do not match their checksum: damaged, or being touched.
     TornWords,

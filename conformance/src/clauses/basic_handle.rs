@@ -36,13 +36,17 @@ pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check
 pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    equal("a touch of what never was", &driver.touch(&key, touching(1, 2, None)).await?, &false)?;
-    absent(&driver, &key, "what never was").await?;
+    equal(
+        "a touch of a record that was never stored",
+        &driver.touch(&key, touching(1, 2, None)).await?,
+        &false,
+    )?;
+    absent(&driver, &key, "a record that was never stored").await?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
     let done = driver.touch(&key, touching(1, 2, Some(stage.later()))).await?;
-    equal("a touch of what was removed", &done, &false)?;
-    absent(&driver, &key, "what was removed").await
+    equal("a touch of a removed record", &done, &false)?;
+    absent(&driver, &key, "the removed record").await
 }
 
 pub(crate) async fn b26_repeated_touch_is_true(stage: &Stage) -> Check {

@@ -118,7 +118,7 @@ pub(crate) async fn b04_unknown_key_is_none_and_stays_absent(stage: &Stage) -> C
     absent(&driver, &key, "a key that was never stored").await?;
     absent(&driver, &key, "the same key, asked for again").await?;
     let answer = driver.remove(&key, Condition::Any).await?;
-    conflict(&answer, None, "removing what was only asked for")
+    conflict(&answer, None, "removing a record that was only asked for")
 }
 
 pub(crate) async fn b05_empty_data_is_a_value(stage: &Stage) -> Check {
@@ -306,7 +306,7 @@ pub(crate) async fn b13_removed_key_is_none_and_storable(stage: &Stage) -> Check
 pub(crate) async fn b14_remove_says_whether_it_removed(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    conflict(&driver.remove(&key, Condition::Any).await?, None, "removing what never was")?;
+    conflict(&driver.remove(&key, Condition::Any).await?, None, "removing a record that was never stored")?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing a live record")?;
     conflict(&driver.remove(&key, Condition::Any).await?, None, "removing it again")?;
@@ -316,10 +316,10 @@ pub(crate) async fn b14_remove_says_whether_it_removed(stage: &Stage) -> Check {
 pub(crate) async fn b15_remove_absent_removes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    yes(&driver.remove(&key, Condition::Absent).await?, "remove when absent, of what is absent")?;
+    yes(&driver.remove(&key, Condition::Absent).await?, "remove when absent, of an absent record")?;
     put(&driver, &key, &record(1)).await?;
     let answer = driver.remove(&key, Condition::Absent).await?;
-    conflict(&answer, Some(&record(1)), "remove when absent, of what is live")?;
+    conflict(&answer, Some(&record(1)), "remove when absent, of a live record")?;
     holds(&driver, &key, &record(1), "the live record").await
 }
 
@@ -327,7 +327,7 @@ pub(crate) async fn b16_remove_at_revision_checks_it(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
     let at = |number| Condition::Revision(rev(number));
-    conflict(&driver.remove(&key, at(1)).await?, None, "removing a revision of what is absent")?;
+    conflict(&driver.remove(&key, at(1)).await?, None, "removing a revision of an absent record")?;
     put(&driver, &key, &record(1)).await?;
     put(&driver, &key, &record(2)).await?;
     conflict(&driver.remove(&key, at(1)).await?, Some(&record(2)), "removing an older revision")?;
@@ -339,7 +339,10 @@ pub(crate) async fn b16_remove_at_revision_checks_it(stage: &Stage) -> Check {
 pub(crate) async fn b17_absent_conflicts_when_live(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("one");
-    yes(&driver.store(&key, record(1), Condition::Absent).await?, "a store when absent, of what is absent")?;
+    yes(
+        &driver.store(&key, record(1), Condition::Absent).await?,
+        "a store when absent, of an absent record",
+    )?;
     holds(&driver, &key, &record(1), "the new record").await?;
     let answer = driver.store(&key, record(2), Condition::Absent).await?;
     ensure(!answer.is_applied(), "a store when absent conflicts with a live record", || {
@@ -365,12 +368,16 @@ pub(crate) async fn b19_store_at_revision_never_creates(stage: &Stage) -> Check 
     let driver = stage.open().await?;
     let key = stage.key("one");
     let at = Condition::Revision(rev(1));
-    conflict(&driver.store(&key, record(2), at).await?, None, "a store at a revision of what never was")?;
-    absent(&driver, &key, "what never was").await?;
+    conflict(
+        &driver.store(&key, record(2), at).await?,
+        None,
+        "a store at a revision of a record that was never stored",
+    )?;
+    absent(&driver, &key, "a record that was never stored").await?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
-    conflict(&driver.store(&key, record(2), at).await?, None, "a store at a revision of what was removed")?;
-    absent(&driver, &key, "what was removed").await
+    conflict(&driver.store(&key, record(2), at).await?, None, "a store at a revision of a removed record")?;
+    absent(&driver, &key, "the removed record").await
 }
 
 pub(crate) async fn b20_conflict_returns_live_record(stage: &Stage) -> Check {

@@ -314,7 +314,7 @@ pub(crate) async fn c10_concurrent_purges_count_once(stage: &Stage) -> Check {
         }
         let total: u64 = crowd.join().await?.iter().sum();
         let rest = driver.purge(1_000).await?.removed;
-        equal("what five purges together say they removed, of 80", &(total + rest), &80)?;
+        equal("the sum of five purges, of 80", &(total + rest), &80)?;
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
         let mut reported = crate::common::keys_of(&walk(&driver, &Prefix::SESSION, 2).await?);
         reported.sort();
         equal("the keys that a traversal reports after the kill", &reported.len(), &live.len())?;
-        equal("what clear removes", &driver.clear(&Prefix::SESSION).await?, &(live.len() as u64))?;
+        equal("the number that clear removes", &driver.clear(&Prefix::SESSION).await?, &(live.len() as u64))?;
         for key in &live {
             let answer = driver.store(key, record(kill + 1), Condition::Absent).await?;
             yes(&answer, "a store when absent, after everything was cleared")?;

@@ -121,14 +121,14 @@ pub(crate) async fn e08_store_past_deadline_removes(stage: &Stage) -> Check {
     let key = stage.key("one");
     let past = stage.now();
     yes(&driver.store(&key, expiring(1, past), Condition::Any).await?, "a late store on nothing")?;
-    absent(&driver, &key, "what was stored too late").await?;
+    absent(&driver, &key, "a record that was stored too late").await?;
     for (what, when) in [("any", Condition::Any), ("at its revision", Condition::Revision(rev(2)))] {
         put(&driver, &key, &record(2)).await?;
         let answer = driver.store(&key, expiring(3, past), when).await?;
         yes(&answer, &format!("a late store over a live record, {what}"))?;
-        absent(&driver, &key, "what a late store has replaced").await?;
+        absent(&driver, &key, "the record that a late store replaced").await?;
         let answer = driver.remove(&key, Condition::Any).await?;
-        conflict(&answer, None, "removing what a late store has removed")?;
+        conflict(&answer, None, "removing the record that a late store removed")?;
     }
     put(&driver, &key, &record(2)).await?;
     for (what, when) in [("when absent", Condition::Absent), ("elsewhere", Condition::Revision(rev(7)))] {

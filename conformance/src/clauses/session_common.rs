@@ -115,7 +115,7 @@ pub(super) fn new_id(session: &Session) -> Result<SessionId, Failure> {
 
 /// Fails unless the client receives nothing.
 pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
-    equal(&format!("what the client is told after {what}"), &session.id_update(), &IdUpdate::None)
+    equal(&format!("the client's instruction after {what}"), &session.id_update(), &IdUpdate::None)
 }
 
 /// Fails unless the commit has this outcome.
@@ -163,7 +163,7 @@ pub(super) async fn stored(probe: &Probe, id: SessionId) -> Result<Record, Failu
 
 /// Fails unless the session has no record.
 pub(super) async fn nothing(probe: &Probe, id: SessionId, what: &str) -> Check {
-    equal(&format!("what the store has {what}"), &raw(probe, id).await?, &None)
+    equal(&format!("the stored record {what}"), &raw(probe, id).await?, &None)
 }
 
 /// Fails if a key that was stored since the last `calls()` has a record, except for these sessions.
@@ -174,7 +174,7 @@ pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &s
         else {
             continue;
         };
-        equal(&format!("what the store has elsewhere {what}"), &raw_at(probe, &key).await?, &None)?;
+        equal(&format!("the stored record elsewhere {what}"), &raw_at(probe, &key).await?, &None)?;
     }
     Ok(())
 }

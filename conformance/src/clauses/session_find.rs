@@ -163,7 +163,7 @@ async fn stocked(stage: &Stage, driver: &DynDriver, expired: usize) -> Result<Ve
 
 async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {
     for key in keys {
-        ensure(driver.retrieve(key).await?.is_some(), "what is live stays", || {
+        ensure(driver.retrieve(key).await?.is_some(), "live records stay", || {
             "a live record is gone".into()
         })?;
     }
@@ -183,7 +183,7 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
             break;
         }
     }
-    equal("what was removed", &removed, &9)?;
+    equal("the removed record", &removed, &9)?;
     are_there(&probe.inner().0, &kept).await?;
     finds(&sessions, live, "a", Some(1)).await
 }

@@ -102,7 +102,11 @@ pub(crate) async fn s63_newer_flash_survives_older_readers(stage: &Stage) -> Che
     let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
     let clearing = opened(&sessions, id).await?;
     for reader in [&one, &two, &clearing] {
-        equal("what a reader sees", &reader.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+        equal(
+            "the value that a reader sees",
+            &reader.flash().get::<String>("notice")?.as_deref(),
+            &Some("saved"),
+        )?;
     }
     one.flash().set("notice", "newer")?;
     clearing.flash().clear()?;

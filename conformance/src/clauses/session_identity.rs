@@ -272,9 +272,9 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check
         equal("its calls", &probe.operations(), &vec![Operation::Remove])?;
         nothing(&probe, id, "before any commit").await?;
         equal("the end reason", &session.end_reason()?, &Some(EndReason::Destroyed("logout".into())))?;
-        equal("what the client is told", &session.id_update(), &IdUpdate::Clear)?;
+        equal("the client's instruction", &session.id_update(), &IdUpdate::Clear)?;
         ensure(!session.exists()?, "the session does not exist", || "it exists".into())?;
-        equal("what was written before", &session.get::<u64>("b")?, &None)?;
+        equal("the earlier writes", &session.get::<u64>("b")?, &None)?;
         if commits {
             let ended = Outcome::Ended(EndReason::Destroyed("logout".into()));
             came_to(&sessions.finish(&session).await?, &ended, "a commit after destroy")?;
@@ -302,7 +302,7 @@ pub(crate) async fn s41_destroy_ends_newer_writes(stage: &Stage) -> Check {
     let removals = probe.operations().iter().filter(|&&operation| operation == Operation::Remove).count();
     equal("the removals that it took", &removals, &3)?;
     nothing(&probe, id, "after the logout").await?;
-    equal("what the client is told", &logout.id_update(), &IdUpdate::Clear)
+    equal("the client's instruction", &logout.id_update(), &IdUpdate::Clear)
 }
 
 pub(crate) async fn s42_only_the_ending_request_clears_the_cookie(stage: &Stage) -> Check {
@@ -316,7 +316,7 @@ pub(crate) async fn s42_only_the_ending_request_clears_the_cookie(stage: &Stage)
     equal("whether the first ended it", &one.destroy("logout").await?, &true)?;
     equal("whether the second ended it", &two.destroy("logout").await?, &false)?;
     equal("the end reason of the second", &two.end_reason()?, &Some(EndReason::Revoked))?;
-    equal("what the first client is told", &one.id_update(), &IdUpdate::Clear)?;
+    equal("the first client's instruction", &one.id_update(), &IdUpdate::Clear)?;
     done(&sessions, two).await?;
     tells_nothing(two, "finding the session gone")?;
     done(&sessions, reader).await?;
@@ -355,7 +355,7 @@ pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage)
         match probe.drop_at_stall(session.destroy("logout")).await {
             Some(Ok(ended)) => {
                 equal(&format!("whether it ended the session, with {what}"), &ended, &true)?;
-                equal("what the client is told", &session.id_update(), &IdUpdate::Clear)?;
+                equal("the client's instruction", &session.id_update(), &IdUpdate::Clear)?;
             }
             // A refusal is an error, and the call may be repeated.
             Some(Err(error)) => {

@@ -54,7 +54,7 @@ pub(crate) async fn s02_first_write_is_one_store_under_new_id(stage: &Stage) -> 
     ensure(id != brought, "an id from a client is never adopted", || "it was".into())?;
     nothing(&probe, brought, "under the id that was brought").await?;
     let record = stored(&probe, id).await?;
-    equal("what the client is told", &session.id_update(), &IdUpdate::Set { id, deadline: record.expires })?;
+    equal("the client's instruction", &session.id_update(), &IdUpdate::Set { id, deadline: record.expires })?;
     finds(&sessions, id, "name", Some("Ada".to_owned())).await
 }
 

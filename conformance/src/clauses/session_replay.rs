@@ -49,7 +49,7 @@ pub(crate) async fn s13_later_insert_wins_and_removal_stays(stage: &Stage) -> Ch
     .await?;
     let (one, two) = two(&sessions, id).await?;
     one.insert("same", "first")?;
-    equal("what is removed was there", &one.remove("gone")?, &true)?;
+    equal("the removed value was there", &one.remove("gone")?, &true)?;
     one.insert("mine", &2)?;
     two.insert("same", "second")?;
     two.insert("other", &1)?;
@@ -103,7 +103,11 @@ pub(crate) async fn s15_token_is_taken_once(stage: &Stage) -> Check {
     one.insert("changed", &8)?;
     two.take::<u64>("changed")?;
     done(&sessions, &one).await?;
-    refused(sessions.finish(&two).await, ErrorKind::Contention, "taking what another changed")?;
+    refused(
+        sessions.finish(&two).await,
+        ErrorKind::Contention,
+        "taking a value that another request changed",
+    )?;
     finds(&sessions, id, "changed", Some(8)).await?;
 
     // Untouched by another's write.

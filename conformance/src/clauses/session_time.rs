@@ -54,7 +54,7 @@ pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
         equal("the new deadline", &touched.expires, &deadline)?;
         ensure(touched.data == before.data, "the same data", || format!("{touched:?}, was {before:?}"))?;
         // The client and the store are extended together.
-        equal("what the client is told", &session.id_update(), &IdUpdate::Extend { id, deadline })?;
+        equal("the client's instruction", &session.id_update(), &IdUpdate::Extend { id, deadline })?;
     }
     Ok(())
 }
@@ -314,7 +314,7 @@ pub(crate) async fn s57_client_learns_the_stored_deadline(stage: &Stage) -> Chec
         done(&sessions, &session).await?;
         let now_at = new_id(&session).unwrap_or(id);
         let in_store = stored(&probe, now_at).await?.expires;
-        equal("what the client was told", &told(&session), &Some(in_store))?;
+        equal("the client's instruction", &told(&session), &Some(in_store))?;
         equal("the deadline in the store", &in_store, &Some(after(stage, 30 * MINUTE)))?;
     }
     Ok(())

@@ -105,7 +105,7 @@ pub(crate) async fn s70_unknown_entries_survive(stage: &Stage) -> Check {
     let parts = [
         entry(0, 200, 0, &[], "unknown codec", b"\x01\x02\x03"),
         entry(0, 1, 0, b"unknown extras", "with extras", b"\x07"),
-        entry(9, 77, 0, &[], "unknown class", b"whatever it is"),
+        entry(9, 77, 0, &[], "unknown class", b"any value"),
     ];
     put(&probe, id, [&stored(&probe, id).await?.data[..], &parts.concat()].concat()).await?;
 

@@ -61,7 +61,7 @@ pub(crate) async fn p04_removed_record_stays_removed_everywhere(stage: &Stage) -
         let answer = other.store(&key, record(2), Condition::Revision(rev(1))).await?;
         conflict(&answer, None, "a store at a revision that another handle has removed")?;
         let done = other.touch(&key, touching(1, 3, Some(stage.later()))).await?;
-        equal("a touch of what another handle has removed", &done, &false)?;
+        equal("a touch of a record that another handle removed", &done, &false)?;
         conflict(&other.remove(&key, Condition::Any).await?, None, "removing it once more")?;
         absent(&one, &key, "after the removal").await?;
     }
@@ -102,7 +102,7 @@ pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
         child.ready().await?;
         child.go()?;
         let notes = notes_in(&child.finish().await?);
-        equal("what the other process read, replaced and removed", &notes, &vec![number, 1, 1])?;
+        equal("the records that the other process read, replaced and removed", &notes, &vec![number, 1, 1])?;
         holds(&driver, &stage.key("one"), &record(number + 1), "replaced by the other process").await?;
         absent(&driver, &stage.key("two"), "removed by the other process").await?;
     }
@@ -258,7 +258,7 @@ pub(crate) async fn p11_purges_of_processes_count_once(stage: &Stage) -> Check {
             total += notes_in(&child.finish().await?).iter().sum::<u64>();
         }
         total += driver.purge(1_000).await?.removed;
-        equal(&format!("what {crowd} purges together say they removed"), &total, &120)?;
+        equal(&format!("the sum of {crowd} purges"), &total, &120)?;
         holds(&driver, &fresh.key("live"), &record(1), "a live record").await?;
     }
     Ok(())

@@ -290,14 +290,14 @@ pub(crate) async fn t14_clear_removes_only_its_prefix(stage: &Stage) -> Check {
     let keys = fill(&driver, &user, 400).await?;
     let others = fill(&driver, &user2, 5).await?;
     let sessions = fill(&driver, &Prefix::SESSION, 5).await?;
-    equal("what clear says it removed", &driver.clear(&user).await?, &400)?;
+    equal("the number that clear reports", &driver.clear(&user).await?, &400)?;
     for key in &keys {
         absent(&driver, key, "a key of the cleared prefix").await?;
     }
     for (index, key) in others.iter().chain(&sessions).enumerate() {
         holds(&driver, key, &record(index as u64 % 5 + 1), "a key of another prefix").await?;
     }
-    equal("what clear removes the second time", &driver.clear(&user).await?, &0)
+    equal("the number that clear removes the second time", &driver.clear(&user).await?, &0)
 }
 
 pub(crate) async fn t15_traversal_changes_nothing(stage: &Stage) -> Check {
@@ -333,5 +333,5 @@ pub(crate) async fn t16_cursor_survives_removals(stage: &Stage) -> Check {
             None => break,
         }
     }
-    all_there(&keys_of(&found), &keys, "a traversal that removes what it meets")
+    all_there(&keys_of(&found), &keys, "a traversal that removes each record")
 }

@@ -142,8 +142,7 @@ impl<D: Driver> Probe<D> {
     }
 
     /// A probe whose parked calls are also parked between the change and its answer. Needed to drop a request there,
-    /// but not to try all orders: what a request does between an answer and its next call touches nothing that others
-    /// see.
+    /// but not to try all orders, because the work of a request between two calls is invisible to others.
     pub fn parking_answers(inner: D) -> Self {
         let probe = Self::new(inner);
         probe.state.after.store(true, Ordering::SeqCst);

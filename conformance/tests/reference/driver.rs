@@ -105,7 +105,7 @@ impl Driver for Reference {
         if self.enter(Operation::Retrieve, Some(key))?.is_some() {
             return Ok(None);
         }
-        assert!(!self.has(Defect::RetrievePanics), "what a driver must not do");
+        assert!(!self.has(Defect::RetrievePanics), "a defect of a driver");
         let key = self.mapped(key);
         if self.has(Defect::HandleCaches)
             && let Some(cached) = self.handle.cache.lock().unwrap().get(&key)

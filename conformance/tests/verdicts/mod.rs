@@ -209,5 +209,5 @@ fn hanging_or_panicking_driver_fails() {
     let Err(Failure::Unmet { actual, .. }) = panicking.examine("B02", "none", PATIENCE) else {
         panic!("it panics")
     };
-    assert!(actual.contains("what a driver must not do"), "{actual}");
+    assert!(actual.contains("a defect of a driver"), "{actual}");
 }
