@@ -1,10 +1,10 @@
 //! `cargo xtask test`: every test of the workspace, and a sum at the end.
 
-use std::io::Read;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -74,12 +74,13 @@ fn tests(full: bool) -> Result<Tally> {
             command.envs(conformance::FULL);
         }
     }
+    let limit = Duration::from_secs(60 * if full { 240 } else { 20 });
     let (jobs, all) = (Mutex::new(jobs.into_iter()), Mutex::new(Tally::default()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((name, command)) = { lock(&jobs).next() } {
-                    let tally = told(run_one(&name, command));
+                    let tally = told(run_one(&name, command, limit));
                     lock(&all).add(&tally);
                 }
             });
@@ -102,20 +103,34 @@ fn job(program: &Program) -> (String, Command) {
     (format!("{} of {}", program.name, program.package()), command)
 }
 
-/// Runs one program and then prints all of its output at once.
-fn run_one(name: &str, mut command: Command) -> Result<Tally> {
+/// Runs one program for at most `limit` and then prints all of its output at once. Until then the output is in a file,
+/// not in a pipe: a process that outlives the program would keep a pipe open.
+fn run_one(name: &str, mut command: Command, limit: Duration) -> Result<Tally> {
+    let folder = cargo::target()?.join("test-output");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}.txt", name.replace(['/', ' '], "-")));
+    let file = File::create(&path)?;
     let began = stopwatch();
-    let (mut reader, writer) = std::io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn()?;
-    // It holds the writing end of the pipe and would keep the pipe open.
-    drop(command);
-    let mut output = Vec::new();
-    reader.read_to_end(&mut output)?;
-    let status = child.wait()?;
-    let output = String::from_utf8_lossy(&output);
-    println!("\n{name} ({} s)\n{output}", began.elapsed().as_secs());
+    let mut child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if began.elapsed() < limit => pause(),
+            None => {
+                child.kill()?;
+                println!("\n{name} was killed after {} s", limit.as_secs());
+                break child.wait()?;
+            }
+        }
+    };
+    let output = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+    println!("\n{name} ({} s, {status})\n{output}", began.elapsed().as_secs());
     Ok(Tally::of_run(&output, status.success()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
+fn pause() {
+    thread::sleep(Duration::from_millis(20));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a developer wants to know what takes how long")]
@@ -140,14 +155,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn killed_or_silent_program_is_a_failure() {
+    fn killed_hanging_or_silent_program_is_a_failure() {
         let result = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'";
-        for (script, passed, failed) in
-            [(result, 2, 0), ("true", 0, 1), (&*format!("{result} >&2; kill -9 $$"), 2, 1)]
-        {
+        for (script, passed, failed) in [
+            (result, 2, 0),
+            ("true", 0, 1),
+            (&*format!("{result} >&2; kill -9 $$"), 2, 1),
+            (&*format!("{result}; exec sleep 60"), 2, 1),
+            // The process in the background has the program's output.
+            (&*format!("sleep 60 & {result}"), 2, 0),
+        ] {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            let tally = run_one("a test", command).expect("sh starts");
+            let tally = run_one("a-test", command, Duration::from_secs(1)).expect("sh starts");
             assert_eq!((tally.passed, tally.failed), (passed, failed), "{script}");
         }
     }
