@@ -1,7 +1,6 @@
 //! A connection to a server or to a cluster.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "cluster")]
 use redis::aio::ConnectionLike as _;
@@ -75,8 +74,7 @@ pub(crate) struct Connection {
     socket: Socket,
     /// How many answers have arrived.
     answers: AtomicU64,
-    /// Whether the runtime that drives the connection has ended.
-    orphaned: Arc<AtomicBool>,
+    /// A task that ends only with the runtime that drives the connection.
     sentinel: AbortHandle,
 }
 
@@ -88,18 +86,12 @@ enum Socket {
 
 impl Connection {
     fn new(socket: Socket) -> Self {
-        let orphaned = Arc::new(AtomicBool::new(false));
-        let flag = SetOnDrop(Arc::clone(&orphaned));
-        // A task in the runtime that drives the connection. It waits until that runtime ends.
-        let sentinel = tokio::spawn(async move {
-            let _flag = flag;
-            std::future::pending::<()>().await;
-        });
-        Self { socket, answers: AtomicU64::new(0), orphaned, sentinel: sentinel.abort_handle() }
+        let sentinel = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        Self { socket, answers: AtomicU64::new(0), sentinel }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        !self.orphaned.load(Ordering::Acquire)
+        !self.sentinel.is_finished()
     }
 
     /// How many answers have arrived. While the count stays the same, the other end is silent.
@@ -141,13 +133,5 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.sentinel.abort();
-    }
-}
-
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }

@@ -73,7 +73,7 @@ impl Link {
     /// Drops the connection. Calls in progress finish by themselves.
     pub(crate) fn close(&self) {
         self.gate.close();
-        drop(self.put(None));
+        self.put(None);
     }
 
     /// The host for a node that does not know its own.
@@ -230,12 +230,12 @@ impl Link {
             link.attempts.fetch_add(1, Ordering::AcqRel);
             *last = answer.as_ref().err().cloned();
             if let Ok(connection) = &answer {
-                drop(link.put(Some(Arc::clone(connection))));
+                link.put(Some(Arc::clone(connection)));
             }
             answer
         });
         // The task fails only when its runtime ends, which is also the runtime of this call.
-        attempt.await.unwrap_or_else(|_| Err(ended())).map_err(Failure::Unsent)
+        attempt.await.unwrap_or_else(|ended| Err(std::io::Error::from(ended).into())).map_err(Failure::Unsent)
     }
 
     fn living(&self) -> Option<Arc<Connection>> {
@@ -243,14 +243,10 @@ impl Link {
         connection.as_ref().filter(|connection| connection.is_alive()).map(Arc::clone)
     }
 
-    /// Replaces the connection, unless the store is closed. Returns the old one.
-    fn put(&self, connection: Option<Arc<Connection>>) -> Option<Arc<Connection>> {
+    /// Replaces the connection; a closed store has none.
+    fn put(&self, connection: Option<Arc<Connection>>) {
         let mut place = self.connection.write().unwrap_or_else(PoisonError::into_inner);
-        if self.gate.is_closed() {
-            place.take().and(connection)
-        } else {
-            std::mem::replace(&mut *place, connection)
-        }
+        *place = connection.filter(|_| !self.gate.is_closed());
     }
 
     /// Drops a broken connection to a single server. A cluster's connection repairs itself, node by node, while the
@@ -265,9 +261,7 @@ impl Link {
 
     fn discard(&self, connection: &Arc<Connection>) {
         let mut place = self.connection.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = place.take_if(|there| Arc::ptr_eq(there, connection));
-        drop(place);
-        drop(gone);
+        place.take_if(|there| Arc::ptr_eq(there, connection));
     }
 
     /// Replaces the connection after a command got no answer in time, unless other commands got answers meanwhile. The
@@ -300,8 +294,4 @@ impl Drop for Renewal {
     fn drop(&mut self) {
         self.0.renewing.store(false, Ordering::Release);
     }
-}
-
-fn ended() -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::Interrupted, "connecting was interrupted").into()
 }

@@ -16,14 +16,14 @@ pub(crate) struct Options {
 /// Later steps run even if an earlier one fails, so that one run shows every failure.
 pub(crate) fn run(options: &Options) -> Result {
     let mut steps = vec![
-        ("format", step(|| cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false))),
-        ("lints", step(lints)),
-        ("documentation", step(documentation)),
-        ("each feature by itself", step(features)),
+        ("format", step(|| done(cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)))),
+        ("lints", step(|| done(lints()))),
+        ("documentation", step(|| done(documentation()))),
+        ("each feature by itself", step(|| done(features()))),
         ("dependencies", step(dependencies)),
     ];
     if !options.no_tests {
-        steps.push(("tests", step(|| test::run(&test::Options { full: false }))));
+        steps.push(("tests", step(|| done(test::run(&test::Options { full: false })))));
     }
 
     println!();
@@ -45,22 +45,17 @@ pub(crate) fn run(options: &Options) -> Result {
 /// The duration of a step in seconds, and its result: `Some` is the reason why it was skipped.
 type Told = (u64, Result<Option<&'static str>>);
 
-fn step<T: Into<Skipped>>(work: impl FnOnce() -> Result<T>) -> Told {
+fn step(work: impl FnOnce() -> Result<Option<&'static str>>) -> Told {
     let before = test::stopwatch();
-    let result = work().map(|skipped| skipped.into().0);
+    let result = work();
     if let Err(error) = &result {
         eprintln!("xtask: {error}");
     }
     (before.elapsed().as_secs(), result)
 }
 
-/// Why a step was skipped, if it was.
-struct Skipped(Option<&'static str>);
-
-impl From<()> for Skipped {
-    fn from((): ()) -> Self {
-        Self(None)
-    }
+fn done(result: Result) -> Result<Option<&'static str>> {
+    result.map(|()| None)
 }
 
 fn lints() -> Result {
@@ -101,12 +96,14 @@ fn features() -> Result {
     if ran == 0 { Err("found no crate with a feature".into()) } else { Ok(()) }
 }
 
-fn dependencies() -> Result<Skipped> {
+fn dependencies() -> Result<Option<&'static str>> {
     let there =
         Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
-        return Ok(Skipped(Some("cargo-deny is not installed, so bans, licences and sources are unchecked")));
+        return Ok(Some("cargo-deny is not installed, so bans, licences and sources are unchecked"));
     }
-    cargo::run(&mut cargo::cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]), false)?;
-    Ok(Skipped(None))
+    done(cargo::run(
+        &mut cargo::cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]),
+        false,
+    ))
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::{Result, cargo};
 
@@ -25,8 +25,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
     /// The format of the matrix; everything else goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_parser = ["text", "json"], default_value = "text")]
+    format: String,
     /// Writes the matrix to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -38,31 +38,16 @@ pub(crate) struct Options {
     write_readme: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-impl Format {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-}
-
 pub(crate) fn run(options: &Options) -> Result {
     let built = build(if options.full { &["--test", "driver"] } else { &[] })?;
     // Includes the reference driver, whose mutants show that the clauses can fail.
     let drivers: Vec<_> = built
         .suites
         .iter()
-        .filter(|suite| options.driver.as_ref().is_none_or(|wanted| suite.driver == *wanted))
+        .filter(|(driver, _)| options.driver.as_ref().is_none_or(|wanted| driver == wanted))
         .collect();
     if drivers.is_empty() {
-        let known: Vec<_> = built.suites.iter().map(|suite| suite.driver.as_str()).collect();
+        let known: Vec<_> = built.suites.iter().map(|(driver, _)| driver.as_str()).collect();
         return Err(match &options.driver {
             Some(driver) => format!("unknown driver {driver}; known are: {}", known.join(", ")).into(),
             None => "found no conformance suite".into(),
@@ -71,16 +56,16 @@ pub(crate) fn run(options: &Options) -> Result {
 
     forget()?;
     let mut failed = Vec::new();
-    for suite in &drivers {
-        eprintln!("\nThe suite of {}:", suite.driver);
-        let mut command = Command::new(&suite.program.path);
-        command.current_dir(&suite.program.folder);
+    for (driver, program) in drivers {
+        eprintln!("\nThe suite of {driver}:");
+        let mut command = Command::new(&program.path);
+        command.current_dir(&program.folder);
         if options.full {
             command.envs(FULL);
         }
         if let Err(error) = cargo::run(&mut command, true) {
             eprintln!("xtask: {error}");
-            failed.push(suite.driver.clone());
+            failed.push(driver.as_str());
         }
     }
 
@@ -88,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result {
     // A named driver includes its other engines.
     expected
         .retain(|name| options.driver.as_ref().is_none_or(|wanted| name.split('-').next() == Some(wanted)));
-    let (matrix, green) = built.matrix(options.format.as_str(), &expected)?;
+    let (matrix, green) = built.matrix(&options.format, &expected)?;
     match &options.out {
         Some(file) => {
             fs::write(file, &matrix).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -172,15 +157,10 @@ fn ours() -> Result<Vec<String>> {
     if found.len() == ENGINES.len() { Err("found no driver".into()) } else { Ok(found) }
 }
 
-/// A program with a driver's tests.
-struct Suite {
-    driver: String,
-    program: cargo::Program,
-}
-
 /// The built programs.
 struct Built {
-    suites: Vec<Suite>,
+    /// The name of each driver and a program with its tests.
+    suites: Vec<(String, cargo::Program)>,
     printer: PathBuf,
 }
 
@@ -211,9 +191,9 @@ fn build(more: &[&str]) -> Result<Built> {
         let driver = package.strip_prefix(STORE);
         // Other crates have tests of the name `driver` too.
         if program.name == "conformance" || program.name == "driver" && driver.is_some() {
-            suites.push(Suite { driver: driver.unwrap_or(&package).to_owned(), program });
+            suites.push((driver.unwrap_or(&package).to_owned(), program));
         }
     }
-    suites.sort_by(|a, b| (&a.driver, &a.program.name).cmp(&(&b.driver, &b.program.name)));
+    suites.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
     Ok(Built { suites, printer: cargo::build_one("matrix", PRINTER)? })
 }

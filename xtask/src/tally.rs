@@ -9,30 +9,21 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds the counts of a `test result:` line; ignores any other line.
-    fn read(&mut self, line: &str) {
-        let Some((_, counts)) = line.split_once("test result: ") else { return };
-        for part in counts.split(['.', ';']) {
-            let mut words = part.split_whitespace();
-            let (Some(count), Some(what)) =
-                (words.next().and_then(|word| word.parse::<u64>().ok()), words.next())
-            else {
-                continue;
-            };
-            match what {
-                "passed" => self.passed += count,
-                "failed" => self.failed += count,
-                "ignored" => self.ignored += count,
-                _ => {}
-            }
-        }
-    }
-
     /// The counts in a test program's output. A program that aborts, or prints no result, is one failure.
     pub(crate) fn of_run(output: &str, succeeded: bool) -> Self {
         let mut tally = Self::default();
-        output.lines().for_each(|line| tally.read(line));
-        if tally.failed == 0 && (!succeeded || !output.contains("test result: ")) {
+        let results = || output.lines().filter_map(|line| Some(line.split_once("test result: ")?.1));
+        for part in results().flat_map(|counts| counts.split(['.', ';'])) {
+            let Some((count, what)) = part.trim().split_once(' ') else { continue };
+            let count: u64 = count.parse().unwrap_or(0);
+            match what {
+                "passed" => tally.passed += count,
+                "failed" => tally.failed += count,
+                "ignored" => tally.ignored += count,
+                _ => {}
+            }
+        }
+        if tally.failed == 0 && (!succeeded || results().next().is_none()) {
             tally.failed = 1;
         }
         tally
@@ -61,43 +52,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn result_lines_are_summed_up() {
-        let mut tally = Tally::default();
-        tally.read("running 3 tests");
-        tally.read(
-            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s",
-        );
-        tally.read(
-            "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1s",
-        );
-        assert_eq!(tally, Tally { passed: 8, failed: 2, ignored: 1 });
-        assert!(!tally.is_good());
-    }
-
-    #[test]
-    fn program_without_result_is_a_failure() {
+    fn results_are_summed_up_and_a_missing_one_is_a_failure() {
         let good =
-            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
-        let bad = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s\n";
-        for (output, succeeded, failed) in [
-            (good, true, 0),
-            (good, false, 1),
-            (bad, false, 2),
-            ("", true, 1),
-            ("running 9 tests\n", false, 1),
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
+        let bad = "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1s\n";
+        let empty =
+            "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s\n";
+        for (output, succeeded, passed, failed, ignored) in [
+            (good, true, 3, 0, 1),
+            (good, false, 3, 1, 1),
+            (&*format!("running 3 tests\n{good}{bad}"), false, 8, 2, 1),
+            ("", true, 0, 1, 0),
+            ("running 9 tests\n", false, 0, 1, 0),
+            (empty, true, 0, 0, 0),
         ] {
-            assert_eq!(Tally::of_run(output, succeeded).failed, failed, "{output:?} {succeeded}");
+            let tally = Tally::of_run(output, succeeded);
+            assert_eq!(tally, Tally { passed, failed, ignored }, "{output:?} {succeeded}");
+            assert_eq!(tally.is_good(), failed == 0 && passed > 0);
         }
-    }
-
-    #[test]
-    fn empty_run_is_no_success() {
-        let mut tally = Tally::default();
-        tally.read(
-            "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-        );
-        assert!(!tally.is_good());
-        tally.add(&Tally::one(true));
-        assert!(tally.is_good());
     }
 }

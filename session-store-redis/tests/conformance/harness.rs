@@ -1,10 +1,7 @@
 //! The harness for a server and for a cluster.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
@@ -56,14 +53,6 @@ impl Servers {
     fn ports(&mut self) -> Vec<u16> {
         self.all().iter().map(|server| server.port()).collect()
     }
-
-    fn restart(&mut self) -> Result<(), HarnessError> {
-        self.all().iter_mut().try_for_each(Server::restart)?;
-        if let Self::Cluster(cluster) = self {
-            cluster.until_well()?;
-        }
-        Ok(())
-    }
 }
 
 /// The ports of the servers that all tests of this process share. The servers end with the process.
@@ -76,7 +65,7 @@ fn shared(kind: Redis) -> Result<Vec<u16>, HarnessError> {
     Ok(lock(servers.as_ref().map_err(HarnessError::new)?).ports())
 }
 
-fn lock(servers: &Mutex<Servers>) -> std::sync::MutexGuard<'_, Servers> {
+fn lock(servers: &Mutex<Servers>) -> MutexGuard<'_, Servers> {
     servers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -94,7 +83,7 @@ impl Storage {
         Self::new(kind, servers.ports(), Some(servers))
     }
 
-    fn own(&self) -> Result<std::sync::MutexGuard<'_, Servers>, HarnessError> {
+    fn own(&self) -> Result<MutexGuard<'_, Servers>, HarnessError> {
         Ok(lock(self.own.as_ref().ok_or_else(|| HarnessError::new("the servers are shared"))?))
     }
 
@@ -108,13 +97,8 @@ impl Storage {
     /// Sends a command to each server, as its default user. The answer must begin with `expected`.
     fn on_each(&self, command: &str, expected: &str) -> Result<(), HarnessError> {
         for port in &self.ports {
-            let mut stream = TcpStream::connect(("127.0.0.1", *port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-            stream.write_all(format!("{command}\r\n").as_bytes())?;
-            let mut answer = [0; 512];
-            let length = stream.read(&mut answer)?;
-            if !answer[..length].starts_with(expected.as_bytes()) {
-                let answer = String::from_utf8_lossy(&answer[..length]);
+            let answer = xtask_redis::command(*port, command)?;
+            if !answer.starts_with(expected) {
                 return Err(HarnessError::new(format!("{command}: {answer}")));
             }
         }
@@ -163,18 +147,18 @@ impl Harness for Redis {
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
-        let urls: Vec<_> = storage.ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect();
-        let name = format!("{}:{}", storage.name, key.as_str());
-        let mut command = redis::cmd("SETRANGE");
-        command.arg(name).arg(0).arg(b"\x07");
-        let length: i64 = match self {
-            #[cfg(feature = "cluster")]
-            Self::Cluster => {
-                command.query(&mut redis::cluster::ClusterClient::new(urls)?.get_connection()?)?
+        let command = format!(r#"SETRANGE "{}:{}" 0 "\x07""#, storage.name, key.as_str());
+        // The servers of a cluster that do not have the key refuse.
+        for port in &storage.ports {
+            let length = xtask_redis::command(*port, &command)?;
+            if length
+                .strip_prefix(':')
+                .is_some_and(|length| length.parse().is_ok_and(|length: u64| length > 17))
+            {
+                return Ok(());
             }
-            _ => command.query(&mut redis::Client::open(urls.concat())?.get_connection()?)?,
-        };
-        if length > 17 { Ok(()) } else { Err(HarnessError::new("no record to damage")) }
+        }
+        Err(HarnessError::new("no record to damage"))
     }
 
     /// Persistent, because the suite kills these servers and looks for what they acknowledged.
@@ -190,7 +174,11 @@ impl Harness for Redis {
     }
 
     async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.own()?.restart()?;
+        let mut servers = storage.own()?;
+        servers.all().iter_mut().try_for_each(Server::restart)?;
+        if let Servers::Cluster(cluster) = &*servers {
+            cluster.until_well()?;
+        }
         // A server forgets the users that it got at run time.
         storage.allow()
     }

@@ -4,19 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use session_core::{Applied, Change, Condition, Driver, StoreError, StoreErrorKind};
+use session_core::StoreErrorKind::{Timeout, Unavailable};
+use session_core::{Applied, Change, Condition, Driver};
 use session_store_redis::{RedisConfig, RedisStore};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::Server;
 
 use crate::counter::{Counters, all_there};
 use crate::proxy::Proxy;
-use crate::{at, connect, key, put, record, recovered, server, touch};
-
-fn lost<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
-    let error = answer.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::Unknown), "{error:?}");
-}
+use crate::{at, connect, fails, key, put, record, recovered, server, touch};
 
 #[tokio::test]
 async fn lost_answer_is_unknown_and_never_retried() {
@@ -29,29 +25,29 @@ async fn lost_answer_is_unknown_and_never_retried() {
     assert!(store.touch(&key("b"), touch(1, 2, None)).await.unwrap());
 
     proxy.drop_an_answer();
-    lost(store.store(&name, record(1), Condition::Absent).await);
+    fails(store.store(&name, record(1), Condition::Absent).await, Unavailable, Applied::Unknown);
     assert_eq!(direct.retrieve(&name).await.unwrap(), Some(record(1)), "applied in spite of the lost answer");
     put(&store, &name, record(1), Condition::Absent).await;
 
     proxy.drop_an_answer();
-    lost(store.store(&name, record(2), at(1)).await);
+    fails(store.store(&name, record(2), at(1)).await, Unavailable, Applied::Unknown);
     put(&store, &name, record(2), at(1)).await;
 
     proxy.drop_an_answer();
-    lost(store.touch(&name, touch(2, 3, None)).await);
+    fails(store.touch(&name, touch(2, 3, None)).await, Unavailable, Applied::Unknown);
     assert!(store.touch(&name, touch(2, 3, None)).await.unwrap());
 
     // A second removal would find nothing because of the first one, so the driver makes none.
     for when in [Condition::Any, at(3)] {
         put(&store, &name, record(3), Condition::Any).await;
         proxy.drop_an_answer();
-        lost(store.remove(&name, when).await);
+        fails(store.remove(&name, when).await, Unavailable, Applied::Unknown);
         assert_eq!(direct.retrieve(&name).await.unwrap(), None);
     }
 
     put(&store, &name, record(3), Condition::Any).await;
     proxy.drop_an_answer();
-    lost(store.store(&name, record(4), Condition::Any).await);
+    fails(store.store(&name, record(4), Condition::Any).await, Unavailable, Applied::Unknown);
     // A read is retried.
     assert!(store.retrieve(&key("b")).await.unwrap().is_some());
     proxy.drop_an_answer();
@@ -65,8 +61,7 @@ async fn dead_connection_is_replaced() {
     let store = RedisStore::open(proxy.config().response_timeout(Duration::from_millis(300))).await.unwrap();
     put(&store, &key("a"), record(1), Condition::Absent).await;
     proxy.silence();
-    let error = store.store(&key("a"), record(2), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Timeout, Applied::Unknown));
+    fails(store.store(&key("a"), record(2), Condition::Any).await, Timeout, Applied::Unknown);
     assert!(recovered(async || store.retrieve(&key("a")).await).await.is_some());
     put(&store, &key("a"), record(3), Condition::Any).await;
 }

@@ -1,15 +1,14 @@
 //! A cluster whose slots move during writes and traversals.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix};
+use session_core::{Condition, Driver, DriverExt, Key};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
 use crate::counter::{Counters, all_there};
-use crate::traverse::{self, fill};
-use crate::{breaks, key, put, record, recovered, touch};
+use crate::traverse::{fill, walk};
+use crate::{breaks, key, put, record, recovered, touch, users};
 
 pub(crate) async fn connect(cluster: &Cluster) -> RedisStore {
     RedisStore::open(RedisConfig::cluster(cluster.urls())).await.unwrap()
@@ -36,12 +35,16 @@ fn name(key: &Key) -> String {
 }
 
 /// The server among the first three that owns the slot of a key.
-fn owner(cluster: &Cluster, key: &Key) -> usize {
-    let mut owners = (0..3).filter(|n| {
-        let said = cluster.servers[*n].command(&format!("EXISTS {}", name(key))).unwrap();
-        said.starts_with(':')
-    });
-    owners.next().expect("a primary owns the slot")
+fn owner<'a>(cluster: &'a Cluster, key: &Key) -> &'a Server {
+    let owns = |server: &&Server| server.command(&format!("EXISTS {}", name(key))).unwrap().starts_with(':');
+    cluster.servers[..3].iter().find(owns).expect("a primary owns the slot")
+}
+
+/// The first three servers in the order of a traversal.
+fn in_order(cluster: &Cluster) -> [usize; 3] {
+    let mut order = [0, 1, 2];
+    order.sort_by_key(|n| format!("127.0.0.1:{}", cluster.servers[*n].port()));
+    order
 }
 
 /// A slot that moves from one server to another.
@@ -53,8 +56,7 @@ struct Move<'a> {
 }
 
 impl<'a> Move<'a> {
-    fn begin(cluster: &'a Cluster, slot: u16, from: usize, to: usize) -> Self {
-        let (from, to) = (&cluster.servers[from], &cluster.servers[to]);
+    fn begin(cluster: &'a Cluster, slot: u16, from: &'a Server, to: &'a Server) -> Self {
         let id = |server: &Server| server.command("CLUSTER MYID").unwrap();
         expect_ok(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
         expect_ok(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
@@ -83,7 +85,7 @@ async fn moving_slot_loses_no_write_and_fails_no_call() {
     // The text between the braces puts all keys into one slot.
     let keys: Vec<_> = (0..8).map(|n| key(&format!("{{slot}}{n}"))).collect();
     let (from, slot) = (owner(&cluster, &keys[0]), slot(&cluster.servers[0], &keys[0]));
-    let to = (from + 1) % 3;
+    let to = cluster.servers[..3].iter().find(|server| server.port() != from.port()).unwrap();
     cluster.servers.iter().for_each(|server| expect_ok(server, "CONFIG RESETSTAT"));
     let counters = Counters::begin(&store, keys.clone()).await;
     counters.steps(100).await;
@@ -97,9 +99,9 @@ async fn moving_slot_loses_no_write_and_fails_no_call() {
     let counters = counters.end().await;
     all_there(&counters);
     assert_eq!(counters.iter().map(|counter| counter.errors).sum::<u64>(), 0, "no call fails");
-    let met = |code| errors(&cluster.servers[from], code);
+    let met = |code| errors(from, code);
     assert!(met("ASK") > 0 && met("MOVED") > 0, "{} ASK, {} MOVED", met("ASK"), met("MOVED"));
-    assert_eq!(owner(&cluster, &keys[0]), to);
+    assert_eq!(owner(&cluster, &keys[0]).port(), to.port());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,13 +119,7 @@ async fn slot_moves_to_a_new_node() {
     }
     let place = key("{slot}");
     put(&store, &place, record(1), Condition::Absent).await;
-    let from = &cluster.servers[owner(&cluster, &place)];
-    let moving = Move { cluster: &cluster, slot: slot(first, &place), from, to: &new };
-    expect_ok(
-        &new,
-        &format!("CLUSTER SETSLOT {} IMPORTING {}", moving.slot, from.command("CLUSTER MYID").unwrap()),
-    );
-    expect_ok(from, &format!("CLUSTER SETSLOT {} MIGRATING {id}", moving.slot));
+    let moving = Move::begin(&cluster, slot(first, &place), owner(&cluster, &place), &new);
     moving.carry(&place);
     // The client does not know the new node, which owns no slot yet.
     assert_eq!(store.retrieve(&place).await.unwrap(), Some(record(1)));
@@ -134,54 +130,27 @@ async fn slot_moves_to_a_new_node() {
     assert!(store.remove(&place, Condition::Any).await.unwrap().is_applied());
 }
 
-/// Traverses more than `first` keys, calls `meanwhile`, and traverses the rest. Returns all keys found.
-async fn walk(store: &RedisStore, first: usize, meanwhile: impl FnOnce()) -> BTreeSet<Key> {
-    let users = Prefix::new("user").unwrap();
-    let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
-    for _ in 0..10_000 {
-        let page = store.traverse(&users, from, 20).await.unwrap();
-        found.extend(page.entries.into_iter().map(|entry| entry.key));
-        if found.len() > first
-            && let Some(meanwhile) = meanwhile.take()
-        {
-            meanwhile();
-        }
-        match page.next {
-            Some(next) => from = next,
-            None => {
-                assert!(meanwhile.is_none(), "the traversal ended before the event");
-                return found;
-            }
-        }
-    }
-    panic!("a traversal without end");
-}
-
 /// A traversal scans the primaries in the order of their addresses. It also finds a key that moves from the last to the
 /// first when the first is already scanned.
 #[tokio::test]
 async fn traversal_finds_a_key_that_moves_backwards() {
     let cluster = Cluster::start().unwrap();
     let store = connect(&cluster).await;
-    let keys: BTreeSet<_> = (0..300).map(|n| key(&n.to_string())).collect();
-    for key in &keys {
-        put(&store, key, record(1), Condition::Absent).await;
-    }
-    let mut order: Vec<_> = (0..3).collect();
-    order.sort_by_key(|n| format!("127.0.0.1:{}", cluster.servers[*n].port()));
-    let (first, last) = (order[0], order[2]);
-    let on_first = keys.iter().filter(|key| owner(&cluster, key) == first).count();
-    let mut movable = keys.iter().filter(|key| owner(&cluster, key) == last);
+    let keys = fill(&store, 300).await;
+    let [first, _, last] = in_order(&cluster).map(|n| &cluster.servers[n]);
+    let is_on = |key: &&Key, server: &Server| owner(&cluster, key).port() == server.port();
+    let on_first = keys.iter().filter(|key| is_on(key, first)).count();
+    let mut movable = keys.iter().filter(|key| is_on(key, last));
     let (one, other) = (movable.next().unwrap(), movable.next().unwrap());
 
-    let found = walk(&store, on_first, || {
-        let moving = Move::begin(&cluster, slot(&cluster.servers[0], one), last, first);
+    let found = walk(&store, on_first, async || {
+        let moving = Move::begin(&cluster, slot(first, one), last, first);
         moving.carry(one);
         moving.end();
     });
     assert_eq!(found.await, keys, "the slot has a new owner");
 
-    let half_way = || Move::begin(&cluster, slot(&cluster.servers[0], other), last, first).carry(other);
+    let half_way = async || Move::begin(&cluster, slot(first, other), last, first).carry(other);
     assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is moving");
 }
 
@@ -191,10 +160,10 @@ async fn primary_restarted_during_a_traversal_hides_no_key() {
     let mut cluster = Cluster::start_with(Options::new().lasting()).unwrap();
     let store = connect(&cluster).await;
     let keys = fill(&store, 600).await;
-    let first = (0..3).min_by_key(|n| format!("127.0.0.1:{}", cluster.servers[*n].port())).unwrap();
-    let found = traverse::walk(&store, async || {
+    let [first, ..] = in_order(&cluster);
+    let found = walk(&store, 20, async || {
         cluster.servers[first].restart().unwrap();
-        recovered(async || store.count(&Prefix::new("user").unwrap()).await).await;
+        recovered(async || store.count(&users()).await).await;
     });
     assert_eq!(found.await, keys);
 }

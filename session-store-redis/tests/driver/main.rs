@@ -23,7 +23,10 @@ mod traverse;
 
 use std::time::Duration;
 
-use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp, Touch};
+use session_core::{
+    Applied, Change, Condition, Driver, Key, Prefix, Record, Revision, StoreError, StoreErrorKind, Timestamp,
+    Touch,
+};
 use session_store_redis::RedisStore;
 use xtask_redis::{Options, Server};
 
@@ -54,6 +57,17 @@ fn server() -> Server {
 
 async fn connect(server: &Server) -> RedisStore {
     RedisStore::open(server.url()).await.unwrap()
+}
+
+/// Fails unless the call failed like this.
+#[track_caller]
+fn fails<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind, applied: Applied) {
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (kind, applied), "{error:?}");
+}
+
+fn users() -> Prefix {
+    Prefix::new("user").unwrap()
 }
 
 /// Retries for half a minute.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use session_core::StoreErrorKind::{Misconfigured, Unavailable};
 use session_core::{Applied, Condition, Driver, Record, StoreErrorKind};
 use session_store_redis::{RedisConfig, RedisStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::{Options, Server};
 
-use crate::{at, connect, key, put, record, recovered, server, touch};
+use crate::{at, connect, fails, key, put, record, recovered, server, touch};
 
 async fn as_user(server: &Server, who: &str) -> session_core::Result<RedisStore> {
     RedisStore::open(server.url_of(who)).await
@@ -27,8 +28,7 @@ async fn wrong_password_and_missing_right_are_misconfigured() {
     put(&store, &key("a"), record(1), Condition::Absent).await;
     let reader = as_user(&server, "reader:word").await.unwrap();
     assert_eq!(reader.retrieve(&key("a")).await.unwrap(), Some(record(1)));
-    let error = reader.remove(&key("a"), Condition::Any).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No));
+    fails(reader.remove(&key("a"), Condition::Any).await, Misconfigured, Applied::No);
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
 }
 
@@ -48,8 +48,7 @@ async fn handle_recovers_after_its_user_is_restored() {
             "{error:?}"
         );
     }
-    let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Misconfigured, Applied::No));
+    fails(store.store(&key("a"), record(2), at(1)).await, Misconfigured, Applied::No);
     assert_eq!(allow(&server), "+OK");
     put(&store, &key("a"), record(2), at(1)).await;
 }
@@ -83,8 +82,7 @@ async fn crowded_server_is_no_wrong_password() {
     assert_eq!(fresh.kind(), StoreErrorKind::Unavailable, "{fresh:?}");
     // The first call may meet the end of the connection.
     drop(store.store(&key("a"), record(2), at(1)).await);
-    let error = store.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
+    fails(store.store(&key("a"), record(2), at(1)).await, Unavailable, Applied::No);
     drop(other);
     assert!(recovered(async || store.store(&key("a"), record(2), at(1)).await).await.is_applied());
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(2)));
@@ -120,12 +118,7 @@ async fn touch_without_right_to_expire_changes_nothing() {
     put(&store, &key("a"), before.clone(), Condition::Absent).await;
     for deadline in [None, Some(store.clock().now().saturating_add(Duration::from_secs(1_000)))] {
         let touch = store.touch(&key("a"), touch(1, 2, deadline)).await;
-        let error = touch.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.applied()),
-            (StoreErrorKind::Misconfigured, Applied::No),
-            "{error:?}"
-        );
+        fails(touch, Misconfigured, Applied::No);
         assert_eq!(store.retrieve(&key("a")).await.unwrap().as_ref(), Some(&before));
     }
 }
@@ -158,12 +151,10 @@ async fn replica_is_unavailable() {
     let hasty = RedisStore::open(hasty).await.unwrap();
     let follow = format!("REPLICAOF 127.0.0.1 {}", other.port());
     assert_eq!(primary.command(&follow).unwrap(), "+OK");
-    let error = RedisStore::open(primary.url()).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    fails(RedisStore::open(primary.url()).await, Unavailable, Applied::No);
     // An open connection learns it with its first change.
-    let error = hasty.store(&key("a"), record(2), at(1)).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
-    assert_eq!(hasty.retrieve(&key("a")).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    fails(hasty.store(&key("a"), record(2), at(1)).await, Unavailable, Applied::No);
+    fails(hasty.retrieve(&key("a")).await, Unavailable, Applied::No);
     assert_eq!(primary.command("REPLICAOF NO ONE").unwrap(), "+OK");
     recovered(async || hasty.retrieve(&key("a")).await).await;
 }
@@ -184,7 +175,7 @@ async fn timeouts_are_checked_and_may_be_endless() {
         RedisConfig::new(server.url()).response_timeout(short),
         RedisConfig::new(server.url()).connect_timeout(short),
     ] {
-        assert_eq!(RedisStore::open(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+        fails(RedisStore::open(config).await, Misconfigured, Applied::No);
     }
     let endless = RedisConfig::new(server.url()).response_timeout(long).connect_timeout(long);
     let store = RedisStore::open(endless).await.unwrap();
@@ -192,16 +183,12 @@ async fn timeouts_are_checked_and_may_be_endless() {
     #[cfg(feature = "cluster")]
     for time in [Duration::from_secs(1), long] {
         let config = RedisConfig::cluster([server.url()]).response_timeout(time).connect_timeout(time);
-        assert_eq!(RedisStore::open(config).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+        fails(RedisStore::open(config).await, Misconfigured, Applied::No);
     }
     #[cfg(feature = "cluster")]
     {
         let almost = RedisConfig::cluster([server.url()]).response_timeout(long).connect_timeout(long / 2);
-        assert_eq!(
-            RedisStore::open(almost).await.unwrap_err().kind(),
-            StoreErrorKind::Misconfigured,
-            "the server is not a cluster"
-        );
+        fails(RedisStore::open(almost).await, Misconfigured, Applied::No);
     }
 }
 
@@ -214,12 +201,8 @@ async fn cluster_reports_the_same_errors_as_a_server() {
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{who:?}: {error:?}");
     }
     let none: [&str; 0] = [];
-    assert_eq!(
-        RedisStore::open(RedisConfig::cluster(none)).await.unwrap_err().kind(),
-        StoreErrorKind::Misconfigured
-    );
+    fails(RedisStore::open(RedisConfig::cluster(none)).await, Misconfigured, Applied::No);
     let mut gone = server();
     gone.kill();
-    let error = RedisStore::open(RedisConfig::cluster([gone.url()])).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    fails(RedisStore::open(RedisConfig::cluster([gone.url()])).await, Unavailable, Applied::No);
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Prefix};
+use session_core::{Condition, Cursor, Driver, DriverExt};
 use xtask_redis::Server;
 
-use crate::{at, connect, key, put, record, server, touch};
+use crate::{at, connect, key, put, record, server, touch, users};
 
 /// How many times the server ran each command since [`reset`], including calls from scripts.
 fn calls(server: &Server) -> BTreeMap<String, u64> {
@@ -68,7 +68,7 @@ async fn page_costs_one_scan_and_one_info() {
     for n in 0..100 {
         put(&store, &key(&n.to_string()), record(1), Condition::Absent).await;
     }
-    let users = Prefix::new("user").unwrap();
+    let users = users();
     store.count(&users).await.unwrap();
     reset(&server);
     let mut from = Cursor::start();

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use session_core::{Condition, Driver, StoreErrorKind};
+use session_core::StoreErrorKind::Misconfigured;
+use session_core::{Applied, Condition, Driver, StoreErrorKind};
 use session_store_redis::{RedisConfig, RedisStore};
 use tempfile::TempDir;
 use xtask_redis::{Options, Server};
 
-use crate::{key, put, record};
+use crate::{fails, key, put, record};
 
 /// A certificate authority, and certificates of the server and the client.
 struct Certificates {
@@ -66,8 +67,7 @@ async fn server_signed_by_the_named_authority_is_trusted() {
     for authority in [None, Some(Certificates::new().authority), Some("no certificate".into())] {
         let config = RedisConfig::new(server.url());
         let config = authority.into_iter().fold(config, RedisConfig::root_certificate);
-        let error = RedisStore::open(config).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
+        fails(RedisStore::open(config).await, Misconfigured, Applied::No);
     }
     let plain = server.url().replace("rediss", "redis");
     assert!(RedisStore::open(RedisConfig::new(plain)).await.is_err());

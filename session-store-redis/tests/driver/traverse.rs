@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Key, Prefix, StoreErrorKind};
+use session_core::StoreErrorKind::{Corrupt, InvalidCursor};
+use session_core::{Applied, Condition, Cursor, Driver, DriverExt, Key};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
-use crate::{connect, key, put, record, server};
+use crate::{connect, fails, key, put, record, server, users};
 
 #[tokio::test]
 async fn namespaces_are_separate() {
@@ -16,7 +17,7 @@ async fn namespaces_are_separate() {
     put(&one, &key("a"), record(1), Condition::Absent).await;
     assert!(two.retrieve(&key("a")).await.unwrap().is_none());
     put(&two, &key("b"), record(2), Condition::Absent).await;
-    let users = Prefix::new("user").unwrap();
+    let users = users();
     assert_eq!((one.count(&users).await.unwrap(), two.count(&users).await.unwrap()), (1, 1));
     assert_eq!(two.clear(&users).await.unwrap(), 1);
     assert!(one.retrieve(&key("a")).await.unwrap().is_some());
@@ -32,12 +33,12 @@ async fn foreign_keys_end_no_traversal() {
     {
         server.command(command).unwrap();
     }
-    let users = Prefix::new("user").unwrap();
+    let users = users();
     assert_eq!(store.count(&users).await.unwrap(), 1);
     for name in ["list", "short"] {
-        assert_eq!(store.retrieve(&key(name)).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        fails(store.retrieve(&key(name)).await, Corrupt, Applied::No);
         let change = store.store(&key(name), record(2), Condition::Absent).await;
-        assert_eq!(change.unwrap_err().kind(), StoreErrorKind::Corrupt, "{name}");
+        fails(change, Corrupt, Applied::No);
         put(&store, &key(name), record(2), Condition::Any).await;
         assert_eq!(store.retrieve(&key(name)).await.unwrap(), Some(record(2)));
     }
@@ -48,7 +49,7 @@ async fn restart_between_two_pages_hides_no_key() {
     let mut server = Server::start(Options::new().lasting()).unwrap();
     let store = connect(&server).await;
     let keys = fill(&store, 300).await;
-    assert_eq!(walk(&store, async || server.restart().unwrap()).await, keys);
+    assert_eq!(walk(&store, 20, async || server.restart().unwrap()).await, keys);
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn traversal_needs_no_right_to_info() {
     assert_eq!(said, "+OK");
     let store = RedisStore::open(server.url_of("app:word")).await.unwrap();
     let keys = fill(&store, 50).await;
-    assert_eq!(walk(&store, async || {}).await, keys);
+    assert_eq!(walk(&store, 20, async || {}).await, keys);
 }
 
 pub(crate) async fn fill(store: &RedisStore, count: u32) -> BTreeSet<Key> {
@@ -69,20 +70,23 @@ pub(crate) async fn fill(store: &RedisStore, count: u32) -> BTreeSet<Key> {
     keys
 }
 
-/// Traverses, calls `happens` after the third page, and returns all keys found.
-pub(crate) async fn walk(store: &RedisStore, happens: impl AsyncFnOnce()) -> BTreeSet<Key> {
-    let users = Prefix::new("user").unwrap();
-    let (mut found, mut from, mut happens) = (BTreeSet::new(), Cursor::start(), Some(happens));
-    for turn in 0..10_000 {
+/// Traverses more than `first` keys, calls `meanwhile`, and traverses the rest. Returns all keys found.
+pub(crate) async fn walk(store: &RedisStore, first: usize, meanwhile: impl AsyncFnOnce()) -> BTreeSet<Key> {
+    let users = users();
+    let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
+    for _ in 0..10_000 {
         let page = store.traverse(&users, from, 10).await.unwrap();
-        found.extend(page.entries.iter().map(|entry| entry.key.clone()));
-        let Some(next) = page.next else { return found };
-        from = next;
-        if turn == 2
-            && let Some(happens) = happens.take()
+        found.extend(page.entries.into_iter().map(|entry| entry.key));
+        if found.len() > first
+            && let Some(meanwhile) = meanwhile.take()
         {
-            happens().await;
+            meanwhile().await;
         }
+        let Some(next) = page.next else {
+            assert!(meanwhile.is_none(), "the traversal ended before the event");
+            return found;
+        };
+        from = next;
     }
     panic!("a traversal without end");
 }
@@ -91,9 +95,8 @@ pub(crate) async fn walk(store: &RedisStore, happens: impl AsyncFnOnce()) -> BTr
 async fn foreign_cursor_is_invalid() {
     let server = server();
     let store = connect(&server).await;
-    let users = Prefix::new("user").unwrap();
+    let users = users();
     for bytes in [vec![9, 9], vec![1; 22], b"127.0.0.1:7000".to_vec()] {
-        let error = store.traverse(&users, Cursor::from_bytes(bytes), 1).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::InvalidCursor);
+        fails(store.traverse(&users, Cursor::from_bytes(bytes), 1).await, InvalidCursor, Applied::No);
     }
 }

@@ -8,4 +8,4 @@ mod server;
 
 pub use cluster::Cluster;
 pub use program::{find, program, unpack};
-pub use server::{Options, Server};
+pub use server::{Options, Server, command};

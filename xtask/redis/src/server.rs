@@ -190,31 +190,37 @@ impl Server {
         format!("{scheme}://{who}{at}127.0.0.1:{}", self.port)
     }
 
-    /// Sends a command and returns the first line of the answer, or a whole bulk string. Works without TLS and without
-    /// a password only.
+    /// Sends a command, as [`command`].
     ///
     /// # Errors
     /// The server does not answer within 30 s.
     pub fn command(&self, words: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.write_all(format!("{words}\r\n").as_bytes())?;
-        let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        if let Some(length) =
-            line.trim_end().strip_prefix('$').and_then(|length| length.parse::<usize>().ok())
-        {
-            let mut bulk = vec![0; length];
-            reader.read_exact(&mut bulk)?;
-            return Ok(String::from_utf8_lossy(&bulk).into_owned());
-        }
-        Ok(line.trim_end().to_owned())
+        command(self.port, words)
     }
 
     fn log(&self) -> PathBuf {
         self.directory.path().join("log")
     }
+}
+
+/// Sends a command to the server on a port and returns the first line of the answer, or a whole bulk string. Works
+/// without TLS and without a password only.
+///
+/// # Errors
+/// The server does not answer within 30 s.
+pub fn command(port: u16, words: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(format!("{words}\r\n").as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let Some(Ok(length)) = line.trim_end().strip_prefix('$').map(str::parse) else {
+        return Ok(line.trim_end().to_owned());
+    };
+    let mut bulk = vec![0; length];
+    reader.read_exact(&mut bulk)?;
+    Ok(String::from_utf8_lossy(&bulk).into_owned())
 }
 
 impl Drop for Server {

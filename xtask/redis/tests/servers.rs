@@ -1,20 +1,24 @@
 //! The temporary servers: how they are found, and that they leave no process or file.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use session_conformance::testing::{ChildProcess, child_args, say};
 use xtask_redis::{Cluster, Options, Server};
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 fn eventually(what: &str, check: impl Fn() -> bool) {
     for _ in 0..1_000 {
         if check() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        pause();
     }
     panic!("not within 20 s: {what}");
 }
@@ -77,47 +81,24 @@ fn cluster_with_a_killed_server_is_not_healthy() {
 
 #[test]
 fn servers_die_with_their_killed_parent() {
-    let (mut parent, said) = start_in_child();
-    parent.kill().unwrap();
-    parent.wait().unwrap();
-    assert_eq!(said.len(), 7, "a server and a cluster of six: {said:?}");
-    for (process, directory) in said {
-        eventually("a server is dead", || is_dead(process));
-        eventually("its directory is gone", || !Path::new(&directory).exists());
-    }
-}
-
-/// Runs [`child_that_starts_servers`] in another process, until its servers are up.
-fn start_in_child() -> (Child, Vec<(u32, String)>) {
-    let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_that_starts_servers", "--nocapture", "--ignored"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = Vec::new();
-    for line in BufReader::new(parent.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if let Some(rest) = line.strip_prefix("server ") {
-            let (process, directory) = rest.split_once(' ').unwrap();
-            said.push((process.parse().unwrap(), directory.to_owned()));
+    let test = "servers_die_with_their_killed_parent";
+    if child_args(test).is_some() {
+        let (server, cluster) = (Server::start(Options::new()).unwrap(), Cluster::start().unwrap());
+        for server in cluster.servers.iter().chain([&server]) {
+            say(&format!("server {} {}", server.process_id().unwrap(), server.directory().display()));
         }
-        if line == "all" {
-            break;
+        // The output fails if the parent dies first.
+        loop {
+            say("waiting");
+            pause();
         }
     }
-    (parent, said)
-}
-
-#[test]
-#[ignore = "the other process of servers_die_with_their_killed_parent"]
-fn child_that_starts_servers() {
-    let (server, cluster) = (Server::start(Options::new()).unwrap(), Cluster::start().unwrap());
-    println!();
-    for server in cluster.servers.iter().chain([&server]) {
-        println!("server {} {}", server.process_id().unwrap(), server.directory().display());
+    let mut child = ChildProcess::spawn(test, &[]);
+    let servers: Vec<_> = (0..7).map(|_| child.wait_for("server ")).collect();
+    drop(child);
+    for server in servers {
+        let (process, directory) = server.split_once(' ').unwrap();
+        eventually("a server is dead", || is_dead(process.parse().unwrap()));
+        eventually("its directory is gone", || !Path::new(directory).exists());
     }
-    println!("all");
-    // Ends with its parent if it is not killed.
-    std::io::stdin().lines().for_each(drop);
 }

@@ -66,9 +66,9 @@ impl Shop {
             Err(_) => {
                 end(&mut child);
                 let said = read_to_string(&log).unwrap_or_default();
-                let tail: Vec<_> = said.lines().rev().take(20).collect();
-                let tail: Vec<_> = tail.into_iter().rev().collect();
-                Err(format!("the shop does not listen; its log:\n{}", tail.join("\n")).into())
+                let lines: Vec<_> = said.lines().collect();
+                let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+                Err(format!("the shop does not listen; its log:\n{tail}").into())
             }
         }
     }

@@ -51,15 +51,16 @@ pub(super) fn no_cookie(answer: &Response) -> Result {
     must(cookies.is_empty(), || format!("a cookie was set: {}", cookies.join(", ")))
 }
 
-/// Runs the work eight times in parallel.
-pub(super) fn in_eight_windows(work: impl Fn() -> Result + Sync) -> Result {
+/// Runs the work eight times in parallel, with the number of each window.
+pub(super) fn in_eight_windows(work: impl Fn(usize) -> Result + Sync) -> Result {
     let together = Barrier::new(8);
     thread::scope(|scope| {
         let windows: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
+            .map(|window| {
+                let (together, work) = (&together, &work);
+                scope.spawn(move || {
                     together.wait();
-                    work()
+                    work(window)
                 })
             })
             .collect();

@@ -1,11 +1,7 @@
 //! No write is lost to a parallel request, a late request, or SIGKILL.
 
-use std::sync::Barrier;
-use std::thread;
-
 use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, session};
 use crate::Result;
-use crate::demo::browser::Browser;
 use crate::demo::shop::Shop;
 
 pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
@@ -21,7 +17,7 @@ pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
 pub(super) fn parallel_additions(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     browser.get("/")?;
-    in_eight_windows(|| add(&browser, "teapot", 1).map(drop))?;
+    in_eight_windows(|_| add(&browser, "teapot", 1).map(drop))?;
     let teapots = browser.state()?.cart("teapot");
     must(teapots == 8, || format!("8 teapots were added, the cart has {teapots}"))
 }
@@ -30,7 +26,7 @@ pub(super) fn parallel_additions(scene: &mut Scene) -> Result {
 pub(super) fn sustained_additions(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
     browser.get("/")?;
-    in_eight_windows(|| {
+    in_eight_windows(|_| {
         (0..25).try_for_each(|_| {
             let answer = browser.post_once("/cart", &[("item", "mug"), ("qty", "1")])?;
             must(answer.status == 303, || format!("an addition was answered with {}", answer.status))
@@ -51,24 +47,8 @@ pub(super) fn a_late_save_overwrites_nothing(scene: &mut Scene) -> Result {
 }
 
 pub(super) fn parallel_strangers(scene: &mut Scene) -> Result {
-    let together = Barrier::new(8);
-    let address = scene.shop()?.address;
-    let browsers: Vec<_> = thread::scope(|scope| {
-        let strangers: Vec<_> = (0..8)
-            .map(|stranger| {
-                let together = &together;
-                scope.spawn(move || {
-                    let browser = Browser::new(address);
-                    together.wait();
-                    add(&browser, "mug", stranger + 1).map(|_| browser)
-                })
-            })
-            .collect();
-        strangers
-            .into_iter()
-            .map(|stranger| stranger.join().map_err(|_| "a browser panicked")?)
-            .collect::<Result<Vec<_>>>()
-    })?;
+    let browsers = (0..8).map(|_| scene.browser()).collect::<Result<Vec<_>>>()?;
+    in_eight_windows(|window| add(&browsers[window], "mug", window as u32 + 1).map(drop))?;
     let mut ids = Vec::new();
     for (stranger, browser) in (1..).zip(&browsers) {
         let mugs = browser.state()?.cart("mug");
