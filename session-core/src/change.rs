@@ -183,7 +183,7 @@ impl ChangeRequest {
     }
 }
 
-/// [`ChangeRequest::decide`] for the parts of a store. `lives` says whether the offered record is live.
+/// [`ChangeRequest::decide`] for a store, given its fields. `lives` says whether the offered record is live.
 #[inline]
 #[must_use]
 pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives: bool) -> Decision {

@@ -28,8 +28,8 @@ const PAGE: usize = 256;
 /// Use `session-manager`, which adds ids, values, replay and rotation. [`DriverExt`] adds `count` and `clear`.
 ///
 /// # Cancellation
-/// After a dropped future, the old or the new record is stored, never a mixture, and all locks are released. A change
-/// whose future is dropped takes effect before the caller's next change of the key, or not at all (C14).
+/// After a dropped future, the old or the new record is stored, never a mixture. The change may still take effect a little
+/// later, but not after the same caller's next change of that key (C14). It holds a lock no longer than an ordinary call.
 pub trait Driver: Send + Sync + 'static {
     /// Returns the live record of `key`. `None` if the key was never stored, was removed, or has expired.
     ///
@@ -55,7 +55,8 @@ pub trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Change>> + Send;
 
     /// Removes the live record of `key` if `condition` holds. Without a live record the answer is `Conflict(None)`, or
-    /// `Applied` under `Absent`. So a caller knows whether its own call removed the record.
+    /// `Applied` under `Absent`. So a caller knows whether its own call removed the record. A damaged record is outside
+    /// this rule: under `Any` it may be removed, otherwise the call fails with `Corrupt`.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -64,11 +65,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Returns a page of the live keys of `prefix`, in the driver's own order, using bounded memory.
     ///
     /// A page may be shorter or longer than `limit`, or empty. Only `next: None` ends the traversal. A limit of zero
-    /// means one. A key that is stored throughout the traversal is reported at least once. A key that is added or removed
-    /// meanwhile may be missing.
+    /// means one. A key that is stored throughout the traversal is reported at least once. A key that was
+    /// removed before its page was requested is not reported (T08). A key that is added meanwhile may be missing.
     ///
     /// # Errors
-    /// `InvalidCursor` for a cursor of another driver. `Unsupported` if the engine cannot list its keys.
+    /// `InvalidCursor` for bytes that are not a cursor. `Unsupported` if the engine cannot list its keys.
     fn traverse(
         &self,
         prefix: &Prefix,

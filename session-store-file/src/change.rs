@@ -110,7 +110,8 @@ impl Site<'_> {
         match (request.decide(found, self.now), folder) {
             (Decision::Corrupt, _) => return Err(Fault::corrupt(damage.unwrap_or_default())),
             (Decision::Conflict, Some(folder)) if live.is_none() => {
-                // The caller relies on the absence, but a removal that was never answered may not be on disk.
+                // The caller relies on the absence, but a removal that was never answered may not be on disk. A touch
+                // needs no such sync: its `false` does not tell an absent record from a newer one.
                 self.sync(folder.as_fd())?;
                 return Ok(Some(Change::Conflict(None)));
             }
