@@ -82,7 +82,8 @@ pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
             ours.iter().flat_map(|place| [group.subjects[*place], group.subjects[*place].before()]);
         let mut rows: Vec<Compare> = Vec::new();
         for row in &group.rows {
-            let place = 2 * ours.iter().position(|place| *place == row.ours).unwrap_or_default();
+            let place = ours.iter().position(|place| *place == row.ours);
+            let place = 2 * place.expect("every row's subject is in the list that the rows made");
             if !rows.iter().any(|known| known.ours == place && known.figure.name == row.figure.name) {
                 let against = Against::Subject(place + 1);
                 rows.push(Compare { ours: place, against, target: Some(NO_WORSE), ..*row });
@@ -364,5 +365,22 @@ fn compared(area: Area, label: &str, args: Args, ours: Subject, peers: &[Peer], 
         args,
         subjects: std::iter::once(ours).chain(peers.iter().map(|(subject, _)| *subject)).collect(),
         rows: peers.iter().enumerate().map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_compares_a_subject_with_its_earlier_build() {
+        let groups = against_before(groups());
+        assert!(groups.len() > 30, "found only {} groups", groups.len());
+        for row in groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group, row))) {
+            let (group, Compare { ours, against: Against::Subject(before), .. }) = row else {
+                panic!("a row without an earlier build: {row:?}");
+            };
+            assert_eq!(group.subjects[*before], group.subjects[*ours].before());
+        }
     }
 }
