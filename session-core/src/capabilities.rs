@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::durability::Durability;
+
 /// [`setters!`](crate::setters) cannot write `const` functions, because conversions are not constant.
 macro_rules! setters {
     ($($name:ident: $type:ty,)*) => { $(
@@ -51,6 +53,26 @@ impl Capabilities {
             max_record_bytes: None,
             evicts: false,
             exactly_once: false,
+        }
+    }
+
+    /// The claims of a driver whose records are in files of one host: it compares and stores in one step, serves several
+    /// processes, compares deadlines with its clock, and reports each key exactly once. `durability` says what survives.
+    #[must_use]
+    pub const fn in_files(durability: Durability, max_record_bytes: u64) -> Self {
+        let (survives, rolls_back) = match durability {
+            Durability::Process => (Survives::Kill, RollsBack::PowerLoss),
+            Durability::Power => (Survives::PowerLoss, RollsBack::Never),
+        };
+        Self {
+            conditional: true,
+            survives,
+            rolls_back,
+            shared: Shared::Host,
+            expiry: ExpiryMode::Caller,
+            max_record_bytes: Some(max_record_bytes),
+            evicts: false,
+            exactly_once: true,
         }
     }
 

@@ -1,7 +1,5 @@
 //! The durability option of drivers.
 
-use crate::capabilities::{Capabilities, RollsBack, Survives};
-
 /// Which events an acknowledged write survives. An option of every driver that offers a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
@@ -11,15 +9,4 @@ pub enum Durability {
     Process,
     /// Power loss as well. Every change waits for the disk.
     Power,
-}
-
-impl Durability {
-    /// Adds this durability's promises to a driver's capabilities.
-    #[must_use]
-    pub const fn promise(self, capabilities: Capabilities) -> Capabilities {
-        match self {
-            Self::Process => capabilities.survives(Survives::Kill).rolls_back(RollsBack::PowerLoss),
-            Self::Power => capabilities.survives(Survives::PowerLoss).rolls_back(RollsBack::Never),
-        }
-    }
 }

@@ -60,6 +60,7 @@ pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
 pub use record::{Record, check_record_bytes};
 pub use revision::Revision;
+pub use setters::check_options;
 #[cfg(feature = "state")]
 pub use state::{Candidates, State};
 pub use turn::yield_now;

@@ -1,4 +1,19 @@
-//! Setters for the options of drivers.
+//! Setters and checks for the options of drivers.
+
+use crate::error::{Operation, Result, StoreError, StoreErrorKind};
+
+/// Checks the options of a driver that opens. A rule is whether an option is valid, and the error's text if not.
+///
+/// # Errors
+/// `Misconfigured` for the first rule that does not hold.
+pub fn check_options(rules: &[(bool, &str)]) -> Result<()> {
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, wrong)) => {
+            Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(*wrong))
+        }
+        None => Ok(()),
+    }
+}
 
 /// Writes a builder's setters: each takes `self` and one value, and returns the changed options.
 ///
@@ -38,10 +53,17 @@ macro_rules! setters {
     (@value $name:ident $value:expr) => { $value };
 }
 
-/// Writes the conversions from a path for options that have `new(path)`.
+/// Writes the conversions from a path for options that have `new(path)`, and with the crate's feature `serde` the
+/// function `without_path`, whose values serde uses for missing options.
 #[macro_export]
 macro_rules! from_path {
     ($config:ty) => {
+        #[cfg(feature = "serde")]
+        impl $config {
+            fn without_path() -> Self {
+                Self::new("")
+            }
+        }
         $crate::from_path!($config: &str, &::std::path::Path, ::std::path::PathBuf);
     };
     ($config:ty: $($path:ty),*) => { $(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Durability, Operation, Result, StoreError, StoreErrorKind, SystemClock};
+use session_core::{Clock, Durability, Result, SystemClock};
 
 const LARGEST_RECORD: u64 = 1 << 30;
 
@@ -50,11 +50,6 @@ impl FileConfig {
         }
     }
 
-    #[cfg(feature = "serde")]
-    fn without_path() -> Self {
-        Self::new("")
-    }
-
     session_core::setters! {
         /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
         ///
@@ -87,22 +82,15 @@ impl FileConfig {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |detail: &str| {
-            Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail))
-        };
-        if self.path.as_os_str().is_empty() {
-            return wrong("path is empty");
-        }
-        if !(1..=LARGEST_RECORD).contains(&self.max_record_bytes) {
-            return wrong("max_record_bytes is outside 1 byte to 1 GiB");
-        }
-        if self.max_queue == 0 {
-            return wrong("max_queue is 0");
-        }
-        if !(1..=256).contains(&self.threads) {
-            return wrong("threads is outside 1 to 256");
-        }
-        Ok(())
+        session_core::check_options(&[
+            (!self.path.as_os_str().is_empty(), "path is empty"),
+            (
+                (1..=LARGEST_RECORD).contains(&self.max_record_bytes),
+                "max_record_bytes is outside 1 byte to 1 GiB",
+            ),
+            (self.max_queue > 0, "max_queue is 0"),
+            ((1..=256).contains(&self.threads), "threads is outside 1 to 256"),
+        ])
     }
 }
 
@@ -110,6 +98,8 @@ session_core::from_path!(FileConfig);
 
 #[cfg(test)]
 mod tests {
+    use session_core::StoreErrorKind;
+
     use super::*;
 
     #[test]

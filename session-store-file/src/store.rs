@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Shared, StoreError, Touch,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
+    Purged, Record, Result, StoreError, Touch,
 };
 
 use crate::change::{Attempt, Tried};
@@ -178,13 +178,7 @@ impl Driver for FileStore {
 
     fn capabilities(&self) -> Capabilities {
         let config = &self.0.opened.config;
-        let capabilities = Capabilities::none()
-            .conditional(true)
-            .shared(Shared::Host)
-            .expiry(ExpiryMode::Caller)
-            .max_record_bytes(Some(config.max_record_bytes))
-            .exactly_once(true);
-        config.durability.promise(capabilities)
+        Capabilities::in_files(config.durability, config.max_record_bytes)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_conformance::testing::{FreshPath, SmallDisk};
+use session_conformance::testing::{FreshPath, set_modes};
 use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_file::{Durability, FileConfig, FileStore};
@@ -13,14 +13,9 @@ use session_store_file::{Durability, FileConfig, FileStore};
 /// The driver with this durability.
 struct FileHarness(Durability);
 
-struct Storage {
-    path: FreshPath,
-    _disk: Option<SmallDisk>,
-}
-
 impl Harness for FileHarness {
     type Driver = FileStore;
-    type Storage = Storage;
+    type Storage = FreshPath;
 
     fn name(&self) -> String {
         match self.0 {
@@ -29,68 +24,66 @@ impl Harness for FileHarness {
         }
     }
 
-    async fn create(&self) -> Result<Storage, HarnessError> {
-        Ok(Storage { path: FreshPath::new("sessions")?, _disk: None })
+    async fn create(&self) -> Result<FreshPath, HarnessError> {
+        Ok(FreshPath::new("sessions")?)
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<FileStore, HarnessError> {
-        let config = FileConfig::from(storage.path.path()).create_directory(true);
+    async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> Result<FileStore, HarnessError> {
+        let config = FileConfig::from(storage.path()).create_directory(true);
         Ok(FileStore::open(config.durability(self.0).clock(clock))?)
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
-        let path = record_of(storage.path.path(), key)?;
+    async fn damage(&self, storage: &FreshPath, key: &Key) -> Result<(), HarnessError> {
+        let path = record_of(storage.path(), key)?;
         let mut bytes = fs::read(&path)?;
         let last = bytes.last_mut().ok_or_else(|| HarnessError::new("the file is empty"))?;
         *last ^= 1;
         Ok(fs::write(&path, bytes)?)
     }
 
-    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
-        let path = record_of(storage.path.path(), key)?;
+    async fn record_bytes(&self, storage: &FreshPath, key: &Key) -> Result<FileRange, HarnessError> {
+        let path = record_of(storage.path(), key)?;
         let len = usize::try_from(fs::metadata(&path)?.len())?;
         Ok(FileRange { path, from: 0, len })
     }
 
-    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        fs::rename(&storage.path, storage.path.beside("aside"))?;
+    async fn start_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        fs::rename(storage, storage.beside("aside"))?;
         // In one of two forms an empty directory is left, as by an unmounted disk.
         if self.0 == Durability::Power {
-            fs::create_dir(&storage.path)?;
+            fs::create_dir(storage)?;
         }
         Ok(())
     }
 
-    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
+    async fn end_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
         // Fails if anything was created in the empty directory.
-        Ok(fs::rename(storage.path.beside("aside"), &storage.path)?)
+        Ok(fs::rename(storage.beside("aside"), storage)?)
     }
 
-    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
+    async fn create_bounded(&self) -> Result<FreshPath, HarnessError> {
         // Room for some 50 records of 16 KiB.
-        let disk = SmallDisk::mount(1 << 20).map_err(|error| {
+        FreshPath::on_small_disk("sessions", 1 << 20).map_err(|error| {
             let how = "this clause mounts a small disk: run it as root, or under `unshare -r -m`";
             HarnessError::new(format!("{how}: {error}"))
-        })?;
-        Ok(Storage { path: FreshPath::of_another(disk.path().join("sessions")), _disk: Some(disk) })
+        })
     }
 
-    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
+    async fn revoke_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
         match self.0 {
             // The directory cannot even be searched.
-            Durability::Process => Ok(fs::set_permissions(&storage.path, Permissions::from_mode(0o000))?),
+            Durability::Process => Ok(fs::set_permissions(storage, Permissions::from_mode(0o000))?),
             // Everything is readable and nothing is writable.
-            Durability::Power => set_modes(storage.path.path(), 0o500, 0o400),
+            Durability::Power => Ok(set_modes(storage.path(), 0o500, 0o400)?),
         }
     }
 
-    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        fs::set_permissions(&storage.path, Permissions::from_mode(0o700))?;
-        set_modes(storage.path.path(), 0o700, 0o600)
+    async fn restore_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(set_modes(storage.path(), 0o700, 0o600)?)
     }
 
-    fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.path().to_str().map(str::to_owned)
+    fn address(&self, storage: &FreshPath) -> Option<String> {
+        storage.address()
     }
 
     fn power_evidence(&self) -> Option<String> {
@@ -98,22 +91,9 @@ impl Harness for FileHarness {
         power.then(|| "file and directory are synchronised before a change is answered".into())
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        Ok(Storage { path: FreshPath::of_another(address), _disk: None })
+    fn attach(&self, address: &str) -> Result<FreshPath, HarnessError> {
+        Ok(FreshPath::of_another(address))
     }
-}
-
-/// Sets the modes of a directory tree.
-fn set_modes(directory: &Path, of_directories: u32, of_files: u32) -> Result<(), HarnessError> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            set_modes(&entry.path(), of_directories, of_files)?;
-        } else {
-            fs::set_permissions(entry.path(), Permissions::from_mode(of_files))?;
-        }
-    }
-    Ok(fs::set_permissions(directory, Permissions::from_mode(of_directories))?)
 }
 
 /// The file that holds the record of a key. Searched for, because the names belong to the driver.

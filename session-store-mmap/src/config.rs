@@ -66,11 +66,6 @@ impl MmapConfig {
         }
     }
 
-    #[cfg(feature = "serde")]
-    fn without_path() -> Self {
-        Self::new("")
-    }
-
     session_core::setters! {
         /// The clock that decides whether a record has expired. Default: the system clock.
         clock: Arc<dyn Clock>,

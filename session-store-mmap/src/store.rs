@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, ExpiryMode, Gate, Key, Operation,
-    Page, Prefix, Purged, Record, Result, Shared, Touch, check_record_bytes, yield_now,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::{MmapConfig, OnFull};
@@ -241,14 +241,8 @@ impl Driver for MmapStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Durability::Process
-            .promise(Capabilities::none())
-            .conditional(true)
-            .shared(Shared::Host)
-            .expiry(ExpiryMode::Caller)
-            .max_record_bytes(Some(self.0.record_limit))
+        Capabilities::in_files(Durability::Process, self.0.record_limit)
             .evicts(self.0.config.on_full == OnFull::Evict)
-            .exactly_once(true)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

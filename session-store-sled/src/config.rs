@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
+use session_core::{Clock, Result, SystemClock};
 
 /// The options of a [`SledStore`](crate::SledStore).
 ///
@@ -47,11 +47,6 @@ impl SledConfig {
     /// A tree of a database that the application has opened. Closing the store leaves the database open.
     pub fn in_database(database: sled::Db) -> Self {
         Self::from_source(Source::Database(database))
-    }
-
-    #[cfg(feature = "serde")]
-    fn without_path() -> Self {
-        Self::new("")
     }
 
     fn from_source(source: Source) -> Self {
@@ -96,27 +91,16 @@ impl SledConfig {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong =
-            |detail| Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail));
-        if matches!(&self.source, Source::Path(path) if path.as_os_str().is_empty()) {
-            return wrong("path is empty");
-        }
-        if self.tree.is_empty() || self.tree == "__sled__default" {
-            return wrong("tree is empty or sled's default tree");
-        }
-        if self.max_record_bytes == 0 || self.max_record_bytes > 1 << 30 {
-            return wrong("max_record_bytes is outside 1 byte to 1 GiB");
-        }
-        if !(1..=1_000_000).contains(&self.scan) {
-            return wrong("scan is outside 1 to 1,000,000");
-        }
-        if !(Duration::from_millis(1)..=Duration::from_secs(3_600)).contains(&self.flush_timeout) {
-            return wrong("flush_timeout is outside 1 ms to 1 h");
-        }
-        if self.cache_bytes < 1 << 20 {
-            return wrong("cache_bytes is below 1 MiB");
-        }
-        Ok(())
+        let has_path = !matches!(&self.source, Source::Path(path) if path.as_os_str().is_empty());
+        let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        session_core::check_options(&[
+            (has_path, "path is empty"),
+            (!self.tree.is_empty() && self.tree != "__sled__default", "tree is empty or sled's default tree"),
+            ((1..=1 << 30).contains(&self.max_record_bytes), "max_record_bytes is outside 1 byte to 1 GiB"),
+            ((1..=1_000_000).contains(&self.scan), "scan is outside 1 to 1,000,000"),
+            ((shortest..=longest).contains(&self.flush_timeout), "flush_timeout is outside 1 ms to 1 h"),
+            (self.cache_bytes >= 1 << 20, "cache_bytes is below 1 MiB"),
+        ])
     }
 }
 

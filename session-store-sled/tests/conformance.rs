@@ -115,7 +115,7 @@ impl Harness for SledHarness {
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.path().to_str().map(str::to_owned)
+        storage.path.address()
     }
 
     fn attach(&self, address: &str) -> Result<Storage, HarnessError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Durability, Operation, Result, StoreError, StoreErrorKind, SystemClock};
+use session_core::{Clock, Durability, Result, SystemClock};
 
 /// The page size of the files that this driver creates, in bytes.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -66,11 +66,6 @@ impl SqliteConfig {
         }
     }
 
-    #[cfg(feature = "serde")]
-    fn without_path() -> Self {
-        Self::new("")
-    }
-
     session_core::setters! {
         /// Whether acknowledged writes survive power loss. Default: [`Durability::Process`].
         durability: Durability,
@@ -130,7 +125,7 @@ impl SqliteConfig {
 
     pub(crate) fn check(&self) -> Result<()> {
         let hour = Duration::from_secs(3600);
-        let rules = [
+        session_core::check_options(&[
             (!self.path.as_os_str().is_empty(), "path is empty"),
             (self.path != Path::new(":memory:"), "path is ':memory:', and this driver needs a file"),
             ((1..=256).contains(&self.readers), "readers is not in 1..=256"),
@@ -150,13 +145,7 @@ impl SqliteConfig {
                 (Duration::from_millis(10)..=hour).contains(&self.sync_every),
                 "sync_every is not between 10 ms and an hour",
             ),
-        ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, detail)) => {
-                Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail))
-            }
-            None => Ok(()),
-        }
+        ])
     }
 }
 
@@ -164,6 +153,8 @@ session_core::from_path!(SqliteConfig);
 
 #[cfg(test)]
 mod tests {
+    use session_core::StoreErrorKind;
+
     use super::*;
 
     #[test]

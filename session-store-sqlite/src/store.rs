@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use session_core::offload::start_thread;
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Shared, Touch, check_record_bytes,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Touch, check_record_bytes,
 };
 
 use crate::config::SqliteConfig;
@@ -110,13 +110,7 @@ impl Driver for SqliteStore {
 
     fn capabilities(&self) -> Capabilities {
         let config = &self.0.writer.config;
-        let capabilities = Capabilities::none()
-            .conditional(true)
-            .shared(Shared::Host)
-            .expiry(ExpiryMode::Caller)
-            .max_record_bytes(Some(config.max_record_bytes))
-            .exactly_once(true);
-        config.durability.promise(capabilities)
+        Capabilities::in_files(config.durability, config.max_record_bytes)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -1,11 +1,9 @@
 //! The conformance suite over the SQLite driver.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use session_conformance::testing::{FreshPath, SmallDisk};
+use session_conformance::testing::{FreshPath, set_modes};
 use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
@@ -19,26 +17,11 @@ struct Storage {
     max_bytes: Option<u64>,
     /// Another program's transaction, which keeps all writers out.
     lock: Mutex<Option<rusqlite::Connection>>,
-    disk: Option<SmallDisk>,
 }
 
 impl Storage {
     fn at(path: FreshPath) -> Self {
-        Self { path, max_bytes: None, lock: Mutex::default(), disk: None }
-    }
-
-    fn hold(&self, lock: Option<rusqlite::Connection>) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
-    }
-
-    fn set_modes(&self, directory: u32, file: u32) -> Result<(), HarnessError> {
-        let parent = self.path.path().parent().ok_or_else(|| HarnessError::new("no directory"))?;
-        // The directory is opened first and closed last, because it leads to the files.
-        fs::set_permissions(parent, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(parent)? {
-            fs::set_permissions(entry?.path(), Permissions::from_mode(file))?;
-        }
-        Ok(fs::set_permissions(parent, Permissions::from_mode(directory))?)
+        Self { path, max_bytes: None, lock: Mutex::default() }
     }
 }
 
@@ -75,7 +58,7 @@ impl Harness for OnDisk {
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.path().to_str().map(str::to_owned)
+        storage.path.address()
     }
 
     fn power_evidence(&self) -> Option<String> {
@@ -92,41 +75,35 @@ impl Harness for OnDisk {
         let connection = rusqlite::Connection::open(&storage.path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        storage.hold(Some(connection));
+        *storage.lock.lock()? = Some(connection);
         Ok(())
     }
 
     /// Closing the connection rolls its transaction back.
     async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.hold(None);
+        *storage.lock.lock()? = None;
         Ok(())
     }
 
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {
         const BYTES: u64 = 4 << 20;
-        match SmallDisk::mount(BYTES) {
-            Ok(disk) => {
-                let path = FreshPath::of_another(disk.path().join("sessions.db"));
-                Ok(Storage { disk: Some(disk), ..Storage::at(path) })
-            }
+        match FreshPath::on_small_disk("sessions.db", BYTES) {
+            Ok(path) => Ok(Storage::at(path)),
             Err(_) => Ok(Storage { max_bytes: Some(BYTES), ..self.create().await? }),
         }
     }
 
     /// A full disk has no room for the log of a removal.
     async fn free_space(&self, storage: &Storage) -> Result<bool, HarnessError> {
-        match &storage.disk {
-            Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
-            None => Ok(false),
-        }
+        Ok(storage.path.resize_disk(32 << 20)?)
     }
 
     async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.set_modes(0o000, 0o000)
+        Ok(set_modes(storage.path.directory(), 0o000, 0o000)?)
     }
 
     async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.set_modes(0o700, 0o600)
+        Ok(set_modes(storage.path.directory(), 0o700, 0o600)?)
     }
 }
 
