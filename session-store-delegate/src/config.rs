@@ -29,10 +29,6 @@ impl<M> DelegateConfig<M> {
         /// The clock that decides which records are expired. Default: the system clock.
         clock: Arc<dyn Clock>,
     }
-
-    pub(crate) fn with_model<N>(self, wrap: impl FnOnce(M) -> N) -> DelegateConfig<N> {
-        DelegateConfig { model: wrap(self.model), mapping: self.mapping, clock: self.clock }
-    }
 }
 
 impl<M> fmt::Debug for DelegateConfig<M> {

@@ -19,7 +19,6 @@ mod unit;
 
 mod error;
 
-pub use blocking::{BlockingModel, InPlace};
 pub use config::DelegateConfig;
 pub use delegate::{Delegate, Value};
 pub use mapping::{ByPrefix, Fields, Location, Mapping};

@@ -18,7 +18,8 @@ use crate::mapping::Location;
 /// `flush` is a method of the model and consumes the object, so an object is plain data and cannot be flushed twice.
 /// The model does not judge deadlines: it treats an expired record like any other.
 ///
-/// Blocking models implement [`BlockingModel`](crate::BlockingModel).
+/// A model of plain functions, over rusqlite, Diesel or a map, writes each method as an `async fn` without an await. If
+/// its calls may block, open the store with `DelegateStore::pooled`.
 ///
 /// # Cancellation
 /// The future of `flush` may be dropped at any await. It MUST then have written everything or nothing. A single

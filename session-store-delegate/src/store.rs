@@ -19,10 +19,18 @@ use crate::{change, purge, read, traverse};
 pub struct DelegateStore<M>(Arc<Inner<M>>);
 
 impl<M: Model> DelegateStore<M> {
-    /// A store in the objects of an asynchronous model. For a blocking model see [`in_place`](Self::in_place).
+    /// A store in the objects of a model that is asynchronous or answers within microseconds.
     #[must_use]
     pub fn open(config: DelegateConfig<M>) -> Self {
         Self(Arc::new(Inner { config, gate: Gate::new() }))
+    }
+
+    /// A store in the objects of a model whose functions may block: on a disk, a lock or a network. Each operation runs
+    /// on a worker thread; see [`Blocking`](session_core::Blocking) for dropped futures.
+    #[cfg(feature = "offload")]
+    #[must_use]
+    pub fn pooled(config: DelegateConfig<M>) -> session_core::Blocking<Self> {
+        session_core::Blocking::new(Self::open(config))
     }
 
     /// The model.

@@ -1,49 +1,56 @@
-//! The conformance suite over two models in memory. `examples/delegate` runs all levels over a model on disk.
+//! The conformance suite over a model in memory. `examples/delegate` runs all levels over a model on disk.
 
+#[path = "driver/objects.rs"]
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
-mod support;
+mod objects;
 
 use std::sync::Arc;
 
 use session_conformance::{Harness, HarnessError};
 use session_core::{Capabilities, Clock, Key};
-use session_store_delegate::{DelegateConfig, DelegateStore, InPlace, Value};
+use session_store_delegate::{DelegateConfig, DelegateStore, Fields, Value};
 
-use support::blobs::{Blobs, by_name};
-use support::objects::Objects;
+use objects::Objects;
 
-/// An asynchronous model with a mapping of its own.
-struct Tagged;
+/// A model that is pending in every call.
+struct Pending;
 
-impl Harness for Tagged {
-    type Driver = DelegateStore<Blobs>;
-    type Storage = Blobs;
+/// A model that cannot compare.
+struct Blind;
+
+fn open(model: &Objects, clock: Arc<dyn Clock>) -> DelegateStore<Objects> {
+    DelegateStore::open(DelegateConfig::new(model.clone()).clock(clock))
+}
+
+fn damage(model: &Objects, key: &Key, field: &str, value: Value) -> Result<(), HarnessError> {
+    let damaged = model.object(key.id(), |object| object.insert(field.into(), value).is_some());
+    if damaged { Ok(()) } else { Err(HarnessError::new("no object to damage")) }
+}
+
+impl Harness for Pending {
+    type Driver = DelegateStore<Objects>;
+    type Storage = Objects;
 
     fn name(&self) -> String {
         "delegate-async".into()
     }
 
-    async fn create(&self) -> Result<Blobs, HarnessError> {
-        Ok(Blobs::default())
+    async fn create(&self) -> Result<Objects, HarnessError> {
+        let claims = Capabilities::none().conditional(true).exactly_once(true);
+        Ok(Objects::pending(claims.max_record_bytes(Some(2 << 20))))
     }
 
-    async fn open(
-        &self,
-        storage: &Blobs,
-        clock: Arc<dyn Clock>,
-    ) -> Result<DelegateStore<Blobs>, HarnessError> {
-        Ok(DelegateStore::open(DelegateConfig::new(storage.clone()).mapping(by_name).clock(clock)))
+    async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
+        Ok(open(storage, clock))
     }
 
-    async fn damage(&self, storage: &Blobs, key: &Key) -> Result<(), HarnessError> {
-        let damaged =
-            storage.blob(key, |blob| blob.tag = Some(blob.tag.take().unwrap_or_default().slice(..7)));
-        damaged.ok_or_else(|| HarnessError::new("no blob to damage"))
+    async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), HarnessError> {
+        damage(storage, key, &Fields::of(key.prefix()).revision, Value::Bytes(vec![0; 7].into()))
     }
 }
 
 session_conformance::suite!(
-    Tagged,
+    Pending,
     lacks: [VOLATILE] {
         Checksum: "a field has no checksum",
         Outage: "a process cannot lose its own memory",
@@ -52,14 +59,11 @@ session_conformance::suite!(
     },
 );
 
-/// A blocking model that cannot compare.
 mod blind {
     use super::*;
 
-    struct Blind;
-
     impl Harness for Blind {
-        type Driver = DelegateStore<InPlace<Objects>>;
+        type Driver = DelegateStore<Objects>;
         type Storage = Objects;
 
         fn name(&self) -> String {
@@ -71,13 +75,11 @@ mod blind {
         }
 
         async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
-            Ok(DelegateStore::in_place(DelegateConfig::new(storage.clone()).clock(clock)))
+            Ok(open(storage, clock))
         }
 
         async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), HarnessError> {
-            let damaged =
-                storage.object(key.id(), |object| object.insert("session".into(), Value::Damaged).is_some());
-            if damaged { Ok(()) } else { Err(HarnessError::new("no object to damage")) }
+            damage(storage, key, &Fields::of(key.prefix()).data, Value::Damaged)
         }
     }
 

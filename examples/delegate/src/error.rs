@@ -19,7 +19,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For [`BlockingModel::classify`](session_store_delegate::BlockingModel::classify).
+    /// For [`Model::classify`](session_store_delegate::Model::classify).
     pub(crate) fn classify(&self) -> (StoreErrorKind, Applied) {
         use ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,

@@ -10,7 +10,7 @@ use session_core::{
     Applied, Capabilities, Condition, Entry, EntryDeadline, Key, Prefix, Result as CoreResult, Revision,
     RollsBack, Shared, StoreErrorKind, Survives, Timestamp,
 };
-use session_store_delegate::{BlockingModel, ByPrefix, Fields, Flushed, Location, Mapping, Value};
+use session_store_delegate::{ByPrefix, Fields, Flushed, Location, Mapping, Model, Value};
 
 use crate::connections::Connections;
 use crate::error::Error;
@@ -118,11 +118,11 @@ fn slot(location: &Location) -> Result<&'static Slot, Error> {
     Slot::of(field).ok_or_else(|| Error::NoSuchField(field.clone().into_owned()))
 }
 
-impl BlockingModel for Visitors {
+impl Model for Visitors {
     type Delegate = Row;
     type Error = Error;
 
-    fn delegate(&self, location: &Location) -> Result<Row, Error> {
+    async fn delegate(&self, location: &Location) -> Result<Row, Error> {
         let slot = slot(location)?;
         let Slot { table, data, expires, revision, .. } = slot;
         let sql = format!("SELECT {data}, {expires}, {revision} FROM {table} WHERE id = ?1");
@@ -137,7 +137,7 @@ impl BlockingModel for Visitors {
         Ok(found.map_or(Row::empty(slot), |columns| Row { columns, ..Row::empty(slot) }))
     }
 
-    fn flush(&self, location: &Location, row: Row, expected: Condition) -> Result<Flushed, Error> {
+    async fn flush(&self, location: &Location, row: Row, expected: Condition) -> Result<Flushed, Error> {
         let written = self.0.with(|connection| {
             if row.is_empty() {
                 drop_record(connection, &location.id, row.slot, expected)
@@ -162,7 +162,12 @@ impl BlockingModel for Visitors {
         error.classify()
     }
 
-    fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Entry>>, Error> {
+    async fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>, Error> {
         // The id of a visitor's row is the id part of the key. The id of an extra is the whole key, and all of a prefix
         // are between `prefix:` and `prefix;`.
         let (slot, from, end) = match prefix.as_str() {
@@ -195,7 +200,12 @@ impl BlockingModel for Visitors {
         Ok(Some(entries))
     }
 
-    fn expired(&self, now: Timestamp, after: Option<&Key>, limit: usize) -> Result<Option<Vec<Key>>, Error> {
+    async fn expired(
+        &self,
+        now: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Key>>, Error> {
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         // One slot after the other, each in the order of its ids. The slots before that of `after` are done.
         let slots = [(&SESSION, "session"), (&FLASH, "flash"), (&EXTRA, "")];
@@ -231,7 +241,7 @@ impl BlockingModel for Visitors {
         Ok(Some(keys))
     }
 
-    fn sync(&self) -> Result<(), Error> {
+    async fn sync(&self) -> Result<(), Error> {
         const SQL: &str = "PRAGMA wal_checkpoint(FULL)";
         let busy = self.0.with(|connection| connection.query_row(SQL, [], |row| row.get(0)))?;
         if busy { Err(Error::Busy) } else { Ok(()) }

@@ -1,15 +1,13 @@
 //! The conformance suite over sessions in the visitors' table.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use delegate_example::{Options, Visitors, locate};
 use rusqlite::Connection;
-use session_conformance::testing::{FreshPath, SmallDisk};
+use session_conformance::testing::{FreshPath, set_modes};
 use session_conformance::{Harness, HarnessError};
 use session_core::{Blocking, Clock, Key};
-use session_store_delegate::{DelegateConfig, DelegateStore, InPlace};
+use session_store_delegate::{DelegateConfig, DelegateStore};
 
 struct Site;
 
@@ -19,31 +17,14 @@ struct Storage {
     options: Options,
     /// Another program's transaction, during an outage.
     lock: Mutex<Option<Connection>>,
-    disk: Option<SmallDisk>,
 }
 
-impl Storage {
-    fn at(path: FreshPath) -> Self {
-        Self { path, options: Options::default(), lock: Mutex::default(), disk: None }
-    }
-
-    fn hold(&self, lock: Option<Connection>) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
-    }
-
-    fn set_modes(&self, directory: u32, file: u32) -> Result<(), HarnessError> {
-        let parent = self.path.path().parent().ok_or_else(|| HarnessError::new("no directory"))?;
-        // The directory is opened first and closed last, because it leads to the files.
-        fs::set_permissions(parent, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(parent)? {
-            fs::set_permissions(entry?.path(), Permissions::from_mode(file))?;
-        }
-        Ok(fs::set_permissions(parent, Permissions::from_mode(directory))?)
-    }
+fn storage(path: FreshPath) -> Storage {
+    Storage { path, options: Options::default(), lock: Mutex::default() }
 }
 
 impl Harness for Site {
-    type Driver = Blocking<DelegateStore<InPlace<Visitors>>>;
+    type Driver = Blocking<DelegateStore<Visitors>>;
     type Storage = Storage;
 
     fn name(&self) -> String {
@@ -51,7 +32,7 @@ impl Harness for Site {
     }
 
     async fn create(&self) -> Result<Storage, HarnessError> {
-        Ok(Storage::at(FreshPath::new("site.db")?))
+        Ok(storage(FreshPath::new("site.db")?))
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
@@ -68,53 +49,45 @@ impl Harness for Site {
     }
 
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {
-        match SmallDisk::mount(4 << 20) {
-            Ok(disk) => {
-                let path = FreshPath::of_another(disk.path().join("site.db"));
-                Ok(Storage { disk: Some(disk), ..Storage::at(path) })
-            }
-            // A process that may not mount bounds the file instead.
-            Err(_) => {
-                let options = Options { max_pages: Some(800), ..Options::default() };
-                Ok(Storage { options, ..self.create().await? })
-            }
+        if let Ok(path) = FreshPath::on_small_disk("site.db", 4 << 20) {
+            return Ok(storage(path));
         }
+        // A process that may not mount bounds the file instead.
+        let options = Options { max_pages: Some(800), ..Options::default() };
+        Ok(Storage { options, ..self.create().await? })
     }
 
     /// A full disk has no room for the log of a removal.
     async fn free_space(&self, storage: &Storage) -> Result<bool, HarnessError> {
-        match &storage.disk {
-            Some(disk) => Ok(disk.resize(32 << 20).map(|()| true)?),
-            None => Ok(false),
-        }
+        Ok(storage.path.resize_disk(32 << 20)?)
     }
 
     async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
         let other = Connection::open(&storage.path)?;
         other.execute_batch("BEGIN IMMEDIATE")?;
-        storage.hold(Some(other));
+        *storage.lock.lock()? = Some(other);
         Ok(())
     }
 
     async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.hold(None);
+        *storage.lock.lock()? = None;
         Ok(())
     }
 
     async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.set_modes(0o000, 0o000)
+        Ok(set_modes(storage.path.directory(), 0o000, 0o000)?)
     }
 
     async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        storage.set_modes(0o700, 0o600)
+        Ok(set_modes(storage.path.directory(), 0o700, 0o600)?)
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.path().to_str().map(str::to_owned)
+        storage.path.address()
     }
 
     fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        Ok(Storage::at(FreshPath::of_another(address)))
+        Ok(storage(FreshPath::of_another(address)))
     }
 }
 

@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Blocking, Driver, DriverExt, Key, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
-    BlockingModel, ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, InPlace, Mapping, Value,
+    ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, Mapping, Model, Value,
 };
 
-type Store = Blocking<DelegateStore<InPlace<Visitors>>>;
+type Store = Blocking<DelegateStore<Visitors>>;
 
 fn site() -> (tempfile::TempDir, Connection, Visitors, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -54,18 +54,18 @@ async fn session_flash_and_name_share_a_row_independently() {
     assert_eq!(store.retrieve(&session).await.unwrap(), None);
 }
 
-#[test]
-fn a_flush_writes_only_its_own_columns() {
+#[tokio::test]
+async fn a_flush_writes_only_its_own_columns() {
     let (_directory, _, visitors, _) = site();
     let location = ByPrefix.locate(&key("session:one")).unwrap();
-    let mut row = visitors.delegate(&location).unwrap();
+    let mut row = visitors.delegate(&location).await.unwrap();
     row.set("session", Value::Bytes(b"data".to_vec().into())).unwrap();
     row.set("revision", Value::Bytes(vec![1; 8].into())).unwrap();
     // The application writes to the same visitor in between.
     visitors.rename("one", "Ada").unwrap();
-    assert_eq!(visitors.flush(&location, row.clone(), Absent).unwrap(), Flushed::Yes);
+    assert_eq!(visitors.flush(&location, row.clone(), Absent).await.unwrap(), Flushed::Yes);
     assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
-    assert_eq!(visitors.flush(&location, row, Absent).unwrap(), Flushed::Conflict);
+    assert_eq!(visitors.flush(&location, row, Absent).await.unwrap(), Flushed::Conflict);
 }
 
 #[tokio::test]

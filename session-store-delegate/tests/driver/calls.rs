@@ -10,7 +10,7 @@ use session_core::{
 use session_store_delegate::{Delegate, DelegateConfig, DelegateStore, Flushed, Location, Model, Value};
 
 use super::{NOW, claims, expiring, key, later, record, rev, store, store_with};
-use crate::support::objects::Objects;
+use crate::objects::Objects;
 
 #[track_caller]
 fn made(model: &Objects, expected: &[&str]) {
@@ -203,7 +203,7 @@ async fn without_comparison_conditional_changes_are_unsupported() {
 
 #[tokio::test]
 async fn without_lists_traversal_and_purge_are_unsupported() {
-    let store = DelegateStore::in_place(DelegateConfig::new(Objects::unlisted(claims())));
+    let store = DelegateStore::open(DelegateConfig::new(Objects::unlisted(claims())));
     let answer = store.traverse(&Prefix::SESSION, Cursor::start(), 1).await;
     assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Unsupported);
     assert_eq!(store.count(&Prefix::SESSION).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
@@ -217,7 +217,7 @@ async fn an_error_of_the_mapping_fails_the_operation() {
     let refuse = |_: &Key| -> session_core::Result<Location> {
         Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Parse).with_detail("no such prefix"))
     };
-    let store = DelegateStore::in_place(DelegateConfig::new(model.clone()).mapping(refuse));
+    let store = DelegateStore::open(DelegateConfig::new(model.clone()).mapping(refuse));
     let error =
         store.touch(&key("user:one"), Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err();
     assert_eq!((error.kind(), error.operation()), (StoreErrorKind::Misconfigured, Operation::Touch));

@@ -1,16 +1,11 @@
 //! A future that is dropped at any await leaves the old record or the new one.
 
-use std::sync::Arc;
-
 use session_conformance::testing::poll_once;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Driver, Record, Result, TestClock, Touch};
-use session_store_delegate::{DelegateConfig, DelegateStore};
+use session_core::{Driver, Record, Result, Touch};
 
-use super::{NOW, expiring, key, record, rev};
-use crate::support::blobs::{Blobs, by_name};
-
-type Store = DelegateStore<Blobs>;
+use super::{Store, claims, expiring, key, record, rev, store_in};
+use crate::objects::Objects;
 
 async fn change(store: &Store, number: usize) -> Result<bool> {
     let one = key("session:one");
@@ -28,10 +23,7 @@ async fn a_change_dropped_at_any_await_is_whole() {
     for (number, after) in [Some(record(2)), Some(record(2)), None, Some(touched)].into_iter().enumerate() {
         let (mut old, mut new, mut polls) = (0, 0, 0);
         loop {
-            let clock = TestClock::new(NOW);
-            let store = DelegateStore::open(
-                DelegateConfig::new(Blobs::default()).mapping(by_name).clock(Arc::new(clock)),
-            );
+            let (store, model, _) = store_in(Objects::pending(claims()));
             assert!(store.store(&key("session:one"), expiring(1), Absent).await.unwrap().is_applied());
             let mut change = Box::pin(change(&store, number));
             let done = (0..polls).any(|_| matches!(poll_once(change.as_mut()), Some(Ok(true))));
@@ -49,7 +41,7 @@ async fn a_change_dropped_at_any_await_is_whole() {
             let when = revision.map_or(Absent, At);
             assert!(store.store(&key("session:one"), record(9), when).await.unwrap().is_applied());
             assert!(store.remove(&key("session:one"), At(rev(9))).await.unwrap().is_applied());
-            assert_eq!(store.model().len(), 0);
+            assert!(!model.has("one"));
             if done {
                 break;
             }

@@ -11,7 +11,7 @@ use session_core::{Applied, Cursor, Driver, Operation, Prefix, Result, StoreErro
 use session_store_delegate::{DelegateConfig, DelegateStore};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
-use crate::support::objects::{Objects, Trouble};
+use crate::objects::{Objects, Trouble};
 
 /// The operations that call the model, in the order of [`operate`]'s numbers.
 const OPERATIONS: [Operation; 9] = [
@@ -199,7 +199,7 @@ async fn a_panic_on_a_worker_is_an_error() {
     let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
     assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
-    assert!(store.get_ref().model().get_ref().has("one"), "the model is reachable through the store");
+    assert!(store.get_ref().model().has("one"), "the model is reachable through the store");
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn blocking_calls_need_no_runtime() {
     use session_core::BlockingDriver;
 
     let clock = TestClock::new(NOW);
-    let store =
-        DelegateStore::in_place(DelegateConfig::new(Objects::new(claims())).clock(Arc::new(clock.clone())));
+    let model = Objects::pending(claims());
+    let store = DelegateStore::open(DelegateConfig::new(model.clone()).clock(Arc::new(clock.clone())));
     let one = key("session:one");
     let functions: &dyn BlockingDriver = &store;
     assert!(functions.store(&one, expiring(1), Absent).unwrap().is_applied());
@@ -220,7 +220,7 @@ fn blocking_calls_need_no_runtime() {
     clock.set(later());
     assert_eq!(functions.clock().now(), later());
     assert_eq!(functions.purge(1).unwrap().removed, 1);
-    assert!(!store.model().get_ref().has("one"));
+    assert!(!model.has("one"));
     assert!(!functions.remove(&one, Any).unwrap().is_applied());
     functions.flush().unwrap();
     functions.close().unwrap();

@@ -6,22 +6,20 @@ mod calls;
 mod cancel;
 mod failures;
 mod fields;
+mod objects;
 mod rivals;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Capabilities, Key, Record, Revision, TestClock, Timestamp};
-use session_store_delegate::{DelegateConfig, DelegateStore, InPlace};
+use session_store_delegate::{DelegateConfig, DelegateStore};
 
-use support::objects::Objects;
+use objects::Objects;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-type Store = DelegateStore<InPlace<Objects>>;
+type Store = DelegateStore<Objects>;
 
 fn claims() -> Capabilities {
     Capabilities::none().conditional(true).max_record_bytes(Some(100))
@@ -29,9 +27,13 @@ fn claims() -> Capabilities {
 
 /// A store, its model and its clock.
 fn store_with(claims: Capabilities) -> (Store, Objects, TestClock) {
-    let (model, clock) = (Objects::new(claims), TestClock::new(NOW));
+    store_in(Objects::new(claims))
+}
+
+fn store_in(model: Objects) -> (Store, Objects, TestClock) {
+    let clock = TestClock::new(NOW);
     let config = DelegateConfig::new(model.clone()).clock(Arc::new(clock.clone()));
-    (DelegateStore::in_place(config), model, clock)
+    (DelegateStore::open(config), model, clock)
 }
 
 fn store() -> (Store, Objects, TestClock) {

@@ -8,7 +8,7 @@ use session_core::{Applied, Change, Driver, StoreErrorKind, Touch};
 use session_store_delegate::Value;
 
 use super::{Store, expiring, key, later, record, rev, store};
-use crate::support::objects::{Object, Objects};
+use crate::objects::{Object, Objects};
 
 /// Stores record `number` under `session:one`, as the other writer.
 fn put(objects: &mut BTreeMap<String, Object>, number: u8) {

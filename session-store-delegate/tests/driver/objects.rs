@@ -1,14 +1,15 @@
-//! A blocking model whose objects have any fields. It logs every call, and fails or is overtaken by another writer on request.
+//! A model in memory whose objects have any fields. It logs every call, and on request it fails, is pending, or is
+//! overtaken by another writer.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use session_core::{Applied, Capabilities, Condition, Entry, Key, Prefix, StoreErrorKind, Timestamp};
-use session_store_delegate::{BlockingModel, Delegate, Fields, Flushed, Location, Value};
-
-use super::lock;
+use session_core::{
+    Applied, Capabilities, Condition, Entry, Key, Prefix, Revision, StoreErrorKind, Timestamp, yield_now,
+};
+use session_store_delegate::{Delegate, Fields, Flushed, Location, Model, Value};
 
 pub(crate) type Object = BTreeMap<String, Value>;
 
@@ -16,9 +17,12 @@ pub(crate) type Object = BTreeMap<String, Value>;
 #[derive(Clone)]
 pub(crate) struct Objects(Arc<Inside>);
 
+#[derive(Default)]
 struct Inside {
     claims: Capabilities,
-    lists: bool,
+    lists: Lists,
+    /// Whether loading and flushing are pending once before their work and once after it.
+    is_pending: bool,
     objects: Mutex<BTreeMap<String, Object>>,
     calls: Mutex<Vec<String>>,
     /// The number of calls before the next one fails, and how.
@@ -37,26 +41,29 @@ pub(crate) enum Trouble {
     Panic,
 }
 
+/// What the lists of a model hold.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Lists {
+    #[default]
+    Deadlines,
+    /// Keys only, so the driver loads each object.
+    Keys,
+    Nothing,
+}
+
 impl Objects {
     pub(crate) fn new(claims: Capabilities) -> Self {
-        Self::with(claims, true)
+        Self(Arc::new(Inside { claims, ..Inside::default() }))
     }
 
     /// A model that cannot list.
     pub(crate) fn unlisted(claims: Capabilities) -> Self {
-        Self::with(claims, false)
+        Self(Arc::new(Inside { claims, lists: Lists::Nothing, ..Inside::default() }))
     }
 
-    fn with(claims: Capabilities, lists: bool) -> Self {
-        Self(Arc::new(Inside {
-            claims,
-            lists,
-            objects: Mutex::default(),
-            calls: Mutex::default(),
-            trouble: Mutex::default(),
-            listed: Mutex::default(),
-            rival: Mutex::default(),
-        }))
+    /// A model that is pending, and lists keys only.
+    pub(crate) fn pending(claims: Capabilities) -> Self {
+        Self(Arc::new(Inside { claims, lists: Lists::Keys, is_pending: true, ..Inside::default() }))
     }
 
     /// The calls since the last call of this method.
@@ -144,17 +151,14 @@ impl Delegate for Loaded {
     }
 }
 
-impl BlockingModel for Objects {
-    type Delegate = Loaded;
-    type Error = io::Error;
-
-    fn delegate(&self, location: &Location) -> io::Result<Loaded> {
-        self.call("delegate".into())?;
-        let fields = lock(&self.0.objects).get(&location.id).cloned().unwrap_or_default();
-        Ok(Loaded { model: self.clone(), fields, changes: BTreeMap::new() })
+impl Objects {
+    async fn turn(&self) {
+        if self.0.is_pending {
+            yield_now().await;
+        }
     }
 
-    fn flush(&self, location: &Location, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
+    fn put(&self, location: &Location, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
         self.call(format!("flush {}", word(expected)))?;
         let mut objects = lock(&self.0.objects);
         let mut rival = lock(&self.0.rival);
@@ -167,9 +171,9 @@ impl BlockingModel for Objects {
         let Fields { data, expires, revision } = &location.fields;
         let there = match object.get(&**revision) {
             None => Condition::Absent,
-            Some(Value::Bytes(bytes)) => bytes[..].try_into().map_or(Condition::Any, |bytes| {
-                Condition::Revision(session_core::Revision::from_bytes(bytes))
-            }),
+            Some(Value::Bytes(bytes)) => bytes[..]
+                .try_into()
+                .map_or(Condition::Any, |bytes| Condition::Revision(Revision::from_bytes(bytes))),
             Some(_) => Condition::Any,
         };
         let holds =
@@ -194,6 +198,26 @@ impl BlockingModel for Objects {
         }
         Ok(answer)
     }
+}
+
+impl Model for Objects {
+    type Delegate = Loaded;
+    type Error = io::Error;
+
+    async fn delegate(&self, location: &Location) -> io::Result<Loaded> {
+        self.turn().await;
+        self.call("delegate".into())?;
+        let fields = lock(&self.0.objects).get(&location.id).cloned().unwrap_or_default();
+        self.turn().await;
+        Ok(Loaded { model: self.clone(), fields, changes: BTreeMap::new() })
+    }
+
+    async fn flush(&self, location: &Location, delegate: Loaded, expected: Condition) -> io::Result<Flushed> {
+        self.turn().await;
+        let flushed = self.put(location, delegate, expected);
+        self.turn().await;
+        flushed
+    }
 
     fn capabilities(&self) -> Capabilities {
         self.0.claims.clone()
@@ -207,7 +231,12 @@ impl BlockingModel for Objects {
         }
     }
 
-    fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> io::Result<Option<Vec<Entry>>> {
+    async fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> io::Result<Option<Vec<Entry>>> {
         self.call("list".into())?;
         let fields = Fields::of(prefix.as_str());
         let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.id()));
@@ -215,37 +244,56 @@ impl BlockingModel for Objects {
         let there = objects.range::<str, _>((from, Bound::Unbounded));
         let there = there.filter(|(_, object)| object.contains_key(&*fields.revision)).take(limit);
         let entries = there.map(|(id, object)| {
-            let expires = match object.get(&*fields.expires) {
-                Some(Value::Number(millis)) => Some(Timestamp::from_millis(*millis)),
-                _ => None,
-            };
-            Entry::new(Key::new(prefix, id).expect("every object belongs to a key")).with_deadline(expires)
+            let entry = Entry::new(Key::new(prefix, id).expect("every object belongs to a key"));
+            match object.get(&*fields.expires) {
+                _ if self.0.lists == Lists::Keys => entry,
+                Some(Value::Number(millis)) => entry.with_deadline(Some(Timestamp::from_millis(*millis))),
+                _ => entry.with_deadline(None),
+            }
         });
-        Ok(self.0.lists.then(|| entries.collect()))
+        Ok((self.0.lists != Lists::Nothing).then(|| entries.collect()))
     }
 
-    fn expired(&self, now: Timestamp, after: Option<&Key>, limit: usize) -> io::Result<Option<Vec<Key>>> {
+    async fn expired(
+        &self,
+        now: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> io::Result<Option<Vec<Key>>> {
         self.call("expired".into())?;
         let mut keys = Vec::new();
         for (id, object) in &*lock(&self.0.objects) {
-            for (prefix, field) in [("session", "expires"), ("flash", "flash.expires")] {
-                let due =
-                    matches!(object.get(field), Some(Value::Number(millis)) if *millis <= now.as_millis());
-                if due || prefix == "session" && lock(&self.0.listed).contains(id) {
-                    keys.push(Key::parse(&format!("{prefix}:{id}")).expect("every object belongs to a key"));
+            let key =
+                |prefix: &str| Key::parse(&format!("{prefix}:{id}")).expect("every object belongs to a key");
+            for (field, value) in object {
+                let prefix =
+                    if field == "expires" { Some("session") } else { field.strip_suffix(".expires") };
+                if let (Some(prefix), Value::Number(millis)) = (prefix, value)
+                    && *millis <= now.as_millis()
+                {
+                    keys.push(key(prefix));
                 }
             }
+            if lock(&self.0.listed).contains(id) {
+                keys.push(key("session"));
+            }
         }
-        // Ordered by object, then by prefix; `after` may be gone.
-        let place = |key: &Key| (key.id().to_owned(), key.prefix() != "session");
-        keys.retain(|key| after.is_none_or(|after| place(key) > place(after)));
+        // `after` may be gone.
+        let order = |key: &Key| (key.id().to_owned(), key.prefix().to_owned());
+        keys.sort_by_key(order);
+        keys.retain(|key| after.is_none_or(|after| order(key) > order(after)));
         keys.truncate(limit);
-        Ok(self.0.lists.then_some(keys))
+        Ok((self.0.lists != Lists::Nothing).then_some(keys))
     }
 
-    fn sync(&self) -> io::Result<()> {
+    async fn sync(&self) -> io::Result<()> {
         self.call("sync".into())
     }
+}
+
+/// Ignores poison: a model that panicked is used again, and it changes nothing half-way under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn word(condition: Condition) -> &'static str {
