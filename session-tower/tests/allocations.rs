@@ -1,16 +1,17 @@
-//! A budget for the allocations that a session adds to a request.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+//! A budget for the allocations that a session adds to a request. In a process of its own, because the subscriber of
+//! other tests allocates.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{Request, Response};
 use axum::routing::get;
+use session_conformance::testing::poll_once;
 use session_manager::Sessions;
-use session_state_cookie::CookieConfig;
+use session_state_cookie::CookieState;
 use session_store_memory::MemoryStore;
 use session_tower::{Error, Session, SessionLayer};
 use tower::Service;
@@ -25,13 +26,9 @@ fn call(app: &mut Router, path: &str, cookie: Option<&str>) -> (Response<Body>, 
     let mut request = Some(request.body(Body::empty()).unwrap());
     let mut response = None;
     let counted = allocation_counter::measure(|| {
-        let mut future = pin!(app.call(request.take().unwrap()));
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(ready)) => response = Some(ready),
-            Poll::Pending => panic!("a request in memory is never pending"),
-        }
+        response = poll_once(pin!(app.call(request.take().unwrap())));
     });
-    let response = response.unwrap();
+    let response = response.expect("a request in memory is never pending").unwrap();
     assert_eq!(response.status(), 200);
     (response, counted.count_total)
 }
@@ -64,7 +61,7 @@ fn session_stays_within_its_allocation_budget() {
                 Ok::<_, Error>("hello")
             }),
         )
-        .layer(SessionLayer::new(sessions, CookieConfig::new().build().unwrap()));
+        .layer(SessionLayer::new(sessions, CookieState::default()));
     let (started, _) = call(&mut app, "/start", None);
     let cookie = started.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
     let cookie = Some(cookie.as_str());

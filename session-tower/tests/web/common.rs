@@ -1,24 +1,36 @@
-//! A driver that counts, fails and yields when told, and a browser that keeps its cookie.
+//! A store that fails on request, the handlers that most tests use, and a browser that keeps its cookie.
 
-use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Redirect;
+use axum::routing::get;
 use http_body_util::BodyExt;
-use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, DriverExt, Key, Operation, Page, Prefix, Record,
-    Result, StoreError, StoreErrorKind, TestClock, Timestamp, Touch,
-};
+use session_conformance::testing::{self, MapDriver, poll_once};
+use session_core::{Operation, SessionId, TestClock, Timestamp};
 use session_manager::Sessions;
-use session_state_cookie::{CookieConfig, CookieState};
-use session_store_memory::{MemoryConfig, MemoryStore};
-use session_tower::SessionLayer;
+use session_state_cookie::CookieState;
+use session_tower::{Error, Refused, Session, SessionLayer};
 use tower::ServiceExt;
+
+pub type Probe = testing::Probe<MapDriver>;
+
+pub fn probe() -> Probe {
+    timed().0
+}
+
+pub fn timed() -> (Probe, TestClock) {
+    let clock = TestClock::new(Timestamp::from_millis(1_700_000_000_000));
+    (Probe::new(MapDriver::new(clock.clone())), clock)
+}
+
+pub fn records(probe: &Probe) -> usize {
+    probe.inner().all().len()
+}
 
 /// Which operations fail, before they do anything.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,101 +42,57 @@ pub enum Fault {
     Lost,
 }
 
-#[derive(Clone)]
-pub struct Probe {
-    store: MemoryStore,
-    calls: Arc<Mutex<Vec<Operation>>>,
-    fault: Arc<Mutex<Option<Fault>>>,
-    yields: Arc<AtomicBool>,
-    pub clock: TestClock,
-}
-
-impl Probe {
-    pub fn new() -> Self {
-        let clock = TestClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
-        Self { store, calls: Arc::default(), fault: Arc::default(), yields: Arc::default(), clock }
+/// Lets operations fail until `Probe::recover`.
+pub fn fail(probe: &Probe, fault: Fault) {
+    let lost = AtomicBool::new(false);
+    if fault == Fault::Lost {
+        probe.plan(Operation::Store, 1, testing::Fault::LoseAnswer);
     }
-
-    /// The store calls since the last call of this method.
-    pub fn calls(&self) -> Vec<Operation> {
-        std::mem::take(&mut self.calls.lock().unwrap())
-    }
-
-    pub fn fail(&self, fault: impl Into<Option<Fault>>) {
-        *self.fault.lock().unwrap() = fault.into();
-    }
-
-    /// Every operation is pending once before it does anything and once after.
-    pub fn yields(&self, yes: bool) {
-        self.yields.store(yes, Ordering::SeqCst);
-    }
-
-    pub async fn records(&self) -> u64 {
-        self.store.count(&Prefix::SESSION).await.unwrap()
-    }
-
-    async fn around<T>(&self, operation: Operation, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.calls.lock().unwrap().push(operation);
-        let fault = *self.fault.lock().unwrap();
-        let fails = match fault {
-            None | Some(Fault::Lost) => false,
-            Some(Fault::All) => true,
-            Some(Fault::Reads) => operation == Operation::Retrieve,
-            Some(Fault::Changes) => operation != Operation::Retrieve,
-        };
-        if fails {
-            return Err(StoreError::new(StoreErrorKind::Unavailable, operation));
+    probe.fail_when(move |operation| {
+        let changes = operation != Operation::Retrieve;
+        match fault {
+            Fault::Reads => !changes,
+            Fault::Changes => changes,
+            Fault::All => true,
+            Fault::Lost => lost.fetch_or(changes, Ordering::SeqCst),
         }
-        self.pending_once().await;
-        let answer = call.await;
-        if fault == Some(Fault::Lost) && operation != Operation::Retrieve {
-            self.fail(Fault::All);
-            return Err(StoreError::new(StoreErrorKind::Timeout, operation).applied_unknown());
-        }
-        self.pending_once().await;
-        answer
-    }
-
-    async fn pending_once(&self) {
-        let mut done = !self.yields.load(Ordering::SeqCst);
-        poll_fn(|cx| {
-            if std::mem::replace(&mut done, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-impl Driver for Probe {
-    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.around(Operation::Retrieve, self.store.retrieve(key)).await
-    }
-    async fn store(&self, key: &Key, record: Record, when: Condition) -> Result<Change> {
-        self.around(Operation::Store, self.store.store(key, record, when)).await
-    }
-    async fn remove(&self, key: &Key, when: Condition) -> Result<Change> {
-        self.around(Operation::Remove, self.store.remove(key, when)).await
-    }
-    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.around(Operation::Traverse, self.store.traverse(prefix, from, limit)).await
-    }
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.around(Operation::Touch, self.store.touch(key, touch)).await
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(self.clock.clone())
-    }
+    });
 }
 
 pub fn layer(probe: &Probe) -> SessionLayer<Probe, CookieState> {
-    SessionLayer::new(Sessions::new(probe.clone()).unwrap(), CookieConfig::new().build().unwrap())
+    SessionLayer::new(Sessions::new(probe.clone()).unwrap(), CookieState::default())
+}
+
+pub fn routes() -> Router {
+    Router::new()
+        .route("/never", get(async || "hello"))
+        .route("/read", get(read))
+        .route("/write", get(async |session: Session| session.insert("n", &1)))
+        .route("/add", get(async |session: Session| add(&session)))
+        .route("/login", get(login))
+        .route(
+            "/logout",
+            get(async |session: Session| session.destroy("out").await.map(|ended| ended.to_string())),
+        )
+}
+
+pub fn add(session: &Session) -> Result<(), Error> {
+    session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).map(drop)
+}
+
+/// The number of the session, its user, why it ended, and whether it is detached.
+pub async fn read(session: Session) -> Result<String, Error> {
+    let mut text = format!("{:?}", session.get::<u32>("n")?);
+    text.extend(session.user()?.map(|user| format!(" of {user}")));
+    text.extend(session.end_reason()?.map(|reason| format!(" {reason:?}")));
+    text.extend(session.is_detached().then_some(" detached"));
+    Ok(text)
+}
+
+pub async fn login(session: Session) -> Result<Redirect, Error> {
+    session.rotate()?;
+    session.bind_user("alice")?;
+    Ok(Redirect::to("/read"))
 }
 
 /// A response.
@@ -133,11 +101,18 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
+    /// Whether the layer refused the handler's response.
+    pub refused: bool,
 }
 
 impl Answer {
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    /// The cookies that it sets, as a browser sends them.
+    pub fn cookies(&self) -> Vec<&str> {
+        self.all("set-cookie").iter().map(|set| set.split(';').next().unwrap()).collect()
     }
 
     #[track_caller]
@@ -165,29 +140,50 @@ impl Browser {
         Self { app, cookie: None }
     }
 
+    /// A browser of [`routes`] with a stored session.
+    pub async fn begun(probe: &Probe) -> Self {
+        let mut browser = Self::new(routes().layer(layer(probe)));
+        browser.get("/write").await.is(200);
+        browser
+    }
+
+    pub fn id(&self) -> SessionId {
+        let cookie = self.cookie.as_ref().unwrap();
+        SessionId::parse(cookie.strip_prefix("__Host-session=").unwrap().as_bytes()).unwrap()
+    }
+
     pub fn request(&self, path: &str) -> Request<Body> {
-        let mut request = Request::get(path);
-        if let Some(cookie) = &self.cookie {
-            request = request.header(COOKIE, cookie);
-        }
-        request.body(Body::empty()).unwrap()
+        request(path, self.cookie.iter().map(String::as_bytes))
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {
         let answer = send(self.app.clone(), self.request(path)).await;
-        for set in answer.headers.get_all(SET_COOKIE) {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
+        for pair in answer.cookies() {
             if pair.starts_with("__Host-session=") {
                 self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
             }
         }
         answer
     }
+
+    /// Drops a request after this many polls. Returns whether it was answered before.
+    pub fn drop_after(&self, polls: usize, path: &str) -> bool {
+        let mut response = pin!(self.app.clone().oneshot(self.request(path)));
+        (0..polls).any(|_| poll_once(response.as_mut()).is_some())
+    }
+}
+
+pub fn request<'a>(path: &str, cookies: impl IntoIterator<Item = &'a [u8]>) -> Request<Body> {
+    let mut request = Request::get(path).body(Body::empty()).unwrap();
+    for cookie in cookies {
+        request.headers_mut().append(COOKIE, HeaderValue::from_bytes(cookie).unwrap());
+    }
+    request
 }
 
 pub async fn send(app: Router, request: Request<Body>) -> Answer {
-    let response = app.oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
+    let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    Answer { status: parts.status, headers: parts.headers, body }
+    let refused = parts.extensions.get::<Refused>().is_some();
+    Answer { status: parts.status, headers: parts.headers, body, refused }
 }

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,9 +10,10 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use session_manager::ErrorKind;
 use session_tower::{Error, LazySession, OnStoreError, Session};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tokio::task::yield_now;
+use tower::{Layer, Service, service_fn};
 
-use crate::common::{Browser, Fault, Probe, layer};
+use crate::common::{self, Browser, Fault, fail, layer, probe, records};
 
 /// A handler keeps a clone of its session here, and a weak reference to its closure.
 #[derive(Clone, Default)]
@@ -61,44 +61,40 @@ fn routes(kept: &Kept) -> Router {
     let with = |status: StatusCode| {
         let kept = kept.clone();
         get(async move |session: Session| {
-            tokio::task::yield_now().await;
-            kept.change(session)?;
-            tokio::task::yield_now().await;
-            Ok::<_, Error>(status)
+            yield_now().await;
+            let changed = kept.change(session);
+            yield_now().await;
+            changed.map(|()| status)
         })
     };
-    Router::new()
-        .route("/start", get(async |session: Session| session.insert("n", &10)))
-        .route("/n", get(async |session: Session| Ok::<_, Error>(format!("{:?}", session.get::<u32>("n")?))))
-        .route("/200", with(StatusCode::OK))
-        .route("/502", with(StatusCode::BAD_GATEWAY))
+    common::routes().route("/200", with(StatusCode::OK)).route("/502", with(StatusCode::BAD_GATEWAY))
 }
 
 #[tokio::test]
 async fn clone_cannot_write_after_uncommitted_response() {
-    let (probe, kept) = (Probe::new(), Kept::default());
+    let (probe, kept) = (probe(), Kept::default());
     let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
-    browser.get("/502").await.is(502).sets_no_cookie();
-    assert!(kept.is_over());
-    assert_eq!(probe.records().await, 0);
-    browser.get("/start").await.is(200);
-    browser.get("/502").await.is(502).sets_no_cookie();
-    assert!(kept.is_over());
-    assert_eq!(browser.get("/n").await.body, "Some(10)");
+    for path in ["/502", "/write", "/502"] {
+        let answer = browser.get(path).await;
+        if path == "/502" {
+            answer.is(502).sets_no_cookie();
+            assert!(kept.is_over());
+        }
+    }
+    assert_eq!((browser.get("/read").await.body.as_str(), records(&probe)), ("Some(1)", 1));
 }
 
 #[tokio::test]
 async fn late_commit_and_logout_have_no_effect() {
-    let (probe, kept) = (Probe::new(), Kept::default());
+    let (probe, kept) = (probe(), Kept::default());
     let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
-    browser.get("/start").await.is(200);
+    browser.get("/write").await.is(200);
     browser.get("/502").await.is(502);
     let session = kept.session.lock().unwrap().take().unwrap();
     // An error or no effect: what was dropped stays dropped.
     let _ = session.commit().await;
     assert_eq!(session.destroy("late").await.unwrap_err().kind(), ErrorKind::Committed);
-    assert_eq!(browser.get("/n").await.body, "Some(10)");
-    assert_eq!(probe.records().await, 1);
+    assert_eq!((browser.get("/read").await.body.as_str(), records(&probe)), ("Some(1)", 1));
 }
 
 /// Each request is dropped after one more poll than the one before, until one completes.
@@ -107,18 +103,13 @@ async fn clone_cannot_write_after_dropped_request() {
     let mut over = 0;
     for start in [false, true] {
         for polls in 0.. {
-            let (probe, kept) = (Probe::new(), Kept::default());
-            let app = routes(&kept).layer(layer(&probe));
-            let mut browser = Browser::new(app.clone());
+            let (probe, kept) = (probe(), Kept::default());
+            let mut browser = Browser::new(routes(&kept).layer(layer(&probe)));
             if start {
-                browser.get("/start").await.is(200);
+                browser.get("/write").await.is(200);
             }
             probe.yields(true);
-            let done = {
-                let mut response = pin!(app.oneshot(browser.request("/200")));
-                let mut cx = Context::from_waker(Waker::noop());
-                (0..polls).any(|_| matches!(response.as_mut().poll(&mut cx), Poll::Ready(_)))
-            };
+            let done = browser.drop_after(polls, "/200");
             over += u32::from(kept.is_over());
             if done {
                 break;
@@ -133,10 +124,10 @@ async fn clone_cannot_write_after_dropped_request() {
 async fn clone_cannot_write_after_failed_commit() {
     for policy in [OnStoreError::Reject, OnStoreError::Continue] {
         for fault in [Fault::Changes, Fault::Lost, Fault::All] {
-            let (probe, kept) = (Probe::new(), Kept::default());
+            let (probe, kept) = (probe(), Kept::default());
             let mut browser = Browser::new(routes(&kept).layer(layer(&probe).on_store_error(policy)));
-            browser.get("/start").await.is(200);
-            probe.fail(fault);
+            browser.get("/write").await.is(200);
+            fail(&probe, fault);
             browser.get("/200").await.is(503);
             // If loading fails with Reject, no handler runs.
             assert_eq!(kept.is_over(), (policy, fault) != (OnStoreError::Reject, Fault::All));
@@ -146,16 +137,14 @@ async fn clone_cannot_write_after_failed_commit() {
 
 #[tokio::test]
 async fn clone_cannot_write_after_handler_panic() {
-    let (probe, kept) = (Probe::new(), Kept::default());
-    let panicking = {
-        let kept = kept.clone();
-        get(async move |session: Session| {
-            if kept.change(session).is_ok() {
-                panic!("in the middle of a handler");
-            }
-        })
-    };
-    let mut browser = Browser::new(Router::new().route("/panic", panicking).layer(layer(&probe)));
+    let kept = Kept::default();
+    let clone = kept.clone();
+    let panicking = get(async move |session: Session| {
+        if clone.change(session).is_ok() {
+            panic!("in the middle of a handler");
+        }
+    });
+    let mut browser = Browser::new(Router::new().route("/panic", panicking).layer(layer(&probe())));
     let joined = tokio::spawn(async move { browser.get("/panic").await.status }).await;
     assert!(joined.unwrap_err().is_panic());
     assert!(kept.is_over());
@@ -164,46 +153,39 @@ async fn clone_cannot_write_after_handler_panic() {
 #[tokio::test]
 async fn response_closes_the_session_before_future_drop() {
     for answer in [Ok(StatusCode::OK), Ok(StatusCode::BAD_GATEWAY), Err("no response")] {
-        let (probe, kept) = (Probe::new(), Kept::default());
-        let service = {
-            let kept = kept.clone();
-            service_fn(move |request: Request<Body>| {
-                let kept = kept.clone();
-                async move {
-                    let session = LazySession::of(request.extensions()).unwrap().load().await.unwrap();
-                    kept.change(session).unwrap();
-                    answer.map(IntoResponse::into_response)
-                }
-            })
-        };
+        let (probe, kept) = (probe(), Kept::default());
+        let service = service_fn(async |request: Request<Body>| {
+            let session = LazySession::of(request.extensions()).unwrap().load().await.unwrap();
+            kept.change(session).unwrap();
+            answer.map(IntoResponse::into_response)
+        });
         let mut future = pin!(layer(&probe).layer(service).call(Request::new(Body::empty())));
         assert_eq!(future.as_mut().await.map(|response| response.status()), answer);
         assert!(kept.is_over());
-        assert_eq!(probe.records().await, u64::from(answer == Ok(StatusCode::OK)));
+        assert_eq!(records(&probe), usize::from(answer == Ok(StatusCode::OK)));
     }
 }
 
 #[tokio::test]
-async fn session_loaded_after_the_response_is_read_only() {
-    let probe = Probe::new();
-    let handles: Arc<Mutex<Vec<LazySession>>> = Arc::default();
-    let keep = {
-        let handles = Arc::clone(&handles);
-        get(async move |handle: LazySession| {
-            handles.lock().unwrap().push(handle);
-            Redirect::to("/").into_response()
-        })
-    };
-    let mut browser = Browser::new(routes(&Kept::default()).route("/keep", keep).layer(layer(&probe)));
-    browser.get("/start").await.is(200);
-    browser.get("/keep").await.is(303).sets_no_cookie();
-    let handles = std::mem::take(&mut *handles.lock().unwrap());
-    assert_eq!(handles.len(), 1);
-    for handle in handles {
+async fn session_kept_after_the_response_is_read_only() {
+    for loaded in [false, true] {
+        let kept: Arc<Mutex<Option<LazySession>>> = Arc::default();
+        let keeping = Arc::clone(&kept);
+        let keep = get(async move |handle: LazySession| {
+            if loaded {
+                let _ = handle.load().await?;
+            }
+            *keeping.lock().unwrap() = Some(handle);
+            Ok::<_, Error>(Redirect::to("/"))
+        });
+        let mut browser = Browser::new(common::routes().route("/keep", keep).layer(layer(&probe())));
+        browser.get("/write").await.is(200);
+        browser.get("/keep").await.is(303).sets_no_cookie();
+        let handle = kept.lock().unwrap().take().unwrap();
         let session = handle.load().await.unwrap();
-        assert_eq!(session.get::<u32>("n").unwrap(), Some(10));
+        assert_eq!(session.get::<u32>("n").unwrap(), Some(1));
         assert_eq!(session.insert("n", &11).unwrap_err().kind(), ErrorKind::Committed);
         assert_eq!(session.destroy("late").await.unwrap_err().kind(), ErrorKind::Committed);
+        assert_eq!(browser.get("/read").await.body, "Some(1)");
     }
-    assert_eq!(browser.get("/n").await.body, "Some(10)");
 }

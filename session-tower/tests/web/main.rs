@@ -1,4 +1,4 @@
-//! The layer over the memory driver, in process, as an application uses it.
+//! The layer, in process, as an application uses it.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "tests")]
 
 mod common;
@@ -6,6 +6,7 @@ mod common;
 mod addresses;
 mod cancelled;
 mod cookies;
+mod events;
 mod extractors;
 mod failures;
 mod headers;

@@ -1,59 +1,48 @@
 //! Two session layers around one handler.
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use axum::http::header::COOKIE;
 use axum::routing::get;
 use session_manager::Sessions;
-use session_state_cookie::CookieConfig;
+use session_state_cookie::{CookieConfig, CookieState};
 use session_tower::{Error, LazySession, Session, SessionLayer};
 
-use crate::common::{Probe, send};
+use crate::common::{Probe, probe, read, records, request, routes, send};
 
-fn named(probe: &Probe, name: &str) -> SessionLayer<Probe, session_state_cookie::CookieState> {
+fn named(probe: &Probe, name: &str) -> SessionLayer<Probe, CookieState> {
     let cookie = CookieConfig::new().name(name).build().unwrap();
     SessionLayer::new(Sessions::new(probe.clone()).unwrap(), cookie)
 }
 
 #[tokio::test]
 async fn handler_reaches_inner_and_outer_session() {
-    let (inner, outer) = (Probe::new(), Probe::new());
-    let app = Router::new()
-        .route(
-            "/both",
-            get(async |session: Session, handle: LazySession| {
-                session.insert("n", "inner")?;
-                let outside = handle.outer().unwrap().load().await?;
-                assert!(handle.outer().unwrap().outer().is_none());
-                outside.insert("n", "outer")?;
-                Ok::<_, Error>(())
-            }),
-        )
-        .route(
-            "/read",
-            get(async |session: Session, handle: LazySession| {
-                let outside = handle.outer().unwrap().load().await?;
-                Ok::<_, Error>(format!("{:?} {:?}", session.get::<String>("n")?, outside.get::<String>("n")?))
-            }),
-        )
-        .route("/inner", get(async |session: Session| session.insert("n", "again")))
+    let (inner, outer) = (probe(), probe());
+    let both = get(async |session: Session, handle: LazySession| {
+        session.insert("n", &2)?;
+        assert!(handle.outer().unwrap().outer().is_none());
+        handle.outer().unwrap().load().await?.insert("n", &3)
+    });
+    let read_both = get(async |session: Session, handle: LazySession| {
+        let outside = handle.outer().unwrap().load().await?;
+        Ok::<_, Error>(format!("{} {}", read(session).await?, read(outside).await?))
+    });
+    let app = routes()
+        .route("/both", both)
+        .route("/read-both", read_both)
         .layer(named(&inner, "__Host-inner"))
         .layer(named(&outer, "__Host-outer"));
-    let answer = send(app.clone(), Request::get("/both").body(Body::empty()).unwrap()).await.is(200);
-    let pairs: Vec<_> = answer.all("set-cookie").iter().map(|set| set.split(';').next().unwrap()).collect();
+    let answer = send(app.clone(), request("/both", [])).await.is(200);
+    let pairs = answer.cookies();
     assert!(
         pairs.len() == 2 && pairs[0].starts_with("__Host-inner=") && pairs[1].starts_with("__Host-outer=")
     );
     assert_eq!((answer.all("vary"), answer.all("cache-control")), (vec!["Cookie"], vec!["no-store"]));
-    assert_eq!((inner.records().await, outer.records().await), (1, 1));
+    assert_eq!((records(&inner), records(&outer)), (1, 1));
 
-    let request =
-        |path: &str| Request::get(path).header(COOKIE, pairs.join("; ")).body(Body::empty()).unwrap();
-    let answer = send(app.clone(), request("/read")).await.is(200).sets_no_cookie();
-    assert_eq!(answer.body, "Some(\"inner\") Some(\"outer\")");
+    let pairs = pairs.join("; ");
+    let ask =
+        async |path| send(app.clone(), request(path, [pairs.as_bytes()])).await.is(200).sets_no_cookie();
+    assert_eq!(ask("/read-both").await.body, "Some(2) Some(3)");
     outer.calls();
-    send(app.clone(), request("/inner")).await.is(200).sets_no_cookie();
-    assert_eq!(outer.calls(), []);
-    assert_eq!(send(app, request("/read")).await.body, "Some(\"again\") Some(\"outer\")");
+    ask("/write").await;
+    assert_eq!(outer.operations(), []);
+    assert_eq!(ask("/read-both").await.body, "Some(1) Some(3)");
 }

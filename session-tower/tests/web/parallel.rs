@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::routing::get;
 use session_core::Driver;
 use session_manager::Sessions;
-use session_state_cookie::CookieConfig;
+use session_state_cookie::CookieState;
 use session_store_memory::MemoryStore;
 use session_store_sqlite::SqliteStore;
 use session_tower::{Error, Session, SessionLayer};
 use tokio::sync::Barrier;
 
-use crate::common::{Browser, Probe, layer};
+use crate::common::{Browser, layer, probe, routes};
 
 const TASKS: u32 = 8;
 const ROUNDS: u32 = 200;
@@ -42,7 +42,7 @@ fn app<D: Driver>(driver: D) -> Router {
                 Ok::<_, Error>(format!("{all:?}"))
             }),
         )
-        .layer(SessionLayer::new(Sessions::new(driver).unwrap(), CookieConfig::new().build().unwrap()))
+        .layer(SessionLayer::new(Sessions::new(driver).unwrap(), CookieState::default()))
 }
 
 async fn eight_tasks<D: Driver>(driver: D) {
@@ -82,41 +82,27 @@ async fn eight_tasks_lose_nothing_on_sqlite() {
 
 #[tokio::test]
 async fn eight_concurrent_requests_lose_nothing() {
-    let probe = Probe::new();
     let all_loaded = Arc::new(Barrier::new(8));
-    let add = get(async |State(all_loaded): State<Arc<Barrier>>, Path(n): Path<u32>, session: Session| {
+    let insert = get(async move |Path(n): Path<u32>, session: Session| {
         all_loaded.wait().await;
         session.insert(&format!("key-{n}"), &n)?;
-        session.update("cart", move |cart: Option<Vec<u32>>| {
-            let mut cart = cart.unwrap_or_default();
-            cart.push(n);
-            cart
-        })?;
+        session.update("cart", move |cart: Option<Vec<u32>>| [cart.unwrap_or_default(), vec![n]].concat())?;
         Ok::<_, Error>(())
     });
-    let app = Router::new()
-        .route("/start", get(async |session: Session| session.insert("x", &0)))
-        .route("/add/{n}", add)
-        .route(
-            "/read",
-            get(async |session: Session| {
-                let mut cart = session.get::<Vec<u32>>("cart")?.unwrap_or_default();
-                cart.sort_unstable();
-                Ok::<_, Error>(format!("{cart:?} {}", session.keys()?.len()))
-            }),
-        )
-        .with_state(all_loaded)
-        .layer(layer(&probe));
+    let cart = get(async |session: Session| {
+        let mut cart = session.get::<Vec<u32>>("cart")?.unwrap_or_default();
+        cart.sort_unstable();
+        Ok::<_, Error>(format!("{cart:?} {}", session.keys()?.len()))
+    });
+    let app = routes().route("/insert/{n}", insert).route("/cart", cart).layer(layer(&probe()));
     let mut browser = Browser::new(app);
-    browser.get("/start").await.is(200);
-    let tasks: Vec<_> = (0..8)
-        .map(|n| {
-            let mut tab = browser.clone();
-            tokio::spawn(async move { tab.get(&format!("/add/{n}")).await.is(200) })
-        })
-        .collect();
-    for task in tasks {
+    browser.get("/write").await.is(200);
+    let tasks = (0..8).map(|n| {
+        let mut tab = browser.clone();
+        tokio::spawn(async move { tab.get(&format!("/insert/{n}")).await.is(200) })
+    });
+    for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    assert_eq!(browser.get("/read").await.is(200).body, "[0, 1, 2, 3, 4, 5, 6, 7] 10");
+    assert_eq!(browser.get("/cart").await.is(200).body, "[0, 1, 2, 3, 4, 5, 6, 7] 10");
 }

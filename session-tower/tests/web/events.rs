@@ -1,8 +1,4 @@
-//! Events. In a process of its own, because a subscriber is per process.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code, reason = "tests")]
-
-#[path = "web/common.rs"]
-mod common;
+//! Events.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,48 +7,39 @@ use std::sync::Once;
 use axum::Router;
 use axum::routing::get;
 use session_manager::{AddressCheck, Sessions};
-use session_state_cookie::CookieConfig;
-use session_tower::{ClientAddress, Error, OnStoreError, Session, SessionLayer};
+use session_state_cookie::CookieState;
+use session_tower::{ClientAddress, OnStoreError, Session, SessionLayer};
 use tower::Layer;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::common::{Browser, Fault, Probe, layer};
+use crate::common::{Browser, Fault, fail, layer, probe, routes};
 
 #[tokio::test]
 async fn store_failure_is_one_warning_without_an_id() {
     let lines = Lines::listen();
     for policy in [OnStoreError::Reject, OnStoreError::Continue] {
-        let probe = Probe::new();
-        let write = get(async |session: Session| {
-            Ok::<_, Error>(session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1)?.to_string())
-        });
-        let app = Router::new().route("/write", write).layer(layer(&probe).on_store_error(policy));
-        let mut browser = Browser::new(app);
-        browser.get("/write").await.is(200);
-        assert!(lines.take().iter().all(|line| !line.contains("WARN")));
+        let probe = probe();
+        let mut browser = Browser::new(routes().layer(layer(&probe).on_store_error(policy)));
+        browser.get("/add").await.is(200);
+        assert_eq!(lines.take("WARN"), [""; 0]);
         for (fault, what) in
             [(Fault::Reads, "session store failed"), (Fault::Changes, "could not be committed")]
         {
-            probe.fail(fault);
-            browser.get("/write").await;
-            let ours: Vec<_> = lines.take().into_iter().filter(|line| line.contains("WARN")).collect();
-            let [warning] = &ours[..] else { panic!("{policy:?} {fault:?} {ours:?}") };
-            assert!(warning.contains("WARN") && warning.contains(what), "{warning}");
+            fail(&probe, fault);
+            browser.get("/add").await;
+            let ours = lines.take("WARN");
+            assert!(ours.len() == 1 && ours[0].contains(what), "{policy:?} {fault:?} {ours:?}");
         }
-        let id = browser.cookie.unwrap();
-        let id = id.strip_prefix("__Host-session=").unwrap();
-        assert!(lines.all().iter().all(|line| !line.contains(id)));
+        assert_eq!(lines.all(browser.id().reveal().as_str()), [""; 0]);
     }
 }
 
 #[test]
 fn missing_address_source_warns_once_per_layer() {
     let lines = Lines::listen();
-    let warnings =
-        || lines.take().into_iter().filter(|line| line.contains("client_address")).collect::<Vec<_>>();
     let layer = |check| {
-        let sessions = Sessions::builder(Probe::new()).check_address(check).build().unwrap();
-        SessionLayer::new(sessions, CookieConfig::new().build().unwrap())
+        let sessions = Sessions::builder(probe()).check_address(check).build().unwrap();
+        SessionLayer::new(sessions, CookieState::default())
     };
     let blind = layer(AddressCheck::Exact);
     let inner = Router::<()>::new();
@@ -61,13 +48,13 @@ fn missing_address_source_warns_once_per_layer() {
         let _ = blind.layer(inner.clone());
         let _ = blind.clone().layer(inner.clone());
     }
-    let warnings_now = warnings();
-    let [warning] = &warnings_now[..] else { panic!("{warnings_now:?}") };
+    let warnings = lines.take("client_address");
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(warning.contains("WARN") && warning.contains("session_tower"), "{warning}");
     let _ = layer(AddressCheck::Off).layer(inner.clone());
     let seeing = layer(AddressCheck::Exact).client_address(ClientAddress::new(|_, _| None));
     let _ = seeing.layer(inner);
-    assert_eq!(warnings(), [""; 0]);
+    assert_eq!(lines.take("client_address"), [""; 0]);
 }
 
 #[tokio::test]
@@ -75,8 +62,7 @@ async fn missing_layer_is_an_error_event_with_a_remedy() {
     let lines = Lines::listen();
     let mut browser = Browser::new(Router::new().route("/", get(async |_: Session| ())));
     browser.get("/").await.is(500);
-    let said = lines.take();
-    let ours: Vec<_> = said.iter().filter(|line| line.contains("session_kit")).collect();
+    let ours = lines.take("session_kit");
     let [error] = &ours[..] else { panic!("{ours:?}") };
     assert!(error.contains("ERROR") && error.contains("SessionLayer::new(sessions, state)"), "{error}");
 }
@@ -97,18 +83,19 @@ impl Lines {
         Self
     }
 
-    /// The lines since the last call.
-    fn take(self) -> Vec<String> {
+    /// The lines since the last call that contain `part`.
+    fn take(self, part: &str) -> Vec<String> {
         WRITTEN.with_borrow_mut(|(bytes, seen)| {
             let new = String::from_utf8(bytes[*seen..].to_vec()).unwrap();
             *seen = bytes.len();
-            new.lines().map(str::to_owned).collect()
+            new.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
         })
     }
 
-    fn all(self) -> Vec<String> {
+    /// All lines that contain `part`.
+    fn all(self, part: &str) -> Vec<String> {
         WRITTEN.with_borrow_mut(|(_, seen)| *seen = 0);
-        self.take()
+        self.take(part)
     }
 }
 
