@@ -41,9 +41,18 @@ impl MapDriver {
         live.map(|(key, record)| (key.clone(), record.clone())).collect()
     }
 
-    /// Puts a record into the map without any rule, as another program would.
-    pub fn put(&self, key: Key, record: Record) {
-        self.lock().insert(key, record);
+    /// The record under `key`, also after its deadline.
+    #[must_use]
+    pub fn stored(&self, key: &Key) -> Option<Record> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Puts a record into the map without any rule, as another program would. `None` takes it out.
+    pub fn put(&self, key: Key, record: impl Into<Option<Record>>) {
+        match record.into() {
+            Some(record) => drop(self.lock().insert(key, record)),
+            None => drop(self.lock().remove(&key)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
@@ -55,11 +64,14 @@ impl MapDriver {
         Ok((self.lock(), self.clock.now()))
     }
 
-    fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+    /// Makes a change of any kind. A touch that is refused is a conflict.
+    ///
+    /// # Errors
+    /// `Closed` after [`close`](Driver::close).
+    pub fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
         let (mut records, now) = self.enter(request.operation())?;
         let stored = records.get(key);
-        let found = stored.map_or(Found::Nothing, |record| Found::at(record.expires, record.revision, now));
-        match (request.decide(found, now), request) {
+        match (request.decide(Found::of(stored, now), now), request) {
             (Decision::Write, ChangeRequest::Store { record, .. }) => {
                 drop(records.insert(key.clone(), record))
             }

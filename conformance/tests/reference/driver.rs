@@ -1,244 +1,287 @@
-//! The driver.
+//! The driver without a defect: a [`MapDriver`], and a log of its changes that all handles and processes share.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::thread::ThreadId;
+use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
+use session_conformance::testing::{MapDriver, poll_once};
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Revision, Shared, StoreError, StoreErrorKind, Survives, Touch, is_live,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
+    Purged, Record, Result, Shared, StoreError, StoreErrorKind, Survives, Touch, check_record_bytes, frame,
 };
 
-use super::log::{Log, backend};
-use super::step::live;
-use super::trouble::Trouble;
-use super::{Defect, listing};
+use super::Defect;
 
-const MAX_VALUE: usize = 4 << 20;
+pub const MAX_VALUE: u64 = 4 << 20;
 
-#[derive(Debug)]
+/// A file lock makes every operation atomic across tasks, handles and processes. It is not fast.
+#[derive(Clone, Debug)]
 pub struct Reference {
-    pub(super) handle: Arc<Handle>,
-    /// Tells handles apart, for mutants.
-    pub(super) id: u64,
+    map: MapDriver,
+    log: Arc<Mutex<Log>>,
+    pub path: PathBuf,
+    /// Whether every step is synced to the disk, and survival of power loss claimed.
+    power: bool,
+    /// The few defects that a wrapper cannot have: in the lock, the sync and the writing of a record.
+    defect: Option<Defect>,
 }
 
+/// Each entry is the length of a key as 2 bytes, the length of a frame as 4 bytes, the key, and the frame. An entry
+/// without a frame is a removal.
 #[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) log: Mutex<Log>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) path: PathBuf,
-    pub(super) power: bool,
-    pub(super) closed: AtomicBool,
-    pub(super) defect: Option<Defect>,
-    // Only mutants use what follows.
-    pub(super) cache: Mutex<HashMap<Key, Option<Record>>>,
-    pub(super) turn: tokio::sync::Mutex<()>,
-    pub(super) busy: AtomicBool,
-    pub(super) poisoned: AtomicBool,
-    pub(super) reads: AtomicU64,
-    pub(super) lost: AtomicBool,
-    pub(super) was_full: AtomicBool,
-    pub(super) thread: Mutex<Option<ThreadId>>,
+struct Log {
+    file: File,
+    /// Where the next entry begins.
+    end: u64,
+    /// Where the newest frame of each key is, and how long it is; `None` after a removal.
+    frames: BTreeMap<Key, Option<(u64, usize)>>,
 }
-
-static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Reference {
-    pub fn open(
-        path: &Path,
-        clock: Arc<dyn Clock>,
-        defect: Option<Defect>,
-        power: bool,
-    ) -> std::io::Result<Self> {
-        let id = (u64::from(std::process::id()) << 32) | NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mut path = path.to_owned();
-        if defect == Some(Defect::HandleIsCopy) {
-            path = copy(&path, id)?;
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, defect: Option<Defect>, power: bool) -> io::Result<Self> {
+        if path.with_extension("denied").exists() {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
-        if Trouble::Denied.file(&path).exists() {
-            return Err(std::io::ErrorKind::PermissionDenied.into());
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let log = Arc::new(Mutex::new(Log { file, end: 0, frames: BTreeMap::new() }));
+        Ok(Self { map: MapDriver::with_clock(clock), log, path: path.to_owned(), power, defect })
+    }
+
+    /// One atomic step, across tasks and processes.
+    fn step<T>(&self, operation: Operation, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
+        for (mark, kind) in [("gone", StoreErrorKind::Unavailable), ("denied", StoreErrorKind::Misconfigured)]
+        {
+            if self.path.with_extension(mark).exists() {
+                return Err(StoreError::new(kind, operation));
+            }
         }
-        let log = Log::open(&path, defect)?;
-        let handle = Handle {
-            log: Mutex::new(log),
-            clock,
-            path,
-            power,
-            closed: AtomicBool::new(false),
-            defect,
-            cache: Mutex::default(),
-            turn: tokio::sync::Mutex::new(()),
-            busy: AtomicBool::new(false),
-            poisoned: AtomicBool::new(false),
-            reads: AtomicU64::new(0),
-            lost: AtomicBool::new(false),
-            was_full: AtomicBool::new(false),
-            thread: Mutex::default(),
-        };
-        Ok(Self { handle: Arc::new(handle), id })
+        let mut log = self.log.lock().unwrap();
+        let lock_file = self.path.with_extension("lock");
+        match self.defect {
+            Some(Defect::NoFileLock) => {}
+            Some(Defect::LockFileOfTheDead) => {
+                let free = (0..300).any(|_| File::create_new(&lock_file).inspect_err(|_| dawdle()).is_ok());
+                free.then_some(()).ok_or_else(|| StoreError::new(StoreErrorKind::Backend, operation))?;
+            }
+            _ => log.file.lock().map_err(backend)?,
+        }
+        log.catch_up(&self.map)?;
+        if matches!(self.defect, Some(Defect::NoFileLock | Defect::LockFileOfTheDead)) {
+            dawdle();
+        }
+        let answer = work(&mut log);
+        if self.power && self.defect != Some(Defect::PowerDoesNotSync) {
+            log.file.sync_data().map_err(backend)?;
+        }
+        match self.defect {
+            Some(Defect::NoFileLock) => {}
+            Some(Defect::LockFileOfTheDead) => {
+                std::fs::remove_file(lock_file).map_err(backend)?;
+                dawdle();
+            }
+            _ => log.file.unlock().map_err(backend)?,
+        }
+        answer
+    }
+
+    pub fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        check_record_bytes(request.data_len(), MAX_VALUE)?;
+        self.step(request.operation(), |log| {
+            if condition_of(&request) != Condition::Any {
+                log.check(key)?;
+            }
+            let before = self.map.stored(key);
+            let is_touch = matches!(request, ChangeRequest::Touch(_));
+            let answer = self.map.change(key, request)?;
+            let after = self.map.stored(key);
+            if after == before {
+                return Ok(answer);
+            }
+            if let Some(record) = &after
+                && !self.has_room(log, key, record)
+            {
+                self.map.put(key.clone(), before);
+                return Err(StoreError::new(StoreErrorKind::Full, Operation::Store));
+            }
+            let tears = if is_touch { Defect::TouchTearsRecord } else { Defect::TornAppend };
+            if let Some(record) = &after
+                && self.defect == Some(tears)
+            {
+                let data = record.data.slice(..record.data.len() / 2);
+                log.append(&self.map, key, Some(&Record { data, ..record.clone() }))?;
+                dawdle();
+            }
+            log.append(&self.map, key, after.as_ref())?;
+            Ok(answer)
+        })
+    }
+
+    /// Whether `record` fits: the file beside the log holds how many bytes the frames may take.
+    fn has_room(&self, log: &Log, key: &Key, record: &Record) -> bool {
+        let Ok(room) = std::fs::read_to_string(self.path.with_extension("small")) else { return true };
+        let others = log.frames.iter().filter(|(other, _)| *other != key);
+        let taken: usize = others.filter_map(|(_, frame)| frame.map(|(_, len)| len)).sum();
+        taken + frame::encode(key, record).len() <= room.parse().unwrap()
+    }
+
+    // What follows is for defects and for the harness.
+
+    /// Every key that was ever stored.
+    pub fn keys(&self) -> Result<Vec<Key>> {
+        self.step(Operation::Traverse, |log| Ok(log.frames.keys().cloned().collect()))
+    }
+
+    /// The record under `key`, also after its deadline.
+    pub fn stored(&self, key: &Key) -> Result<Option<Record>> {
+        self.step(Operation::Retrieve, |_| Ok(self.map.stored(key)))
+    }
+
+    /// Writes or removes a record without any rule.
+    pub fn put(&self, key: &Key, record: Option<Record>) -> Result<()> {
+        self.step(Operation::Store, |log| log.append(&self.map, key, record.as_ref()))
+    }
+
+    /// Fails if the frame of `key` is damaged.
+    pub fn check(&self, key: &Key) -> Result<()> {
+        self.step(Operation::Retrieve, |log| log.check(key))
+    }
+
+    /// Where the frame of `key` begins in the file, and how long it is.
+    pub fn frame(&self, key: &Key) -> Result<Option<(u64, usize)>> {
+        self.step(Operation::Retrieve, |log| Ok(log.frames.get(key).copied().flatten()))
     }
 }
 
-fn copy(path: &Path, id: u64) -> std::io::Result<PathBuf> {
-    let copy = path.with_extension(format!("copy-{id}"));
-    if path.exists() {
-        std::fs::copy(path, &copy)?;
+impl Log {
+    /// Reads the entries that other handles appended. The caller holds the lock, so an incomplete entry at the end comes
+    /// from a killed process, and is removed.
+    fn catch_up(&mut self, map: &MapDriver) -> Result<()> {
+        let length = self.file.metadata().map_err(backend)?.len();
+        let mut rest = vec![0; length.saturating_sub(self.end) as usize];
+        self.file.read_exact_at(&mut rest, self.end).map_err(backend)?;
+        let mut rest = Bytes::from(rest);
+        while let Some((key, frame)) = entry(&mut rest) {
+            self.end = length - rest.len() as u64;
+            map.put(key.clone(), frame::decode(&frame).ok().map(|frame| frame.record));
+            let there = (!frame.is_empty()).then(|| (self.end - frame.len() as u64, frame.len()));
+            self.frames.insert(key, there);
+        }
+        if rest.is_empty() { Ok(()) } else { self.file.set_len(self.end).map_err(backend) }
     }
-    Ok(copy)
+
+    fn append(&mut self, map: &MapDriver, key: &Key, record: Option<&Record>) -> Result<()> {
+        let frame = record.map(|record| frame::encode(key, record)).unwrap_or_default();
+        let key = key.as_bytes();
+        let lengths = ((key.len() as u16).to_le_bytes(), (frame.len() as u32).to_le_bytes());
+        self.file.write_all(&[&lengths.0[..], &lengths.1, key, &frame].concat()).map_err(backend)?;
+        self.catch_up(map)
+    }
+
+    /// Fails if the frame of `key` is damaged.
+    fn check(&self, key: &Key) -> Result<()> {
+        let Some((at, len)) = self.frames.get(key).copied().flatten() else { return Ok(()) };
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, at).map_err(backend)?;
+        let damaged = |_| StoreError::new(StoreErrorKind::Corrupt, Operation::Retrieve);
+        frame::decode(&bytes.into()).map(drop).map_err(damaged)
+    }
 }
 
-impl Clone for Reference {
-    fn clone(&self) -> Self {
-        if self.has(Defect::CloneIsCopy) {
-            let path = copy(&self.handle.path, NUMBER.fetch_add(1, Ordering::Relaxed)).unwrap();
-            return Self::open(&path, Arc::clone(&self.handle.clock), self.handle.defect, false).unwrap();
-        }
-        Self { handle: Arc::clone(&self.handle), id: NUMBER.fetch_add(1, Ordering::Relaxed) }
+/// Takes a whole entry off.
+fn entry(rest: &mut Bytes) -> Option<(Key, Bytes)> {
+    let [a, b, c, d, e, f] = *rest.first_chunk()?;
+    let (key, frame) = (u16::from_le_bytes([a, b]) as usize, u32::from_le_bytes([c, d, e, f]) as usize);
+    if rest.len() < 6 + key + frame {
+        return None;
     }
+    rest.advance(6);
+    let key = Key::parse(std::str::from_utf8(&rest.split_to(key)).ok()?).ok()?;
+    Some((key, rest.split_to(frame)))
+}
+
+pub fn condition_of(request: &ChangeRequest) -> Condition {
+    match request {
+        ChangeRequest::Store { condition, .. } | ChangeRequest::Remove { condition } => *condition,
+        ChangeRequest::Touch(touch) => Condition::Revision(touch.from),
+    }
+}
+
+fn backend(cause: io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Backend, Operation::Store).applied_unknown().with_source(cause)
+}
+
+/// Waits, so that a SIGKILL or another process can interfere.
+fn dawdle() {
+    std::thread::sleep(Duration::from_micros(300));
+}
+
+/// The answer of the map, which never waits.
+fn now<T>(call: impl Future<Output = T>) -> T {
+    poll_once(pin!(call)).unwrap()
 }
 
 impl Driver for Reference {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        if self.enter(Operation::Retrieve, Some(key))?.is_some() {
-            return Ok(None);
-        }
-        assert!(!self.has(Defect::RetrievePanics), "a defect of a driver");
-        let key = self.mapped(key);
-        if self.has(Defect::HandleCaches)
-            && let Some(cached) = self.handle.cache.lock().unwrap().get(&key)
-        {
-            return Ok(cached.clone());
-        }
-        let mut found = self.read(&key)?;
-        self.remember(&key, found.as_ref());
-        if let Some(record) = &mut found
-            && self.has(Defect::LosesRevision)
-        {
-            record.revision = Revision::from_bytes([0; 8]);
-        }
-        Ok(found.filter(|record| !(self.has(Defect::EmptyIsAbsent) && record.data.is_empty())))
+        self.step(Operation::Retrieve, |log| {
+            let found = now(self.map.retrieve(key))?;
+            if found.is_some() || self.map.stored(key).is_none() {
+                log.check(key)?;
+            }
+            Ok(found)
+        })
     }
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        if self.enter(Operation::Store, Some(key))?.is_some() {
-            return Ok(Change::Applied);
-        }
-        let (key, record) = (self.mapped(key), self.altered(record));
-        if record.data.len() > MAX_VALUE {
-            if self.has(Defect::TooLargeRemoves) {
-                self.step(|log| log.remove(&key))?;
-            }
-            return Err(self.failed(StoreError::new(StoreErrorKind::TooLarge, Operation::Store)));
-        }
-        self.store_oddly(&key, &record).await?;
-        let answer = self.change(&key, ChangeRequest::Store { record: record.clone(), condition }).await?;
-        if answer.is_applied() {
-            self.remember(&key, Some(&record));
-        }
-        Ok(answer)
+        self.change(key, ChangeRequest::Store { record, condition })
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.enter(Operation::Remove, Some(key))?;
-        self.room_to_remove()?;
-        let key = self.mapped(key);
-        let answer = self.change(&key, ChangeRequest::Remove { condition }).await?;
-        if answer.is_applied() {
-            self.remember(&key, None);
-        }
-        match answer {
-            Change::Conflict(None) if self.has(Defect::RemoveAlwaysYes) => Ok(Change::Applied),
-            answer => Ok(answer),
-        }
-    }
-
-    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.enter(Operation::Traverse, None)?;
-        let now = self.now();
-        let page = self.step(|log| {
-            let lively = |log: &Log, key: &Key| {
-                let blind = self.has(Defect::ReportsExpired);
-                live(log, key, now, self.handle.defect, blind)
-            };
-            listing::page(self, log, prefix, &from, limit, lively)
-        });
-        page.map_err(|error| self.failed(error))
+        self.change(key, ChangeRequest::Remove { condition })
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.enter(Operation::Touch, Some(key))?;
-        if self.has(Defect::TouchRefusesPast) && !is_live(touch.deadline, self.now()) {
-            return Ok(false);
-        }
-        Ok(self.change(&self.mapped(key), ChangeRequest::Touch(touch)).await?.is_applied())
+        Ok(self.change(key, ChangeRequest::Touch(touch))?.is_applied())
+    }
+
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        self.step(Operation::Traverse, |_| now(self.map.traverse(prefix, from, limit)))
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        self.enter(Operation::Purge, None)?;
-        let now = self.now();
-        let limit = if self.has(Defect::PurgeIgnoresLimit) { usize::MAX } else { limit };
-        let racy = matches!(self.handle.defect, Some(Defect::PurgeDoesNotRecheck | Defect::PurgeCountsTwice));
-        let mut due = self.step(|log| Ok(listing::due(self, log, now, limit)))?;
-        if racy {
-            self.pause().await;
-        }
-        let mut purged = self.step(|log| {
-            if !racy {
-                due = listing::due(self, log, now, limit);
-            }
-            for key in &due {
-                let still = log.index.get(key).is_some_and(|slot| !is_live(slot.expires, now));
-                if still || !self.has(Defect::PurgeCountsTwice) {
-                    log.remove(key)?;
-                    log.first_due.remove(key);
-                }
-            }
-            let more = !listing::due(self, log, now, 1).is_empty();
-            Ok(Purged { removed: due.len() as u64, more })
-        })?;
-        if self.has(Defect::PurgeMiscounts) {
-            purged.removed = purged.removed.saturating_sub(1);
-        }
-        purged.more |= self.has(Defect::PurgeNeverEnds);
-        Ok(purged)
+        self.step(Operation::Purge, |log| {
+            let mut keys: Vec<Key> = log.frames.keys().cloned().collect();
+            keys.retain(|key| self.map.stored(key).is_some());
+            let purged = now(self.map.purge(limit))?;
+            keys.retain(|key| self.map.stored(key).is_none());
+            keys.iter().try_for_each(|key| log.append(&self.map, key, None))?;
+            Ok(purged)
+        })
     }
 
     async fn flush(&self) -> Result<()> {
-        self.enter(Operation::Flush, None)?;
-        if self.has(Defect::FlushFails) {
-            return Err(StoreError::unsupported(Operation::Flush));
-        }
-        self.step(|log| log.file.sync_data().map_err(backend))
+        self.step(Operation::Flush, |log| {
+            now(self.map.flush())?;
+            log.file.sync_data().map_err(backend)
+        })
     }
 
     async fn close(&self) -> Result<()> {
-        if self.handle.closed.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        self.flush().await?;
-        if self.has(Defect::CloseForgetsLast) {
-            self.step(Log::forget_last)?;
-        }
-        if !self.has(Defect::CloseIsForgotten) {
-            self.handle.closed.store(true, Ordering::SeqCst);
-        }
-        Ok(())
+        now(self.map.close())
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
-            .conditional(!self.has(Defect::ClaimsNoConditional))
-            .survives(if self.handle.power { Survives::PowerLoss } else { Survives::Kill })
-            .shared(Shared::Host)
-            .expiry(ExpiryMode::Caller)
-            .max_record_bytes(Some(MAX_VALUE as u64))
-            .exactly_once(true)
+        let survives = if self.power { Survives::PowerLoss } else { Survives::Kill };
+        self.map.capabilities().survives(survives).shared(Shared::Host).max_record_bytes(Some(MAX_VALUE))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.handle.clock)
+        self.map.clock()
     }
 }

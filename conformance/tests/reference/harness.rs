@@ -1,15 +1,13 @@
 //! The harness of the reference driver and its mutants.
 
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use session_conformance::testing::FreshPath;
 use session_conformance::{FileRange, Harness, HarnessError};
-use session_core::{Clock, Key};
+use session_core::{Clock, Key, SystemClock};
 
-use super::log::Log;
-use super::trouble::Trouble as Mark;
-use super::{Between, Defect, Reference};
+use super::{Defect, Defective, Reference};
 
 /// The reference driver, or a mutant of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,32 +17,23 @@ pub struct ReferenceHarness {
     pub power: bool,
 }
 
-/// A directory of the test's own, or another process's path.
-#[derive(Debug)]
-pub struct Storage {
-    path: PathBuf,
-    _dir: Option<tempfile::TempDir>,
-}
-
 impl Harness for ReferenceHarness {
-    type Driver = Between;
-    type Storage = Storage;
+    type Driver = Defective;
+    type Storage = FreshPath;
 
     fn name(&self) -> String {
         "reference".into()
     }
 
-    async fn create(&self) -> Result<Storage, HarnessError> {
-        let dir = tempfile::tempdir()?;
-        Ok(Storage { path: dir.path().join("log"), _dir: Some(dir) })
+    async fn create(&self) -> Result<FreshPath, HarnessError> {
+        Ok(FreshPath::new("log")?)
     }
 
-    async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Between, HarnessError> {
-        let reference = Reference::open(&storage.path, clock, self.defect, self.power)?;
-        Ok(Between::new(reference, self.defect))
+    async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> Result<Defective, HarnessError> {
+        Defective::open(storage.path(), clock, self.defect, self.power)
     }
 
-    async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
+    async fn damage(&self, storage: &FreshPath, key: &Key) -> Result<(), HarnessError> {
         let region = self.record_bytes(storage, key).await?;
         let last = region.from + region.len as u64 - 1;
         // A file opened for appending would write at its end.
@@ -55,41 +44,41 @@ impl Harness for ReferenceHarness {
         Ok(())
     }
 
-    async fn record_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
-        let mut log = Log::open(&storage.path, None)?;
-        log.catch_up()?;
-        let (from, len) = log.frame_of(key).ok_or_else(|| HarnessError::new("no such record to damage"))?;
-        Ok(FileRange { path: storage.path.clone(), from, len })
+    async fn record_bytes(&self, storage: &FreshPath, key: &Key) -> Result<FileRange, HarnessError> {
+        let path = storage.path().to_owned();
+        let frame = Reference::open(&path, SystemClock::shared(), None, false)?.frame(key)?;
+        let (from, len) = frame.ok_or_else(|| HarnessError::new("no such record to damage"))?;
+        Ok(FileRange { path, from, len })
     }
 
-    async fn start_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        Ok(std::fs::write(Mark::Gone.file(&storage.path), "")?)
+    async fn start_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(std::fs::write(storage.beside("log.gone"), "")?)
     }
 
-    async fn end_outage(&self, storage: &Storage) -> Result<(), HarnessError> {
-        Ok(std::fs::remove_file(Mark::Gone.file(&storage.path))?)
+    async fn end_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(std::fs::remove_file(storage.beside("log.gone"))?)
     }
 
-    async fn create_bounded(&self) -> Result<Storage, HarnessError> {
+    async fn create_bounded(&self) -> Result<FreshPath, HarnessError> {
         let storage = self.create().await?;
-        std::fs::write(Mark::Small.file(&storage.path), "1000000")?;
+        std::fs::write(storage.beside("log.small"), "1000000")?;
         Ok(storage)
     }
 
-    async fn revoke_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        Ok(std::fs::write(Mark::Denied.file(&storage.path), "")?)
+    async fn revoke_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(std::fs::write(storage.beside("log.denied"), "")?)
     }
 
-    async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
-        Ok(std::fs::remove_file(Mark::Denied.file(&storage.path))?)
+    async fn restore_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(std::fs::remove_file(storage.beside("log.denied"))?)
     }
 
-    fn address(&self, storage: &Storage) -> Option<String> {
-        storage.path.to_str().map(str::to_owned)
+    fn address(&self, storage: &FreshPath) -> Option<String> {
+        storage.path().to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        Ok(Storage { path: Path::new(address).to_owned(), _dir: None })
+    fn attach(&self, address: &str) -> Result<FreshPath, HarnessError> {
+        Ok(FreshPath::of_another(address))
     }
 
     fn power_evidence(&self) -> Option<String> {

@@ -1,168 +1,179 @@
-//! Pages, and what is due to be purged.
+//! Defects of `traverse` and `purge`.
 
 use std::time::Duration;
 
 use session_core::{
-    Cursor, Entry, Key, Operation, Page, Prefix, Record, Result, StoreError, StoreErrorKind, Timestamp,
+    Cursor, Driver, Entry, Key, Operation, Page, Prefix, Purged, Record, Result, StoreError, StoreErrorKind,
     is_live,
 };
 
-use super::log::{Log, Slot};
-use super::{Defect, Reference};
+use super::Defect::*;
+use super::Defective;
 
-/// A page in the order of the keys. The cursor is the last key that was reported.
-pub fn page(
-    driver: &Reference,
-    log: &mut Log,
-    prefix: &Prefix,
-    from: &Cursor,
-    limit: usize,
-    live: impl Fn(&Log, &Key) -> Option<Slot>,
-) -> Result<Page> {
-    if driver.has(Defect::LimitZeroEnds) && limit == 0 {
-        return Ok(Page::last(Vec::new()));
-    }
-    let limit = if driver.has(Defect::WholeAtOnce) { usize::MAX } else { limit.max(1) };
-    let after = match start(driver, log, prefix, from) {
-        Ok(after) => after,
-        Err(_) if driver.has(Defect::GarbageStartsAgain) => None,
-        Err(error) => return Err(error),
-    };
-    // `count` and `clear` ask for large pages.
-    let longer =
-        driver.has(Defect::PrefixMatchesLonger) || (driver.has(Defect::ClearsOtherPrefixes) && limit > 200);
-    let all = driver.has(Defect::CountsOtherPrefixes) && limit > 200;
-    let here = |key: &Key| key.is_in(prefix) || all || (longer && key.as_str().starts_with(prefix.as_str()));
-    let graves = log.graves.iter().filter(|_| driver.has(Defect::ReportsRemoved));
-    let mut keys: Vec<Key> = log.index.keys().chain(graves).filter(|key| here(key)).cloned().collect();
-    keys.sort();
-    let listed = |key: &Key| {
-        live(log, key).is_some() || (driver.has(Defect::ReportsRemoved) && log.graves.contains(key))
-    };
-    keys.retain(listed);
-    if keys.is_empty() && from.is_start() && driver.has(Defect::EmptyTraversalFails) {
-        return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
-    }
-    let begin = match &after {
-        Some(Start::After(key)) if driver.has(Defect::RepeatsKeys) => keys.partition_point(|one| one < key),
-        Some(Start::After(key)) => keys.partition_point(|one| one <= key),
-        Some(Start::Offset(offset)) => *offset,
-        None => 0,
-    };
-    let end = begin.saturating_add(limit).min(keys.len());
-    let mut entries = Vec::new();
-    let mut ended = false;
-    for key in keys.get(begin..end).unwrap_or_default() {
-        let reads =
-            matches!(driver.handle.defect, Some(Defect::TraverseFailsAtDamage | Defect::DamageEndsTraverse));
-        if reads && let Some(slot) = log.index.get(key).copied() {
-            match log.read(key, slot) {
-                Err(error) if driver.has(Defect::TraverseFailsAtDamage) => return Err(error),
-                Err(_) => {
-                    ended = true;
-                    break;
+const PAGE_OF_COUNT: usize = 200;
+
+impl Defective {
+    pub(super) async fn page(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        let limit = match self.defect {
+            None => return self.inner.traverse(prefix, from, limit).await,
+            Some(LimitZeroEnds) if limit == 0 => return Ok(Page::last(Vec::new())),
+            Some(CursorIsOffset) => return self.page_at_offset(prefix, &from, limit).await,
+            Some(WholeAtOnce) => usize::MAX,
+            _ => limit,
+        };
+        let from = self.unmarked(from)?;
+        let mut page = match self.inner.traverse(prefix, from.clone(), limit).await {
+            Err(_) if self.is(GarbageStartsAgain) => {
+                self.inner.traverse(prefix, Cursor::start(), limit).await?
+            }
+            answer => answer?,
+        };
+        match (self.defect, from.key(prefix).ok().flatten()) {
+            (Some(CursorNeedsItsKey), Some(key)) if self.inner.retrieve(&key).await?.is_none() => {
+                return Err(StoreError::invalid_cursor("its key is gone"));
+            }
+            (Some(RepeatsKeys), Some(key)) => page.entries.insert(0, Entry::new(key)),
+            (Some(EmptyTraversalFails), None) if page.entries.is_empty() => {
+                return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
+            }
+            (Some(EntryLies), _) => page.entries.iter_mut().for_each(|entry| entry.size = Some(1 << 40)),
+            (Some(TraverseTouches), _) => {
+                for key in page.entries.iter().map(|entry| &entry.key) {
+                    let later = |record: Record| Record {
+                        expires: record.expires.map(|at| at.saturating_add(Duration::from_millis(1))),
+                        ..record
+                    };
+                    self.inner.put(key, self.inner.stored(key)?.map(later))?;
                 }
-                Ok(_) => {}
+            }
+            (Some(TraverseFailsAtDamage | DamageEndsTraverse), _) => {
+                for at in 0..page.entries.len() {
+                    match self.inner.retrieve(&page.entries[at].key).await {
+                        Err(error) if self.is(TraverseFailsAtDamage) => return Err(error),
+                        Err(_) => return Ok(Page::last(page.entries[..at].to_vec())),
+                        Ok(_) => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        if page.next.is_none() {
+            if self.is(TraverseSkipsLast) {
+                page.entries.pop();
+            }
+            page.entries.extend(self.extra(prefix, limit)?.into_iter().map(Entry::new));
+        }
+        page.next = page.next.map(|next| self.marked(next));
+        Ok(page)
+    }
+
+    /// The keys that a defect adds to the last page.
+    fn extra(&self, prefix: &Prefix, limit: usize) -> Result<Vec<Key>> {
+        let mut extra = self.inner.keys()?;
+        let counts = limit > PAGE_OF_COUNT;
+        let expired = |key: &Key| {
+            let stored = self.inner.stored(key).unwrap_or_default();
+            stored.map(|record| !record.is_live(self.now()))
+        };
+        extra.retain(|key| match self.defect {
+            Some(ReportsRemoved) => key.is_in(prefix) && expired(key).is_none(),
+            Some(ReportsExpired) => key.is_in(prefix) && expired(key) == Some(true),
+            Some(CountsOtherPrefixes) => counts && !key.is_in(prefix),
+            Some(PrefixMatchesLonger) => !key.is_in(prefix) && key.as_str().starts_with(prefix.as_str()),
+            Some(ClearsOtherPrefixes) => {
+                counts && !key.is_in(prefix) && key.as_str().starts_with(prefix.as_str())
+            }
+            _ => false,
+        });
+        Ok(extra)
+    }
+
+    async fn page_at_offset(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
+        let offset: usize = std::str::from_utf8(from.as_bytes()).unwrap().parse().unwrap_or(0);
+        let all = self.inner.traverse(prefix, Cursor::start(), usize::MAX).await?.entries;
+        let end = offset.saturating_add(limit.max(1));
+        let next = (end < all.len()).then(|| Cursor::from_bytes(end.to_string().into_bytes()));
+        Ok(Page { entries: all.into_iter().skip(offset).take(limit.max(1)).collect(), next })
+    }
+
+    /// What some defects write into a cursor before its key.
+    fn mark(&self) -> Option<[u8; 8]> {
+        match self.defect? {
+            CursorOfHandle | CursorOfHandleStartsAgain => Some(self.id.to_le_bytes()),
+            TraverseFailsOnChange => Some(self.remember(|memory| memory.changes).to_le_bytes()),
+            _ => None,
+        }
+    }
+
+    fn marked(&self, next: Cursor) -> Cursor {
+        match self.mark() {
+            Some(mark) => Cursor::from_bytes([&mark, next.as_bytes()].concat()),
+            None => next,
+        }
+    }
+
+    fn unmarked(&self, from: Cursor) -> Result<Cursor> {
+        let Some((mark, bytes)) = self.mark().zip(from.as_bytes().split_at_checked(8)) else {
+            return Ok(from);
+        };
+        match self.defect {
+            _ if bytes.0 == mark => Ok(Cursor::from_bytes(bytes.1.to_vec())),
+            Some(CursorOfHandleStartsAgain) => Ok(Cursor::start()),
+            Some(CursorOfHandle) => Err(StoreError::invalid_cursor("it is of another handle")),
+            _ => Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse)),
+        }
+    }
+
+    pub(super) async fn sweep(&self, limit: usize) -> Result<Purged> {
+        let racy = match self.defect {
+            Some(PurgeSaysNone) => return Ok(Purged::default()),
+            Some(PurgeDoesNotRecheck | PurgeCountsTwice) => true,
+            Some(PurgeTakesLive | PurgeOnlySessions | PurgeRemembersDeadline | DamageEndsPurge) => false,
+            defect => {
+                let limit = if defect == Some(PurgeIgnoresLimit) { usize::MAX } else { limit };
+                let Purged { removed, more } = self.inner.purge(limit).await?;
+                let missed = u64::from(defect == Some(PurgeMiscounts) && removed > 0);
+                return Ok(Purged {
+                    removed: removed - missed,
+                    more: more || defect == Some(PurgeNeverEnds),
+                });
+            }
+        };
+        let due = self.due(limit)?;
+        if racy {
+            self.pause().await;
+        }
+        for key in &due {
+            let is_there = self.inner.stored(key)?.is_some();
+            if is_there || !self.is(PurgeCountsTwice) {
+                self.inner.put(key, None)?;
+                self.remember(|memory| memory.first_due.remove(key));
             }
         }
-        entries.push(entry(driver, log, key));
+        Ok(Purged { removed: due.len() as u64, more: !self.due(1)?.is_empty() })
     }
-    let next = (end < keys.len() && !ended).then(|| cursor(driver, log, &keys[end - 1], end));
-    if driver.has(Defect::TraverseTouches) {
-        for entry in &entries {
-            let slot = log.index.get(&entry.key).copied();
-            if let Some(Some(record)) = slot.map(|slot| log.read(&entry.key, slot)).transpose()? {
-                let expires = record.expires.map(|at| at.saturating_add(Duration::from_millis(1)));
-                log.put(&entry.key, &Record { expires, ..record })?;
+
+    /// The keys that a defect takes for expired.
+    fn due(&self, limit: usize) -> Result<Vec<Key>> {
+        let now = self.now();
+        let mut due = Vec::new();
+        for key in self.inner.keys()? {
+            let Some(Record { expires, .. }) = self.inner.stored(&key)? else { continue };
+            let is_due = match self.defect {
+                Some(PurgeTakesLive) => !is_live(expires, now.saturating_add(Duration::from_millis(10))),
+                Some(PurgeOnlySessions) => !is_live(expires, now) && key.prefix() == "session",
+                Some(PurgeRemembersDeadline) => {
+                    self.remember(|memory| memory.first_due.get(&key).is_some_and(|first| *first <= now))
+                }
+                _ => !is_live(expires, now),
+            };
+            if is_due && self.is(DamageEndsPurge) && self.inner.check(&key).is_err() {
+                break;
+            }
+            if is_due && due.len() < limit {
+                due.push(key);
             }
         }
+        Ok(due)
     }
-    if next.is_none() && driver.has(Defect::TraverseSkipsLast) {
-        entries.pop();
-    }
-    Ok(Page { entries, next })
-}
-
-enum Start {
-    After(Key),
-    Offset(usize),
-}
-
-fn start(driver: &Reference, log: &Log, prefix: &Prefix, from: &Cursor) -> Result<Option<Start>> {
-    if from.is_start() {
-        return Ok(None);
-    }
-    let invalid = || StoreError::new(StoreErrorKind::InvalidCursor, Operation::Traverse);
-    let text = std::str::from_utf8(from.as_bytes()).map_err(|_| invalid())?;
-    let (text, mark) = match driver.handle.defect {
-        Some(
-            Defect::CursorOfHandle
-            | Defect::CursorOfHandleStartsAgain
-            | Defect::CursorIsOffset
-            | Defect::TraverseFailsOnChange,
-        ) => {
-            let (mark, text) = text.split_once(' ').ok_or_else(invalid)?;
-            (text, mark.parse::<u64>().map_err(|_| invalid())?)
-        }
-        _ => (text, 0),
-    };
-    let wide = matches!(
-        driver.handle.defect,
-        Some(Defect::PrefixMatchesLonger | Defect::CountsOtherPrefixes | Defect::ClearsOtherPrefixes)
-    );
-    let key = Key::parse(text).ok().filter(|key| wide || key.is_in(prefix)).ok_or_else(invalid)?;
-    match driver.handle.defect {
-        Some(Defect::CursorOfHandle) if mark != driver.id => return Err(invalid()),
-        Some(Defect::CursorOfHandleStartsAgain) if mark != driver.id => return Ok(None),
-        Some(Defect::TraverseFailsOnChange) if mark != length(log) => {
-            return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
-        }
-        Some(Defect::CursorNeedsItsKey) if !log.index.contains_key(&key) => return Err(invalid()),
-        Some(Defect::CursorIsOffset) => return Ok(Some(Start::Offset(mark as usize))),
-        _ => {}
-    }
-    Ok(Some(Start::After(key)))
-}
-
-fn cursor(driver: &Reference, log: &Log, last: &Key, end: usize) -> Cursor {
-    let text = last.as_str();
-    let text = match driver.handle.defect {
-        Some(Defect::CursorOfHandle | Defect::CursorOfHandleStartsAgain) => format!("{} {text}", driver.id),
-        Some(Defect::CursorIsOffset) => format!("{end} {text}"),
-        Some(Defect::TraverseFailsOnChange) => format!("{} {text}", length(log)),
-        _ => text.to_owned(),
-    };
-    Cursor::from_bytes(text.into_bytes())
-}
-
-fn length(log: &Log) -> u64 {
-    log.file.metadata().map_or(0, |meta| meta.len())
-}
-
-fn entry(driver: &Reference, log: &Log, key: &Key) -> Entry {
-    let Some(slot) = log.index.get(key).copied() else { return Entry::new(key.clone()) };
-    let entry = Entry::new(key.clone()).with_deadline(slot.expires).with_revision(slot.revision);
-    match log.read(key, slot) {
-        Ok(Some(record)) => {
-            entry.with_size(record.data.len() as u64 + u64::from(driver.has(Defect::EntryLies)))
-        }
-        _ => entry,
-    }
-}
-
-/// The keys of at most `limit` expired records.
-pub fn due(driver: &Reference, log: &Log, now: Timestamp, limit: usize) -> Vec<Key> {
-    if driver.has(Defect::PurgeRemembersDeadline) {
-        let due = log.first_due.iter().filter(|(key, at)| **at <= now && log.index.contains_key(*key));
-        return due.take(limit).map(|(key, _)| key.clone()).collect();
-    }
-    let now = match driver.handle.defect {
-        Some(Defect::PurgeTakesLive) => now.saturating_add(Duration::from_millis(10)),
-        _ => now,
-    };
-    let here = |key: &Key| key.prefix() == "session" || !driver.has(Defect::PurgeOnlySessions);
-    let due = log.index.iter().filter(|(key, slot)| here(key) && !is_live(slot.expires, now));
-    let reads = driver.has(Defect::DamageEndsPurge);
-    let due = due.take_while(|(key, slot)| !reads || log.read(key, **slot).is_ok());
-    due.take(limit).map(|(key, _)| key.clone()).collect()
 }

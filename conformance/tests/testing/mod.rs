@@ -2,8 +2,6 @@
 
 use session_conformance::testing::{ChildProcess, Probe, assert_forwards, block_on, child_args, say};
 
-use crate::reference::Between;
-
 mod map {
     use std::sync::{Arc, OnceLock};
 
@@ -41,7 +39,6 @@ mod map {
 fn wrappers_forward_every_method() {
     block_on(assert_forwards(Probe::new));
     block_on(assert_forwards(Probe::parking_answers));
-    block_on(assert_forwards(|inner| Between::new(inner, None)));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_conformance::matrix::{Matrix, Verdict, reset};
+use session_conformance::testing::FreshPath;
 use session_conformance::{CLAUSES, Failure, Harness, HarnessError, Place, Requirement, Suite, Time, clause};
 use session_core::{Clock, SystemClock};
 
-use crate::reference::{Between, Defect, ReferenceHarness, Storage};
+use crate::reference::{Defect, Defective, ReferenceHarness};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -140,21 +141,21 @@ enum Odd {
 }
 
 impl Harness for Odd {
-    type Driver = Between;
-    type Storage = Storage;
+    type Driver = Defective;
+    type Storage = FreshPath;
 
     fn name(&self) -> String {
         "reference".into()
     }
 
-    async fn create(&self) -> Result<Storage, HarnessError> {
+    async fn create(&self) -> Result<FreshPath, HarnessError> {
         match self {
             Self::NoDisk => Err(std::io::Error::other("the disk is missing"))?,
             Self::RealTime => ReferenceHarness::default().create().await,
         }
     }
 
-    async fn open(&self, storage: &Storage, _: Arc<dyn Clock>) -> Result<Between, HarnessError> {
+    async fn open(&self, storage: &FreshPath, _: Arc<dyn Clock>) -> Result<Defective, HarnessError> {
         ReferenceHarness::default().open(storage, SystemClock::shared()).await
     }
 

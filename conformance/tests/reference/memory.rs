@@ -1,0 +1,54 @@
+//! What a defect remembers.
+
+use std::collections::{HashMap, HashSet};
+use std::thread::ThreadId;
+
+use session_core::{Key, Record, Revision, Timestamp};
+
+/// Each handle with its clones has one of its own.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The records that were stored under each key, the newest last.
+    pub versions: HashMap<Key, Vec<Record>>,
+    /// What a key holds, as this handle knows it.
+    pub cache: HashMap<Key, Option<Record>>,
+    /// The first deadline of each key.
+    pub first_due: HashMap<Key, Timestamp>,
+    /// The keys with an odd number of calls.
+    odd: HashSet<Key>,
+    pub last: Option<(Key, Revision)>,
+    pub changes: u64,
+    pub reads: u64,
+    /// Whether an id was refused, a call failed, the backend was away, and the store was full.
+    pub refused: bool,
+    pub failed: bool,
+    pub away: bool,
+    pub full: bool,
+    pub thread: Option<ThreadId>,
+}
+
+impl Memory {
+    pub fn newest(&self, key: &Key) -> Option<Record> {
+        self.versions.get(key)?.last().cloned()
+    }
+
+    pub fn one_behind(&self, key: &Key) -> Option<Record> {
+        self.versions.get(key)?.iter().rev().nth(1).cloned()
+    }
+
+    /// Whether this is an odd call for the key: the first, the third and so on.
+    pub fn is_odd(&mut self, key: &Key) -> bool {
+        if self.odd.remove(key) {
+            return false;
+        }
+        self.odd.insert(key.clone())
+    }
+
+    pub fn has_stored(&mut self, key: &Key, record: &Record) {
+        self.last = Some((key.clone(), record.revision));
+        if let Some(deadline) = record.expires {
+            self.first_due.entry(key.clone()).or_insert(deadline);
+        }
+        self.versions.entry(key.clone()).or_default().push(record.clone());
+    }
+}
