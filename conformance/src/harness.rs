@@ -249,7 +249,7 @@ impl<H: Harness> ErasedHarness for Erased<H> {
         Box::pin(async move {
             let driver = self.0.open(storage_of::<H>(storage), clock).await?;
             let clone = driver.clone();
-            Ok((Arc::new(driver) as DynDriver, Arc::new(clone) as DynDriver))
+            Ok((DynDriver::new(driver), DynDriver::new(clone)))
         })
     }
     fn time(&self) -> Time {

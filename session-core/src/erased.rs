@@ -1,5 +1,7 @@
 //! Type-erased drivers, chosen at run time.
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,14 +15,76 @@ use crate::key::{Key, Prefix};
 use crate::page::{Cursor, Page, Purged};
 use crate::record::Record;
 
-/// A driver of any type. Cheap to clone, and itself a [`Driver`].
-pub type DynDriver = Arc<dyn ErasedDriver>;
+/// A driver of any type, and itself a [`Driver`]. For applications that choose their store at run time.
+///
+/// Clones are cheap and share the store. Each operation allocates one boxed future.
+///
+/// ```
+/// use session_core::{Driver, DynDriver};
+///
+/// fn choose(test: bool, one: impl Driver, other: impl Driver) -> DynDriver {
+///     if test { DynDriver::new(one) } else { DynDriver::new(other) }
+/// }
+/// ```
+// A newtype, because the compiler cannot prove `Arc<dyn Erased>: Driver` for every lifetime inside a future that must be
+// `Send`.
+#[derive(Clone)]
+pub struct DynDriver(Arc<dyn Erased>);
+
+impl DynDriver {
+    /// Erases the type of `driver`. A `DynDriver` is returned as it is.
+    #[must_use]
+    pub fn new(driver: impl Driver) -> Self {
+        let mut driver = Some(driver);
+        let erased = (&mut driver as &mut dyn Any).downcast_mut::<Option<Self>>().and_then(Option::take);
+        erased.unwrap_or_else(|| Self(Arc::new(driver.expect("only a DynDriver is taken"))))
+    }
+}
+
+impl fmt::Debug for DynDriver {
+    /// The type of the driver only, because a driver need not be `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DynDriver").field(&format_args!("{}", self.0.type_name())).finish()
+    }
+}
+
+impl Driver for DynDriver {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.0.retrieve_boxed(key).await
+    }
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.0.store_boxed(key, record, condition).await
+    }
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.0.remove_boxed(key, condition).await
+    }
+    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
+        self.0.traverse_boxed(prefix, from, limit).await
+    }
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        self.0.touch_boxed(key, touch).await
+    }
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.0.purge_boxed(limit).await
+    }
+    async fn flush(&self) -> Result<()> {
+        self.0.flush_boxed().await
+    }
+    async fn close(&self) -> Result<()> {
+        self.0.close_boxed().await
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities_erased()
+    }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock_erased()
+    }
+}
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// [`Driver`] with boxed futures. Implemented for every driver; use it through [`DynDriver`].
-#[expect(missing_docs, reason = "each method is the Driver method of the same name, boxed")]
-pub trait ErasedDriver: Send + Sync + 'static {
+/// [`Driver`] with boxed futures.
+trait Erased: Send + Sync {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>>;
     fn store_boxed<'a>(&'a self, key: &'a Key, record: Record, condition: Condition) -> Boxed<'a, Change>;
     fn remove_boxed<'a>(&'a self, key: &'a Key, condition: Condition) -> Boxed<'a, Change>;
@@ -31,9 +95,10 @@ pub trait ErasedDriver: Send + Sync + 'static {
     fn close_boxed(&self) -> Boxed<'_, ()>;
     fn capabilities_erased(&self) -> Capabilities;
     fn clock_erased(&self) -> Arc<dyn Clock>;
+    fn type_name(&self) -> &'static str;
 }
 
-impl<D: Driver> ErasedDriver for D {
+impl<D: Driver> Erased for D {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>> {
         Box::pin(self.retrieve(key))
     }
@@ -64,39 +129,7 @@ impl<D: Driver> ErasedDriver for D {
     fn clock_erased(&self) -> Arc<dyn Clock> {
         self.clock()
     }
-}
-
-// `(**self)` selects the inner driver. `self.retrieve_boxed(..)` would select the blanket impl of the `Arc` and recurse
-// forever.
-impl Driver for DynDriver {
-    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        (**self).retrieve_boxed(key).await
-    }
-    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        (**self).store_boxed(key, record, condition).await
-    }
-    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        (**self).remove_boxed(key, condition).await
-    }
-    async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        (**self).traverse_boxed(prefix, from, limit).await
-    }
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        (**self).touch_boxed(key, touch).await
-    }
-    async fn purge(&self, limit: usize) -> Result<Purged> {
-        (**self).purge_boxed(limit).await
-    }
-    async fn flush(&self) -> Result<()> {
-        (**self).flush_boxed().await
-    }
-    async fn close(&self) -> Result<()> {
-        (**self).close_boxed().await
-    }
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities_erased()
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        (**self).clock_erased()
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<D>()
     }
 }

@@ -49,7 +49,7 @@ pub use driver::{Driver, DriverExt};
 pub use durability::Durability;
 #[cfg(any(feature = "serde", feature = "state"))]
 pub use duration::{DurationError, parse_duration};
-pub use erased::{DynDriver, ErasedDriver};
+pub use erased::DynDriver;
 pub use error::{Applied, Operation, Result, StoreError, StoreErrorKind};
 pub use gate::Gate;
 #[cfg(feature = "state")]

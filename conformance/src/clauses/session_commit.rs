@@ -147,7 +147,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
     probe.calls();
     // Another writer wins before each store.
     for number in 1..=101 {
-        let driver = probe.inner().0.clone();
+        let driver = probe.inner().clone();
         probe.before(Operation::Store, number, async move {
             let record = driver.retrieve(&id.key()).await?;
             let record = record.ok_or_else(|| unmet("the session is there", "nothing"))?;

@@ -12,20 +12,7 @@ use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::stage::Stage;
 
 /// A probe around the driver of the stage.
-pub(super) type Probe = crate::testing::Probe<Opened>;
-
-/// A driver as the stage opens it. A type of its own, because the compiler cannot prove `Send` for futures over a
-/// pointer to a trait.
-pub(super) struct Opened(pub(super) DynDriver);
-
-impl Driver for Opened {
-    session_core::forward!(0: retrieve store remove traverse touch purge flush close capabilities clock);
-}
-
-/// A probe around `driver`.
-pub(super) fn probe_of(driver: DynDriver) -> Probe {
-    Probe::new(Opened(driver))
-}
+pub(super) type Probe = crate::testing::Probe<DynDriver>;
 
 /// A manager over a probe of the stage's driver.
 pub(super) type Manager = Sessions<Probe>;
@@ -51,7 +38,7 @@ pub(super) async fn with(
     stage: &Stage,
     options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
 ) -> Result<(Probe, Manager), Failure> {
-    let probe = probe_of(stage.open().await?);
+    let probe = Probe::new(stage.open().await?);
     let sessions = options(Sessions::builder(probe.clone())).build()?;
     Ok((probe, sessions))
 }

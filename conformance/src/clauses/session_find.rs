@@ -173,7 +173,7 @@ async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {
 pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let live = begun(&sessions, |session| session.insert("a", &1)).await?;
-    let kept = stocked(stage, &probe.inner().0, 9).await?;
+    let kept = stocked(stage, probe.inner(), 9).await?;
     let mut removed = 0;
     for _ in 0..100 {
         let purged = sessions.sweep_once(4).await?;
@@ -184,7 +184,7 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
         }
     }
     equal("the removed record", &removed, &9)?;
-    are_there(&probe.inner().0, &kept).await?;
+    are_there(probe.inner(), &kept).await?;
     finds(&sessions, live, "a", Some(1)).await
 }
 
@@ -204,7 +204,7 @@ pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check 
     let broom = Arc::new(Broom::default());
     let told = Arc::clone(&broom);
     let (probe, sessions) = with(stage, |options| options.observer(told)).await?;
-    let kept = stocked(stage, &probe.inner().0, 9).await?;
+    let kept = stocked(stage, probe.inner(), 9).await?;
     let options = Sweep::default().every(Duration::from_millis(10)).batch(2).pause(Duration::from_millis(1));
     for drops in [false, true] {
         let sweeper = sessions.sweep(options);
@@ -231,5 +231,5 @@ pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check 
         nap(Duration::from_millis(60)).await;
         equal("calls after the end", &probe.operations().len(), &0)?;
     }
-    are_there(&probe.inner().0, &kept).await
+    are_there(probe.inner(), &kept).await
 }

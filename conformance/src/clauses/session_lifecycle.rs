@@ -8,8 +8,8 @@ use session_manager::{
 };
 
 use super::session_common::{
-    Opened, Probe, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored,
-    tells_nothing, with,
+    Probe, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored, tells_nothing,
+    with,
 };
 use crate::failure::{Check, ensure, equal, unmet};
 use crate::stage::Stage;
@@ -191,9 +191,9 @@ pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> 
 
 pub(crate) async fn s09_last_write_wins_must_be_chosen(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let refusal = Sessions::new(Probe::unconditional(Opened(driver.clone())));
+    let refusal = Sessions::new(Probe::unconditional(driver.clone()));
     refused(refusal, ErrorKind::Config, "a manager over such a driver")?;
-    let probe = Probe::unconditional(Opened(driver.clone()));
+    let probe = Probe::unconditional(driver.clone());
     let sessions = Sessions::builder(probe).allow_last_write_wins().build()?;
     let id = begun(&sessions, |session| session.insert("a", &1)).await?;
     does(&sessions, id, |session| session.insert("b", &2)).await?;

@@ -1,14 +1,15 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
-use super::session_common::Opened;
+use session_core::DynDriver;
+
 use crate::failure::{Check, Failure};
 use crate::order::{Act, Ground};
 use crate::stage::Stage;
 use crate::testing::Fate;
 
 /// A full run also parks requests between a change and its answer, which adds equivalent orders.
-async fn ground(stage: &Stage) -> Result<Ground<Opened>, Failure> {
-    Ground::new(Opened(stage.open().await?), stage.virtual_clock(), stage.amount(0, 1) > 0)
+async fn ground(stage: &Stage) -> Result<Ground<DynDriver>, Failure> {
+    Ground::new(stage.open().await?, stage.virtual_clock(), stage.amount(0, 1) > 0)
 }
 
 /// All pairs of one kind with any other.

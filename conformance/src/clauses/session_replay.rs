@@ -4,8 +4,7 @@ use session_core::SessionId;
 use session_manager::{ErrorKind, Outcome, Session, Sessions};
 
 use super::session_common::{
-    HOUR, MINUTE, Manager, advance, after, begun, came_to, done, finds, fresh, opened, probe_of, refused,
-    stored,
+    HOUR, MINUTE, Manager, Probe, advance, after, begun, came_to, done, finds, fresh, opened, refused, stored,
 };
 use crate::common::Crowd;
 use crate::failure::{Check, Failure, ensure, equal};
@@ -214,7 +213,7 @@ pub(crate) async fn s20_eight_tasks_lose_nothing(stage: &Stage) -> Check {
     // Two handles, as two processes would have.
     let mut managers = Vec::new();
     for _ in 0..2 {
-        managers.push(Sessions::new(probe_of(stage.open().await?))?);
+        managers.push(Sessions::new(Probe::new(stage.open().await?))?);
     }
     let id = begun(&managers[0], |session| session.insert("count", &0_u64)).await?;
     // The counter is compared often, so that a driver that loses updates fails soon.

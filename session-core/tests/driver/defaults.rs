@@ -11,7 +11,7 @@ use session_core::{
 use super::{key, record};
 
 #[derive(Default)]
-struct Map(Mutex<BTreeMap<Key, Record>>);
+pub(crate) struct Map(Mutex<BTreeMap<Key, Record>>);
 
 impl BlockingDriver for Map {
     fn retrieve(&self, key: &Key) -> Result<Option<Record>> {

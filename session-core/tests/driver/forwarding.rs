@@ -110,9 +110,8 @@ async fn forward_passes_every_call_on_once() {
 
 #[tokio::test]
 async fn dyn_driver_passes_every_call_on_once() {
-    let erase = |recorder| Arc::new(Blocking::new(recorder)) as DynDriver;
-    assert_forwards(erase).await;
-    assert_forwards(|recorder| Arc::new(erase(recorder)) as DynDriver).await;
+    assert_forwards(|recorder| DynDriver::new(Blocking::new(recorder))).await;
+    assert_forwards(|recorder| DynDriver::new(DynDriver::new(Blocking::new(recorder)))).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-//! Wrappers of a driver: forwarding, the pointer, the adapter for blocking drivers.
+//! Wrappers of a driver: forwarding, type erasure, the adapter for blocking drivers.
 #![cfg(feature = "offload")]
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod cancellation;
 mod defaults;
+mod erased;
 mod forwarding;
 
 use session_core::{Key, Record, Revision};

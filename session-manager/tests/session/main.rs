@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod cuts;
+mod erased;
 mod handle;
 mod killed;
 mod lost;

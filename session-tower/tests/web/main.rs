@@ -6,6 +6,7 @@ mod common;
 mod addresses;
 mod cancelled;
 mod cookies;
+mod erased;
 mod events;
 mod extractors;
 mod failures;

@@ -1,0 +1,74 @@
+//! Sessions over a driver that is chosen at run time: each future runs in a spawned task.
+
+use session_conformance::testing::MapDriver;
+use session_core::{Cursor, DynDriver};
+use session_manager::{Outcome, Session, Sessions, Sweep};
+
+use crate::{add, begun, clock, told};
+
+async fn spawned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(future).await.unwrap()
+}
+
+#[tokio::test]
+async fn dyn_driver_sessions_run_in_spawned_tasks() {
+    let sessions = Sessions::new(DynDriver::new(MapDriver::new(clock()))).unwrap();
+    let id = begun(&sessions).await;
+    let manager = sessions.clone();
+    spawned(async move {
+        let session = manager.load(id).await.unwrap();
+        add(&session);
+        assert_eq!(session.commit().await.unwrap().outcome, Outcome::Updated);
+        add(&session);
+        assert_eq!(manager.commit(&session).await.unwrap().outcome, Outcome::Updated);
+        add(&session);
+        assert_eq!(manager.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    })
+    .await;
+    let manager = sessions.clone();
+    let new = spawned(async move {
+        let lazy = manager.lazy(id);
+        lazy.load().await.unwrap();
+        assert_eq!(lazy.get::<u32>("n").unwrap(), Some(3));
+        lazy.rotate().unwrap();
+        let _ = manager.finish(&lazy).await.unwrap();
+        told(&lazy)
+    })
+    .await;
+    let manager = sessions.clone();
+    spawned(async move {
+        let page = manager.find(Cursor::start(), 10).await.unwrap();
+        assert_eq!(page.sessions.len(), 1);
+        assert!(page.sessions[0].end("operator").await.unwrap());
+        assert_eq!(manager.sweep_once(10).await.unwrap().removed, 0);
+        manager.sweep(Sweep::default()).stop().await;
+        let session = manager.load(new).await.unwrap();
+        assert!(!session.exists().unwrap());
+        add(&session);
+        let _ = session.commit().await.unwrap();
+        assert!(session.destroy("logout").await.unwrap());
+    })
+    .await;
+}
+
+/// For each driver, so for each driver of this project too.
+#[test]
+fn every_future_is_send() {
+    fn spawnable(_: impl Future + Send) {}
+    fn each<D: session_core::Driver>(
+        sessions: &Sessions<D>,
+        session: &Session,
+        found: &session_manager::Found<D>,
+    ) {
+        spawnable(sessions.load(None));
+        spawnable(sessions.commit(session));
+        spawnable(sessions.finish(session));
+        spawnable(sessions.find(Cursor::start(), 1));
+        spawnable(sessions.sweep_once(1));
+        spawnable(session.load());
+        spawnable(session.commit());
+        spawnable(session.destroy("reason"));
+        spawnable(found.end("reason"));
+    }
+    let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
+}
