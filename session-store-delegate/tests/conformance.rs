@@ -12,45 +12,44 @@ use session_store_delegate::{DelegateConfig, DelegateStore, Fields, Value};
 
 use objects::Objects;
 
-/// A model that is pending in every call.
-struct Pending;
-
-/// A model that cannot compare.
-struct Blind;
-
-fn open(model: &Objects, clock: Arc<dyn Clock>) -> DelegateStore<Objects> {
-    DelegateStore::open(DelegateConfig::new(model.clone()).clock(clock))
+/// A model that is pending in every call, or one that cannot compare.
+struct InMemory {
+    compares: bool,
 }
 
-fn damage(model: &Objects, key: &Key, field: &str, value: Value) -> Result<(), HarnessError> {
-    let damaged = model.object(key.id(), |object| object.insert(field.into(), value).is_some());
-    if damaged { Ok(()) } else { Err(HarnessError::new("no object to damage")) }
-}
-
-impl Harness for Pending {
+impl Harness for InMemory {
     type Driver = DelegateStore<Objects>;
     type Storage = Objects;
 
     fn name(&self) -> String {
-        "delegate-async".into()
+        if self.compares { "delegate-async".into() } else { "delegate-blind".into() }
     }
 
     async fn create(&self) -> Result<Objects, HarnessError> {
-        let claims = Capabilities::none().conditional(true).exactly_once(true);
-        Ok(Objects::pending(claims.max_record_bytes(Some(2 << 20))))
+        let claims = Capabilities::none().exactly_once(true);
+        if !self.compares {
+            return Ok(Objects::new(claims));
+        }
+        Ok(Objects::pending(claims.conditional(true).max_record_bytes(Some(2 << 20))))
     }
 
     async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
-        Ok(open(storage, clock))
+        Ok(DelegateStore::open(DelegateConfig::new(storage.clone()).clock(clock)))
     }
 
     async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), HarnessError> {
-        damage(storage, key, &Fields::of(key.prefix()).revision, Value::Bytes(vec![0; 7].into()))
+        let fields = Fields::of(key.prefix());
+        let (field, value) = match self.compares {
+            true => (fields.revision, Value::Bytes(vec![0; 7].into())),
+            false => (fields.data, Value::Damaged),
+        };
+        let damaged = storage.object(key.id(), |object| object.insert(field.into(), value).is_some());
+        if damaged { Ok(()) } else { Err(HarnessError::new("no object to damage")) }
     }
 }
 
 session_conformance::suite!(
-    Pending,
+    InMemory { compares: true },
     lacks: [VOLATILE] {
         Checksum: "a field has no checksum",
         Outage: "a process cannot lose its own memory",
@@ -60,31 +59,10 @@ session_conformance::suite!(
 );
 
 mod blind {
-    use super::*;
-
-    impl Harness for Blind {
-        type Driver = DelegateStore<Objects>;
-        type Storage = Objects;
-
-        fn name(&self) -> String {
-            "delegate-blind".into()
-        }
-
-        async fn create(&self) -> Result<Objects, HarnessError> {
-            Ok(Objects::new(Capabilities::none().exactly_once(true)))
-        }
-
-        async fn open(&self, storage: &Objects, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
-            Ok(open(storage, clock))
-        }
-
-        async fn damage(&self, storage: &Objects, key: &Key) -> Result<(), HarnessError> {
-            damage(storage, key, &Fields::of(key.prefix()).data, Value::Damaged)
-        }
-    }
+    use super::InMemory;
 
     session_conformance::suite!(
-        Blind,
+        InMemory { compares: false },
         lacks: [VOLATILE, UNBOUNDED] {
             Conditional: "the model cannot compare",
             Purge: "a record that is stored between a look and a removal would be lost",

@@ -96,29 +96,10 @@ impl FileConfig {
 
 session_core::from_path!(FileConfig);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "serde"))]
 mod tests {
-    use session_core::StoreErrorKind;
-
     use super::*;
 
-    #[test]
-    fn invalid_options_are_refused() {
-        let good = || FileConfig::new("/somewhere");
-        assert!(good().check().is_ok());
-        for bad in [
-            FileConfig::from(""),
-            good().max_record_bytes(0),
-            good().max_record_bytes((1 << 30) + 1),
-            good().max_queue(0),
-            good().threads(0),
-            good().threads(257),
-        ] {
-            assert_eq!(bad.check().unwrap_err().kind(), StoreErrorKind::Misconfigured, "{bad:?}");
-        }
-    }
-
-    #[cfg(feature = "serde")]
     #[test]
     fn options_are_read_from_a_configuration_file() {
         let text = r#"{"path": "/here", "durability": "power", "busy_timeout": "250ms"}"#;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
-    Purged, Record, Result, StoreError, Touch,
+    Purged, Record, Result, Touch, check_record_bytes,
 };
 
 use crate::change::{Attempt, Tried};
@@ -126,10 +126,7 @@ impl Driver for FileStore {
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.opened.gate.check(Operation::Store)?;
-        let (len, limit) = (record.data.len(), self.0.opened.config.max_record_bytes);
-        if len as u64 > limit {
-            return Err(StoreError::too_large(len, limit));
-        }
+        check_record_bytes(record.data.len(), self.0.opened.config.max_record_bytes)?;
         self.change(key, ChangeRequest::Store { record, condition }).await
     }
 

@@ -228,15 +228,4 @@ mod tests {
         assert!(applied(&connection, 0, &touch(1, Some(7)), 0));
         assert_eq!(purge(&connection, 10, 7), (1, false));
     }
-
-    #[test]
-    fn more_means_an_expired_record_is_left() {
-        let connection = open();
-        (0..5).for_each(|key| store(&connection, key, Some(10)));
-        for (limit, removed, more) in
-            [(0, 0, true), (2, 2, true), (3, 3, false), (3, 0, false), (0, 0, false)]
-        {
-            assert_eq!(purge(&connection, limit, 10), (removed, more));
-        }
-    }
 }

@@ -69,55 +69,40 @@ impl SqliteConfig {
     session_core::setters! {
         /// Whether acknowledged writes survive power loss. Default: [`Durability::Process`].
         durability: Durability,
-
         /// The clock that decides which records are expired. Default: the system clock.
         clock: Arc<dyn Clock>,
-
         /// Creates a missing file, readable by its owner only (0600). Default: yes.
         create: bool,
-
         /// Creates the file's directory (0700) if it is missing. Parent directories are never created, so that a
         /// mistyped path or an unmounted disk is an error. Default: no.
         create_directory: bool,
-
         /// Number of reading connections, 1 to 256. Default: the number of processors, at least 2 and at most 16.
         readers: usize,
-
         /// Page cache of each connection, in bytes. Default: 8 MiB.
         cache_bytes: u64,
-
         /// Runs reads on threads of the driver instead of the caller's thread. For slow or network disks, where a read
         /// would block a runtime worker. Default: no.
         offload_reads: bool,
-
         /// Largest data of one record, in bytes; a larger store fails with `TooLarge`. Default: 16 MiB. Limit:
         /// 999,000,000.
         max_record_bytes: u64,
-
         /// Largest size of the file, in bytes, without the write-ahead log. Changes of this process that need more fail
         /// with `Full`. Default: no limit.
         max_bytes: u64 => Some(max_bytes),
-
         /// Most changes that may be queued for the writer. Further changes fail with `Unavailable`. Default: 16,384.
         max_queue: usize,
-
         /// Most bytes of queued changes. Further changes fail with `Unavailable`. Default: 64 MiB.
         max_queue_bytes: usize,
-
         /// Most changes in one transaction. Default: 256.
         max_batch: usize,
-
         /// How long a change waits while another process holds the write lock, before it fails with `Unavailable`.
         /// Opening waits as long for a process that creates the same file. Default: 5 s.
         busy_timeout: Duration,
-
         /// Under `Process`, how long after a write the log is synchronized in the background. Power loss may undo the
         /// writes of this time. Default: 1 s.
         sync_every: Duration,
-
         /// Size of the write-ahead log, in bytes, that starts a checkpoint in the background. Default: 16 MiB.
         checkpoint_after: u64,
-
         /// Size of the write-ahead log, in bytes, at which changes wait until the log is restarted. Default: 64 MiB. The
         /// log grows beyond it only while another process keeps reading one snapshot.
         max_wal_bytes: u64,

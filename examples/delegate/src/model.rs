@@ -124,7 +124,7 @@ impl Model for Visitors {
 
     async fn delegate(&self, location: &Location) -> Result<Row, Error> {
         let slot = slot(location)?;
-        let Slot { table, data, expires, revision, .. } = slot;
+        let Slot { table, columns: [data, expires, revision], .. } = slot;
         let sql = format!("SELECT {data}, {expires}, {revision} FROM {table} WHERE id = ?1");
         let found = self.0.with(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
@@ -178,7 +178,7 @@ impl Model for Visitors {
                 (&EXTRA, from, Some(format!("{prefix};")))
             }
         };
-        let Slot { table, data, expires, revision, .. } = slot;
+        let Slot { table, columns: [data, expires, revision], .. } = slot;
         let sql = format!(
             "SELECT id, {expires}, {revision}, length({data}) FROM {table} \
              WHERE id > ?1 AND (?2 IS NULL OR id < ?2) AND {revision} IS NOT NULL ORDER BY id LIMIT ?3"
@@ -214,7 +214,7 @@ impl Model for Visitors {
         });
         let mut keys = Vec::new();
         for (index, (slot, prefix)) in slots.into_iter().enumerate().skip(first) {
-            let Slot { table, expires, revision, .. } = slot;
+            let Slot { table, columns: [_, expires, revision], .. } = slot;
             // Damaged revisions are omitted, because a flush could not compare them.
             let sql = format!(
                 "SELECT id FROM {table} WHERE {expires} BETWEEN 0 AND ?1 AND id > ?2 AND \
@@ -267,7 +267,7 @@ fn bytes(expected: Condition) -> Option<[u8; 8]> {
 
 /// One statement, so that comparing and writing are one atomic step.
 fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> rusqlite::Result<bool> {
-    let Slot { table, data, expires, revision, .. } = row.slot;
+    let Slot { table, columns: [data, expires, revision], .. } = row.slot;
     let guard = guard(expected, revision);
     let sql = match expected {
         // The row must exist, so it is not inserted. A touch leaves the data alone.
@@ -292,7 +292,7 @@ fn drop_record(
     slot: &Slot,
     expected: Condition,
 ) -> rusqlite::Result<bool> {
-    let Slot { table, data, expires, revision, alone, .. } = slot;
+    let Slot { table, columns: [data, expires, revision], alone, .. } = slot;
     let guard = guard(expected, revision);
     let there = format!("id = ?1 AND {guard} AND coalesce({data}, {expires}, {revision}) IS NOT NULL");
     let delete = format!("DELETE FROM {table} WHERE {there} AND {alone}");

@@ -6,9 +6,8 @@ pub(crate) struct Slot {
     /// The names in the accessors: data, deadline, revision.
     pub(crate) names: [&'static str; 3],
     pub(crate) table: &'static str,
-    pub(crate) data: &'static str,
-    pub(crate) expires: &'static str,
-    pub(crate) revision: &'static str,
+    /// In the same order.
+    pub(crate) columns: [&'static str; 3],
     /// The SQL condition of a row that holds nothing else, and is deleted with its record.
     pub(crate) alone: &'static str,
 }
@@ -34,9 +33,7 @@ pub(crate) const SCHEMA: &str = "\
 pub(crate) const SESSION: Slot = Slot {
     names: ["session", "expires", "revision"],
     table: "visitors",
-    data: "session",
-    expires: "expires",
-    revision: "revision",
+    columns: ["session", "expires", "revision"],
     alone: "name IS NULL AND coalesce(flash, flash_expires, flash_revision) IS NULL",
 };
 
@@ -44,9 +41,7 @@ pub(crate) const SESSION: Slot = Slot {
 pub(crate) const FLASH: Slot = Slot {
     names: ["flash.data", "flash.expires", "flash.revision"],
     table: "visitors",
-    data: "flash",
-    expires: "flash_expires",
-    revision: "flash_revision",
+    columns: ["flash", "flash_expires", "flash_revision"],
     alone: "name IS NULL AND coalesce(session, expires, revision) IS NULL",
 };
 
@@ -54,9 +49,7 @@ pub(crate) const FLASH: Slot = Slot {
 pub(crate) const EXTRA: Slot = Slot {
     names: ["extra", "extra.expires", "extra.revision"],
     table: "extras",
-    data: "data",
-    expires: "expires",
-    revision: "revision",
+    columns: ["data", "expires", "revision"],
     alone: "true",
 };
 

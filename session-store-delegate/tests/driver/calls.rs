@@ -1,15 +1,13 @@
 //! Every operation is one unit of work: the object, its accessors, and at most one flush.
 
-use std::convert::Infallible;
-
-use session_core::Condition::{self, Absent, Any, Revision as At};
+use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{
-    Capabilities, Change, Cursor, Driver, DriverExt, Entry, Key, Operation, Prefix, Record, StoreError,
+    Change, ChangeRequest, Cursor, Driver, DriverExt, Key, Operation, Prefix, Record, StoreError,
     StoreErrorKind, Touch,
 };
-use session_store_delegate::{Delegate, DelegateConfig, DelegateStore, Flushed, Location, Model, Value};
+use session_store_delegate::{DelegateConfig, DelegateStore, Location};
 
-use super::{NOW, claims, expiring, key, later, record, rev, store, store_with};
+use super::{NOW, claims, expiring, key, later, record, rev, store, store_in, store_with};
 use crate::objects::Objects;
 
 #[track_caller]
@@ -121,43 +119,30 @@ async fn a_touch_does_not_set_the_data() {
 async fn a_removed_record_is_one_flush_of_empty_fields() {
     let (store, model, clock) = store();
     let one = key("session:one");
-    let past = Record { expires: Some(NOW), ..record(9) };
-    for ending in 0..5 {
+    let (at, past) = (At(rev(1)), Record { expires: Some(NOW), ..record(9) });
+    for (ends, look, flush) in [
+        (ChangeRequest::Remove { condition: Any }, &LOOK[..], "flush revision"),
+        (ChangeRequest::Remove { condition: at }, &LOOK, "flush revision"),
+        (ChangeRequest::Store { record: past.clone(), condition: Any }, &["delegate"], "flush any"),
+        (ChangeRequest::Store { record: past, condition: at }, &LOOK, "flush revision"),
+    ] {
         assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
-        assert!(model.has("one"));
         model.calls();
-        let (look, flush) = match ending {
-            0 => {
-                assert!(store.remove(&one, Any).await.unwrap().is_applied());
-                (true, "flush revision")
-            }
-            1 => {
-                assert!(store.remove(&one, At(rev(1))).await.unwrap().is_applied());
-                (true, "flush revision")
-            }
-            2 => {
-                assert!(store.store(&one, past.clone(), Any).await.unwrap().is_applied());
-                (false, "flush any")
-            }
-            3 => {
-                assert!(store.store(&one, past.clone(), At(rev(1))).await.unwrap().is_applied());
-                (true, "flush revision")
-            }
-            _ => {
-                clock.set(later());
-                assert_eq!(store.purge(1).await.unwrap().removed, 1);
-                assert_eq!(
-                    model.calls(),
-                    joined(&[&["expired"], &LOOK, &EMPTY, &["flush revision", "expired"]])
-                );
-                assert!(!model.has("one"));
-                return;
-            }
+        let answer = match ends.clone() {
+            ChangeRequest::Store { record, condition } => store.store(&one, record, condition).await,
+            ChangeRequest::Remove { condition } => store.remove(&one, condition).await,
+            ChangeRequest::Touch(_) => continue,
         };
-        let look: &[&str] = if look { &LOOK } else { &["delegate"] };
+        assert!(answer.unwrap().is_applied());
         made(&model, &joined(&[look, &EMPTY, &[flush]]));
-        assert!(!model.has("one"), "ending {ending}");
+        assert!(!model.has("one"), "{ends:?}");
     }
+    assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
+    clock.set(later());
+    model.calls();
+    assert_eq!(store.purge(1).await.unwrap().removed, 1);
+    made(&model, &joined(&[&["expired"], &LOOK, &EMPTY, &["flush revision", "expired"]]));
+    assert!(!model.has("one"));
 }
 
 #[tokio::test]
@@ -183,17 +168,15 @@ async fn a_refused_operation_does_not_call_the_model() {
 async fn without_comparison_conditional_changes_are_unsupported() {
     let (store, model, _) = store_with(claims().conditional(false));
     let one = key("session:one");
-    assert_eq!(store.store(&one, record(1), Absent).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
-    assert_eq!(
-        store.store(&one, record(1), At(rev(1))).await.unwrap_err().kind(),
-        StoreErrorKind::Unsupported
-    );
-    assert_eq!(store.remove(&one, At(rev(1))).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
-    assert_eq!(
-        store.touch(&one, Touch { from: rev(1), to: rev(2), deadline: None }).await.unwrap_err().kind(),
-        StoreErrorKind::Unsupported
-    );
-    assert_eq!(store.purge(1).await.unwrap_err().kind(), StoreErrorKind::Unsupported);
+    let touch = Touch { from: rev(1), to: rev(2), deadline: None };
+    let errors = [
+        store.store(&one, record(1), Absent).await.unwrap_err(),
+        store.store(&one, record(1), At(rev(1))).await.unwrap_err(),
+        store.remove(&one, At(rev(1))).await.unwrap_err(),
+        store.touch(&one, touch).await.unwrap_err(),
+        store.purge(1).await.unwrap_err(),
+    ];
+    assert!(errors.iter().all(|error| error.kind() == StoreErrorKind::Unsupported), "{errors:?}");
     made(&model, &[]);
     assert!(store.store(&one, expiring(1), Any).await.unwrap().is_applied());
     made(&model, &joined(&[&["delegate"], &WRITE, &["flush any"]]));
@@ -224,47 +207,10 @@ async fn an_error_of_the_mapping_fails_the_operation() {
     made(&model, &[]);
 }
 
-/// A model that always lists one key.
-struct Liar(&'static str);
-
-struct Nothing;
-
-impl Delegate for Nothing {
-    type Error = Infallible;
-
-    fn get(&self, _: &str) -> Result<Option<Value>, Infallible> {
-        Ok(None)
-    }
-    fn set(&mut self, _: &str, _: Value) -> Result<(), Infallible> {
-        Ok(())
-    }
-    fn delete(&mut self, _: &str) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-impl Model for Liar {
-    type Delegate = Nothing;
-    type Error = Infallible;
-
-    async fn delegate(&self, _: &Location) -> Result<Nothing, Infallible> {
-        Ok(Nothing)
-    }
-    async fn flush(&self, _: &Location, _: Nothing, _: Condition) -> Result<Flushed, Infallible> {
-        Ok(Flushed::Yes)
-    }
-    fn capabilities(&self) -> Capabilities {
-        claims()
-    }
-    async fn list(&self, _: &Prefix, _: Option<&Key>, _: usize) -> Result<Option<Vec<Entry>>, Infallible> {
-        Ok(Some(vec![Entry::new(key(self.0))]))
-    }
-}
-
 #[tokio::test]
 async fn a_wrong_or_repeated_list_is_an_error() {
-    let answer = DelegateStore::open(DelegateConfig::new(Liar("user:one"))).count(&Prefix::SESSION).await;
-    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Backend);
-    let answer = DelegateStore::open(DelegateConfig::new(Liar("session:one"))).count(&Prefix::SESSION).await;
-    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Backend);
+    for listed in ["user:one", "session:one"] {
+        let (store, ..) = store_in(Objects::listing(listed));
+        assert_eq!(store.count(&Prefix::SESSION).await.unwrap_err().kind(), StoreErrorKind::Backend);
+    }
 }

@@ -188,20 +188,6 @@ async fn a_purge_ends_when_the_model_does_not_answer() {
     assert!(!store.purge(9).await.unwrap().more);
 }
 
-#[cfg(feature = "offload")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_on_a_worker_is_an_error() {
-    let model = Objects::new(claims());
-    let clock = TestClock::new(NOW);
-    let store = DelegateStore::pooled(DelegateConfig::new(model.clone()).clock(Arc::new(clock)));
-    assert!(store.store(&key("session:one"), record(1), Any).await.unwrap().is_applied());
-    model.fail(2, Trouble::Panic);
-    let error = store.store(&key("session:one"), record(2), At(rev(1))).await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
-    assert_eq!(store.retrieve(&key("session:one")).await.unwrap(), Some(record(1)));
-    assert!(store.get_ref().model().has("one"), "the model is reachable through the store");
-}
-
 #[test]
 fn blocking_calls_need_no_runtime() {
     use session_core::BlockingDriver;

@@ -56,45 +56,6 @@ fn killed_store_leaves_a_complete_record() {
 }
 
 #[test]
-fn reader_sees_no_partial_record_of_a_concurrent_process() {
-    let test = "kill::reader_sees_no_partial_record_of_a_concurrent_process";
-    if let Some(args) = child_args(test) {
-        let store = open(args[0].as_ref(), &TestClock::new(SystemClock.now()));
-        return block_on(async {
-            for number in 1.. {
-                let len = 10 + (number as usize * 37) % 9_000;
-                let answer = store.store(&key("flicker"), record(number, len), Condition::Absent).await;
-                assert!(answer.unwrap().is_applied());
-                if number % 3 == 0 {
-                    let next = record(number + (1 << 40), 500);
-                    let at = Condition::Revision(revision(number));
-                    assert!(store.store(&key("flicker"), next, at).await.unwrap().is_applied());
-                }
-                assert!(store.remove(&key("flicker"), Condition::Any).await.unwrap().is_applied());
-                if number == 1 {
-                    say("begun");
-                }
-            }
-        });
-    }
-    let site = site();
-    let mut child = ChildProcess::spawn(test, &[site.root.to_str().unwrap()]);
-    let _ = child.wait_for("begun");
-    let (mut whole, mut none) = (0, 0);
-    // Enough of each to show a fault of one in a thousand.
-    while whole < amount(3_000, 20_000) || none < amount(3_000, 20_000) {
-        match block_on(site.store.retrieve(&key("flicker"))).unwrap() {
-            Some(found) => {
-                assert_whole(&found);
-                whole += 1;
-            }
-            None => none += 1,
-        }
-        assert!(child.is_running(), "the writer runs");
-    }
-}
-
-#[test]
 fn reader_sees_no_partial_touch_of_a_concurrent_process() {
     let test = "kill::reader_sees_no_partial_touch_of_a_concurrent_process";
     if let Some(args) = child_args(test) {

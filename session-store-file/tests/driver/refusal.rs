@@ -1,8 +1,6 @@
 //! Refusals of the system: permission, disk space, file descriptors, locks.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -12,9 +10,11 @@ use session_core::{
 };
 use session_store_file::{Durability, FileStore};
 
-use session_conformance::testing::{ChildProcess, block_on, child_args, poll_once};
+use session_conformance::testing::{ChildProcess, FreshPath, block_on, child_args, poll_once};
 
-use crate::support::{config, file_of, files, key, keys, put, record, revision, shard_of, site, touched};
+use crate::support::{
+    config, file_of, files, key, keys, put, record, revision, shard_of, site, touched, user,
+};
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind) -> StoreError {
     let error = answer.expect_err("the call is refused");
@@ -22,85 +22,29 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKi
     error
 }
 
-/// A small tmpfs for the child, in a mount namespace that ends with the child.
-const SMALL_DISK: &str = "mount -t tmpfs -o size=300k,mode=700 tmpfs \"$0\" && exec \"$@\"";
-/// If mounts are not allowed: files of at most 8 blocks of 512 bytes, with SIGXFSZ ignored.
-const SMALL_FILES: &str = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
-
-fn may_mount(directory: &Path) -> bool {
-    let mut command = Command::new("unshare");
-    command.args(["-r", "-m", "sh", "-c", SMALL_DISK]).arg(directory).arg("true");
-    command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-#[test]
-fn full_disk_refuses_stores_and_keeps_old_records() {
-    let test = "refusal::full_disk_refuses_stores_and_keeps_old_records";
-    if let Some(args) = child_args(test) {
-        let (how, root) = (&args[0], &args[1]);
-        for durability in [Durability::Process, Durability::Power] {
-            block_on(fill(Path::new(root), durability, how == "disk"));
-        }
-        if how == "disk" {
-            let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(root).status().unwrap();
-            assert!(remount.success());
-            block_on(read_only(Path::new(root)));
-        }
-        return;
+#[tokio::test]
+async fn full_disk_leaves_no_partial_file() {
+    let path = FreshPath::on_small_disk("store", 300 << 10);
+    let path = path.expect("run this test as root, or under `unshare -r -m`");
+    for durability in [Durability::Process, Durability::Power] {
+        let clock = TestClock::new(SystemClock.now());
+        let store = FileStore::open(config(path.path(), &clock).durability(durability)).unwrap();
+        put(&store, "old", 1).await;
+        let mut stored = 0;
+        let error = loop {
+            match store.store(&key(&stored.to_string()), record(stored, 20_000), Condition::Any).await {
+                Ok(answer) => assert!(answer.is_applied()),
+                Err(error) => break error,
+            }
+            stored += 1;
+        };
+        refused(Err::<(), _>(error), StoreErrorKind::Full);
+        let at = Condition::Revision(revision(1));
+        refused(store.store(&key("old"), record(2, 20_000), at).await, StoreErrorKind::Full);
+        assert_eq!(files(path.path()).len() as u64, stored + 1);
+        store.clear(&user()).await.unwrap();
+        store.close().await.unwrap();
     }
-    let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
-    let mounted = may_mount(directory.path());
-    let (how, wrapper): (_, &[&str]) = if mounted {
-        ("disk", &["unshare", "-r", "-m", "sh", "-c", SMALL_DISK, place])
-    } else {
-        ("file size limit", &["sh", "-c", SMALL_FILES, place])
-    };
-    println!("limited by: {how}");
-    drop(ChildProcess::start(&mut ChildProcess::command(test, &[how, place], wrapper)).finish());
-}
-
-async fn fill(root: &Path, durability: Durability, disk: bool) {
-    let store =
-        FileStore::open(config(root, &TestClock::new(SystemClock.now())).durability(durability)).unwrap();
-    store.clear(&crate::support::user()).await.unwrap();
-    put(&store, "old", 1).await;
-    let kind = if disk { StoreErrorKind::Full } else { StoreErrorKind::TooLarge };
-    let mut stored = 0;
-    loop {
-        let name = format!("filler-{stored}");
-        match store.store(&key(&name), record(stored, 20_000), Condition::Any).await {
-            Ok(answer) => assert!(answer.is_applied()),
-            Err(error) => break drop(refused(Err::<(), _>(error), kind)),
-        }
-        stored += 1;
-        assert!(stored < 100, "the disk is small");
-    }
-    let names = keys(&store).await.unwrap();
-    for when in [Condition::Any, Condition::Revision(revision(1))] {
-        refused(store.store(&key("old"), record(2, 20_000), when).await, kind);
-        assert_eq!(store.retrieve(&key("old")).await.unwrap(), Some(record(1, 100)));
-    }
-    refused(store.store(&key("new"), record(2, 20_000), Condition::Absent).await, kind);
-    assert_eq!(store.retrieve(&key("new")).await.unwrap(), None);
-    assert_eq!(keys(&store).await.unwrap(), names);
-    assert_eq!(files(root).len(), names.len(), "no partial file is left");
-    // Changes that need no space work, and freed space is used.
-    assert!(store.touch(&key("old"), touched(1, 2)).await.unwrap());
-    let touched = store.retrieve(&key("old")).await.unwrap().unwrap();
-    assert_eq!((touched.revision, touched.data), (revision(2), record(1, 100).data));
-    if stored > 0 {
-        assert!(store.remove(&key("filler-0"), Condition::Any).await.unwrap().is_applied());
-        assert!(store.store(&key("new"), record(3, 5_000), Condition::Absent).await.unwrap().is_applied());
-    }
-    store.clear(&crate::support::user()).await.unwrap();
-    put(&store, "kept", 7).await;
-    store.close().await.unwrap();
-}
-
-async fn read_only(root: &Path) {
-    let error = FileStore::open(root).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error}");
 }
 
 #[test]

@@ -143,26 +143,6 @@ fn a_damaged_page_fails_only_its_own_records() {
 }
 
 #[test]
-fn a_lock_stops_writes_until_the_timeout_and_no_reads() {
-    let file = Database::new();
-    let store = SqliteStore::open(file.config().busy_timeout(Duration::from_millis(100))).unwrap();
-    run(async {
-        let (secret, old) = (key("s3cr3t"), record("pr1vate"));
-        assert!(store.store(&secret, old.clone(), Condition::Any).await.unwrap().is_applied());
-        let other = file.locked();
-        assert_eq!(store.retrieve(&secret).await.unwrap().as_ref(), Some(&old));
-        for _ in 0..2 {
-            failed(store.store(&secret, record("x"), Condition::Any).await, StoreErrorKind::Unavailable);
-        }
-        failed(store.purge(10).await, StoreErrorKind::Unavailable);
-        other.execute_batch("ROLLBACK").unwrap();
-        assert_eq!(store.retrieve(&secret).await.unwrap().as_ref(), Some(&old));
-        let at_old = Condition::Revision(old.revision);
-        assert!(store.store(&secret, record("x"), at_old).await.unwrap().is_applied());
-    });
-}
-
-#[test]
 fn a_waiting_write_succeeds_when_the_lock_is_released() {
     let file = Database::new();
     let store = SqliteStore::open(file.config().busy_timeout(Duration::from_secs(3600))).unwrap();
@@ -209,8 +189,6 @@ fn a_full_file_refuses_only_the_large_writes() {
             }
         }
         assert_eq!(store.count(&prefix()).await.unwrap(), 1 + 20 * 56);
-        let large = record(vec![0; 2 << 20]);
-        failed(store.store(&key("s3cr3t"), large, Condition::Any).await, StoreErrorKind::Full);
         assert_eq!(store.retrieve(&key("s3cr3t")).await.unwrap(), Some(keep));
         // Completely full, then room again.
         let mut n = 0;
