@@ -15,6 +15,7 @@ mod revision;
 mod blocking;
 #[cfg(feature = "offload")]
 mod blocking_adapter;
+mod directory;
 mod durability;
 mod erased;
 mod forward;
@@ -45,6 +46,7 @@ pub use change::{
     Change, ChangeRequest, Condition, Decision, Found, Touch, decide_remove, decide_store, decide_touch,
 };
 pub use clock::{Clock, SystemClock, TestClock, Timestamp, is_live};
+pub use directory::create_directory;
 pub use driver::{Driver, DriverExt};
 pub use durability::Durability;
 #[cfg(any(feature = "serde", feature = "state"))]

@@ -18,18 +18,18 @@ const LARGEST_RECORD: u64 = 1 << 30;
 #[must_use]
 pub struct FileConfig {
     pub(crate) path: PathBuf,
-    pub(crate) durability: Durability,
-    #[cfg_attr(feature = "serde", serde(skip, default = "SystemClock::shared"))]
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create: bool,
     pub(crate) create_directory: bool,
-    pub(crate) offload_reads: bool,
-    pub(crate) offload_threshold: usize,
-    pub(crate) max_record_bytes: u64,
-    pub(crate) max_queue: usize,
-    pub(crate) threads: usize,
+    pub(crate) durability: Durability,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) busy_timeout: Duration,
+    pub(crate) max_record_bytes: u64,
+    pub(crate) offload_reads: bool,
+    pub(crate) offload_threshold: usize,
+    pub(crate) threads: usize,
+    pub(crate) max_queue: usize,
+    #[cfg_attr(feature = "serde", serde(skip, default = "SystemClock::shared"))]
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl FileConfig {
@@ -37,48 +37,48 @@ impl FileConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            durability: Durability::Process,
-            clock: SystemClock::shared(),
             create: true,
             create_directory: false,
+            durability: Durability::Process,
+            busy_timeout: Duration::from_secs(5),
+            max_record_bytes: 16 << 20,
             offload_reads: false,
             offload_threshold: 128 << 10,
-            max_record_bytes: 16 << 20,
-            max_queue: 16_384,
             threads: 8,
-            busy_timeout: Duration::from_secs(5),
+            max_queue: 16_384,
+            clock: SystemClock::shared(),
         }
     }
 
     session_core::setters! {
-        /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
-        ///
-        /// With `Process`, power loss may undo changes since the kernel last wrote back (usually 30 s) or since `flush`.
-        /// With `Power`, each change waits until file and directory are synchronised, on worker threads.
-        durability: Durability,
-        /// The clock for deadlines. Default: the wall clock.
-        clock: Arc<dyn Clock>,
         /// Whether an empty directory becomes a store. With `false`, only an existing store is opened, which detects an
         /// unmounted disk. Default: `true`.
         create: bool,
         /// Whether a missing directory is created, with mode 0700. Parents are never created, which detects a mistyped
         /// path. Default: `false`.
         create_directory: bool,
+        /// The failures that an acknowledged write survives. Default: [`Durability::Process`].
+        ///
+        /// With `Process`, power loss may undo changes since the kernel last wrote back (usually 30 s) or since `flush`.
+        /// With `Power`, each change waits until file and directory are synchronised, on worker threads.
+        durability: Durability,
+        /// How long a change waits for the lock of its shard before it fails with `Unavailable`. Default: 5 s.
+        busy_timeout: Duration,
+        /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 16 MiB.
+        max_record_bytes: u64,
         /// Whether reads run on worker threads. For slow disks, where a read would block a runtime worker for long.
         /// Default: `false`.
         offload_reads: bool,
         /// The size of data, in bytes, from which records are read and written on worker threads under
         /// [`Durability::Process`] too, because copying and checking them takes long. Default: 128 KiB.
         offload_threshold: usize,
-        /// The largest data of one record, in bytes, 1 to 1 GiB. A larger store fails with `TooLarge`. Default: 16 MiB.
-        max_record_bytes: u64,
-        /// How many operations may be queued for worker threads. Further ones fail with `Unavailable`. Default: 16,384.
-        max_queue: usize,
         /// How many worker threads make changes, 1 to 256. It bounds how many `fsync` calls run at once. Threads start
         /// when they are needed. Default: 8.
         threads: usize,
-        /// How long a change waits for the lock of its shard before it fails with `Unavailable`. Default: 5 s.
-        busy_timeout: Duration,
+        /// How many operations may be queued for worker threads. Further ones fail with `Unavailable`. Default: 16,384.
+        max_queue: usize,
+        /// The clock for deadlines. Default: the wall clock.
+        clock: Arc<dyn Clock>,
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -1,14 +1,15 @@
 //! Opening a store, and what all operations on an open store share.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode};
 use rustix::io::Errno;
-use session_core::{Durability, Gate, Operation, Result, Revision, StoreError, StoreErrorKind, Timestamp};
+use session_core::{
+    Durability, Gate, Operation, Result, Revision, StoreError, StoreErrorKind, Timestamp, create_directory,
+};
 
 use crate::config::FileConfig;
 use crate::error::Fault;
@@ -146,22 +147,6 @@ fn open_directory(config: &FileConfig) -> Result<(PathBuf, OwnedFd)> {
         sync_parent(&path, &root).map_err(failed)?;
     }
     Ok((path, root))
-}
-
-/// Returns whether the directory was missing.
-fn create_directory(path: &Path) -> Result<bool> {
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(cause) => {
-            let kind = match StoreErrorKind::from_io(cause.kind()) {
-                StoreErrorKind::Full => StoreErrorKind::Full,
-                _ => StoreErrorKind::Misconfigured,
-            };
-            let fault = Fault::new(kind, "directory cannot be created").at(path.display());
-            Err(fault.during(Operation::Open).with_source(cause))
-        }
-    }
 }
 
 /// Writes the name of the directory to disk.

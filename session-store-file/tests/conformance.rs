@@ -11,17 +11,17 @@ use session_core::{Clock, Key};
 use session_store_file::{Durability, FileConfig, FileStore};
 
 /// The driver with this durability.
-struct FileHarness(Durability);
+struct FileHarness {
+    name: &'static str,
+    durability: Durability,
+}
 
 impl Harness for FileHarness {
     type Driver = FileStore;
     type Storage = FreshPath;
 
     fn name(&self) -> String {
-        match self.0 {
-            Durability::Process => "file".into(),
-            Durability::Power => "file-power".into(),
-        }
+        self.name.into()
     }
 
     async fn create(&self) -> Result<FreshPath, HarnessError> {
@@ -30,7 +30,7 @@ impl Harness for FileHarness {
 
     async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> Result<FileStore, HarnessError> {
         let config = FileConfig::from(storage.path()).create_directory(true);
-        Ok(FileStore::open(config.durability(self.0).clock(clock))?)
+        Ok(FileStore::open(config.durability(self.durability).clock(clock))?)
     }
 
     async fn damage(&self, storage: &FreshPath, key: &Key) -> Result<(), HarnessError> {
@@ -50,7 +50,7 @@ impl Harness for FileHarness {
     async fn start_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
         fs::rename(storage, storage.beside("aside"))?;
         // In one of two forms an empty directory is left, as by an unmounted disk.
-        if self.0 == Durability::Power {
+        if self.durability == Durability::Power {
             fs::create_dir(storage)?;
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Harness for FileHarness {
     }
 
     async fn revoke_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
-        match self.0 {
+        match self.durability {
             // The directory cannot even be searched.
             Durability::Process => Ok(fs::set_permissions(storage, Permissions::from_mode(0o000))?),
             // Everything is readable and nothing is writable.
@@ -87,7 +87,7 @@ impl Harness for FileHarness {
     }
 
     fn power_evidence(&self) -> Option<String> {
-        let power = self.0 == Durability::Power;
+        let power = self.durability == Durability::Power;
         power.then(|| "file and directory are synchronised before a change is answered".into())
     }
 
@@ -113,12 +113,12 @@ fn record_of(root: &Path, key: &Key) -> Result<PathBuf, HarnessError> {
 }
 
 session_conformance::suite!(
-    FileHarness(Durability::Process),
+    FileHarness { name: "file", durability: Durability::Process },
     lacks: { PowerLoss: "opened with the durability `Process`" },
 );
 
 mod power {
     use super::{Durability, FileHarness};
 
-    session_conformance::suite!(FileHarness(Durability::Power));
+    session_conformance::suite!(FileHarness { name: "file-power", durability: Durability::Power });
 }

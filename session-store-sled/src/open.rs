@@ -1,11 +1,10 @@
 //! Opening a database, and closing it.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use session_core::{Operation, Result, StoreError, StoreErrorKind};
+use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory};
 use sled::{Db, Tree};
 
 use crate::config::{SledConfig, Source};
@@ -51,6 +50,7 @@ pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
     let (database, own) = match &config.source {
         Source::Database(database) => (database.clone(), None),
         Source::Path(path) => {
+            // sled creates its files by the umask of the process. Where the path is not a directory, it fails.
             create_directory(path)?;
             let options = sled::Config::new().path(path).cache_capacity(config.cache_bytes);
             let opened = contain(Operation::Open, || options.open().map_err(refused));
@@ -61,18 +61,6 @@ pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
         database.open_tree(&config.tree).map_err(|cause| from_sled(cause, Operation::Open))
     })?;
     Ok((Database { database, own }, tree))
-}
-
-/// Mode 0700, because sled creates its files by the umask of the process.
-fn create_directory(path: &Path) -> Result<()> {
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
-            let error = StoreError::new(StoreErrorKind::Misconfigured, Operation::Open);
-            Err(describe(path, error.with_source(cause)))
-        }
-        // Where the path is not a directory, sled fails.
-        _ => Ok(()),
-    }
 }
 
 fn refused(cause: sled::Error) -> StoreError {

@@ -16,7 +16,7 @@ const SMALLEST_FILE: u64 = 64 * 1024;
 /// The path of a store and its options. Only the path is required.
 ///
 /// [`SqliteStore::open`](crate::SqliteStore::open) checks the options. With the feature `serde` they can be
-/// deserialized; missing options have their defaults.
+/// deserialized; durations are text such as `5s`, and missing options have their defaults.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default = "SqliteConfig::without_path", deny_unknown_fields))]
@@ -35,7 +35,9 @@ pub struct SqliteConfig {
     pub(crate) max_queue: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_batch: usize,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) busy_timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) sync_every: Duration,
     pub(crate) checkpoint_after: u64,
     pub(crate) max_wal_bytes: u64,
@@ -169,11 +171,12 @@ mod tests {
     #[cfg(feature = "serde")]
     #[test]
     fn options_are_deserialized_and_unknown_ones_refused() {
-        let text = r#"{"path": "sessions.db", "durability": "power", "max_bytes": 70000}"#;
+        let text =
+            r#"{"path": "sessions.db", "durability": "power", "max_bytes": 70000, "sync_every": "50ms"}"#;
         let config: SqliteConfig = serde_json::from_str(text).unwrap();
         assert_eq!(
-            (config.durability, config.max_bytes, config.max_batch),
-            (Durability::Power, Some(70_000), 256)
+            (config.durability, config.max_bytes, config.max_batch, config.sync_every),
+            (Durability::Power, Some(70_000), 256, Duration::from_millis(50))
         );
         assert!(serde_json::from_str::<SqliteConfig>(r#"{"path": "a", "max_file": 1}"#).is_err());
     }

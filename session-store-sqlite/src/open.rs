@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use session_core::{Operation, Result, StoreError, StoreErrorKind};
+use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory};
 
 use crate::config::SqliteConfig;
 use crate::connection::{connect, retry};
@@ -18,7 +18,7 @@ use crate::schema::{self, FileKind};
 /// A foreign file, or one of a newer version, stays unchanged. The returned configuration has the path of the file
 /// itself, so a change of the working directory or of a symbolic link has no effect later.
 pub(crate) fn prepare(mut config: SqliteConfig) -> Result<SqliteConfig> {
-    create_directory(&config)?;
+    prepare_directory(&config)?;
     let created = create_file(&config)?;
     // SQLite resolves links too and puts the log beside the file it finds. `-wal` appended to the unresolved path would
     // name another file.
@@ -72,7 +72,7 @@ fn accept(kind: &FileKind, path: &Path) -> Result<()> {
     }
 }
 
-fn create_directory(config: &SqliteConfig) -> Result<()> {
+fn prepare_directory(config: &SqliteConfig) -> Result<()> {
     let Some(directory) = directory_of(&config.path) else { return Ok(()) };
     if fs::exists(directory).unwrap_or(false) {
         return Ok(());
@@ -80,16 +80,9 @@ fn create_directory(config: &SqliteConfig) -> Result<()> {
     if !config.create_directory {
         return Err(refuse(&config.path, "directory does not exist, and create_directory is off"));
     }
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(directory) {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
-            Err(refuse(&config.path, "directory cannot be created").with_source(cause))
-        }
-        _ => sync_directory(directory)
-            .map_err(|cause| refuse(&config.path, "directory cannot be synchronized").with_source(cause)),
-    }
+    create_directory(directory)?;
+    sync_directory(directory)
+        .map_err(|cause| refuse(&config.path, "directory cannot be synchronized").with_source(cause))
 }
 
 /// Returns whether it created the file. It never opens an existing one: closing that again would drop the locks that

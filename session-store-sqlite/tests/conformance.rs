@@ -8,7 +8,10 @@ use session_conformance::{Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 
-struct OnDisk(Durability);
+struct OnDisk {
+    name: &'static str,
+    durability: Durability,
+}
 
 /// A file in a directory of its own; in a child process, the parent's file.
 struct Storage {
@@ -30,10 +33,7 @@ impl Harness for OnDisk {
     type Storage = Storage;
 
     fn name(&self) -> String {
-        match self.0 {
-            Durability::Process => "sqlite".into(),
-            Durability::Power => "sqlite-power".into(),
-        }
+        self.name.into()
     }
 
     async fn create(&self) -> Result<Storage, HarnessError> {
@@ -41,7 +41,7 @@ impl Harness for OnDisk {
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<SqliteStore, HarnessError> {
-        let mut config = SqliteConfig::new(storage.path.path()).durability(self.0).clock(clock);
+        let mut config = SqliteConfig::new(storage.path.path()).durability(self.durability).clock(clock);
         if let Some(bytes) = storage.max_bytes {
             config = config.max_bytes(bytes);
         }
@@ -62,7 +62,7 @@ impl Harness for OnDisk {
     }
 
     fn power_evidence(&self) -> Option<String> {
-        let power = self.0 == Durability::Power;
+        let power = self.durability == Durability::Power;
         power.then(|| "the write-ahead log is synchronized before a commit is answered".into())
     }
 
@@ -108,7 +108,7 @@ impl Harness for OnDisk {
 }
 
 session_conformance::suite!(
-    OnDisk(Durability::Process),
+    OnDisk { name: "sqlite", durability: Durability::Process },
     lacks: {
         PowerLoss: "opened with the durability `Process`",
         Checksum: "SQLite has no checksum of a value",
@@ -119,7 +119,7 @@ mod power {
     use super::{Durability, OnDisk};
 
     session_conformance::suite!(
-        OnDisk(Durability::Power),
+        OnDisk { name: "sqlite-power", durability: Durability::Power },
         lacks: { Checksum: "SQLite has no checksum of a value" },
     );
 }

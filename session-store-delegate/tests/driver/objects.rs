@@ -41,7 +41,7 @@ pub(crate) enum Trouble {
     Panic,
 }
 
-/// What the lists of a model hold.
+/// The contents of a model's lists.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Lists {
     #[default]
