@@ -24,6 +24,7 @@ pub mod frame;
 mod gate;
 #[cfg(feature = "offload")]
 pub mod offload;
+mod on_full;
 #[cfg(feature = "serde")]
 mod option;
 #[cfg(feature = "random")]
@@ -57,6 +58,7 @@ pub use gate::Gate;
 #[cfg(feature = "state")]
 pub use id::{IdText, SessionId};
 pub use key::{Key, Prefix};
+pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use session_core::Key;
-
 /// The share of a record in `max_bytes` beside its data: key, deadline, revision, its place in the table and in
 /// the expiry queue. The heap it takes is about 75 bytes for data of up to 512 bytes and 150 for larger data.
 pub const OVERHEAD: u64 = 160;
@@ -19,12 +17,8 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// The share of a record with this key and `data` bytes of data.
-    pub(crate) fn of(key: &Key, data: usize) -> Self {
-        Self::of_lengths(key.as_bytes().len(), data)
-    }
-
-    pub(crate) fn of_lengths(key: usize, data: usize) -> Self {
+    /// The share of a record with a key and data of these lengths.
+    pub(crate) fn of(key: usize, data: usize) -> Self {
         let key = if key > USUAL_KEY { key } else { 0 };
         Self { entries: 1, bytes: OVERHEAD.saturating_add((key + data) as u64) }
     }
@@ -62,7 +56,7 @@ impl Usage {
     }
 
     /// Takes `amount` if it is free.
-    fn reserve(&self, amount: Amount) -> bool {
+    pub(crate) fn reserve(&self, amount: Amount) -> bool {
         let Some(most) = self.most else { return true };
         if !take(&self.entries, amount.entries, most.entries) {
             return false;
@@ -93,69 +87,22 @@ fn take(counter: &AtomicU64, amount: u64, most: u64) -> bool {
     amount == 0 || counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
 }
 
-/// What one store call has reserved and not yet used: reserved before the record is inserted, so that no moment is
-/// over the bound. Dropping it gives the rest back.
-pub(crate) struct Reserved<'a> {
-    usage: &'a Usage,
-    amount: Amount,
-}
-
-impl<'a> Reserved<'a> {
-    pub(crate) fn nothing(usage: &'a Usage) -> Self {
-        Self { usage, amount: Amount::default() }
-    }
-
-    /// Takes the rest of `need`, or nothing.
-    pub(crate) fn grow_to(&mut self, need: Amount) -> bool {
-        let missing = need.beyond(self.amount);
-        let taken = missing == Amount::default() || self.usage.reserve(missing);
-        if taken {
-            self.amount.entries += missing.entries;
-            self.amount.bytes += missing.bytes;
-        }
-        taken
-    }
-
-    /// `amount` of it is now in the store.
-    pub(crate) fn spend(&mut self, amount: Amount) {
-        self.amount = self.amount.beyond(amount);
-    }
-}
-
-impl Drop for Reserved<'_> {
-    fn drop(&mut self) {
-        self.usage.release(self.amount);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn amount(entries: u64, bytes: u64) -> Amount {
-        Amount { entries, bytes }
-    }
-
     #[test]
-    fn a_failed_or_dropped_reservation_leaves_nothing() {
-        let usage = Usage::new(Some(2), Some(100));
-        let mut reserved = Reserved::nothing(&usage);
-        assert!(reserved.grow_to(amount(1, 60)));
-        assert!(!reserved.grow_to(amount(1, 101)) && !reserved.grow_to(amount(3, 60)));
-        assert_eq!(usage.used(), amount(1, 60));
-        assert!(reserved.grow_to(amount(2, 100)));
-        reserved.spend(amount(1, 30));
-        drop(reserved);
-        assert_eq!(usage.used(), amount(1, 30));
-        usage.release(amount(1, 30));
-        assert_eq!(usage.used(), amount(0, 0));
-    }
-
-    #[test]
-    fn amounts_near_the_largest_number_do_not_wrap() {
-        let usage = Usage::new(None, Some(u64::MAX - 1));
-        assert!(usage.reserve(amount(1, 1)));
-        assert!(!usage.reserve(amount(1, u64::MAX - 1)));
-        assert_eq!(usage.used(), amount(1, 1));
+    fn a_failed_reservation_takes_nothing_and_no_sum_wraps() {
+        let amount = |entries, bytes| Amount { entries, bytes };
+        for most in [100, u64::MAX - 1] {
+            let usage = Usage::new(Some(2), Some(most));
+            assert!(usage.reserve(amount(1, 60)));
+            assert!(!usage.reserve(amount(1, most - 59)) && !usage.reserve(amount(2, 1)));
+            assert!(!usage.reserve(amount(1, u64::MAX)));
+            assert_eq!(usage.used(), amount(1, 60));
+            assert!(usage.reserve(amount(1, most - 60)));
+            usage.release(amount(2, most));
+            assert_eq!(usage.used(), Amount::default());
+        }
     }
 }

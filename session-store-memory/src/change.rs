@@ -5,62 +5,58 @@ use session_core::{
     check_record_bytes,
 };
 
-use crate::bounds::{Amount, Reserved};
+use crate::bounds::Amount;
 use crate::store::Inner;
 
 impl Inner {
-    /// Decides a change and makes it.
-    pub(crate) fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+    /// Decides a change and makes it. What it replaces or removes is freed after the lock.
+    pub(crate) fn change(&self, key: &Key, mut request: ChangeRequest) -> Result<Change> {
         let now = self.clock.now();
         let amount = self.amount(key, &request, now)?;
         let place = self.table.place(key);
-        let mut reserved = Reserved::nothing(&self.usage);
         loop {
             let mut shard = self.table.write(place.shard);
-            let mut row = shard.get_mut(place.tag, key);
+            let row = shard.get_mut(place.tag, key);
             let found =
                 row.as_ref().map_or(Found::Nothing, |row| Found::at(row.deadline(), row.revision(), now));
-            let was = row.as_ref().map(|row| row.due());
-            let before = row.as_ref().map_or(Amount::default(), |row| Amount::of(key, row.data_len()));
-            match request.decide(found, now) {
-                Decision::Write => {}
-                Decision::Delete => {
-                    let old = was.and_then(|was| shard.remove(place.tag, key, was));
+            let before = row.as_ref().map_or(Amount::default(), |row| row.amount());
+            match (request.decide(found, now), &mut request) {
+                (Decision::Write, ChangeRequest::Touch(touch)) => {
+                    if let Some(row) = row {
+                        let was = row.due();
+                        row.touch(touch.deadline, touch.to);
+                        shard.refile(place.tag, key, was, touch.deadline);
+                    }
+                }
+                (Decision::Write, ChangeRequest::Store { record, .. }) => {
+                    let need = amount.beyond(before);
+                    if !self.usage.reserve(need) {
+                        drop(shard);
+                        // The record may change meanwhile, so it is looked up again.
+                        self.make_room(place)?;
+                        continue;
+                    }
+                    let old = shard.put(place.tag, key, record);
+                    drop(shard);
+                    self.usage.release(before.beyond(amount));
+                    drop(old);
+                }
+                (Decision::Delete, _) => {
+                    let old = shard.remove(place.tag, key);
                     drop(shard);
                     self.usage.release(before);
                     drop(old);
-                    return Ok(Change::Applied);
                 }
-                Decision::AlreadyApplied | Decision::AlreadyAbsent => return Ok(Change::Applied),
-                Decision::Conflict => {
+                (Decision::Conflict, _) => {
                     let live = row.filter(|_| matches!(found, Found::Live(_)));
                     return Ok(Change::Conflict(live.map(|row| row.record())));
                 }
-                // Memory holds no damaged record.
-                Decision::Corrupt => {
-                    return Err(StoreError::new(StoreErrorKind::Corrupt, request.operation()));
-                }
+                // A removal is never a write, and memory holds no damaged record.
+                (
+                    Decision::AlreadyApplied | Decision::AlreadyAbsent | Decision::Write | Decision::Corrupt,
+                    _,
+                ) => {}
             }
-            if let (ChangeRequest::Touch(touch), Some(row), Some(was)) = (&request, &mut row, was) {
-                row.touch(touch.deadline, touch.to);
-                shard.refile(place.tag, key, was, touch.deadline);
-                return Ok(Change::Applied);
-            }
-            let need = amount.beyond(before);
-            if !reserved.grow_to(need) {
-                drop(shard);
-                // The record may change meanwhile, so it is looked up again.
-                self.make_room(&mut reserved, need, place)?;
-                continue;
-            }
-            // A removal is never a write.
-            let ChangeRequest::Store { record, .. } = request else { return Ok(Change::Applied) };
-            let old = shard.put(place.tag, key, was, record);
-            drop(shard);
-            reserved.spend(need);
-            self.usage.release(before.beyond(amount));
-            // Memory is freed after the lock.
-            drop(old);
             return Ok(Change::Applied);
         }
     }
@@ -72,7 +68,7 @@ impl Inner {
             return Ok(Amount::default());
         }
         let len = record.data.len();
-        let amount = Amount::of(key, len);
+        let amount = Amount::of(key.as_bytes().len(), len);
         check_record_bytes(len, self.max_record_bytes)?;
         if !self.usage.could_hold(amount) {
             return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::Store)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind};
+use session_core::{Clock, OnFull, Operation, Result, StoreError, StoreErrorKind};
 
 use crate::bounds::OVERHEAD;
 
@@ -20,20 +20,6 @@ pub struct MemoryConfig {
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
-/// What happens to a new record when the store has reached its bound and nothing in it has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum OnFull {
-    /// The store refuses the record with the error kind `Full`.
-    #[default]
-    Reject,
-    /// The store removes live sessions, those nearest to their deadline first. Where every request extends its
-    /// session, these are the least recently used ones. The store compares 16 sessions of one shard, not all. It only
-    /// removes keys of prefix `session`. When no session is left, it refuses the record.
-    Evict,
-}
-
 impl MemoryConfig {
     /// The defaults.
     pub fn new() -> Self {
@@ -47,6 +33,8 @@ impl MemoryConfig {
         /// than 51 bytes, the length of a session's key, counts too.
         max_bytes: u64 => Some(max_bytes),
         /// Sets what happens at the bound; [`OnFull::Reject`] by default. Needs [`max_entries`](Self::max_entries) or [`max_bytes`](Self::max_bytes).
+        /// [`OnFull::Evict`] removes sessions nearest to their deadline first. Where every request extends its session,
+        /// these are the least recently used ones. The store compares 16 sessions of one shard, not all.
         on_full: OnFull => Some(on_full),
         /// Refuses data of more than this many bytes with the error kind `TooLarge`.
         max_record_bytes: u64 => Some(max_record_bytes),

@@ -19,5 +19,6 @@ mod table;
 mod tests;
 
 pub use bounds::OVERHEAD;
-pub use config::{MemoryConfig, OnFull};
+pub use config::MemoryConfig;
+pub use session_core::OnFull;
 pub use store::MemoryStore;

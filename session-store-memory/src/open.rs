@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use session_core::{Capabilities, ExpiryMode, Gate, Result, RollsBack, Shared, Survives, SystemClock};
+use session_core::{
+    Capabilities, ExpiryMode, Gate, OnFull, Result, RollsBack, Shared, Survives, SystemClock,
+};
 
 use crate::bounds::{OVERHEAD, Usage};
-use crate::config::{MemoryConfig, OnFull};
+use crate::config::MemoryConfig;
 use crate::store::{Inner, MemoryStore};
 use crate::table::Table;
 

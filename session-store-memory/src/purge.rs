@@ -8,22 +8,14 @@ use crate::store::Inner;
 /// How many records a purge looks at before it lets other tasks run.
 const BATCH: usize = 8 * STEP;
 
-/// What one step did.
-#[derive(Default)]
-pub(crate) struct Step {
-    pub(crate) visits: usize,
-    pub(crate) removed: usize,
-}
-
 impl Inner {
     /// Removes at most `limit` expired records.
     pub(crate) async fn purge(&self, limit: usize) -> Result<Purged> {
         self.gate.check(Operation::Purge)?;
         let (mut removed, mut visits) = (0, 0);
         for shard in self.table.round() {
-            while let Some(step) = self.purge_step(shard, limit - removed) {
-                removed += step.removed;
-                visits += step.visits;
+            while let Some((looked, gone)) = self.purge_step(shard, limit - removed) {
+                (visits, removed) = (visits + looked, removed + gone);
                 if visits >= BATCH {
                     visits = 0;
                     yield_now().await;
@@ -36,8 +28,9 @@ impl Inner {
         Ok(Purged { removed: removed as u64, more })
     }
 
-    /// One step in one shard; `None` where nothing is left to do.
-    pub(crate) fn purge_step(&self, shard: usize, limit: usize) -> Option<Step> {
+    /// One step in one shard: how many tags it looked at, and how many records it removed. `None` where nothing is left
+    /// to do.
+    pub(crate) fn purge_step(&self, shard: usize, limit: usize) -> Option<(usize, usize)> {
         let now = self.clock.now();
         if limit == 0 || !self.table.may_be_due(shard, now) {
             return None;
@@ -47,6 +40,6 @@ impl Inner {
         // Memory is freed after the lock.
         let removed = dead.len();
         dead.into_iter().for_each(|row| self.usage.release(row.amount()));
-        Some(Step { visits, removed })
+        Some((visits, removed))
     }
 }

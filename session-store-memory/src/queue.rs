@@ -14,17 +14,15 @@ use crate::row::NEVER;
 /// its queues because more than half of the tags are useless.
 ///
 /// Rejected: a sorted tree moves a tag at each touch and needs ten times the memory.
-#[derive(Debug)]
 pub(crate) struct Queue {
     last: u64,
     buckets: Vec<Vec<u32>>,
-    never: Vec<u32>,
     len: usize,
 }
 
 impl Queue {
-    pub(crate) const fn new(now: u64) -> Self {
-        Self { last: now, buckets: Vec::new(), never: Vec::new(), len: 0 }
+    pub(crate) fn new(now: u64) -> Self {
+        Self { last: now.min(NEVER - 1), buckets: Vec::new(), len: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -52,8 +50,10 @@ impl Queue {
         }
     }
 
-    /// Takes out a tag that may be due at `now`. `now` is not before [`last`](Self::is_behind).
+    /// Takes out a tag that may be due at `now`. `now` is not before [`last`](Self::last).
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<u32> {
+        // A record that never expires is never due.
+        let now = now.min(NEVER - 1);
         if self.buckets.first().is_none_or(Vec::is_empty) && now > self.last {
             let reached = bucket_of(self.last, now);
             self.last = now;
@@ -80,24 +80,17 @@ impl Queue {
         }
     }
 
+    /// Where the clock was set back behind this moment, the shard must rebuild its queues.
     pub(crate) const fn last(&self) -> u64 {
         self.last
     }
 
-    /// Whether the clock was set back behind `last`, so that the shard must rebuild its queues.
-    pub(crate) const fn is_behind(&self, now: u64) -> bool {
-        now < self.last
-    }
-
     /// All tags, roughly in the order of time; a tag may be there twice.
     pub(crate) fn tags(&self) -> impl Iterator<Item = u32> + '_ {
-        self.buckets.iter().chain([&self.never]).flatten().copied()
+        self.buckets.iter().flatten().copied()
     }
 
     fn bucket_mut(&mut self, due: u64) -> &mut Vec<u32> {
-        if due == NEVER {
-            return &mut self.never;
-        }
         let number = bucket_of(self.last, due);
         if self.buckets.len() <= number {
             self.buckets.reserve_exact(number + 1 - self.buckets.len());

@@ -1,8 +1,7 @@
 //! A record with its key, in the form that suits its size.
 
-use std::hash::{Hash, Hasher};
-
 use bytes::Bytes;
+use dashmap::SharedValue;
 use data_encoding::BASE64URL_NOPAD;
 use session_core::{Key, Prefix, Record, Revision, Timestamp};
 use smallvec::SmallVec;
@@ -10,7 +9,7 @@ use smallvec::SmallVec;
 use crate::bounds::Amount;
 
 /// The largest data that is copied, in bytes. Copying larger data costs more than the rest of a store.
-const COPIED: usize = 512;
+pub(crate) const COPIED: usize = 512;
 
 /// The deadline of a record that never expires. Later deadlines, from the year 292 million on, never expire either.
 pub(crate) const NEVER: u64 = u64::MAX >> 1;
@@ -21,23 +20,29 @@ pub(crate) fn due(deadline: Option<Timestamp>) -> u64 {
 }
 
 /// A record and its key, in one of two forms.
+///
+/// | offset in the head | length | |
+/// |---|---|---|
+/// | 0 | 8 | deadline in the form of [`due`], and the flag [`PACKED`] |
+/// | 8 | 8 | revision |
+/// | 16 | 32 | packed: the 32 bytes that the key of a session encodes |
+/// | 16 | 2 + n | else: the length of the key and its text |
+///
+/// Packing is one to one: only `session:` and the canonical base64url of 32 bytes is packed.
 pub(crate) trait Row {
-    fn has_key(&self, key: &Key) -> bool;
+    /// Deadline, revision and key. More may follow.
+    fn head(&self) -> &[u8];
 
-    /// The text of the key.
-    fn text(&self) -> Text;
-
-    /// The deadline in the form of [`due`].
-    fn due(&self) -> u64;
-
-    fn revision(&self) -> Revision;
-
-    /// Moves the deadline and sets the revision.
-    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision);
+    fn head_mut(&mut self) -> &mut [u8];
 
     fn data(&self) -> Bytes;
 
     fn data_len(&self) -> usize;
+
+    /// The deadline in the form of [`due`].
+    fn due(&self) -> u64 {
+        word(self.head(), 0) & !PACKED
+    }
 
     fn deadline(&self) -> Option<Timestamp> {
         Some(self.due()).filter(|due| *due != NEVER).map(Timestamp::from_millis)
@@ -47,13 +52,39 @@ pub(crate) trait Row {
         session_core::is_live(self.deadline(), now)
     }
 
+    fn revision(&self) -> Revision {
+        Revision::from_bytes(word(self.head(), 8).to_le_bytes())
+    }
+
+    /// Moves the deadline and sets the revision.
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
+        let flag = word(self.head(), 0) & PACKED;
+        let head = self.head_mut();
+        head[..8].copy_from_slice(&(due(deadline) | flag).to_le_bytes());
+        head[8..KEY].copy_from_slice(&revision.to_bytes());
+    }
+
     fn record(&self) -> Record {
         Record::new(self.data(), self.deadline(), self.revision())
     }
 
-    fn is_in(&self, prefix: &Prefix) -> bool {
-        let text = self.text();
-        text.strip_prefix(prefix.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+    fn has_key(&self, key: &Key) -> bool {
+        match stored_key(self.head()) {
+            (true, packed) => pack(key).is_some_and(|bytes| packed == bytes),
+            (false, text) => text == key.as_bytes(),
+        }
+    }
+
+    /// The text of the key.
+    fn text(&self) -> Text {
+        let (is_packed, stored) = stored_key(self.head());
+        if !is_packed {
+            return Text::from_slice(stored);
+        }
+        let mut text = Text::from_slice(SESSION);
+        text.resize(SESSION.len() + CHARS, 0);
+        BASE64URL_NOPAD.encode_mut(stored, &mut text[SESSION.len()..]);
+        text
     }
 
     fn key(&self) -> Key {
@@ -61,117 +92,19 @@ pub(crate) trait Row {
         key.expect("a row holds the text of a key")
     }
 
+    fn is_in(&self, prefix: &Prefix) -> bool {
+        let text = self.text();
+        text.strip_prefix(prefix.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+    }
+
     /// Its share of the bounds.
     fn amount(&self) -> Amount {
-        Amount::of_lengths(self.text().len(), self.data_len())
+        Amount::of(self.text().len(), self.data_len())
     }
 }
 
-/// The text of a key. A session's key has 51 bytes and needs no allocation.
-pub(crate) type Text = SmallVec<[u8; 56]>;
-
-/// A row outside of the table: about to be inserted, or taken out.
-pub(crate) enum Form {
-    Small(Small),
-    Large(Large),
-}
-
-impl Form {
-    pub(crate) fn new(key: &Key, record: Record) -> Self {
-        if record.data.len() > COPIED {
-            Self::Large(Large::new(key, record))
-        } else {
-            Self::Small(Small::new(key, &record))
-        }
-    }
-
-    pub(crate) fn amount(&self) -> Amount {
-        match self {
-            Self::Small(small) => small.amount(),
-            Self::Large(large) => large.amount(),
-        }
-    }
-}
-
-/// A row of large data, which stays in the `Bytes` that the caller passed. 112 bytes in DashMap's table: finding such
-/// a row reads one place in memory.
-pub(crate) struct Large {
-    key: Text,
-    due: u64,
-    revision: Revision,
-    data: Bytes,
-}
-
-impl Large {
-    fn new(key: &Key, record: Record) -> Self {
-        let key = Text::from_slice(key.as_bytes());
-        Self { key, due: due(record.expires), revision: record.revision, data: record.data }
-    }
-
-    /// Takes over the record of a row with the same key. Returns the old data.
-    pub(crate) fn replace(&mut self, new: Self) -> Bytes {
-        (self.due, self.revision) = (new.due, new.revision);
-        std::mem::replace(&mut self.data, new.data)
-    }
-}
-
-impl Row for Large {
-    fn has_key(&self, key: &Key) -> bool {
-        self.key.as_slice() == key.as_bytes()
-    }
-
-    fn text(&self) -> Text {
-        self.key.clone()
-    }
-
-    fn due(&self) -> u64 {
-        self.due
-    }
-
-    fn revision(&self) -> Revision {
-        self.revision
-    }
-
-    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
-        (self.due, self.revision) = (due(deadline), revision);
-    }
-
-    fn data(&self) -> Bytes {
-        self.data.clone()
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
-// DashMap asks for these of a key. A row is found by the text of its key.
-impl Hash for Large {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.as_slice().hash(state);
-    }
-}
-
-impl PartialEq for Large {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Large {}
-
-/// A row of small data, which is copied: one allocation, and 16 bytes in a table.
-///
-/// | offset | length | |
-/// |---|---|---|
-/// | 0 | 8 | deadline in the form of [`due`], and the flag [`PACKED`] |
-/// | 8 | 8 | revision |
-/// | 16 | 32 | packed: the 32 bytes that the key of a session encodes |
-/// | 16 | 2 + n | else: the length of the key and its text |
-/// | | | data |
-///
-/// Packing is one to one: only `session:` and the canonical base64url of 32 bytes is packed.
-pub(crate) struct Small(Box<[u8]>);
+/// The text of a key or a head: a session's needs no allocation.
+pub(crate) type Text = SmallVec<[u8; 72]>;
 
 /// The key is packed.
 const PACKED: u64 = 1 << 63;
@@ -182,75 +115,91 @@ const BYTES: usize = 32;
 const CHARS: usize = 43;
 const SESSION: &[u8; 8] = b"session:";
 
+fn word(head: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*head[at..].first_chunk().expect("a head begins with two words"))
+}
+
+/// Whether the key is packed, and its bytes.
+fn stored_key(head: &[u8]) -> (bool, &[u8]) {
+    if word(head, 0) & PACKED != 0 {
+        return (true, &head[KEY..KEY + BYTES]);
+    }
+    let len = usize::from(u16::from_le_bytes([head[KEY], head[KEY + 1]]));
+    (false, &head[KEY + 2..][..len])
+}
+
+fn new_head(key: &Key, record: &Record, packed: Option<[u8; BYTES]>) -> Text {
+    let mut head = Text::new();
+    let flag = if packed.is_some() { PACKED } else { 0 };
+    head.extend_from_slice(&(due(record.expires) | flag).to_le_bytes());
+    head.extend_from_slice(&record.revision.to_bytes());
+    if let Some(packed) = packed {
+        head.extend_from_slice(&packed);
+    } else {
+        head.extend_from_slice(&(key.as_bytes().len() as u16).to_le_bytes());
+        head.extend_from_slice(key.as_bytes());
+    }
+    head
+}
+
+/// The bytes that the key of a session encodes; `None` for every other key.
+fn pack(key: &Key) -> Option<[u8; BYTES]> {
+    let text = key.as_bytes().strip_prefix(SESSION).filter(|text| text.len() == CHARS)?;
+    let mut bytes = [0; BYTES];
+    BASE64URL_NOPAD.decode_mut(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A row of large data, which stays in the `Bytes` that the caller passed: the head and the data. 112 bytes in DashMap's
+/// table: finding such a row reads one place in memory. Its key is not packed, because packing costs time.
+pub(crate) type Large = (Text, SharedValue<Bytes>);
+
+/// Takes the data out of `record`.
+pub(crate) fn large(key: &Key, record: &mut Record) -> Large {
+    (new_head(key, record, None), SharedValue::new(std::mem::take(&mut record.data)))
+}
+
+impl Row for Large {
+    fn head(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn head_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn data(&self) -> Bytes {
+        self.1.get().clone()
+    }
+
+    fn data_len(&self) -> usize {
+        self.1.get().len()
+    }
+}
+
+/// A row of small data, which is copied behind the head: one allocation, and 16 bytes in a table.
+pub(crate) struct Small(Box<[u8]>);
+
 impl Small {
-    fn new(key: &Key, record: &Record) -> Self {
-        let (packed, text) = (pack(key), key.as_bytes());
-        let flag = if packed.is_some() { PACKED } else { 0 };
-        let len = packed.map_or(2 + text.len(), |_| BYTES);
-        let mut bytes = Vec::with_capacity(KEY + len + record.data.len());
-        bytes.extend_from_slice(&(due(record.expires) | flag).to_le_bytes());
-        bytes.extend_from_slice(&record.revision.to_bytes());
-        match packed {
-            Some(packed) => bytes.extend_from_slice(&packed),
-            None => {
-                bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-                bytes.extend_from_slice(text);
-            }
-        }
-        bytes.extend_from_slice(&record.data);
-        Self(bytes.into_boxed_slice())
+    pub(crate) fn new(key: &Key, record: &Record) -> Self {
+        Self([&new_head(key, record, pack(key)), &record.data[..]].concat().into())
     }
 
-    fn word(&self, at: usize) -> u64 {
-        u64::from_le_bytes(*self.0[at..].first_chunk().expect("a row begins with two words"))
-    }
-
-    fn is_packed(&self) -> bool {
-        self.word(0) & PACKED != 0
-    }
-
-    /// Where the data begins.
     fn data_at(&self) -> usize {
-        KEY + if self.is_packed() { BYTES } else { 2 + self.text_len() }
-    }
-
-    /// The length of a key that is not packed.
-    fn text_len(&self) -> usize {
-        usize::from(u16::from_le_bytes([self.0[KEY], self.0[KEY + 1]]))
+        match stored_key(&self.0) {
+            (true, _) => KEY + BYTES,
+            (false, text) => KEY + 2 + text.len(),
+        }
     }
 }
 
 impl Row for Small {
-    fn has_key(&self, key: &Key) -> bool {
-        if self.is_packed() {
-            pack(key).is_some_and(|packed| self.0[KEY..].starts_with(&packed))
-        } else {
-            self.0[KEY + 2..self.data_at()] == *key.as_bytes()
-        }
+    fn head(&self) -> &[u8] {
+        &self.0
     }
 
-    fn text(&self) -> Text {
-        if !self.is_packed() {
-            return Text::from_slice(&self.0[KEY + 2..self.data_at()]);
-        }
-        let mut text = [0; SESSION.len() + CHARS];
-        text[..SESSION.len()].copy_from_slice(SESSION);
-        BASE64URL_NOPAD.encode_mut(&self.0[KEY..KEY + BYTES], &mut text[SESSION.len()..]);
-        Text::from_slice(&text)
-    }
-
-    fn due(&self) -> u64 {
-        self.word(0) & !PACKED
-    }
-
-    fn revision(&self) -> Revision {
-        Revision::from_bytes(self.word(8).to_le_bytes())
-    }
-
-    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
-        let flag = self.word(0) & PACKED;
-        self.0[..8].copy_from_slice(&(due(deadline) | flag).to_le_bytes());
-        self.0[8..KEY].copy_from_slice(&revision.to_bytes());
+    fn head_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 
     fn data(&self) -> Bytes {
@@ -262,64 +211,37 @@ impl Row for Small {
     }
 }
 
-/// The bytes that the key of a session encodes; `None` for every other key.
-fn pack(key: &Key) -> Option<[u8; BYTES]> {
-    let text = key.as_bytes().strip_prefix(SESSION).filter(|text| text.len() == CHARS)?;
-    let mut bytes = [0; BYTES];
-    BASE64URL_NOPAD.decode_mut(text, &mut bytes).ok()?;
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use session_core::SessionId;
-
     use super::*;
-
-    fn record(len: usize) -> Record {
-        Record::new(vec![7; len], Some(Timestamp::from_millis(5)), Revision::from_bytes([1; 8]))
-    }
 
     #[test]
     fn rows_keep_every_key_and_record() {
         assert_eq!((size_of::<Small>(), size_of::<Large>()), (16, 112));
-        let session = SessionId::generate().unwrap().key();
         // One bit of the last character is beyond the 32 bytes: decoding it would merge two keys.
-        let loose = format!("session:{}B", "A".repeat(42));
+        let (session, loose) =
+            (format!("session:{}A", "A".repeat(42)), format!("session:{}B", "A".repeat(42)));
         let plus = format!("session:{}", "+".repeat(CHARS));
-        let mut texts: Vec<String> =
-            [session.as_str(), &loose, &plus, "session:a", "user:alice", "a:\0", "user:é☃", "session::::"]
-                .map(str::to_owned)
-                .into();
-        for len in [1, 26, 27, 28, 43, 49, 50, 51, 254, 255] {
+        let mut texts = vec![session, loose, plus, "a:\0".into(), "user:é☃".into(), "session::::".into()];
+        for len in [1, 43, 45, 46, 47, 255] {
             let prefixes = ["user", "session", &"p".repeat(32)];
             texts.extend(prefixes.map(|prefix| format!("{prefix}:{}", "x".repeat(len))));
         }
         let keys: Vec<Key> = texts.iter().map(|text| Key::parse(text).unwrap()).collect();
         assert!(pack(&keys[0]).is_some() && pack(&keys[1]).is_none() && pack(&keys[2]).is_none());
-        let later = Revision::from_bytes([2; 8]);
-        for key in &keys {
-            for len in [0, 1, COPIED, COPIED + 1] {
-                let rows: [Box<dyn Row>; 2] =
-                    [Box::new(Small::new(key, &record(len))), Box::new(Large::new(key, record(len)))];
-                for mut row in rows {
-                    assert_eq!((row.key(), row.record(), row.data_len()), (key.clone(), record(len), len));
-                    assert!(keys.iter().all(|other| row.has_key(other) == (key == other)));
-                    assert_eq!(row.is_in(&Prefix::SESSION), key.is_in(&Prefix::SESSION));
-                    assert_eq!(row.amount(), Amount::of(key, len));
-                    row.touch(None, later);
-                    assert_eq!(row.record(), Record::new(record(len).data, None, later));
-                    row.touch(Some(Timestamp::from_millis(u64::MAX)), later);
-                    assert_eq!((row.deadline(), row.key()), (None, key.clone()));
-                }
+        let [old, later] = [1, 2].map(|n| Revision::from_bytes([n; 8]));
+        for (key, len) in keys.iter().flat_map(|key| [0, 1, COPIED + 1].map(|len| (key, len))) {
+            let record = Record::new(vec![7; len], Some(Timestamp::from_millis(5)), old);
+            for row in [&mut Small::new(key, &record) as &mut dyn Row, &mut large(key, &mut record.clone())] {
+                assert_eq!((row.key(), row.record(), row.data_len()), (key.clone(), record.clone(), len));
+                assert!(keys.iter().all(|other| row.has_key(other) == (key == other)));
+                assert_eq!(row.is_in(&Prefix::SESSION), key.is_in(&Prefix::SESSION));
+                assert_eq!(row.amount(), Amount::of(key.as_bytes().len(), len));
+                row.touch(None, later);
+                assert_eq!(row.record(), Record::new(record.data.clone(), None, later));
+                row.touch(Some(Timestamp::from_millis(u64::MAX)), later);
+                assert_eq!((row.deadline(), row.key()), (None, key.clone()));
             }
         }
-    }
-
-    #[test]
-    fn small_data_alone_is_copied() {
-        let key = Key::parse("user:a").unwrap();
-        assert!(matches!(Form::new(&key, record(COPIED)), Form::Small(_)));
-        assert!(matches!(Form::new(&key, record(COPIED + 1)), Form::Large(_)));
     }
 }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Gate, Key, Operation, Page,
-    Prefix, Purged, Record, Result, Touch, yield_now,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Gate, Key, OnFull, Operation,
+    Page, Prefix, Purged, Record, Result, Touch, yield_now,
 };
 
 use crate::bounds::Usage;
-use crate::config::OnFull;
 use crate::table::Table;
 
 /// A session store in the memory of this process. Clones are handles on the same store.

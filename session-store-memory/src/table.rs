@@ -4,21 +4,22 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::RandomState;
+use bytes::Bytes;
 use dashmap::{DashMap, RwLock};
 use session_core::{Key, Record, Result, Timestamp, random};
 
-use crate::row::{Large, NEVER, Row, Small};
+use crate::row::{NEVER, Row, Small, Text};
 use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 
 /// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
 ///
-/// The shards are used through DashMap's `raw-api`. Its other methods offer no traversal that another call can
+/// The shards are used through DashMap's `raw-api`, and DashMap never hashes a head itself. Its other methods offer no traversal that another call can
 /// resume, and no second structure under the lock of a shard.
 ///
 /// The hash is keyed with random numbers of this store: people choose the text of `user:` keys, and must not be able to
 /// choose keys that collide. ahash is built for that, unlike fxhash, and costs less than half of SipHash.
 pub(crate) struct Table {
-    map: DashMap<Large, (), RandomState>,
+    map: DashMap<Text, Bytes, RandomState>,
     sides: Box<[Side]>,
     turn: AtomicUsize,
 }
@@ -85,7 +86,7 @@ impl Table {
     /// The record of a key, live or not.
     pub(crate) fn record(&self, place: Place, key: &Key) -> Option<Record> {
         let larges = self.map.shards()[place.shard].read();
-        if let Some((large, _)) = larges.get(spread(place.tag), |(large, _)| large.has_key(key)) {
+        if let Some(large) = larges.get(spread(place.tag), |large| large.has_key(key)) {
             return Some(large.record());
         }
         self.sides[place.shard].rest.read().small(place.tag, key).map(Small::record)

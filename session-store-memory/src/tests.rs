@@ -1,13 +1,11 @@
 //! The parts together: answers, counters, and what a purge looks at.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_conformance::testing::Rng;
+use session_conformance::testing::{MapDriver, Rng};
 use session_core::{
-    Change, ChangeRequest, Clock, Condition, Decision, Found, Key, Prefix, Record, Revision, StoreErrorKind,
-    TestClock, Timestamp, Touch,
+    Clock, Condition, Driver, Key, Prefix, Record, Revision, StoreErrorKind, TestClock, Timestamp, Touch,
 };
 
 use crate::bounds::Amount;
@@ -15,31 +13,35 @@ use crate::row::NEVER;
 use crate::store::Inner;
 use crate::{MemoryConfig, MemoryStore, OnFull};
 
-const PREFIXES: [&str; 3] = ["session", "user", "flash"];
-
 fn revision(n: u64) -> Revision {
     Revision::from_bytes(n.to_le_bytes())
 }
 
-fn open(config: MemoryConfig, start: u64) -> (Arc<Inner>, TestClock) {
+fn open(config: MemoryConfig, start: u64) -> (MemoryStore, TestClock) {
     let clock = TestClock::new(Timestamp::from_millis(start));
-    (MemoryStore::open(config.clock(Arc::new(clock.clone()))).unwrap().0, clock)
+    (MemoryStore::open(config.clock(Arc::new(clock.clone()))).unwrap(), clock)
+}
+
+fn session(n: u64) -> Key {
+    Key::parse(&format!("session:{n}")).unwrap()
+}
+
+impl MemoryStore {
+    async fn put(&self, n: u64, secs: u64) {
+        let deadline = self.clock().now().saturating_add(Duration::from_secs(secs));
+        let record = Record::new("", Some(deadline), revision(0));
+        assert!(self.store(&session(n), record, Condition::Any).await.unwrap().is_applied());
+    }
 }
 
 impl Inner {
-    fn put(&self, key: &Key, expires: Timestamp, n: u64) {
-        let record = Record::new("", Some(expires), revision(n));
-        let stored = self.change(key, ChangeRequest::Store { record, condition: Condition::Any });
-        assert!(stored.unwrap().is_applied());
-    }
-
     /// Purges in one go. Returns how many tags it looked at, and how many records it removed.
     fn purged(&self, limit: usize) -> (usize, usize) {
         let (mut visits, mut removed) = (0, 0);
         for shard in self.table.round() {
             let steps = std::iter::from_fn(|| {
-                let step = self.purge_step(shard, limit - removed)?;
-                (visits, removed) = (visits + step.visits, removed + step.removed);
+                let (looked, gone) = self.purge_step(shard, limit - removed)?;
+                (visits, removed) = (visits + looked, removed + gone);
                 Some(())
             });
             assert!(steps.take(10_000).count() < 10_000, "a purge ends");
@@ -64,8 +66,9 @@ impl Inner {
                     shard.each(tag, |row| {
                         if row.is_in(&Prefix::SESSION) == sessions {
                             let due = row.due();
-                            let is_found = self.table.may_be_due(number, Timestamp::from_millis(due));
-                            assert!(due == NEVER || is_found);
+                            assert!(
+                                due == NEVER || self.table.may_be_due(number, Timestamp::from_millis(due))
+                            );
                             found += 1;
                             total.entries += 1;
                             total.bytes += row.amount().bytes;
@@ -80,8 +83,8 @@ impl Inner {
 }
 
 /// Ten thousand random operations, compared with a plain map.
-#[test]
-fn answers_equal_those_of_a_plain_map() {
+#[tokio::test]
+async fn answers_equal_those_of_a_plain_map() {
     for (start, bytes, policy) in [
         (3, None, None),
         (NEVER - (1 << 40), Some(64_000), None),
@@ -89,150 +92,128 @@ fn answers_equal_those_of_a_plain_map() {
         (1_000_000, Some(9_000), Some(OnFull::Evict)),
     ] {
         let mut config = MemoryConfig::new().max_entries(300).shards(2);
-        config.max_bytes = bytes;
-        config.on_full = policy;
+        (config.max_bytes, config.on_full) = (bytes, policy);
         let (store, clock) = open(config, start);
-        let mut model: HashMap<Key, Record> = HashMap::new();
+        let (inner, model) = (&store.0, MapDriver::new(clock.clone()));
         let mut random = Rng::with_seed(start);
         let mut refused = 0;
-        for step in 0..10_000 {
-            let now = clock.now();
+        for step in 1..=10_000 {
             let pick = random.u64(..1 << 31);
-            let key = Key::parse(&format!("{}:{:0>40}", PREFIXES[pick as usize % 3], pick % 457)).unwrap();
-            if policy.is_some() && store.retrieve(&key).is_none() {
+            let prefix = ["session", "user", "flash"][pick as usize % 3];
+            let key = Key::parse(&format!("{prefix}:{:0>40}", pick % 457)).unwrap();
+            if policy.is_some() && store.retrieve(&key).await.unwrap().is_none() {
                 // Evicted, or expired.
-                model.remove(&key);
+                let _ = model.remove(&key, Condition::Any).await.unwrap();
             }
-            let live = model.get(&key).filter(|record| record.is_live(now)).cloned();
-            let known = live.as_ref().map_or(revision(0), |record| record.revision);
-            let condition = match random.u64(..1 << 31) % 4 {
-                0 => Condition::Any,
-                1 => Condition::Absent,
-                _ => Condition::Revision(known),
-            };
-            let deadline = match random.u64(..1 << 31) % 5 {
-                0 => None,
-                1 => Some(now),
-                _ => Some(now.saturating_add(Duration::from_millis(random.u64(..1 << (pick % 34))))),
-            };
-            let data = vec![step as u8; random.u64(..1 << 31) as usize % [300, 700][step as usize / 64 % 2]];
-            let record = Record::new(data, deadline, revision(step + 1));
-            let touch = Touch { from: known, to: revision(step + 1), deadline };
-            let request = match random.u64(..1 << 31) % 10 {
-                0..=4 => ChangeRequest::Store { record: record.clone(), condition },
-                5..=6 => ChangeRequest::Remove { condition },
-                7 => ChangeRequest::Touch(touch),
+            let live = model.retrieve(&key).await.unwrap();
+            let known = live.map_or(revision(0), |record| record.revision);
+            let condition =
+                random.choice([Condition::Any, Condition::Absent, Condition::Revision(known)]).unwrap();
+            let later = Duration::from_millis(random.u64(..1 << (pick % 34)));
+            let now = clock.now();
+            let deadline = [None, Some(now), Some(now.saturating_add(later))][random.usize(..5).min(2)];
+            match random.u64(..11) {
+                0..=4 => {
+                    let data = vec![step as u8; random.usize(..[300, 700][step as usize / 64 % 2])];
+                    let record = Record::new(data, deadline, revision(step));
+                    match store.store(&key, record.clone(), condition).await {
+                        Ok(answer) => assert_eq!(answer, model.store(&key, record, condition).await.unwrap()),
+                        Err(error) => {
+                            assert_eq!(error.kind(), StoreErrorKind::Full);
+                            refused += 1;
+                        }
+                    }
+                }
+                5..=6 => {
+                    let removed = store.remove(&key, condition).await.unwrap();
+                    assert_eq!(removed, model.remove(&key, condition).await.unwrap());
+                }
+                7 => {
+                    let touch = Touch { from: known, to: revision(step), deadline };
+                    let touched = store.touch(&key, touch).await.unwrap();
+                    assert_eq!(touched, model.touch(&key, touch).await.unwrap());
+                }
                 8 if step % 7 == 0 => {
                     clock.set(now.saturating_sub(Duration::from_millis(pick % 9_000)));
                     // Expired records live again, unless they were removed meanwhile.
-                    model.retain(|key, record| record.is_live(now) || store.retrieve(key).is_some());
-                    continue;
-                }
-                8 => {
-                    clock.advance(Duration::from_millis(pick % 900));
-                    continue;
-                }
-                _ => {
-                    assert!(store.purged(5).1 <= 5);
-                    continue;
-                }
-            };
-            let found = live.as_ref().map_or(Found::Nothing, |live| Found::Live(live.revision));
-            let decision = request.decide(found, now);
-            match store.change(&key, request.clone()) {
-                Err(error) => {
-                    assert_eq!((decision, error.kind()), (Decision::Write, StoreErrorKind::Full));
-                    refused += 1;
-                }
-                Ok(answer) if decision == Decision::Conflict => assert_eq!(answer, Change::Conflict(live)),
-                Ok(answer) => {
-                    assert_eq!(answer, Change::Applied);
-                    match (decision, request) {
-                        (Decision::Delete, _) => drop(model.remove(&key)),
-                        (Decision::Write, ChangeRequest::Touch(_)) => {
-                            let record = Record { expires: deadline, revision: touch.to, ..live.unwrap() };
-                            model.insert(key, record);
+                    for key in model.all().keys() {
+                        if store.retrieve(key).await.unwrap().is_none() {
+                            assert!(model.remove(key, Condition::Any).await.unwrap().is_applied());
                         }
-                        (Decision::Write, _) => drop(model.insert(key, record)),
-                        _ => {}
                     }
                 }
+                8..=9 => clock.advance(Duration::from_millis(pick % 900)),
+                _ => assert!(inner.purged(5).1 <= 5),
             }
             if step % 100 == 0 {
-                for (key, record) in &model {
-                    let stored = store.retrieve(key);
-                    assert!(stored.is_some() || policy.is_some() || !record.is_live(now));
-                    assert!(stored.is_none_or(|stored| record.is_live(now) && stored == *record));
+                for (key, record) in model.all() {
+                    let stored = store.retrieve(&key).await.unwrap();
+                    assert!(stored == Some(record) || stored.is_none() && policy.is_some());
                 }
                 // A purge in one go leaves exactly the live records.
-                store.purged(usize::MAX);
-                let now = clock.now();
-                model.retain(|_, record| record.is_live(now));
-                let count = store.recount();
-                assert!(policy.is_some() || count.entries == model.len() as u64, "at step {step}");
-                assert_eq!(count, store.usage.used());
-                assert!(count.entries <= 300);
-                assert!(bytes.is_none_or(|most| store.usage.used().bytes <= most));
+                inner.purged(usize::MAX);
+                assert!(!model.purge(usize::MAX).await.unwrap().more);
+                let count = inner.recount();
+                assert!(policy.is_some() || count.entries == model.all().len() as u64, "at step {step}");
+                assert_eq!(count, inner.usage.used());
+                assert!(count.entries <= 300 && bytes.is_none_or(|most| count.bytes <= most));
             }
         }
-        assert_eq!(store.recount(), store.usage.used());
         assert!(bytes.is_none() || refused > 0);
     }
 }
 
-#[test]
-fn purge_looks_at_expired_records_only() {
+#[tokio::test]
+async fn purge_looks_at_expired_records_only() {
     let (store, clock) = open(MemoryConfig::new(), 0);
-    let put = |n: u64, after: u64| {
-        let key = Key::parse(&format!("session:{n}")).unwrap();
-        store.put(&key, clock.now().saturating_add(Duration::from_secs(after)), n);
-    };
-    (0..50_000).for_each(|n| put(n, 7_200 + n % 7));
-    assert_eq!(store.purged(1_000), (0, 0));
-    (50_000..50_500).for_each(|n| put(n, 60 + n % 10));
+    for n in 0..50_000 {
+        store.put(n, 7_200 + n % 7).await;
+    }
+    assert_eq!(store.0.purged(1_000), (0, 0));
+    for n in 50_000..50_500 {
+        store.put(n, 60 + n % 10).await;
+    }
     clock.advance(Duration::from_secs(100));
     for (limit, expected) in [(400, 400), (400, 100)] {
-        let (visits, removed) = store.purged(limit);
+        let (visits, removed) = store.0.purged(limit);
         assert_eq!(removed, expected);
         assert!(visits <= 12 * expected, "{visits}");
     }
-    assert_eq!(store.purged(400), (0, 0));
-    assert_eq!(store.recount().entries, 50_000);
+    assert_eq!(store.0.purged(400), (0, 0));
+    assert_eq!(store.0.recount().entries, 50_000);
 }
 
-#[test]
-fn purge_looks_at_used_sessions_once_a_lifetime() {
+#[tokio::test]
+async fn purge_looks_at_used_sessions_once_a_lifetime() {
     let (store, clock) = open(MemoryConfig::new(), 0);
-    let keys: Vec<Key> = (0..1_000).map(|n| Key::parse(&format!("session:{n}")).unwrap()).collect();
-    let deadline = || clock.now().saturating_add(Duration::from_secs(1_000));
-    keys.iter().for_each(|key| store.put(key, deadline(), 0));
     let mut total = 0;
-    for round in 0..100 {
-        clock.advance(Duration::from_secs(100));
-        for key in &keys {
-            let touch = Touch { from: revision(round), to: revision(round + 1), deadline: Some(deadline()) };
-            assert!(store.change(key, ChangeRequest::Touch(touch)).unwrap().is_applied());
+    for round in 0..101 {
+        let deadline = Some(clock.now().saturating_add(Duration::from_secs(1_000)));
+        for n in 0..1_000 {
+            if round == 0 {
+                store.put(n, 1_000).await;
+            } else {
+                let touch = Touch { from: revision(round - 1), to: revision(round), deadline };
+                assert!(store.touch(&session(n), touch).await.unwrap());
+            }
         }
-        let (visits, removed) = store.purged(100);
+        let (visits, removed) = store.0.purged(100);
         assert_eq!(removed, 0);
         total += visits;
+        clock.advance(Duration::from_secs(100));
     }
     // Ten lifetimes; a few levels of the queue in each.
-    assert!(total <= 10 * 10 * keys.len(), "{total}");
-    store.recount();
+    assert!(total <= 10 * 10 * 1_000, "{total}");
+    store.0.recount();
 }
 
-#[test]
-fn created_and_removed_sessions_leave_few_tags() {
-    let (store, clock) = open(MemoryConfig::new().shards(2), 0);
-    let deadline = clock.now().saturating_add(Duration::from_secs(7_200));
+#[tokio::test]
+async fn created_and_removed_sessions_leave_few_tags() {
+    let (store, _) = open(MemoryConfig::new().shards(2), 0);
     for n in 0..20_000 {
-        let (one, two) = (n % 977, (n + 50) % 977);
-        store.put(&Key::parse(&format!("session:{one}")).unwrap(), deadline, n);
-        let key = Key::parse(&format!("session:{two}")).unwrap();
-        let removed = store.change(&key, ChangeRequest::Remove { condition: Condition::Any });
-        assert!(removed.is_ok());
+        store.put(n % 977, 7_200).await;
+        let _ = store.remove(&session((n + 50) % 977), Condition::Any).await.unwrap();
     }
     // Counts the tags of each shard, too.
-    store.recount();
+    store.0.recount();
 }

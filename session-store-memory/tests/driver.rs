@@ -138,9 +138,6 @@ async fn too_large_record_leaves_the_old_one() {
     let error = refused(&store, &session(1), record(101, None, 2)).await;
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::TooLarge, Applied::No));
     assert_eq!(store.retrieve(&session(1)).await.unwrap(), Some(record(100, None, 1)));
-    let (store, _) = with_clock(MemoryConfig::new().max_record_bytes(5));
-    put(&store, &session(1), record(5, None, 1)).await;
-    assert_eq!(refused(&store, &session(1), record(6, None, 2)).await.kind(), StoreErrorKind::TooLarge);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,21 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Clock, Operation, Result, StoreError, StoreErrorKind, SystemClock};
+use session_core::{Clock, OnFull, Operation, Result, StoreError, StoreErrorKind, SystemClock};
 
 use crate::layout::{Geometry, UNIT};
-
-/// What happens when a record finds no room although all expired records were removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum OnFull {
-    /// The store fails with `Full`, and the old record stays.
-    #[default]
-    Reject,
-    /// The least recently used sessions are removed: only keys of prefix `session`, and never the key being written.
-    Evict,
-}
 
 /// Where the store is and how it works. Only the path is required. [`MmapStore::open`](crate::MmapStore::open) checks
 /// the options.
@@ -82,7 +70,8 @@ impl MmapConfig {
         /// How many bytes a shard takes from the file at a time: a power of two from 4 KiB to 16 MiB. A record larger than
         /// half of this has extents of its own. Default: 4 KiB to 1 MiB, by `max_bytes`; 64 KiB for a file of 1 GiB.
         extent_bytes: u64 => Some(extent_bytes),
-        /// What happens when a record finds no room. Default: [`OnFull::Reject`].
+        /// What happens when a record finds no room. [`OnFull::Evict`] removes the least recently used sessions first.
+        /// Default: [`OnFull::Reject`].
         on_full: OnFull,
         /// The largest data of one record, in bytes, at most half of the file. More is `TooLarge`. Default: 16 MiB, or a
         /// quarter of the file if that is less.

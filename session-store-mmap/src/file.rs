@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use session_core::{Clock, StoreErrorKind};
+use session_core::{Clock, OnFull, StoreErrorKind};
 
-use crate::config::OnFull;
 use crate::error::Fault;
 use crate::layout::{
     ExtentWord, Geometry, SUPERBLOCK_BYTES, UNIT, Use, WORD, doubled, record, superblock, undoubled,

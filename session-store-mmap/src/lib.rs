@@ -36,7 +36,8 @@ mod layout;
 #[cfg(test)]
 mod crash;
 
-pub use config::{MmapConfig, OnFull};
+pub use config::MmapConfig;
+pub use session_core::OnFull;
 pub use store::{MmapStore, Repairs};
 
 #[cfg(test)]

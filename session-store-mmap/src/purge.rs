@@ -1,8 +1,7 @@
 //! Removing expired records, and making room: by a purge, by compaction, and by eviction where the options allow it.
 
-use session_core::{Prefix, Timestamp, is_live};
+use session_core::{OnFull, Prefix, Timestamp, is_live};
 
-use crate::config::OnFull;
 use crate::error::Fault;
 use crate::file::SessionFile;
 use crate::layout::shard;

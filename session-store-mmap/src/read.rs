@@ -1,8 +1,7 @@
 //! Reading a record, without a lock as a rule.
 
-use session_core::{Key, Record, Timestamp};
+use session_core::{Key, OnFull, Record, Timestamp};
 
-use crate::config::OnFull;
 use crate::error::Fault;
 use crate::file::SessionFile;
 use crate::layout::{hash, shard};

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Touch, check_record_bytes, yield_now,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, OnFull, Operation, Page,
+    Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
 };
 
-use crate::config::{MmapConfig, OnFull};
+use crate::config::MmapConfig;
 use crate::error::{Fault, LOCKED};
 use crate::file::SessionFile;
 use crate::layout::superblock;

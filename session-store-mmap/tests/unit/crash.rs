@@ -13,12 +13,12 @@ use session_conformance::testing::full;
 use session_core::{Clock, Condition, Cursor, Key, Prefix, Record, TestClock, Timestamp, Touch};
 
 use super::{key, open, put, record, remove, revision};
-use crate::config::{MmapConfig, OnFull};
 use crate::crash::finishes_before_crash;
 use crate::error::Fault;
 use crate::file::SessionFile;
 use crate::layout::{shard, superblock};
 use crate::protocol::Words;
+use crate::{MmapConfig, OnFull};
 
 /// The records of a store, by key.
 type Content = BTreeMap<Key, Record>;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use session_core::{Clock, Condition, Cursor, Prefix, TestClock, Timestamp};
 
 use super::{key, open, put, record, store};
-use crate::config::{MmapConfig, OnFull};
 use crate::error::Fault;
 use crate::file::{Reserve, SessionFile};
 use crate::layout::{ExtentWord, Use, doubled, shard};
 use crate::protocol::Words;
+use crate::{MmapConfig, OnFull};
 
 const LATER: Timestamp = Timestamp::from_millis(2_000_000);
 
