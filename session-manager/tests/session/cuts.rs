@@ -1,12 +1,10 @@
 //! A request is dropped at any point, and its handle is used again.
 
-use session_core::{SessionId, TestClock};
-use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
+use session_core::SessionId;
+use session_manager::{EndReason, Error, ErrorKind, IdUpdate, Outcome, Session};
 
-use crate::Map;
-use crate::orders::block_on;
-use crate::{HOUR, add, begun, clock, told};
-use session_conformance::testing::{Probe, Request, step};
+use crate::{HOUR, Stage, add, begun, told};
+use session_conformance::testing::{Request, Tree, step};
 
 /// The call that is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,49 +41,20 @@ enum Again {
     Destroy,
 }
 
-struct Stage {
-    map: Map,
-    clock: TestClock,
-    stepped: Probe<Map>,
-    sessions: Sessions<Probe<Map>>,
-}
-
 impl Stage {
-    fn new() -> Self {
-        let clock = clock();
-        let map = Map::new(clock.clone());
-        let stepped = Probe::parking_answers(map.clone());
-        let sessions = Sessions::new(stepped.clone()).unwrap();
-        Self { map, clock, stepped, sessions }
-    }
-
-    async fn open(&self, id: SessionId) -> Session {
-        self.sessions.load(id).await.unwrap()
-    }
-
-    async fn counter(&self, id: SessionId) -> Option<u32> {
-        self.open(id).await.get("n").unwrap()
-    }
-
     /// Runs `request` through `cut` gates and drops it. Returns its answer if it ended before.
     async fn cut<T>(&self, mut request: Request<'_, T>, cut: usize) -> Option<T> {
-        self.stepped.close_gates();
+        self.probe.close_gates();
         let mut answer = None;
         for _ in 0..cut {
-            answer = step(&self.stepped, &mut request).await;
+            answer = step(&self.probe, &mut request).await;
             if answer.is_some() {
                 break;
             }
         }
         drop(request);
-        self.stepped.open_gates();
+        self.probe.open_gates();
         answer
-    }
-
-    async fn arrive(&self) {
-        while self.stepped.late() > 0 {
-            self.stepped.apply_late().await.unwrap();
-        }
     }
 
     /// How many session records there are, tombstones left out.
@@ -118,18 +87,18 @@ async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
 async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, again: Again) -> bool {
     let case =
         format!("{what:?} dropped at {cut}, the other {meanwhile:?}, arrives {arrives:?}, then {again:?}");
-    let stage = Stage::new();
+    let stage = Stage::new(true);
     let (session, id) = prepare(&stage, what).await;
-    stage.stepped.detach_dropped(arrives != Arrives::Never);
+    stage.probe.detach_dropped(arrives != Arrives::Never);
     let ended = match what {
         What::Destroy => stage.cut(Box::pin(async { session.destroy("bye").await.map(drop) }), cut).await,
         _ => stage.cut(Box::pin(async { session.commit().await.map(drop) }), cut).await,
     };
-    stage.stepped.detach_dropped(false);
+    stage.probe.detach_dropped(false);
     if let Some(answer) = &ended {
         assert!(answer.is_ok(), "{case}: {answer:?}");
     }
-    let sent = stage.stepped.changes() > 0;
+    let sent = stage.probe.changes() > 0;
     state_is_allowed(&stage, what, id, &case).await;
 
     if arrives == Arrives::BeforeTheOther {
@@ -145,7 +114,7 @@ async fn scene(what: What, cut: usize, meanwhile: Meanwhile, arrives: Arrives, a
             add(&session);
             let done = session.commit().await;
             stage.arrive().await;
-            let alive = stage.open(id.unwrap()).await.exists().unwrap();
+            let alive = stage.exists(id.unwrap()).await;
             match done.map(|done| done.outcome) {
                 // The destruction is not repeated: the session lives, has ended, or has a successor.
                 Ok(Outcome::Updated) => assert!(alive, "{case}"),
@@ -239,7 +208,7 @@ async fn committed_again(
     }
     if other.destroyed {
         assert!(matches!(done, Ok(Outcome::Ended(_))), "{case}: {done:?}");
-        assert!(!stage.open(id.unwrap()).await.exists().unwrap(), "{case}: it is back");
+        assert!(!stage.exists(id.unwrap()).await, "{case}: it is back");
         assert_eq!(session.id_update(), IdUpdate::None, "{case}");
         return;
     }
@@ -277,11 +246,11 @@ async fn destroyed_again(
     let destroyed = session.destroy("again").await.unwrap();
     stage.arrive().await;
     if let Some(next) = other.rotated {
-        assert!(!destroyed && stage.open(next).await.exists().unwrap(), "{case}: the successor lives");
+        assert!(!destroyed && stage.exists(next).await, "{case}: the successor lives");
         return;
     }
     if let Some(id) = id {
-        assert!(!stage.open(id).await.exists().unwrap(), "{case}");
+        assert!(!stage.exists(id).await, "{case}");
         assert!(!destroyed || session.id_update() == IdUpdate::Clear, "{case}");
     }
     assert!(destroyed || other.destroyed || before == 0 || what == What::Create, "{case}");
@@ -295,44 +264,41 @@ async fn destroyed_again(
     }
 }
 
-#[test]
-fn dropped_call_leaves_old_or_new_and_counts_once() {
+#[tokio::test(start_paused = true)]
+async fn dropped_call_leaves_old_or_new_and_counts_once() {
     let mut scenes = 0;
-    for what in [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy] {
-        for meanwhile in [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates] {
-            for arrives in
-                [Arrives::Never, Arrives::BeforeTheOther, Arrives::AfterTheOther, Arrives::AtTheEnd]
-            {
-                for again in [Again::Commit, Again::Destroy] {
-                    for cut in 0.. {
-                        scenes += 1;
-                        if block_on(scene(what, cut, meanwhile, arrives, again)) {
-                            assert!(cut > 2, "{what:?} has more than one gate");
-                            break;
-                        }
-                    }
-                }
+    let mut tree = Tree::new();
+    while tree.again() {
+        let what = [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy][tree.choose(5)];
+        let meanwhile =
+            [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates][tree.choose(4)];
+        let arrives = [Arrives::Never, Arrives::BeforeTheOther, Arrives::AfterTheOther, Arrives::AtTheEnd]
+            [tree.choose(4)];
+        let again = [Again::Commit, Again::Destroy][tree.choose(2)];
+        for cut in 0.. {
+            scenes += 1;
+            if scene(what, cut, meanwhile, arrives, again).await {
+                assert!(cut > 2, "{what:?} has more than one gate");
+                break;
             }
         }
     }
     eprintln!("{scenes} scenes");
 }
 
-#[test]
-fn rotation_after_dropped_commit_is_kept() {
-    block_on(async {
-        for cut in 0..4 {
-            let stage = Stage::new();
-            let (session, id) = prepare(&stage, What::Update).await;
-            drop(stage.cut(Box::pin(session.commit()), cut).await);
-            session.bind_user("ada").unwrap();
-            session.rotate().unwrap();
-            let done = stage.sessions.finish(&session).await.unwrap();
-            assert_eq!((done.outcome, done.critical), (Outcome::Rotated, true), "{cut}");
-            let next = stage.open(told(&session)).await;
-            assert_eq!(next.user().unwrap().as_deref(), Some("ada"));
-            assert_eq!(next.get("n").unwrap(), Some(1));
-            assert!(!stage.open(id.unwrap()).await.exists().unwrap());
-        }
-    });
+#[tokio::test(start_paused = true)]
+async fn rotation_after_dropped_commit_is_kept() {
+    for cut in 0..4 {
+        let stage = Stage::new(true);
+        let (session, id) = prepare(&stage, What::Update).await;
+        drop(stage.cut(Box::pin(session.commit()), cut).await);
+        session.bind_user("ada").unwrap();
+        session.rotate().unwrap();
+        let done = stage.sessions.finish(&session).await.unwrap();
+        assert_eq!((done.outcome, done.critical), (Outcome::Rotated, true), "{cut}");
+        let next = stage.open(told(&session)).await;
+        assert_eq!(next.user().unwrap().as_deref(), Some("ada"));
+        assert_eq!(next.get("n").unwrap(), Some(1));
+        assert!(!stage.exists(id.unwrap()).await);
+    }
 }

@@ -1,54 +1,66 @@
 //! The guarantees of the handle.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use session_core::{Driver, SessionId};
+use session_core::{Operation, Record, Revision, SessionId, StoreError};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
-use crate::Map;
-use crate::orders::block_on;
-use crate::{HOUR, add, begun, clock, fresh, told};
-use session_conformance::testing::{Probe, Request, step};
+use crate::{HOUR, Map, Stage, add, begun, fresh, told};
+use session_conformance::testing::{Request, poll_once, step};
 
-fn kind<T: std::fmt::Debug>(answer: Result<T, session_manager::Error>) -> ErrorKind {
+fn kind<T: std::fmt::Debug>(answer: Result<T, Error>) -> ErrorKind {
     answer.unwrap_err().kind()
+}
+
+/// A stored session, and a handle that has loaded it.
+async fn loaded() -> (Sessions<Map>, SessionId, Session) {
+    let (_, sessions, _) = fresh();
+    let id = begun(&sessions).await;
+    let session = sessions.load(id).await.unwrap();
+    (sessions, id, session)
+}
+
+/// Every write fails with this error.
+#[track_caller]
+fn refuses_writes(session: &Session, expected: ErrorKind) {
+    for result in [
+        session.insert("a", &1),
+        session.remove("n").map(drop),
+        session.update("n", |n: Option<u32>| n.unwrap_or(0)).map(drop),
+        session.clear(),
+        session.rotate(),
+        session.flash().get::<u32>("notice").map(drop),
+    ] {
+        assert_eq!(kind(result), expected);
+    }
 }
 
 #[tokio::test]
 async fn unloaded_session_is_not_readable_or_writable() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
+    let (sessions, id, _) = loaded().await;
     let session = sessions.lazy(id);
     assert!(!session.is_loaded());
     assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
-    assert_eq!(kind(session.insert("n", &1)), ErrorKind::NotLoaded);
-    assert_eq!(kind(session.flash().keys()), ErrorKind::NotLoaded);
-    assert_eq!(kind(session.rotate()), ErrorKind::NotLoaded);
+    refuses_writes(&session, ErrorKind::NotLoaded);
     // It was not used, so nothing is stored, and it stays unreadable.
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     assert_eq!(kind(session.get::<u32>("n")), ErrorKind::NotLoaded);
-    assert_eq!(kind(session.insert("n", &1)), ErrorKind::Committed);
+    refuses_writes(&session, ErrorKind::Committed);
     session.load().await.unwrap();
     assert_eq!(session.get("n").unwrap(), Some(0));
 }
 
 #[tokio::test]
 async fn finished_session_is_read_only() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     add(&session);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
     assert_eq!(session.get("n").unwrap(), Some(1));
-    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
-    assert_eq!(kind(session.remove("n")), ErrorKind::Committed);
-    assert_eq!(kind(session.clear()), ErrorKind::Committed);
-    assert_eq!(kind(session.rotate()), ErrorKind::Committed);
-    assert_eq!(kind(session.flash().get::<u32>("notice")), ErrorKind::Committed);
+    refuses_writes(&session, ErrorKind::Committed);
     assert_eq!(kind(session.destroy("late").await), ErrorKind::Committed);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     assert!(sessions.load(id).await.unwrap().exists().unwrap());
@@ -56,9 +68,7 @@ async fn finished_session_is_read_only() {
 
 #[tokio::test]
 async fn discard_drops_changes_and_seals() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     let held = Arc::new(());
     let (witness, clone) = (Arc::downgrade(&held), session.clone());
     session
@@ -69,88 +79,70 @@ async fn discard_drops_changes_and_seals() {
         .unwrap();
     session.discard();
     assert!(witness.upgrade().is_none(), "the closure, and the session it held, are gone");
-    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
+    refuses_writes(&session, ErrorKind::Committed);
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
     assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
 }
 
 #[tokio::test]
 async fn dropped_finish_has_sealed_the_handle() {
-    let (stepped, sessions) = stepped();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let stage = Stage::new(true);
+    let session = stage.open(begun(&stage.sessions).await).await;
     add(&session);
-    stepped.close_gates();
-    let mut finish: Request<'_, Result<Committed, Error>> = Box::pin(sessions.finish(&session));
-    assert!(step(&stepped, &mut finish).await.is_none());
+    stage.probe.close_gates();
+    let mut finish: Request<'_, Result<Committed, Error>> = Box::pin(stage.sessions.finish(&session));
+    assert!(step(&stage.probe, &mut finish).await.is_none());
     drop(finish);
-    assert_eq!(kind(session.insert("a", &1)), ErrorKind::Committed);
+    refuses_writes(&session, ErrorKind::Committed);
 }
 
 #[tokio::test]
 async fn failed_or_slow_touch_fails_no_reader() {
-    let clock = clock();
-    let stepped = Probe::parking_answers(Map::new(clock.clone()));
-    let sessions = Sessions::new(stepped.clone()).unwrap();
-    let id = begun(&sessions).await;
-    clock.advance(HOUR);
-    let session = sessions.load(id).await.unwrap();
+    let stage = Stage::new(true);
+    let id = begun(&stage.sessions).await;
+    stage.clock.advance(HOUR);
+    let session = stage.open(id).await;
     // The gate stays closed: the store does not answer.
-    stepped.close_gates();
-    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
-    stepped.open_gates();
-    let session = sessions.load(id).await.unwrap();
+    stage.probe.close_gates();
+    assert_eq!(stage.sessions.finish(&session).await.unwrap().outcome, Outcome::Unchanged);
+    stage.probe.open_gates();
+    let session = stage.open(id).await;
     add(&session);
-    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
-}
-
-fn stepped() -> (Probe<Map>, Sessions<Probe<Map>>) {
-    let stepped = Probe::parking_answers(Map::new(clock()));
-    (stepped.clone(), Sessions::new(stepped).unwrap())
+    assert_eq!(stage.sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
 }
 
 #[tokio::test]
 async fn clones_are_busy_during_a_commit_and_sealed_after() {
-    let (stepped, sessions) = stepped();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let stage = Stage::new(true);
+    let session = stage.open(begun(&stage.sessions).await).await;
     let clone = session.clone();
     add(&session);
-    stepped.close_gates();
-    let mut first: Request<'_, Result<Committed, Error>> = Box::pin(sessions.finish(&session));
-    assert!(step(&stepped, &mut first).await.is_none());
+    stage.probe.close_gates();
+    let mut first: Request<'_, Result<Committed, Error>> = Box::pin(stage.sessions.finish(&session));
+    assert!(step(&stage.probe, &mut first).await.is_none());
     assert_eq!(kind(clone.get::<u32>("n")), ErrorKind::Busy);
-    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy);
-    assert_eq!(kind(clone.update("n", |n: Option<u32>| n.unwrap_or(0))), ErrorKind::Busy);
+    refuses_writes(&clone, ErrorKind::Busy);
     // This one waits for its turn, and gets it when the first one ends.
     let mut second = Box::pin(clone.commit());
-    assert!(futures_are_pending(&mut second).await);
-    stepped.open_gates();
+    assert!(poll_once(second.as_mut()).is_none());
+    stage.probe.open_gates();
     assert_eq!(first.await.unwrap().outcome, Outcome::Updated);
-    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Busy, "it is the second one's turn");
+    refuses_writes(&clone, ErrorKind::Busy);
     assert_eq!(second.await.unwrap().outcome, Outcome::Unchanged);
-    assert_eq!(kind(clone.insert("a", &1)), ErrorKind::Committed);
-}
-
-async fn futures_are_pending<F: Future + Unpin>(future: &mut F) -> bool {
-    std::future::poll_fn(|context| {
-        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())
-    })
-    .await
+    refuses_writes(&clone, ErrorKind::Committed);
 }
 
 #[tokio::test]
 async fn second_load_waits_for_the_first() {
-    let (stepped, sessions) = stepped();
-    let id = begun(&sessions).await;
-    let session = sessions.lazy(id);
+    let stage = Stage::new(true);
+    let session = stage.sessions.lazy(begun(&stage.sessions).await);
     let clone = session.clone();
-    stepped.close_gates();
+    stage.probe.close_gates();
     let mut first: Request<'_, Result<(), Error>> = Box::pin(session.load());
-    assert!(step(&stepped, &mut first).await.is_none());
+    assert!(step(&stage.probe, &mut first).await.is_none());
     let mut second = Box::pin(clone.load());
-    assert!(futures_are_pending(&mut second).await, "it is not loaded yet");
-    stepped.open_gates();
+    assert!(poll_once(second.as_mut()).is_none(), "it is not loaded yet");
+    stage.probe.open_gates();
     first.await.unwrap();
     second.await.unwrap();
     assert_eq!(clone.get("n").unwrap(), Some(0));
@@ -158,9 +150,7 @@ async fn second_load_waits_for_the_first() {
 
 #[tokio::test]
 async fn update_closure_may_use_its_session() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     let clone = session.clone();
     let n = session.update("n", move |n: Option<u32>| {
         let length = clone.get::<String>("name").map_or(0, |name| name.map_or(0, |name| name.len() as u32));
@@ -206,9 +196,7 @@ impl<'de> Deserialize<'de> for Bomb {
 
 #[tokio::test]
 async fn panic_in_a_value_leaves_the_session_usable() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     add(&session);
     let quiet = |call: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
     quiet(&|| drop(session.get::<Bomb>("n")));
@@ -250,11 +238,7 @@ async fn failed_replay_leaves_the_handle_unchanged() {
             .unwrap();
         disturb(&sessions, id, |other| {
             other.insert("a", &100).unwrap();
-            if panics {
-                other.insert("b", &66).unwrap();
-            } else {
-                other.insert("b", "no number").unwrap();
-            }
+            if panics { other.insert("b", &66) } else { other.insert("b", "no number") }.unwrap();
         })
         .await;
         if panics {
@@ -273,11 +257,9 @@ async fn failed_replay_leaves_the_handle_unchanged() {
     }
 }
 
-#[test]
-fn clones_on_many_threads_write_one_session() {
-    let (_, sessions, _) = fresh();
-    let id = block_on(begun(&sessions));
-    let session = block_on(sessions.load(id)).unwrap();
+#[tokio::test]
+async fn clones_on_many_threads_write_one_session() {
+    let (sessions, id, session) = loaded().await;
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let session = session.clone();
@@ -289,17 +271,15 @@ fn clones_on_many_threads_write_one_session() {
             });
         }
     });
-    assert_eq!(block_on(sessions.finish(&session)).unwrap().outcome, Outcome::Updated);
-    let stored = block_on(sessions.load(id)).unwrap();
+    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    let stored = sessions.load(id).await.unwrap();
     assert_eq!(stored.get("n").unwrap(), Some(100));
     assert_eq!(stored.keys().unwrap().len(), 102);
 }
 
 #[tokio::test]
 async fn lost_privilege_change_refuses_the_final_response() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     session.bind_user("ada").unwrap();
     session.rotate().unwrap();
     assert!(sessions.load(id).await.unwrap().destroy("gone").await.unwrap());
@@ -331,27 +311,27 @@ async fn login_under_a_tombstone_is_refused() {
 
 #[tokio::test]
 async fn rotated_handle_continues_on_replayed_data() {
-    let (stepped, sessions) = stepped();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let stage = Stage::new(true);
+    let id = begun(&stage.sessions).await;
+    let session = stage.open(id).await;
     add(&session);
     session.rotate().unwrap();
-    stepped.close_gates();
-    let mut rotation: Request<'_, Result<Committed, Error>> = Box::pin(sessions.commit(&session));
+    stage.probe.close_gates();
+    let mut rotation: Request<'_, Result<Committed, Error>> = Box::pin(stage.sessions.commit(&session));
     // The new record is placed, and the tombstone is not, when another request writes.
     for _ in 0..3 {
-        assert!(step(&stepped, &mut rotation).await.is_none());
+        assert!(step(&stage.probe, &mut rotation).await.is_none());
     }
-    stepped.open_gates();
-    let other = sessions.load(id).await.unwrap();
+    stage.probe.open_gates();
+    let other = stage.open(id).await;
     other.insert("other", &1).unwrap();
-    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    assert_eq!(stage.sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
     let done = rotation.await.unwrap();
     assert_eq!((done.outcome, done.replays), (Outcome::Rotated, 1));
     assert_eq!(session.get("other").unwrap(), Some(1));
     add(&session);
-    assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
-    let stored = sessions.load(told(&session)).await.unwrap();
+    assert_eq!(stage.sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
+    let stored = stage.open(told(&session)).await;
     assert_eq!((stored.get("n").unwrap(), stored.get("other").unwrap()), (Some(2), Some(1)));
 }
 
@@ -422,22 +402,11 @@ async fn deadline_moved_by_another_request_is_respected() {
         let expected = if rotates { Outcome::Rotated } else { Outcome::Updated };
         assert_eq!(outcome, expected, "it lives, though not by what this request knew");
     }
-    let id = begun(&sessions).await;
-    let (slow, reader) = (sessions.load(id).await.unwrap(), sessions.load(id).await.unwrap());
-    add(&slow);
-    clock.advance(HOUR * 2);
-    for session in [slow, reader] {
-        let outcome = sessions.finish(&session).await.unwrap().outcome;
-        assert_eq!(outcome, Outcome::Ended(EndReason::Expired));
-    }
-    assert!(!sessions.load(id).await.unwrap().exists().unwrap());
 }
 
 #[tokio::test]
 async fn second_commit_has_nothing_to_do() {
-    let (_, sessions, _) = fresh();
-    let id = begun(&sessions).await;
-    let session = sessions.load(id).await.unwrap();
+    let (sessions, id, session) = loaded().await;
     assert_eq!(session.flash().get("notice").unwrap(), Some(1));
     assert!(session.is_changed().unwrap());
     assert_eq!(session.commit().await.unwrap().outcome, Outcome::Updated);
@@ -446,83 +415,31 @@ async fn second_commit_has_nothing_to_do() {
     assert!(!sessions.load(id).await.unwrap().flash().keys().unwrap().contains(&"notice".to_owned()));
 }
 
-#[test]
-fn repeated_ids_never_merge_two_sessions() {
-    block_on(async {
-        let map = Map::new(clock());
-        let drawn = Arc::new(Mutex::new(vec![3, 2, 1, 1]));
-        let source = Arc::clone(&drawn);
-        let sessions = Sessions::builder(map.clone())
-            .id_source(move || Ok(SessionId::from_bytes([source.lock().unwrap().pop().unwrap_or(2); 24])))
-            .build()
-            .unwrap();
-        let one = begun(&sessions).await;
-        let two = begun(&sessions).await;
-        assert!(one != two && map.all().len() == 2);
-        drawn.lock().unwrap().clear();
-        let three = sessions.load(None).await.unwrap();
-        add(&three);
-        assert_eq!(kind(sessions.finish(&three).await), ErrorKind::NoFreeId);
-        assert_eq!((three.id_update(), map.all().len()), (IdUpdate::None, 2));
-    });
-}
-
-/// Another request writes before each store.
-#[derive(Clone, Debug)]
-struct Contended(Map, Arc<AtomicUsize>);
-
-impl Driver for Contended {
-    session_core::forward!(0: retrieve remove traverse capabilities clock);
-
-    async fn store(
-        &self,
-        key: &session_core::Key,
-        record: session_core::Record,
-        when: session_core::Condition,
-    ) -> session_core::Result<session_core::Change> {
-        if self.1.load(Ordering::SeqCst) > 0
-            && let Some(there) = self.0.retrieve(key).await?
-        {
-            self.1.fetch_add(1, Ordering::SeqCst);
-            let revision = session_core::Revision::random()?;
-            self.0.put(key.clone(), session_core::Record { revision, ..there });
-        }
-        self.0.store(key, record, when).await
+#[tokio::test(start_paused = true)]
+async fn contended_rotation_gives_up_and_refuses_the_response() {
+    let stage = Stage::new(false);
+    let id = begun(&stage.sessions).await;
+    let session = stage.open(id).await;
+    add(&session);
+    session.rotate().unwrap();
+    // Another request writes before each store: of the successor, and of the tombstone.
+    for number in 1..=200 {
+        let map = stage.map.clone();
+        stage.probe.before(Operation::Store, number, async move {
+            let record = map.all().remove(&id.key()).unwrap();
+            map.put(id.key(), Record { revision: Revision::random()?, ..record });
+            Ok::<_, StoreError>(())
+        });
     }
-}
-
-#[test]
-fn commit_gives_up_with_contention_after_100_tries() {
-    block_on(async {
-        let contended = Contended(Map::new(clock()), Arc::new(AtomicUsize::new(0)));
-        let sessions = Sessions::new(contended.clone()).unwrap();
-        for rotates in [false, true] {
-            contended.1.store(0, Ordering::SeqCst);
-            let id = begun(&sessions).await;
-            let session = sessions.load(id).await.unwrap();
-            add(&session);
-            if rotates {
-                session.rotate().unwrap();
-            }
-            let records = contended.0.all().len();
-            contended.1.store(1, Ordering::SeqCst);
-            let error = sessions.finish(&session).await.unwrap_err();
-            assert_eq!((error.kind(), error.refuses_response()), (ErrorKind::Contention, rotates));
-            // The rewritten successor of a rotation is disturbed too.
-            let tries = contended.1.load(Ordering::SeqCst) - 1;
-            assert_eq!(tries, if rotates { 199 } else { 100 });
-            contended.1.store(0, Ordering::SeqCst);
-            assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
-            assert_eq!(contended.0.all().len(), records);
-            // The log is kept and stored when nothing disturbs it.
-            assert!(matches!(
-                sessions.finish(&session).await.unwrap().outcome,
-                Outcome::Updated | Outcome::Rotated
-            ));
-            let now = if rotates { told(&session) } else { id };
-            assert_eq!(sessions.load(now).await.unwrap().get("n").unwrap(), Some(1));
-        }
-    });
+    stage.probe.calls();
+    let error = stage.sessions.finish(&session).await.unwrap_err();
+    assert_eq!((error.kind(), error.refuses_response()), (ErrorKind::Contention, true));
+    let stores = stage.probe.operations().iter().filter(|call| **call == Operation::Store).count();
+    assert_eq!(stores, 200);
+    assert_eq!((stage.counter(id).await, stage.map.all().len()), (Some(0), 1));
+    // The log is kept and stored when nothing disturbs it.
+    assert_eq!(stage.sessions.finish(&session).await.unwrap().outcome, Outcome::Rotated);
+    assert_eq!(stage.counter(told(&session)).await, Some(1));
 }
 
 #[cfg(feature = "json")]
