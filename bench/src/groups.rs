@@ -16,21 +16,6 @@ pub(crate) enum Area {
     Scale,
 }
 
-impl Area {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Memory => "memory",
-            Self::Sqlite => "sqlite",
-            Self::Mmap => "mmap",
-            Self::Redis => "redis",
-            Self::File => "file",
-            Self::Sled => "sled",
-            Self::Scale => "scale",
-        }
-    }
-}
-
 /// Which program a subject is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {

@@ -1,7 +1,6 @@
 //! The stores of the subjects: directories and servers of this run only, filled once.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -98,25 +97,20 @@ impl Homes {
     }
 
     fn server(&mut self, records: usize) -> io::Result<String> {
-        let server = match self.servers.entry(records) {
-            Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(place) => {
-                progress("starting redis-server");
-                place.insert(Server::start(Options::new())?)
-            }
-        };
-        Ok(server.url())
+        if let Some(server) = self.servers.get(&records) {
+            return Ok(server.url());
+        }
+        progress("starting redis-server");
+        let server = Server::start(Options::new())?;
+        Ok(self.servers.entry(records).or_insert(server).url())
     }
 
     fn nodes(&mut self) -> io::Result<String> {
-        let cluster = match &mut self.cluster {
-            Some(there) => there,
-            none => {
-                progress("starting a cluster of redis-servers");
-                none.insert(Cluster::start()?)
-            }
-        };
-        Ok(cluster.urls().join(","))
+        if self.cluster.is_none() {
+            progress("starting a cluster of redis-servers");
+            self.cluster = Some(Cluster::start()?);
+        }
+        Ok(self.cluster.iter().flat_map(Cluster::urls).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -14,15 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use session_bench_work::{Args, Counting};
+use session_bench_work::serve;
 
 use crate::groups::{Area, Group};
 use crate::measure::Effort;
 use crate::programs::Programs;
 use crate::rows::{against_before, groups};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The first argument of a subject: the bench runs itself, or an earlier build of itself, with it.
 const SUBJECT: &str = "subject";
@@ -53,7 +50,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let answer = if std::env::args().nth(1).as_deref() == Some(SUBJECT) {
-        subject().map(|()| true)
+        serve(std::env::args().skip(2), ours::sample).map(|()| true)
     } else {
         bench(&Cli::parse())
     };
@@ -65,11 +62,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn subject() -> Result<(), Box<dyn Error>> {
-    ours::sample(&Args::read(std::env::args().skip(2))?)?.print();
-    Ok(())
 }
 
 /// Returns whether every requested row was measured. The ratios do not affect the exit code.
@@ -95,7 +87,7 @@ fn bench(cli: &Cli) -> Result<bool, Box<dyn Error>> {
         report::filesystem(programs.data())?;
     }
     if let Some(path) = &cli.json {
-        std::fs::write(path, report::json(&measured.rows))?;
+        std::fs::write(path, serde_json::to_string_pretty(&measured.rows)? + "\n")?;
     }
     Ok(measured.complete)
 }

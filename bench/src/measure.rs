@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use session_bench_work::{Args, Work};
+use serde::Serialize;
+use session_bench_work::{Args, Work, name};
 
 use crate::console::{complain, progress};
 use crate::groups::{Against, Area, Compare, Group};
@@ -35,9 +36,9 @@ impl Effort {
 }
 
 /// A row that was measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    pub(crate) area: Area,
+    pub(crate) area: String,
     pub(crate) work: String,
     pub(crate) tasks: usize,
     pub(crate) subject: String,
@@ -47,14 +48,15 @@ pub(crate) struct Row {
     pub(crate) theirs: f64,
     pub(crate) ratio: f64,
     pub(crate) target: Option<f64>,
-    /// The longest gap of the heartbeat in any run, in milliseconds: ours and theirs.
-    pub(crate) gaps: Option<(f64, f64)>,
+    pub(crate) met: Option<bool>,
+    /// The longest gap of the heartbeat in any run, in milliseconds.
+    pub(crate) gap_ms: Option<Gaps>,
 }
 
-impl Row {
-    pub(crate) fn met(&self) -> Option<bool> {
-        self.target.map(|target| self.ratio >= target)
-    }
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Gaps {
+    pub(crate) ours: f64,
+    pub(crate) theirs: f64,
 }
 
 /// The measured rows, and whether they are all requested rows.
@@ -68,9 +70,9 @@ pub(crate) struct Measured {
 pub(crate) fn all(groups: &[Group], programs: &mut Programs, effort: Effort) -> Measured {
     let mut measured = Measured { rows: Vec::new(), complete: true };
     for group in groups {
-        progress(&format!("{}: {}, {} tasks", group.area.name(), group.label, group.args.tasks));
+        progress(&format!("{}: {}, {} tasks", name(group.area), group.label, group.args.tasks));
         if let Err(error) = programs.begin(group) {
-            complain(&format!("{} {}: {error}", group.area.name(), group.label));
+            complain(&format!("{} {}: {error}", name(group.area), group.label));
         }
         let samples = in_turns(group, programs, effort);
         for compare in &group.rows {
@@ -93,7 +95,7 @@ fn in_turns(group: &Group, programs: &mut Programs, effort: Effort) -> Vec<Optio
             match programs.run(subject, args).and_then(done) {
                 Ok(figures) => list.push(figures),
                 Err(error) => {
-                    complain(&format!("{} {}, {}: {error}", group.area.name(), group.label, subject.title()));
+                    complain(&format!("{} {}, {}: {error}", name(group.area), group.label, subject.title()));
                     *taken = None;
                 }
             }
@@ -132,7 +134,7 @@ fn row(group: &Group, compare: &Compare, samples: &[Option<Vec<Figures>>]) -> Op
     };
     let ratio = if compare.figure.more_is_better { ours / theirs } else { theirs / ours };
     Some(Row {
-        area: group.area,
+        area: name(group.area),
         work,
         tasks: group.args.tasks,
         subject: group.title(compare.ours),
@@ -142,7 +144,8 @@ fn row(group: &Group, compare: &Compare, samples: &[Option<Vec<Figures>>]) -> Op
         theirs,
         ratio,
         target: compare.target,
-        gaps,
+        met: compare.target.map(|target| ratio >= target),
+        gap_ms: gaps.map(|(ours, theirs)| Gaps { ours, theirs }),
     })
 }
 
@@ -175,27 +178,20 @@ mod tests {
     fn a_ratio_above_one_means_ours_is_better() {
         for group in groups() {
             for compare in &group.rows {
-                let better = if compare.figure.more_is_better { (2.0, 1.0) } else { (1.0, 2.0) };
-                let name = compare.figure.name.to_owned();
-                let mut samples =
-                    vec![Some(vec![Figures::from([(name.clone(), better.1)])]); group.subjects.len()];
+                let run = |value| Some(vec![Figures::from([(compare.figure.name.to_owned(), value)])]);
+                let (ours, theirs) = if compare.figure.more_is_better { (2.0, 1.0) } else { (1.0, 2.0) };
                 let ours = match compare.against {
-                    Against::Subject(_) => better.0,
+                    Against::Subject(_) => ours,
                     Against::Limit(limit) => limit / 2.0,
                 };
-                samples[compare.ours] = Some(vec![Figures::from([(name, ours)])]);
-                let row = row(&group, compare, &samples).unwrap();
-                assert!((row.ratio - 2.0).abs() < 1e-9, "{row:?}");
-            }
-        }
-    }
+                let mut samples = vec![run(theirs); group.subjects.len()];
+                samples[compare.ours] = run(ours);
+                let made = row(&group, compare, &samples).unwrap();
+                assert!((made.ratio - 2.0).abs() < 1e-9, "{made:?}");
 
-    #[test]
-    fn a_row_without_its_peer_is_left_out() {
-        for group in groups() {
-            for compare in &group.rows {
+                // A row without its peer is left out.
                 let mut samples = vec![None; group.subjects.len()];
-                samples[compare.ours] = Some(vec![Figures::from([(compare.figure.name.to_owned(), 1.0)])]);
+                samples[compare.ours] = run(ours);
                 let made = row(&group, compare, &samples);
                 assert_eq!(made.is_some(), matches!(compare.against, Against::Limit(_)));
             }

@@ -194,31 +194,12 @@ fn perl(script: &str, module: &str) -> Result<Vec<OsString>, String> {
     if done(&mut there).is_err() {
         let package = format!("lib{}-perl", module.to_lowercase().replace("::", "-"));
         progress(&format!("installing perl and {package}"));
-        install(&package).and_then(|()| done(&mut there)).map_err(|error| {
+        let installed = xtask_redis::install(&["perl", &package]).map_err(|error| error.to_string());
+        installed.and_then(|()| done(&mut there)).map_err(|error| {
             format!("install perl and its {module} (Debian: apt-get install perl {package}): {error}")
         })?;
     }
     Ok(vec!["perl".into(), peers().join(script).join(format!("{script}.pl")).into()])
-}
-
-fn install(package: &str) -> Result<(), String> {
-    use std::os::unix::fs::MetadataExt;
-
-    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if !root {
-        return Err("installing packages needs root".into());
-    }
-    let apt = || {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
-        command
-    };
-    let updated = done(apt().arg("update"));
-    // The existing package lists may be enough.
-    done(apt().args(["install", "-y", "--no-install-recommends", "perl", package])).map_err(|error| {
-        let update = updated.err().unwrap_or_default();
-        format!("{error} {update}").trim().to_owned()
-    })
 }
 
 fn done(command: &mut Command) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use session_bench_work::name;
 
 use crate::groups::Group;
 use crate::measure::Row;
@@ -15,7 +15,7 @@ pub(crate) fn list(groups: &[Group]) {
     for group in groups {
         for compare in &group.rows {
             lines.push(vec![
-                group.area.name().to_owned(),
+                name(group.area),
                 group.label.clone(),
                 group.args.tasks.to_string(),
                 group.title(compare.ours),
@@ -38,7 +38,7 @@ pub(crate) fn table(rows: &[Row]) {
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     for row in rows {
         lines.push(vec![
-            row.area.name().to_owned(),
+            row.area.clone(),
             row.work.clone(),
             row.tasks.to_string(),
             row.subject.clone(),
@@ -48,12 +48,12 @@ pub(crate) fn table(rows: &[Row]) {
             number(row.theirs),
             format!("{:.2}", row.ratio),
             row.target.map_or_else(String::new, |target| format!("{target:.2}")),
-            row.met().map_or("", |met| if met { "yes" } else { "NO" }).to_owned(),
-            row.gaps.map_or_else(String::new, |(ours, theirs)| format!("{ours:.1} / {theirs:.1}")),
+            row.met.map_or("", |met| if met { "yes" } else { "NO" }).to_owned(),
+            row.gap_ms.map_or_else(String::new, |gap| format!("{:.1} / {:.1}", gap.ours, gap.theirs)),
         ]);
     }
     print(&lines);
-    let asked = rows.iter().filter_map(Row::met);
+    let asked = rows.iter().filter_map(|row| row.met);
     println!("{} of {} targets met", asked.clone().filter(|met| *met).count(), asked.count());
 }
 
@@ -80,27 +80,6 @@ fn kind<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
         dir.starts_with(point).then_some((point.len(), kind))
     };
     mounts.lines().filter_map(above).max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
-}
-
-/// The rows as an array of objects.
-pub(crate) fn json(rows: &[Row]) -> String {
-    let object = |row: &Row| {
-        json!({
-            "area": row.area.name(),
-            "work": row.work,
-            "tasks": row.tasks,
-            "subject": row.subject,
-            "peer": row.peer,
-            "unit": row.unit,
-            "ours": row.ours,
-            "theirs": row.theirs,
-            "ratio": row.ratio,
-            "target": row.target,
-            "met": row.met(),
-            "gap_ms": row.gaps.map(|(ours, theirs)| json!({ "ours": ours, "theirs": theirs })),
-        })
-    };
-    format!("{:#}\n", Value::Array(rows.iter().map(object).collect()))
 }
 
 /// At most four digits and a prefix of the unit.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::hint::black_box;
 
 use session_bench_work::{
-    Args, COUNT_KEY, Operation, READ_KEY, Runner, Sample, Turn, Work, live_bytes, parts, start_counting,
+    Args, COUNT_KEY, Operation, READ_KEY, Runner, Sample, Turn, Work, parts, with_heap,
 };
 use session_core::SessionId;
 use session_manager::{IdUpdate, Outcome, Sessions};
@@ -12,54 +12,36 @@ use session_store_memory::MemoryStore;
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    if args.work == Work::Heap {
-        start_counting();
-    }
-    let before = live_bytes();
-    let sessions = Sessions::new(MemoryStore::new()?)?;
-    let ids = runner.block_on(fill(&sessions, args))?;
-    #[expect(clippy::cast_precision_loss, reason = "byte counts are far below 2^53")]
-    let bytes = (live_bytes() - before) as f64 / args.records as f64 - size_of::<SessionId>() as f64;
-    let make = |turn: Turn| Task {
-        sessions: sessions.clone(),
-        ids: turn.list.iter().map(|record| ids[*record]).collect(),
-    };
+    let ((sessions, ids), bytes) = with_heap(args, || {
+        let sessions = Sessions::new(MemoryStore::new()?)?;
+        let ids = runner.block_on(fill(&sessions, args))?;
+        Ok((sessions, ids))
+    })?;
+    let ids_of = |turn: Turn| turn.list.iter().map(|record| ids[*record]).collect();
     match args.work {
-        Work::Heap => Ok(Sample::new().with("bytes", bytes)),
-        Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
-        Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
+        #[expect(clippy::cast_precision_loss, reason = "an id has 24 bytes")]
+        Work::Heap => Ok(Sample::new().with("bytes", bytes - size_of::<SessionId>() as f64)),
+        Work::Load => Ok(runner.measure(|turn| Task::<false>(sessions.clone(), ids_of(turn)))),
+        Work::Save => Ok(runner.measure(|turn| Task::<true>(sessions.clone(), ids_of(turn.own())))),
         _ => Err("not the work of the session layer".into()),
     }
 }
 
-struct Task {
-    sessions: Sessions<MemoryStore>,
-    ids: Vec<SessionId>,
-}
+/// Loads a session and reads a value; with `SAVES`, also changes another and saves.
+struct Task<const SAVES: bool>(Sessions<MemoryStore>, Vec<SessionId>);
 
-struct Load(Task);
-
-impl Operation for Load {
-    const BEFORE_YIELD: u64 = 16;
-
-    async fn once(&mut self, place: usize, _: u64) -> bool {
-        let Ok(session) = self.0.sessions.load(self.0.ids[place]).await else { return false };
-        let part = session.get::<String>(READ_KEY);
-        black_box(part).is_ok_and(|part| part.is_some())
-    }
-}
-
-struct Save(Task);
-
-impl Operation for Save {
+impl<const SAVES: bool> Operation for Task<SAVES> {
     const BEFORE_YIELD: u64 = 16;
 
     async fn once(&mut self, place: usize, turn: u64) -> bool {
-        let Ok(session) = self.0.sessions.load(self.0.ids[place]).await else { return false };
+        let Ok(session) = self.0.load(self.1[place]).await else { return false };
         let part = session.get::<String>(READ_KEY);
         let read = black_box(part).is_ok_and(|part| part.is_some());
+        if !SAVES {
+            return read;
+        }
         read && session.insert(COUNT_KEY, &turn).is_ok()
-            && self.0.sessions.finish(&session).await.is_ok_and(|done| done.outcome == Outcome::Updated)
+            && self.0.finish(&session).await.is_ok_and(|done| done.outcome == Outcome::Updated)
     }
 }
 

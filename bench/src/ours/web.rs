@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use axum::Router;
 use axum::routing::get;
-use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
+use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, parts, web};
 use session_manager::Sessions;
 use session_state_cookie::CookieConfig;
 use session_store_memory::MemoryStore;
@@ -17,16 +16,9 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         let state = CookieConfig::new().build()?;
         let layer = SessionLayer::new(sessions, state);
         let parts = parts(args);
-        let fill =
-            Router::new().route("/", get(move |session| fill(session, parts.clone()))).layer(layer.clone());
-        let cookie = web::cookie_from(&fill).await?;
-        let route = match args.work {
-            Work::WebBare | Work::WebCookie => get(web::plain),
-            Work::WebRead => get(read),
-            Work::WebSave => get(save),
-            _ => return Err("not the work of a layer".into()),
-        };
-        Ok(web::measure(args, Router::new().route("/", route).layer(layer), Some(cookie)).await?)
+        let fill = get(move |session| fill(session, parts.clone()));
+        let handlers = [fill, get(read), get(save)];
+        Ok(web::measure(args, |router| router.layer(layer.clone()), handlers).await?)
     })
 }
 

@@ -6,32 +6,54 @@
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use crate::args::{Args, Work};
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
 /// The system's allocator, counting after [`start_counting`]. Before that it costs one relaxed load, so that one program
-/// can measure time and count allocations.
-#[derive(Debug)]
-pub struct Counting;
+/// can measure time and count allocations. Every program that links this crate has it.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Starts counting until the program ends: counted blocks that are freed without counting would distort the sum.
-pub fn start_counting() {
+pub(crate) fn start_counting() {
     COUNTING.store(true, Relaxed);
 }
 
 /// The number of allocations since counting began; a reallocation is one.
-#[must_use]
-pub fn counted() -> u64 {
+#[cfg(feature = "web")]
+pub(crate) fn counted() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }
 
 /// The bytes that are allocated and not freed since counting began, without the allocator's own overhead.
-#[must_use]
-pub fn live_bytes() -> i64 {
+fn live_bytes() -> i64 {
     BYTES.load(Relaxed)
+}
+
+/// Fills a store in memory, and returns it with the heap bytes per record, which are counted if that is the work.
+///
+/// # Errors
+/// The store cannot be filled.
+pub fn with_heap<T>(
+    args: &Args,
+    fill: impl FnOnce() -> Result<T, Box<dyn Error>>,
+) -> Result<(T, f64), Box<dyn Error>> {
+    if args.work == Work::Heap {
+        start_counting();
+    }
+    let before = live_bytes();
+    let filled = fill()?;
+    #[expect(clippy::cast_precision_loss, reason = "byte counts are far below 2^53")]
+    let bytes = (live_bytes() - before) as f64 / args.records as f64;
+    Ok((filled, bytes))
 }
 
 fn note(allocations: u64, bytes: i64) {

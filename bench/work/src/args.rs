@@ -139,7 +139,8 @@ impl Args {
     }
 }
 
-fn name(value: impl ValueEnum) -> String {
+/// The name of a value as a command-line argument.
+pub fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

@@ -15,10 +15,10 @@ mod tower;
 #[cfg(feature = "web")]
 pub mod web;
 
-pub use alloc::{Counting, counted, live_bytes, start_counting};
-pub use args::{Args, Durability, Work};
+pub use alloc::with_heap;
+pub use args::{Args, Durability, Work, name};
 pub use draw::{Random, text_id, write_lists};
 pub use payload::{COUNT_KEY, PAGE_KEY, Payload, READ_KEY, parts, stamp};
 pub use run::{Operation, Runner, Turn, pause, stopwatch};
-pub use sample::Sample;
+pub use sample::{Sample, serve};
 pub use store::{Change, Store, answer, fill};

@@ -1,6 +1,22 @@
 //! The output of a subject.
 
+use std::error::Error;
 use std::fmt;
+
+use crate::args::Args;
+
+/// The `main` of a subject: reads its [`Args`], and prints the sample as one line of JSON.
+///
+/// # Errors
+/// An argument is not understood, or the subject failed.
+#[expect(clippy::print_stdout, reason = "the line is how a subject answers")]
+pub fn serve(
+    words: impl IntoIterator<Item = String>,
+    sample: impl FnOnce(&Args) -> Result<Sample, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    println!("{}", sample(&Args::read(words)?)?);
+    Ok(())
+}
 
 /// Named figures of one run, printed as one line of JSON.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +34,6 @@ impl Sample {
     pub fn with(mut self, name: &'static str, value: f64) -> Self {
         self.0.push((name, value));
         self
-    }
-
-    /// Prints the line.
-    #[expect(clippy::print_stdout, reason = "the line is how a subject answers")]
-    pub fn print(&self) {
-        println!("{self}");
     }
 }
 

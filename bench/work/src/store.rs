@@ -99,23 +99,27 @@ pub fn answer<S: Store>(runner: &Runner, args: &Args, store: &S) -> Result<Sampl
             spare: spare(&turn),
             payload: Payload::new(args.size),
         })),
-        Work::Store | Work::Touch => {
-            let turns: Vec<Turn> = runner.turns().into_iter().map(Turn::own).collect();
-            let mut known = revisions(runner, store, &turns)?.into_iter();
-            let mut make = |turn: Turn| Changing {
-                store: store.clone(),
-                keys: keys(&turn),
-                revisions: known.next().expect("revisions() has a list for each turn"),
-                payload: Payload::new(args.size),
-            };
-            let tasks = turns.into_iter().map(&mut make);
-            Ok(match args.work {
-                Work::Store => runner.run(tasks.map(Replace).collect()),
-                _ => runner.run(tasks.map(Touch).collect()),
-            })
-        }
+        Work::Store => changing::<S, false>(runner, args, store, keys),
+        Work::Touch => changing::<S, true>(runner, args, store, keys),
         _ => Err("not the work of a store".into()),
     }
+}
+
+fn changing<S: Store, const TOUCHES: bool>(
+    runner: &Runner,
+    args: &Args,
+    store: &S,
+    mut keys: impl FnMut(&Turn) -> Vec<S::Key>,
+) -> Result<Sample, Box<dyn Error>> {
+    let turns: Vec<Turn> = runner.turns().into_iter().map(Turn::own).collect();
+    let known = revisions(runner, store, &turns)?;
+    let make = |(turn, revisions)| Changing::<S, TOUCHES> {
+        store: store.clone(),
+        keys: keys(turn),
+        revisions,
+        payload: Payload::new(args.size),
+    };
+    Ok(runner.run(turns.iter().zip(known).map(make).collect()))
 }
 
 /// Creates these records in order, with [`Store::FILLERS`] tasks. Returns how many were created within the time limit.
@@ -186,35 +190,24 @@ impl<S: Store> Operation for CreateRemove<S> {
     }
 }
 
-struct Changing<S: Store> {
+/// Replaces records, or only moves their deadlines.
+struct Changing<S: Store, const TOUCHES: bool> {
     store: S,
     keys: Vec<S::Key>,
     revisions: Revisions,
     payload: Payload,
 }
 
-struct Replace<S: Store>(Changing<S>);
-
-impl<S: Store> Operation for Replace<S> {
+impl<S: Store, const TOUCHES: bool> Operation for Changing<S, TOUCHES> {
     const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
 
     async fn once(&mut self, place: usize, _: u64) -> bool {
-        let task = &mut self.0;
-        let (from, to) = task.revisions.next(place);
-        let change = Change { from, to, value: task.payload.stamped(to) };
-        task.store.store(&task.keys[place], change).await
-    }
-}
-
-struct Touch<S: Store>(Changing<S>);
-
-impl<S: Store> Operation for Touch<S> {
-    const BEFORE_YIELD: u64 = S::BEFORE_YIELD;
-
-    async fn once(&mut self, place: usize, _: u64) -> bool {
-        let task = &mut self.0;
-        let (from, to) = task.revisions.next(place);
-        task.store.touch(&task.keys[place], from, to).await
+        let (from, to) = self.revisions.next(place);
+        if TOUCHES {
+            return self.store.touch(&self.keys[place], from, to).await;
+        }
+        let change = Change { from, to, value: self.payload.stamped(to) };
+        self.store.store(&self.keys[place], change).await
     }
 }
 

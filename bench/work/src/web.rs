@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tower_service::Service;
 
@@ -19,29 +19,37 @@ use crate::sample::Sample;
 const BATCH: usize = 100;
 
 /// The handler without a session that all work is compared with.
-pub async fn plain() -> &'static str {
+async fn plain() -> &'static str {
     "ok"
 }
 
 /// A router with one route.
-pub fn bare() -> Router {
+fn bare() -> Router {
     Router::new().route("/", get(plain))
 }
 
-/// Measures `layered` and [`bare`] in turns on this thread.
+/// Measures `layer` around a handler, and [`bare`], in turns on this thread. The handlers fill the session, read from it,
+/// and change it.
 ///
-/// `cookie` is the client's cookie, if the work has one. The figures are `added_ns` (median of layered minus median of
-/// bare), `bare_ns`, `layered_ns`, `added_allocations` and `bare_allocations`.
+/// The figures are `added_ns` (median of layered minus median of bare), `bare_ns`, `layered_ns`, `added_allocations` and
+/// `bare_allocations`.
 ///
 /// # Errors
 /// A response is not 200, or a request with the cookie is not understood.
 pub async fn measure(
     args: &Args,
-    mut layered: Router,
-    cookie: Option<HeaderValue>,
+    layer: impl Fn(Router) -> Router,
+    [fill, read, save]: [MethodRouter; 3],
 ) -> Result<Sample, String> {
+    let layered = |handler| layer(Router::new().route("/", handler));
+    let cookie = Some(cookie_from(layered(fill)).await?).filter(|_| args.work != Work::WebBare);
     let mut bare = bare();
-    let cookie = cookie.filter(|_| args.work != Work::WebBare);
+    let mut layered = layered(match args.work {
+        Work::WebBare | Work::WebCookie => get(plain),
+        Work::WebRead => read,
+        Work::WebSave => save,
+        _ => return Err("not the work of a layer".into()),
+    });
     let mut plain = Vec::new();
     let mut with_layer = Vec::new();
     let start = stopwatch();
@@ -66,11 +74,7 @@ pub async fn measure(
 }
 
 /// Sends one request and returns the cookie that the response sets, in the form that a browser sends.
-///
-/// # Errors
-/// The response is not 200 or sets no cookie.
-pub async fn cookie_from(router: &Router) -> Result<HeaderValue, String> {
-    let mut router = router.clone();
+async fn cookie_from(mut router: Router) -> Result<HeaderValue, String> {
     let Ok(response) = router.call(request(None)).await;
     if response.status() != StatusCode::OK {
         return Err(format!("answered {}", response.status()));

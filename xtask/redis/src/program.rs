@@ -34,7 +34,11 @@ pub fn find(home: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     let mut reasons = Vec::new();
-    for attempt in [|_: &Path| install(), unpack] {
+    let install = |_: &Path| {
+        install(&["redis-server"])?;
+        on_path().ok_or_else(|| Error::other("apt-get installed no redis-server that runs"))
+    };
+    for attempt in [install, unpack] {
         match attempt(home) {
             Ok(path) => return Ok(path),
             Err(error) => reasons.push(error.to_string()),
@@ -61,18 +65,21 @@ fn runs(program: &Path) -> Result<()> {
     run(Command::new(program).arg("--version")).map(drop)
 }
 
-fn install() -> Result<PathBuf> {
+/// Installs packages of Debian, which needs root.
+///
+/// # Errors
+/// apt-get is missing or fails.
+pub fn install(packages: &[&str]) -> Result<()> {
     // Old package lists may be good enough, so a failed update counts only if the installation fails too.
     let update = run(Command::new("apt-get").args(["update", "-qq"]));
     let mut command = Command::new("apt-get");
     command.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
-    // At this run level the package does not start its own server.
-    command.arg("redis-server").env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-    run(&mut command).map_err(|error| match update {
+    // At this run level a package does not start its own server.
+    command.args(packages).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+    run(&mut command).map(drop).map_err(|error| match update {
         Ok(_) => error,
         Err(update) => Error::other(format!("{update}; {error}")),
-    })?;
-    on_path().ok_or_else(|| Error::other("apt-get installed no redis-server that runs"))
+    })
 }
 
 /// Downloads the package, unpacks it, and writes a launcher that finds its libraries. Needs no rights: if the system's

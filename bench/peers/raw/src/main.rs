@@ -7,26 +7,20 @@ mod redis;
 mod sled;
 mod sqlite;
 
-use session_bench_work::{Args, Counting};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use session_bench_work::serve;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::read(std::env::args().skip(1))?;
-    let sample = match args.subject.as_str() {
-        "dashmap" => map::sample(&args)?,
-        "inline" => sqlite::inline(&args)?,
-        "group" => sqlite::group(&args)?,
-        "lmdb" => lmdb::sample(&args)?,
-        "sled" => sled::sample(&args)?,
-        "file" => file::sample(&args)?,
-        "redis" => redis::single(&args)?,
-        "cluster" => redis::cluster(&args)?,
-        other => return Err(format!("{other:?} is not a subject").into()),
-    };
-    sample.print();
-    Ok(())
+    serve(std::env::args().skip(1), |args| match args.subject.as_str() {
+        "dashmap" => map::sample(args),
+        "inline" => sqlite::inline(args),
+        "group" => sqlite::group(args),
+        "lmdb" => lmdb::sample(args),
+        "sled" => sled::sample(args),
+        "file" => file::sample(args),
+        "redis" => redis::single(args),
+        "cluster" => redis::cluster(args),
+        other => Err(format!("{other:?} is not a subject").into()),
+    })
 }
 
 /// The key of a record as bytes, as our drivers write it.

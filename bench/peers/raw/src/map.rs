@@ -7,24 +7,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use session_bench_work::{
-    Args, Change, Random, Runner, Sample, Store, Work, answer, fill, live_bytes, stamp, start_counting,
-};
+use session_bench_work::{Args, Change, Random, Runner, Sample, Store, Work, answer, fill, stamp, with_heap};
 
 /// Measures.
 pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
-    if args.work == Work::Heap {
-        start_counting();
+    let (map, bytes) = with_heap(args, || {
+        let map = Map(Arc::default());
+        fill(&runner, &map, 0..args.records, args.size)?;
+        Ok(map)
+    })?;
+    match args.work {
+        Work::Heap => Ok(Sample::new().with("bytes", bytes)),
+        _ => answer(&runner, args, &map),
     }
-    let before = live_bytes();
-    let map = Map(Arc::default());
-    fill(&runner, &map, 0..args.records, args.size)?;
-    if args.work == Work::Heap {
-        let bytes = (live_bytes() - before) as f64 / args.records as f64;
-        return Ok(Sample::new().with("bytes", bytes));
-    }
-    answer(&runner, args, &map)
 }
 
 #[derive(Clone)]

@@ -4,24 +4,18 @@ mod actix;
 
 use std::error::Error;
 
-use session_bench_work::{Args, Counting, Runner, Sample, answer, tower_store};
+use session_bench_work::{Args, Runner, Sample, answer, serve, tower_store};
 use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{Builder, ClientLike, Config};
 
 tower_store!(tower_sessions_core);
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::read(std::env::args().skip(1))?;
-    let sample = match args.subject.as_str() {
-        "tower" => tower(&args)?,
-        "actix" => actix::sample(&args)?,
-        other => return Err(format!("{other:?} is not a subject").into()),
-    };
-    sample.print();
-    Ok(())
+    serve(std::env::args().skip(1), |args| match args.subject.as_str() {
+        "tower" => tower(args),
+        "actix" => actix::sample(args),
+        other => Err(format!("{other:?} is not a subject").into()),
+    })
 }
 
 /// On one connection, which is multiplexed: a pool of several is slower.

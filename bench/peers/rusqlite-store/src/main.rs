@@ -2,23 +2,21 @@
 
 use std::error::Error;
 
-use session_bench_work::{Args, Counting, Durability, Runner, answer, tower_store};
+use session_bench_work::{Args, Durability, Runner, answer, serve, tower_store};
 use tokio_rusqlite::Connection;
 use tower_sessions_rusqlite_store::RusqliteStore;
 
 tower_store!(tower_sessions_core);
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::read(std::env::args().skip(1))?;
-    let runner = Runner::new(&args)?;
-    let connection = runner.block_on(open(&args))?;
-    let store = TowerStore::<_, 1>::new(RusqliteStore::new(connection.clone()));
-    answer(&runner, &args, &store)?.print();
-    runner.block_on(connection.close())?;
-    Ok(())
+    serve(std::env::args().skip(1), |args| {
+        let runner = Runner::new(args)?;
+        let connection = runner.block_on(open(args))?;
+        let store = TowerStore::<_, 1>::new(RusqliteStore::new(connection.clone()));
+        let sample = answer(&runner, args, &store)?;
+        runner.block_on(connection.close())?;
+        Ok(sample)
+    })
 }
 
 async fn open(args: &Args) -> Result<Connection, Box<dyn Error>> {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use session_bench_work::{Args, Counting, Durability, Runner, answer, tower_store};
+use session_bench_work::{Args, Durability, Runner, answer, serve, tower_store};
 use tower_sessions_sqlx_store::SqliteStore;
 use tower_sessions_sqlx_store::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -10,18 +10,16 @@ use tower_sessions_sqlx_store::sqlx::sqlite::{
 
 tower_store!(tower_sessions_core);
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::read(std::env::args().skip(1))?;
-    let runner = Runner::new(&args)?;
-    let pool = runner.block_on(open(&args))?;
-    // Its `create` reads and then writes in one transaction, which SQLite refuses where another wrote in between.
-    let store = TowerStore::<_, 1>::new(SqliteStore::new(pool.clone()));
-    answer(&runner, &args, &store)?.print();
-    runner.block_on(pool.close());
-    Ok(())
+    serve(std::env::args().skip(1), |args| {
+        let runner = Runner::new(args)?;
+        let pool = runner.block_on(open(args))?;
+        // Its `create` reads and then writes in one transaction, which SQLite refuses where another wrote in between.
+        let store = TowerStore::<_, 1>::new(SqliteStore::new(pool.clone()));
+        let sample = answer(&runner, args, &store)?;
+        runner.block_on(pool.close());
+        Ok(sample)
+    })
 }
 
 async fn open(args: &Args) -> Result<SqlitePool, Box<dyn Error>> {

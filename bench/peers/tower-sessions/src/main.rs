@@ -3,19 +3,13 @@
 mod store;
 mod web;
 
-use session_bench_work::{Args, Counting};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use session_bench_work::serve;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::read(std::env::args().skip(1))?;
-    let sample = match args.subject.as_str() {
-        "layer" => web::sample(&args)?,
-        "memory" => store::memory(&args)?,
-        "moka" => store::moka(&args)?,
-        other => return Err(format!("{other:?} is not a subject").into()),
-    };
-    sample.print();
-    Ok(())
+    serve(std::env::args().skip(1), |args| match args.subject.as_str() {
+        "layer" => web::sample(args),
+        "memory" => store::memory(args),
+        "moka" => store::moka(args),
+        other => Err(format!("{other:?} is not a subject").into()),
+    })
 }

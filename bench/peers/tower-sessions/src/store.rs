@@ -4,8 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use session_bench_work::{
-    Args, COUNT_KEY, Operation, READ_KEY, Random, Runner, Sample, Turn, Work, live_bytes, parts,
-    start_counting,
+    Args, COUNT_KEY, Operation, READ_KEY, Random, Runner, Sample, Turn, Work, parts, with_heap,
 };
 use time::{Duration, OffsetDateTime};
 use tower_sessions::MemoryStore;
@@ -24,33 +23,18 @@ macro_rules! subject {
                 ids: Vec<Id>,
             }
 
-            impl Task {
-                fn session(&self, place: usize) -> Session {
-                    Session::new(Some(self.ids[place]), self.store.clone(), None)
-                }
-            }
+            struct Open<const SAVES: bool>(Task);
 
-            struct Load(Task);
-
-            impl Operation for Load {
-                const BEFORE_YIELD: u64 = 16;
-
-                async fn once(&mut self, place: usize, _: u64) -> bool {
-                    let session = self.0.session(place);
-                    let part = session.get::<String>(READ_KEY).await;
-                    std::hint::black_box(part).is_ok_and(|part| part.is_some())
-                }
-            }
-
-            struct Save(Task);
-
-            impl Operation for Save {
+            impl<const SAVES: bool> Operation for Open<SAVES> {
                 const BEFORE_YIELD: u64 = 16;
 
                 async fn once(&mut self, place: usize, turn: u64) -> bool {
-                    let session = self.0.session(place);
+                    let session = Session::new(Some(self.0.ids[place]), self.0.store.clone(), None);
                     let part = session.get::<String>(READ_KEY).await;
                     let read = std::hint::black_box(part).is_ok_and(|part| part.is_some());
+                    if !SAVES {
+                        return read;
+                    }
                     read && session.insert(COUNT_KEY, turn).await.is_ok() && session.save().await.is_ok()
                 }
             }
@@ -100,13 +84,11 @@ macro_rules! subject {
             }
 
             let runner = Runner::new(args)?;
-            if args.work == Work::Heap {
-                start_counting();
-            }
-            let before = live_bytes();
-            let store: Arc<$store> = Arc::new($new);
-            runner.block_on(fill(&store, args))?;
-            let bytes = (live_bytes() - before) as f64 / args.records as f64;
+            let (store, bytes) = with_heap(args, || {
+                let store: Arc<$store> = Arc::new($new);
+                runner.block_on(fill(&store, args))?;
+                Ok(store)
+            })?;
             let make = |turn: Turn| Task {
                 store: Arc::clone(&store),
                 ids: turn.list.iter().map(|record| id(*record)).collect(),
@@ -118,8 +100,8 @@ macro_rules! subject {
                     let task = make(turn.own());
                     Store { task, record: record(0, args) }
                 })),
-                Work::Load => Ok(runner.measure(|turn| Load(make(turn)))),
-                Work::Save => Ok(runner.measure(|turn| Save(make(turn.own())))),
+                Work::Load => Ok(runner.measure(|turn| Open::<false>(make(turn)))),
+                Work::Save => Ok(runner.measure(|turn| Open::<true>(make(turn.own())))),
                 _ => Err("not the work of a store in memory".into()),
             }
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
-use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, Work, parts, web};
+use session_bench_work::{Args, COUNT_KEY, READ_KEY, Sample, parts, web};
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 /// Measures.
@@ -12,17 +12,10 @@ pub fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
         let store = MemoryStore::default();
-        let layer = || SessionManagerLayer::new(store.clone());
         let parts = parts(args);
-        let fill = Router::new().route("/", get(move |session| fill(session, parts.clone()))).layer(layer());
-        let cookie = web::cookie_from(&fill).await?;
-        let route = match args.work {
-            Work::WebBare | Work::WebCookie => get(web::plain),
-            Work::WebRead => get(read),
-            Work::WebSave => get(save),
-            _ => return Err("not the work of a layer".into()),
-        };
-        Ok(web::measure(args, Router::new().route("/", route).layer(layer()), Some(cookie)).await?)
+        let fill = get(move |session| fill(session, parts.clone()));
+        let layer = |router: Router| router.layer(SessionManagerLayer::new(store.clone()));
+        Ok(web::measure(args, layer, [fill, get(read), get(save)]).await?)
     })
 }
 
