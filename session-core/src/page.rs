@@ -154,3 +154,20 @@ pub struct Purged {
     /// Whether more expired records may remain.
     pub more: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursor_of_another_prefix_or_of_none_is_invalid() {
+        let users = Prefix::new("user").unwrap();
+        let key = Key::parse("user:a").unwrap();
+        assert_eq!(Cursor::start().key(&users).unwrap(), None);
+        assert_eq!(Cursor::after(&key).key(&users).unwrap(), Some(key));
+        for wrong in [&b"user2:a"[..], b"use:a", b"aaa:x", b"user:", b"user", b"\x01user:a", b"\0", b"\xff"] {
+            let error = Cursor::from_bytes(wrong.to_vec()).key(&users).unwrap_err();
+            assert_eq!(error.kind(), crate::StoreErrorKind::InvalidCursor, "{wrong:?}");
+        }
+    }
+}

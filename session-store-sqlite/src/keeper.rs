@@ -7,7 +7,7 @@
 //! thousandth, on a runtime worker.)
 
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::Connection;
 use session_core::{Operation, StoreError, StoreErrorKind};
@@ -17,6 +17,9 @@ use crate::log::{self, Moved};
 use crate::queue::{CloseOnPanic, FlushCaller, Phase, Waiting, now};
 use crate::readers::Readers;
 use crate::writer::Writer;
+
+/// Shared, because several callers may get one failure.
+type Synced = Result<(), Arc<io::Error>>;
 
 enum Chore {
     Flush(Vec<FlushCaller>),
@@ -33,14 +36,14 @@ pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
         match next(writer) {
             Chore::Flush(callers) => {
                 let done = keeper.flush();
-                answer(callers, done, Operation::Flush);
+                answer(callers, &done, Operation::Flush);
             }
             Chore::Checkpoint => keeper.checkpoint(),
             Chore::Sync => keeper.sync(),
             Chore::Close => break,
         }
     }
-    let done = keeper.flush().as_ref().map_err(copy).copied();
+    let done = keeper.flush();
     readers.close();
     // The last connection of all processes moves the log into the file and deletes it.
     drop(keeper.connection);
@@ -86,23 +89,23 @@ struct Keeper<'a> {
     connection: Connection,
     /// The first failure of the disk. The operating system reports a lost write only once, so the failure is kept until
     /// the whole log is in the file and the file is synchronized.
-    failed: io::Result<()>,
+    failed: Synced,
 }
 
 impl Keeper<'_> {
-    fn flush(&mut self) -> &io::Result<()> {
+    fn flush(&mut self) -> Synced {
         if self.failed.is_err() {
             self.rewrite();
         }
         self.sync();
-        &self.failed
+        self.failed.clone()
     }
 
     fn sync(&mut self) {
         self.writer.queue.lock().unsynced = None;
         let synced = self.writer.log.sync(&self.writer.config.path);
         if self.failed.is_ok() {
-            self.failed = synced;
+            self.failed = synced.map_err(Arc::new);
         }
     }
 
@@ -144,7 +147,7 @@ impl Keeper<'_> {
             }
             Err(cause) => {
                 if !cause.is_busy() && self.failed.is_ok() {
-                    self.failed = Err(io::Error::other(cause));
+                    self.failed = Err(Arc::new(io::Error::other(cause)));
                 }
                 None
             }
@@ -152,27 +155,18 @@ impl Keeper<'_> {
     }
 }
 
-fn answer(callers: Vec<FlushCaller>, done: &io::Result<()>, operation: Operation) {
+fn answer(callers: Vec<FlushCaller>, done: &Synced, operation: Operation) {
     for caller in callers {
-        let _ = caller.send(match done {
-            Ok(()) => Ok(()),
-            Err(cause) => Err(failure(cause, operation)),
-        });
+        let _ = caller.send(done.clone().map_err(|cause| failure(cause, operation)));
     }
 }
 
-fn failure(cause: &io::Error, operation: Operation) -> StoreError {
+fn failure(cause: Arc<io::Error>, operation: Operation) -> StoreError {
     let kind = match cause.kind() {
         // The options are right: the log was there when the store was opened.
         io::ErrorKind::NotFound => StoreErrorKind::Backend,
         kind => StoreErrorKind::from_io(kind),
     };
-    StoreError::new(kind, operation)
-        .with_detail("write-ahead log could not be synchronized")
-        .with_source(copy(cause))
-}
-
-/// An `io::Error` has no `Clone`, and several callers may get it.
-fn copy(cause: &io::Error) -> io::Error {
-    cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error)
+    let error = StoreError::new(kind, operation).with_source(cause);
+    error.with_detail("write-ahead log could not be synchronized")
 }

@@ -151,11 +151,8 @@ async fn a_refused_operation_does_not_call_the_model() {
     let one = key("session:one");
     let large = Record::new(vec![0; 101], None, rev(1));
     assert_eq!(store.store(&one, large, Any).await.unwrap_err().kind(), StoreErrorKind::TooLarge);
-    for cursor in [&b"\x01session:a"[..], b"\x01", b"user:a", b"session:", b"\xff"] {
-        let cursor = Cursor::from_bytes(cursor.to_vec());
-        let answer = store.traverse(&Prefix::SESSION, cursor, 1).await;
-        assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::InvalidCursor);
-    }
+    let answer = store.traverse(&Prefix::SESSION, Cursor::after(&key("user:a")), 1).await;
+    assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::InvalidCursor);
     made(&model, &[]);
     store.close().await.unwrap();
     made(&model, &["sync"]);

