@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
-use crate::key::{Key, Prefix};
+use crate::key::Key;
 
 /// Hashed before the id, so that other uses of SHA-256 over 24 bytes give other values. MUST NOT change.
 const KEY_TAG: &[u8] = b"session-kit:session-id:v1:";
@@ -64,10 +64,12 @@ impl SessionId {
     /// This format never changes.
     #[must_use]
     pub fn key(&self) -> Key {
-        let hash = Sha256::new().chain_update(KEY_TAG).chain_update(self.0).finalize();
-        let mut text = [0; 43];
-        BASE64URL_NOPAD.encode_mut(&hash, &mut text);
-        Key::join(&Prefix::SESSION, std::str::from_utf8(&text).expect("base64url is ASCII"))
+        let mut tagged = [0; KEY_TAG.len() + Self::BYTES];
+        tagged[..KEY_TAG.len()].copy_from_slice(KEY_TAG);
+        tagged[KEY_TAG.len()..].copy_from_slice(&self.0);
+        let mut text = *b"session:...........................................";
+        BASE64URL_NOPAD.encode_mut(&Sha256::digest(tagged), &mut text["session:".len()..]);
+        Key::joined(std::str::from_utf8(&text).expect("base64url is ASCII"), "session".len() as u8)
     }
 }
 

@@ -73,7 +73,15 @@ impl Key {
         if id.is_empty() || id.len() > Self::MAX_ID_LEN {
             return Err(invalid("the id part of a key is 1 to 255 bytes"));
         }
-        Ok(Self::join(prefix, id))
+        // Joined on the stack, so that a key is a single allocation.
+        let mut text = [0; Self::MAX_LEN];
+        let prefix = prefix.as_str();
+        let (head, rest) = text.split_at_mut(prefix.len());
+        head.copy_from_slice(prefix.as_bytes());
+        rest[0] = b':';
+        rest[1..=id.len()].copy_from_slice(id.as_bytes());
+        let text = std::str::from_utf8(&text[..prefix.len() + 1 + id.len()]);
+        Ok(Self::joined(text.expect("two strings joined by a colon are UTF-8"), prefix.len() as u8))
     }
 
     /// Parses the whole key, as returned by [`as_str`](Self::as_str).
@@ -88,20 +96,12 @@ impl Key {
         if id.is_empty() || id.len() > Self::MAX_ID_LEN {
             return Err(invalid("the id part of a key is 1 to 255 bytes"));
         }
-        Ok(Self { text: text.into(), colon: prefix.len() as u8 })
+        Ok(Self::joined(text, prefix.len() as u8))
     }
 
-    /// Joins valid parts on the stack, so that a key is a single allocation.
-    pub(crate) fn join(prefix: &Prefix, id: &str) -> Self {
-        let prefix = prefix.as_str();
-        let mut text = [0; Self::MAX_LEN];
-        let (head, rest) = text.split_at_mut(prefix.len());
-        head.copy_from_slice(prefix.as_bytes());
-        rest[0] = b':';
-        rest[1..=id.len()].copy_from_slice(id.as_bytes());
-        let text = std::str::from_utf8(&text[..prefix.len() + 1 + id.len()]);
-        let text = text.expect("two strings joined by a colon are UTF-8");
-        Self { text: text.into(), colon: prefix.len() as u8 }
+    /// A key of valid parts, with a colon at `colon`.
+    pub(crate) fn joined(text: &str, colon: u8) -> Self {
+        Self { text: text.into(), colon }
     }
 
     /// The whole key, `prefix:id`.
