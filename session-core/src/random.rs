@@ -33,26 +33,30 @@ thread_local! {
 /// # Errors
 /// `Entropy` if the operating system returns no random bytes.
 pub fn eight_bytes() -> Result<[u8; 8]> {
-    LEFT.with_borrow_mut(|block| {
-        #[expect(clippy::disallowed_methods, reason = "a stopwatch, not the time of day")]
-        let now = Instant::now();
-        if block.checked.is_none_or(|checked| now - checked >= TRUST) {
-            let process = std::process::id();
-            if block.process != process {
-                block.used = BLOCK;
-                block.process = process;
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch, not the time of day")]
+    let now = Instant::now();
+    LEFT.with_borrow_mut(|block| block.draw(now, std::process::id))
+}
+
+impl Block {
+    fn draw(&mut self, now: Instant, process: impl FnOnce() -> u32) -> Result<[u8; 8]> {
+        if self.checked.is_none_or(|checked| now - checked >= TRUST) {
+            let process = process();
+            if self.process != process {
+                self.used = BLOCK;
+                self.process = process;
             }
-            block.checked = Some(now);
+            self.checked = Some(now);
         }
-        if block.used + 8 > BLOCK {
+        if self.used + 8 > BLOCK {
             // A failure leaves the block used up, so the next call tries again.
-            fill(&mut block.bytes)?;
-            block.used = 0;
+            fill(&mut self.bytes)?;
+            self.used = 0;
         }
-        let at = block.used;
-        block.used += 8;
-        Ok(*block.bytes[at..].first_chunk().expect("a block holds eight more bytes here"))
-    })
+        let at = self.used;
+        self.used += 8;
+        Ok(*self.bytes[at..].first_chunk().expect("a block holds eight more bytes here"))
+    }
 }
 
 /// Fills `bytes` from the operating system, with one system call.
@@ -67,10 +71,25 @@ pub fn fill(bytes: &mut [u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::Instant;
+
+    use super::{BLOCK, Block, TRUST};
 
     #[test]
     fn blocks_do_not_repeat() {
         let drawn: HashSet<_> = (0..1_000).map(|_| super::eight_bytes().unwrap()).collect();
         assert_eq!(drawn.len(), 1_000);
+    }
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn forked_child_draws_other_bytes() {
+        let start = Instant::now();
+        let mut parent = Block { bytes: [0; BLOCK], used: BLOCK, process: 0, checked: None };
+        parent.draw(start, || 1).unwrap();
+        let (used, process, checked) = (parent.used, parent.process, parent.checked);
+        let mut child = Block { bytes: parent.bytes, used, process, checked };
+        let next = parent.draw(start + TRUST / 2, || unreachable!("the process was just checked")).unwrap();
+        assert_ne!(child.draw(start + TRUST, || 2).unwrap(), next);
+        assert_eq!(parent.draw(start + TRUST, || 1).unwrap(), parent.bytes[16..24]);
     }
 }
