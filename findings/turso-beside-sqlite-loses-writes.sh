@@ -2,9 +2,9 @@
 # pyturso 0.8.3: Turso and SQLite in one process open the same WAL database without an error and lose each other's writes.
 #
 # Both engines guard the file with POSIX record locks, which conflict between processes only. From another process Turso
-# refuses the open database. Inside one process, for example a test that writes
-# through Turso and checks through the sqlite3 module, both open it and commit. Neither engine sees the other's commits,
-# and a later opener finds the rows of one engine only. The integrity check still answers "ok".
+# refuses the open database. Inside one process, for example in a test that writes through Turso and checks through the
+# sqlite3 module, both engines open it and commit. Neither sees the other's commits, and a later opener finds the rows of
+# one engine only. The integrity check still answers "ok".
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
