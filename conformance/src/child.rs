@@ -1,9 +1,9 @@
 //! Child processes of the suite: this test binary runs itself again, in a role.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::common::nap;
 use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
 use crate::history::Call;
-use crate::settings::ASSIGNMENT;
+use crate::testing::ChildProcess;
 
 /// A child's report to its parent: a line of JSON, appended to a file that outlives the child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub(crate) struct Assignment {
 
 /// A child process. Dropping it kills it.
 pub(crate) struct Child {
-    process: std::process::Child,
+    process: ChildProcess,
     dir: tempfile::TempDir,
     role: String,
 }
@@ -92,22 +92,12 @@ impl Child {
         };
         let text = serde_json::to_string(&assignment)
             .map_err(|cause| Failure::Harness(format!("cannot write an assignment: {cause}")))?;
+        let words: Vec<_> =
+            wrapper.iter().map(|word| word.replace("{dir}", &dir.path().to_string_lossy())).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
         let errors = File::create(dir.path().join("errors")).map_err(trouble)?;
-        let program = std::env::current_exe().map_err(trouble)?;
-        let mut words =
-            wrapper.iter().map(|word| word.replace("{dir}", &dir.path().to_string_lossy()).into());
-        let mut command = Command::new(words.next().unwrap_or_else(|| program.clone().into_os_string()));
-        if !wrapper.is_empty() {
-            command.args(words).arg(&program);
-        }
-        let process = command
-            .args([context.test.as_str(), "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
-            .env(ASSIGNMENT, text)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .map_err(trouble)?;
+        let mut command = ChildProcess::command(&context.test, &[&text], &words);
+        let process = ChildProcess::try_start(command.stderr(errors)).map_err(trouble)?;
         Ok(Self { process, dir, role: role.to_owned() })
     }
 
@@ -117,7 +107,7 @@ impl Child {
             if self.lines()?.iter().any(|line| matches!(line, Line::Ready)) {
                 return Ok(());
             }
-            if let Ok(Some(status)) = self.process.try_wait() {
+            if let Some(status) = self.process.ended() {
                 return Err(self.died(&status.to_string()));
             }
             nap(Duration::from_millis(2)).await;
@@ -132,15 +122,20 @@ impl Child {
             .map_err(|cause| Failure::Harness(format!("cannot give the starting signal: {cause}")))
     }
 
+    /// Both.
+    pub(crate) async fn begin(&mut self) -> Check {
+        self.ready().await?;
+        self.go()
+    }
+
     /// Kills the child with SIGKILL, and returns its lines.
     pub(crate) fn kill(mut self) -> Result<Vec<Line>, Failure> {
-        if let Ok(Some(status)) = self.process.try_wait() {
+        if let Some(status) = self.process.ended() {
             self.lines()?;
             return Err(self.died(&status.to_string()));
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        self.lines()
+        drop(self.process.kill());
+        lines(self.dir.path(), &self.role)
     }
 
     /// A file that the wrapper wrote.
@@ -151,14 +146,9 @@ impl Child {
     }
 
     /// Waits until the role is finished, and returns the child's lines.
-    pub(crate) async fn finish(mut self) -> Result<Vec<Line>, Failure> {
-        self.end().await
-    }
-
-    /// The same, if files of the wrapper are still to be read.
-    pub(crate) async fn end(&mut self) -> Result<Vec<Line>, Failure> {
+    pub(crate) async fn finish(&mut self) -> Result<Vec<Line>, Failure> {
         for _ in 0..120_000 {
-            if let Ok(Some(status)) = self.process.try_wait() {
+            if let Some(status) = self.process.ended() {
                 let lines = self.lines()?;
                 let done = lines.iter().any(|line| matches!(line, Line::Done));
                 return if done { Ok(lines) } else { Err(self.died(&status.to_string())) };
@@ -169,51 +159,49 @@ impl Child {
     }
 
     fn lines(&self) -> Result<Vec<Line>, Failure> {
-        let text = match std::fs::read(self.dir.path().join("log")) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(Failure::Harness(format!("cannot read a child's lines: {cause}"))),
-        };
-        let mut lines = Vec::new();
-        for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(Line::Failed { expected, actual }) => {
-                    let actual = format!("{actual} (in a child process, role '{}')", self.role);
-                    return Err(Failure::Unmet { expected, actual });
-                }
-                Ok(line) => lines.push(line),
-                // The last line of a killed process may be incomplete.
-                Err(_) => break,
-            }
-        }
-        Ok(lines)
+        lines(self.dir.path(), &self.role)
     }
 
     fn died(&self, status: &str) -> Failure {
         let errors = std::fs::read_to_string(self.dir.path().join("errors")).unwrap_or_default();
-        let tail: Vec<&str> = errors.lines().rev().take(8).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        let errors: Vec<&str> = errors.lines().collect();
         unmet(
             format!("the process '{}' is finished", self.role),
-            format!("it ended with {status}: {}", tail.join(" | ")),
+            format!("it ended with {status}: {}", errors[errors.len().saturating_sub(8)..].join(" | ")),
         )
     }
 }
 
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// The lines in the directory of a child.
+fn lines(dir: &Path, role: &str) -> Result<Vec<Line>, Failure> {
+    let text = match std::fs::read(dir.join("log")) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(Failure::Harness(format!("cannot read a child's lines: {cause}"))),
+    };
+    let mut lines = Vec::new();
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Failed { expected, actual }) => {
+                let actual = format!("{actual} (in a child process, role '{role}')");
+                return Err(Failure::Unmet { expected, actual });
+            }
+            Ok(line) => lines.push(line),
+            // The last line of a killed process may be incomplete.
+            Err(_) => break,
+        }
     }
+    Ok(lines)
 }
 
 /// The calls among the lines.
 pub(crate) fn calls_in(lines: &[Line]) -> Vec<Call> {
-    let mut calls: std::collections::BTreeMap<u64, Call> = std::collections::BTreeMap::new();
-    for line in lines {
-        if let Line::Call(call) = line {
-            calls.insert(call.id, *call);
-        }
-    }
-    calls.into_values().collect()
+    let calls = lines.iter().filter_map(|line| if let Line::Call(call) = line { Some(call) } else { None });
+    let newest: BTreeMap<u64, Call> = calls.map(|call| (call.id, *call)).collect();
+    newest.into_values().collect()
+}
+
+/// The notes among the lines.
+pub(crate) fn notes_in(lines: &[Line]) -> Vec<u64> {
+    lines.iter().filter_map(|line| if let Line::Note(number) = line { Some(*number) } else { None }).collect()
 }

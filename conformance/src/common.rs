@@ -1,6 +1,8 @@
 //! Helpers of most checks.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use session_core::{
     StoreErrorKind, Timestamp, Touch,
 };
 
-use crate::failure::{Check, Failure, ensure, unmet};
+pub(crate) use crate::failure::{Check, Failure, ensure, equal, unmet};
+pub(crate) use crate::stage::Stage;
 
 /// The revision with this number.
 pub(crate) fn rev(number: u64) -> Revision {
@@ -60,7 +63,7 @@ pub(crate) fn number_of(data: &[u8]) -> Option<u64> {
 
 /// Fails unless the change happened.
 pub(crate) fn yes(answer: &Change, what: &str) -> Check {
-    ensure(answer.is_applied(), format!("{what} answers Applied"), || format!("{answer:?}"))
+    ensure(answer.is_applied(), format!("{what} answers Applied"), &answer)
 }
 
 /// Fails unless the change conflicts and returns exactly `live`.
@@ -101,6 +104,37 @@ pub(crate) async fn set(driver: &DynDriver, key: &Key, record: &Record) -> Check
     yes(&answer, "a store without a condition")
 }
 
+/// Stores a record under each key.
+pub(crate) async fn put_all(driver: &DynDriver, keys: &[Key], record: &Record) -> Check {
+    for key in keys {
+        put(driver, key, record).await?;
+    }
+    Ok(())
+}
+
+/// Fails unless each key has exactly `record`.
+pub(crate) async fn hold_all(driver: &DynDriver, keys: &[Key], record: &Record, when: &str) -> Check {
+    for key in keys {
+        holds(driver, key, record, when).await?;
+    }
+    Ok(())
+}
+
+/// Purges until there is no more, and returns how many records were removed.
+pub(crate) async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
+    let mut total = 0;
+    for _ in 0..10_000 {
+        let purged = patiently(|| driver.purge(limit)).await?;
+        ensure(purged.removed <= limit as u64, format!("at most {limit} removed"), &purged)?;
+        total += purged.removed;
+        if !purged.more {
+            return Ok(total);
+        }
+        tokio::task::yield_now().await;
+    }
+    Err(unmet("purging ends", "still more after 10,000 purges"))
+}
+
 /// Fails unless the two records are equal.
 pub(crate) fn same(found: &Record, expected: &Record, when: &str) -> Check {
     if found == expected {
@@ -127,19 +161,47 @@ pub(crate) fn fails<T: std::fmt::Debug>(
     }
 }
 
-/// All entries of `prefix`, page by page. An endless traversal is a failure.
-pub(crate) async fn walk(driver: &DynDriver, prefix: &Prefix, limit: usize) -> Result<Vec<Entry>, Failure> {
-    let mut entries = Vec::new();
-    let mut from = Cursor::start();
-    for _ in 0..20_000 {
-        let page = driver.traverse(prefix, from, limit).await?;
-        entries.extend(page.entries);
-        match page.next {
-            Some(next) => from = next,
-            None => return Ok(entries),
-        }
+/// The answer, or `None` where the driver lacks the operation.
+pub(crate) fn unless_unsupported<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Err(unmet("the traversal ends", "still more after 20,000 pages"))
+}
+
+/// A traversal of the sessions, page by page.
+pub(crate) struct Pages {
+    prefix: Prefix,
+    limit: usize,
+    next: Option<Cursor>,
+    /// How many pages were read.
+    pub(crate) read: usize,
+}
+
+impl Pages {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { prefix: Prefix::SESSION, limit, next: Some(Cursor::start()), read: 0 }
+    }
+
+    /// The next page, `None` after the last. The cursor is carried over as plain bytes. An endless traversal is a failure.
+    pub(crate) async fn next(&mut self, driver: &DynDriver) -> Result<Option<Vec<Entry>>, Failure> {
+        let Some(from) = self.next.take() else { return Ok(None) };
+        ensure(self.read < 20_000, "the traversal ends", "still more after 20,000 pages")?;
+        let page = driver.traverse(&self.prefix, from, self.limit).await?;
+        self.next = page.next.map(|next| Cursor::from_bytes(next.as_bytes().to_vec()));
+        self.read += 1;
+        Ok(Some(page.entries))
+    }
+}
+
+/// All entries of `prefix`.
+pub(crate) async fn walk(driver: &DynDriver, prefix: &Prefix, limit: usize) -> Result<Vec<Entry>, Failure> {
+    let (mut entries, mut pages) = (Vec::new(), Pages { prefix: prefix.clone(), ..Pages::new(limit) });
+    while let Some(page) = pages.next(driver).await? {
+        entries.extend(page);
+    }
+    Ok(entries)
 }
 
 /// The keys of entries, sorted, each once.
@@ -150,37 +212,68 @@ pub(crate) fn keys_of(entries: &[Entry]) -> Vec<Key> {
     keys
 }
 
-/// Keys as text, for messages about keys that the check made.
-pub(crate) fn shown<'a>(keys: impl IntoIterator<Item = &'a Key>) -> String {
-    let mut all: Vec<&str> = keys.into_iter().map(Key::as_str).collect();
-    let more = all.len().saturating_sub(12);
-    all.truncate(12);
-    if more == 0 { format!("{all:?}") } else { format!("{all:?} and {more} more") }
+/// Keys as text, for messages about keys that the check made: at most twelve.
+pub(crate) fn shown<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Vec<&'a str> {
+    keys.into_iter().map(Key::as_str).take(12).collect()
 }
 
 /// Concurrent tasks on the check's runtime.
 pub(crate) struct Crowd<T>(Vec<tokio::task::JoinHandle<Result<T, Failure>>>);
 
 impl<T: Send + 'static> Crowd<T> {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new())
+    /// Starts `count` tasks. Each gets its number and a clone of `shared`.
+    pub(crate) fn start<S: Clone, F>(count: u64, shared: S, task: impl Fn(u64, S) -> F) -> Self
+    where
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        Self((0..count).map(|number| tokio::spawn(task(number, shared.clone()))).collect())
     }
 
-    pub(crate) fn add(&mut self, task: impl Future<Output = Result<T, Failure>> + Send + 'static) {
-        self.0.push(tokio::spawn(task));
-    }
-
-    /// All results, or the first failure.
+    /// All results in order, or the first failure.
     pub(crate) async fn join(self) -> Result<Vec<T>, Failure> {
         let mut results = Vec::with_capacity(self.0.len());
         for task in self.0 {
-            match task.await {
-                Ok(result) => results.push(result?),
-                Err(cause) => return Err(unmet("no panic", cause)),
-            }
+            results.push(task.await.map_err(|cause| unmet("no panic", cause))??);
         }
         Ok(results)
     }
+
+    /// Drops all tasks where they are. A panic is a failure.
+    pub(crate) async fn abort(self) -> Check {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+        for task in self.0 {
+            if let Some(cause) = task.await.err().filter(tokio::task::JoinError::is_panic) {
+                return Err(unmet("no panic", cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does `work` while `count` tasks repeat `step`, which gets the number of its task, the number of the repetition, and a
+/// clone of `shared`.
+pub(crate) async fn amid<S, F, G>(count: u64, shared: S, step: G, work: impl Future<Output = Check>) -> Check
+where
+    S: Clone + Send + 'static,
+    F: Future<Output = Check> + Send + 'static,
+    G: Fn(u64, u64, S) -> F + Clone + Send + 'static,
+{
+    let done = Arc::new(AtomicBool::new(false));
+    let others =
+        Crowd::start(count, (shared, step, Arc::clone(&done)), |task, (shared, step, done)| async move {
+            for turn in 0.. {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                step(task, turn, shared.clone()).await?;
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        });
+    let result = work.await;
+    done.store(true, Ordering::Relaxed);
+    others.join().await?;
+    result
 }
 
 /// Repeats a call while its error is retryable, as a caller does.
@@ -228,7 +321,7 @@ where
             Err(error) if kinds.contains(&error.kind()) => {
                 let late = tokio::time::Instant::now() >= end;
                 let goes_on = format!("the handle works again within {} s", limit.as_secs());
-                ensure(!late, goes_on, || format!("{error:?}"))?;
+                ensure(!late, goes_on, &error)?;
             }
             answer => return Ok(answer?),
         }

@@ -40,7 +40,7 @@ pub(crate) fn unmet(expected: impl Display, actual: impl Display) -> Failure {
 }
 
 /// Fails unless `actual` equals `expected`. `what` names them in the message.
-pub(crate) fn equal<T: PartialEq + Debug>(what: &str, actual: &T, expected: &T) -> Check {
+pub(crate) fn equal<T: PartialEq + Debug + ?Sized>(what: &str, actual: &T, expected: &T) -> Check {
     if actual == expected {
         Ok(())
     } else {
@@ -48,7 +48,7 @@ pub(crate) fn equal<T: PartialEq + Debug>(what: &str, actual: &T, expected: &T) 
     }
 }
 
-/// Fails unless `holds`.
-pub(crate) fn ensure(holds: bool, expected: impl Display, actual: impl FnOnce() -> String) -> Check {
-    if holds { Ok(()) } else { Err(unmet(expected, actual())) }
+/// Fails unless `holds`. `actual` is shown in the message.
+pub(crate) fn ensure(holds: bool, expected: impl Display, actual: impl Debug) -> Check {
+    if holds { Ok(()) } else { Err(unmet(expected, format!("{actual:?}"))) }
 }

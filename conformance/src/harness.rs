@@ -1,6 +1,5 @@
 //! The harness: how a driver author gives the suite fresh stores.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -196,99 +195,98 @@ impl fmt::Display for HarnessError {
 
 impl fmt::Debug for HarnessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, HarnessError>> + Send + 'a>>;
-pub(crate) type AnyStorage = Box<dyn Any + Send + Sync>;
+
+/// Which storage a clause needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Plain,
+    Isolated,
+    Bounded,
+}
 
 /// [`Harness`] as a trait object, so that the clauses compile once and not once per driver.
 pub(crate) trait ErasedHarness: Send + Sync {
     fn name(&self) -> String;
-    fn create(&self) -> Boxed<'_, AnyStorage>;
-    /// A handle and its clone: not two pointers to one handle.
-    fn open<'a>(
-        &'a self,
-        storage: &'a AnyStorage,
-        clock: Arc<dyn Clock>,
-    ) -> Boxed<'a, (DynDriver, DynDriver)>;
+    fn create(&self, kind: Kind) -> Boxed<'_, Box<dyn ErasedStorage>>;
     fn time(&self) -> Time;
-    fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()>;
-    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, FileRange>;
-    fn create_isolated(&self) -> Boxed<'_, AnyStorage>;
-    fn start_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn end_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn create_bounded(&self) -> Boxed<'_, AnyStorage>;
-    fn free_space<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool>;
-    fn revoke_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn restore_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()>;
-    fn address(&self, storage: &AnyStorage) -> Option<String>;
-    fn attach(&self, address: &str) -> Result<AnyStorage, HarnessError>;
+    fn attach(&self, address: &str) -> Result<Box<dyn ErasedStorage>, HarnessError>;
     fn power_evidence(&self) -> Option<String>;
 }
 
-pub(crate) struct Erased<H>(pub(crate) H);
-
-fn storage_of<H: Harness>(storage: &AnyStorage) -> &H::Storage {
-    storage.downcast_ref().expect("a stage passes a harness its own storage only")
+/// The hooks for one storage.
+pub(crate) trait ErasedStorage: Send + Sync {
+    /// A handle and its clone: not two pointers to one handle.
+    fn open(&self, clock: Arc<dyn Clock>) -> Boxed<'_, (DynDriver, DynDriver)>;
+    fn damage<'a>(&'a self, key: &'a Key) -> Boxed<'a, ()>;
+    fn record_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange>;
+    fn start_outage(&self) -> Boxed<'_, ()>;
+    fn end_outage(&self) -> Boxed<'_, ()>;
+    fn free_space(&self) -> Boxed<'_, bool>;
+    fn revoke_access(&self) -> Boxed<'_, ()>;
+    fn restore_access(&self) -> Boxed<'_, ()>;
+    fn address(&self) -> Option<String>;
 }
 
-impl<H: Harness> ErasedHarness for Erased<H> {
+impl<H: Harness> ErasedHarness for Arc<H> {
     fn name(&self) -> String {
-        self.0.name()
+        H::name(self)
     }
-    fn create(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.create().await?) as AnyStorage) })
-    }
-    fn open<'a>(
-        &'a self,
-        storage: &'a AnyStorage,
-        clock: Arc<dyn Clock>,
-    ) -> Boxed<'a, (DynDriver, DynDriver)> {
+    fn create(&self, kind: Kind) -> Boxed<'_, Box<dyn ErasedStorage>> {
         Box::pin(async move {
-            let driver = self.0.open(storage_of::<H>(storage), clock).await?;
+            let storage = match kind {
+                Kind::Plain => H::create(self).await?,
+                Kind::Isolated => H::create_isolated(self).await?,
+                Kind::Bounded => H::create_bounded(self).await?,
+            };
+            Ok(Box::new((Self::clone(self), storage)) as Box<dyn ErasedStorage>)
+        })
+    }
+    fn time(&self) -> Time {
+        H::time(self)
+    }
+    fn attach(&self, address: &str) -> Result<Box<dyn ErasedStorage>, HarnessError> {
+        Ok(Box::new((Self::clone(self), H::attach(self, address)?)))
+    }
+    fn power_evidence(&self) -> Option<String> {
+        H::power_evidence(self)
+    }
+}
+
+impl<H: Harness<Storage = S>, S: Send + Sync + 'static> ErasedStorage for (Arc<H>, S) {
+    fn open(&self, clock: Arc<dyn Clock>) -> Boxed<'_, (DynDriver, DynDriver)> {
+        Box::pin(async move {
+            let driver = self.0.open(&self.1, clock).await?;
             let clone = driver.clone();
             Ok((DynDriver::new(driver), DynDriver::new(clone)))
         })
     }
-    fn time(&self) -> Time {
-        self.0.time()
+    fn damage<'a>(&'a self, key: &'a Key) -> Boxed<'a, ()> {
+        Box::pin(self.0.damage(&self.1, key))
     }
-    fn damage<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, ()> {
-        Box::pin(self.0.damage(storage_of::<H>(storage), key))
+    fn record_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange> {
+        Box::pin(self.0.record_bytes(&self.1, key))
     }
-    fn record_bytes<'a>(&'a self, storage: &'a AnyStorage, key: &'a Key) -> Boxed<'a, FileRange> {
-        Box::pin(self.0.record_bytes(storage_of::<H>(storage), key))
+    fn start_outage(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.start_outage(&self.1))
     }
-    fn create_isolated(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.create_isolated().await?) as AnyStorage) })
+    fn end_outage(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.end_outage(&self.1))
     }
-    fn start_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.start_outage(storage_of::<H>(storage)))
+    fn free_space(&self) -> Boxed<'_, bool> {
+        Box::pin(self.0.free_space(&self.1))
     }
-    fn end_outage<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.end_outage(storage_of::<H>(storage)))
+    fn revoke_access(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.revoke_access(&self.1))
     }
-    fn create_bounded(&self) -> Boxed<'_, AnyStorage> {
-        Box::pin(async { Ok(Box::new(self.0.create_bounded().await?) as AnyStorage) })
+    fn restore_access(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.restore_access(&self.1))
     }
-    fn free_space<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, bool> {
-        Box::pin(self.0.free_space(storage_of::<H>(storage)))
-    }
-    fn revoke_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.revoke_access(storage_of::<H>(storage)))
-    }
-    fn restore_access<'a>(&'a self, storage: &'a AnyStorage) -> Boxed<'a, ()> {
-        Box::pin(self.0.restore_access(storage_of::<H>(storage)))
-    }
-    fn address(&self, storage: &AnyStorage) -> Option<String> {
-        self.0.address(storage_of::<H>(storage))
-    }
-    fn attach(&self, address: &str) -> Result<AnyStorage, HarnessError> {
-        Ok(Box::new(self.0.attach(address)?))
-    }
-    fn power_evidence(&self) -> Option<String> {
-        self.0.power_evidence()
+    fn address(&self) -> Option<String> {
+        self.0.address(&self.1)
     }
 }

@@ -1,7 +1,7 @@
 //! Recorded operations on a driver: start, end and answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use session_core::{
@@ -191,7 +191,7 @@ pub(crate) enum Mix {
 }
 
 /// Picks the next operation, given the last record seen under the key.
-pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> Op {
+fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> Op {
     let expires = match rng.u64(..3) {
         0 => None,
         _ => Some(horizon + rng.u64(..1_000_000)),
@@ -223,8 +223,52 @@ pub(crate) fn pick(mix: Mix, rng: &mut Rng, seen: Option<Rec>, horizon: u64) -> 
     }
 }
 
+/// Performs random operations on some keys, each according to what the last one has shown.
+pub(crate) struct Player {
+    driver: DynDriver,
+    keys: Vec<Key>,
+    recorder: Arc<Recorder>,
+    pub(crate) rng: Rng,
+    horizon: u64,
+    seen: Vec<Option<Rec>>,
+}
+
+impl Player {
+    pub(crate) fn new(
+        driver: DynDriver,
+        keys: Vec<Key>,
+        recorder: Arc<Recorder>,
+        rng: Rng,
+        horizon: u64,
+    ) -> Self {
+        let seen = vec![None; keys.len()];
+        Self { driver, keys, recorder, rng, horizon, seen }
+    }
+
+    /// Reads every key.
+    pub(crate) async fn look(&mut self) -> Result<(), Failure> {
+        for index in 0..self.keys.len() {
+            self.perform(index, Op::Retrieve).await?;
+        }
+        Ok(())
+    }
+
+    /// Performs one operation.
+    pub(crate) async fn play(&mut self, mix: Mix) -> Result<(), Failure> {
+        let index = self.rng.usize(..self.keys.len());
+        let op = pick(mix, &mut self.rng, self.seen[index], self.horizon);
+        self.perform(index, op).await
+    }
+
+    async fn perform(&mut self, index: usize, op: Op) -> Result<(), Failure> {
+        let answer = self.recorder.perform(&self.driver, index, &self.keys[index], op).await?;
+        self.seen[index] = seen_after(self.seen[index], op, answer);
+        Ok(())
+    }
+}
+
 /// The record that a key is known to have after `answer`, for the next [`pick`].
-pub(crate) fn seen_after(seen: Option<Rec>, op: Op, answer: Answer) -> Option<Rec> {
+fn seen_after(seen: Option<Rec>, op: Op, answer: Answer) -> Option<Rec> {
     match (op, answer) {
         (_, Answer::Found(found) | Answer::Conflict(found)) => found,
         (Op::Store(rec, _), Answer::Yes) => Some(rec),

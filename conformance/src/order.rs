@@ -209,8 +209,12 @@ impl<D: Driver> Ground<D> {
             reports.iter().filter(|report| report.outcome() == Some(&Outcome::Rotated)).collect();
         let maybe_rotated =
             reports.iter().any(|report| report.act.rotates() && report.effect() == Effect::Maybe);
-        ensure(ended <= 1 || faulty, "one request ends the session", || format!("{ended} say so"))?;
-        ensure(rotated.len() <= 1, "a session has one successor", || format!("{} rotations", rotated.len()))?;
+        ensure(ended <= 1 || faulty, "one request ends the session", format_args!("{ended} say so"))?;
+        ensure(
+            rotated.len() <= 1,
+            "a session has one successor",
+            format_args!("{} rotations", rotated.len()),
+        )?;
         for report in reports {
             report.check(old, ended > 0 || maybe_ended, !rotated.is_empty(), maybe_rotated, faulty)?;
         }
@@ -231,22 +235,20 @@ impl<D: Driver> Ground<D> {
                     family.push((id, session));
                 }
             } else {
-                ensure(told.contains(&id) || faulty, "no session without a client", || "one more".into())?;
+                ensure(told.contains(&id) || faulty, "no session without a client", "one more")?;
             }
         }
         if let Some(report) = rotated.first() {
             let session = self.sessions.load(old).await?;
             equal("the record under the old id", &session.end_reason()?, &Some(EndReason::Replaced))?;
             let there = family.first().map(|(id, _)| *id);
-            ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", || {
-                "it does not".into()
-            })?;
+            ensure(ended > 0 || maybe_ended || there == report.told(), "the successor lives", "it does not")?;
         }
         if ended > 0 {
-            return ensure(family.is_empty(), "the session that ended stays away", || "it is there".into());
+            return ensure(family.is_empty(), "the session that ended stays away", "it is there");
         }
         match &family[..] {
-            [] => ensure(maybe_ended || maybe_rotated, "the session lives", || "it is gone".into()),
+            [] => ensure(maybe_ended || maybe_rotated, "the session lives", "it is gone"),
             [(_, session)] => self.contents(session, reports).await,
             more => Err(unmet("one session", format!("{} of them", more.len()))),
         }
@@ -258,12 +260,12 @@ impl<D: Driver> Ground<D> {
         for change in self.driver.applied() {
             let stored = change.record.is_some();
             let blind = stored && change.condition == Some(Condition::Any);
-            ensure(!blind, "every change names what it changes", || "a blind store".into())?;
+            ensure(!blind, "every change names what it changes", "a blind store")?;
             let revision = change.record.as_ref().map(|record| record.revision);
             // A repeated call is the same change: the answer is Yes, and nothing happens.
             let again =
                 dead.iter().any(|(key, end)| *key == change.key && (end.is_none() || *end != revision));
-            ensure(!again, "an ended session is never changed again", || format!("{:?}", change.record))?;
+            ensure(!again, "an ended session is never changed again", &change.record)?;
             if change.record.is_none_or(|record| record.data[..] == [1, 2, 4, 0]) {
                 dead.push((change.key, revision));
             }
@@ -277,9 +279,9 @@ impl<D: Driver> Ground<D> {
         for report in reports.iter().filter(|report| report.act.inserts()) {
             let there = has(report.own())?;
             match report.effect_of_first() {
-                Effect::No => ensure(!there, "an uncommitted change is not stored", || report.own())?,
+                Effect::No => ensure(!there, "an uncommitted change is not stored", report.own())?,
                 Effect::Yes if cleared == Effect::No => {
-                    ensure(there, "a committed change is stored", || format!("{} is not", report.own()))?;
+                    ensure(there, "a committed change is stored", format_args!("{} is not", report.own()))?;
                 }
                 _ => {}
             }
@@ -288,17 +290,15 @@ impl<D: Driver> Ground<D> {
         let (least, most) = (count(Effect::Yes), count(Effect::Yes) + count(Effect::Maybe));
         let least = if cleared == Effect::No { least } else { 0 };
         let counter = session.get::<usize>("n")?.unwrap_or(0);
-        ensure((least..=most).contains(&counter), format!("a counter of {least} to {most}"), || {
-            counter.to_string()
-        })?;
+        ensure((least..=most).contains(&counter), format!("a counter of {least} to {most}"), &counter)?;
         let takes = |wanted| reports.iter().filter(|r| r.took && r.effect() == wanted).count();
-        ensure(takes(Effect::Yes) <= 1, "a token is spent once", || takes(Effect::Yes).to_string())?;
+        ensure(takes(Effect::Yes) <= 1, "a token is spent once", takes(Effect::Yes).to_string())?;
         for (key, gone) in [("base", cleared), ("token", worst(reports, |r| r.took || r.act == Act::Clear))] {
             let there = session.contains(key)?;
             ensure(
                 gone == Effect::Maybe || there == (gone == Effect::No),
                 format!("{key} is there unless it was removed"),
-                || format!("there: {there}, removed: {gone:?}"),
+                format_args!("there: {there}, removed: {gone:?}"),
             )?;
         }
         self.flash(session, reports)?;
@@ -308,12 +308,12 @@ impl<D: Driver> Ground<D> {
             None => bound.iter().all(|report| report.effect() != Effect::Yes),
             Some(user) => bound.iter().any(|r| *user == r.user() && r.effect() != Effect::No),
         };
-        ensure(right, "the user who logged in", || format!("{user:?}"))?;
+        ensure(right, "the user who logged in", &user)?;
         if reports.iter().any(|report| report.outcome() == Some(&Outcome::Touched))
             && let (Some(clock), Some(deadline)) = (&self.clock, session.deadline()?)
         {
             let due = session_core::Clock::now(clock).saturating_add(Duration::from_secs(7_200));
-            ensure(deadline >= due, "a touch moved the deadline", || format!("{deadline:?}, not {due:?}"))?;
+            ensure(deadline >= due, "a touch moved the deadline", format_args!("{deadline:?}, not {due:?}"))?;
         }
         if self.clock.is_some() {
             self.pass(Duration::from_secs(120)).await;
@@ -322,7 +322,7 @@ impl<D: Driver> Ground<D> {
             ensure(
                 expired == Effect::Maybe || there == (expired == Effect::No),
                 "a value is there until its deadline",
-                || format!("there: {there}, expired: {expired:?}"),
+                format_args!("there: {there}, expired: {expired:?}"),
             )?;
         }
         Ok(())
@@ -340,9 +340,11 @@ impl<D: Driver> Ground<D> {
                 (Effect::Yes, Effect::No) => here,
                 _ => true,
             };
-            ensure(right, "a flash value lasts until it was seen", || {
-                format!("{key}: set {set:?}, consumed {consumed:?}, there {here}")
-            })?;
+            ensure(
+                right,
+                "a flash value lasts until it was seen",
+                format_args!("{key}: set {set:?}, consumed {consumed:?}, there {here}"),
+            )?;
         }
         Ok(())
     }
@@ -474,7 +476,7 @@ impl Report {
             (None, Some(Outcome::Touched)) => &["Extend"],
             (None, _) => &["Keep", "Extend"],
         };
-        ensure(right.contains(&action), format!("the client is told {right:?}"), || action.into())?;
+        ensure(right.contains(&action), format!("the client is told {right:?}"), action)?;
         match &self.done {
             Ok(done) => {
                 let truthful = match &done.outcome {
@@ -484,9 +486,9 @@ impl Report {
                     Outcome::Ended(_) => ended,
                     _ => true,
                 };
-                ensure(truthful, "an outcome that is true", || format!("{:?}", done.outcome))?;
+                ensure(truthful, "an outcome that is true", &done.outcome)?;
                 if matches!(done.outcome, Outcome::Ended(_)) && (self.act.rotates() || self.took) {
-                    ensure(done.refuses_response(), "the response is refused", || "it goes out".into())?;
+                    ensure(done.refuses_response(), "the response is refused", "it goes out")?;
                 }
             }
             Err(error) => {
@@ -495,14 +497,14 @@ impl Report {
                     ErrorKind::Uncertain | ErrorKind::Store => faulty,
                     _ => false,
                 };
-                ensure(usual, "no error", || format!("{error:?}"))?;
+                ensure(usual, "no error", &error)?;
                 if self.act.rotates() || self.took {
-                    ensure(error.refuses_response(), "the response is refused", || "it goes out".into())?;
+                    ensure(error.refuses_response(), "the response is refused", "it goes out")?;
                 }
             }
         }
         let there = self.found || self.replaced || ended || maybe_rotated;
-        ensure(there, "it finds the session", || "nothing".into())
+        ensure(there, "it finds the session", "nothing")
     }
 }
 

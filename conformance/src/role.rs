@@ -12,8 +12,8 @@ use crate::child::{Assignment, Line, Post};
 use crate::common::nap;
 use crate::context::Context;
 use crate::failure::{Check, Failure};
-use crate::settings::{ASSIGNMENT, variable};
 use crate::stage::Stage;
+use crate::testing::assigned;
 
 /// The storage, arguments and report file of a role.
 pub(crate) struct RoleStage {
@@ -41,22 +41,23 @@ impl RoleStage {
 /// A role.
 pub(crate) type Role = for<'a> fn(&'a RoleStage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
-/// The tag of the suite whose child this process is, or `None` in the parent.
+/// The assignment of this process, or `None` in the parent.
+fn assignment() -> Option<Assignment> {
+    serde_json::from_str(assigned()?.1.first()?).ok()
+}
+
+/// The tag of the suite whose child this process is.
 pub(crate) fn tag() -> Option<String> {
-    let assignment: Assignment = serde_json::from_str(&variable(ASSIGNMENT)?).ok()?;
-    Some(assignment.tag)
+    Some(assignment()?.tag)
 }
 
 /// If this process is a child, plays the role that it was assigned, and ends the process.
 pub(crate) fn serve(context: Context, roles: &[(&str, Role)]) {
-    let Some(text) = variable(ASSIGNMENT) else { return };
-    let Ok(assignment) = serde_json::from_str::<Assignment>(&text) else { std::process::exit(3) };
-    let Ok(file) = OpenOptions::new().create(true).append(true).open(&assignment.log) else {
-        std::process::exit(4)
-    };
-    let post = Arc::new(Post(Mutex::new(file)));
+    let Some(assignment) = assignment() else { return };
+    let file = OpenOptions::new().create(true).append(true).open(&assignment.log);
+    let post = Arc::new(Post(Mutex::new(file.expect("the parent made the directory of its child"))));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let Ok(runtime) = runtime else { std::process::exit(5) };
+    let runtime = runtime.expect("a child can build a runtime");
     let failure = runtime.block_on(play(context, assignment, roles, Arc::clone(&post))).err();
     post.say(&match failure {
         None => Line::Done,

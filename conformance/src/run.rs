@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clauses::roles::ROLES;
 use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
-use crate::harness::{Erased, ErasedHarness, Harness};
+use crate::harness::{Harness, Kind};
 use crate::level::{Level, Requirement};
 use crate::matrix::{self, Verdict};
 use crate::role;
@@ -39,10 +39,8 @@ impl Suite {
         known: &[(&'static str, &'static str)],
     ) -> Self {
         let settings = Settings::from_env();
-        let seed = settings.seed_or_fresh();
-        let harness: Arc<dyn ErasedHarness> = Arc::new(Erased(harness));
         let context = Context {
-            harness,
+            harness: Arc::new(Arc::new(harness)),
             place,
             lacks: lacks.to_vec(),
             known: known.to_vec(),
@@ -50,7 +48,7 @@ impl Suite {
             test: String::new(),
             full: settings.full,
             recovery: Duration::from_secs(30),
-            seed,
+            seed: settings.seed_or_fresh(),
             remark: Arc::default(),
         };
         Self { context, settings }
@@ -205,7 +203,7 @@ fn on_runtime(context: Arc<Context>, clause: &Clause) -> Check {
     let runtime = builder.worker_threads(4).enable_all().build();
     let runtime = runtime.map_err(|cause| Failure::Harness(format!("cannot build a runtime: {cause}")))?;
     let result = runtime.block_on(async {
-        let stage = Stage::new(context).await?;
+        let stage = Stage::new(context, Kind::Plain).await?;
         (clause.check)(&stage).await
     });
     runtime.shutdown_timeout(Duration::from_secs(2));

@@ -30,9 +30,7 @@ impl Settings {
     }
 }
 
-/// The variable that makes a test binary a child of the suite.
-pub(crate) const ASSIGNMENT: &str = "SESSION_CONFORMANCE_CHILD";
-/// The variable with the arguments of a [`ChildProcess`](crate::testing::ChildProcess).
+/// The variable with the test and the arguments of a [`ChildProcess`](crate::testing::ChildProcess).
 pub(crate) const CHILD_ARGS: &str = "SESSION_KIT_CHILD";
 
 #[expect(clippy::disallowed_methods, reason = "all reads of the environment go through here")]

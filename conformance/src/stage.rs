@@ -8,15 +8,15 @@ use session_core::{Clock, Driver, DynDriver, ExpiryMode, Key, Prefix, SystemCloc
 use crate::child::Child;
 use crate::common::nap;
 use crate::context::Context;
-use crate::failure::{Check, Failure, unmet};
-use crate::harness::{AnyStorage, FileRange, Time};
+use crate::failure::{Failure, unmet};
+use crate::harness::{ErasedStorage, Kind, Time};
 use crate::level::Requirement;
 use fastrand::Rng;
 
 /// Fresh storage of one driver, for one check.
 pub(crate) struct Stage {
     pub(crate) context: Arc<Context>,
-    storage: AnyStorage,
+    pub(crate) storage: Box<dyn ErasedStorage>,
     clock: TestClock,
 }
 
@@ -24,21 +24,9 @@ pub(crate) struct Stage {
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 impl Stage {
-    /// Fresh storage.
-    pub(crate) async fn new(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.create().await?;
-        Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
-    }
-
-    /// Fresh storage whose backend can be stopped.
-    pub(crate) async fn alone(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.create_isolated().await?;
-        Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
-    }
-
-    /// Fresh storage with little room.
-    pub(crate) async fn small(context: Arc<Context>) -> Result<Self, Failure> {
-        let storage = context.harness.create_bounded().await?;
+    /// Fresh storage of this kind.
+    pub(crate) async fn new(context: Arc<Context>, kind: Kind) -> Result<Self, Failure> {
+        let storage = context.harness.create(kind).await?;
         Ok(Self { context, storage, clock: TestClock::new(BEGINNING) })
     }
 
@@ -48,14 +36,33 @@ impl Stage {
         Ok(Self { context, storage, clock: TestClock::new(now) })
     }
 
+    /// Other fresh storage of the same driver.
+    pub(crate) async fn fresh(&self, kind: Kind) -> Result<Self, Failure> {
+        Self::new(Arc::clone(&self.context), kind).await
+    }
+
     /// Another handle on the storage.
     pub(crate) async fn open(&self) -> Result<DynDriver, Failure> {
         Ok(self.open_with_clone().await?.0)
     }
 
+    /// The same, and a key.
+    pub(crate) async fn open_one(&self) -> Result<(DynDriver, Key), Failure> {
+        Ok((self.open().await?, self.key("one")))
+    }
+
+    /// Several handles.
+    pub(crate) async fn open_many(&self, count: usize) -> Result<Vec<DynDriver>, Failure> {
+        let mut handles = Vec::with_capacity(count);
+        for _ in 0..count {
+            handles.push(self.open().await?);
+        }
+        Ok(handles)
+    }
+
     /// Another handle, and its clone.
     pub(crate) async fn open_with_clone(&self) -> Result<(DynDriver, DynDriver), Failure> {
-        Ok(self.context.harness.open(&self.storage, Arc::new(self.clock.clone())).await?)
+        Ok(self.storage.open(Arc::new(self.clock.clone())).await?)
     }
 
     /// A handle on storage that was closed, or whose process was killed. If it cannot be opened, the driver fails, not
@@ -67,64 +74,34 @@ impl Stage {
         })
     }
 
-    /// Starts a child process that plays `role` on this storage.
-    pub(crate) fn child(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
-        self.wrapped_child(role, args, &[])
-    }
-
-    /// The same, run by another program.
-    pub(crate) fn wrapped_child(
-        &self,
-        role: &str,
-        args: &[String],
-        wrapper: &[&str],
-    ) -> Result<Child, Failure> {
-        let address = self
-            .context
-            .harness
-            .address(&self.storage)
-            .ok_or_else(|| Failure::Harness("the harness has no address(): write address() and attach(), or declare that the driver lacks `Kill` and `Processes`".into()))?;
+    /// Starts a child process that plays `role` on this storage, run by `wrapper` if that names a program.
+    pub(crate) fn child(&self, role: &str, args: &[String], wrapper: &[&str]) -> Result<Child, Failure> {
+        let missing = || {
+            Failure::Harness(
+                "the harness has no address(): write address() and attach(), or declare that the driver lacks \
+                 `Kill` and `Processes`"
+                    .into(),
+            )
+        };
+        let address = self.storage.address().ok_or_else(missing)?;
         Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
     }
 
-    /// Damages the record of `key` from outside.
-    pub(crate) async fn damage(&self, key: &Key) -> Check {
-        Ok(self.context.harness.damage(&self.storage, key).await?)
-    }
-
-    /// The bytes of the record of `key`.
-    pub(crate) async fn record_bytes(&self, key: &Key) -> Result<FileRange, Failure> {
-        Ok(self.context.harness.record_bytes(&self.storage, key).await?)
-    }
-
-    /// Starts an outage for the open handles.
-    pub(crate) async fn start_outage(&self) -> Check {
-        Ok(self.context.harness.start_outage(&self.storage).await?)
-    }
-
-    /// Ends the outage.
-    pub(crate) async fn end_outage(&self) -> Check {
-        Ok(self.context.harness.end_outage(&self.storage).await?)
-    }
-
-    /// Frees space in bounded storage, if its driver needs that.
-    pub(crate) async fn free_space(&self) -> Result<bool, Failure> {
-        Ok(self.context.harness.free_space(&self.storage).await?)
-    }
-
-    /// Takes the right to use the storage away.
-    pub(crate) async fn revoke_access(&self) -> Check {
-        Ok(self.context.harness.revoke_access(&self.storage).await?)
-    }
-
-    /// Gives the right back.
-    pub(crate) async fn restore_access(&self) -> Check {
-        Ok(self.context.harness.restore_access(&self.storage).await?)
+    /// The same, and waits until the role has begun.
+    pub(crate) async fn started(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
+        let mut child = self.child(role, args, &[])?;
+        child.begin().await?;
+        Ok(child)
     }
 
     /// A key of prefix `session`.
     pub(crate) fn key(&self, id: &str) -> Key {
         Key::new(&Prefix::SESSION, id).expect("the ids of the checks are valid")
+    }
+
+    /// So many keys whose ids begin with `name`.
+    pub(crate) fn keys(&self, name: &str, count: usize) -> Vec<Key> {
+        (0..count).map(|number| self.key(&format!("{name}-{number}"))).collect()
     }
 
     /// The driver's current time.

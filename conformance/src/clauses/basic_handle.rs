@@ -4,16 +4,11 @@ use std::error::Error as _;
 
 use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreErrorKind, Timestamp};
 
-use crate::common::{
-    absent, expiring, fails, holds, poll_then_drop, put, record, rev, same, sized, touching, yes,
-};
-use crate::failure::{Check, ensure, equal, unmet};
+use crate::common::*;
 use crate::level::Requirement;
-use crate::stage::Stage;
 
 pub(crate) async fn b23_touch_moves_deadline_keeps_data(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let old = Record::new(sized(1, 3_000), Some(stage.soon()), rev(1));
     put(&driver, &key, &old).await?;
     let done = driver.touch(&key, touching(1, 2, Some(stage.later()))).await?;
@@ -23,8 +18,7 @@ pub(crate) async fn b23_touch_moves_deadline_keeps_data(stage: &Stage) -> Check 
 }
 
 pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &expiring(1, stage.soon())).await?;
     let newer = expiring(2, stage.soon());
     put(&driver, &key, &newer).await?;
@@ -34,8 +28,7 @@ pub(crate) async fn b24_touch_of_other_revision_is_false(stage: &Stage) -> Check
 }
 
 pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     equal(
         "a touch of a record that was never stored",
         &driver.touch(&key, touching(1, 2, None)).await?,
@@ -50,8 +43,7 @@ pub(crate) async fn b25_touch_never_creates(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b26_repeated_touch_is_true(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(1)).await?;
     for what in ["a touch", "the same touch", "the same touch again"] {
         equal(what, &driver.touch(&key, touching(1, 2, Some(stage.later()))).await?, &true)?;
@@ -60,8 +52,7 @@ pub(crate) async fn b26_repeated_touch_is_true(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b27_touch_sets_any_deadline(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &expiring(1, stage.later())).await?;
     let deadlines = [Some(stage.soon()), None, Some(stage.later())];
     for (index, deadline) in deadlines.into_iter().enumerate() {
@@ -112,8 +103,7 @@ pub(crate) async fn b29_dropped_future_leaves_old_or_new(stage: &Stage) -> Check
 }
 
 pub(crate) async fn b30_failed_call_leaves_handle_usable(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(1)).await?;
     let far_too_large = Record::new(vec![7; 24 << 20], None, rev(9));
     for round in 0..3 {
@@ -146,7 +136,7 @@ pub(crate) async fn b31_errors_show_no_secrets(stage: &Stage) -> Check {
     errors.extend(driver.store(&key, secret, Condition::Any).await.err());
     errors.extend(driver.remove(&key, Condition::Any).await.err());
     errors.extend(driver.touch(&key, touching(1, 2, None)).await.err());
-    ensure(!errors.is_empty(), "some error to look at", || "none: even a closed driver answers".into())?;
+    ensure(!errors.is_empty(), "some error to look at", "none: even a closed driver answers")?;
     for error in errors {
         let mut text = format!("{error} {error:?}");
         let mut source = error.source();
@@ -155,7 +145,7 @@ pub(crate) async fn b31_errors_show_no_secrets(stage: &Stage) -> Check {
             source = cause.source();
         }
         for secret in ["SecretIdOfAlice", "SecretDataOfAlice"] {
-            ensure(!text.contains(secret), "an error text without ids and data", || text.clone())?;
+            ensure(!text.contains(secret), "an error text without ids and data", &text)?;
         }
     }
     Ok(())
@@ -220,7 +210,7 @@ pub(crate) async fn b34_deadline_is_exact_to_the_millisecond(stage: &Stage) -> C
         let key = stage.key(&format!("end-of-time-{index}"));
         put(&driver, &key, &expiring(1, Timestamp::from_millis(millis))).await?;
         let found = driver.retrieve(&key).await?;
-        ensure(found.is_some(), format!("a record that expires at {millis} is live"), || "no record".into())?;
+        ensure(found.is_some(), format!("a record that expires at {millis} is live"), "no record")?;
     }
     Ok(())
 }

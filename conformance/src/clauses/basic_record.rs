@@ -5,30 +5,25 @@ use session_core::{
     StoreErrorKind, Survives,
 };
 
-use crate::common::{absent, conflict, expiring, fails, holds, payload, put, record, rev, sized, yes};
-use crate::failure::{Check, Failure, ensure, unmet};
+use crate::common::*;
 use crate::harness::Time;
 use crate::level::Requirement;
-use crate::stage::Stage;
 
 pub(crate) async fn b01_claims_match_behaviour(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let capabilities = driver.capabilities();
     for &need in Requirement::ALL {
-        let declared = stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
+        let declared = stage.lacks(need);
         let Some(met) = is_met(stage, &driver, &capabilities, need).await? else { continue };
-        if met && declared {
-            return Err(unmet(
-                format!("the driver does not meet {need}, because `lacks` names it: remove it from `lacks`"),
-                format!("it meets it: {capabilities:?}"),
-            ));
-        }
-        if !met && !declared {
-            return Err(unmet(
-                format!("the driver meets {need}, or `lacks` names it with a reason"),
-                format!("it does not meet it: {capabilities:?}"),
-            ));
-        }
+        let (expected, actual) = match (met, declared) {
+            (true, true) => {
+                ("does not meet {need}, because `lacks` names it: remove it from `lacks`", "meets")
+            }
+            (false, false) => ("meets {need}, or `lacks` names it with a reason", "does not meet"),
+            _ => continue,
+        };
+        let expected = format!("the driver {}", expected.replace("{need}", need.as_str()));
+        return Err(unmet(expected, format!("it {actual} it: {capabilities:?}")));
     }
     Ok(())
 }
@@ -43,7 +38,11 @@ async fn is_met(
 ) -> Result<Option<bool>, Failure> {
     let key = stage.key("capability");
     let agrees = |claimed: bool, works: bool| {
-        ensure(claimed == works, format!("{need} works as claimed ({claimed})"), || format!("works: {works}"))
+        ensure(
+            claimed == works,
+            format!("{need} works as claimed ({claimed})"),
+            format_args!("works: {works}"),
+        )
     };
     Ok(Some(match need {
         Requirement::Conditional => {
@@ -80,11 +79,7 @@ async fn is_met(
 }
 
 fn offers<T>(answer: Result<T, StoreError>) -> Result<bool, Failure> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(unless_unsupported(answer)?.is_some())
 }
 
 pub(crate) async fn b02_retrieve_returns_last_store(stage: &Stage) -> Check {
@@ -98,8 +93,7 @@ pub(crate) async fn b02_retrieve_returns_last_store(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b03_store_replaces_whole_record(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let long = Record::new(sized(1, 5_000), Some(stage.later()), rev(1));
     for (what, next) in [
         ("the first", long.clone()),
@@ -176,87 +170,52 @@ pub(crate) async fn b08_data_above_the_bound_is_too_large(stage: &Stage) -> Chec
     put(&driver, &key, &fits).await?;
     holds(&driver, &key, &fits, "a value of exactly the bound").await?;
     let large = Record::new(sized(2, bound + 17), None, rev(2));
-    fails(
-        driver.store(&key, large, Condition::Any).await,
-        StoreErrorKind::TooLarge,
-        "a value above the bound",
-    )?;
+    let answer = driver.store(&key, large, Condition::Any).await;
+    fails(answer, StoreErrorKind::TooLarge, "a value above the bound")?;
     holds(&driver, &key, &fits, "the old record, after a store that was too large").await
 }
 
 pub(crate) async fn b09_id_may_be_any_text(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let ids = [
-        "/",
-        "\\",
-        "..",
-        ".",
-        "../one",
-        "../../etc/passwd",
-        "a/b",
-        "a//b",
-        "a\\b",
-        "/a",
-        "a/",
-        "'",
-        "\"",
-        "';--",
-        "' OR '1'='1",
-        "%",
-        "%2e%2e",
-        "*",
-        "?",
-        "[a]",
-        "{a}",
-        "$(a)",
-        "`a`",
-        "\n",
-        "a\nb",
-        "\r\n",
-        "\0",
-        "a\0b",
-        "a\0",
-        "a",
-        "a:b",
-        ":",
-        "::",
-        "é",
-        "e\u{301}",
-        "\u{1F980}",
-        "\u{202e}a",
-        "ſ",
-        "con",
-        "nul",
-        "-rf",
-        "~",
-        "#a",
-        "a b",
-        "\u{feff}a",
-        "\u{7f}",
+    let short = [
+        "/", "\\", "..", ".", "../one", "a/b", "a//b", "a\\b", "/a", "a/", "'", "\"", "';--", "%", "%2e%2e",
+        "*", "?", "[a]", "{a}", "$(a)", "`a`", "a", "a:b", ":", "::", "é", "e\u{301}", "ſ", "con", "nul",
+        "-rf", "~", "#a", "\u{7f}", "\n", "a\nb", "\r\n", "\0", "a\0b", "a\0", "a b",
     ];
-    for (index, id) in ids.iter().enumerate() {
-        put(&driver, &stage.key(id), &record(index as u64 + 1)).await?;
-    }
-    for (index, id) in ids.iter().enumerate() {
-        holds(&driver, &stage.key(id), &record(index as u64 + 1), &format!("the id {id:?}")).await?;
-    }
+    let long = ["../../etc/passwd", "\u{1F980}", "\u{202e}a", "\u{feff}a", "' OR '1'='1"];
+    let ids: Vec<Key> = short.iter().chain(&long).map(|id| stage.key(id)).collect();
+    put_numbered(&driver, &ids).await?;
+    hold_numbered(&driver, &ids).await?;
     for id in ids {
-        yes(&driver.remove(&stage.key(id), Condition::Any).await?, &format!("removing the id {id:?}"))?;
+        yes(&driver.remove(&id, Condition::Any).await?, &format!("removing {:?}", id.as_str()))?;
+    }
+    Ok(())
+}
+
+/// Stores a different record under each key.
+async fn put_numbered(driver: &DynDriver, keys: &[Key]) -> Check {
+    for (key, number) in keys.iter().zip(1..) {
+        put(driver, key, &record(number)).await?;
+    }
+    Ok(())
+}
+
+/// Fails unless each key has the record of [`put_numbered`].
+async fn hold_numbered(driver: &DynDriver, keys: &[Key]) -> Check {
+    for (key, number) in keys.iter().zip(1..) {
+        holds(driver, key, &record(number), &format!("{:?}", key.as_str())).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn b10_keys_are_compared_by_bytes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let ids = ["Id", "id", "ID", " id", "id ", "\tid", "id\n", "İd", "ıd"];
-    for (index, id) in ids.iter().enumerate() {
-        absent(&driver, &stage.key(id), &format!("the id {id:?} before it is stored")).await?;
-        put(&driver, &stage.key(id), &record(index as u64 + 1)).await?;
+    let ids = ["Id", "id", "ID", " id", "id ", "\tid", "id\n", "İd", "ıd"].map(|id| stage.key(id));
+    for (key, number) in ids.iter().zip(1..) {
+        absent(&driver, key, &format!("{:?} before it is stored", key.as_str())).await?;
+        put(&driver, key, &record(number)).await?;
     }
-    for (index, id) in ids.iter().enumerate() {
-        holds(&driver, &stage.key(id), &record(index as u64 + 1), &format!("the id {id:?}")).await?;
-    }
-    Ok(())
+    hold_numbered(&driver, &ids).await
 }
 
 pub(crate) async fn b11_prefixes_are_separate(stage: &Stage) -> Check {
@@ -264,16 +223,15 @@ pub(crate) async fn b11_prefixes_are_separate(stage: &Stage) -> Check {
     let texts =
         ["session:a", "user:a", "user2:a", "user-2:a", "u:a", "session:user:a", "x_y:a", "x-y:a", "9:a"];
     let keys = texts.map(|text| Key::parse(text).expect("these are valid"));
-    for (index, key) in keys.iter().enumerate() {
+    for (key, number) in keys.iter().zip(1..) {
         absent(&driver, key, "a key of another prefix").await?;
-        put(&driver, key, &record(index as u64 + 1)).await?;
+        put(&driver, key, &record(number)).await?;
     }
+    hold_numbered(&driver, &keys).await?;
     yes(&driver.remove(&keys[0], Condition::Any).await?, "removing one of them")?;
     absent(&driver, &keys[0], "the removed one").await?;
-    for (index, key) in keys.iter().enumerate().skip(1) {
-        holds(&driver, key, &record(index as u64 + 1), &format!("prefix {}", key.prefix())).await?;
-    }
-    Ok(())
+    put(&driver, &keys[0], &record(1)).await?;
+    hold_numbered(&driver, &keys).await
 }
 
 pub(crate) async fn b12_longest_keys_differ_in_every_byte(stage: &Stage) -> Check {
@@ -282,18 +240,12 @@ pub(crate) async fn b12_longest_keys_differ_in_every_byte(stage: &Stage) -> Chec
     let head = "i".repeat(Key::MAX_ID_LEN - 1);
     let keys = ["a", "b", "\0"]
         .map(|last| Key::new(&prefix, &format!("{head}{last}")).expect("255 bytes are an id"));
-    for (index, key) in keys.iter().enumerate() {
-        put(&driver, key, &record(index as u64 + 1)).await?;
-    }
-    for (index, key) in keys.iter().enumerate() {
-        holds(&driver, key, &record(index as u64 + 1), "a key of 288 bytes").await?;
-    }
-    Ok(())
+    put_numbered(&driver, &keys).await?;
+    hold_numbered(&driver, &keys).await
 }
 
 pub(crate) async fn b13_removed_key_is_none_and_storable(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(1)).await?;
     put(&driver, &stage.key("two"), &record(2)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing a live record")?;
@@ -304,8 +256,7 @@ pub(crate) async fn b13_removed_key_is_none_and_storable(stage: &Stage) -> Check
 }
 
 pub(crate) async fn b14_remove_says_whether_it_removed(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     conflict(&driver.remove(&key, Condition::Any).await?, None, "removing a record that was never stored")?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing a live record")?;
@@ -314,8 +265,7 @@ pub(crate) async fn b14_remove_says_whether_it_removed(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b15_remove_absent_removes_nothing(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     yes(&driver.remove(&key, Condition::Absent).await?, "remove when absent, of an absent record")?;
     put(&driver, &key, &record(1)).await?;
     let answer = driver.remove(&key, Condition::Absent).await?;
@@ -324,8 +274,7 @@ pub(crate) async fn b15_remove_absent_removes_nothing(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b16_remove_at_revision_checks_it(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let at = |number| Condition::Revision(rev(number));
     conflict(&driver.remove(&key, at(1)).await?, None, "removing a revision of an absent record")?;
     put(&driver, &key, &record(1)).await?;
@@ -337,42 +286,32 @@ pub(crate) async fn b16_remove_at_revision_checks_it(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b17_absent_conflicts_when_live(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
-    yes(
-        &driver.store(&key, record(1), Condition::Absent).await?,
-        "a store when absent, of an absent record",
-    )?;
+    let (driver, key) = stage.open_one().await?;
+    let answer = driver.store(&key, record(1), Condition::Absent).await?;
+    yes(&answer, "a store when absent, of an absent record")?;
     holds(&driver, &key, &record(1), "the new record").await?;
     let answer = driver.store(&key, record(2), Condition::Absent).await?;
-    ensure(!answer.is_applied(), "a store when absent conflicts with a live record", || {
-        format!("{answer:?}")
-    })?;
+    ensure(!answer.is_applied(), "a store when absent conflicts with a live record", &answer)?;
     holds(&driver, &key, &record(1), "the record that was there first").await
 }
 
 pub(crate) async fn b18_store_at_revision_checks_it(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let at = |number| Condition::Revision(rev(number));
     put(&driver, &key, &record(1)).await?;
     let next = expiring(2, stage.later());
     yes(&driver.store(&key, next.clone(), at(1)).await?, "a store at the live revision")?;
     holds(&driver, &key, &next, "the replaced record").await?;
     let answer = driver.store(&key, record(3), at(1)).await?;
-    ensure(!answer.is_applied(), "a store at an older revision conflicts", || format!("{answer:?}"))?;
+    ensure(!answer.is_applied(), "a store at an older revision conflicts", &answer)?;
     holds(&driver, &key, &next, "the record after a refused store").await
 }
 
 pub(crate) async fn b19_store_at_revision_never_creates(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let at = Condition::Revision(rev(1));
-    conflict(
-        &driver.store(&key, record(2), at).await?,
-        None,
-        "a store at a revision of a record that was never stored",
-    )?;
+    let answer = driver.store(&key, record(2), at).await?;
+    conflict(&answer, None, "a store at a revision of a record that was never stored")?;
     absent(&driver, &key, "a record that was never stored").await?;
     put(&driver, &key, &record(1)).await?;
     yes(&driver.remove(&key, Condition::Any).await?, "removing it")?;
@@ -381,8 +320,7 @@ pub(crate) async fn b19_store_at_revision_never_creates(stage: &Stage) -> Check 
 }
 
 pub(crate) async fn b20_conflict_returns_live_record(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let live = Record::new(sized(7, 70_000), Some(stage.later()), rev(7));
     put(&driver, &key, &live).await?;
     let absent = driver.store(&key, record(8), Condition::Absent).await?;
@@ -392,8 +330,7 @@ pub(crate) async fn b20_conflict_returns_live_record(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn b21_repeated_change_is_applied_once(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     for (what, number, when) in [
         ("a store when absent", 1, Condition::Absent),
         ("a store at a revision", 2, Condition::Revision(rev(1))),

@@ -2,58 +2,46 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind};
 
-use crate::common::{
-    Crowd, absent, holds, nap, number_of, patiently, payload, put, record, rev, set, shown, touching,
-};
-use crate::failure::{Check, Failure, ensure, unmet};
-use crate::history::{Mix, Op, Rec, Recorder, pick, seen_after};
+use crate::common::*;
+use crate::harness::Kind;
+use crate::history::{Mix, Op, Player, Recorder};
 use crate::linear;
-use crate::stage::Stage;
 use crate::testing::poll_once;
 
 pub(crate) async fn c11_histories_are_linearizable(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for round in 0..stage.amount(12, 200) as u64 {
-        history(stage, std::slice::from_ref(&driver), round, 6, 50).await?;
+        history(stage, std::slice::from_ref(&driver), round, 50).await?;
     }
     Ok(())
 }
 
-/// Lets `tasks` tasks do `length` random operations each on three keys through `handles`, and looks for an order that
+/// Lets six tasks do `length` random operations each on three keys through `handles`, and looks for an order that
 /// explains all answers.
-pub(crate) async fn history(
-    stage: &Stage,
-    handles: &[DynDriver],
-    round: u64,
-    tasks: u64,
-    length: usize,
-) -> Check {
-    let keys: Vec<Key> = (0..3).map(|number| stage.key(&format!("history-{round}-{number}"))).collect();
+pub(crate) async fn history(stage: &Stage, handles: &[DynDriver], round: u64, length: usize) -> Check {
+    let keys = stage.keys(&format!("history-{round}"), 3);
     let recorder = Arc::new(Recorder::default());
     let horizon = stage.later().as_millis();
-    let mut crowd = Crowd::new();
-    for task in 0..tasks {
-        let driver = handles[task as usize % handles.len()].clone();
-        let (keys, recorder, mut rng) = (keys.clone(), Arc::clone(&recorder), stage.rng(round * 64 + task));
-        crowd.add(async move {
-            let mut seen: [Option<Rec>; 3] = [None; 3];
+    let shared = (handles.to_vec(), keys.clone(), Arc::clone(&recorder));
+    let crowd = Crowd::start(6, shared, |task, (handles, keys, recorder)| {
+        let rng = stage.rng(round * 64 + task);
+        async move {
+            let driver = handles[task as usize % handles.len()].clone();
+            let mut player = Player::new(driver, keys, recorder, rng, horizon);
             for _ in 0..length {
-                let index = rng.u64(..3) as usize;
-                let op = pick(Mix::All, &mut rng, seen[index], horizon);
-                let answer = recorder.perform(&driver, index, &keys[index], op).await?;
-                seen[index] = seen_after(seen[index], op, answer);
-                if rng.u64(..4) == 0 {
+                player.play(Mix::All).await?;
+                if player.rng.u64(..4) == 0 {
                     tokio::task::yield_now().await;
                 }
             }
             Ok(())
-        });
-    }
+        }
+    });
     crowd.join().await?;
     for (index, key) in keys.iter().enumerate() {
         recorder.perform(&handles[0], index, key, Op::Retrieve).await?;
@@ -62,80 +50,53 @@ pub(crate) async fn history(
 }
 
 pub(crate) async fn c12_read_after_write_is_fresh(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(0)).await?;
     let written = Arc::new(AtomicU64::new(0));
-    let total = stage.amount(200, 10_000) as u64;
-    let mut crowd = Crowd::new();
-    {
-        let (driver, key, written) = (driver.clone(), key.clone(), Arc::clone(&written));
-        crowd.add(async move {
-            for number in 1..=total {
-                set(&driver, &key, &record(number)).await?;
-                written.store(number, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-            }
-            Ok(())
-        });
-    }
-    for _ in 0..3 {
-        let (driver, key, written) = (driver.clone(), key.clone(), Arc::clone(&written));
-        crowd.add(async move {
-            loop {
-                let before = written.load(Ordering::SeqCst);
-                let found = patiently(|| driver.retrieve(&key)).await?;
-                let number = found.and_then(|found| number_of(&found.data));
-                ensure(number >= Some(before), format!("store {before} or a later one"), || {
-                    format!("{number:?}")
-                })?;
-                if before == total {
-                    return Ok(());
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    crowd.join().await.map(drop)
+    type Shared = (DynDriver, Key, Arc<AtomicU64>);
+    let read = |_, _, (driver, key, written): Shared| async move {
+        let before = written.load(Ordering::SeqCst);
+        let found = patiently(|| driver.retrieve(&key)).await?;
+        let number = found.and_then(|found| number_of(&found.data));
+        ensure(number >= Some(before), format!("store {before} or a later one"), &number)
+    };
+    amid(3, (driver.clone(), key.clone(), Arc::clone(&written)), read, async {
+        for number in 1..=stage.amount(200, 10_000) as u64 {
+            set(&driver, &key, &record(number)).await?;
+            written.store(number, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
+    .await
 }
 
 pub(crate) async fn c13_traversal_survives_concurrent_changes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let stable: Vec<Key> = (0..80).map(|number| stage.key(&format!("stable-{number}"))).collect();
-    for key in &stable {
-        put(&driver, key, &record(1)).await?;
-    }
-    let done = Arc::new(AtomicBool::new(false));
+    let stable = stage.keys("stable", 80);
+    put_all(&driver, &stable, &record(1)).await?;
     let changes = Arc::new(AtomicU64::new(0));
-    let mut writers = Crowd::new();
-    for task in 0..3_u64 {
-        let (driver, done, changes) = (driver.clone(), Arc::clone(&done), Arc::clone(&changes));
-        let mut rng = stage.rng(task);
-        let names: Vec<Key> = (0..60).map(|number| stage.key(&format!("s{task}-{number}"))).collect();
-        writers.add(async move {
-            while !done.load(Ordering::Relaxed) {
-                let key = &names[rng.u64(..60) as usize];
-                if rng.u64(..2) == 0 {
-                    set(&driver, key, &record(1)).await?;
-                } else {
-                    let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
-                }
-                changes.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-            Ok(())
-        });
-    }
-    let mut result = Ok(());
-    for _ in 0..stage.amount(8, 100) {
-        result = walk_among_changes(&driver, &stable, &changes).await;
-        if result.is_err() {
-            break;
+    let names: Vec<Vec<Key>> = (0..3).map(|task| stage.keys(&format!("s{task}"), 60)).collect();
+    let seed = stage.rng(0).u64(..);
+    type Shared = (DynDriver, Vec<Vec<Key>>, Arc<AtomicU64>);
+    let change = move |task, turn, (driver, names, changes): Shared| async move {
+        let mut rng = fastrand::Rng::with_seed(seed ^ (turn << 2 | task));
+        let key = &names[task as usize][rng.usize(..60)];
+        if rng.bool() {
+            set(&driver, key, &record(1)).await?;
+        } else {
+            let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
         }
-    }
-    done.store(true, Ordering::Relaxed);
-    writers.join().await?;
-    result
+        changes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    amid(3, (driver.clone(), names, Arc::clone(&changes)), change, async {
+        for _ in 0..stage.amount(8, 100) {
+            walk_among_changes(&driver, &stable, &changes).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &AtomicU64) -> Check {
@@ -147,7 +108,7 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         let Some(next) = page.next else {
             let missing: Vec<&Key> = stable.iter().filter(|key| !found.contains(*key)).collect();
-            return ensure(missing.is_empty(), "all lasting keys", || format!("missing: {}", shown(missing)));
+            return ensure(missing.is_empty(), "all lasting keys, not without these", shown(missing));
         };
         from = next;
         // Waits for a change between two pages, also on a busy machine. The crowd reports failed writers later.
@@ -162,13 +123,11 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
 }
 
 pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("counter");
+    let (driver, key) = stage.open_one().await?;
     for round in 0..stage.amount(15, 150) as u64 {
-        let mut tasks = Vec::new();
-        for task in 0..8_u64 {
-            let (driver, key, mut rng) = (driver.clone(), key.clone(), stage.rng(round * 8 + task));
-            tasks.push(tokio::spawn(async move {
+        let crowd: Crowd<()> = Crowd::start(8, (driver.clone(), key.clone()), |task, (driver, key)| {
+            let mut rng = stage.rng(round * 8 + task);
+            async move {
                 loop {
                     let number = rng.u64(..);
                     let _ = driver.store(&key, record(number), Condition::Any).await;
@@ -176,29 +135,19 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
                     let _ = driver.remove(&key, Condition::Revision(rev(number ^ 1))).await;
                     tokio::task::yield_now().await;
                 }
-            }));
-        }
+            }
+        });
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_micros(stage.rng(round).u64(..1_500))).await;
-        for task in &tasks {
-            task.abort();
-        }
-        for task in tasks {
-            match task.await {
-                Err(cause) if cause.is_panic() => return Err(unmet("no panic", cause)),
-                _ => {}
-            }
-        }
+        crowd.abort().await?;
         let calls = async {
             put(&driver, &key, &record(1)).await?;
             holds(&driver, &key, &record(1), "a record stored after calls were dropped").await
         };
-        match tokio::time::timeout(Duration::from_secs(10), calls).await {
-            Ok(result) => result?,
-            Err(_) => return Err(unmet("a call after dropped ones is answered", "no answer for 10 s")),
-        }
+        let answered = tokio::time::timeout(Duration::from_secs(10), calls).await;
+        answered.map_err(|_| unmet("a call after dropped ones is answered", "no answer for 10 s"))??;
     }
     for round in 0..stage.amount(10, 100) {
         dropped_comes_first_or_never(&driver, &key, 1 + round % 4).await?;
@@ -224,23 +173,17 @@ async fn dropped_comes_first_or_never(driver: &DynDriver, key: &Key, polls: usiz
 
 pub(crate) async fn c15_keys_do_not_conflict(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    let mut crowd = Crowd::new();
-    for task in 0..12_u64 {
-        let (driver, key) = (driver.clone(), stage.key(&format!("own-{task}")));
-        crowd.add(async move {
-            let mut when = Condition::Absent;
-            for number in 0..40 {
-                let own = record(task * 1_000 + number);
-                let answer = patiently(|| driver.store(&key, own.clone(), when)).await?;
-                ensure(answer.is_applied(), "no conflict on a key with one writer", || {
-                    format!("{answer:?}")
-                })?;
-                when = Condition::Revision(own.revision);
-                tokio::task::yield_now().await;
-            }
-            Ok(())
-        });
-    }
+    let crowd = Crowd::start(12, (driver, stage.keys("own", 12)), |task, (driver, keys)| async move {
+        let mut when = Condition::Absent;
+        for number in 0..40 {
+            let own = record(task * 1_000 + number);
+            let answer = patiently(|| driver.store(&keys[task as usize], own.clone(), when)).await?;
+            ensure(answer.is_applied(), "no conflict on a key with one writer", &answer)?;
+            when = Condition::Revision(own.revision);
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    });
     crowd.join().await.map(drop)
 }
 
@@ -278,27 +221,25 @@ pub(crate) async fn c16_handle_works_in_any_runtime(stage: &Stage) -> Check {
 
 pub(crate) async fn c17_close_lets_running_calls_finish(stage: &Stage) -> Check {
     for round in 0..stage.amount(6, 60) as u64 {
-        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let fresh = stage.fresh(Kind::Plain).await?;
         let driver = fresh.open().await?;
-        let mut crowd = Crowd::new();
-        for task in 0..6_u64 {
-            let (driver, key) = (driver.clone(), stage.key(&format!("key-{task}")));
-            crowd.add(async move {
-                for number in 0..100_000 {
-                    let stored = driver.store(&key, record(number), Condition::Any).await.map(drop);
-                    let read = driver.retrieve(&key).await.map(drop);
-                    for answer in [stored, read] {
-                        match answer {
-                            Err(error) if error.kind() == StoreErrorKind::Closed => return Ok(()),
-                            Err(error) if !error.is_retryable() => return Err(error.into()),
-                            _ => {}
-                        }
+        let shared = (driver.clone(), stage.keys("key", 6));
+        let crowd = Crowd::start(6, shared, |task, (driver, keys)| async move {
+            let key = &keys[task as usize];
+            for number in 0..100_000 {
+                let stored = driver.store(key, record(number), Condition::Any).await.map(drop);
+                let read = driver.retrieve(key).await.map(drop);
+                for answer in [stored, read] {
+                    match answer {
+                        Err(error) if error.kind() == StoreErrorKind::Closed => return Ok(()),
+                        Err(error) if !error.is_retryable() => return Err(error.into()),
+                        _ => {}
                     }
-                    tokio::task::yield_now().await;
                 }
-                Err(unmet("a call after close is Closed", "100,000 more calls and none was"))
-            });
-        }
+                tokio::task::yield_now().await;
+            }
+            Err(unmet("a call after close is Closed", "100,000 more calls and none was"))
+        });
         tokio::time::sleep(Duration::from_micros(200 + stage.rng(round).u64(..3_000))).await;
         driver.close().await?;
         crowd.join().await?;
@@ -307,44 +248,26 @@ pub(crate) async fn c17_close_lets_running_calls_finish(stage: &Stage) -> Check 
 }
 
 pub(crate) async fn c18_store_at_old_revision_never_succeeds(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("chain");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(0)).await?;
     let newest = Arc::new(AtomicU64::new(0));
-    let total = stage.amount(150, 5_000) as u64;
-    let mut crowd = Crowd::new();
-    {
-        let (driver, key, newest) = (driver.clone(), key.clone(), Arc::clone(&newest));
-        crowd.add(async move {
-            for number in 1..=total {
-                let at = Condition::Revision(rev(number - 1));
-                let answer = patiently(|| driver.store(&key, record(number), at)).await?;
-                ensure(answer.is_applied(), "the only chain of stores continues", || format!("{answer:?}"))?;
-                newest.store(number, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-            }
-            Ok(())
-        });
-    }
-    for task in 0..3_u64 {
-        let (driver, key, newest) = (driver.clone(), key.clone(), Arc::clone(&newest));
-        crowd.add(async move {
-            loop {
-                let now = newest.load(Ordering::SeqCst);
-                if now > 0 {
-                    let at = Condition::Revision(rev(now - 1));
-                    let stale = Record::new(payload(1 << 40), None, rev(u64::MAX - task));
-                    let answer = patiently(|| driver.store(&key, stale.clone(), at)).await?;
-                    ensure(!answer.is_applied(), "a store at an old revision conflicts", || {
-                        format!("{answer:?}")
-                    })?;
-                }
-                if now == total {
-                    return Ok(());
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    crowd.join().await.map(drop)
+    type Shared = (DynDriver, Key, Arc<AtomicU64>);
+    let store_late = |task, _, (driver, key, newest): Shared| async move {
+        let Some(before) = newest.load(Ordering::SeqCst).checked_sub(1) else { return Ok(()) };
+        let stale = Record::new(payload(1 << 40), None, rev(u64::MAX - task));
+        let at = Condition::Revision(rev(before));
+        let answer = patiently(|| driver.store(&key, stale.clone(), at)).await?;
+        ensure(!answer.is_applied(), "a store at an old revision conflicts", &answer)
+    };
+    amid(3, (driver.clone(), key.clone(), Arc::clone(&newest)), store_late, async {
+        for number in 1..=stage.amount(150, 5_000) as u64 {
+            let at = Condition::Revision(rev(number - 1));
+            let answer = patiently(|| driver.store(&key, record(number), at)).await?;
+            ensure(answer.is_applied(), "the only chain of stores continues", &answer)?;
+            newest.store(number, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -5,11 +5,9 @@ use std::time::Duration;
 use session_core::{Condition, Driver, DriverExt, Key, Prefix, Record};
 
 use crate::child::calls_in;
-use crate::common::{absent, expiring, holds, nap, put, record, rev, sized, touching, walk, yes};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::common::*;
 use crate::history::{Answer, Mix, Op, Rec, Recorder};
 use crate::linear;
-use crate::stage::Stage;
 
 /// The number of keys in a crash clause.
 pub(crate) const KEYS: usize = 4;
@@ -17,18 +15,19 @@ pub(crate) const KEYS: usize = 4;
 pub(crate) async fn d01_stores_survive_close(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let large = Record::new(sized(9, 200_000), Some(stage.later()), rev(9));
-    put(&driver, &stage.key("plain"), &record(1)).await?;
-    put(&driver, &stage.key("deadline"), &expiring(2, stage.later())).await?;
-    put(&driver, &stage.key("large"), &large).await?;
     put(&driver, &stage.key("replaced"), &record(3)).await?;
-    put(&driver, &stage.key("replaced"), &record(4)).await?;
+    let dated = expiring(2, stage.later());
+    let stored = [("plain", record(1)), ("dated", dated), ("large", large), ("replaced", record(4))];
+    for (key, record) in &stored {
+        put(&driver, &stage.key(key), record).await?;
+    }
     driver.close().await?;
     drop(driver);
     let driver = stage.reopen().await?;
-    holds(&driver, &stage.key("plain"), &record(1), "after reopening").await?;
-    holds(&driver, &stage.key("deadline"), &expiring(2, stage.later()), "after reopening").await?;
-    holds(&driver, &stage.key("large"), &large, "after reopening").await?;
-    holds(&driver, &stage.key("replaced"), &record(4), "after reopening").await
+    for (key, record) in &stored {
+        holds(&driver, &stage.key(key), record, "after reopening").await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn d02_removals_and_touches_survive_close(stage: &Stage) -> Check {
@@ -69,25 +68,21 @@ pub(crate) async fn d06_chain_continues_after_kill(stage: &Stage) -> Check {
 /// have happened. Repeats this on the same storage.
 async fn crash(stage: &Stage, mix: Mix) -> Check {
     let mut rng = stage.rng(0xdead);
-    let mut initial: Vec<Option<Rec>> = vec![None; KEYS];
+    let mut initial: [Option<Rec>; KEYS] = [None; KEYS];
     let mix_text = serde_json::to_string(&mix).expect("a word is JSON");
     let mut answered = 0;
     let kills = stage.amount(15, 200) as u64;
     for kill in 0..kills {
-        let mut child = stage.child("work", &[mix_text.clone(), (kill + 1).to_string()])?;
-        child.ready().await?;
-        child.go()?;
+        let child = stage.started("work", &[mix_text.clone(), (kill + 1).to_string()]).await?;
         nap(Duration::from_micros(3_000 + rng.u64(..15_000))).await;
         let mut calls = calls_in(&child.kill()?);
         answered += calls.iter().filter(|call| call.end.is_some()).count();
 
         let driver = stage.reopen().await?;
-        let recorder = Recorder::default();
-        let mut found = Vec::with_capacity(KEYS);
-        for index in 0..KEYS {
-            let key = stage.key(&format!("history-{index}"));
-            match recorder.perform(&driver, index, &key, Op::Retrieve).await? {
-                Answer::Found(rec) => found.push(rec),
+        let (recorder, mut found) = (Recorder::default(), [None; KEYS]);
+        for (index, key) in stage.keys("history", KEYS).iter().enumerate() {
+            match recorder.perform(&driver, index, key, Op::Retrieve).await? {
+                Answer::Found(rec) => found[index] = rec,
                 other => return Err(unmet("a record or none, after the kill", format!("{other:?}"))),
             }
         }
@@ -95,30 +90,28 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         linear::check(&initial, &calls)?;
         initial = found;
     }
-    ensure(answered as u64 > kills, "some calls were answered before the kills", || {
-        format!("{answered} answers before {kills} kills")
-    })
+    ensure(
+        answered as u64 > kills,
+        "some calls were answered before the kills",
+        format_args!("{answered} answers before {kills} kills"),
+    )
 }
 
 pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
     let mut rng = stage.rng(0xbeef);
     let mix = serde_json::to_string(&Mix::Removals).expect("a word is JSON");
     for kill in 0..stage.amount(5, 200) as u64 {
-        let mut child = stage.child("work", &[mix.clone(), (kill + 1).to_string()])?;
-        child.ready().await?;
-        child.go()?;
+        let child = stage.started("work", &[mix.clone(), (kill + 1).to_string()]).await?;
         nap(Duration::from_micros(3_000 + rng.u64(..12_000))).await;
         child.kill()?;
         let driver = stage.reopen().await?;
         let mut live: Vec<Key> = Vec::new();
-        for index in 0..KEYS {
-            let key = stage.key(&format!("history-{index}"));
+        for key in stage.keys("history", KEYS) {
             if driver.retrieve(&key).await?.is_some() {
                 live.push(key);
             }
         }
-        let mut reported = crate::common::keys_of(&walk(&driver, &Prefix::SESSION, 2).await?);
-        reported.sort();
+        let reported = keys_of(&walk(&driver, &Prefix::SESSION, 2).await?);
         equal("the keys that a traversal reports after the kill", &reported.len(), &live.len())?;
         equal("the number that clear removes", &driver.clear(&Prefix::SESSION).await?, &(live.len() as u64))?;
         for key in &live {
@@ -135,17 +128,16 @@ pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
     ensure(
         !evidence.trim().is_empty(),
         "evidence that a write is on stable storage before its answer",
-        || "the harness names none".into(),
+        "the harness names none",
     )?;
     let driver = stage.open().await?;
     put(&driver, &stage.key("one"), &record(1)).await?;
     driver.flush().await?;
     holds(&driver, &stage.key("one"), &record(1), "after flush").await?;
-    let traced = match stage.wrapped_child("acknowledge", &[], STRACE) {
+    let traced = match stage.child("acknowledge", &[], STRACE) {
         Ok(mut child) => {
-            child.ready().await?;
-            child.go()?;
-            child.end().await?;
+            child.begin().await?;
+            child.finish().await?;
             let answers = synced_answers(&child.read("trace")?)?;
             format!("traced here: a sync before each of {answers} answers")
         }
@@ -158,14 +150,10 @@ pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
 
 const STRACE: &[&str] = &[
     "strace",
-    "-f",
-    "-qq",
-    "-s",
-    "80",
-    "-e",
-    "trace=write,fsync,fdatasync,sync_file_range,msync,syncfs",
-    "-o",
-    "{dir}/trace",
+    "-fqq",
+    "-s80",
+    "-etrace=write,fsync,fdatasync,sync_file_range,msync,syncfs",
+    "-o{dir}/trace",
 ];
 
 /// How many answers there were in a trace of the role `acknowledge`, which notes an even number before each change
@@ -182,14 +170,16 @@ fn synced_answers(trace: &str) -> Result<u64, Failure> {
             Some(0) => synced = false,
             Some(_) => {
                 answers += 1;
-                ensure(synced, "a sync before every answer", || {
-                    format!("none between the begin and the answer of change {answers}")
-                })?;
+                ensure(
+                    synced,
+                    "a sync before every answer",
+                    format_args!("none between the begin and the answer of change {answers}"),
+                )?;
             }
             None => synced |= sync && line.trim_end().ends_with("= 0"),
         }
     }
-    ensure(answers > 0, "answers in the trace", || "none".into())?;
+    ensure(answers > 0, "answers in the trace", "none")?;
     Ok(answers)
 }
 

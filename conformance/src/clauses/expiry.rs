@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp};
 
-use crate::common::{absent, conflict, expiring, holds, put, record, rev, touching, yes};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use crate::common::*;
 
 const TICK: Duration = Duration::from_millis(1);
 
 pub(crate) async fn e01_record_expires_at_its_deadline(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let deadline = stage.soon();
     let stored = expiring(1, deadline);
     put(&driver, &key, &stored).await?;
@@ -27,11 +24,8 @@ pub(crate) async fn e01_record_expires_at_its_deadline(stage: &Stage) -> Check {
 pub(crate) async fn e02_expired_record_is_none_before_purge(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
-    let keys = ["one", "two", "three"].map(|id| stage.key(id));
-    for key in &keys {
-        put(&driver, key, &expiring(1, deadline)).await?;
-    }
-    put(&driver, &stage.key("live"), &expiring(2, stage.later())).await?;
+    let keys = stage.keys("key", 3);
+    put_all(&driver, &keys, &expiring(1, deadline)).await?;
     let live = expiring(2, stage.later());
     put(&driver, &stage.key("live"), &live).await?;
     stage.pass(&driver, deadline).await;
@@ -56,8 +50,7 @@ pub(crate) async fn e03_absent_holds_over_expired(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn e04_store_never_revives_expired(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let deadline = stage.soon();
     put(&driver, &key, &expiring(1, deadline)).await?;
     stage.pass(&driver, deadline).await;
@@ -74,10 +67,8 @@ pub(crate) async fn e04_store_never_revives_expired(stage: &Stage) -> Check {
 pub(crate) async fn e05_remove_of_expired_removes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
-    let keys = ["any", "at", "absent"].map(|id| stage.key(id));
-    for key in &keys {
-        put(&driver, key, &expiring(1, deadline)).await?;
-    }
+    let keys = stage.keys("key", 3);
+    put_all(&driver, &keys, &expiring(1, deadline)).await?;
     stage.pass(&driver, deadline).await;
     conflict(&driver.remove(&keys[0], Condition::Any).await?, None, "removing an expired record")?;
     let answer = driver.remove(&keys[1], Condition::Revision(rev(1))).await?;
@@ -86,8 +77,7 @@ pub(crate) async fn e05_remove_of_expired_removes_nothing(stage: &Stage) -> Chec
 }
 
 pub(crate) async fn e06_touch_never_revives_expired(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let deadline = stage.soon();
     put(&driver, &key, &expiring(1, deadline)).await?;
     stage.pass(&driver, deadline).await;
@@ -101,8 +91,7 @@ pub(crate) async fn e06_touch_never_revives_expired(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn e07_touched_record_lives_until_new_deadline(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let first = stage.soon();
     put(&driver, &key, &expiring(1, first)).await?;
     let second = first.saturating_add(Duration::from_secs(1));
@@ -117,8 +106,7 @@ pub(crate) async fn e07_touched_record_lives_until_new_deadline(stage: &Stage) -
 }
 
 pub(crate) async fn e08_store_past_deadline_removes(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     let past = stage.now();
     yes(&driver.store(&key, expiring(1, past), Condition::Any).await?, "a late store on nothing")?;
     absent(&driver, &key, "a record that was stored too late").await?;
@@ -140,8 +128,7 @@ pub(crate) async fn e08_store_past_deadline_removes(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn e09_touch_to_the_past_ends_the_record(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(1)).await?;
     equal("a touch to now", &driver.touch(&key, touching(1, 2, Some(stage.now()))).await?, &true)?;
     absent(&driver, &key, "a record touched to now").await?;
@@ -150,8 +137,7 @@ pub(crate) async fn e09_touch_to_the_past_ends_the_record(stage: &Stage) -> Chec
 }
 
 pub(crate) async fn e10_no_deadline_never_expires(stage: &Stage) -> Check {
-    let driver = stage.open().await?;
-    let key = stage.key("one");
+    let (driver, key) = stage.open_one().await?;
     put(&driver, &key, &record(1)).await?;
     let century = Duration::from_secs(100 * 366 * 24 * 3_600);
     for _ in 0..3 {
@@ -186,29 +172,9 @@ async fn mixed(
     expired: usize,
     live: usize,
 ) -> Result<(), Failure> {
-    for number in 0..expired {
-        put(driver, &stage.key(&format!("expired-{number:04}")), &expiring(1, deadline)).await?;
-    }
-    for number in 0..live {
-        let later = deadline.saturating_add(TICK);
-        put(driver, &stage.key(&format!("later-{number:04}")), &expiring(2, later)).await?;
-        put(driver, &stage.key(&format!("never-{number:04}")), &record(3)).await?;
-    }
-    Ok(())
-}
-
-/// Purges until there is no more, and returns how many records were removed.
-async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, Failure> {
-    let mut total = 0;
-    for _ in 0..10_000 {
-        let purged = driver.purge(limit).await?;
-        ensure(purged.removed <= limit as u64, format!("at most {limit} removed"), || format!("{purged:?}"))?;
-        total += purged.removed;
-        if !purged.more {
-            return Ok(total);
-        }
-    }
-    Err(unmet("purging ends", "still more after 10,000 purges"))
+    put_all(driver, &stage.keys("expired", expired), &expiring(1, deadline)).await?;
+    put_all(driver, &stage.keys("later", live), &expiring(2, deadline.saturating_add(TICK))).await?;
+    put_all(driver, &stage.keys("never", live), &record(3)).await
 }
 
 pub(crate) async fn e12_purge_removes_exactly_the_expired(stage: &Stage) -> Check {
@@ -228,7 +194,7 @@ pub(crate) async fn e13_purge_respects_its_limit(stage: &Stage) -> Check {
     mixed(stage, &driver, deadline, 60, 10).await?;
     stage.set(deadline);
     let first = driver.purge(25).await?;
-    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", || format!("{first:?}"))?;
+    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", &first)?;
     equal("the rest", &(first.removed + purge_all(&driver, 7).await?), &60)
 }
 
@@ -238,22 +204,17 @@ pub(crate) async fn e14_purge_spares_live_records(stage: &Stage) -> Check {
     mixed(stage, &driver, deadline, 15, 15).await?;
     stage.set(deadline);
     purge_all(&driver, 4).await?;
-    for number in 0..15 {
-        let later = expiring(2, deadline.saturating_add(TICK));
-        holds(&driver, &stage.key(&format!("later-{number:04}")), &later, "a live record").await?;
-        let never = stage.key(&format!("never-{number:04}"));
-        holds(&driver, &never, &record(3), "a record without a deadline").await?;
-    }
-    Ok(())
+    let later = expiring(2, deadline.saturating_add(TICK));
+    hold_all(&driver, &stage.keys("later", 15), &later, "a live record").await?;
+    hold_all(&driver, &stage.keys("never", 15), &record(3), "a record without a deadline").await
 }
 
 pub(crate) async fn e15_purge_covers_all_prefixes(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let deadline = stage.soon();
-    for prefix in ["session", "user", "index", "flash", "x"] {
-        let key = Key::parse(&format!("{prefix}:a")).expect("these are valid");
-        put(&driver, &key, &expiring(1, deadline)).await?;
-    }
+    let keys = ["session:a", "user:a", "index:a", "flash:a", "x:a"];
+    let keys = keys.map(|key| Key::parse(key).expect("these are valid"));
+    put_all(&driver, &keys, &expiring(1, deadline)).await?;
     stage.set(deadline);
     equal("purged over all prefixes", &purge_all(&driver, 2).await?, &5)
 }
@@ -261,7 +222,7 @@ pub(crate) async fn e15_purge_covers_all_prefixes(stage: &Stage) -> Check {
 pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = driver.purge(10).await?;
-    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", || format!("{empty:?}"))?;
+    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", &empty)?;
     mixed(stage, &driver, stage.soon(), 30, 30).await?;
     for _ in 0..200 {
         // A driver may check its records in several parts, but must reach the last one.
@@ -279,20 +240,15 @@ pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Che
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 10, 0).await?;
     stage.set(deadline);
-    for number in 0..5 {
-        // Stores one half again before the purge, and the other after it.
-        let key = stage.key(&format!("expired-{number:04}"));
-        yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store over an expired record")?;
+    // Stores one half again before the purge, and the other after it.
+    let keys = stage.keys("expired", 10);
+    for key in &keys[..5] {
+        yes(&driver.store(key, record(5), Condition::Absent).await?, "a store over an expired record")?;
     }
     equal("purged after half was stored again", &purge_all(&driver, 100).await?, &5)?;
-    for number in 5..10 {
-        let key = stage.key(&format!("expired-{number:04}"));
-        yes(&driver.store(&key, record(5), Condition::Absent).await?, "a store after the purge")?;
+    for key in &keys[5..] {
+        yes(&driver.store(key, record(5), Condition::Absent).await?, "a store after the purge")?;
     }
     equal("purged afterwards", &purge_all(&driver, 100).await?, &0)?;
-    for number in 0..10 {
-        let key = stage.key(&format!("expired-{number:04}"));
-        holds(&driver, &key, &record(5), "a record that was stored again").await?;
-    }
-    Ok(())
+    hold_all(&driver, &keys, &record(5), "a record that was stored again").await
 }

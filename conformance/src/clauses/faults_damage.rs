@@ -2,30 +2,22 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, StoreError, StoreErrorKind};
+use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, Record, StoreErrorKind};
 
-use crate::common::{expiring, fails, holds, keys_of, put, record, shown, sized, walk};
-use crate::failure::{Check, Failure, ensure, unmet};
+use crate::common::*;
 use crate::harness::FileRange;
 use crate::level::Requirement;
-use crate::stage::Stage;
 
 /// The number of intact records beside the damaged one.
-const NEIGHBOURS: u64 = 5;
+const NEIGHBOURS: usize = 5;
 
 async fn store_neighbours(stage: &Stage, driver: &DynDriver) -> Check {
-    for number in 0..NEIGHBOURS {
-        put(driver, &stage.key(&format!("neighbour-{number}")), &record(number + 1)).await?;
-    }
-    Ok(())
+    put_all(driver, &stage.keys("neighbour", NEIGHBOURS), &record(1)).await
 }
 
 async fn neighbours_live(stage: &Stage, driver: &DynDriver) -> Check {
-    for number in 0..NEIGHBOURS {
-        let neighbour = stage.key(&format!("neighbour-{number}"));
-        holds(driver, &neighbour, &record(number + 1), "a neighbour of a damaged record").await?;
-    }
-    Ok(())
+    let neighbours = stage.keys("neighbour", NEIGHBOURS);
+    hold_all(driver, &neighbours, &record(1), "a neighbour of a damaged record").await
 }
 
 pub(crate) async fn f01_damaged_record_is_corrupt(stage: &Stage) -> Check {
@@ -33,14 +25,14 @@ pub(crate) async fn f01_damaged_record_is_corrupt(stage: &Stage) -> Check {
     let key = stage.key("damaged");
     store_neighbours(stage, &driver).await?;
     put(&driver, &key, &record(77)).await?;
-    stage.damage(&key).await?;
+    stage.storage.damage(&key).await?;
     for _ in 0..2 {
         fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving a damaged record")?;
     }
     neighbours_live(stage, &driver).await?;
     let other = stage.key("neighbour-0");
     let answer = driver.store(&other, record(9), Condition::Any).await?;
-    crate::common::yes(&answer, "a store next to a damaged record")?;
+    yes(&answer, "a store next to a damaged record")?;
     fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving the damaged record again")
 }
 
@@ -48,12 +40,10 @@ pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let key = stage.key("bent");
     store_neighbours(stage, &driver).await?;
-    let mut whole = record(78);
-    whole.expires = Some(stage.later());
-    whole.data = sized(78, 90);
+    let whole = Record { data: sized(78, 90), ..expiring(78, stage.later()) };
     put(&driver, &key, &whole).await?;
-    let region = stage.record_bytes(&key).await?;
-    ensure(region.len > whole.data.len(), "a region that holds the whole record", || format!("{region:?}"))?;
+    let region = stage.storage.record_bytes(&key).await?;
+    ensure(region.len > whole.data.len(), "a region that holds the whole record", &region)?;
     let file = std::fs::File::options().read(true).write(true).open(&region.path);
     let file = file.map_err(|cause| Failure::Harness(format!("{}: {cause}", region.path.display())))?;
     let mut rng = stage.rng(2);
@@ -101,21 +91,15 @@ pub(crate) async fn f03_damage_stops_no_traversal_or_purge(stage: &Stage) -> Che
     store_neighbours(stage, &driver).await?;
     for name in ["a-first", "neighbour-2-and-more", "z-last"] {
         put(&driver, &stage.key(name), &record(77)).await?;
-        stage.damage(&stage.key(name)).await?;
+        stage.storage.damage(&stage.key(name)).await?;
     }
     for limit in [1, 3, 100] {
         let found = keys_of(&walk(&driver, &Prefix::SESSION, limit).await?);
-        for number in 0..NEIGHBOURS {
-            let neighbour = stage.key(&format!("neighbour-{number}"));
-            ensure(
-                found.contains(&neighbour),
-                "a traversal reports the neighbours of damaged records",
-                || format!("in pages of {limit}: {}", shown(&found)),
-            )?;
-        }
+        let all = stage.keys("neighbour", NEIGHBOURS).iter().all(|neighbour| found.contains(neighbour));
+        ensure(all, format!("pages of {limit} have the neighbours of damaged records"), shown(&found))?;
     }
     let counted = driver.count(&Prefix::SESSION).await?;
-    ensure(counted >= NEIGHBOURS, "a count of the healthy records at least", || counted.to_string())?;
+    ensure(counted >= NEIGHBOURS as u64, "a count of the healthy records at least", &counted)?;
     if !stage.lacks(Requirement::Purge) && !stage.lacks(Requirement::VirtualTime) {
         purge_among_damage(stage, &driver).await?;
     }
@@ -130,30 +114,14 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
         let key = stage.key(&format!("old-{number:02}"));
         put(driver, &key, &expiring(number + 1, stage.soon())).await?;
         if number % 5 == 0 {
-            stage.damage(&key).await?;
+            stage.storage.damage(&key).await?;
         }
     }
     stage.set(stage.soon());
-    let mut removed = 0;
-    for _ in 0..100 {
-        let purged = driver.purge(4).await?;
-        removed += purged.removed;
-        if !purged.more {
-            return ensure(
-                (HEALTHY..=HEALTHY + DAMAGED).contains(&removed),
-                format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"),
-                || removed.to_string(),
-            );
-        }
-    }
-    Err(unmet("purging ends", "still more after 100 purges"))
-}
-
-/// The answer, or `None` where the driver lacks the operation.
-pub(super) fn unless_unsupported<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let removed = purge_all(driver, 4).await?;
+    ensure(
+        (HEALTHY..=HEALTHY + DAMAGED).contains(&removed),
+        format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"),
+        &removed,
+    )
 }

@@ -1,16 +1,12 @@
 //! A store without room.
 
-use std::sync::Arc;
-
 use session_core::{
     Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind,
 };
 
-use super::faults_damage::unless_unsupported;
-use crate::common::{absent, holds, keys_of, recovered, rev, sized, touching, walk};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
+use crate::common::*;
+use crate::harness::Kind;
 use crate::level::Requirement;
-use crate::stage::Stage;
 
 /// The size of the records that fill a store, in bytes.
 const SIZE: usize = 16 << 10;
@@ -28,11 +24,11 @@ fn key(stage: &Stage, number: u64) -> Key {
 
 /// Bounded storage, a handle on it, and the number of records that filled it.
 async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
-    let stage = Stage::small(Arc::clone(&context.context)).await?;
+    let stage = context.fresh(Kind::Bounded).await?;
     let driver = stage.open().await?;
     for number in 0..=MOST as u64 {
         if !taken(driver.store(&key(&stage, number), large(number), Condition::Absent).await)? {
-            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), || number.to_string())?;
+            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), &number)?;
             absent(&driver, &key(&stage, number), "a record that was refused").await?;
             return Ok((stage, driver, number));
         }
@@ -67,15 +63,12 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
     }
     for number in 10..LEAST as u64 {
         let place = key(&stage, number);
-        let touched = driver.touch(&place, touching(number, number + 20_000, Some(stage.later()))).await;
-        let now = match touched {
-            Ok(true) => {
-                Record { expires: Some(stage.later()), revision: rev(number + 20_000), ..large(number) }
-            }
-            Err(error) if error.kind() == StoreErrorKind::Full && error.applied() == Applied::No => {
-                large(number)
-            }
-            other => return Err(unmet("a touch, or `Full` that changed nothing", format!("{other:?}"))),
+        let touch = touching(number, number + 20_000, Some(stage.later()));
+        let touched = driver.touch(&place, touch).await;
+        let touched = touched.map(|done| if done { Change::Applied } else { Change::Conflict(None) });
+        let now = match taken(touched)? {
+            true => Record { expires: touch.deadline, revision: touch.to, ..large(number) },
+            false => large(number),
         };
         holds(&driver, &place, &now, "a record that was to be touched in a full store").await?;
         there.push((place, now));
@@ -102,10 +95,10 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
             // An engine that needs room for a removal must have changed nothing.
             holds(&driver, &place, &large(number), "a record that was to be removed from a full store")
                 .await?;
-            ensure(stage.free_space().await?, "a full store takes a removal", || "`Full`".into())?;
+            ensure(stage.storage.free_space().await?, "a full store takes a removal", "`Full`")?;
             let removal = || driver.remove(&place, Condition::Revision(rev(number)));
             let removal = recovered(stage.recovery(), &[StoreErrorKind::Full], removal).await?;
-            ensure(removal.is_applied(), "a removal once there is room", || format!("{removal:?}"))?;
+            ensure(removal.is_applied(), "a removal once there is room", &removal)?;
         }
         absent(&driver, &place, "removed from a full store").await?;
         gone += 1;
@@ -118,7 +111,7 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
             driver.store(&place, new.clone(), Condition::Absent)
         })
         .await?;
-        ensure(answer.is_applied(), "a record where there is room again", || format!("{answer:?}"))?;
+        ensure(answer.is_applied(), "a record where there is room again", &answer)?;
         holds(&driver, &place, &new, "a record stored where there is room again").await?;
     }
     for number in gone..count {

@@ -9,11 +9,10 @@ use session_core::{
     StoreErrorKind, Touch,
 };
 
-use crate::common::{expiring, in_time, put, record, recovered, rev};
-use crate::failure::{Check, Failure, ensure, unmet};
+use crate::common::*;
+use crate::harness::Kind;
 use crate::level::Requirement;
 use crate::role::RoleStage;
-use crate::stage::Stage;
 
 const GONE: &[StoreErrorKind] = &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 /// A server may also close the connection silently.
@@ -60,9 +59,7 @@ impl Ledger {
     async fn holds(&self, driver: &DynDriver, kinds: &[StoreErrorKind], when: &str) -> Check {
         for (key, states) in &self.states {
             let found = recovered(self.recovery, kinds, || driver.retrieve(key)).await?;
-            ensure(states.contains(&found), format!("{when}, {}: one of {states:?}", key.as_str()), || {
-                format!("{found:?}")
-            })?;
+            ensure(states.contains(&found), format!("{when}, {}: one of {states:?}", key.as_str()), &found)?;
         }
         Ok(())
     }
@@ -155,17 +152,17 @@ fn served<T: Debug>(
 }
 
 pub(crate) async fn f04_outage_is_served_or_a_typed_error(stage: &Stage) -> Check {
-    let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
+    let stage = stage.fresh(Kind::Isolated).await?;
     let (driver, other) = (stage.open().await?, stage.open().await?);
     let mut ledger = Ledger::begin(&stage, &driver, 2).await?;
     driver.flush().await?;
-    stage.start_outage().await?;
+    stage.storage.start_outage().await?;
     let tried = async {
         let failed = try_everything(&stage, &driver, &mut ledger, GONE, 0).await?;
         Ok::<_, Failure>(failed + try_everything(&stage, &other, &mut ledger, GONE, 1).await?)
     };
     let failed = tried.await;
-    stage.end_outage().await?;
+    stage.storage.end_outage().await?;
     if failed? == 0 {
         return Err(Failure::Harness(
             "every call was served: start_outage() did not stop the backend".into(),
@@ -175,27 +172,36 @@ pub(crate) async fn f04_outage_is_served_or_a_typed_error(stage: &Stage) -> Chec
 }
 
 pub(crate) async fn f05_handle_recovers_after_outage(stage: &Stage) -> Check {
-    let stage = Stage::alone(std::sync::Arc::clone(&stage.context)).await?;
+    let stage = stage.fresh(Kind::Isolated).await?;
     let (used, idle) = (stage.open().await?, stage.open().await?);
     let mut ledger = Ledger::begin(&stage, &used, 2).await?;
     for round in 0..2 {
         used.flush().await?;
-        stage.start_outage().await?;
+        stage.storage.start_outage().await?;
         // Makes calls during the outage, because they may break the handle.
         let tried = try_everything(&stage, &used, &mut ledger, GONE, round).await;
-        stage.end_outage().await?;
+        stage.storage.end_outage().await?;
         tried?;
         for (number, driver) in [&used, &idle].into_iter().enumerate() {
             ledger.holds(driver, GONE, "after the outage").await?;
             let (key, new) = (stage.key(&format!("after-{round}-{number}")), record(round * 16 + 12));
-            let answer =
-                recovered(stage.recovery(), GONE, || driver.store(&key, new.clone(), Condition::Absent))
-                    .await?;
-            ensure(answer.is_applied(), "a new record, after the outage", || format!("{answer:?}"))?;
+            works_again(&stage, driver, GONE, &key, &new).await?;
             ledger.states.insert(key, vec![Some(new)]);
         }
     }
     Ok(())
+}
+
+/// Fails unless the handle creates a record within the time that it has to recover.
+async fn works_again(
+    stage: &Stage,
+    driver: &DynDriver,
+    kinds: &[StoreErrorKind],
+    key: &Key,
+    new: &Record,
+) -> Check {
+    let create = || driver.store(key, new.clone(), Condition::Absent);
+    yes(&recovered(stage.recovery(), kinds, create).await?, "a new record, after the failure")
 }
 
 /// Runs a program as root without the rights by which root ignores file modes.
@@ -203,14 +209,13 @@ const BOUND_BY_MODES: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_
 
 pub(crate) async fn f08_lost_permission_is_a_typed_error(stage: &Stage) -> Check {
     let wrapper = if is_root() { BOUND_BY_MODES } else { &[] };
-    let mut child = stage.wrapped_child("denied", &[], wrapper).map_err(|failure| match failure {
+    let mut child = stage.child("denied", &[], wrapper).map_err(|failure| match failure {
         Failure::Harness(text) => {
             Failure::Harness(format!("install setpriv (util-linux) to run this clause as root: {text}"))
         }
         other => other,
     })?;
-    child.ready().await?;
-    child.go()?;
+    child.begin().await?;
     child.finish().await.map(drop)
 }
 
@@ -218,9 +223,8 @@ pub(crate) async fn f08_lost_permission_is_a_typed_error(stage: &Stage) -> Check
 /// the clause reports the harness.
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")))
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    ids.is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
 }
 
 /// The role of F08: loses the permission, tries everything, gets it back.
@@ -229,7 +233,7 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     let driver = stage.open().await?;
     let mut ledger = Ledger::begin(stage, &driver, 2).await?;
     role.ready().await;
-    stage.revoke_access().await?;
+    stage.storage.revoke_access().await?;
     let tried = async {
         let failed = try_everything(stage, &driver, &mut ledger, DENIED, 0).await?;
         // Open files stay open, so only a new handle shows whether the right is gone.
@@ -239,15 +243,12 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
         })
     };
     let failed = tried.await;
-    stage.restore_access().await?;
+    stage.storage.restore_access().await?;
     if failed? == 0 {
         return Err(Failure::Harness(
             "every call was served: revoke_access() did not take the right away".into(),
         ));
     }
     ledger.holds(&driver, DENIED, "after the right is back").await?;
-    let (key, new) = (stage.key("after"), record(7));
-    let answer =
-        recovered(stage.recovery(), DENIED, || driver.store(&key, new.clone(), Condition::Absent)).await?;
-    ensure(answer.is_applied(), "a new record, after the right is back", || format!("{answer:?}"))
+    works_again(stage, &driver, DENIED, &stage.key("after"), &record(7)).await
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use session_core::{Condition, Driver, Key};
+use session_core::{Condition, Driver};
 
+use super::concurrent_changes::whole;
 use crate::child::Line;
-use crate::common::{Crowd, increment, number_of, patiently, record, rev, set, touching};
-use crate::failure::{Check, ensure};
-use crate::history::{Mix, Rec, Recorder, pick, seen_after};
+use crate::common::*;
+use crate::history::{Mix, Player, Recorder};
 use crate::role::{Role, RoleStage};
 
 pub(crate) const ROLES: &[(&str, Role)] = &[
@@ -70,39 +70,33 @@ async fn create(role: &RoleStage) -> Check {
     Ok(())
 }
 
-fn recorder(role: &RoleStage) -> Recorder {
+/// Lets `tasks` players work on `keys` keys. They report each operation before it starts and after it is answered.
+async fn play<F>(role: &RoleStage, tasks: u64, keys: usize, work: impl Fn(Player) -> F) -> Check
+where
+    F: Future<Output = Check> + Send + 'static,
+{
+    let driver = role.stage.open().await?;
     let post = Arc::clone(&role.post);
-    Recorder::reporting(move |call| post.say(&Line::Call(call)))
-}
-
-fn history_keys(role: &RoleStage, count: usize) -> Vec<Key> {
-    (0..count).map(|number| role.stage.key(&format!("history-{number}"))).collect()
+    let recorder = Arc::new(Recorder::reporting(move |call| post.say(&Line::Call(call))));
+    let (keys, horizon) = (role.stage.keys("history", keys), role.stage.later().as_millis());
+    role.ready().await;
+    let crowd = Crowd::start(tasks, (driver, keys, recorder), |task, (driver, keys, recorder)| {
+        let rng = role.stage.rng(role.number(1) * 8 + task);
+        work(Player::new(driver, keys, recorder, rng, horizon))
+    });
+    crowd.join().await.map(drop)
 }
 
 /// Two tasks with argument 0 random operations each on three keys.
 async fn history(role: &RoleStage) -> Check {
-    let driver = role.stage.open().await?;
-    let recorder = Arc::new(recorder(role));
-    let (length, stream) = (role.number(0), role.number(1));
-    let keys = history_keys(role, 3);
-    let horizon = role.stage.later().as_millis();
-    role.ready().await;
-    let mut crowd = Crowd::new();
-    for task in 0..2 {
-        let (driver, recorder, keys) = (driver.clone(), Arc::clone(&recorder), keys.clone());
-        let mut rng = role.stage.rng(stream * 8 + task);
-        crowd.add(async move {
-            let mut seen: [Option<Rec>; 3] = [None; 3];
-            for _ in 0..length {
-                let index = rng.u64(..3) as usize;
-                let op = pick(Mix::All, &mut rng, seen[index], horizon);
-                let answer = recorder.perform(&driver, index, &keys[index], op).await?;
-                seen[index] = seen_after(seen[index], op, answer);
-            }
-            Ok(())
-        });
-    }
-    crowd.join().await.map(drop)
+    let length = role.number(0);
+    play(role, 2, 3, move |mut player| async move {
+        for _ in 0..length {
+            player.play(Mix::All).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Reads argument 0 times and fails unless each record is whole.
@@ -112,10 +106,7 @@ async fn read_whole(role: &RoleStage) -> Check {
     role.ready().await;
     for _ in 0..role.number(0) {
         let found = patiently(|| driver.retrieve(&key)).await?;
-        let right = found
-            .as_ref()
-            .is_some_and(|found| number_of(&found.data).is_some_and(|number| found.revision == rev(number)));
-        ensure(right, "a whole record, whose data and revision are of one store", || format!("{found:?}"))?;
+        whole(&found.ok_or_else(|| unmet("a record that is replaced is there all the time", "no record"))?)?;
     }
     Ok(())
 }
@@ -127,8 +118,7 @@ async fn write_whole(role: &RoleStage) -> Check {
     let mut rng = role.stage.rng(role.number(1));
     role.ready().await;
     for _ in 0..role.number(0) {
-        let number = rng.u64(..);
-        set(&driver, &key, &record(number)).await?;
+        set(&driver, &key, &record(rng.u64(..))).await?;
     }
     Ok(())
 }
@@ -137,47 +127,21 @@ async fn write_whole(role: &RoleStage) -> Check {
 async fn purge(role: &RoleStage) -> Check {
     let driver = role.stage.open().await?;
     role.ready().await;
-    let mut total = 0;
-    for _ in 0..10_000 {
-        let purged = patiently(|| driver.purge(5)).await?;
-        total += purged.removed;
-        if !purged.more {
-            break;
-        }
-    }
-    role.post.say(&Line::Note(total));
+    role.post.say(&Line::Note(purge_all(&driver, 5).await?));
     Ok(())
 }
 
-/// Operations of the mix in argument 0, until this process is killed. Every operation is reported before it starts and
-/// after it is answered.
+/// Operations of the mix in argument 0, until this process is killed.
 async fn work(role: &RoleStage) -> Check {
-    let driver = role.stage.open().await?;
-    let recorder = Arc::new(recorder(role));
-    let mix: Mix = serde_json::from_str(role.args.first().map_or("", String::as_str)).unwrap_or(Mix::All);
-    let keys = history_keys(role, crate::clauses::durable::KEYS);
-    let horizon = role.stage.later().as_millis();
-    role.ready().await;
-    let mut crowd = Crowd::new();
-    for task in 0..3 {
-        let (driver, recorder, keys) = (driver.clone(), Arc::clone(&recorder), keys.clone());
-        let mut rng = role.stage.rng(role.number(1) * 8 + task);
-        crowd.add(async move {
-            let mut seen: Vec<Option<Rec>> = vec![None; keys.len()];
-            for (index, key) in keys.iter().enumerate() {
-                let answer = recorder.perform(&driver, index, key, crate::history::Op::Retrieve).await?;
-                seen[index] = seen_after(None, crate::history::Op::Retrieve, answer);
-            }
-            loop {
-                let index = rng.u64(..keys.len() as u64) as usize;
-                let op = pick(mix, &mut rng, seen[index], horizon);
-                let answer = recorder.perform(&driver, index, &keys[index], op).await?;
-                seen[index] = seen_after(seen[index], op, answer);
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    crowd.join().await.map(|_: Vec<()>| ())
+    let mix: Mix = serde_json::from_str(&role.args[0]).expect("the parent names a mix");
+    play(role, 3, super::durable::KEYS, move |mut player| async move {
+        player.look().await?;
+        loop {
+            player.play(mix).await?;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }
 
 /// Changes of every kind, one after the other, each between two notes.
@@ -194,7 +158,7 @@ async fn acknowledge(role: &RoleStage) -> Check {
             2 => driver.touch(&key, touching(number, next, Some(role.stage.later()))).await?,
             _ => driver.remove(&key, Condition::Any).await?.is_applied(),
         };
-        ensure(done, "an undisturbed change happens", || format!("change {number} did not"))?;
+        ensure(done, "an undisturbed change happens", format_args!("change {number} did not"))?;
         role.post.say(&Line::Note(number * 2 + 1));
     }
     Ok(())

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use session_core::SessionId;
 use session_manager::{AddressCheck, EndReason, Outcome, RequestInfo, Session};
 
-use super::session_common::{Manager, came_to, done, new_id, opened, stored, tells_nothing, with};
-use crate::failure::{Check, Failure, ensure, equal};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 const AT_HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 17));
 const NEXT_DOOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 200));
@@ -31,7 +30,7 @@ async fn victim(sessions: &Manager) -> Result<SessionId, Failure> {
 async fn is_refused(sessions: &Manager, request: RequestInfo, reason: &EndReason, who: &str) -> Check {
     let session = sessions.load(request).await?;
     equal(&format!("the end reason for {who}"), &session.end_reason()?, &Some(reason.clone()))?;
-    ensure(!session.exists()?, format!("no session for {who}"), || "there is one".into())?;
+    ensure(!session.exists()?, format!("no session for {who}"), "there is one")?;
     equal(&format!("a value for {who}"), &session.get::<u64>("secret")?, &None)?;
     equal(&format!("whether {who} ended anything"), &session.destroy("logout").await?, &false)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a refused request")?;
@@ -58,7 +57,7 @@ pub(crate) async fn s65_other_address_is_refused(stage: &Stage) -> Check {
     let stranger = sessions.load(from(Some(id), ABROAD, "fox")).await?;
     stranger.insert("own", &1)?;
     came_to(&sessions.finish(&stranger).await?, &Outcome::Created, "a stranger's write")?;
-    ensure(new_id(&stranger)? != id, "under another id", || "the same".into())?;
+    ensure(new_id(&stranger)? != id, "under another id", "the same")?;
     equal("the record of the session", &stored(&probe, id).await?, &record)?;
     is_let_in(&sessions, from(Some(id), AT_HOME, "hen"), "its own client").await.map(drop)
 }

@@ -7,12 +7,8 @@ use std::time::Duration;
 use session_core::{Condition, Driver, Operation, Record, Revision, SessionId};
 use session_manager::{EndReason, ErrorKind, Outcome, Session};
 
-use super::session_common::{
-    Manager, any_revision, begun, came_to, does, done, finds, fresh, new_id, nothing, nothing_else, opened,
-    raw, refused, request, stored, tells_nothing, with,
-};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 use crate::testing::Fault;
 
 /// Adds one.
@@ -42,9 +38,7 @@ pub(crate) async fn s22_every_change_has_new_revision(stage: &Stage) -> Check {
     let id = begun(&sessions, count).await?;
     let mut seen: Vec<Revision> = vec![stored(&probe, id).await?.revision];
     let mut is_new = |record: &Record, what: &str| {
-        ensure(!seen.contains(&record.revision), format!("a new revision after {what}"), || {
-            format!("{:?}", record.revision)
-        })?;
+        ensure(!seen.contains(&record.revision), format!("a new revision after {what}"), &record.revision)?;
         seen.push(record.revision);
         Ok::<_, Failure>(())
     };
@@ -74,11 +68,7 @@ pub(crate) async fn s23_applied_store_with_lost_answer_counts_once(stage: &Stage
 
     probe.plan(Operation::Store, 1, Fault::LoseAnswer);
     came_to(&request(&sessions, id, count).await?, &Outcome::Updated, "a change whose answer is lost")?;
-    equal(
-        "the calls of that request",
-        &probe.operations(),
-        &vec![Operation::Retrieve, Operation::Store, Operation::Retrieve],
-    )?;
+    called(&probe, &[Operation::Retrieve, Operation::Store, Operation::Retrieve], "that request")?;
     finds(&sessions, id, "count", Some(2_u64)).await
 }
 
@@ -94,10 +84,10 @@ pub(crate) async fn s24_lost_store_is_repeated(stage: &Stage) -> Check {
     probe.plan(Operation::Store, 1, Fault::LoseCall);
     probe.calls();
     came_to(&request(&sessions, id, count).await?, &Outcome::Updated, "a change that got lost")?;
-    equal(
-        "the calls of that request",
-        &probe.operations(),
-        &vec![Operation::Retrieve, Operation::Store, Operation::Retrieve, Operation::Store],
+    called(
+        &probe,
+        &[Operation::Retrieve, Operation::Store, Operation::Retrieve, Operation::Store],
+        "that request",
     )?;
     finds(&sessions, id, "count", Some(3_u64)).await
 }
@@ -123,7 +113,7 @@ pub(crate) async fn s26_dropped_commit_can_be_repeated(stage: &Stage) -> Check {
         count(&session)?;
         probe.plan(Operation::Store, 1, Fault::Stall);
         let answer = probe.drop_at_stall(session.commit()).await;
-        ensure(answer.is_none(), "the commit waits for its answer", || format!("{answer:?}"))?;
+        ensure(answer.is_none(), "the commit waits for its answer", &answer)?;
         came_to(&session.commit().await?, &outcome, "the commit that was repeated")?;
         let id = new_id(&session)?;
         finds(&sessions, id, "count", Some(number)).await?;
@@ -158,7 +148,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
     }
     refused(session.commit().await, ErrorKind::Contention, "a commit that always meets another")?;
     let stores = probe.operations().iter().filter(|&&operation| operation == Operation::Store).count();
-    ensure((2..=100).contains(&stores), "2 to 100 tries", || stores.to_string())?;
+    ensure((2..=100).contains(&stores), "2 to 100 tries", &stores)?;
     finds(&sessions, id, "count", Some(1_u64)).await?;
     // The log is still there. One more conflict may be planned, but not a hundred.
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the same commit later")?;
@@ -192,9 +182,7 @@ pub(crate) async fn s28_commit_after_end_writes_nothing(stage: &Stage) -> Check 
         let id = begun(&sessions, with_token).await?;
         let late = opened(&sessions, id).await?;
         attempt(&late)?;
-        ensure(opened(&sessions, id).await?.destroy("logout").await?, "a logout", || {
-            "nothing to end".into()
-        })?;
+        ensure(opened(&sessions, id).await?.destroy("logout").await?, "a logout", "nothing to end")?;
         probe.calls();
         ends(&sessions, &late, &EndReason::Revoked, what, *critical).await?;
         nothing(&probe, id, &format!("after {what} came late")).await?;
@@ -253,14 +241,14 @@ pub(crate) async fn s30_repeated_id_never_merges_sessions(stage: &Stage) -> Chec
 
     repeat(first, 1);
     let second = begun(&sessions, |session| session.insert("name", "Grace")).await?;
-    ensure(second != first, "the second visitor gets another id", || "the same".into())?;
+    ensure(second != first, "the second visitor gets another id", "the same")?;
     equal("the first visitor's record", &stored(&probe, first).await?, &record)?;
 
     repeat(first, 1);
     let login = opened(&sessions, second).await?;
     login.rotate()?;
     came_to(&sessions.finish(&login).await?, &Outcome::Rotated, "a rotation that drew a taken id")?;
-    ensure(new_id(&login)? != first, "a rotation gets another id", || "the same".into())?;
+    ensure(new_id(&login)? != first, "a rotation gets another id", "the same")?;
     equal("the first visitor's record", &stored(&probe, first).await?, &record)?;
 
     // Three collisions in a row are not chance.

@@ -8,11 +8,18 @@ use serde::de::DeserializeOwned;
 use session_core::{Driver, DynDriver, Key, Operation, Record, Revision, SessionId, Timestamp};
 use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions, SessionsBuilder};
 
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use crate::common::*;
 
 /// A probe around the driver of the stage.
-pub(super) type Probe = crate::testing::Probe<DynDriver>;
+pub(super) type Probe = crate::testing::Probe<Opened>;
+
+/// A driver as the stage opens it. A type of its own, because the compiler cannot prove `Send` for futures over a
+/// pointer to a trait.
+pub(super) struct Opened(pub(super) DynDriver);
+
+impl Driver for Opened {
+    session_core::forward!(0: retrieve store remove traverse touch purge flush close capabilities clock);
+}
 
 /// A manager over a probe of the stage's driver.
 pub(super) type Manager = Sessions<Probe>;
@@ -38,7 +45,7 @@ pub(super) async fn with(
     stage: &Stage,
     options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
 ) -> Result<(Probe, Manager), Failure> {
-    let probe = Probe::new(stage.open().await?);
+    let probe = Probe::new(Opened(stage.open().await?));
     let sessions = options(Sessions::builder(probe.clone())).build()?;
     Ok((probe, sessions))
 }
@@ -82,13 +89,26 @@ pub(super) async fn done(sessions: &Manager, session: &Session) -> Check {
 
 fn goes_well(committed: &Committed) -> Check {
     let ended = matches!(committed.outcome, Outcome::Ended(_));
-    ensure(!ended, "the session has not ended", || format!("{committed:?}"))
+    ensure(!ended, "the session has not ended", &committed)
+}
+
+/// A whole request that rotates: the new id.
+pub(super) async fn rotated(sessions: &Manager, id: SessionId) -> Result<SessionId, Failure> {
+    let session = opened(sessions, id).await?;
+    session.rotate()?;
+    done(sessions, &session).await?;
+    new_id(&session)
+}
+
+/// Adds one to the value of `key`.
+pub(super) fn add_to(session: &Session, key: &str) -> Result<(), Error> {
+    session.update(key, |count: Option<u64>| count.unwrap_or(0) + 1).map(drop)
 }
 
 /// A request's handle on a session that must exist.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
     let session = sessions.load(id).await?;
-    ensure(session.exists()?, "the session is there", || format!("{:?}", session.end_reason()))?;
+    ensure(session.exists()?, "the session is there", &session.end_reason())?;
     Ok(session)
 }
 
@@ -108,6 +128,16 @@ pub(super) fn tells_nothing(session: &Session, what: &str) -> Check {
 /// Fails unless the commit has this outcome.
 pub(super) fn came_to(committed: &Committed, expected: &Outcome, what: &str) -> Check {
     equal(&format!("the outcome of {what}"), &committed.outcome, expected)
+}
+
+/// Fails unless these calls, and no others, were made since the last question.
+pub(super) fn called(probe: &Probe, expected: &[Operation], what: &str) -> Check {
+    equal(&format!("the calls of {what}"), &probe.operations()[..], expected)
+}
+
+/// Fails unless the stored session has this deadline.
+pub(super) async fn expires(probe: &Probe, id: SessionId, at: Timestamp, what: &str) -> Check {
+    equal(&format!("the deadline of {what}"), &stored(probe, id).await?.expires, &Some(at))
 }
 
 /// Fails unless this is an error of `kind`.

@@ -8,12 +8,8 @@ use std::time::Duration;
 use session_core::{Condition, Cursor, Driver, DynDriver, Key, Operation, Record, SessionId};
 use session_manager::{EndReason, Event, Observer, Outcome, Session, SessionTag, Sweep};
 
-use super::session_common::{
-    Manager, any_revision, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, stored, with,
-};
-use crate::common::{nap, yes};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 /// Sessions that hold their numbers.
 async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Failure> {
@@ -65,7 +61,7 @@ pub(crate) async fn s75_find_visits_every_session_unchanged(stage: &Stage) -> Ch
         let found = walk(&sessions, limit, false).await?;
         equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
         if probe.inner().capabilities().exactly_once {
-            ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
+            ensure(found.values().all(|&times| times == 1), "each of them once", &found)?;
         }
         let writes = |operation: &Operation| !matches!(operation, Operation::Traverse | Operation::Retrieve);
         equal("its calls that write", &probe.operations().iter().filter(|&o| writes(o)).count(), &0)?;
@@ -101,7 +97,7 @@ pub(crate) async fn s76_find_omits_what_is_no_live_session(stage: &Stage) -> Che
     let found = walk(&sessions, 3, false).await?;
     equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(4))?;
     if probe.inner().capabilities().exactly_once {
-        ensure(found.values().all(|&times| times == 1), "each of them once", || format!("{found:?}"))?;
+        ensure(found.values().all(|&times| times == 1), "each of them once", &found)?;
     }
     nothing(&probe, short, "of the session that has expired").await?;
     finds(&sessions, new_id(&login)?, "number", Some(0_u64)).await
@@ -163,9 +159,7 @@ async fn stocked(stage: &Stage, driver: &DynDriver, expired: usize) -> Result<Ve
 
 async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {
     for key in keys {
-        ensure(driver.retrieve(key).await?.is_some(), "live records stay", || {
-            "a live record is gone".into()
-        })?;
+        ensure(driver.retrieve(key).await?.is_some(), "live records stay", "a live record is gone")?;
     }
     Ok(())
 }
@@ -177,7 +171,7 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
     let mut removed = 0;
     for _ in 0..100 {
         let purged = sessions.sweep_once(4).await?;
-        ensure(purged.removed <= 4, "at most four at a time", || format!("{purged:?}"))?;
+        ensure(purged.removed <= 4, "at most four at a time", &purged)?;
         removed += purged.removed;
         if !purged.more {
             break;
@@ -226,7 +220,7 @@ pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check 
             sweeper.stop().await;
         }
         limits.extend(probe.calls().iter().map(|call| call.limit));
-        ensure(limits.iter().all(|&limit| limit == Some(2)), "batches of two", || format!("{limits:?}"))?;
+        ensure(limits.iter().all(|&limit| limit == Some(2)), "batches of two", &limits)?;
         // And this must not happen any more.
         nap(Duration::from_millis(60)).await;
         equal("calls after the end", &probe.operations().len(), &0)?;

@@ -3,9 +3,8 @@
 use session_core::SessionId;
 use session_manager::{Outcome, Session};
 
-use super::session_common::{Manager, begun, came_to, does, done, fresh, opened, raw, stored};
-use crate::failure::{Check, Failure, ensure, equal};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
     begun(sessions, |session| {
@@ -127,7 +126,7 @@ pub(crate) async fn s64_flash_set_again_lasts_one_more_request(stage: &Stage) ->
     // A form that fails over and over says so each time.
     for round in 0..3_u64 {
         let again = opened(&sessions, id).await?;
-        ensure(again.flash().get::<String>("notice").is_ok(), "the value can be read", || "no".into())?;
+        ensure(again.flash().get::<String>("notice").is_ok(), "the value can be read", "no")?;
         again.flash().set("notice", &format!("round {round}"))?;
         done(&sessions, &again).await?;
     }

@@ -3,12 +3,8 @@
 use session_core::{Condition, Operation};
 use session_manager::{EndReason, IdUpdate, Outcome, Session};
 
-use super::session_common::{
-    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
-    nothing, nothing_else, opened, raw, request, stored, tells_nothing,
-};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 use crate::testing::Fault;
 
 pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> Check {
@@ -29,9 +25,7 @@ pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> C
     probe.calls();
     let committed = sessions.finish(&session).await?;
     came_to(&committed, &Outcome::Rotated, "a rotation with changes")?;
-    ensure(committed.critical && !committed.refuses_response(), "critical, and done", || {
-        format!("{committed:?}")
-    })?;
+    ensure(committed.critical && !committed.refuses_response(), "critical, and done", &committed)?;
     let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.condition)).collect();
     let steps = [Condition::Absent, Condition::Revision(loaded.revision)];
     equal(
@@ -41,15 +35,13 @@ pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> C
     )?;
 
     let new = new_id(&session)?;
-    ensure(new != old, "the id is new", || "the same".into())?;
+    ensure(new != old, "the id is new", "the same")?;
     let under_new = opened(&sessions, new).await?;
     equal("its user", &under_new.user()?.as_deref(), &Some("alice"))?;
     equal("when it was created", &under_new.created()?, &created)?;
     equal("its keys", &under_new.keys()?, &["after", "before", "cart"].map(str::to_owned).to_vec())?;
     equal("its flash value", &under_new.flash().get::<String>("notice")?.as_deref(), &Some("hello"))?;
-    ensure(is_marker(&stored(&probe, old).await?), "a tombstone without data under the old id", || {
-        "data".into()
-    })
+    ensure(is_marker(&stored(&probe, old).await?), "a tombstone without data under the old id", "data")
 }
 
 pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
@@ -62,7 +54,7 @@ pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
     for writes in [false, true] {
         let late = sessions.load(old).await?;
         equal("the end reason", &late.end_reason()?, &Some(EndReason::Replaced))?;
-        ensure(!late.exists()?, "the session does not exist", || "it exists".into())?;
+        ensure(!late.exists()?, "the session does not exist", "it exists")?;
         equal("a value", &late.get::<u64>("a")?, &None)?;
         if writes {
             late.insert("a", &2)?;
@@ -72,7 +64,7 @@ pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
         let committed = sessions.finish(&late).await?;
         came_to(&committed, &Outcome::Ended(EndReason::Replaced), "a request with the old id")?;
         tells_nothing(&late, "a request with the old id")?;
-        equal("the calls of its commit", &probe.operations(), &vec![])?;
+        called(&probe, &[], "its commit")?;
     }
     let late = sessions.load(old).await?;
     equal("whether a logout with the old id ended anything", &late.destroy("logout").await?, &false)?;
@@ -107,7 +99,7 @@ pub(crate) async fn s33_rotation_carries_over_concurrent_write(stage: &Stage) ->
         finds(&sessions, new, key, Some(1)).await?;
     }
     finds(&sessions, new, "count", Some(13_u64)).await?;
-    ensure(is_marker(&stored(&probe, old).await?), "a tombstone under the old id", || "data".into())?;
+    ensure(is_marker(&stored(&probe, old).await?), "a tombstone under the old id", "data")?;
     nothing_else(&probe, &[old, new], "after the rotation").await
 }
 
@@ -124,7 +116,7 @@ pub(crate) async fn s34_one_of_two_rotations_succeeds(stage: &Stage) -> Check {
     let record = stored(&probe, new).await?;
     let committed = sessions.finish(&two).await?;
     came_to(&committed, &Outcome::Ended(EndReason::Replaced), "the second rotation")?;
-    ensure(committed.refuses_response(), "its response does not go out", || format!("{committed:?}"))?;
+    ensure(committed.refuses_response(), "its response does not go out", &committed)?;
     tells_nothing(&two, "the second rotation")?;
     equal("the successor", &stored(&probe, new).await?, &record)?;
     nothing_else(&probe, &[old, new], "after two rotations").await
@@ -159,7 +151,7 @@ pub(crate) async fn s35_rotation_of_ended_session_leaves_nothing(stage: &Stage) 
         probe.calls();
         let committed = sessions.finish(&login).await?;
         came_to(&committed, &Outcome::Ended(EndReason::Revoked), "a rotation of a session that is gone")?;
-        ensure(committed.refuses_response(), "its response does not go out", || format!("{committed:?}"))?;
+        ensure(committed.refuses_response(), "its response does not go out", &committed)?;
         tells_nothing(&login, "a rotation of a session that is gone")?;
         nothing(&probe, old, "under the old id").await?;
         nothing_else(&probe, &[], "after the rotation").await?;
@@ -173,7 +165,7 @@ pub(crate) async fn s36_rotation_before_first_write(stage: &Stage) -> Check {
     session.rotate()?;
     session.insert("a", &1)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a rotation with a first write")?;
-    equal("the calls", &probe.operations(), &vec![Operation::Store])?;
+    called(&probe, &[Operation::Store], "the request")?;
     finds(&sessions, new_id(&session)?, "a", Some(1)).await?;
 
     let session = sessions.load(None).await?;
@@ -181,7 +173,7 @@ pub(crate) async fn s36_rotation_before_first_write(stage: &Stage) -> Check {
     probe.calls();
     came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a rotation of nothing")?;
     tells_nothing(&session, "a rotation of nothing")?;
-    equal("the calls", &probe.operations(), &vec![])
+    called(&probe, &[], "the request")
 }
 
 pub(crate) async fn s37_rotation_with_lost_answers_happens_once(stage: &Stage) -> Check {
@@ -195,7 +187,7 @@ pub(crate) async fn s37_rotation_with_lost_answers_happens_once(stage: &Stage) -
         ] {
             let old = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
             let login = opened(&sessions, old).await?;
-            login.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+            add_to(&login, "count")?;
             login.rotate()?;
             probe.plan(Operation::Store, number, fault);
             probe.calls();
@@ -207,9 +199,7 @@ pub(crate) async fn s37_rotation_with_lost_answers_happens_once(stage: &Stage) -
             came_to(&committed, &Outcome::Rotated, &what)?;
             let new = new_id(&login)?;
             finds(&sessions, new, "count", Some(2_u64)).await?;
-            ensure(is_marker(&stored(&probe, old).await?), format!("a tombstone after {what}"), || {
-                "data".into()
-            })?;
+            ensure(is_marker(&stored(&probe, old).await?), format!("a tombstone after {what}"), "data")?;
             if number == 2 {
                 // A first store that is dropped without an answer leaves a record that no client can reach.
                 nothing_else(&probe, &[old, new], &format!("after {what}")).await?;
@@ -229,16 +219,13 @@ pub(crate) async fn s38_rotation_restarts_absolute_lifetime(stage: &Stage) -> Ch
     advance(stage, HOUR + 30 * MINUTE);
     does(&sessions, old, |session| session.insert("b", &1)).await?;
     let left = after(stage, HOUR + 30 * MINUTE);
-    equal("the deadline without a rotation", &stored(&probe, old).await?.expires, &Some(left))?;
-    let session = opened(&sessions, old).await?;
-    session.rotate()?;
-    done(&sessions, &session).await?;
-    let new = new_id(&session)?;
-    equal("the deadline after it", &stored(&probe, new).await?.expires, &Some(after(stage, 2 * HOUR)))?;
+    expires(&probe, old, left, "the deadline without a rotation").await?;
+    let new = rotated(&sessions, old).await?;
+    expires(&probe, new, after(stage, 2 * HOUR), "the deadline after it").await?;
     advance(stage, HOUR + 30 * MINUTE);
     does(&sessions, new, |session| session.insert("c", &1)).await?;
     let end = after(stage, HOUR + 30 * MINUTE);
-    equal("the new absolute deadline", &stored(&probe, new).await?.expires, &Some(end))
+    expires(&probe, new, end, "the new absolute deadline").await
 }
 
 pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
@@ -256,7 +243,7 @@ pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
     equal("the end reason afterwards", &late.end_reason()?, &Some(EndReason::Expired))?;
     late.insert("a", &2)?;
     came_to(&sessions.finish(&late).await?, &Outcome::Created, "a write under an id that means nothing")?;
-    ensure(new_id(&late)? != old, "it gets a new id", || "the old one".into())?;
+    ensure(new_id(&late)? != old, "it gets a new id", "the old one")?;
     nothing(&probe, old, "under the old id").await?;
     finds(&sessions, new_id(&login)?, "a", Some(1)).await
 }
@@ -269,16 +256,16 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check
         session.insert("b", &1)?;
         probe.calls();
         equal("whether it ended the session", &session.destroy("logout").await?, &true)?;
-        equal("its calls", &probe.operations(), &vec![Operation::Remove])?;
+        called(&probe, &[Operation::Remove], "the request")?;
         nothing(&probe, id, "before any commit").await?;
         equal("the end reason", &session.end_reason()?, &Some(EndReason::Destroyed("logout".into())))?;
         equal("the client's instruction", &session.id_update(), &IdUpdate::Clear)?;
-        ensure(!session.exists()?, "the session does not exist", || "it exists".into())?;
+        ensure(!session.exists()?, "the session does not exist", "it exists")?;
         equal("the earlier writes", &session.get::<u64>("b")?, &None)?;
         if commits {
             let ended = Outcome::Ended(EndReason::Destroyed("logout".into()));
             came_to(&sessions.finish(&session).await?, &ended, "a commit after destroy")?;
-            equal("the calls of its commit", &probe.operations(), &vec![])?;
+            called(&probe, &[], "its commit")?;
         } else {
             // A handler that fails, or a client that hangs up.
             drop(session);
@@ -336,7 +323,7 @@ pub(crate) async fn s43_write_after_destroy_starts_new_session(stage: &Stage) ->
     session.insert("c", &1)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a write after destroy")?;
     let new = new_id(&session)?;
-    ensure(new != old, "the id is new", || "the same".into())?;
+    ensure(new != old, "the id is new", "the same")?;
     nothing(&probe, old, "under the old id").await?;
     equal("the keys of the new session", &opened(&sessions, new).await?.keys()?, &vec!["c".to_owned()])
 }
@@ -360,7 +347,7 @@ pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage)
             // A refusal is an error, and the call may be repeated.
             Some(Err(error)) => {
                 equal("the error of a refused removal", &error.kind(), &session_manager::ErrorKind::Store)?;
-                ensure(raw(&probe, id).await?.is_some(), "the session is still there", || "gone".into())?;
+                ensure(raw(&probe, id).await?.is_some(), "the session is still there", "gone")?;
                 equal("whether the repetition ended it", &session.destroy("logout").await?, &true)?;
             }
             None => drop(session),

@@ -7,12 +7,8 @@ use session_manager::{
     EndReason, ErrorKind, Event, IdUpdate, Observer, Outcome, RequestInfo, SessionTag, Sessions,
 };
 
-use super::session_common::{
-    Probe, begun, came_to, does, done, finds, fresh, new_id, nothing, opened, refused, stored, tells_nothing,
-    with,
-};
-use crate::failure::{Check, ensure, equal, unmet};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 use crate::testing::Fault;
 
 pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
@@ -28,9 +24,7 @@ pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
         ("an unknown id", RequestInfo::new(unknown), Some(EndReason::Expired), vec![Operation::Retrieve]),
     ] {
         let session = sessions.load(request).await?;
-        ensure(!session.exists()?, format!("with {what} the session does not exist yet"), || {
-            "it exists".into()
-        })?;
+        ensure(!session.exists()?, format!("with {what} the session does not exist yet"), "it exists")?;
         equal(&format!("the keys with {what}"), &session.keys()?, &vec![])?;
         equal(&format!("a value with {what}"), &session.get::<u64>("secret")?, &None)?;
         equal(&format!("the end reason with {what}"), &session.end_reason()?, &reason)?;
@@ -51,7 +45,7 @@ pub(crate) async fn s02_first_write_is_one_store_under_new_id(stage: &Stage) -> 
     let calls = probe.calls();
     equal("the conditions of its stores", &conditions(&calls), &vec![Some(Condition::Absent)])?;
     let id = new_id(&session)?;
-    ensure(id != brought, "an id from a client is never adopted", || "it was".into())?;
+    ensure(id != brought, "an id from a client is never adopted", "it was")?;
     nothing(&probe, brought, "under the id that was brought").await?;
     let record = stored(&probe, id).await?;
     equal("the client's instruction", &session.id_update(), &IdUpdate::Set { id, deadline: record.expires })?;
@@ -81,7 +75,7 @@ pub(crate) async fn s03_unchanged_request_only_retrieves(stage: &Stage) -> Check
         }
         came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a request without changes")?;
         tells_nothing(&session, "a request without changes")?;
-        equal("the calls of the store", &probe.operations(), &vec![Operation::Retrieve])?;
+        called(&probe, &[Operation::Retrieve], "the store")?;
     }
     equal("the record afterwards", &stored(&probe, id).await?, &before)
 }
@@ -91,7 +85,7 @@ pub(crate) async fn s04_write_then_clear_creates_nothing(stage: &Stage) -> Check
     for by_name in [true, false] {
         let brought = SessionId::generate()?;
         let session = sessions.load(brought).await?;
-        ensure(!session.exists()?, "the session does not exist yet", || "it exists".into())?;
+        ensure(!session.exists()?, "the session does not exist yet", "it exists")?;
         session.insert("a", &1)?;
         session.update("b", |count: Option<u64>| count.unwrap_or(0) + 1)?;
         if by_name {
@@ -103,7 +97,7 @@ pub(crate) async fn s04_write_then_clear_creates_nothing(stage: &Stage) -> Check
         probe.calls();
         came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "writing and clearing again")?;
         tells_nothing(&session, "writing and clearing again")?;
-        equal("the calls of its commit", &probe.operations(), &vec![])?;
+        called(&probe, &[], "its commit")?;
         nothing(&probe, brought, "under the id that was brought").await?;
     }
     Ok(())
@@ -118,13 +112,13 @@ pub(crate) async fn s05_session_is_loaded_once_when_needed(stage: &Stage) -> Che
         refused(session.get::<u64>("a"), ErrorKind::NotLoaded, "reading before the load")?;
         refused(session.insert("a", &2), ErrorKind::NotLoaded, "writing before the load")?;
         came_to(&sessions.commit(&session).await?, &Outcome::Unchanged, "a commit without a load")?;
-        equal("the calls before the load", &probe.operations(), &vec![])?;
+        called(&probe, &[], "before the load")?;
         let other = session.clone();
         let loads = tokio::spawn(async move { other.load().await });
         session.load().await?;
         loads.await.map_err(|cause| unmet("no panic", cause))??;
         session.load().await?;
-        equal("the calls of three loads", &probe.operations(), &vec![Operation::Retrieve])?;
+        called(&probe, &[Operation::Retrieve], "three loads")?;
         equal("a value", &session.get::<u64>("a")?, &Some(1))?;
     }
     Ok(())
@@ -140,7 +134,7 @@ pub(crate) async fn s06_dropped_request_changes_nothing(stage: &Stage) -> Check 
     session.flash().set("notice", "saved")?;
     session.rotate()?;
     drop(session);
-    equal("its calls", &probe.operations(), &vec![Operation::Retrieve])?;
+    called(&probe, &[Operation::Retrieve], "the request")?;
     equal("the record afterwards", &stored(&probe, id).await?, &before)?;
     finds(&sessions, id, "a", Some(1)).await
 }
@@ -171,7 +165,7 @@ pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> 
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
     let error = refused(sessions.load(id).await, ErrorKind::Store, "opening while the store is away")?;
     let retryable = error.store_error().is_some_and(session_core::StoreError::is_retryable);
-    ensure(retryable, "the store's own error is there, and retryable", || format!("{error:?}"))?;
+    ensure(retryable, "the store's own error is there, and retryable", &error)?;
 
     // Requests without an id make no store call.
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
@@ -180,7 +174,7 @@ pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> 
     refused(sessions.load(id).await, ErrorKind::Store, "opening while the store is away")?;
 
     let session = opened(&sessions, id).await?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     probe.plan(Operation::Store, 1, Fault::Refuse);
     refused(session.commit().await, ErrorKind::Store, "a commit while the store is away")?;
     let committed = session.commit().await?;
@@ -212,15 +206,15 @@ pub(crate) async fn s09_last_write_wins_must_be_chosen(stage: &Stage) -> Check {
 pub(crate) async fn s10_commit_starts_new_log_and_finish_seals(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let session = sessions.load(None).await?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     came_to(&session.commit().await?, &Outcome::Created, "the first commit")?;
     let id = new_id(&session)?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     came_to(&session.commit().await?, &Outcome::Updated, "the second commit")?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     probe.calls();
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the last commit")?;
-    equal("the calls of the last commit", &probe.operations(), &vec![Operation::Store])?;
+    called(&probe, &[Operation::Store], "the last commit")?;
     equal("the id for the client", &new_id(&session)?, &id)?;
     equal("reading afterwards", &session.get::<u64>("count")?, &Some(3))?;
     refused(session.insert("late", &1), ErrorKind::Committed, "writing afterwards")?;
@@ -266,7 +260,7 @@ pub(crate) async fn s11_events_name_sessions_by_hash(stage: &Stage) -> Check {
     let _ = sessions.load(malformed).await?;
 
     let created = ears.tag_of(&Event::Created)?;
-    ensure(created.is_some(), "a session has a tag", || "none".into())?;
+    ensure(created.is_some(), "a session has a tag", "none")?;
     for event in [
         Event::Loaded,
         Event::Replayed { times: 1 },
@@ -275,11 +269,11 @@ pub(crate) async fn s11_events_name_sessions_by_hash(stage: &Stage) -> Check {
     ] {
         equal(&format!("the tag of {event:?}"), &ears.tag_of(&event)?, &created)?;
     }
-    ensure(ears.tag_of(&Event::Rotated)? != created, "the tag of a new id is another", || "the same".into())?;
+    ensure(ears.tag_of(&Event::Rotated)? != created, "the tag of a new id is another", "the same")?;
     ears.tag_of(&Event::UnknownId)?;
     equal("the tag of a malformed id", &ears.tag_of(&Event::MalformedId { count: 1 })?, &None)?;
     let told = format!("{:?}", ears.0.lock().unwrap_or_else(PoisonError::into_inner));
     let secret = id.reveal();
-    ensure(!told.contains(secret.as_str()), "no event shows an id", || told.clone())?;
-    ensure(!told.contains(id.key().id()), "no event shows a key", || told.clone())
+    ensure(!told.contains(secret.as_str()), "no event shows an id", &told)?;
+    ensure(!told.contains(id.key().id()), "no event shows a key", &told)
 }

@@ -1,10 +1,8 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
-use session_core::DynDriver;
-
-use crate::failure::{Check, Failure};
+use super::session_common::*;
+use crate::common::*;
 use crate::order::{Act, Ground};
-use crate::stage::Stage;
 use crate::testing::Fate;
 
 /// A full run also parks requests between a change and its answer, which adds equivalent orders.

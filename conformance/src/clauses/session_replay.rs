@@ -1,14 +1,10 @@
 //! Two requests of one session: the replay table, row by row.
 
 use session_core::SessionId;
-use session_manager::{ErrorKind, Outcome, Session, Sessions};
+use session_manager::{ErrorKind, Outcome, Session};
 
-use super::session_common::{
-    HOUR, MINUTE, Manager, Probe, advance, after, begun, came_to, done, finds, fresh, opened, refused, stored,
-};
-use crate::common::Crowd;
-use crate::failure::{Check, Failure, ensure, equal};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 /// Two requests that have loaded the same state.
 async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Failure> {
@@ -91,9 +87,9 @@ pub(crate) async fn s15_token_is_taken_once(stage: &Stage) -> Check {
     two.insert("spent by", "two")?;
     let committed = sessions.finish(&one).await?;
     came_to(&committed, &Outcome::Updated, "the first take")?;
-    ensure(committed.critical, "a take is critical", || format!("{committed:?}"))?;
+    ensure(committed.critical, "a take is critical", &committed)?;
     let error = refused(sessions.finish(&two).await, ErrorKind::Contention, "the second take")?;
-    ensure(error.refuses_response(), "its response does not go out", || format!("{error:?}"))?;
+    ensure(error.refuses_response(), "its response does not go out", &error)?;
     finds::<u64>(&sessions, id, "token", None).await?;
     finds::<String>(&sessions, id, "spent by", None).await?;
 
@@ -138,7 +134,7 @@ pub(crate) async fn s16_clear_keeps_user_flash_and_times(stage: &Stage) -> Check
     equal("the flash value afterwards", &later.flash().get::<String>("notice")?.as_deref(), &Some("hello"))?;
     let deadline = stored(&probe, id).await?.expires.map(|at| at.saturating_since(stage.now()));
     let kept = deadline.is_some_and(|left| left > 2 * HOUR && left <= 3 * HOUR);
-    ensure(kept, "the idle timeout is still three hours", || format!("{deadline:?} left"))
+    ensure(kept, "the idle timeout is still three hours", format_args!("{deadline:?} left"))
 }
 
 pub(crate) async fn s17_expire_key_follows_its_value(stage: &Stage) -> Check {
@@ -167,18 +163,14 @@ pub(crate) async fn s18_last_time_policy_wins(stage: &Stage) -> Check {
     one.set_idle_timeout(HOUR)?;
     two.set_idle_timeout(3 * HOUR)?;
     in_turn(&sessions, &one, &two).await?;
-    equal(
-        "the deadline of the later policy",
-        &stored(&probe, id).await?.expires,
-        &Some(after(stage, 3 * HOUR)),
-    )?;
+    expires(&probe, id, after(stage, 3 * HOUR), "the later policy").await?;
 
     // One request shortens the absolute lifetime; the other one writes without knowing it.
     let (one, two) = self::two(&sessions, id).await?;
     one.set_absolute_lifetime(Some(30 * MINUTE))?;
     two.insert("b", &1)?;
     in_turn(&sessions, &one, &two).await?;
-    equal("the merged deadline", &stored(&probe, id).await?.expires, &Some(after(stage, 30 * MINUTE)))
+    expires(&probe, id, after(stage, 30 * MINUTE), "the merged deadline").await
 }
 
 pub(crate) async fn s19_one_session_has_one_user(stage: &Stage) -> Check {
@@ -190,9 +182,9 @@ pub(crate) async fn s19_one_session_has_one_user(stage: &Stage) -> Check {
     two.bind_user("bob")?;
     two.insert("name", "Bob")?;
     let committed = sessions.finish(&one).await?;
-    ensure(committed.critical, "binding a user is critical", || format!("{committed:?}"))?;
+    ensure(committed.critical, "binding a user is critical", &committed)?;
     let error = refused(sessions.finish(&two).await, ErrorKind::Contention, "binding another user")?;
-    ensure(error.refuses_response(), "its response does not go out", || format!("{error:?}"))?;
+    ensure(error.refuses_response(), "its response does not go out", &error)?;
     finds(&sessions, id, "name", Some("Alice".to_owned())).await?;
     equal("the user", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))?;
 
@@ -211,38 +203,29 @@ pub(crate) async fn s20_eight_tasks_lose_nothing(stage: &Stage) -> Check {
     const CHUNK: u64 = 20;
     let rounds = stage.amount(200, 2_000) as u64;
     // Two handles, as two processes would have.
-    let mut managers = Vec::new();
-    for _ in 0..2 {
-        managers.push(Sessions::new(Probe::new(stage.open().await?))?);
-    }
+    let managers = [fresh(stage).await?.1, fresh(stage).await?.1];
     let id = begun(&managers[0], |session| session.insert("count", &0_u64)).await?;
     // The counter is compared often, so that a driver that loses updates fails soon.
     for first in (1..=rounds).step_by(CHUNK as usize) {
-        let mut crowd = Crowd::new();
-        for task in 0..TASKS {
-            let sessions = managers[task as usize % managers.len()].clone();
-            crowd.add(async move {
-                for round in first..first + CHUNK {
-                    let session = opened(&sessions, id).await?;
-                    session.insert(&format!("task-{task}"), &round)?;
-                    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
-                    // After a contention the log is still there, and the commit may be repeated.
-                    let mut repeats = 0;
-                    let committed = loop {
-                        match session.commit().await {
-                            Err(error) if error.kind() == ErrorKind::Contention && repeats < 20 => {
-                                repeats += 1
-                            }
-                            answer => break answer?,
-                        }
-                    };
-                    came_to(&committed, &Outcome::Updated, &format!("round {round} of task {task}"))?;
-                    let own = session.get::<u64>(&format!("task-{task}"))?;
-                    equal("the task's own value after its commit", &own, &Some(round))?;
-                }
-                Ok(())
-            });
-        }
+        let crowd = Crowd::start(TASKS, managers.clone(), |task, managers| async move {
+            let (sessions, key) = (&managers[task as usize % 2], format!("task-{task}"));
+            for round in first..first + CHUNK {
+                let session = opened(sessions, id).await?;
+                session.insert(&key, &round)?;
+                add_to(&session, "count")?;
+                // After a contention the log is still there, and the commit may be repeated.
+                let mut repeats = 0;
+                let committed = loop {
+                    match session.commit().await {
+                        Err(error) if error.kind() == ErrorKind::Contention && repeats < 20 => repeats += 1,
+                        answer => break answer?,
+                    }
+                };
+                came_to(&committed, &Outcome::Updated, &format!("round {round} of {key}"))?;
+                equal("the task's own value after its commit", &session.get::<u64>(&key)?, &Some(round))?;
+            }
+            Ok(())
+        });
         crowd.join().await?;
         finds(&managers[1], id, "count", Some(TASKS * (first + CHUNK - 1))).await?;
     }
@@ -258,7 +241,7 @@ pub(crate) async fn s80_failed_replay_writes_nothing(stage: &Stage) -> Check {
     let (one, two) = two(&sessions, id).await?;
     one.insert("count", "many")?;
     two.insert("before", &1)?;
-    two.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&two, "count")?;
     done(&sessions, &one).await?;
     refused(
         sessions.finish(&two).await,

@@ -3,12 +3,8 @@
 use session_core::{Operation, Timestamp};
 use session_manager::{EndReason, IdUpdate, Outcome, RequestInfo, Session};
 
-use super::session_common::{
-    HOUR, MILLISECOND, MINUTE, advance, after, begun, came_to, does, done, finds, fresh, is_marker, new_id,
-    nothing, opened, raw, request, stored, tells_nothing, with,
-};
-use crate::failure::{Check, ensure, equal};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 fn one(session: &Session) -> Result<(), session_manager::Error> {
     session.insert("a", &1)
@@ -23,19 +19,19 @@ pub(crate) async fn s46_idle_session_expires_exactly(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     let id = begun(&sessions, one).await?;
     let deadline = after(stage, 2 * HOUR);
-    equal("the deadline of a new session", &stored(&probe, id).await?.expires, &Some(deadline))?;
+    expires(&probe, id, deadline, "a new session").await?;
     stage.set(deadline.saturating_sub(MILLISECOND));
     let session = opened(&sessions, id).await?;
     equal("the deadline that the handle shows", &session.deadline()?, &Some(deadline))?;
     drop(session);
     stage.set(deadline);
     let session = sessions.load(id).await?;
-    ensure(!session.exists()?, "no session at its deadline", || "it is there".into())?;
+    ensure(!session.exists()?, "no session at its deadline", "it is there")?;
     equal("the end reason", &session.end_reason()?, &Some(EndReason::Expired))?;
     equal("a value", &session.get::<u64>("a")?, &None)?;
     session.insert("b", &1)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Created, "a write after the end")?;
-    ensure(new_id(&session)? != id, "an expired id is not taken over", || "it was".into())?;
+    ensure(new_id(&session)? != id, "an expired id is not taken over", "it was")?;
     nothing(&probe, id, "under the expired id").await
 }
 
@@ -48,11 +44,11 @@ pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
         let session = opened(&sessions, id).await?;
         probe.calls();
         came_to(&sessions.finish(&session).await?, &Outcome::Touched, "a late read")?;
-        equal("the calls of its commit", &probe.operations(), &vec![Operation::Touch])?;
+        called(&probe, &[Operation::Touch], "its commit")?;
         let touched = stored(&probe, id).await?;
         let deadline = Some(after(stage, 2 * HOUR));
         equal("the new deadline", &touched.expires, &deadline)?;
-        ensure(touched.data == before.data, "the same data", || format!("{touched:?}, was {before:?}"))?;
+        ensure(touched.data == before.data, "the same data", format_args!("{touched:?}, was {before:?}"))?;
         // The client and the store are extended together.
         equal("the client's instruction", &session.id_update(), &IdUpdate::Extend { id, deadline })?;
     }
@@ -68,18 +64,14 @@ pub(crate) async fn s48_touch_waits_for_its_threshold(stage: &Stage) -> Check {
         let session = opened(&sessions, id).await?;
         probe.calls();
         came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a read within the threshold")?;
-        equal("its calls", &probe.operations(), &vec![])?;
+        called(&probe, &[], "the request")?;
         tells_nothing(&session, "a read within the threshold")?;
         equal("the deadline", &stored(&probe, id).await?.expires, &deadline)?;
         advance(stage, MILLISECOND);
         came_to(&request(&sessions, id, read).await?, &Outcome::Touched, "a read after it")?;
-        equal(
-            "the calls of that request",
-            &probe.operations(),
-            &vec![Operation::Retrieve, Operation::Touch],
-        )?;
+        called(&probe, &[Operation::Retrieve, Operation::Touch], "that request")?;
         came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read right after that")?;
-        equal("its calls", &probe.operations(), &vec![Operation::Retrieve])?;
+        called(&probe, &[Operation::Retrieve], "the request")?;
     }
     let (_, eager) = with(stage, |options| options.touch_threshold(MINUTE / 8)).await?;
     advance(stage, MINUTE);
@@ -117,7 +109,7 @@ pub(crate) async fn s50_late_touch_revives_nothing(stage: &Stage) -> Check {
     }
     nothing(&probe, id, "after a late touch").await?;
     equal("the tombstone after a late touch", &raw(&probe, moved).await?, &tombstone)?;
-    ensure(tombstone.is_some_and(|tombstone| is_marker(&tombstone)), "it is a tombstone", || "data".into())
+    ensure(tombstone.is_some_and(|tombstone| is_marker(&tombstone)), "it is a tombstone", "data")
 }
 
 pub(crate) async fn s51_absolute_lifetime_is_final(stage: &Stage) -> Check {
@@ -167,7 +159,7 @@ pub(crate) async fn s52_session_has_its_own_times(stage: &Stage) -> Check {
         session.insert("a", &1)
     })
     .await?;
-    equal("the deadline of a short one", &stored(&probe, short).await?.expires, &Some(after(stage, MINUTE)))?;
+    expires(&probe, short, after(stage, MINUTE), "a short one").await?;
     came_to(&request(&sessions, later, long).await?, &Outcome::Updated, "a change of policy")?;
     for id in [remembered, later] {
         let deadline = Some(start.saturating_add(7 * 24 * HOUR));
@@ -183,7 +175,7 @@ pub(crate) async fn s52_session_has_its_own_times(stage: &Stage) -> Check {
     // A time policy alone moves the deadline, also to an earlier time.
     let committed = request(&sessions, later, |session| session.set_idle_timeout(HOUR)).await?;
     came_to(&committed, &Outcome::Updated, "a policy by itself")?;
-    equal("the shorter deadline", &stored(&probe, later).await?.expires, &Some(after(stage, HOUR)))
+    expires(&probe, later, after(stage, HOUR), "the shorter deadline").await
 }
 
 pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stage) -> Check {
@@ -229,7 +221,7 @@ pub(crate) async fn s54_request_may_decline_to_extend(stage: &Stage) -> Check {
         };
         probe.calls();
         came_to(&poll.commit().await?, &Outcome::Unchanged, "a poll")?;
-        equal("its calls", &probe.operations(), &vec![])?;
+        called(&probe, &[], "the request")?;
         tells_nothing(&poll, "a poll")?;
         poll.insert("polls", &round)?;
         came_to(&sessions.finish(&poll).await?, &Outcome::Updated, "a poll that writes")?;

@@ -11,13 +11,8 @@ use session_manager::{
     Codec, ErrorKind, Event, Observer, OnCorrupt, Outcome, SessionTag, Sessions, SessionsBuilder,
 };
 
-use super::session_common::Probe;
-use super::session_common::{
-    any_revision, begun, came_to, does, finds, fresh, new_id, opened, raw, refused, stored, with,
-};
-use crate::common::yes;
-use crate::failure::{Check, Failure, ensure, equal};
-use crate::stage::Stage;
+use super::session_common::*;
+use crate::common::*;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Size {
@@ -121,9 +116,11 @@ pub(crate) async fn s70_unknown_entries_survive(stage: &Stage) -> Check {
     does(&sessions, id, |session| session.insert("c", &3)).await?;
     let record = stored(&probe, id).await?;
     for part in &parts {
-        ensure(holds(&record, part), "every unknown entry is there, byte for byte", || {
-            format!("{part:?} is not")
-        })?;
+        ensure(
+            holds(&record, part),
+            "every unknown entry is there, byte for byte",
+            format_args!("{part:?} is not"),
+        )?;
     }
     finds(&sessions, id, "b", Some(2)).await
 }
@@ -142,9 +139,7 @@ pub(crate) async fn s71_undecodable_value_loses_no_other(stage: &Stage) -> Check
     let session = opened(&sessions, id).await?;
     for key in ["text", "zz"] {
         let error = refused(session.get::<u64>(key), ErrorKind::Decode, "reading it as a number")?;
-        ensure(!format!("{error:?} {error}").contains("not a"), "no value in the error", || {
-            format!("{error:?}")
-        })?;
+        ensure(!format!("{error:?} {error}").contains("not a"), "no value in the error", &error)?;
         refused(session.take::<u64>(key), ErrorKind::Decode, "taking it as a number")?;
         let added = session.update(key, |value: Option<u64>| value.unwrap_or(0) + 1);
         refused(added, ErrorKind::Decode, "updating it as a number")?;
@@ -155,9 +150,7 @@ pub(crate) async fn s71_undecodable_value_loses_no_other(stage: &Stage) -> Check
     finds(&sessions, id, "text", Some("not a number".to_owned())).await?;
     finds(&sessions, id, "good", Some(1)).await?;
     finds(&sessions, id, "new", Some(2)).await?;
-    ensure(holds(&stored(&probe, id).await?, &damaged), "the damaged value is still there", || {
-        "gone".into()
-    })?;
+    ensure(holds(&stored(&probe, id).await?, &damaged), "the damaged value is still there", "gone")?;
     does(&sessions, id, |session| session.insert("zz", &5)).await?;
     finds(&sessions, id, "zz", Some(5)).await
 }
@@ -194,12 +187,12 @@ async fn handles_damage(
     let heard = events.0.load(Ordering::SeqCst);
     refused(fail.load(id).await, ErrorKind::Corrupt, &format!("opening {what} with the policy to fail"))?;
     let session = fresh.load(id).await?;
-    ensure(!session.exists()?, format!("no session from {what}"), || "there is one".into())?;
+    ensure(!session.exists()?, format!("no session from {what}"), "there is one")?;
     equal("a value", &session.get::<u64>("a")?, &None)?;
     equal(&format!("the events of {what}"), &(events.0.load(Ordering::SeqCst) - heard), &2)?;
     session.insert("b", &2)?;
     came_to(&fresh.finish(&session).await?, &Outcome::Created, "a write after that")?;
-    ensure(new_id(&session)? != id, "the fresh session has a new id", || "the same".into())
+    ensure(new_id(&session)? != id, "the fresh session has a new id", "the same")
 }
 
 pub(crate) async fn s72_foreign_record_follows_policy(stage: &Stage) -> Check {
@@ -241,7 +234,7 @@ pub(crate) async fn s73_damaged_record_follows_policy(stage: &Stage) -> Check {
     let (probe, managers, events) = both_policies(stage).await?;
     let id = begun(&managers[0], |session| session.insert("a", &1)).await?;
     let neighbour = begun(&managers[0], |session| session.insert("a", &2)).await?;
-    stage.damage(&id.key()).await?;
+    stage.storage.damage(&id.key()).await?;
     for _ in 0..2 {
         handles_damage(&managers, &events, id, "a damaged record").await?;
     }
@@ -281,7 +274,7 @@ pub(crate) async fn s74_first_layout_is_readable(stage: &Stage) -> Check {
     equal("a value", &session.get::<u64>("count")?, &Some(41))?;
     equal("a flash value", &session.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
     session.flash().keep_all()?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "a change of it")?;
     finds(&sessions, id, "count", Some(42_u64)).await?;
     equal("its user afterwards", &opened(&sessions, id).await?.user()?.as_deref(), &Some("alice"))
@@ -294,7 +287,7 @@ pub(crate) async fn s81_too_large_session_stays_as_it_was(stage: &Stage) -> Chec
     let before = stored(&probe, id).await?;
     let session = opened(&sessions, id).await?;
     session.insert("large", &"x".repeat(usize::try_from(bound).unwrap_or(usize::MAX)))?;
-    session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    add_to(&session, "count")?;
     let error = refused(session.commit().await, ErrorKind::Store, "a commit that is too large")?;
     let kind = error.store_error().map(session_core::StoreError::kind);
     equal("the store's own error", &kind, &Some(session_core::StoreErrorKind::TooLarge))?;

@@ -1,20 +1,17 @@
 //! Level shared: many handles and many processes on one store.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix};
+use session_core::{Condition, Driver};
 
-use crate::child::{Child, Line, calls_in};
-use crate::clauses::{concurrent_changes, concurrent_use};
-use crate::common::{
-    absent, conflict, count_in, expiring, holds, increment, keys_of, nap, put, record, rev, touching, yes,
-};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
+use super::concurrent_changes::{self, counted};
+use super::concurrent_use;
+use crate::child::{Child, calls_in, notes_in};
+use crate::common::*;
+use crate::harness::Kind;
 use crate::history::{Op, Recorder};
 use crate::linear;
-use crate::stage::Stage;
 
 pub(crate) async fn p01_handles_see_changes_at_once(stage: &Stage) -> Check {
     let (one, other) = (stage.open().await?, stage.open().await?);
@@ -33,20 +30,14 @@ pub(crate) async fn p01_handles_see_changes_at_once(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn p02_handles_lose_no_update(stage: &Stage) -> Check {
-    let mut handles = Vec::new();
-    for _ in 0..4 {
-        handles.push(stage.open().await?);
-    }
+    let handles = stage.open_many(4).await?;
     concurrent_changes::count_up(stage, handles, 8, stage.amount(25, 250) as u64).await
 }
 
 pub(crate) async fn p03_histories_over_handles_are_linearizable(stage: &Stage) -> Check {
-    let mut handles = Vec::new();
-    for _ in 0..3 {
-        handles.push(stage.open().await?);
-    }
+    let handles = stage.open_many(3).await?;
     for round in 0..stage.amount(8, 120) as u64 {
-        concurrent_use::history(stage, &handles, round, 6, 40).await?;
+        concurrent_use::history(stage, &handles, round, 40).await?;
     }
     Ok(())
 }
@@ -69,27 +60,14 @@ pub(crate) async fn p04_removed_record_stays_removed_everywhere(stage: &Stage) -
 }
 
 pub(crate) async fn p05_cursor_works_on_any_handle(stage: &Stage) -> Check {
-    let one = stage.open().await?;
-    let keys: Vec<_> = (0..50).map(|number| stage.key(&format!("key-{number:03}"))).collect();
-    for key in &keys {
-        put(&one, key, &record(1)).await?;
+    put_all(&stage.open().await?, &stage.keys("key", 50), &record(1)).await?;
+    let (mut found, mut pages) = (Vec::new(), Pages::new(8));
+    // Each page is read by a handle that has not seen the traversal.
+    while let Some(page) = pages.next(&stage.open().await?).await? {
+        found.extend(page);
     }
-    let mut found = Vec::new();
-    let mut from = Cursor::start();
-    for _ in 0..500 {
-        // Each page is read by a handle that has not seen the traversal.
-        let page = stage.open().await?.traverse(&Prefix::SESSION, from, 8).await?;
-        found.extend(page.entries);
-        match page.next {
-            Some(next) => from = Cursor::from_bytes(next.as_bytes().to_vec()),
-            None => {
-                equal("how many keys all handles together report", &keys_of(&found).len(), &50)?;
-                let pages = found.len();
-                return ensure(pages <= 100, "about one report per key", || format!("{pages} reports"));
-            }
-        }
-    }
-    Err(unmet("the traversal ends", "still more after 500 pages"))
+    equal("how many keys all handles together report", &keys_of(&found).len(), &50)?;
+    ensure(found.len() <= 100, "about one report per key", format_args!("{} reports", found.len()))
 }
 
 pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
@@ -98,9 +76,7 @@ pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
         let number = round * 10 + 1;
         put(&driver, &stage.key("one"), &record(number)).await?;
         put(&driver, &stage.key("two"), &record(number)).await?;
-        let mut child = stage.child("look", &[])?;
-        child.ready().await?;
-        child.go()?;
+        let mut child = stage.started("look", &[]).await?;
         let notes = notes_in(&child.finish().await?);
         equal("the records that the other process read, replaced and removed", &notes, &vec![number, 1, 1])?;
         holds(&driver, &stage.key("one"), &record(number + 1), "replaced by the other process").await?;
@@ -109,20 +85,12 @@ pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
     Ok(())
 }
 
-fn notes_in(lines: &[Line]) -> Vec<u64> {
-    let note = |line: &Line| match line {
-        Line::Note(number) => Some(*number),
-        _ => None,
-    };
-    lines.iter().filter_map(note).collect()
-}
-
 /// Starts `count` children in `role` at once; the last argument of each is its number.
 async fn start(stage: &Stage, role: &str, count: u64, args: &[String]) -> Result<Vec<Child>, Failure> {
     let mut children = Vec::new();
     for number in 0..count {
         let own: Vec<String> = args.iter().cloned().chain([(number + 1).to_string()]).collect();
-        children.push(stage.child(role, &own)?);
+        children.push(stage.child(role, &own, &[])?);
     }
     for child in &mut children {
         child.ready().await?;
@@ -135,7 +103,7 @@ async fn start(stage: &Stage, role: &str, count: u64, args: &[String]) -> Result
 
 pub(crate) async fn p07_processes_lose_no_update(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
-        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let fresh = stage.fresh(Kind::Plain).await?;
         let driver = fresh.open().await?;
         let times = stage.amount(30, 500) as u64;
         // One of the processes is this one.
@@ -144,16 +112,12 @@ pub(crate) async fn p07_processes_lose_no_update(stage: &Stage) -> Check {
         for _ in 0..times {
             increment(&driver, &fresh.key("counter"), || rng.u64(..)).await?;
         }
-        for child in children {
-            equal(
-                "the acknowledged increments of a process",
-                &notes_in(&child.finish().await?).len(),
-                &(times as usize),
-            )?;
+        for mut child in children {
+            let notes = notes_in(&child.finish().await?);
+            equal("the acknowledged increments of a process", &(notes.len() as u64), &times)?;
         }
-        let found = driver.retrieve(&fresh.key("counter")).await?;
-        let found = found.ok_or_else(|| unmet("the counter is there", "no record"))?;
-        equal(&format!("the counter after {crowd} processes"), &count_in(&found)?, &(crowd * times))?;
+        let counted = counted(&driver, &fresh.key("counter")).await?;
+        equal(&format!("the counter after {crowd} processes"), &counted, &(crowd * times))?;
     }
     Ok(())
 }
@@ -161,18 +125,17 @@ pub(crate) async fn p07_processes_lose_no_update(stage: &Stage) -> Check {
 pub(crate) async fn p08_histories_over_processes_are_linearizable(stage: &Stage) -> Check {
     for _ in 0..stage.amount(1, 6) {
         for &crowd in stage.crowds() {
-            let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+            let fresh = stage.fresh(Kind::Plain).await?;
             let driver = fresh.open().await?;
             let length = (120 / crowd).to_string();
             let children = start(&fresh, "history", crowd, &[length]).await?;
             let mut calls = Vec::new();
-            for child in children {
+            for mut child in children {
                 calls.extend(calls_in(&child.finish().await?));
             }
             let recorder = Recorder::default();
-            for index in 0..3 {
-                let key = fresh.key(&format!("history-{index}"));
-                recorder.perform(&driver, index, &key, Op::Retrieve).await?;
+            for (index, key) in fresh.keys("history", 3).iter().enumerate() {
+                recorder.perform(&driver, index, key, Op::Retrieve).await?;
             }
             calls.extend(recorder.calls());
             linear::check(&[None; 3], &calls)?;
@@ -188,25 +151,17 @@ pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     let mut told = 0;
     let kills = stage.amount(6, 200) as u64;
     // A third process, which waits for the same locks and lives.
-    let mut bystander = stage.child("count", &["0".into(), (kills + 1).to_string()])?;
-    bystander.ready().await?;
-    bystander.go()?;
+    let bystander = stage.started("count", &["0".into(), (kills + 1).to_string()]).await?;
     for kill in 0..kills {
-        let mut child = stage.child("count", &["0".into(), (kill + 1).to_string()])?;
-        child.ready().await?;
-        child.go()?;
+        let child = stage.started("count", &["0".into(), (kill + 1).to_string()]).await?;
         nap(Duration::from_micros(2_000 + rng.u64(..15_000))).await;
         told += notes_in(&child.kill()?).len() as u64;
         let own = increment(&driver, &key, || rng.u64(..));
-        match tokio::time::timeout(Duration::from_secs(10), own).await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(unmet("a change after the kill is answered", "no answer for 10 s")),
-        };
+        let answered = tokio::time::timeout(Duration::from_secs(10), own).await;
+        answered.map_err(|_| unmet("a change after the kill is answered", "no answer for 10 s"))??;
         told += 1;
         let counted = counted(&driver, &key).await?;
-        ensure(counted >= told, format!("{told} increments at least"), || {
-            format!("{counted}, after kill {kill}")
-        })?;
+        ensure(counted >= told, format!("{told} increments at least, after kill {kill}"), counted)?;
     }
     told += notes_in(&bystander.kill()?).len() as u64;
     let counted = counted(&driver, &key).await?;
@@ -214,47 +169,40 @@ pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     ensure(
         (told..=told + kills + 1).contains(&counted),
         format!("{told} increments, and up to one more per kill"),
-        || counted.to_string(),
+        &counted,
     )
-}
-
-async fn counted(driver: &DynDriver, key: &Key) -> Result<u64, Failure> {
-    let found = driver.retrieve(key).await?;
-    count_in(&found.ok_or_else(|| unmet("the counter is there", "no record"))?)
 }
 
 pub(crate) async fn p10_one_creating_process_wins(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
-        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let fresh = stage.fresh(Kind::Plain).await?;
         let driver = fresh.open().await?;
         let total = stage.amount(60, 1_000) as u64;
         let children = start(&fresh, "create", crowd, &[total.to_string()]).await?;
         let mut won = Vec::new();
-        for child in children {
+        for mut child in children {
             won.extend(notes_in(&child.finish().await?));
         }
         let distinct: HashSet<u64> = won.iter().copied().collect();
         equal("how many records were created", &distinct.len(), &(total as usize))?;
         equal("the number of `Applied` answers", &won.len(), &(total as usize))?;
         let found = driver.retrieve(&fresh.key("created-0")).await?;
-        ensure(found.is_some(), "the first of them is there", || "no record".into())?;
+        ensure(found.is_some(), "the first of them is there", "no record")?;
     }
     Ok(())
 }
 
 pub(crate) async fn p11_purges_of_processes_count_once(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
-        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let fresh = stage.fresh(Kind::Plain).await?;
         let driver = fresh.open().await?;
         let deadline = fresh.soon();
-        for number in 0..120 {
-            put(&driver, &fresh.key(&format!("old-{number}")), &expiring(1, deadline)).await?;
-        }
+        put_all(&driver, &fresh.keys("old", 120), &expiring(1, deadline)).await?;
         put(&driver, &fresh.key("live"), &record(1)).await?;
         fresh.set(deadline);
         let children = start(&fresh, "purge", crowd, &[]).await?;
         let mut total = 0;
-        for child in children {
+        for mut child in children {
             total += notes_in(&child.finish().await?).iter().sum::<u64>();
         }
         total += driver.purge(1_000).await?.removed;
@@ -266,14 +214,14 @@ pub(crate) async fn p11_purges_of_processes_count_once(stage: &Stage) -> Check {
 
 pub(crate) async fn p12_processes_read_whole_records(stage: &Stage) -> Check {
     for &crowd in stage.crowds() {
-        let fresh = Stage::new(Arc::clone(&stage.context)).await?;
+        let fresh = stage.fresh(Kind::Plain).await?;
         let driver = fresh.open().await?;
         put(&driver, &fresh.key("whole"), &record(7)).await?;
         let reading = crowd.div_ceil(4);
         let writes = stage.amount(300, 6_000) as u64 / crowd;
         let writers = start(&fresh, "write-whole", crowd - reading, &[writes.to_string()]).await?;
         let readers = start(&fresh, "read-whole", reading, &[(writes * 2).to_string()]).await?;
-        for child in readers.into_iter().chain(writers) {
+        for mut child in readers.into_iter().chain(writers) {
             child.finish().await?;
         }
     }

@@ -6,9 +6,7 @@ use session_core::{
     Condition, Cursor, Driver, DriverExt, DynDriver, EntryDeadline, Key, Prefix, Record, StoreErrorKind,
 };
 
-use crate::common::{Crowd, absent, expiring, fails, holds, keys_of, put, record, shown, walk, yes};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use crate::common::*;
 
 fn prefix(text: &'static str) -> Prefix {
     Prefix::new(text).expect("the prefixes of the checks are valid")
@@ -18,46 +16,48 @@ const AT_ONCE: usize = 16;
 
 /// Stores `count` records of `prefix` and returns their keys, sorted.
 async fn fill(driver: &DynDriver, prefix: &Prefix, count: usize) -> Result<Vec<Key>, Failure> {
-    let mut keys = Vec::with_capacity(count);
-    for number in 0..count {
-        keys.push(Key::new(prefix, &format!("key-{number:05}")).expect("these are valid"));
-    }
+    let key = |number| Key::new(prefix, &format!("key-{number:05}")).expect("these are valid");
+    let keys: Vec<Key> = (0..count).map(key).collect();
     // Several at a time, because a driver may wait for the disk after each store.
-    for (chunk, some) in keys.chunks(AT_ONCE).enumerate() {
-        let mut crowd = Crowd::new();
-        for (number, key) in some.iter().enumerate() {
-            let (driver, key) = (driver.clone(), key.clone());
-            let record = record((chunk * AT_ONCE + number) as u64 + 1);
-            crowd.add(async move { put(&driver, &key, &record).await });
-        }
+    for first in (0..count).step_by(AT_ONCE) {
+        let some = AT_ONCE.min(count - first) as u64;
+        let crowd = Crowd::start(some, (driver.clone(), keys.clone()), |task, (driver, keys)| async move {
+            let at = first + task as usize;
+            put(&driver, &keys[at], &record(at as u64 + 1)).await
+        });
         crowd.join().await?;
     }
     Ok(keys)
 }
 
+/// The keys that a traversal of sessions in pages of `limit` reports.
+async fn reported(driver: &DynDriver, limit: usize) -> Result<Vec<Key>, Failure> {
+    Ok(keys_of(&walk(driver, &Prefix::SESSION, limit).await?))
+}
+
 fn all_there(found: &[Key], expected: &[Key], what: &str) -> Check {
     let missing: Vec<&Key> = expected.iter().filter(|key| !found.contains(key)).collect();
-    ensure(missing.is_empty(), format!("{what} reports all {} keys", expected.len()), || {
-        format!("missing: {}", shown(missing))
-    })?;
+    ensure(
+        missing.is_empty(),
+        format!("{what} reports all {} keys, not without these", expected.len()),
+        shown(missing),
+    )?;
     let strange: Vec<&Key> = found.iter().filter(|key| !expected.contains(key)).collect();
-    ensure(strange.is_empty(), format!("{what} reports nothing else"), || shown(strange))
+    ensure(strange.is_empty(), format!("{what} reports nothing else"), shown(strange))
 }
 
 pub(crate) async fn t01_traversal_reports_every_live_key(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     for count in [1_usize, 2, 33, 300] {
         let keys = fill(&driver, &Prefix::SESSION, count).await?;
-        let found = keys_of(&walk(&driver, &Prefix::SESSION, 64).await?);
+        let found = reported(&driver, 64).await?;
         all_there(&found, &keys, "a traversal")?;
     }
     let odd = ["/", "a:b", "\0", "é", "%", "_", "'"].map(|id| stage.key(id));
-    for key in &odd {
-        put(&driver, key, &record(1)).await?;
-    }
-    let found = keys_of(&walk(&driver, &Prefix::SESSION, 64).await?);
+    put_all(&driver, &odd, &record(1)).await?;
+    let found = reported(&driver, 64).await?;
     let missing = odd.iter().filter(|key| !found.contains(key));
-    ensure(odd.iter().all(|key| found.contains(key)), "odd ids are reported too", || shown(missing))
+    ensure(odd.iter().all(|key| found.contains(key)), "odd ids are reported too", shown(missing))
 }
 
 pub(crate) async fn t02_traversal_reports_only_its_prefix(stage: &Stage) -> Check {
@@ -81,7 +81,7 @@ pub(crate) async fn t03_any_limit_reaches_the_end(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 41).await?;
     for limit in [0, 1, 2, 7, 40, 41, 42, 1_000, usize::MAX] {
-        let found = keys_of(&walk(&driver, &Prefix::SESSION, limit).await?);
+        let found = reported(&driver, limit).await?;
         all_there(&found, &keys, &format!("a traversal with limit {limit}"))?;
     }
     Ok(())
@@ -90,10 +90,10 @@ pub(crate) async fn t03_any_limit_reaches_the_end(stage: &Stage) -> Check {
 pub(crate) async fn t04_empty_prefix_has_no_entries(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = walk(&driver, &prefix("nobody"), 10).await?;
-    ensure(empty.is_empty(), "no entries in an empty store", || format!("{empty:?}"))?;
+    ensure(empty.is_empty(), "no entries in an empty store", &empty)?;
     fill(&driver, &Prefix::SESSION, 20).await?;
     let empty = walk(&driver, &prefix("nobody"), 10).await?;
-    ensure(empty.is_empty(), "no entries of a prefix without keys", || format!("{empty:?}"))
+    ensure(empty.is_empty(), "no entries of a prefix without keys", &empty)
 }
 
 pub(crate) async fn t05_entry_details_are_true(stage: &Stage) -> Check {
@@ -125,14 +125,12 @@ pub(crate) async fn t06_traversal_omits_expired_and_removed(stage: &Stage) -> Ch
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 12).await?;
     let soon = stage.soon();
-    for key in &keys[..4] {
-        put(&driver, key, &expiring(50, soon)).await?;
-    }
+    put_all(&driver, &keys[..4], &expiring(50, soon)).await?;
     yes(&driver.remove(&keys[4], Condition::Any).await?, "a removal")?;
-    let found = keys_of(&walk(&driver, &Prefix::SESSION, 5).await?);
+    let found = reported(&driver, 5).await?;
     all_there(&found, &[&keys[..4], &keys[5..]].concat(), "a traversal before the deadline")?;
     stage.pass(&driver, soon).await;
-    let found = keys_of(&walk(&driver, &Prefix::SESSION, 5).await?);
+    let found = reported(&driver, 5).await?;
     all_there(&found, &keys[5..], "a traversal after the deadline")
 }
 
@@ -141,54 +139,36 @@ pub(crate) async fn t07_lasting_key_is_reported_despite_changes(stage: &Stage) -
     let stable = fill(&driver, &Prefix::SESSION, 60).await?;
     // In any order of a traversal, some of these keys come before a lasting key and some after it. More are removed than
     // added: an offset would skip keys, and a rebuilt order would shift.
-    for number in 0..60 {
-        put(&driver, &stage.key(&format!("a-{number}")), &record(1)).await?;
-        put(&driver, &stage.key(&format!("z-{number}")), &record(1)).await?;
-    }
+    let (before, after) = (stage.keys("a", 60), stage.keys("z", 60));
+    put_all(&driver, &before, &record(1)).await?;
+    put_all(&driver, &after, &record(1)).await?;
     let mut found = Vec::new();
-    let mut from = Cursor::start();
-    let mut step = 0;
-    loop {
-        let page = driver.traverse(&Prefix::SESSION, from, 7).await?;
-        found.extend(page.entries.into_iter().map(|entry| entry.key));
-        let Some(next) = page.next else { break };
-        from = next;
-        for number in step * 4..step * 4 + 4 {
-            let _ = driver.remove(&stage.key(&format!("a-{number}")), Condition::Any).await?;
-            let _ = driver.remove(&stage.key(&format!("z-{number}")), Condition::Any).await?;
+    let mut pages = Pages::new(7);
+    while let Some(page) = pages.next(&driver).await? {
+        found.extend(keys_of(&page));
+        let step = pages.read;
+        for key in [&before, &after].into_iter().flat_map(|keys| keys.iter().skip((step - 1) * 4).take(4)) {
+            let _ = driver.remove(key, Condition::Any).await?;
         }
         put(&driver, &stage.key(&format!("a-new-{step}")), &record(1)).await?;
         put(&driver, &stage.key(&format!("key-new-{step}")), &record(1)).await?;
-        step += 1;
-        ensure(step < 3_000, "the traversal ends", || "still more after 3,000 pages".into())?;
     }
     let missing: Vec<&Key> = stable.iter().filter(|key| !found.contains(key)).collect();
-    ensure(missing.is_empty(), "every key that was there all the time is reported", || shown(missing))
+    ensure(missing.is_empty(), "every key that was there all the time is reported", shown(missing))
 }
 
 pub(crate) async fn t08_key_removed_before_its_page_is_skipped(stage: &Stage) -> Check {
     let driver = stage.open().await?;
-    fill(&driver, &Prefix::SESSION, 60).await?;
-    let first = driver.traverse(&Prefix::SESSION, Cursor::start(), 10).await?;
-    let mut removed = 0;
-    for number in 0..60 {
-        let key = stage.key(&format!("key-{number:05}"));
-        if !first.entries.iter().any(|entry| entry.key == key) {
-            yes(&driver.remove(&key, Condition::Any).await?, "a removal between two pages")?;
-            removed += 1;
-        }
+    let keys = fill(&driver, &Prefix::SESSION, 60).await?;
+    let mut pages = Pages::new(10);
+    let first = keys_of(&pages.next(&driver).await?.unwrap_or_default());
+    for key in keys.iter().filter(|key| !first.contains(key)) {
+        yes(&driver.remove(key, Condition::Any).await?, "a removal between two pages")?;
     }
-    let mut next = first.next;
-    while let Some(from) = next {
-        let page = driver.traverse(&Prefix::SESSION, from, 10).await?;
-        let ghosts: Vec<&Key> = page
-            .entries
-            .iter()
-            .map(|entry| &entry.key)
-            .filter(|key| !first.entries.iter().any(|entry| entry.key == **key))
-            .collect();
-        ensure(ghosts.is_empty(), format!("none of the {removed} removed keys"), || shown(ghosts))?;
-        next = page.next;
+    while let Some(page) = pages.next(&driver).await? {
+        let page = keys_of(&page);
+        let ghosts: Vec<&Key> = page.iter().filter(|key| !first.contains(key)).collect();
+        ensure(ghosts.is_empty(), "none of the removed keys", shown(ghosts))?;
     }
     Ok(())
 }
@@ -207,61 +187,41 @@ pub(crate) async fn t09_foreign_cursor_is_invalid(stage: &Stage) -> Check {
 pub(crate) async fn t10_cursor_works_on_any_clone(stage: &Stage) -> Check {
     let (driver, clone) = stage.open_with_clone().await?;
     let keys = fill(&driver, &Prefix::SESSION, 50).await?;
-    let mut found = Vec::new();
-    let mut bytes = Vec::new();
-    for turn in 0..500 {
-        let handle = if turn % 2 == 0 { &driver } else { &clone };
-        let page = handle.traverse(&Prefix::SESSION, Cursor::from_bytes(bytes), 6).await?;
-        found.extend(page.entries);
-        match page.next {
-            Some(next) => bytes = next.as_bytes().to_vec(),
-            None => return all_there(&keys_of(&found), &keys, "a traversal by two handles in turn"),
-        }
+    let (mut found, mut pages) = (Vec::new(), Pages::new(6));
+    while let Some(page) = pages.next(if pages.read % 2 == 0 { &driver } else { &clone }).await? {
+        found.extend(page);
     }
-    Err(unmet("the traversal ends", "still more after 500 pages"))
+    all_there(&keys_of(&found), &keys, "a traversal by two handles in turn")
 }
 
 pub(crate) async fn t11_page_size_follows_the_limit(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     fill(&driver, &Prefix::SESSION, 2_000).await?;
-    let mut from = Cursor::start();
-    loop {
-        let page = driver.traverse(&Prefix::SESSION, from, 10).await?;
-        let length = page.entries.len();
-        ensure(length <= 1_000, "no page of limit 10 has half of 2,000 keys", || format!("{length} keys"))?;
-        match page.next {
-            Some(next) => from = next,
-            None => return Ok(()),
-        }
+    let mut pages = Pages::new(10);
+    while let Some(page) = pages.next(&driver).await? {
+        let length = page.len();
+        ensure(length <= 1_000, "no page of limit 10 has half of 2,000 keys", format_args!("{length} keys"))?;
     }
+    Ok(())
 }
 
 pub(crate) async fn t12_lasting_key_is_reported_once(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 150).await?;
     let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
-    let mut from = Cursor::start();
-    let mut step = 0;
-    loop {
-        let page = driver.traverse(&Prefix::SESSION, from, 9).await?;
-        for entry in page.entries {
+    let mut pages = Pages::new(9);
+    // So much growth that any table has been rebuilt.
+    while pages.read <= 30
+        && let Some(page) = pages.next(&driver).await?
+    {
+        for entry in page {
             *counts.entry(entry.key).or_default() += 1;
         }
-        let Some(next) = page.next else { break };
-        from = next;
-        step += 1;
-        for number in 0..40 {
-            put(&driver, &stage.key(&format!("new-{step}-{number}")), &record(1)).await?;
-        }
-        ensure(step < 3_000, "the traversal ends", || "still more after 3,000 pages".into())?;
-        if step > 30 {
-            // Enough growth for any table to have been rebuilt.
-            break;
-        }
+        put_all(&driver, &stage.keys(&format!("new-{}", pages.read), 40), &record(1)).await?;
     }
-    for entry in keys {
-        let count = counts.get(&entry).copied().unwrap_or(0);
-        ensure(count <= 1, "each key once", || format!("{} {count} times", entry.as_str()))?;
+    for key in keys {
+        let count = counts.get(&key).copied().unwrap_or(0);
+        ensure(count <= 1, "each key once", format_args!("{} {count} times", key.as_str()))?;
     }
     Ok(())
 }
@@ -269,19 +229,20 @@ pub(crate) async fn t12_lasting_key_is_reported_once(stage: &Stage) -> Check {
 pub(crate) async fn t13_count_counts_live_keys(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let exact = driver.capabilities().exactly_once;
+    let right = |counted: u64, total| {
+        let right = counted == total || (!exact && counted > total);
+        ensure(right, format!("{total} live keys"), &counted)
+    };
     for total in [0_u64, 1, 300, 700] {
         fill(&driver, &Prefix::SESSION, total as usize).await?;
         fill(&driver, &prefix("user"), 3).await?;
-        let counted = driver.count(&Prefix::SESSION).await?;
-        let right = counted == total || (!exact && counted > total);
-        ensure(right, format!("{total} live keys"), || format!("{counted}"))?;
+        right(driver.count(&Prefix::SESSION).await?, total)?;
     }
     let soon = stage.soon();
     put(&driver, &stage.key("key-00000"), &expiring(1, soon)).await?;
     stage.pass(&driver, soon).await;
-    let counted = driver.count(&Prefix::SESSION).await?;
-    let right = counted == 699 || (!exact && counted > 699);
-    ensure(right, "699 live keys, once one of 700 has expired", || format!("{counted}"))
+    // One of 700 has expired.
+    right(driver.count(&Prefix::SESSION).await?, 699)
 }
 
 pub(crate) async fn t14_clear_removes_only_its_prefix(stage: &Stage) -> Check {
@@ -304,34 +265,23 @@ pub(crate) async fn t15_traversal_changes_nothing(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 30).await?;
     let stored = Record::new(&b"x"[..], Some(stage.later()), record(1).revision);
-    for key in &keys {
-        put(&driver, key, &stored).await?;
-    }
+    put_all(&driver, &keys, &stored).await?;
     for limit in [1, 7, 100] {
         walk(&driver, &Prefix::SESSION, limit).await?;
         driver.count(&Prefix::SESSION).await?;
     }
-    for key in &keys {
-        holds(&driver, key, &stored, "a record after traversals").await?;
-    }
-    Ok(())
+    hold_all(&driver, &keys, &stored, "a record after traversals").await
 }
 
 pub(crate) async fn t16_cursor_survives_removals(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let keys = fill(&driver, &Prefix::SESSION, 90).await?;
-    let mut found = Vec::new();
-    let mut from = Cursor::start();
-    loop {
-        let page = driver.traverse(&Prefix::SESSION, from, 8).await?;
-        for entry in &page.entries {
+    let (mut found, mut pages) = (Vec::new(), Pages::new(8));
+    while let Some(page) = pages.next(&driver).await? {
+        for entry in &page {
             let _ = driver.remove(&entry.key, Condition::Any).await?;
         }
-        found.extend(page.entries);
-        match page.next {
-            Some(next) => from = next,
-            None => break,
-        }
+        found.extend(page);
     }
     all_there(&keys_of(&found), &keys, "a traversal that removes each record")
 }

@@ -1,8 +1,9 @@
 //! Child processes of a test: the test binary runs itself again.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -34,9 +35,13 @@ pub struct ChildProcess {
 /// The arguments that the parent gave, if this process is a child that runs `test`; `None` in the parent.
 #[must_use]
 pub fn child_args(test: &str) -> Option<Vec<String>> {
-    let text = crate::settings::variable(CHILD_ARGS)?;
-    let (name, args): (String, Vec<String>) = serde_json::from_str(&text).ok()?;
+    let (name, args) = assigned()?;
     (name == test).then_some(args)
+}
+
+/// The test that this process runs as a child, and its arguments.
+pub(crate) fn assigned() -> Option<(String, Vec<String>)> {
+    serde_json::from_str(&crate::settings::variable(CHILD_ARGS)?).ok()
 }
 
 /// Prints a line to the parent, in one write: a process that is killed has printed all of it or nothing.
@@ -65,14 +70,9 @@ impl ChildProcess {
     #[must_use]
     pub fn command(test: &str, args: &[&str], wrapper: &[&str]) -> Command {
         let program = std::env::current_exe().expect("a test knows the path of its own binary");
-        let mut command = match wrapper {
-            [] => Command::new(program),
-            [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
-            }
-        };
+        let words: Vec<_> = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         let assignment = serde_json::to_string(&(test, args)).expect("strings are JSON");
         command
             .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
@@ -87,9 +87,13 @@ impl ChildProcess {
     /// If the process cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("this test binary can be run again");
+        Self::try_start(command).expect("this test binary can be run again")
+    }
+
+    pub(crate) fn try_start(command: &mut Command) -> std::io::Result<Self> {
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
         let stdout = process.stdout.take().expect("its output is piped");
-        Self { process, lines: BufReader::new(stdout) }
+        Ok(Self { process, lines: BufReader::new(stdout) })
     }
 
     /// The next line that the child prints, without its line break; `None` at the end.
@@ -122,7 +126,11 @@ impl ChildProcess {
     /// # Panics
     /// If the process cannot be waited for.
     pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().expect("a child can be waited for").is_none()
+        self.ended().is_none()
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("a child can be waited for")
     }
 
     /// Stops the process with SIGSTOP, and returns once all its threads stand still.
@@ -152,11 +160,7 @@ impl ChildProcess {
     /// # Panics
     /// If the child had ended by itself.
     pub fn kill(mut self) -> Vec<String> {
-        assert_eq!(
-            self.process.try_wait().expect("a child can be waited for"),
-            None,
-            "the child ended by itself"
-        );
+        assert_eq!(self.ended(), None, "the child ended by itself");
         let _ = self.process.kill();
         let lines = self.rest();
         let status = self.process.wait().expect("a child can be waited for");

@@ -5,7 +5,7 @@
 //!
 //! | name | use |
 //! |---|---|
-//! | [`FreshPath`], [`set_modes`] | a path in a directory or on a disk of its own, and its permissions |
+//! | [`FreshPath`] | a path in a temporary directory of its own |
 //! | [`SmallDisk`] | a file system of a few megabytes that is soon full |
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
 //! | [`rng`] | random numbers whose seed is printed and can be given |
@@ -28,12 +28,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+pub(crate) use child::assigned;
 pub use child::{ChildProcess, child_args, say};
 pub use disk::SmallDisk;
 pub use fastrand::Rng;
 pub use forwards::assert_forwards;
 pub use map::MapDriver;
-pub use path::{FreshPath, set_modes};
+pub use path::FreshPath;
 pub use probe::{Applied, Call, Fate, Fault, Probe};
 pub use step::{Request, Tree, interleave, step};
 
