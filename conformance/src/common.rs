@@ -1,4 +1,4 @@
-//! Helpers of most checks.
+//! Helpers of most checks, and the names that most of them use.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{
-    Change, Condition, Cursor, Driver, DynDriver, Entry, Key, Prefix, Record, Revision, StoreError,
-    StoreErrorKind, Timestamp, Touch,
+
+pub(crate) use session_core::{
+    Change, Condition, Cursor, Driver, DriverExt, DynDriver, Entry, Key, Prefix, Record, StoreError,
+    StoreErrorKind, Timestamp,
 };
+use session_core::{Revision, Touch};
 
 pub(crate) use crate::failure::{Check, Failure, ensure, equal, unmet};
 pub(crate) use crate::stage::Stage;
@@ -63,7 +65,7 @@ pub(crate) fn number_of(data: &[u8]) -> Option<u64> {
 
 /// Fails unless the change happened.
 pub(crate) fn yes(answer: &Change, what: &str) -> Check {
-    ensure(answer.is_applied(), format!("{what} answers Applied"), &answer)
+    ensure(answer.is_applied(), format!("{what} answers Applied"), answer)
 }
 
 /// Fails unless the change conflicts and returns exactly `live`.
@@ -125,7 +127,7 @@ pub(crate) async fn purge_all(driver: &DynDriver, limit: usize) -> Result<u64, F
     let mut total = 0;
     for _ in 0..10_000 {
         let purged = patiently(|| driver.purge(limit)).await?;
-        ensure(purged.removed <= limit as u64, format!("at most {limit} removed"), &purged)?;
+        ensure(purged.removed <= limit as u64, format!("at most {limit} removed"), purged)?;
         total += purged.removed;
         if !purged.more {
             return Ok(total);

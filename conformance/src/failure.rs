@@ -21,6 +21,19 @@ pub enum Failure {
     Harness(String),
 }
 
+impl Failure {
+    /// The same failure with more about what happened.
+    #[cfg(feature = "session")]
+    pub(crate) fn with(self, more: String) -> Self {
+        match self {
+            Self::Unmet { expected, actual } => {
+                Self::Unmet { expected, actual: format!("{actual} ({more})") }
+            }
+            trouble => trouble,
+        }
+    }
+}
+
 impl From<HarnessError> for Failure {
     fn from(error: HarnessError) -> Self {
         Self::Harness(error.to_string())

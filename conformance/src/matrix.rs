@@ -20,57 +20,38 @@
 //! `declared.json`, from which the reasons of `n/a` come. A clause with neither is `not run`, which is red.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::level::{Level, Requirement};
+use crate::level::{Level, Requirement, words};
 use crate::table::{CLAUSES, Clause};
 
 /// The clause whose test writes down what is declared.
 pub(crate) const DECLARATIONS: &str = "B01";
 const DECLARED: &str = "declared.json";
 
-/// The result of a clause on a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Verdict {
-    /// The driver keeps it.
-    #[serde(rename = "pass")]
-    Pass,
-    /// It does not.
-    #[serde(rename = "fail")]
-    Fail,
-    /// It does not apply, with a declared reason that clause B01 checks.
-    #[serde(rename = "n/a")]
-    NotApplicable,
-    /// It fails, as declared, with a link.
-    #[serde(rename = "known")]
-    Known,
-    /// The harness could not do its part.
-    #[serde(rename = "error")]
-    Error,
-    /// Nothing is known.
-    #[serde(rename = "not run")]
-    NotRun,
+words! {
+    /// The result of a clause on a driver.
+    Verdict {
+        /// The driver keeps it.
+        Pass = "pass",
+        /// It does not.
+        Fail = "fail",
+        /// It does not apply, with a declared reason that clause B01 checks.
+        NotApplicable = "n/a",
+        /// It fails, as declared, with a link.
+        Known = "known",
+        /// The harness could not do its part.
+        Error = "error",
+        /// Nothing is known.
+        NotRun = "not run",
+    }
 }
 
 impl Verdict {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::NotApplicable => "n/a",
-            Self::Known => "known",
-            Self::Error => "error",
-            Self::NotRun => "not run",
-        }
-    }
-
     /// Whether it makes the run a failure.
     #[must_use]
     pub const fn is_red(self) -> bool {
@@ -78,9 +59,9 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -226,7 +207,9 @@ impl Column {
             let found: Option<Found> = parse(&dir.join(format!("{}.json", clause.id)));
             let (verdict, reason) = match (declared.as_ref().and_then(|all| all.reason(clause)), found) {
                 (Some(reason), _) => (Verdict::NotApplicable, reason),
-                (None, Some(found)) => (found.verdict, found.reason),
+                (None, Some(found)) => {
+                    (Verdict::from_word(&found.verdict).unwrap_or(Verdict::NotRun), found.reason)
+                }
                 (None, None) => (Verdict::NotRun, "its test left no result".to_owned()),
             };
             column.clauses.push(Cell {
@@ -247,35 +230,36 @@ impl Column {
 
     /// How many of each verdict a level has.
     fn at(&self, level: Level) -> String {
-        let mut counts: Vec<(Verdict, usize)> = Vec::new();
-        for cell in self.clauses.iter().filter(|cell| cell.level == level.as_str()) {
-            match counts.iter_mut().find(|(verdict, _)| *verdict == cell.verdict) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((cell.verdict, 1)),
-            }
-        }
-        counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>().join(", ")
+        let cells = self.clauses.iter().filter(|cell| cell.level == level.as_str());
+        counted(grouped(cells.map(|cell| (cell.verdict.as_str(), ()))))
     }
 
     fn totals(&self) -> String {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for cell in &self.clauses {
-            *counts.entry(cell.verdict.as_str()).or_default() += 1;
-        }
-        counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+        let mut groups = grouped(self.clauses.iter().map(|cell| (cell.verdict.as_str(), ())));
+        groups.sort();
+        counted(groups)
     }
 
     fn reasons(&self) -> Vec<(String, Vec<&str>)> {
-        let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-        for cell in self.clauses.iter().filter(|cell| !cell.reason.is_empty()) {
-            let reason = format!("{}, {}", cell.verdict, cell.reason);
-            match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, ids)) => ids.push(&cell.id),
-                None => reasons.push((reason, vec![&cell.id])),
-            }
-        }
-        reasons
+        let cells = self.clauses.iter().filter(|cell| !cell.reason.is_empty());
+        grouped(cells.map(|cell| (format!("{}, {}", cell.verdict, cell.reason), cell.id.as_str())))
     }
+}
+
+/// The values of each name, in the order in which the names come first.
+fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (name, value) in pairs {
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((name, vec![value])),
+        }
+    }
+    groups
+}
+
+fn counted(groups: Vec<(&str, Vec<()>)>) -> String {
+    groups.iter().map(|(word, all)| format!("{} {word}", all.len())).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -297,7 +281,7 @@ struct Found {
     driver: String,
     version: String,
     clause: String,
-    verdict: Verdict,
+    verdict: String,
     reason: String,
 }
 
@@ -313,7 +297,7 @@ pub(crate) fn leave(dir: &Path, driver: &str, version: &str, id: &str, verdict: 
         driver: driver.to_owned(),
         version: version.to_owned(),
         clause: id.to_owned(),
-        verdict,
+        verdict: verdict.to_string(),
         reason: reason.to_owned(),
     };
     write(dir, driver, &format!("{id}.json"), &found);

@@ -9,55 +9,40 @@ use std::time::Duration;
 use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
-use crate::failure::{Failure, ensure, equal, unmet};
+use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::testing::{Fate, Probe, Request, Tree, interleave};
 
-/// What one request does with the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Act {
-    /// Sets a key that no other request sets.
-    Insert,
-    /// Adds one to a counter.
-    Update,
-    /// Only reads, when a touch is due.
-    Touch,
-    /// Ends the session.
-    Destroy,
-    /// Asks for a new id.
-    Rotate,
-    /// The same, and sets a key of its own.
-    RotateInsert,
-    /// Logs a user in.
-    BindRotate,
-    /// Spends a token.
-    Take,
-    /// Reads the flash values and sets one.
-    Flash,
-    /// Removes all values.
-    Clear,
-    /// Lets a value expire.
-    Expire,
-    /// Sets a key of its own, commits, and adds one to the counter.
-    CommitThenMore,
+crate::level::words! {
+    /// What one request does with the session.
+    Act {
+        /// Sets a key that no other request sets.
+        Insert = "insert",
+        /// Adds one to a counter.
+        Update = "update",
+        /// Only reads, when a touch is due.
+        Touch = "touch",
+        /// Ends the session.
+        Destroy = "destroy",
+        /// Asks for a new id.
+        Rotate = "rotate",
+        /// The same, and sets a key of its own.
+        RotateInsert = "rotate-insert",
+        /// Logs a user in.
+        BindRotate = "bind-rotate",
+        /// Spends a token.
+        Take = "take",
+        /// Reads the flash values and sets one.
+        Flash = "flash",
+        /// Removes all values.
+        Clear = "clear",
+        /// Lets a value expire.
+        Expire = "expire",
+        /// Sets a key of its own, commits, and adds one to the counter.
+        CommitThenMore = "commit-then-more",
+    }
 }
 
 impl Act {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Insert,
-        Self::Update,
-        Self::Touch,
-        Self::Destroy,
-        Self::Rotate,
-        Self::RotateInsert,
-        Self::BindRotate,
-        Self::Take,
-        Self::Flash,
-        Self::Clear,
-        Self::Expire,
-        Self::CommitThenMore,
-    ];
-
     const fn inserts(self) -> bool {
         matches!(self, Self::Insert | Self::RotateInsert | Self::CommitThenMore)
     }
@@ -125,17 +110,9 @@ impl<D: Driver> Ground<D> {
         let mut tree = Tree::new();
         let mut walked = Walked::default();
         while tree.again() {
-            let changes = self.run(acts, fate, &mut tree).await.map_err(|failure| match failure {
-                Failure::Unmet { expected, actual } => Failure::Unmet {
-                    expected,
-                    actual: format!(
-                        "{actual} (requests {acts:?}, fate {fate:?}, order {:?})",
-                        tree.choices()
-                    ),
-                },
-                trouble => trouble,
-            })?;
-            walked.changes = walked.changes.max(changes);
+            let changes = self.run(acts, fate, &mut tree).await;
+            let order = || format!("requests {acts:?}, fate {fate:?}, order {:?}", tree.choices());
+            walked.changes = walked.changes.max(changes.map_err(|failure| failure.with(order()))?);
         }
         walked.orders = tree.runs();
         Ok(walked)
@@ -167,13 +144,8 @@ impl<D: Driver> Ground<D> {
         for id in ids {
             let _ = self.driver.remove(&id.key(), Condition::Any).await?;
         }
-        match verdict {
-            Ok(()) => Ok(changes),
-            Err(Failure::Unmet { expected, actual }) => {
-                Err(unmet(expected, format!("{actual}; they say {reports:?}")))
-            }
-            Err(trouble) => Err(trouble),
-        }
+        verdict.map_err(|failure| failure.with(format!("they say {reports:?}")))?;
+        Ok(changes)
     }
 
     fn drawn(&self) -> std::sync::MutexGuard<'_, Vec<SessionId>> {
@@ -201,7 +173,7 @@ impl<D: Driver> Ground<D> {
         }
     }
 
-    async fn judge(&self, old: SessionId, reports: &[Report], faulty: bool) -> Result<(), Failure> {
+    async fn judge(&self, old: SessionId, reports: &[Report], faulty: bool) -> Check {
         self.audit()?;
         let ended = reports.iter().filter(|report| report.destroyed == Some(Ok(true))).count();
         let maybe_ended = reports.iter().any(|report| matches!(report.destroyed, Some(Err(_))));
@@ -210,11 +182,7 @@ impl<D: Driver> Ground<D> {
         let maybe_rotated =
             reports.iter().any(|report| report.act.rotates() && report.effect() == Effect::Maybe);
         ensure(ended <= 1 || faulty, "one request ends the session", format_args!("{ended} say so"))?;
-        ensure(
-            rotated.len() <= 1,
-            "a session has one successor",
-            format_args!("{} rotations", rotated.len()),
-        )?;
+        ensure(rotated.len() <= 1, "a session has one successor", rotated.len())?;
         for report in reports {
             report.check(old, ended > 0 || maybe_ended, !rotated.is_empty(), maybe_rotated, faulty)?;
         }
@@ -255,7 +223,7 @@ impl<D: Driver> Ground<D> {
     }
 
     /// No key was changed after its end, and nothing was stored without a condition.
-    fn audit(&self) -> Result<(), Failure> {
+    fn audit(&self) -> Check {
         let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
         for change in self.driver.applied() {
             let stored = change.record.is_some();
@@ -273,11 +241,10 @@ impl<D: Driver> Ground<D> {
         Ok(())
     }
 
-    async fn contents(&self, session: &Session, reports: &[Report]) -> Result<(), Failure> {
+    async fn contents(&self, session: &Session, reports: &[Report]) -> Check {
         let cleared = worst(reports, |report| report.act == Act::Clear);
-        let has = |key: String| session.contains(&key);
         for report in reports.iter().filter(|report| report.act.inserts()) {
-            let there = has(report.own())?;
+            let there = session.contains(&report.own())?;
             match report.effect_of_first() {
                 Effect::No => ensure(!there, "an uncommitted change is not stored", report.own())?,
                 Effect::Yes if cleared == Effect::No => {
@@ -290,17 +257,11 @@ impl<D: Driver> Ground<D> {
         let (least, most) = (count(Effect::Yes), count(Effect::Yes) + count(Effect::Maybe));
         let least = if cleared == Effect::No { least } else { 0 };
         let counter = session.get::<usize>("n")?.unwrap_or(0);
-        ensure((least..=most).contains(&counter), format!("a counter of {least} to {most}"), &counter)?;
+        ensure((least..=most).contains(&counter), format!("a counter of {least} to {most}"), counter)?;
         let takes = |wanted| reports.iter().filter(|r| r.took && r.effect() == wanted).count();
-        ensure(takes(Effect::Yes) <= 1, "a token is spent once", takes(Effect::Yes).to_string())?;
-        for (key, gone) in [("base", cleared), ("token", worst(reports, |r| r.took || r.act == Act::Clear))] {
-            let there = session.contains(key)?;
-            ensure(
-                gone == Effect::Maybe || there == (gone == Effect::No),
-                format!("{key} is there unless it was removed"),
-                format_args!("there: {there}, removed: {gone:?}"),
-            )?;
-        }
+        ensure(takes(Effect::Yes) <= 1, "a token is spent once", takes(Effect::Yes))?;
+        is_there_unless(session, "base", cleared)?;
+        is_there_unless(session, "token", worst(reports, |r| r.took || r.act == Act::Clear))?;
         self.flash(session, reports)?;
         let user = session.user()?;
         let bound: Vec<_> = reports.iter().filter(|report| report.act == Act::BindRotate).collect();
@@ -317,18 +278,12 @@ impl<D: Driver> Ground<D> {
         }
         if self.clock.is_some() {
             self.pass(Duration::from_secs(120)).await;
-            let expired = worst(reports, |report| report.expired || report.act == Act::Clear);
-            let there = session.contains("tmp")?;
-            ensure(
-                expired == Effect::Maybe || there == (expired == Effect::No),
-                "a value is there until its deadline",
-                format_args!("there: {there}, expired: {expired:?}"),
-            )?;
+            is_there_unless(session, "tmp", worst(reports, |r| r.expired || r.act == Act::Clear))?;
         }
         Ok(())
     }
 
-    fn flash(&self, session: &Session, reports: &[Report]) -> Result<(), Failure> {
+    fn flash(&self, session: &Session, reports: &[Report]) -> Check {
         let there = session.flash().keys()?;
         let users: Vec<_> = reports.iter().filter(|report| report.act == Act::Flash).collect();
         let flashes = users.iter().map(|user| (user.flash(), user.effect()));
@@ -361,6 +316,17 @@ enum Effect {
 fn worst(reports: &[Report], which: impl Fn(&Report) -> bool) -> Effect {
     let effects = reports.iter().filter(|report| which(report)).map(Report::effect);
     effects.max().unwrap_or(Effect::No)
+}
+
+/// Fails unless the value of `key` is there, or is gone, as `gone` says.
+fn is_there_unless(session: &Session, key: &str, gone: Effect) -> Check {
+    let there = session.contains(key)?;
+    let right = gone == Effect::Maybe || there == (gone == Effect::No);
+    ensure(
+        right,
+        format!("{key} is there unless it was removed"),
+        format_args!("there: {there}, gone: {gone:?}"),
+    )
 }
 
 /// A request's own report.
@@ -451,14 +417,7 @@ impl Report {
     }
 
     /// Whether what it says fits together, and fits what happened.
-    fn check(
-        &self,
-        old: SessionId,
-        ended: bool,
-        rotated: bool,
-        maybe_rotated: bool,
-        faulty: bool,
-    ) -> Result<(), Failure> {
+    fn check(&self, old: SessionId, ended: bool, rotated: bool, maybe_rotated: bool, faulty: bool) -> Check {
         let action = match &self.action {
             IdUpdate::Set { id, .. } if *id == old => "Repeat old",
             IdUpdate::Set { .. } => "Repeat",
@@ -497,7 +456,7 @@ impl Report {
                     ErrorKind::Uncertain | ErrorKind::Store => faulty,
                     _ => false,
                 };
-                ensure(usual, "no error", &error)?;
+                ensure(usual, "no error", error)?;
                 if self.act.rotates() || self.took {
                     ensure(error.refuses_response(), "the response is refused", "it goes out")?;
                 }

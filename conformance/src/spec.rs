@@ -87,10 +87,7 @@ pub fn differences(markdown: &str) -> Vec<String> {
     }
     for one in &written {
         if crate::table::clause(&one.id).is_none() {
-            found.push(format!(
-                "{}: in SPEC.md, but not in the table: remove it, or add its row: remove it, or add its row",
-                one.id
-            ));
+            found.push(format!("{}: in SPEC.md, but not in the table: remove it, or add its row", one.id));
         }
     }
     let order = |id: &str| CLAUSES.iter().position(|clause| clause.id == id);

@@ -48,66 +48,26 @@ pub fn clause(id: &str) -> Option<&'static Clause> {
     CLAUSES.iter().find(|clause| clause.id == id)
 }
 
-macro_rules! level {
-    (basic) => {
-        Level::Basic
-    };
-    (traverse) => {
-        Level::Traverse
-    };
-    (expiry) => {
-        Level::Expiry
-    };
-    (concurrent) => {
-        Level::Concurrent
-    };
-    (shared) => {
-        Level::Shared
-    };
-    (durable) => {
-        Level::Durable
-    };
-    (faults) => {
-        Level::Faults
-    };
-    (session) => {
-        Level::Session
-    };
-}
-
-macro_rules! must {
-    (MUST) => {
-        true
-    };
-    (SHOULD) => {
-        false
-    };
-}
-
 macro_rules! data {
     ($($id:ident $name:ident $level:ident $must:ident [$($need:ident)*] $mutants:tt $text:literal;)*) => {
-        static ROWS: &[Clause] = &[$(
-            Clause {
+        /// Every clause, in order. Those of level session are there with the features `session` and `session-all`.
+        pub static CLAUSES: LazyLock<Vec<Clause>> = LazyLock::new(|| {
+            let mut all = vec![$(Clause {
                 id: stringify!($id),
                 name: stringify!($name),
-                level: level!($level),
-                must: must!($must),
+                level: Level::from_word(stringify!($level)).expect("a row names its level"),
+                must: stringify!($must) == "MUST",
                 needs: &[$(Requirement::$need),*],
                 text: $text,
                 check: |stage| Box::pin(clauses::$level::$name(stage)),
-            },
-        )*];
+            }),*];
+            all.sort_by_key(|clause| (clause.level, clause.id));
+            all
+        });
     };
 }
 
 crate::__clauses! { data }
-
-/// Every clause, in order. Those of level session are there with the features `session` and `session-all`.
-pub static CLAUSES: LazyLock<Vec<Clause>> = LazyLock::new(|| {
-    let mut all = ROWS.to_vec();
-    all.sort_by_key(|clause| (clause.level, clause.id));
-    all
-});
 
 #[cfg(test)]
 mod tests {

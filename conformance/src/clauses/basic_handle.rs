@@ -2,8 +2,6 @@
 
 use std::error::Error as _;
 
-use session_core::{Condition, Cursor, Driver, DriverExt, Prefix, Record, StoreErrorKind, Timestamp};
-
 use crate::common::*;
 use crate::level::Requirement;
 

@@ -1,9 +1,6 @@
 //! Level basic: capabilities, retrieve, store, remove. `basic_handle.rs` has the rest.
 
-use session_core::{
-    Capabilities, Condition, Cursor, Driver, DynDriver, ExpiryMode, Key, Prefix, Record, Shared, StoreError,
-    StoreErrorKind, Survives,
-};
+use session_core::{Capabilities, ExpiryMode, Shared, Survives};
 
 use crate::common::*;
 use crate::harness::Time;

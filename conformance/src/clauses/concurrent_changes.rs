@@ -1,7 +1,5 @@
 //! Level concurrent: many tasks on one handle race for one record. `concurrent_use.rs` has the rest.
 
-use session_core::{Change, Condition, Driver, DynDriver, Key, Record};
-
 use crate::common::*;
 
 pub(crate) async fn c01_compare_and_swap_loses_no_update(stage: &Stage) -> Check {

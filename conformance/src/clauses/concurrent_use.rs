@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Prefix, Record, StoreErrorKind};
-
 use crate::common::*;
 use crate::harness::Kind;
 use crate::history::{Mix, Op, Player, Recorder};
@@ -58,7 +56,7 @@ pub(crate) async fn c12_read_after_write_is_fresh(stage: &Stage) -> Check {
         let before = written.load(Ordering::SeqCst);
         let found = patiently(|| driver.retrieve(&key)).await?;
         let number = found.and_then(|found| number_of(&found.data));
-        ensure(number >= Some(before), format!("store {before} or a later one"), &number)
+        ensure(number >= Some(before), format!("store {before} or a later one"), number)
     };
     amid(3, (driver.clone(), key.clone(), Arc::clone(&written)), read, async {
         for number in 1..=stage.amount(200, 10_000) as u64 {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, DriverExt, Key, Prefix, Record};
-
 use crate::child::calls_in;
 use crate::common::*;
 use crate::history::{Answer, Mix, Op, Rec, Recorder};

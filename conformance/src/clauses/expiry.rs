@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use session_core::{Condition, Driver, DynDriver, Key, Record, Timestamp};
-
 use crate::common::*;
 
 const TICK: Duration = Duration::from_millis(1);
@@ -194,7 +192,7 @@ pub(crate) async fn e13_purge_respects_its_limit(stage: &Stage) -> Check {
     mixed(stage, &driver, deadline, 60, 10).await?;
     stage.set(deadline);
     let first = driver.purge(25).await?;
-    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", &first)?;
+    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", first)?;
     equal("the rest", &(first.removed + purge_all(&driver, 7).await?), &60)
 }
 
@@ -222,7 +220,7 @@ pub(crate) async fn e15_purge_covers_all_prefixes(stage: &Stage) -> Check {
 pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = driver.purge(10).await?;
-    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", &empty)?;
+    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", empty)?;
     mixed(stage, &driver, stage.soon(), 30, 30).await?;
     for _ in 0..200 {
         // A driver may check its records in several parts, but must reach the last one.

@@ -2,8 +2,6 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use session_core::{Condition, Driver, DriverExt, DynDriver, Prefix, Record, StoreErrorKind};
-
 use crate::common::*;
 use crate::harness::FileRange;
 use crate::level::Requirement;
@@ -99,7 +97,7 @@ pub(crate) async fn f03_damage_stops_no_traversal_or_purge(stage: &Stage) -> Che
         ensure(all, format!("pages of {limit} have the neighbours of damaged records"), shown(&found))?;
     }
     let counted = driver.count(&Prefix::SESSION).await?;
-    ensure(counted >= NEIGHBOURS as u64, "a count of the healthy records at least", &counted)?;
+    ensure(counted >= NEIGHBOURS as u64, "a count of the healthy records at least", counted)?;
     if !stage.lacks(Requirement::Purge) && !stage.lacks(Requirement::VirtualTime) {
         purge_among_damage(stage, &driver).await?;
     }
@@ -122,6 +120,6 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
     ensure(
         (HEALTHY..=HEALTHY + DAMAGED).contains(&removed),
         format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"),
-        &removed,
+        removed,
     )
 }

@@ -1,8 +1,6 @@
 //! A store without room.
 
-use session_core::{
-    Applied, Change, Condition, Driver, DynDriver, Key, Prefix, Record, StoreError, StoreErrorKind,
-};
+use session_core::Applied;
 
 use crate::common::*;
 use crate::harness::Kind;
@@ -28,7 +26,7 @@ async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
     let driver = stage.open().await?;
     for number in 0..=MOST as u64 {
         if !taken(driver.store(&key(&stage, number), large(number), Condition::Absent).await)? {
-            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), &number)?;
+            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), number)?;
             absent(&driver, &key(&stage, number), "a record that was refused").await?;
             return Ok((stage, driver, number));
         }

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use session_core::{
-    Applied, Change, Condition, Driver, DriverExt, DynDriver, Key, Prefix, Record, StoreError,
-    StoreErrorKind, Touch,
-};
+use session_core::{Applied, Touch};
 
 use crate::common::*;
 use crate::harness::Kind;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use session_core::{Condition, Driver};
-
 use super::concurrent_changes::whole;
 use crate::child::Line;
 use crate::common::*;

@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use session_core::SessionId;
-use session_manager::{AddressCheck, EndReason, Outcome, RequestInfo, Session};
+use session_manager::AddressCheck;
 
 use super::session_common::*;
-use crate::common::*;
 
 const AT_HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 17));
 const NEXT_DOOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 200));

@@ -4,12 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_core::{Condition, Driver, Operation, Record, Revision, SessionId};
-use session_manager::{EndReason, ErrorKind, Outcome, Session};
+use session_core::Revision;
 
 use super::session_common::*;
-use crate::common::*;
-use crate::testing::Fault;
 
 /// Adds one.
 fn count(session: &Session) -> Result<(), session_manager::Error> {
@@ -38,7 +35,7 @@ pub(crate) async fn s22_every_change_has_new_revision(stage: &Stage) -> Check {
     let id = begun(&sessions, count).await?;
     let mut seen: Vec<Revision> = vec![stored(&probe, id).await?.revision];
     let mut is_new = |record: &Record, what: &str| {
-        ensure(!seen.contains(&record.revision), format!("a new revision after {what}"), &record.revision)?;
+        ensure(!seen.contains(&record.revision), format!("a new revision after {what}"), record.revision)?;
         seen.push(record.revision);
         Ok::<_, Failure>(())
     };
@@ -148,7 +145,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
     }
     refused(session.commit().await, ErrorKind::Contention, "a commit that always meets another")?;
     let stores = probe.operations().iter().filter(|&&operation| operation == Operation::Store).count();
-    ensure((2..=100).contains(&stores), "2 to 100 tries", &stores)?;
+    ensure((2..=100).contains(&stores), "2 to 100 tries", stores)?;
     finds(&sessions, id, "count", Some(1_u64)).await?;
     // The log is still there. One more conflict may be planned, but not a hundred.
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the same commit later")?;

@@ -1,25 +1,21 @@
 //! Level session: the helpers of its checks.
 
 use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use session_core::{Driver, DynDriver, Key, Operation, Record, Revision, SessionId, Timestamp};
-use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions, SessionsBuilder};
+use session_core::Revision;
+pub(super) use session_core::{Operation, SessionId};
+use session_manager::{Committed, Error, Event, Observer, SessionTag, SessionsBuilder};
+pub(super) use session_manager::{EndReason, ErrorKind, IdUpdate, Outcome, RequestInfo, Session, Sessions};
 
-use crate::common::*;
+pub(super) use crate::common::*;
+pub(super) use crate::testing::Fault;
 
 /// A probe around the driver of the stage.
-pub(super) type Probe = crate::testing::Probe<Opened>;
-
-/// A driver as the stage opens it. A type of its own, because the compiler cannot prove `Send` for futures over a
-/// pointer to a trait.
-pub(super) struct Opened(pub(super) DynDriver);
-
-impl Driver for Opened {
-    session_core::forward!(0: retrieve store remove traverse touch purge flush close capabilities clock);
-}
+pub(super) type Probe = crate::testing::Probe<DynDriver>;
 
 /// A manager over a probe of the stage's driver.
 pub(super) type Manager = Sessions<Probe>;
@@ -45,9 +41,32 @@ pub(super) async fn with(
     stage: &Stage,
     options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
 ) -> Result<(Probe, Manager), Failure> {
-    let probe = Probe::new(Opened(stage.open().await?));
+    let probe = Probe::new(stage.open().await?);
     let sessions = options(Sessions::builder(probe.clone())).build()?;
     Ok((probe, sessions))
+}
+
+/// The same, and a session with the value 1 under `a`.
+pub(super) async fn with_one(stage: &Stage) -> Result<(Probe, Manager, SessionId), Failure> {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    Ok((probe, sessions, id))
+}
+
+/// Notes the events of a manager.
+#[derive(Debug, Default)]
+pub(super) struct Ears(Mutex<Vec<(Option<SessionTag>, Event)>>);
+
+impl Observer for Ears {
+    fn event(&self, session: Option<SessionTag>, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session, event.clone()));
+    }
+}
+
+impl Ears {
+    pub(super) fn heard(&self) -> Vec<(Option<SessionTag>, Event)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A new session, filled and stored: its id.
@@ -89,7 +108,7 @@ pub(super) async fn done(sessions: &Manager, session: &Session) -> Check {
 
 fn goes_well(committed: &Committed) -> Check {
     let ended = matches!(committed.outcome, Outcome::Ended(_));
-    ensure(!ended, "the session has not ended", &committed)
+    ensure(!ended, "the session has not ended", committed)
 }
 
 /// A whole request that rotates: the new id.
@@ -108,7 +127,7 @@ pub(super) fn add_to(session: &Session, key: &str) -> Result<(), Error> {
 /// A request's handle on a session that must exist.
 pub(super) async fn opened(sessions: &Manager, id: SessionId) -> Result<Session, Failure> {
     let session = sessions.load(id).await?;
-    ensure(session.exists()?, "the session is there", &session.end_reason())?;
+    ensure(session.exists()?, "the session is there", session.end_reason())?;
     Ok(session)
 }
 

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Condition, Cursor, Driver, DynDriver, Key, Operation, Record, SessionId};
-use session_manager::{EndReason, Event, Observer, Outcome, Session, SessionTag, Sweep};
+use session_manager::{Event, Sweep};
 
 use super::session_common::*;
-use crate::common::*;
 
 /// Sessions that hold their numbers.
 async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Failure> {
@@ -171,7 +168,7 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
     let mut removed = 0;
     for _ in 0..100 {
         let purged = sessions.sweep_once(4).await?;
-        ensure(purged.removed <= 4, "at most four at a time", &purged)?;
+        ensure(purged.removed <= 4, "at most four at a time", purged)?;
         removed += purged.removed;
         if !purged.more {
             break;
@@ -182,22 +179,13 @@ pub(crate) async fn s78_sweep_removes_expired_within_limit(stage: &Stage) -> Che
     finds(&sessions, live, "a", Some(1)).await
 }
 
-/// The number of records that the sweep reported as removed.
-#[derive(Default)]
-struct Broom(AtomicU64);
-
-impl Observer for Broom {
-    fn event(&self, _: Option<SessionTag>, event: &Event) {
-        if let Event::Swept { removed } = event {
-            self.0.fetch_add(*removed, Ordering::SeqCst);
-        }
-    }
-}
-
 pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check {
-    let broom = Arc::new(Broom::default());
-    let told = Arc::clone(&broom);
-    let (probe, sessions) = with(stage, |options| options.observer(told)).await?;
+    let ears = Arc::new(Ears::default());
+    let (probe, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
+    let swept = || -> u64 {
+        let removed = |(_, event)| if let Event::Swept { removed } = event { removed } else { 0 };
+        ears.heard().into_iter().map(removed).sum()
+    };
     let kept = stocked(stage, probe.inner(), 9).await?;
     let options = Sweep::default().every(Duration::from_millis(10)).batch(2).pause(Duration::from_millis(1));
     for drops in [false, true] {
@@ -207,12 +195,12 @@ pub(crate) async fn s79_scheduled_sweep_stops_when_told(stage: &Stage) -> Check 
         let end = tokio::time::Instant::now() + stage.recovery();
         while tokio::time::Instant::now() < end {
             limits.extend(probe.calls().iter().map(|call| call.limit));
-            if broom.0.load(Ordering::SeqCst) >= 9 && !limits.is_empty() {
+            if swept() >= 9 && !limits.is_empty() {
                 break;
             }
             nap(Duration::from_millis(5)).await;
         }
-        equal("how many records were swept in time", &broom.0.load(Ordering::SeqCst), &9)?;
+        equal("how many records were swept in time", &swept(), &9)?;
         if drops {
             drop(sweeper);
             nap(Duration::from_millis(60)).await;

@@ -1,10 +1,6 @@
 //! Values for the next request.
 
-use session_core::SessionId;
-use session_manager::{Outcome, Session};
-
 use super::session_common::*;
-use crate::common::*;
 
 async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
     begun(sessions, |session| {

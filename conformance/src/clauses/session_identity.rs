@@ -1,11 +1,6 @@
 //! Rotation with its tombstone, and ending a session at once.
 
-use session_core::{Condition, Operation};
-use session_manager::{EndReason, IdUpdate, Outcome, Session};
-
 use super::session_common::*;
-use crate::common::*;
-use crate::testing::Fault;
 
 pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
@@ -45,8 +40,7 @@ pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> C
 }
 
 pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, old) = with_one(stage).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
@@ -104,8 +98,7 @@ pub(crate) async fn s33_rotation_carries_over_concurrent_write(stage: &Stage) ->
 }
 
 pub(crate) async fn s34_one_of_two_rotations_succeeds(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, old) = with_one(stage).await?;
     let (one, two) = (opened(&sessions, old).await?, opened(&sessions, old).await?);
     one.rotate()?;
     two.rotate()?;
@@ -229,8 +222,7 @@ pub(crate) async fn s38_rotation_restarts_absolute_lifetime(stage: &Stage) -> Ch
 }
 
 pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, old) = with_one(stage).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;
     done(&sessions, &login).await?;
@@ -276,8 +268,7 @@ pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check
 }
 
 pub(crate) async fn s41_destroy_ends_newer_writes(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let logout = opened(&sessions, id).await?;
     does(&sessions, id, |session| session.insert("b", &1)).await?;
     let other = sessions.clone();
@@ -293,8 +284,7 @@ pub(crate) async fn s41_destroy_ends_newer_writes(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s42_only_the_ending_request_clears_the_cookie(stage: &Stage) -> Check {
-    let (_, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (_, sessions, id) = with_one(stage).await?;
     let mut handles = Vec::new();
     for _ in 0..3 {
         handles.push(opened(&sessions, id).await?);
@@ -315,8 +305,7 @@ pub(crate) async fn s42_only_the_ending_request_clears_the_cookie(stage: &Stage)
 }
 
 pub(crate) async fn s43_write_after_destroy_starts_new_session(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, old) = with_one(stage).await?;
     let session = opened(&sessions, old).await?;
     session.insert("b", &1)?;
     session.destroy("logout").await?;
@@ -346,7 +335,7 @@ pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage)
             }
             // A refusal is an error, and the call may be repeated.
             Some(Err(error)) => {
-                equal("the error of a refused removal", &error.kind(), &session_manager::ErrorKind::Store)?;
+                equal("the error of a refused removal", &error.kind(), &ErrorKind::Store)?;
                 ensure(raw(&probe, id).await?.is_some(), "the session is still there", "gone")?;
                 equal("whether the repetition ended it", &session.destroy("logout").await?, &true)?;
             }
@@ -358,8 +347,7 @@ pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage)
 }
 
 pub(crate) async fn s45_late_logout_spares_tombstone_and_successor(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let old = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, old) = with_one(stage).await?;
     let late = opened(&sessions, old).await?;
     let login = opened(&sessions, old).await?;
     login.rotate()?;

@@ -1,15 +1,11 @@
 //! Opening, the first write, laziness, failures of the store, events.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use session_core::{Candidates, Condition, Operation, SessionId};
-use session_manager::{
-    EndReason, ErrorKind, Event, IdUpdate, Observer, Outcome, RequestInfo, SessionTag, Sessions,
-};
+use session_core::Candidates;
+use session_manager::Event;
 
 use super::session_common::*;
-use crate::common::*;
-use crate::testing::Fault;
 
 pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
@@ -104,8 +100,7 @@ pub(crate) async fn s04_write_then_clear_creates_nothing(stage: &Stage) -> Check
 }
 
 pub(crate) async fn s05_session_is_loaded_once_when_needed(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     probe.calls();
     for _ in 0..2 {
         let session = sessions.lazy(id);
@@ -125,8 +120,7 @@ pub(crate) async fn s05_session_is_loaded_once_when_needed(stage: &Stage) -> Che
 }
 
 pub(crate) async fn s06_dropped_request_changes_nothing(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let before = stored(&probe, id).await?;
     probe.calls();
     let session = opened(&sessions, id).await?;
@@ -164,7 +158,7 @@ pub(crate) async fn s08_store_failure_is_typed_and_repeatable(stage: &Stage) -> 
 
     probe.plan(Operation::Retrieve, 1, Fault::Refuse);
     let error = refused(sessions.load(id).await, ErrorKind::Store, "opening while the store is away")?;
-    let retryable = error.store_error().is_some_and(session_core::StoreError::is_retryable);
+    let retryable = error.store_error().is_some_and(StoreError::is_retryable);
     ensure(retryable, "the store's own error is there, and retryable", &error)?;
 
     // Requests without an id make no store call.
@@ -224,23 +218,6 @@ pub(crate) async fn s10_commit_starts_new_log_and_finish_seals(stage: &Stage) ->
     finds::<u64>(&sessions, id, "late", None).await
 }
 
-#[derive(Default)]
-struct Ears(Mutex<Vec<(Option<SessionTag>, Event)>>);
-
-impl Observer for Ears {
-    fn event(&self, session: Option<SessionTag>, event: &Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session, event.clone()));
-    }
-}
-
-impl Ears {
-    fn tag_of(&self, wanted: &Event) -> Result<Option<SessionTag>, crate::failure::Failure> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = heard.iter().find(|(_, event)| event == wanted);
-        found.map(|(tag, _)| *tag).ok_or_else(|| unmet(format!("an event {wanted:?}"), format!("{heard:?}")))
-    }
-}
-
 pub(crate) async fn s11_events_name_sessions_by_hash(stage: &Stage) -> Check {
     let ears = Arc::new(Ears::default());
     let (_, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
@@ -252,27 +229,29 @@ pub(crate) async fn s11_events_name_sessions_by_hash(stage: &Stage) -> Check {
     late.insert("d", &1)?;
     done(&sessions, &one).await?;
     done(&sessions, &two).await?;
-    does(&sessions, id, session_manager::Session::rotate).await?;
+    does(&sessions, id, Session::rotate).await?;
     let ended = Outcome::Ended(EndReason::Replaced);
     came_to(&sessions.finish(&late).await?, &ended, "a late write")?;
     let mut malformed = Candidates::from(SessionId::generate()?);
     malformed.push_malformed();
     let _ = sessions.load(malformed).await?;
 
-    let created = ears.tag_of(&Event::Created)?;
+    let heard = ears.heard();
+    let tag_of = |wanted: &Event| {
+        let found = heard.iter().find(|(_, event)| event == wanted);
+        found.map(|(tag, _)| *tag).ok_or_else(|| unmet(format!("an event {wanted:?}"), format!("{heard:?}")))
+    };
+    let created = tag_of(&Event::Created)?;
     ensure(created.is_some(), "a session has a tag", "none")?;
-    for event in [
-        Event::Loaded,
-        Event::Replayed { times: 1 },
-        Event::ResurrectionPrevented,
-        Event::Ended(EndReason::Replaced),
-    ] {
-        equal(&format!("the tag of {event:?}"), &ears.tag_of(&event)?, &created)?;
+    let replayed = Event::Replayed { times: 1 };
+    let ended = Event::Ended(EndReason::Replaced);
+    for event in [Event::Loaded, replayed, Event::ResurrectionPrevented, ended] {
+        equal(&format!("the tag of {event:?}"), &tag_of(&event)?, &created)?;
     }
-    ensure(ears.tag_of(&Event::Rotated)? != created, "the tag of a new id is another", "the same")?;
-    ears.tag_of(&Event::UnknownId)?;
-    equal("the tag of a malformed id", &ears.tag_of(&Event::MalformedId { count: 1 })?, &None)?;
-    let told = format!("{:?}", ears.0.lock().unwrap_or_else(PoisonError::into_inner));
+    ensure(tag_of(&Event::Rotated)? != created, "the tag of a new id is another", "the same")?;
+    tag_of(&Event::UnknownId)?;
+    equal("the tag of a malformed id", &tag_of(&Event::MalformedId { count: 1 })?, &None)?;
+    let told = format!("{heard:?}");
     let secret = id.reveal();
     ensure(!told.contains(secret.as_str()), "no event shows an id", &told)?;
     ensure(!told.contains(id.key().id()), "no event shows a key", &told)

@@ -1,7 +1,6 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
 use super::session_common::*;
-use crate::common::*;
 use crate::order::{Act, Ground};
 use crate::testing::Fate;
 
@@ -41,7 +40,7 @@ pub(crate) async fn s90_two_requests_lose_nothing_in_any_order(stage: &Stage) ->
 }
 
 pub(crate) async fn s91_ended_session_stays_ended_in_any_order(stage: &Stage) -> Check {
-    walk(stage, &[Act::Destroy], &Act::ALL).await
+    walk(stage, &[Act::Destroy], Act::ALL).await
 }
 
 pub(crate) async fn s92_rotation_has_one_successor_in_any_order(stage: &Stage) -> Check {

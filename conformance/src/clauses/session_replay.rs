@@ -1,10 +1,6 @@
 //! Two requests of one session: the replay table, row by row.
 
-use session_core::SessionId;
-use session_manager::{ErrorKind, Outcome, Session};
-
 use super::session_common::*;
-use crate::common::*;
 
 /// Two requests that have loaded the same state.
 async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Failure> {
@@ -157,8 +153,7 @@ pub(crate) async fn s17_expire_key_follows_its_value(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s18_last_time_policy_wins(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let (one, two) = two(&sessions, id).await?;
     one.set_idle_timeout(HOUR)?;
     two.set_idle_timeout(3 * HOUR)?;
@@ -174,8 +169,7 @@ pub(crate) async fn s18_last_time_policy_wins(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s19_one_session_has_one_user(stage: &Stage) -> Check {
-    let (_, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (_, sessions, id) = with_one(stage).await?;
     let (one, two) = two(&sessions, id).await?;
     one.bind_user("alice")?;
     one.insert("name", "Alice")?;

@@ -1,10 +1,6 @@
 //! Idle timeout, absolute lifetime, touches, deadlines of single values.
 
-use session_core::{Operation, Timestamp};
-use session_manager::{EndReason, IdUpdate, Outcome, RequestInfo, Session};
-
 use super::session_common::*;
-use crate::common::*;
 
 fn one(session: &Session) -> Result<(), session_manager::Error> {
     session.insert("a", &1)
@@ -16,8 +12,7 @@ fn read(_: &Session) -> Result<(), session_manager::Error> {
 }
 
 pub(crate) async fn s46_idle_session_expires_exactly(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let deadline = after(stage, 2 * HOUR);
     expires(&probe, id, deadline, "a new session").await?;
     stage.set(deadline.saturating_sub(MILLISECOND));
@@ -56,8 +51,7 @@ pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s48_touch_waits_for_its_threshold(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     for _ in 0..2 {
         let deadline = stored(&probe, id).await?.expires;
         advance(stage, 6 * MINUTE);
@@ -79,8 +73,7 @@ pub(crate) async fn s48_touch_waits_for_its_threshold(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s49_stale_touch_changes_nothing(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     advance(stage, HOUR);
     let reader = opened(&sessions, id).await?;
     does(&sessions, id, |session| session.insert("a", &2)).await?;
@@ -93,8 +86,7 @@ pub(crate) async fn s49_stale_touch_changes_nothing(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s50_late_touch_revives_nothing(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let moved = begun(&sessions, one).await?;
     advance(stage, HOUR);
     let (late, late_too) = (opened(&sessions, id).await?, opened(&sessions, moved).await?);
@@ -113,8 +105,7 @@ pub(crate) async fn s50_late_touch_revives_nothing(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s51_absolute_lifetime_is_final(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let end = after(stage, 24 * HOUR);
     for hour in 1..24_u64 {
         advance(stage, HOUR);
@@ -207,8 +198,7 @@ pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stag
 }
 
 pub(crate) async fn s54_request_may_decline_to_extend(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, one).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let deadline = Some(after(stage, 2 * HOUR));
     advance(stage, HOUR);
     for round in 0..2_u64 {

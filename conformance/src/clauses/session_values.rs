@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use session_core::{Condition, Driver, Record, SessionId};
-use session_manager::{
-    Codec, ErrorKind, Event, Observer, OnCorrupt, Outcome, SessionTag, Sessions, SessionsBuilder,
-};
+use session_manager::{Codec, Event, OnCorrupt, SessionsBuilder};
 
 use super::session_common::*;
-use crate::common::*;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Size {
@@ -95,8 +90,7 @@ fn holds(record: &Record, part: &[u8]) -> bool {
 }
 
 pub(crate) async fn s70_unknown_entries_survive(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (probe, sessions, id) = with_one(stage).await?;
     let parts = [
         entry(0, 200, 0, &[], "unknown codec", b"\x01\x02\x03"),
         entry(0, 1, 0, b"unknown extras", "with extras", b"\x07"),
@@ -155,41 +149,27 @@ pub(crate) async fn s71_undecodable_value_loses_no_other(stage: &Stage) -> Check
     finds(&sessions, id, "zz", Some(5)).await
 }
 
-#[derive(Default)]
-struct CorruptEvents(AtomicUsize);
-
-impl Observer for CorruptEvents {
-    fn event(&self, _: Option<SessionTag>, event: &Event) {
-        self.0.fetch_add(usize::from(*event == Event::Corrupt), Ordering::SeqCst);
-    }
-}
-
-type Options = SessionsBuilder<Probe>;
-
-/// Two managers, one of each policy, and the number of `Corrupt` events that they had.
-async fn both_policies(stage: &Stage) -> Result<(Probe, [Sessions<Probe>; 2], Arc<CorruptEvents>), Failure> {
-    let events = Arc::new(CorruptEvents::default());
-    let (told, heard) = (Arc::clone(&events), Arc::clone(&events));
-    let (probe, fresh) = with(stage, |options: Options| options.observer(told)).await?;
-    let (_, fail) =
-        with(stage, |options: Options| options.observer(heard).on_corrupt(OnCorrupt::Fail)).await?;
-    Ok((probe, [fresh, fail], events))
+/// Two managers, one of each policy, and their events.
+async fn both_policies(stage: &Stage) -> Result<(Probe, [Manager; 2], Arc<Ears>), Failure> {
+    let ears = Arc::new(Ears::default());
+    let (probe, fresh) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
+    let fails = |options: SessionsBuilder<Probe>| {
+        options.observer(Arc::clone(&ears) as _).on_corrupt(OnCorrupt::Fail)
+    };
+    let (_, fail) = with(stage, fails).await?;
+    Ok((probe, [fresh, fail], ears))
 }
 
 /// Fails unless each policy handles the damaged record of `id` as documented.
-async fn handles_damage(
-    managers: &[Sessions<Probe>; 2],
-    events: &CorruptEvents,
-    id: SessionId,
-    what: &str,
-) -> Check {
+async fn handles_damage(managers: &[Manager; 2], ears: &Ears, id: SessionId, what: &str) -> Check {
     let [fresh, fail] = managers;
-    let heard = events.0.load(Ordering::SeqCst);
+    let corrupt = || ears.heard().iter().filter(|(_, event)| *event == Event::Corrupt).count();
+    let before = corrupt();
     refused(fail.load(id).await, ErrorKind::Corrupt, &format!("opening {what} with the policy to fail"))?;
     let session = fresh.load(id).await?;
     ensure(!session.exists()?, format!("no session from {what}"), "there is one")?;
     equal("a value", &session.get::<u64>("a")?, &None)?;
-    equal(&format!("the events of {what}"), &(events.0.load(Ordering::SeqCst) - heard), &2)?;
+    equal(&format!("the events of {what}"), &(corrupt() - before), &2)?;
     session.insert("b", &2)?;
     came_to(&fresh.finish(&session).await?, &Outcome::Created, "a write after that")?;
     ensure(new_id(&session)? != id, "the fresh session has a new id", "the same")
@@ -241,7 +221,7 @@ pub(crate) async fn s73_damaged_record_follows_policy(stage: &Stage) -> Check {
     finds(&managers[0], neighbour, "a", Some(2)).await?;
     finds(&managers[1], neighbour, "a", Some(2)).await?;
     let answer = probe.inner().retrieve(&id.key()).await;
-    crate::common::fails(answer, session_core::StoreErrorKind::Corrupt, "retrieving it afterwards")
+    crate::common::fails(answer, StoreErrorKind::Corrupt, "retrieving it afterwards")
 }
 
 /// A session of the first release. Stores hold these bytes, so they must stay readable.
@@ -289,8 +269,8 @@ pub(crate) async fn s81_too_large_session_stays_as_it_was(stage: &Stage) -> Chec
     session.insert("large", &"x".repeat(usize::try_from(bound).unwrap_or(usize::MAX)))?;
     add_to(&session, "count")?;
     let error = refused(session.commit().await, ErrorKind::Store, "a commit that is too large")?;
-    let kind = error.store_error().map(session_core::StoreError::kind);
-    equal("the store's own error", &kind, &Some(session_core::StoreErrorKind::TooLarge))?;
+    let kind = error.store_error().map(StoreError::kind);
+    equal("the store's own error", &kind, &Some(StoreErrorKind::TooLarge))?;
     equal("the record afterwards", &stored(&probe, id).await?, &before)?;
     // The handler may make room and commit again.
     session.remove("large")?;

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use session_core::{Condition, Driver};
-
 use super::concurrent_changes::{self, counted};
 use super::concurrent_use;
 use crate::child::{Child, calls_in, notes_in};
@@ -169,7 +167,7 @@ pub(crate) async fn p09_killed_process_blocks_nothing(stage: &Stage) -> Check {
     ensure(
         (told..=told + kills + 1).contains(&counted),
         format!("{told} increments, and up to one more per kill"),
-        &counted,
+        counted,
     )
 }
 

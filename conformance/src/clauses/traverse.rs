@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{
-    Condition, Cursor, Driver, DriverExt, DynDriver, EntryDeadline, Key, Prefix, Record, StoreErrorKind,
-};
+use session_core::EntryDeadline;
 
 use crate::common::*;
 
@@ -231,7 +229,7 @@ pub(crate) async fn t13_count_counts_live_keys(stage: &Stage) -> Check {
     let exact = driver.capabilities().exactly_once;
     let right = |counted: u64, total| {
         let right = counted == total || (!exact && counted > total);
-        ensure(right, format!("{total} live keys"), &counted)
+        ensure(right, format!("{total} live keys"), counted)
     };
     for total in [0_u64, 1, 300, 700] {
         fill(&driver, &Prefix::SESSION, total as usize).await?;

@@ -5,7 +5,7 @@
 //!
 //! | name | use |
 //! |---|---|
-//! | [`FreshPath`] | a path in a temporary directory of its own |
+//! | [`FreshPath`], [`set_modes`] | a path in a directory or on a disk of its own, and its permissions |
 //! | [`SmallDisk`] | a file system of a few megabytes that is soon full |
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
 //! | [`rng`] | random numbers whose seed is printed and can be given |
@@ -34,7 +34,7 @@ pub use disk::SmallDisk;
 pub use fastrand::Rng;
 pub use forwards::assert_forwards;
 pub use map::MapDriver;
-pub use path::FreshPath;
+pub use path::{FreshPath, set_modes};
 pub use probe::{Applied, Call, Fate, Fault, Probe};
 pub use step::{Request, Tree, interleave, step};
 

@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use session_core::Condition::{self, Absent, Any, Revision as At};
+use session_core::Operation::{Remove, Store, Touch as Touched};
 use session_core::{
-    Change, ChangeRequest, Condition, Decision, Driver, Found, Key, Operation, Record, Result, Revision,
-    StoreError, StoreErrorKind, Timestamp, Touch, is_live,
+    Change, ChangeRequest, Decision, Driver, Found, Key, Operation, Record, Result, Revision, StoreError,
+    StoreErrorKind, Timestamp, is_live,
 };
 
 use super::Defect::{self, *};
@@ -15,24 +17,29 @@ use super::driver::{MAX_VALUE, condition_of};
 use super::table::{self, TOMBSTONE};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const REMOVE: ChangeRequest = ChangeRequest::Remove { condition: Condition::Any };
-
-fn store(record: Record, condition: Condition) -> ChangeRequest {
-    ChangeRequest::Store { record, condition }
-}
 
 fn full(operation: Operation) -> StoreError {
     StoreError::new(StoreErrorKind::Full, operation)
 }
 
-/// The same change whatever is stored; a touch becomes a store of the record that it was decided on.
+/// The same change with another condition.
+fn at(request: ChangeRequest, condition: Condition) -> ChangeRequest {
+    match request {
+        ChangeRequest::Store { record, .. } => ChangeRequest::Store { record, condition },
+        ChangeRequest::Remove { .. } => ChangeRequest::Remove { condition },
+        touch @ ChangeRequest::Touch(_) => touch,
+    }
+}
+
+/// The same change whatever is stored: a touch becomes a store of the record that it was decided on.
 fn unconditional(request: ChangeRequest, live: Option<Record>) -> ChangeRequest {
     match (request, live) {
-        (ChangeRequest::Store { record, .. }, _) => store(record, Condition::Any),
-        (ChangeRequest::Touch(Touch { to, deadline, .. }), Some(live)) => {
-            store(Record { revision: to, expires: deadline, ..live }, Condition::Any)
+        (ChangeRequest::Touch(touch), live) => {
+            let live = live.unwrap_or_else(|| Record::new(&b""[..], None, touch.from));
+            let record = Record { revision: touch.to, expires: touch.deadline, ..live };
+            ChangeRequest::Store { record, condition: Any }
         }
-        _ => REMOVE,
+        (request, _) => at(request, Any),
     }
 }
 
@@ -41,15 +48,15 @@ impl Defective {
         let Some(defect) = self.defect else { return self.inner.store(key, record, condition).await };
         let record = self.altered(defect, record, condition);
         self.begin_store(defect, key, &record).await?;
-        match (defect, self.change(key, store(record, condition)).await) {
-            (FullSaysYes, Err(error)) if error.kind() == StoreErrorKind::Full => Ok(Change::Applied),
-            (GoneSaysYes, Err(error)) if error.kind() == StoreErrorKind::Unavailable => Ok(Change::Applied),
-            (FullRemovesOld, Err(error)) if error.kind() == StoreErrorKind::Full => {
-                self.inner.put(key, None)?;
-                Err(error)
+        let answer = self.change(key, ChangeRequest::Store { record, condition }).await;
+        match (defect, answer.as_ref().map_err(StoreError::kind)) {
+            (FullSaysYes, Err(StoreErrorKind::Full)) | (GoneSaysYes, Err(StoreErrorKind::Unavailable)) => {
+                return Ok(Change::Applied);
             }
-            (_, answer) => answer,
+            (FullRemovesOld, Err(StoreErrorKind::Full)) => self.inner.put(key, None)?,
+            _ => {}
         }
+        answer
     }
 
     /// The record that a defect stores instead of `record`.
@@ -67,13 +74,13 @@ impl Defective {
             }
             (CutsAt64K, _) => record.data.truncate(65_535),
             (CutsDeadline, _) => {
-                record.expires =
-                    record.expires.map(|at| Timestamp::from_millis(at.as_millis() / 1_000 * 1_000));
+                let cut = |at: Timestamp| Timestamp::from_millis(at.as_millis() / 1_000 * 1_000);
+                record.expires = record.expires.map(cut);
             }
             (ZeroMeansNever, _) => record.expires = record.expires.filter(|at| at.as_millis() != 0),
             (LosesDeadlines, _) => record.expires = None,
             (AddsAnHour, _) => record.expires = record.expires.map(|at| at.saturating_add(HOUR)),
-            (KeepsRevision, Condition::Revision(kept)) => record.revision = kept,
+            (KeepsRevision, At(kept)) => record.revision = kept,
             _ => {}
         }
         record
@@ -83,7 +90,7 @@ impl Defective {
     async fn begin_store(&self, defect: Defect, key: &Key, record: &Record) -> Result<()> {
         match defect {
             TooLargeRemoves if record.data.len() as u64 > MAX_VALUE => self.inner.put(key, None)?,
-            FullForever if self.remember(|memory| memory.full) => return Err(full(Operation::Store)),
+            FullForever if self.remember(|memory| memory.full) => return Err(full(Store)),
             DropLosesRecord => {
                 self.inner.put(key, None)?;
                 self.pause().await;
@@ -103,7 +110,7 @@ impl Defective {
                 while self.busy.swap(true, Ordering::SeqCst) {
                     tries += 1;
                     if tries > 100 {
-                        return Err(StoreError::new(StoreErrorKind::Timeout, Operation::Store));
+                        return Err(StoreError::new(StoreErrorKind::Timeout, Store));
                     }
                     self.pause().await;
                 }
@@ -128,28 +135,43 @@ impl Defective {
         if let Some(answer) = self.instead_of_deciding(defect, key, &request, live.as_ref(), decision)? {
             return Ok(answer);
         }
-        let answer = match (defect, &request) {
-            (AnswersEarly | LockPerHandle, _)
-            | (RacyRevision, ChangeRequest::Store { condition: Condition::Revision(_), .. })
-            | (RacyAbsent, ChangeRequest::Store { condition: Condition::Absent, .. })
-            | (RacyRemove, ChangeRequest::Remove { condition: Condition::Any })
-            | (RacyRemoveAtRevision, ChangeRequest::Remove { condition: Condition::Revision(_) })
-            | (RacyTouch | TouchRevivesRemoved, ChangeRequest::Touch(_)) => match decision {
+        let (operation, when) = (request.operation(), condition_of(&request));
+        let answer = match (defect, operation, when) {
+            (AnswersEarly | LockPerHandle, ..)
+            | (RacyRevision, Store, At(_))
+            | (RacyAbsent, Store, Absent)
+            | (RacyRemove, Remove, Any)
+            | (RacyRemoveAtRevision, Remove, At(_))
+            | (RacyTouch | TouchRevivesRemoved, Touched, _) => match decision {
                 Decision::Conflict | Decision::Corrupt => Change::Conflict(live),
-                _ => self.perform_late(defect, key, request.clone(), live).await?,
+                _ => self.perform_late(defect, key, request, live).await?,
             },
-            (DroppedComesLate, ChangeRequest::Store { .. }) => {
+            (DroppedComesLate, Store, _) => {
                 // The task continues when the caller gives up.
-                let (own, key, request) = (self.clone(), key.clone(), request.clone());
+                let (own, key) = (self.clone(), key.clone());
                 let late = async move {
                     own.pause().await;
                     own.perform(&key, request)
                 };
                 tokio::spawn(late).await.unwrap()?
             }
-            _ => self.perform(key, request.clone())?,
+            _ => self.perform(key, request)?,
         };
-        Ok(self.instead_of_answer(defect, key, &request, answer))
+        Ok(match (defect, operation, when, answer) {
+            (SwallowsConflicts, Store, At(_), Change::Conflict(_))
+            | (SaysYesToTaken, Store, Absent, Change::Conflict(_))
+            | (RemoveAlwaysYes, Remove, _, Change::Conflict(None))
+            | (RemoveSaysYesOnConflict, Remove, _, Change::Conflict(Some(_))) => Change::Applied,
+            (HidesConflicts, Store, _, Change::Conflict(_))
+            | (RemoveSaysGone, Remove, _, Change::Applied) => Change::Conflict(None),
+            (StaleConflicts, Store, _, Change::Conflict(Some(live))) => {
+                Change::Conflict(self.remember(|memory| memory.one_behind(key)).or(Some(live)))
+            }
+            (ConflictCutsData, Store, _, Change::Conflict(Some(live))) => {
+                Change::Conflict(Some(Record { data: Bytes::new(), ..live }))
+            }
+            (.., answer) => answer,
+        })
     }
 
     /// The request that a defect makes of `request`.
@@ -157,61 +179,46 @@ impl Defective {
         &self,
         defect: Defect,
         key: &Key,
-        request: ChangeRequest,
+        mut request: ChangeRequest,
         live: Option<&Record>,
     ) -> ChangeRequest {
         let float = |revision: Revision| u64::from_be_bytes(revision.to_bytes()) as f64;
-        let is_at =
-            |record: Option<Record>, revision| record.is_some_and(|record| record.revision == revision);
-        match request {
-            ChangeRequest::Store { mut record, condition } => {
-                let ignored = match (defect, condition) {
-                    (AbsentReplaces, Condition::Absent) | (StoreIgnoresRevision, Condition::Revision(_)) => {
-                        true
-                    }
-                    (RevisionCreates, Condition::Revision(_)) => live.is_none(),
-                    (ComparesAsFloat, Condition::Revision(at)) => {
-                        live.is_some_and(|live| float(live.revision) == float(at))
-                    }
-                    (ComparesStaleCopy, Condition::Revision(at)) => {
-                        is_at(self.remember(|memory| memory.one_behind(key)), at)
-                    }
-                    (ComparesHandleCache, Condition::Revision(at)) => {
-                        is_at(self.remember(|memory| memory.cache.get(key).cloned()).flatten(), at)
-                    }
-                    (StoreRevivesExpired, Condition::Revision(at)) => {
-                        is_at(self.inner.stored(key).unwrap_or_default(), at)
-                    }
-                    _ => false,
-                };
-                if defect == KeepsOldDeadline
-                    && let Some(live) = live
-                {
-                    record.expires = live.expires;
-                }
-                store(record, if ignored { Condition::Any } else { condition })
+        let is = |record: Option<Record>, revision| record.is_some_and(|record| record.revision == revision);
+        let old = live.and_then(|live| live.expires);
+        match &mut request {
+            ChangeRequest::Store { record, .. } if defect == KeepsOldDeadline && live.is_some() => {
+                record.expires = old;
             }
-            ChangeRequest::Remove { condition } => match (defect, condition) {
-                (RemoveIgnoresAbsent, Condition::Absent)
-                | (RemoveIgnoresRevision, Condition::Revision(_)) => REMOVE,
-                _ => ChangeRequest::Remove { condition },
+            ChangeRequest::Touch(touch) => match defect {
+                TouchIgnoresRevision => touch.from = live.map_or(touch.from, |live| live.revision),
+                TouchKeepsRevision => touch.to = touch.from,
+                TouchDoesNotExtend => touch.deadline = old,
+                TouchOnlyExtends => touch.deadline = old.zip(touch.deadline).map(|(old, new)| old.max(new)),
+                ZeroMeansNever => touch.deadline = touch.deadline.filter(|at| at.as_millis() != 0),
+                AddsAnHour => touch.deadline = touch.deadline.map(|at| at.saturating_add(HOUR)),
+                _ => {}
             },
-            ChangeRequest::Touch(mut touch) => {
-                let old = live.and_then(|live| live.expires);
-                match defect {
-                    TouchIgnoresRevision => touch.from = live.map_or(touch.from, |live| live.revision),
-                    TouchKeepsRevision => touch.to = touch.from,
-                    TouchDoesNotExtend => touch.deadline = old,
-                    TouchOnlyExtends => {
-                        touch.deadline = old.zip(touch.deadline).map(|(old, new)| old.max(new))
-                    }
-                    ZeroMeansNever => touch.deadline = touch.deadline.filter(|at| at.as_millis() != 0),
-                    AddsAnHour => touch.deadline = touch.deadline.map(|at| at.saturating_add(HOUR)),
-                    _ => {}
-                }
-                ChangeRequest::Touch(touch)
-            }
+            _ => {}
         }
+        let is_ignored = match (defect, request.operation(), condition_of(&request)) {
+            (AbsentReplaces, Store, Absent)
+            | (StoreIgnoresRevision, Store, At(_))
+            | (RemoveIgnoresAbsent, Remove, Absent)
+            | (RemoveIgnoresRevision, Remove, At(_)) => true,
+            (RevisionCreates, Store, At(_)) => live.is_none(),
+            (ComparesAsFloat, Store, At(given)) => {
+                live.is_some_and(|live| float(live.revision) == float(given))
+            }
+            (ComparesStaleCopy, Store, At(given)) => {
+                is(self.remember(|memory| memory.one_behind(key)), given)
+            }
+            (ComparesHandleCache, Store, At(given)) => {
+                is(self.remember(|memory| memory.cache.get(key).cloned()).flatten(), given)
+            }
+            (StoreRevivesExpired, Store, At(given)) => is(self.inner.stored(key).unwrap_or_default(), given),
+            _ => false,
+        };
+        if is_ignored { at(request, Any) } else { request }
     }
 
     /// The answer of a defect that does not ask the driver.
@@ -223,80 +230,81 @@ impl Defective {
         live: Option<&Record>,
         decision: Decision,
     ) -> Result<Option<Change>> {
-        let when = condition_of(request);
         let expired = self.inner.stored(key).unwrap_or_default().filter(|_| live.is_none());
-        let conflict = || Some(Change::Conflict(live.cloned()));
-        let known = |record| self.remember(|memory| memory.cache.insert(key.clone(), record));
-        Ok(match request {
-            ChangeRequest::Store { record, .. } => match (defect, when, decision) {
-                (LateStoreIgnored, _, Decision::Delete) => Some(Change::Applied),
-                (RepeatConflicts, _, Decision::AlreadyApplied) => conflict(),
-                (AbsentSeesExpired, Condition::Absent, _) if expired.is_some() => {
-                    Some(Change::Conflict(expired))
-                }
-                (FalseConflict, Condition::Revision(at), Decision::Write) => {
-                    let last = self.remember(|memory| memory.last.as_ref().map(|(_, revision)| *revision));
-                    if last == Some(at) { None } else { conflict() }
-                }
-                (LosesCreates, Condition::Absent, _)
-                | (LosesUpdates, Condition::Revision(_), Decision::Write) => Some(Change::Applied),
-                (RefusesFirstId, Condition::Absent, _) => {
-                    let refused = self.remember(|memory| std::mem::replace(&mut memory.refused, true));
-                    (!refused).then_some(Change::Conflict(None))
-                }
-                (SpuriousConflicts, Condition::Revision(_), _) => {
-                    if self.remember(|memory| memory.is_odd(key)) { conflict() } else { None }
-                }
-                (MarkerIsLost, ..) if *record.data == TOMBSTONE => Some(Change::Applied),
-                (MarkerRemoves, ..) if *record.data == TOMBSTONE => {
-                    Some(self.inner.change(key, ChangeRequest::Remove { condition: when })?)
-                }
-                _ => None,
-            },
-            ChangeRequest::Remove { .. } => match (defect, decision) {
-                (RemoveKeeps, Decision::Delete) => Some(Change::Applied),
-                (RemoveSeesExpired, _) if expired.is_some() => Some(Change::Applied),
-                (FullRefusesRemovals, _) if self.remember(|memory| memory.full) => {
-                    return Err(full(Operation::Remove));
-                }
-                (RemovalNotWritten, Decision::Delete) => {
-                    known(None);
-                    Some(Change::Applied)
-                }
-                _ => None,
-            },
-            ChangeRequest::Touch(Touch { from, to, deadline }) => match (defect, decision) {
+        let conflict = Change::Conflict(live.cloned());
+        let when = condition_of(request);
+        if let ChangeRequest::Touch(touch) = request {
+            let touched =
+                || live.map(|live| Record { revision: touch.to, expires: touch.deadline, ..live.clone() });
+            let versions = || self.remember(|memory| memory.versions.get(key).cloned().unwrap_or_default());
+            return Ok(match (defect, decision) {
                 (TouchSaysTrue, _) => Some(Change::Applied),
-                (TouchRefusesPast, _) if !is_live(*deadline, self.now()) => Some(Change::Conflict(None)),
+                (TouchRefusesPast, _) if !is_live(touch.deadline, self.now()) => Some(Change::Conflict(None)),
                 (TouchRepeatIsFalse, Decision::AlreadyApplied) => Some(Change::Conflict(None)),
-                (TouchCreates, _) if live.is_none() => {
-                    Some(self.perform(key, store(Record::new(&b""[..], *deadline, *to), Condition::Any))?)
+                (TouchCreates, Decision::Conflict) if live.is_none() => {
+                    Some(self.perform(key, unconditional(request.clone(), None))?)
                 }
                 (TouchRevivesExpired, _)
-                    if expired.as_ref().is_some_and(|record| record.revision == *from) =>
+                    if expired.as_ref().is_some_and(|old| old.revision == touch.from) =>
                 {
                     Some(self.perform(key, unconditional(request.clone(), expired))?)
                 }
                 (TouchReverts, _) => {
-                    let versions =
-                        self.remember(|memory| memory.versions.get(key).cloned().unwrap_or_default());
-                    let old = versions.into_iter().find(|record| record.revision == *from);
-                    Some(match old {
-                        Some(_) => self.inner.change(key, unconditional(request.clone(), old))?,
+                    Some(match versions().into_iter().find(|old| old.revision == touch.from) {
+                        Some(old) => self.inner.change(key, unconditional(request.clone(), Some(old)))?,
                         None => Change::Conflict(None),
                     })
                 }
                 (TouchNotWritten, Decision::Write) => {
-                    known(live.map(|live| Record { revision: *to, expires: *deadline, ..live.clone() }));
+                    self.remember(|memory| memory.cache.insert(key.clone(), touched()));
                     Some(Change::Applied)
                 }
                 (TouchCutsData, Decision::Write) => {
-                    let cut = live.map(|live| live.data.slice(..live.data.len().min(1_000)));
-                    let record = Record::new(cut.unwrap_or_default(), *deadline, *to);
-                    Some(self.perform(key, store(record, Condition::Any))?)
+                    self.inner.put(
+                        key,
+                        touched().map(|mut record| {
+                            record.data.truncate(1_000);
+                            record
+                        }),
+                    )?;
+                    Some(Change::Applied)
                 }
                 _ => None,
-            },
+            });
+        }
+        let is_tombstone =
+            matches!(request, ChangeRequest::Store { record, .. } if *record.data == TOMBSTONE);
+        Ok(match (defect, request.operation(), when, decision) {
+            (RemoveKeeps, Remove, _, Decision::Delete)
+            | (LateStoreIgnored, Store, _, Decision::Delete)
+            | (LosesCreates, Store, Absent, _)
+            | (LosesUpdates, Store, At(_), Decision::Write) => Some(Change::Applied),
+            (MarkerIsLost, ..) if is_tombstone => Some(Change::Applied),
+            (MarkerRemoves, ..) if is_tombstone => {
+                Some(self.inner.change(key, ChangeRequest::Remove { condition: when })?)
+            }
+            (RepeatConflicts, Store, _, Decision::AlreadyApplied) => Some(conflict),
+            (AbsentSeesExpired, Store, Absent, _) if expired.is_some() => Some(Change::Conflict(expired)),
+            (RemoveSeesExpired, Remove, ..) if expired.is_some() => Some(Change::Applied),
+            (FalseConflict, Store, At(given), Decision::Write) => {
+                let last = self.remember(|memory| memory.last.as_ref().map(|(_, revision)| *revision));
+                (last != Some(given)).then_some(conflict)
+            }
+            (RefusesFirstId, Store, Absent, _) => {
+                let refused = self.remember(|memory| std::mem::replace(&mut memory.refused, true));
+                (!refused).then_some(Change::Conflict(None))
+            }
+            (SpuriousConflicts, Store, At(_), _) => {
+                self.remember(|memory| memory.is_odd(key)).then_some(conflict)
+            }
+            (FullRefusesRemovals, Remove, ..) if self.remember(|memory| memory.full) => {
+                return Err(full(Remove));
+            }
+            (RemovalNotWritten, Remove, _, Decision::Delete) => {
+                self.remember(|memory| memory.cache.insert(key.clone(), None));
+                Some(Change::Applied)
+            }
+            _ => None,
         })
     }
 
@@ -320,10 +328,7 @@ impl Defective {
         match (defect, self.inner.retrieve(key).await?) {
             (TouchRevivesRemoved, Some(_)) => self.perform(key, request),
             (RacyTouch, None) => Ok(Change::Conflict(None)),
-            _ => {
-                let _ = self.perform(key, unconditional(request, live))?;
-                Ok(Change::Applied)
-            }
+            _ => self.perform(key, unconditional(request, live)).map(|_| Change::Applied),
         }
     }
 
@@ -348,37 +353,5 @@ impl Defective {
             });
         }
         Ok(answer)
-    }
-
-    /// The answer that a defect makes of `answer`.
-    fn instead_of_answer(
-        &self,
-        defect: Defect,
-        key: &Key,
-        request: &ChangeRequest,
-        answer: Change,
-    ) -> Change {
-        let when = condition_of(request);
-        match (request, defect, answer) {
-            (ChangeRequest::Store { .. }, _, Change::Conflict(live)) => match (defect, when) {
-                (SwallowsConflicts, Condition::Revision(_)) | (SaysYesToTaken, Condition::Absent) => {
-                    Change::Applied
-                }
-                (HidesConflicts, _) => Change::Conflict(None),
-                (StaleConflicts, _) => Change::Conflict(
-                    live.map(|live| self.remember(|memory| memory.one_behind(key)).unwrap_or(live)),
-                ),
-                (ConflictCutsData, _) => {
-                    Change::Conflict(live.map(|live| Record { data: Bytes::new(), ..live }))
-                }
-                _ => Change::Conflict(live),
-            },
-            (ChangeRequest::Remove { .. }, RemoveAlwaysYes, Change::Conflict(None))
-            | (ChangeRequest::Remove { .. }, RemoveSaysYesOnConflict, Change::Conflict(Some(_))) => {
-                Change::Applied
-            }
-            (ChangeRequest::Remove { .. }, RemoveSaysGone, Change::Applied) => Change::Conflict(None),
-            (_, _, answer) => answer,
-        }
     }
 }

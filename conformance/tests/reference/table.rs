@@ -18,14 +18,12 @@ const HAS_DEADLINE: u8 = 1;
 
 struct Table {
     fixed: Vec<u8>,
-    network: Vec<u8>,
-    agent: Vec<u8>,
-    user: Vec<u8>,
+    /// The network, the user agent and the user.
+    parts: [Vec<u8>; 3],
     extra: Vec<u8>,
     entries: Vec<Entry>,
 }
 
-#[derive(Clone)]
 struct Entry {
     class: u8,
     codec: u8,
@@ -39,22 +37,17 @@ struct Entry {
 pub(super) fn empty(now: Timestamp) -> Bytes {
     let mut fixed = vec![1, 1, 0, 0, 0, 0, 0, 0];
     let now = now.as_millis();
-    for word in [now, now, now, now + 24 * HOUR, 2 * HOUR, 24 * HOUR, 0] {
-        fixed.extend_from_slice(&word.to_le_bytes());
-    }
-    let none = Vec::new;
-    let (network, agent, user, extra, entries) = (none(), none(), none(), none(), Vec::new());
-    Table { fixed, network, agent, user, extra, entries }.encode()
+    let words = [now, now, now, now + 24 * HOUR, 2 * HOUR, 24 * HOUR, 0];
+    fixed.extend(words.into_iter().flat_map(u64::to_le_bytes));
+    Table { fixed, parts: [const { Vec::new() }; 3], extra: Vec::new(), entries: Vec::new() }.encode()
 }
 
 /// The table as a defect changes it; `None` if it changes nothing.
 pub(super) fn altered(data: &Bytes, defect: Defect, when: Condition, now: Timestamp) -> Option<Bytes> {
     let mut table = Table::parse(data)?;
     match defect {
-        Defect::StripsFlash => table.entries.retain(|entry| entry.class != FLASH),
-        Defect::AgesFlash if matches!(when, Condition::Revision(_)) => {
-            table.entries.retain(|entry| entry.class != FLASH);
-        }
+        Defect::AgesFlash if !matches!(when, Condition::Revision(_)) => return None,
+        Defect::StripsFlash | Defect::AgesFlash => table.entries.retain(|entry| entry.class != FLASH),
         Defect::SharesFlashIds => {
             for entry in table.entries.iter_mut().filter(|entry| entry.class == FLASH) {
                 let at = entry.extras.len() - 8;
@@ -64,9 +57,9 @@ pub(super) fn altered(data: &Bytes, defect: Defect, when: Condition, now: Timest
         Defect::StripsUnknown => {
             table.entries.retain(|entry| entry.class <= FLASH && (1..=3).contains(&entry.codec));
         }
-        Defect::StripsBindings => (table.network, table.agent) = (Vec::new(), Vec::new()),
-        Defect::InventsBindings if table.network.is_empty() => table.network = vec![32, 10, 9, 8, 7],
-        Defect::StripsUser => table.user.clear(),
+        Defect::StripsBindings => table.parts[..2].iter_mut().for_each(Vec::clear),
+        Defect::InventsBindings if table.parts[0].is_empty() => table.parts[0] = vec![32, 10, 9, 8, 7],
+        Defect::StripsUser => table.parts[2].clear(),
         Defect::StripsValueDeadlines => table.each_deadline(|_| None),
         Defect::ExtendsValueDeadlines => table.each_deadline(|at| at.map(|at| at + HOUR)),
         Defect::SpreadsValueDeadlines => {
@@ -102,17 +95,17 @@ impl Table {
             let len = take(&mut header, 1)?[0];
             take(&mut header, usize::from(len))
         };
-        let (network, agent, user) = (part()?, part()?, part()?);
+        let parts = [part()?, part()?, part()?];
         let mut entries = Vec::new();
         while !rest.is_empty() {
             entries.push(Entry::parse(&mut rest)?);
         }
-        Some(Self { fixed, network, agent, user, extra: header.to_vec(), entries })
+        Some(Self { fixed, parts, extra: header.to_vec(), entries })
     }
 
     fn encode(&self) -> Bytes {
         let mut data = self.fixed.clone();
-        for part in [&self.network, &self.agent, &self.user] {
+        for part in &self.parts {
             data.push(part.len() as u8);
             data.extend_from_slice(part);
         }
