@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+/// How long a write waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most idle connections.
 const IDLE: usize = 8;
 /// Prepared statements per connection.
@@ -13,14 +15,13 @@ const STATEMENTS: usize = 32;
 
 pub(crate) struct Connections {
     path: PathBuf,
-    busy_timeout: Duration,
     max_pages: Option<u32>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Connections {
-    pub(crate) fn new(path: PathBuf, busy_timeout: Duration, max_pages: Option<u32>) -> Self {
-        Self { path, busy_timeout, max_pages, idle: Mutex::default() }
+    pub(crate) fn new(path: PathBuf, max_pages: Option<u32>) -> Self {
+        Self { path, max_pages, idle: Mutex::default() }
     }
 
     /// Runs `work` on an idle or a new connection. If `work` panics, the connection is closed.
@@ -43,7 +44,7 @@ impl Connections {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(self.busy_timeout)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "journal_mode", "wal")?;
         // An acknowledged write survives a killed process, and power loss after `sync`.

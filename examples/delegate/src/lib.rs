@@ -7,5 +7,5 @@ mod row;
 mod slot;
 
 pub use error::Error;
-pub use model::{Options, Visitors, locate};
+pub use model::{Visitors, locate};
 pub use row::Row;

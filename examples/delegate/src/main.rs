@@ -1,6 +1,6 @@
 //! A visitor returns: the session and the name are in one row of the application's table.
 
-use delegate_example::{Options, Visitors, locate};
+use delegate_example::{Visitors, locate};
 use session_manager::{IdUpdate, Sessions};
 use session_store_delegate::{DelegateConfig, DelegateStore};
 
@@ -9,7 +9,7 @@ use session_store_delegate::{DelegateConfig, DelegateStore};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("site.db");
-    let visitors = Visitors::open(&path, &Options::default())?;
+    let visitors = Visitors::open(&path, None)?;
     let sessions =
         Sessions::new(DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(locate)))?;
 

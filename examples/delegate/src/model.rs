@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::{
@@ -27,28 +26,13 @@ impl fmt::Debug for Visitors {
     }
 }
 
-/// The options of the file.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long a write waits for another process. Default: 2 s.
-    pub busy_timeout: Duration,
-    /// Most pages of 4 KiB in the file. Default: no limit.
-    pub max_pages: Option<u32>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(2), max_pages: None }
-    }
-}
-
 impl Visitors {
-    /// Opens the file, and creates it and its tables if they are missing.
+    /// Opens the file, and creates it and its tables if they are missing. `max_pages` bounds its size, in pages of 4 KiB.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn open(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
-        let connections = Connections::new(path.into(), options.busy_timeout, options.max_pages);
+    pub fn open(path: impl Into<PathBuf>, max_pages: Option<u32>) -> Result<Self, Error> {
+        let connections = Connections::new(path.into(), max_pages);
         connections.with(|connection| connection.execute_batch(SCHEMA))?;
         Ok(Self(Arc::new(connections)))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use delegate_example::{Options, Visitors, locate};
+use delegate_example::{Visitors, locate};
 use rusqlite::Connection;
 use session_conformance::testing::{FreshPath, set_modes};
 use session_conformance::{Harness, HarnessError};
@@ -14,13 +14,14 @@ struct Site;
 /// A file in a directory of its own; in a child process, the parent's file.
 struct Storage {
     path: FreshPath,
-    options: Options,
+    /// Bounds the file if no small disk can be mounted.
+    max_pages: Option<u32>,
     /// Another program's transaction, during an outage.
     lock: Mutex<Option<Connection>>,
 }
 
 fn storage(path: FreshPath) -> Storage {
-    Storage { path, options: Options::default(), lock: Mutex::default() }
+    Storage { path, max_pages: None, lock: Mutex::default() }
 }
 
 impl Harness for Site {
@@ -36,7 +37,7 @@ impl Harness for Site {
     }
 
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Self::Driver, HarnessError> {
-        let visitors = Visitors::open(storage.path.path(), &storage.options)?;
+        let visitors = Visitors::open(storage.path.path(), storage.max_pages)?;
         Ok(DelegateStore::pooled(DelegateConfig::new(visitors).mapping(locate).clock(clock)))
     }
 
@@ -52,9 +53,7 @@ impl Harness for Site {
         if let Ok(path) = FreshPath::on_small_disk("site.db", 4 << 20) {
             return Ok(storage(path));
         }
-        // A process that may not mount bounds the file instead.
-        let options = Options { max_pages: Some(800), ..Options::default() };
-        Ok(Storage { options, ..self.create().await? })
+        Ok(Storage { max_pages: Some(800), ..self.create().await? })
     }
 
     /// A full disk has no room for the log of a removal.

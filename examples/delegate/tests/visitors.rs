@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
-use delegate_example::{Options, Visitors, locate};
+use delegate_example::{Visitors, locate};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Blocking, Driver, DriverExt, Key, Record, Revision, StoreErrorKind, Timestamp};
@@ -15,7 +15,7 @@ type Store = Blocking<DelegateStore<Visitors>>;
 fn site() -> (tempfile::TempDir, Connection, Visitors, Store) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("site.db");
-    let visitors = Visitors::open(&path, &Options::default()).unwrap();
+    let visitors = Visitors::open(&path, None).unwrap();
     let store = DelegateStore::pooled(DelegateConfig::new(visitors.clone()).mapping(locate));
     (directory, Connection::open(path).unwrap(), visitors, store)
 }
