@@ -21,7 +21,7 @@ fn sets(size: usize) -> Vec<Vec<Act>> {
             .into_iter()
             .flat_map(|set: Vec<Act>| {
                 let last = set.last().copied();
-                let more = Act::ALL.into_iter().filter(move |act| last.is_none_or(|last| last <= *act));
+                let more = Act::ALL.iter().copied().filter(move |act| last.is_none_or(|last| last <= *act));
                 more.map(move |act| [set.clone(), vec![act]].concat())
             })
             .collect();
