@@ -27,8 +27,10 @@ crate::level::words! {
         Rotate = "rotate",
         /// The same, and sets a key of its own.
         RotateInsert = "rotate-insert",
-        /// Logs a user in.
+        /// Binds a user and asks for a new id.
         BindRotate = "bind-rotate",
+        /// Logs a user in, and sets a key of its own.
+        Login = "login",
         /// Spends a token.
         Take = "take",
         /// Reads the flash values and sets one.
@@ -44,7 +46,7 @@ crate::level::words! {
 
 impl Act {
     const fn inserts(self) -> bool {
-        matches!(self, Self::Insert | Self::RotateInsert | Self::CommitThenMore)
+        matches!(self, Self::Insert | Self::RotateInsert | Self::Login | Self::CommitThenMore)
     }
 
     const fn counts(self) -> bool {
@@ -52,7 +54,7 @@ impl Act {
     }
 
     const fn rotates(self) -> bool {
-        matches!(self, Self::Rotate | Self::RotateInsert | Self::BindRotate)
+        matches!(self, Self::Rotate | Self::RotateInsert | Self::BindRotate | Self::Login)
     }
 }
 
@@ -189,11 +191,16 @@ impl<D: Driver> Ground<D> {
 
         // Everything that the ids lead to.
         let mut family = Vec::new();
+        let separate: Vec<_> = reports.iter().filter(|report| report.began_anew()).collect();
         let mut told = vec![old];
         told.extend(reports.iter().filter_map(Report::told));
         let drawn = self.drawn().clone();
         for id in drawn {
             let session = self.sessions.load(id).await?;
+            if let Some(report) = separate.iter().find(|report| report.told() == Some(id)) {
+                report.check_login(&session, reports)?;
+                continue;
+            }
             if !session.exists()? {
                 continue;
             }
@@ -234,7 +241,7 @@ impl<D: Driver> Ground<D> {
             let again =
                 dead.iter().any(|(key, end)| *key == change.key && (end.is_none() || *end != revision));
             ensure(!again, "an ended session is never changed again", &change.record)?;
-            if change.record.is_none_or(|record| record.data[..] == [1, 2, 4, 0]) {
+            if change.record.is_none_or(|record| record.data.starts_with(&[1, 2])) {
                 dead.push((change.key, revision));
             }
         }
@@ -264,7 +271,7 @@ impl<D: Driver> Ground<D> {
         is_there_unless(session, "token", worst(reports, |r| r.took || r.act == Act::Clear))?;
         self.flash(session, reports)?;
         let user = session.user()?;
-        let bound: Vec<_> = reports.iter().filter(|report| report.act == Act::BindRotate).collect();
+        let bound: Vec<_> = reports.iter().filter(|report| report.binds()).collect();
         let right = match &user {
             None => bound.iter().all(|report| report.effect() != Effect::Yes),
             Some(user) => bound.iter().any(|r| *user == r.user() && r.effect() != Effect::No),
@@ -409,6 +416,29 @@ impl Report {
         }
     }
 
+    fn binds(&self) -> bool {
+        matches!(self.act, Act::BindRotate | Act::Login)
+    }
+
+    /// Whether it was a login that found its session gone.
+    fn began_anew(&self) -> bool {
+        self.act == Act::Login && self.outcome() == Some(&Outcome::Created)
+    }
+
+    /// The new session of a login that found its session gone: it has nothing of another login or rotation.
+    fn check_login(&self, session: &Session, reports: &[Self]) -> Result<(), Failure> {
+        equal("the user of a new session", &session.user()?, &Some(self.user()))?;
+        ensure(session.contains(&self.own())?, "the login's own value", "it is not there")?;
+        for other in reports.iter().filter(|other| other.slot != self.slot && other.act.rotates()) {
+            ensure(!session.contains(&other.own())?, "nothing of another login", other.own())?;
+        }
+        let base = session.contains("base")?;
+        let right = !base || self.found || reports.iter().any(|r| r.act == Act::Login && r.slot != self.slot);
+        ensure(right, "data that the login loaded, or that another login left", "more")?;
+        let cleared = reports.iter().any(|report| report.act == Act::Clear);
+        ensure(base || !self.found || cleared, "the data that the login loaded", "it is not there")
+    }
+
     fn told(&self) -> Option<SessionId> {
         match self.action {
             IdUpdate::Set { id, .. } => Some(id),
@@ -439,6 +469,7 @@ impl Report {
         match &self.done {
             Ok(done) => {
                 let truthful = match &done.outcome {
+                    Outcome::Created if self.act == Act::Login => ended || rotated || maybe_rotated,
                     Outcome::Created => !self.found && !self.replaced && ended,
                     Outcome::Ended(EndReason::Replaced) => rotated || maybe_rotated,
                     Outcome::Ended(EndReason::Destroyed(_)) => self.destroyed == Some(Ok(true)),
@@ -446,6 +477,9 @@ impl Report {
                     _ => true,
                 };
                 ensure(truthful, "an outcome that is true", &done.outcome)?;
+                if matches!(done.outcome, Outcome::Ended(_)) {
+                    ensure(self.act != Act::Login, "a login succeeds", &done.outcome)?;
+                }
                 if matches!(done.outcome, Outcome::Ended(_)) && (self.act.rotates() || self.took) {
                     ensure(done.refuses_response(), "the response is refused", "it goes out")?;
                 }
@@ -492,6 +526,10 @@ async fn perform<D: Driver>(
         Act::BindRotate => {
             session.bind_user(&format!("u{slot}"))?;
             session.rotate()?;
+        }
+        Act::Login => {
+            session.insert(&own, &slot)?;
+            session.login(&format!("u{slot}"))?;
         }
         Act::Take => took = session.take::<u32>("token")?.is_some(),
         Act::Flash => {

@@ -20,11 +20,11 @@ S14 s14_parallel_updates_add_up session MUST [Conditional] [StoreIgnoresRevision
 S23 s23_applied_store_with_lost_answer_counts_once session MUST [Conditional] [ReadsOneBehind LosesUpdates]
     "A store that was applied and whose answer was lost counts once";
 S28 s28_commit_after_end_writes_nothing session MUST [Conditional] [RevisionCreates RemoveKeeps]
-    "A commit after the end of its session writes nothing, says so, and sends the client nothing, for every kind of request";
+    "A commit after the end of its session writes nothing, says so, and sends the client nothing, for every kind of request but a login";
 S31 s31_rotation_moves_session_to_one_new_id session MUST [Conditional] [MarkerIsLost StripsUser]
     "A rotation, requested any number of times, moves the session with its changes to one new id and leaves a tombstone without data";
 S32 s32_tombstone_is_inert session MUST [Conditional] [MarkerRemoves MarkerIsEmptySession]
-    "Under a tombstone nothing is read, written, created or ended, and the client receives nothing";
+    "Under a tombstone nothing is read, written, created or ended, and the client receives nothing, unless it logs in";
 S40 s40_destroy_ends_the_session_at_once session MUST [Conditional] [RemoveKeeps RemoveSaysGone]
     "`destroy` ends the session at once, not at the commit, and discards the recorded operations";
 S46 s46_idle_session_expires_exactly session MUST [Conditional VirtualTime] [ShowsExpired AddsAnHour]
@@ -94,7 +94,7 @@ S26 s26_dropped_commit_can_be_repeated session MUST [Conditional] [RepeatConflic
 S27 s27_endless_conflicts_end_in_contention session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
     "A commit that conflicts each time ends in `Contention` after at most 100 tries, with nothing written";
 S29 s29_commit_after_rotation_writes_nothing session MUST [Conditional] [StoreIgnoresRevision MarkerIsLost]
-    "A commit under an id that was rotated meanwhile writes nothing, neither there nor under the new id, for every kind of request";
+    "A commit under an id that was rotated meanwhile writes nothing, neither there nor under the new id, for every kind of request but a login";
 S30 s30_repeated_id_never_merges_sessions session MUST [Conditional] [AbsentReplaces SaysYesToTaken]
     "An id that is drawn twice never merges two visitors: the second visitor gets another id, and three collisions in a row are an error";
 S33 s33_rotation_carries_over_concurrent_write session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
@@ -134,7 +134,7 @@ S51 s51_absolute_lifetime_is_final session MUST [Conditional VirtualTime] [Resta
 S52 s52_session_has_its_own_times session MUST [Conditional VirtualTime] [ResetsTimes LosesDeadlines]
     "A session may have its own idle timeout and absolute lifetime, longer or shorter, from the commit that sets them";
 S53 s53_session_expired_before_commit_stays_expired session MUST [Conditional VirtualTime] [LosesDeadlines AddsAnHour]
-    "A session that was live when loaded and expires before the commit stays expired, for every kind of request";
+    "A session that was live when loaded and expires before the commit stays expired, for every kind of request but a login";
 S54 s54_request_may_decline_to_extend session MUST [Conditional VirtualTime] [ReadExtends AddsAnHour]
     "A request that declines to extend the session does not extend it, even if it writes";
 S55 s55_value_expires_at_its_own_deadline session MUST [Conditional VirtualTime] [StripsValueDeadlines ExtendsValueDeadlines]
@@ -189,6 +189,22 @@ S80 s80_failed_replay_writes_nothing session MUST [Conditional] [StoreIgnoresRev
     "An update that meets a value on replay that it cannot decode fails the commit, and nothing of the request is written";
 S81 s81_too_large_session_stays_as_it_was session MUST [Conditional ValueBound] [TooLargeRemoves FailurePoisons]
     "A session that the store refuses as too large is a typed error, stays as it was, and can be committed once it is smaller";
+S82 s82_two_logins_at_once_both_succeed session MUST [Conditional] [MarkerIsLost StoreIgnoresRevision]
+    "Two logins at once with one id of a guest both succeed: both new ids work, and nothing of one is in the other";
+S83 s83_repeated_login_succeeds session MUST [Conditional] [MarkerRemoves MarkerIsEmptySession]
+    "A login that is repeated under the old id succeeds, on the anonymous data from before the first login";
+S84 s84_login_survives_end_of_its_session session MUST [Conditional VirtualTime] [RevisionCreates RemoveKeeps]
+    "A login whose session ends or expires before the commit, or between its steps, succeeds under a new id, on the anonymous data that it loaded";
+S85 s85_login_and_logout_at_once_are_both_done session MUST [Conditional] [RemoveIgnoresRevision RemoveKeeps]
+    "A login beside a logout succeeds, and the old id is dead afterwards";
+S86 s86_planted_id_gains_nothing session MUST [Conditional] [MarkerIsLost MarkerIsEmptySession]
+    "After a login under a planted id, a client that has that id and logs in sees nothing that was written in or after the login";
+S87 s87_login_drops_other_users_values session MUST [Conditional] [StripsUser LosesUpdates]
+    "A login as another user than the bound one starts without that user's values, except for those that the application keeps by name";
+S88 s88_claimed_value_has_one_winner session MUST [Conditional] [StoreIgnoresRevision SwallowsConflicts]
+    "Of eight requests that claim one value at once one gets it, before its commit, and the others get nothing and are not refused";
+S89 s89_unbound_session_keeps_values session MUST [Conditional] [MarkerIsLost StripsFlash]
+    "`unbind_user` gives the session a new id and no user, and keeps its values";
 S90 s90_two_requests_lose_nothing_in_any_order session MUST [Conditional] [StoreIgnoresRevision LosesUpdates]
     "Two requests of one session lose nothing of each other's, in every order of their store calls";
 S91 s91_ended_session_stays_ended_in_any_order session MUST [Conditional] [RevisionCreates RemoveKeeps]

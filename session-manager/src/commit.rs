@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Resolve,
     Create,
     Rotate,
+    /// Create the session of a login whose old session is gone.
+    LogIn,
     Update,
     /// Move the deadline.
     Touch,
@@ -48,6 +50,9 @@ impl<D: Driver> Manager<D> {
             return Step::Resolve;
         }
         if work.is_dead() {
+            if work.logs_in_anyway() {
+                return Step::LogIn;
+            }
             return Step::Done(Outcome::Ended(work.end().cloned().unwrap_or(EndReason::Revoked)));
         }
         match (work.loaded(), work.has_changes()) {
@@ -69,6 +74,11 @@ impl<D: Driver> Manager<D> {
             step => Box::pin(self.perform(step, request, work)).await,
         };
         let mut committed = done.map_err(|error| error.critical(critical))?;
+        if matches!(committed.outcome, Outcome::Ended(_)) && matches!(self.step(work), Step::LogIn) {
+            let replays = committed.replays;
+            let done = Box::pin(self.perform(Step::LogIn, request, work)).await;
+            committed = Committed { replays, ..done.map_err(|error| error.critical(critical))? };
+        }
         committed.critical = critical;
         if committed.refuses_response() {
             work.refuse_response();
@@ -88,6 +98,10 @@ impl<D: Driver> Manager<D> {
             Step::Resolve => Err(Error::new(ErrorKind::Uncertain)),
             Step::Create => self.create(request, work).await,
             Step::Rotate => self.rotate(work).await,
+            Step::LogIn => {
+                work.begin_anew(self.clock.now())?;
+                self.create(request, work).await
+            }
             Step::Update => self.update(work).await,
             Step::Touch => self.touch(work).await,
         }
@@ -280,11 +294,18 @@ impl<D: Driver> Manager<D> {
         }
         let Record { data, expires, revision } = record;
         match Table::parse(data) {
+            // Another request logged in meanwhile. The two logins become two sessions.
+            Ok(Content::Session(table))
+                if work.login().is_some()
+                    && table.header.user_bytes() != work.table().header.user_bytes() =>
+            {
+                Ok(Some(EndReason::Replaced))
+            }
             Ok(Content::Session(table)) => {
                 work.rebase(Loaded { revision, expires, ..loaded }, table, self.clock.now())?;
                 Ok(None)
             }
-            Ok(Content::Tombstone) => Ok(Some(EndReason::Replaced)),
+            Ok(Content::Tombstone(_)) => Ok(Some(EndReason::Replaced)),
             Err(_) => {
                 self.emit(Some(&loaded.key), &Event::Corrupt);
                 Err(Error::new(ErrorKind::Corrupt))
@@ -296,12 +317,17 @@ impl<D: Driver> Manager<D> {
         if is_live(loaded.expires, self.clock.now()) { EndReason::Revoked } else { EndReason::Expired }
     }
 
-    /// The session has ended meanwhile. This request writes nothing, and creates no successor.
+    /// The session has ended meanwhile. This request writes nothing, and creates no successor, unless it logs in.
     pub(crate) fn ended(&self, work: &mut Work, reason: EndReason, replays: u32) -> Committed {
         let key = work.loaded().map(|loaded| &loaded.key);
-        self.emit(key, &Event::ResurrectionPrevented);
-        self.emit(key, &Event::Ended(reason.clone()));
-        work.finish_with(self.config.new_header(), Some(reason.clone()), true);
+        if work.logs_in_anyway() {
+            self.emit(key, &Event::Ended(reason.clone()));
+            work.lose(reason.clone());
+        } else {
+            self.emit(key, &Event::ResurrectionPrevented);
+            self.emit(key, &Event::Ended(reason.clone()));
+            work.finish_with(self.config.new_header(), Some(reason.clone()), true);
+        }
         Committed { replays, ..Committed::new(Outcome::Ended(reason)) }
     }
 }

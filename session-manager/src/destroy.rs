@@ -43,7 +43,7 @@ impl<D: Driver> Manager<D> {
             }
         }
         let Some(loaded) = work.loaded().cloned().or(pending.map(|pending| pending.next)) else {
-            if !work.is_dead() {
+            if !work.is_dead() || work.logs_in_anyway() {
                 drop(work.take_log());
             }
             return Ok(false);
@@ -87,7 +87,7 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             revision = found.revision;
-            if matches!(Table::parse(found.data), Ok(Content::Tombstone)) {
+            if matches!(Table::parse(found.data), Ok(Content::Tombstone(_))) {
                 return Ok(Removal::Replaced(revision));
             }
             patience.spend().await?;

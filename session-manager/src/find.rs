@@ -45,7 +45,7 @@ impl<D: Driver> Sessions<D> {
                     expires: record.expires,
                     table,
                 }),
-                Ok(Content::Tombstone) => {}
+                Ok(Content::Tombstone(_)) => {}
                 Err(_) => manager.emit(Some(&entry.key), &Event::Corrupt),
             }
         }

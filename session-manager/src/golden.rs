@@ -14,12 +14,13 @@ use crate::work::{Loaded, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
 const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
+const LOGIN_TOMBSTONE: &[u8] = include_bytes!("../golden/login-tombstone-v1.bin");
 
 const CREATED: u64 = 1_800_000_000_000;
 const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
 
 /// The file, built by hand from the documented layout instead of the code that writes it.
-fn by_hand() -> Vec<u8> {
+fn by_hand(user: &[u8]) -> Vec<u8> {
     let mut data = vec![1, 1, 0, 0, 0, 0, 0, 0];
     for word in [CREATED, CREATED + 5_000, CREATED + 1_000, CREATED + 86_401_000, 7_200_000, 86_400_000, 42] {
         data.extend(word.to_le_bytes());
@@ -30,7 +31,8 @@ fn by_hand() -> Vec<u8> {
     data.extend([
         0x00, 0x3f, 0x5e, 0x2e, 0x16, 0xd3, 0x76, 0x0a, 0x84, 0x0e, 0x36, 0xa0, 0x78, 0xd7, 0xe2, 0xe6,
     ]);
-    data.extend(b"\x03ada");
+    data.push(user.len() as u8);
+    data.extend(user);
     data.extend(b"a later release's header");
     let len = data.len() as u16;
     data[2..4].copy_from_slice(&len.to_le_bytes());
@@ -94,13 +96,14 @@ fn whole(table: &Table) -> Vec<Vec<u8>> {
 
 #[test]
 fn golden_session_matches_the_documentation() {
-    assert_eq!(SESSION, by_hand());
+    assert_eq!(SESSION, by_hand(b"ada"));
+    assert_eq!(LOGIN_TOMBSTONE, [&[1, 2, 8, 0, 0, 0, 0, 0][..], &by_hand(b"")].concat());
     assert_eq!((TOMBSTONE, &TOMBSTONE_DATA[..]), (&[1, 2, 4, 0][..], TOMBSTONE));
 }
 
 #[test]
 fn golden_version_1_is_read() {
-    assert!(matches!(Table::parse(Bytes::from_static(TOMBSTONE)), Ok(Content::Tombstone)));
+    assert!(matches!(Table::parse(Bytes::from_static(TOMBSTONE)), Ok(Content::Tombstone(None))));
     let table = table(SESSION).unwrap();
     let at = |ms| Timestamp::from_millis(CREATED + ms);
     let header = &table.header;
@@ -125,6 +128,22 @@ fn golden_version_1_is_read() {
         (9, 1, None, 0, b"unknown class", b"kept"),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn golden_login_tombstone_is_read_and_written() {
+    let parse = |data: &[u8]| Table::parse(Bytes::copy_from_slice(data));
+    let Ok(Content::Tombstone(Some(left))) = parse(LOGIN_TOMBSTONE) else { panic!("not read") };
+    assert_eq!(*left.data(), by_hand(b""));
+    assert_eq!(left.tombstone(None, |_| false), LOGIN_TOMBSTONE);
+    let len = LOGIN_TOMBSTONE.len() as u64;
+    assert_eq!(left.tombstone(Some(len), |_| false), LOGIN_TOMBSTONE);
+    assert_eq!(left.tombstone(Some(len - 1), |_| false), TOMBSTONE, "the driver cannot store it");
+    assert_eq!(table(SESSION).unwrap().tombstone(None, |_| false), TOMBSTONE, "a user is bound");
+    // A user's data is not read from a tombstone, and a tombstone holds no tombstone.
+    for inside in [SESSION, LOGIN_TOMBSTONE, TOMBSTONE, b""] {
+        assert!(parse(&[&LOGIN_TOMBSTONE[..8], inside].concat()).is_err());
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod entry;
 mod table;
 
 mod config;
+mod login;
 mod op;
 mod policy;
 mod request;
@@ -22,12 +23,14 @@ mod work;
 mod session;
 
 mod flash;
+mod identity;
 mod values;
 
 mod manager;
 
 mod settle;
 
+mod claim;
 mod commit;
 mod destroy;
 mod load;

@@ -15,7 +15,7 @@ use crate::work::{Loaded, Work};
 /// The content of the store under one id of a request.
 enum Found {
     Session(Box<Work>),
-    Replaced,
+    Replaced(Option<Box<Table>>),
     Refused(EndReason),
     Nothing,
 }
@@ -27,7 +27,7 @@ impl<D: Driver> Manager<D> {
             self.emit(None, &Event::MalformedId { count: request.candidates.malformed() });
         }
         let mut end = None;
-        let mut replaced = false;
+        let mut replaced = None;
         for id in request.candidates.iter() {
             let key = id.key();
             let found = match self.driver.retrieve(&key).await {
@@ -43,24 +43,27 @@ impl<D: Driver> Manager<D> {
             };
             match found {
                 Found::Session(work) => return Ok(work),
-                Found::Replaced => replaced = true,
+                Found::Replaced(left) => replaced = replaced.or(Some(left)),
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
         }
         // Under a tombstone this request creates nothing. Its cookie would replace the cookie of the login that left
         // the tombstone, which the browser may have received already.
-        let end = if replaced { Some(EndReason::Replaced) } else { end };
-        Ok(Box::new(Work::empty(self.config.new_header(), end, replaced)))
+        let end = if replaced.is_some() { Some(EndReason::Replaced) } else { end };
+        let mut work = Box::new(Work::empty(self.config.new_header(), end, replaced.is_some()));
+        work.set_left(replaced.flatten());
+        Ok(work)
     }
 
     fn open(&self, request: &RequestInfo, id: SessionId, key: Key, record: Record) -> Result<Found, Error> {
         let Record { data, expires, revision } = record;
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
-            Ok(Content::Tombstone) => {
+            Ok(Content::Tombstone(left)) => {
                 self.emit(Some(&key), &Event::Ended(EndReason::Replaced));
-                return Ok(Found::Replaced);
+                let left = left.filter(|left| self.mismatch(request, left).is_none());
+                return Ok(Found::Replaced(left.map(Box::new)));
             }
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };

@@ -8,6 +8,7 @@ use session_core::Timestamp;
 
 use crate::entry::{FLASH, RawEntry, VALUE, entries};
 use crate::error::{Error, ErrorKind};
+use crate::login::Login;
 use crate::table::{Header, Table};
 
 /// Runs an update on the current value (its codec and bytes) and returns the whole new entry.
@@ -39,6 +40,10 @@ pub(crate) enum Op {
     Lifetime(Option<Duration>),
     /// Contention if the record was bound to another user: never a mix of two.
     BindUser(Box<UserChange>),
+    /// Blind: the session has no user.
+    UnbindUser,
+    /// Never on data of another user: see [`Work::log_in`](crate::work::Work::log_in).
+    Login(Box<Login>),
 }
 
 pub(crate) struct UserChange {
@@ -50,11 +55,31 @@ pub(crate) struct UserChange {
 impl Op {
     /// Whether the handler's response is wrong if this operation is not stored.
     pub(crate) fn is_critical(&self) -> bool {
-        matches!(self, Self::Take(_) | Self::BindUser(_))
+        matches!(self, Self::Take(_) | Self::BindUser(_) | Self::UnbindUser | Self::Login(_))
     }
 
     pub(crate) fn sets_time(&self) -> bool {
         matches!(self, Self::Idle(_) | Self::Lifetime(_))
+    }
+
+    pub(crate) fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Login(login) => Some(login),
+            _ => None,
+        }
+    }
+
+    /// Whether this operation put the entry, or an earlier one of its key, into the session.
+    pub(crate) fn put(&self, entry: &RawEntry<'_>) -> bool {
+        match self {
+            Self::FlashSet(own) => parsed(own).order() == entry.order(),
+            _ => entry.class() == VALUE && self.wrote(entry.key()),
+        }
+    }
+
+    /// Whether this operation takes an entry of this key.
+    pub(crate) fn takes(&self, entry: &RawEntry<'_>) -> bool {
+        matches!(self, Self::Take(taken) if parsed(taken).order() == entry.order())
     }
 
     /// Whether this operation put a value under the key.
@@ -143,7 +168,15 @@ impl View {
             Op::Idle(idle) => self.header.idle = *idle,
             Op::Lifetime(lifetime) => self.header.set_lifetime(*lifetime),
             Op::BindUser(change) => self.header.set_user(change.user.clone()),
+            Op::UnbindUser => self.header.set_user(Bytes::new()),
+            Op::Login(login) => self.header.set_user(login.user.clone()),
         }
+    }
+
+    /// Starts over with this header and the entries that `keep` selects.
+    pub(crate) fn start_over(&mut self, header: Header, keep: impl Fn(&RawEntry<'_>) -> bool) {
+        self.header = header;
+        self.drop_if(|entry| !keep(entry));
     }
 
     /// Applies an operation on another record than the one it was recorded on. `done` is the log before it.

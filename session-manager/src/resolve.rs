@@ -77,7 +77,7 @@ impl<D: Driver> Manager<D> {
         self.abandon(next).await;
         let reason = match found.map(|record| Table::parse(record.data)) {
             None => EndReason::Revoked,
-            Some(Ok(Content::Tombstone)) => EndReason::Replaced,
+            Some(Ok(Content::Tombstone(_))) => EndReason::Replaced,
             // Nothing replaces a tombstone, so ours was not placed: rotate from the start.
             Some(_) => return Ok(None),
         };

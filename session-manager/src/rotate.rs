@@ -41,6 +41,7 @@ impl<D: Driver> Manager<D> {
         if let Some(reason) = self.overdue(work, &mut patience).await? {
             return Ok(self.ended(work, reason, patience.tries()));
         }
+        work.switch_user(self.clock.now())?;
         let mut new = self.place(work).await?;
         loop {
             match self.replace_old(work, &new, &mut patience).await {
@@ -84,7 +85,7 @@ impl<D: Driver> Manager<D> {
     ) -> Result<Option<Next>, Error> {
         let Some(old) = work.loaded().cloned() else { return Ok(Some(Next::Ended(EndReason::Revoked))) };
         let tombstone = Record {
-            data: Bytes::from_static(&TOMBSTONE_DATA),
+            data: self.tombstone_data(work),
             expires: Some(self.clock.now().saturating_add(TOMBSTONE_TIME)),
             revision: Revision::random()?,
         };
@@ -98,6 +99,14 @@ impl<D: Driver> Manager<D> {
             },
         };
         Ok(Some(self.rebase(work, found, patience).await?.map_or(Next::Again, Next::Ended)))
+    }
+
+    /// A login leaves the anonymous data that it replaces, for another login with the old id.
+    fn tombstone_data(&self, work: &Work) -> Bytes {
+        match work.login() {
+            Some(_) => work.tombstone(self.driver.capabilities().max_record_bytes),
+            None => Bytes::from_static(&TOMBSTONE_DATA),
+        }
     }
 
     /// Stores the session under a new id. If it fails, the session is unchanged.

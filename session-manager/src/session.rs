@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use session_core::Timestamp;
 use tokio::sync::Notify;
 
@@ -14,7 +15,7 @@ use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnStoreError};
 use crate::request::RequestInfo;
-use crate::work::Work;
+use crate::work::{Claim, Work};
 
 /// The session of one request: reads, and a log of the request's changes.
 ///
@@ -68,6 +69,7 @@ pub(crate) trait Backend: Send + Sync {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Boxed<'a, Box<Work>>;
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
     fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
+    fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
     fn now(&self) -> Timestamp;
     fn config(&self) -> &Config;
 }
@@ -148,7 +150,7 @@ impl Session {
     /// If dropped, the session has ended or has not.
     pub async fn destroy(&self, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
         let mut turn = self.turn(false).await;
-        if self.slot().sealed {
+        if self.is_sealed() {
             return Err(Error::new(ErrorKind::Committed));
         }
         let detached = self.is_detached();
@@ -331,6 +333,14 @@ impl Session {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.0.backend.now()
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.0.backend
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.slot().sealed
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use session_core::{Driver, Purged, Timestamp};
 
 use crate::client::AddressCheck;
@@ -12,7 +13,7 @@ use crate::manager::Manager;
 use crate::outcome::Committed;
 use crate::request::RequestInfo;
 use crate::session::{Backend, Boxed, Closed, Session};
-use crate::work::Work;
+use crate::work::{Claim, Work};
 
 /// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and share the store.
 ///
@@ -137,6 +138,9 @@ impl<D: Driver> Backend for Manager<D> {
     }
     fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool> {
         Box::pin(self.destroy(work, reason))
+    }
+    fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim> {
+        Box::pin(self.claim(work, entry))
     }
     fn now(&self) -> Timestamp {
         self.clock.now()

@@ -1,7 +1,12 @@
 //! The layout of a session record's data.
 //!
-//! Version 1, all numbers little-endian. A tombstone consists of the bytes 1, 2, 4, 0. A session
-//! is a header and entries:
+//! Version 1, all numbers little-endian. A tombstone is one of two forms:
+//!
+//! - The bytes 1, 2, 4, 0: a tombstone without data, which every rotation but a login leaves.
+//! - The bytes 1, 2, 8, 0, 0, 0, 0, 0, then a whole session without a user: a login leaves the data of the anonymous
+//!   session that it replaced.
+//!
+//! A session is a header and entries:
 //!
 //! | offset | length | header |
 //! |---|---|---|
@@ -50,13 +55,17 @@ const FIXED: usize = 64;
 const UPDATED_AT: usize = 16;
 const NONE: u64 = u64::MAX;
 
-/// The data of the tombstone that a rotation leaves under the old key.
+/// The data of the tombstone that a rotation leaves under the old key, unless it is a login.
 pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
+
+/// What precedes the anonymous session in the tombstone of a login.
+const TOMBSTONE_HEAD: [u8; 8] = [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0];
 
 /// A record's data.
 pub(crate) enum Content {
     Session(Table),
-    Tombstone,
+    /// The tombstone of a login may hold the anonymous session that the login replaced.
+    Tombstone(Option<Table>),
 }
 
 /// A session as it is stored. Only the header is decoded.
@@ -80,7 +89,15 @@ impl Table {
     /// Decodes the header and checks that all entries are complete. Decodes no value.
     pub(crate) fn parse(data: Bytes) -> Result<Content, Malformed> {
         match data[..] {
-            [VERSION, TOMBSTONE, 4, 0] => return Ok(Content::Tombstone),
+            [VERSION, TOMBSTONE, 4, 0] => return Ok(Content::Tombstone(None)),
+            [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0, VERSION, SESSION, ..] => {
+                return match Self::parse(data.slice(TOMBSTONE_HEAD.len()..))? {
+                    Content::Session(left) if left.header.user().is_none() => {
+                        Ok(Content::Tombstone(Some(left)))
+                    }
+                    _ => Err(Malformed),
+                };
+            }
             [VERSION, SESSION, ..] if data.len() >= FIXED => {}
             _ => return Err(Malformed),
         }
@@ -101,6 +118,22 @@ impl Table {
 
     pub(crate) fn data(&self) -> &Bytes {
         &self.data
+    }
+
+    /// The data of the tombstone of a login over this session, of up to `most` bytes, without the entries that the login
+    /// has taken. A session with a user leaves none of its data.
+    pub(crate) fn tombstone(&self, most: Option<u64>, taken: impl Fn(&RawEntry<'_>) -> bool) -> Bytes {
+        let len = TOMBSTONE_HEAD.len() + self.data.len();
+        if self.header.user().is_some() || most.is_some_and(|most| len as u64 > most) {
+            return Bytes::from_static(&TOMBSTONE_DATA);
+        }
+        let mut data = Vec::with_capacity(len);
+        data.extend_from_slice(&TOMBSTONE_HEAD);
+        data.extend_from_slice(&self.data[..self.entries_at]);
+        Entries(self.body())
+            .filter(|entry| !taken(entry))
+            .for_each(|entry| data.extend_from_slice(entry.whole));
+        data.into()
     }
 
     pub(crate) fn entries_at(&self) -> usize {

@@ -9,7 +9,7 @@ use crate::codec::{Codec, decode};
 use crate::config::MIN_TIME;
 use crate::entry::{NewEntry, VALUE};
 use crate::error::{Error, ErrorKind};
-use crate::op::{Op, UserChange, parsed};
+use crate::op::{Op, parsed};
 use crate::session::Session;
 use crate::work::Work;
 
@@ -185,39 +185,6 @@ impl Session {
     pub fn set_absolute_lifetime(&self, lifetime: Option<Duration>) -> Result<(), Error> {
         at_least_a_second(lifetime)?;
         self.write(|work| work.record(Op::Lifetime(lifetime)))
-    }
-
-    /// Sets the user of the session, 1 to 255 bytes. If another request bound another user first, the commit fails with
-    /// `Contention`. Call [`rotate`](Self::rotate) with it.
-    ///
-    /// # Errors
-    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
-    pub fn bind_user(&self, user: &str) -> Result<(), Error> {
-        if user.is_empty() || user.len() > 255 {
-            return Err(Error::new(ErrorKind::Name).with_detail("a user has 1 to 255 bytes"));
-        }
-        let user = Bytes::copy_from_slice(user.as_bytes());
-        self.write(|work| {
-            let over = work.header().user_bytes();
-            work.record(Op::BindUser(Box::new(UserChange { user, over })));
-        })
-    }
-
-    /// The user of the session.
-    ///
-    /// # Errors
-    /// `NotLoaded`, `Busy`.
-    pub fn user(&self) -> Result<Option<String>, Error> {
-        self.read(|work| work.header().user().map(str::to_owned))
-    }
-
-    /// Gives the session a new id and a new absolute lifetime at the commit: on login and on every privilege change
-    /// (OWASP: renew the id). Nothing can be read, written or created under the old id.
-    ///
-    /// # Errors
-    /// `Committed`, `NotLoaded`, `Busy`.
-    pub fn rotate(&self) -> Result<(), Error> {
-        self.write(Work::rotate)
     }
 
     fn value_in(&self, work: &Work, key: &str) -> Option<Bytes> {

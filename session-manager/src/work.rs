@@ -5,6 +5,7 @@ use session_core::{Key, Record, Revision, SessionId, Timestamp};
 
 use crate::entry::{FLASH, RawEntry, entries};
 use crate::error::{Error, ErrorKind};
+use crate::login::Login;
 use crate::op::{Op, Rerun, View};
 use crate::outcome::{EndReason, IdUpdate};
 use crate::table::{Draft, Header, Table};
@@ -48,6 +49,16 @@ struct FlashUse {
     kept: Vec<u64>,
 }
 
+/// The result of one attempt to claim a value.
+pub(crate) enum Claim {
+    /// The value is removed from the store.
+    Won,
+    /// The session has ended, or has a new id.
+    Lost,
+    /// The session has changed. The handle has its present data.
+    Changed,
+}
+
 pub(crate) struct Work {
     loaded: Option<Loaded>,
     table: Table,
@@ -71,6 +82,8 @@ pub(crate) struct Work {
     known: bool,
     client: IdUpdate,
     pending: Option<Box<Pending>>,
+    /// The anonymous data for a login whose session is gone.
+    left: Option<Box<Table>>,
 }
 
 /// Where a request's session comes from.
@@ -109,11 +122,17 @@ impl Work {
             refused: false,
             client: IdUpdate::None,
             pending: None,
+            left: None,
         }
     }
 
     pub(crate) fn set_detached(&mut self) {
         self.detached = true;
+    }
+
+    /// The tombstone under the request's id has this anonymous data.
+    pub(crate) fn set_left(&mut self, left: Option<Box<Table>>) {
+        self.left = left;
     }
 
     pub(crate) fn set_extends(&mut self, extends: bool) {
@@ -232,6 +251,63 @@ impl Work {
         self.rotations += 1;
     }
 
+    /// Records a login. If it replaces another user, the view keeps only what the login and the log say; the commit
+    /// replays the log on the same.
+    pub(crate) fn log_in(&mut self, login: Login) {
+        if login.replaces(self.header()) {
+            let log = std::mem::take(&mut self.log);
+            let header = login.header_over(self.header());
+            let view = self.view();
+            view.start_over(header, |entry| login.keeps(entry) || log.iter().any(|op| op.put(entry)));
+            log.iter().filter(|op| op.sets_time()).for_each(|op| view.apply(op));
+            self.log = log;
+        }
+        self.record(Op::Login(Box::new(login)));
+        self.rotate();
+    }
+
+    /// The login of this request.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.log.iter().rev().find_map(Op::login)
+    }
+
+    /// Whether the commit begins a new session if the session of this request is gone. A request that takes a value
+    /// does not: another request may have taken it.
+    pub(crate) fn logs_in_anyway(&self) -> bool {
+        self.login().is_some() && !self.log.iter().any(|op| matches!(op, Op::Take(_)))
+    }
+
+    /// The data of the tombstone that a login leaves. A value that it has taken is not there to be taken again.
+    pub(crate) fn tombstone(&self, most: Option<u64>) -> Bytes {
+        self.table.tombstone(most, |entry| self.log.iter().any(|op| op.takes(entry)))
+    }
+
+    /// Prepares the log of a login for the session that it is about to replace.
+    pub(crate) fn switch_user(&mut self, now: Timestamp) -> Result<(), Error> {
+        if self.login().is_some_and(|login| login.replaces(&self.table.header)) {
+            self.view = replayed(&self.log, &self.table, now)?;
+        }
+        Ok(())
+    }
+
+    /// The session of a login is gone. Its data stays for the new session if no user was bound to it.
+    pub(crate) fn lose(&mut self, reason: EndReason) {
+        if self.loaded.take().is_some() && self.table.header.user().is_none() {
+            self.left = Some(Box::new(self.table.clone()));
+        }
+        (self.end, self.dead, self.pending) = (Some(reason), true, None);
+    }
+
+    /// Replays the log of a login for a new session.
+    pub(crate) fn begin_anew(&mut self, now: Timestamp) -> Result<(), Error> {
+        let Some(login) = self.login() else { return Ok(()) };
+        let nothing = || Table::unstored(login.fresh.clone());
+        let table = self.left.as_deref().cloned().unwrap_or_else(nothing);
+        self.view = replayed(&self.log, &table, now)?;
+        (self.table, self.end, self.dead, self.known) = (table, None, false, false);
+        Ok(())
+    }
+
     pub(crate) fn use_flash(&mut self) {
         self.uses_flash = true;
     }
@@ -245,6 +321,10 @@ impl Work {
     #[must_use]
     pub(crate) fn take_log(&mut self) -> Vec<Op> {
         self.uses_flash = false;
+        if self.loaded.is_none() && !self.table.data().is_empty() {
+            // The data was for the login in this log.
+            self.table = Table::unstored(self.table.header.clone());
+        }
         self.start_log()
     }
 
@@ -274,9 +354,18 @@ fn replayed(log: &[Op], table: &Table, now: Timestamp) -> Result<Option<View>, E
     if log.is_empty() {
         return Ok(None);
     }
-    let mut view = View::new(table);
+    let last_login = log.iter().rposition(|op| op.login().is_some());
+    let switched = last_login.and_then(|at| log[at].login()).filter(|login| login.replaces(&table.header));
+    // A value of another user is taken before that user's values go.
+    let switched =
+        switched.map(|login| login.without_user(table, |entry| log.iter().any(|op| op.takes(entry))));
+    let mut view = View::new(switched.as_ref().unwrap_or(table));
     for (done, op) in log.iter().enumerate() {
-        view.replay(&log[..done], op, now)?;
+        // A login decides alone who the user is.
+        let binds = matches!(op, Op::BindUser(_) | Op::UnbindUser);
+        if !(binds && last_login.is_some_and(|at| done < at)) {
+            view.replay(&log[..done], op, now)?;
+        }
     }
     Ok(Some(view))
 }
@@ -343,6 +432,7 @@ impl Work {
         (self.loaded, self.table) = (Some(next), table);
         self.rotations = self.rotations.saturating_sub(rotations);
         self.client = client;
+        self.left = None;
         // Consumed values are gone, so a second commit has nothing more to remove.
         if let Some(flash) = &mut self.flash {
             let body = self.table.body();

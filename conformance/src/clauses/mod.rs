@@ -40,6 +40,8 @@ mod session_identity;
 #[cfg(feature = "session")]
 mod session_lifecycle;
 #[cfg(feature = "session")]
+mod session_login;
+#[cfg(feature = "session")]
 mod session_order;
 #[cfg(feature = "session")]
 mod session_replay;
@@ -53,6 +55,7 @@ mod session_values;
 pub(crate) mod session {
     pub(crate) use super::{
         session_checks::*, session_commit::*, session_find::*, session_flash::*, session_identity::*,
-        session_lifecycle::*, session_order::*, session_replay::*, session_time::*, session_values::*,
+        session_lifecycle::*, session_login::*, session_order::*, session_replay::*, session_time::*,
+        session_values::*,
     };
 }

@@ -215,7 +215,7 @@ pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &s
     Ok(())
 }
 
-/// Whether this is the tombstone that a rotation leaves.
+/// Whether this is the tombstone that a rotation without a login leaves.
 pub(super) fn is_marker(record: &Record) -> bool {
     record.data == Bytes::from_static(&[1, 2, 4, 0])
 }

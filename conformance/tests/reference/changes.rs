@@ -14,7 +14,7 @@ use session_core::{
 use super::Defect::{self, *};
 use super::Defective;
 use super::driver::{MAX_VALUE, condition_of};
-use super::table::{self, TOMBSTONE};
+use super::table::{self, is_tombstone};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -61,7 +61,7 @@ impl Defective {
 
     /// The record that a defect stores instead of `record`.
     fn altered(&self, defect: Defect, mut record: Record, when: Condition) -> Record {
-        let is_tombstone = *record.data == TOMBSTONE;
+        let is_tombstone = is_tombstone(&record.data);
         if !is_tombstone && let Some(altered) = table::altered(&record.data, defect, when, self.now()) {
             record.data = altered;
         }
@@ -273,7 +273,7 @@ impl Defective {
             });
         }
         let is_tombstone =
-            matches!(request, ChangeRequest::Store { record, .. } if *record.data == TOMBSTONE);
+            matches!(request, ChangeRequest::Store { record, .. } if is_tombstone(&record.data));
         Ok(match (defect, request.operation(), when, decision) {
             (RemoveKeeps, Remove, _, Decision::Delete)
             | (LateStoreIgnored, Store, _, Decision::Delete)

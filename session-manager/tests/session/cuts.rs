@@ -13,7 +13,14 @@ enum What {
     Update,
     Touch,
     Rotate,
+    Login,
     Destroy,
+}
+
+impl What {
+    fn rotates(self) -> bool {
+        matches!(self, Self::Rotate | Self::Login)
+    }
 }
 
 /// What another request does before the handle is used again.
@@ -57,9 +64,9 @@ impl Stage {
         answer
     }
 
-    /// How many session records there are, tombstones left out.
+    /// How many session records there are, tombstones and indexes left out.
     fn records(&self) -> usize {
-        self.map.all().values().filter(|record| record.data[..] != [1, 2, 4, 0]).count()
+        self.map.all().values().filter(|record| record.data.starts_with(&[1, 1])).count()
     }
 }
 
@@ -73,12 +80,14 @@ async fn prepare(stage: &Stage, what: What) -> (Session, Option<SessionId>) {
     let id = begun(&stage.sessions).await;
     stage.clock.advance(HOUR);
     let session = stage.open(id).await;
-    if matches!(what, What::Update | What::Rotate) {
+    if what == What::Update || what.rotates() {
         session.insert("name", "Grace").unwrap();
         add(&session);
     }
-    if what == What::Rotate {
-        session.rotate().unwrap();
+    match what {
+        What::Rotate => session.rotate().unwrap(),
+        What::Login => session.login("ada").unwrap(),
+        _ => {}
     }
     (session, Some(id))
 }
@@ -139,8 +148,8 @@ async fn state_is_allowed(stage: &Stage, what: What, id: Option<SessionId>, case
         let new = session.get("n").unwrap() == Some(1);
         assert_eq!(name.as_deref(), Some(if new { "Grace" } else { "Ada" }), "{case}");
         assert!(!new || what == What::Update, "{case}: what is rotated is not under the old id");
-        assert!(stage.records() <= if what == What::Rotate { 2 } else { 1 }, "{case}");
-    } else if what == What::Rotate {
+        assert!(stage.records() <= if what.rotates() { 2 } else { 1 }, "{case}");
+    } else if what.rotates() {
         assert_eq!(session.end_reason().unwrap(), Some(EndReason::Replaced), "{case}");
         assert_eq!(stage.records(), 1, "{case}: the successor is there");
     } else {
@@ -194,6 +203,16 @@ async fn committed_again(
     let all = if what == What::Touch { 1 } else { 2 } + tens;
     let is_uncertain =
         |done: &Result<Outcome, Error>| matches!(done, Err(error) if error.kind() == ErrorKind::Uncertain);
+    if what == What::Login && (other.rotated.is_some() || other.destroyed) {
+        assert!(matches!(done, Ok(Outcome::Created)), "{case}: {done:?}");
+        let own = stage.open(told(session)).await;
+        assert_eq!((own.get("n").unwrap(), own.user().unwrap().as_deref()), (Some(2), Some("ada")), "{case}");
+        if let Some(next) = other.rotated {
+            assert_eq!(stage.counter(next).await, Some(0), "{case}");
+        }
+        assert!(!stage.exists(id.unwrap()).await, "{case}: it is back");
+        return;
+    }
     if let Some(next) = other.rotated {
         let counter = stage.counter(next).await.unwrap();
         match &done {
@@ -220,15 +239,15 @@ async fn committed_again(
     }
     let expected = match what {
         What::Create => Outcome::Created,
-        What::Rotate => Outcome::Rotated,
+        What::Rotate | What::Login => Outcome::Rotated,
         _ => Outcome::Updated,
     };
     let outcome = done.unwrap();
     // The dropped call may have ended: then the later one only adds to it.
     assert!(outcome == expected || outcome == Outcome::Updated, "{case}: {outcome:?}");
-    let now = if matches!(what, What::Create | What::Rotate) { told(session) } else { id.unwrap() };
+    let now = if what == What::Create || what.rotates() { told(session) } else { id.unwrap() };
     assert_eq!(stage.counter(now).await, Some(all), "{case}: counted once");
-    if what == What::Rotate {
+    if what.rotates() {
         assert_eq!(stage.open(id.unwrap()).await.end_reason().unwrap(), Some(EndReason::Replaced), "{case}");
     }
 }
@@ -259,7 +278,7 @@ async fn destroyed_again(
     }
     // No client can reach a new record that arrives after its handle abandoned it.
     if arrives == Arrives::Never {
-        let unplaced = matches!(what, What::Rotate) && stage.records() > 0;
+        let unplaced = what.rotates() && stage.records() > 0;
         assert!(!unplaced || before > 1 || other.destroyed, "{case}: {} records", stage.records());
     }
 }
@@ -269,7 +288,8 @@ async fn dropped_call_leaves_old_or_new_and_counts_once() {
     let mut scenes = 0;
     let mut tree = Tree::new();
     while tree.again() {
-        let what = [What::Create, What::Update, What::Touch, What::Rotate, What::Destroy][tree.choose(5)];
+        let what = [What::Create, What::Update, What::Touch, What::Rotate, What::Login, What::Destroy]
+            [tree.choose(6)];
         let meanwhile =
             [Meanwhile::Nothing, Meanwhile::Adds, Meanwhile::Destroys, Meanwhile::Rotates][tree.choose(4)];
         let arrives = [Arrives::Never, Arrives::BeforeTheOther, Arrives::AfterTheOther, Arrives::AtTheEnd]

@@ -14,7 +14,7 @@ async fn process_killed_at_any_step_leaves_old_or_new() {
         return child(&args).await;
     }
     let mut kills = 0;
-    for what in ["create", "update", "rotate", "destroy"] {
+    for what in ["create", "update", "rotate", "login", "destroy"] {
         for cut in 1.. {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("sessions.db").display().to_string();
@@ -63,8 +63,10 @@ async fn act(what: &str, session: &Session) {
     }
     add(session);
     session.insert("name", "Grace").unwrap();
-    if what == "rotate" {
-        session.rotate().unwrap();
+    match what {
+        "rotate" => session.rotate().unwrap(),
+        "login" => session.login("ada").unwrap(),
+        _ => {}
     }
     let _ = session.commit().await.unwrap();
 }
@@ -87,14 +89,14 @@ async fn judge(what: &str, cut: usize, parked: bool, path: &str, id: SessionId) 
         ("create", true) => &[&[old], &[old, new]],
         ("create", false) => &[&[old, new]],
         ("update", true) => &[&[old], &[new]],
-        ("rotate", true) => &[&[old], &[old, new], &[new]],
-        ("update" | "rotate", false) => &[&[new]],
+        ("rotate" | "login", true) => &[&[old], &[old, new], &[new]],
+        ("update" | "rotate" | "login", false) => &[&[new]],
         (_, true) => &[&[old], &[]],
         (_, false) => &[&[]],
     };
     assert!(allowed.iter().any(|allowed| found == *allowed), "{what} killed at {cut}: {found:?}");
     let session = sessions.load(id).await.unwrap();
-    if what == "rotate" && !session.exists().unwrap() {
+    if matches!(what, "rotate" | "login") && !session.exists().unwrap() {
         assert_eq!(session.end_reason().unwrap(), Some(EndReason::Replaced), "{what} killed at {cut}");
     }
     if session.exists().unwrap() {

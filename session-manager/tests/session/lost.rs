@@ -9,8 +9,13 @@ const FATES: [Fate; 3] = [Fate::AnswerLost, Fate::RequestLost, Fate::Late];
 
 /// Runs a request alone, whose first change meets `fate`.
 async fn alone<T>(stage: &Stage, fate: Fate, call: impl Future<Output = T> + Send) -> T {
+    alone_at(stage, 0, fate, call).await
+}
+
+/// The same for change number `number`.
+async fn alone_at<T>(stage: &Stage, number: usize, fate: Fate, call: impl Future<Output = T> + Send) -> T {
     stage.probe.close_gates();
-    stage.probe.set_fate(0, fate);
+    stage.probe.set_fate(number, fate);
     let mut request: Request<'_, T> = Box::pin(call);
     loop {
         if let Some(value) = step(&stage.probe, &mut request).await {
@@ -39,6 +44,27 @@ async fn new_id_with_lost_answer_is_stored_once_and_ends_for_good() {
         stage.arrive().await;
         for id in old.into_iter().chain([told(&session)]) {
             assert!(!stage.exists(id).await, "{fate:?}: it is back");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_over_an_ended_session_survives_each_lost_answer() {
+    for (fate, number) in FATES.into_iter().flat_map(|fate| (0..6).map(move |number| (fate, number))) {
+        let stage = Stage::new(false);
+        let id = begun(&stage.sessions).await;
+        let session = stage.open(id).await;
+        add(&session);
+        session.login("ada").unwrap();
+        assert!(stage.open(id).await.destroy("logout").await.unwrap());
+        let done = alone_at(&stage, number, fate, stage.sessions.finish(&session)).await.unwrap();
+        assert_eq!(done.outcome, Outcome::Created, "{fate:?} {number}");
+        let own = stage.open(told(&session)).await;
+        assert_eq!((own.get("n").unwrap(), own.user().unwrap().as_deref()), (Some(1), Some("ada")));
+        assert!(own.destroy("logout").await.unwrap());
+        stage.arrive().await;
+        for id in [id, told(&session)] {
+            assert!(!stage.exists(id).await, "{fate:?} {number}: it is back");
         }
     }
 }

@@ -1,0 +1,96 @@
+//! Who a session belongs to, and its new id when that changes.
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind};
+use crate::login::Login;
+use crate::op::{Op, UserChange};
+use crate::session::Session;
+use crate::work::Work;
+
+impl Session {
+    /// Logs a user in: binds the user, 1 to 255 bytes, and gives the session a new id and a new absolute lifetime at the
+    /// commit. The values of an anonymous session stay. Values of another user do not: see
+    /// [`login_keeping`](Self::login_keeping).
+    ///
+    /// A login does not fail because of the session that it came with. If another request has rotated or ended that
+    /// session, or it has expired, the commit creates a new session, and the client receives its id. The log is replayed
+    /// on the data that this request loaded, if no user was bound to it. A request with an id that another login
+    /// replaced less than 60 s ago is replayed on the anonymous data from before that login. In all other cases the log
+    /// is replayed on an empty session. So the second half of a double click, and a retry after a lost response, both
+    /// end logged in.
+    ///
+    /// A request that also takes a value ([`take`](Self::take)) fails as one without a login.
+    ///
+    /// # Errors
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    pub fn login(&self, user: &str) -> Result<(), Error> {
+        self.login_keeping(user, &[])
+    }
+
+    /// [`login`](Self::login) that keeps the values of these keys if another user is bound to the session. All other
+    /// values of that user, the flash values and the session's own timeouts are dropped. Values that this request has
+    /// written stay.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn login_keeping(&self, user: &str, keep: &[&str]) -> Result<(), Error> {
+        let user = user_name(user)?;
+        let keep = keep.iter().map(|key| (*key).into()).collect();
+        let login = Login { user, keep, fresh: self.config().new_header(), at: self.now() };
+        self.write(|work| work.log_in(login))
+    }
+
+    /// Sets the user of the session, 1 to 255 bytes. If another request bound another user first, the commit fails with
+    /// `Contention`. Call [`rotate`](Self::rotate) with it, or call [`login`](Self::login) instead of both.
+    ///
+    /// # Errors
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    pub fn bind_user(&self, user: &str) -> Result<(), Error> {
+        let user = user_name(user)?;
+        self.write(|work| {
+            let over = work.header().user_bytes();
+            work.record(Op::BindUser(Box::new(UserChange { user, over })));
+        })
+    }
+
+    /// Removes the user and keeps the values, under a new id: a logout that keeps the cart. Returns whether a user was
+    /// bound. To remove the values too, call [`destroy`](Self::destroy).
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn unbind_user(&self) -> Result<bool, Error> {
+        self.write(|work| {
+            let bound = work.header().user().is_some();
+            if bound {
+                work.record(Op::UnbindUser);
+                work.rotate();
+            }
+            bound
+        })
+    }
+
+    /// The user of the session.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`.
+    pub fn user(&self) -> Result<Option<String>, Error> {
+        self.read(|work| work.header().user().map(str::to_owned))
+    }
+
+    /// Gives the session a new id and a new absolute lifetime at the commit: on every privilege change (OWASP: renew the
+    /// id). Nothing can be read, written or created under the old id. For a login, call [`login`](Self::login).
+    ///
+    /// # Errors
+    /// `Committed`, `NotLoaded`, `Busy`.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.write(Work::rotate)
+    }
+}
+
+fn user_name(user: &str) -> Result<Bytes, Error> {
+    if user.is_empty() || user.len() > 255 {
+        return Err(Error::new(ErrorKind::Name).with_detail("a user has 1 to 255 bytes"));
+    }
+    Ok(Bytes::copy_from_slice(user.as_bytes()))
+}
