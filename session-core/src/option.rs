@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize as _, Deserializer, Error as _};
 
-use crate::duration::parse_duration;
+use crate::duration::{DurationError, parse_duration};
 
 /// Deserializes a duration from text such as `250ms`, `5s` or `2 hours`: milliseconds, or the form of
 /// [`parse_duration`].
@@ -15,10 +15,13 @@ use crate::duration::parse_duration;
 /// The deserializer's error for other text.
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.strip_suffix("ms") {
-        Some(millis) => millis.trim_end().parse().map(Duration::from_millis).map_err(D::Error::custom),
-        None => parse_duration(&text).map_err(D::Error::custom),
-    }
+    let duration = match text.strip_suffix("ms") {
+        Some(millis) => {
+            millis.trim_end().parse().map(Duration::from_millis).map_err(|_| DurationError::NoNumber)
+        }
+        None => parse_duration(&text),
+    };
+    duration.map_err(D::Error::custom)
 }
 
 #[cfg(test)]

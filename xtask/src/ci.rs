@@ -20,6 +20,8 @@ pub(crate) fn run(options: &Options) -> Result {
         ("lints", step(|| done(lints()))),
         ("documentation", step(|| done(documentation()))),
         ("each feature by itself", step(|| done(features()))),
+        ("usual sets of features", step(|| done(usual_sets()))),
+        ("packages", step(|| done(packages()))),
         ("dependencies", step(dependencies)),
     ];
     if !options.no_tests {
@@ -94,6 +96,41 @@ fn features() -> Result {
         }
     }
     if ran == 0 { Err("found no crate with a feature".into()) } else { Ok(()) }
+}
+
+/// Feature sets of session-kit that applications use, and none.
+const USUAL_SETS: [&str; 6] = [
+    "",
+    "default,axum",
+    "axum,cookie,sqlite",
+    "axum,cookie,redis,redis-tls,sqlite",
+    "axum,cookie,redis-cluster,redis-tls,serde",
+    "tower,cookie,file,mmap,json",
+];
+
+fn usual_sets() -> Result {
+    for set in USUAL_SETS {
+        let arguments = ["--package", "session-kit", "--no-default-features", "--features", set];
+        let mut lints = cargo::cargo(["clippy", "--quiet"]);
+        cargo::run(lints.args(arguments).args(["--", "-D", "warnings"]), false)?;
+    }
+    // The errors of schemes whose feature is off.
+    let test = ["test", "--quiet", "--package", "session-kit", "--test", "switched_off"];
+    cargo::run(&mut cargo::cargo(test), false)
+}
+
+/// Packs each published crate as for the registry, without compiling it again. Fails where a dependency has no version
+/// or a file is missing. Needs no network.
+fn packages() -> Result {
+    let metadata = cargo::metadata()?;
+    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
+    let mut command = cargo::cargo(["package", "--quiet", "--offline", "--no-verify", "--allow-dirty"]);
+    let mut published = 0;
+    for package in packages.iter().filter(|package| package["publish"].is_null()) {
+        command.args(["--package", package["name"].as_str().ok_or("a package without a name")?]);
+        published += 1;
+    }
+    if published == 0 { Err("found no crate to publish".into()) } else { cargo::run(&mut command, false) }
 }
 
 fn dependencies() -> Result<Option<&'static str>> {

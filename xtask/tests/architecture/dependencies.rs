@@ -14,6 +14,7 @@ fn layer(package: &str) -> Option<u32> {
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
         "session-manager" => 2,
         "session-tower" => 3,
+        "session-kit" => 4,
         _ => return None,
     })
 }

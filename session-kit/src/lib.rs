@@ -1,0 +1,63 @@
+// The examples of the README need these features.
+#![cfg_attr(
+    any(not(doctest), all(feature = "axum", feature = "cookie", feature = "memory", feature = "sqlite")),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(any(
+        feature = "file",
+        feature = "memory",
+        feature = "mmap",
+        feature = "redis",
+        feature = "sled",
+        feature = "sqlite"
+    )),
+    allow(dead_code, reason = "without a driver, every URL is an error")
+)]
+
+pub mod prelude;
+
+mod open;
+#[cfg(feature = "serde")]
+mod opener;
+#[cfg(feature = "serde")]
+mod options;
+mod scheme;
+mod suggest;
+mod url;
+
+mod error;
+
+pub use error::{OpenError, OpenErrorKind};
+pub use open::{StoreUrl, open};
+
+pub use session_core;
+pub use session_core::{Driver, DriverExt, DynDriver};
+pub use session_manager::*;
+
+/// The sessions of one store, by default of a store that [`open`] chose.
+pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
+
+#[cfg(feature = "cookie")]
+pub use session_state_cookie as cookie;
+#[cfg(feature = "cookie")]
+pub use session_state_cookie::{CookieConfig, CookieState};
+#[cfg(feature = "delegate")]
+pub use session_store_delegate as delegate;
+#[cfg(feature = "file")]
+pub use session_store_file as file;
+#[cfg(feature = "memory")]
+pub use session_store_memory as memory;
+#[cfg(feature = "mmap")]
+pub use session_store_mmap as mmap;
+#[cfg(feature = "redis")]
+pub use session_store_redis as redis;
+#[cfg(feature = "sled")]
+pub use session_store_sled as sled;
+#[cfg(feature = "sqlite")]
+pub use session_store_sqlite as sqlite;
+#[cfg(feature = "tower")]
+pub use session_tower as tower;
+#[cfg(feature = "tower")]
+pub use session_tower::{ClientAddress, LazySession, RoutePolicy, SessionLayer, SessionValue, Typed};

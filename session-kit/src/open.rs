@@ -1,0 +1,87 @@
+//! Opening the store that a URL names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use session_core::DynDriver;
+
+use crate::error::OpenError;
+use crate::scheme::Scheme;
+use crate::url::Url;
+
+/// Opens the store that `url` names, such as `sqlite:///var/lib/app/sessions.db?durability=power`.
+///
+/// The [crate's documentation](crate#store-urls) lists the schemes and their options. A tokio runtime is required;
+/// drivers that wait for a disk open on its threads for blocking calls.
+///
+/// # Errors
+/// [`OpenErrorKind::Store`](crate::OpenErrorKind::Store) if the driver cannot open the store; another kind if the URL is
+/// wrong. The text says what would be right.
+pub async fn open(url: &str) -> Result<DynDriver, OpenError> {
+    url.parse::<StoreUrl>()?.open().await
+}
+
+/// A checked store URL, for applications that read their configuration before they open the store.
+///
+/// [`FromStr`] checks everything that needs neither a disk nor a server. With feature `serde` it is `Deserialize`, from
+/// text. `Debug` shows the scheme only, because a URL may contain a password.
+///
+/// ```
+/// use session_kit::{OpenErrorKind, StoreUrl};
+///
+/// let error = "memory:?max_bytes=64MB".parse::<StoreUrl>().unwrap_err();
+/// # if cfg!(feature = "memory") {
+/// assert_eq!(error.kind(), OpenErrorKind::InvalidValue);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct StoreUrl {
+    scheme: &'static Scheme,
+    #[cfg(feature = "serde")]
+    opener: crate::opener::Opener,
+}
+
+impl StoreUrl {
+    /// The scheme, in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme.name
+    }
+
+    /// Opens the store: see [`open`].
+    ///
+    /// # Errors
+    /// The driver cannot open the store.
+    pub async fn open(&self) -> Result<DynDriver, OpenError> {
+        #[cfg(feature = "serde")]
+        return (self.opener)().await.map_err(|error| OpenError::store(self.scheme.name, error));
+        #[cfg(not(feature = "serde"))]
+        Err(self.scheme.missing_feature())
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = OpenError;
+
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        let url = Url::parse(text)?;
+        Ok(Self {
+            scheme: url.scheme,
+            #[cfg(feature = "serde")]
+            opener: crate::opener::opener(&url)?,
+        })
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreUrl").field("scheme", &self.scheme.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for StoreUrl {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

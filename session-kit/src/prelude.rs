@@ -1,0 +1,7 @@
+//! The names that most applications use: `use session_kit::prelude::*;`.
+
+#[cfg(feature = "cookie")]
+pub use crate::{CookieConfig, CookieState};
+pub use crate::{Driver as _, DriverExt as _, DynDriver, Session, Sessions, StoreUrl, Sweep};
+#[cfg(feature = "tower")]
+pub use crate::{LazySession, SessionLayer, SessionValue, Typed};

@@ -1,0 +1,122 @@
+//! The schemes of store URLs.
+
+use crate::error::{OpenError, OpenErrorKind};
+use crate::suggest::list;
+
+/// A scheme, its driver, and what its URLs consist of.
+#[derive(Debug)]
+pub(crate) struct Scheme {
+    pub(crate) name: &'static str,
+    pub(crate) form: Form,
+    /// The features of this crate that it needs, and whether each is on.
+    pub(crate) features: &'static [(&'static str, bool)],
+    /// The names of the driver's options. A test compares them with the driver's own.
+    pub(crate) options: &'static [&'static str],
+}
+
+/// What stands between the scheme and the options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Nothing,
+    Path,
+    /// A server, with an optional user, port and database.
+    Server,
+    /// Some of the nodes of a cluster.
+    Nodes,
+    /// The path of a socket.
+    Socket,
+}
+
+const REDIS: (&str, bool) = ("redis", cfg!(feature = "redis"));
+const CLUSTER: (&str, bool) = ("redis-cluster", cfg!(feature = "redis-cluster"));
+const TLS: (&str, bool) = ("redis-tls", cfg!(feature = "redis-tls"));
+const OF_REDIS: &[&str] = &["namespace", "response_timeout", "connect_timeout", "max_record_bytes"];
+
+pub(crate) const SCHEMES: [Scheme; 10] = [
+    Scheme {
+        name: "memory",
+        form: Form::Nothing,
+        features: &[("memory", cfg!(feature = "memory"))],
+        options: &["max_entries", "max_bytes", "on_full", "max_record_bytes", "shards"],
+    },
+    Scheme {
+        name: "file",
+        form: Form::Path,
+        features: &[("file", cfg!(feature = "file"))],
+        options: &[
+            "durability",
+            "create",
+            "create_directory",
+            "offload_reads",
+            "offload_threshold",
+            "max_record_bytes",
+            "max_queue",
+            "threads",
+            "busy_timeout",
+        ],
+    },
+    Scheme {
+        name: "mmap",
+        form: Form::Path,
+        features: &[("mmap", cfg!(feature = "mmap"))],
+        options: &[
+            "create",
+            "create_directory",
+            "max_bytes",
+            "shards",
+            "extent_bytes",
+            "on_full",
+            "max_record_bytes",
+            "busy_timeout",
+            "open_timeout",
+        ],
+    },
+    Scheme {
+        name: "sqlite",
+        form: Form::Path,
+        features: &[("sqlite", cfg!(feature = "sqlite"))],
+        options: &[
+            "durability",
+            "create",
+            "create_directory",
+            "readers",
+            "cache_bytes",
+            "offload_reads",
+            "max_record_bytes",
+            "max_bytes",
+            "max_queue",
+            "max_queue_bytes",
+            "max_batch",
+            "busy_timeout",
+            "sync_every",
+            "checkpoint_after",
+            "max_wal_bytes",
+        ],
+    },
+    Scheme { name: "redis", form: Form::Server, features: &[REDIS], options: OF_REDIS },
+    Scheme { name: "rediss", form: Form::Server, features: &[TLS], options: OF_REDIS },
+    Scheme { name: "redis+unix", form: Form::Socket, features: &[REDIS], options: OF_REDIS },
+    Scheme { name: "redis-cluster", form: Form::Nodes, features: &[CLUSTER], options: OF_REDIS },
+    Scheme { name: "rediss-cluster", form: Form::Nodes, features: &[CLUSTER, TLS], options: OF_REDIS },
+    Scheme {
+        name: "sled",
+        form: Form::Path,
+        features: &[("sled", cfg!(feature = "sled"))],
+        options: &["cache_bytes", "tree", "flush_each_change", "max_record_bytes", "scan", "flush_timeout"],
+    },
+];
+
+impl Scheme {
+    /// The error of a scheme whose features are off.
+    pub(crate) fn missing_feature(&self) -> OpenError {
+        let off: Vec<_> = self.features.iter().filter(|(_, on)| !on).map(|(name, _)| *name).collect();
+        let word = if off.len() == 1 { "feature" } else { "features" };
+        let text = format!("scheme `{}` needs the {word} {} of session-kit", self.name, list(&off, "and"));
+        OpenError::new(OpenErrorKind::MissingFeature, text)
+    }
+}
+
+/// Whether the number of an option counts bytes, so that it may have a unit.
+pub(crate) fn counts_bytes(option: &str) -> bool {
+    option.ends_with("_bytes") || ["checkpoint_after", "offload_threshold"].contains(&option)
+}

@@ -1,0 +1,226 @@
+//! The form of a store URL: `scheme:place?option=value&option=value`.
+//!
+//! No error text of this module contains a part of the URL after the scheme, except names of options.
+
+use crate::error::{OpenError, OpenErrorKind};
+use crate::scheme::{Form, SCHEMES, Scheme};
+use crate::suggest::{closest, list};
+
+/// The parts of a URL.
+pub(crate) struct Url {
+    pub(crate) scheme: &'static Scheme,
+    pub(crate) place: Place,
+    /// The options by their full names, each at most once, decoded.
+    pub(crate) options: Vec<(&'static str, String)>,
+}
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Nowhere,
+    Path(String),
+    /// URLs of one server or of the nodes of a cluster, for the Redis driver.
+    Servers(Vec<String>),
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return invalid("URL contains white space or a control character; write `%20` for a space");
+        }
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) => (find(scheme)?, rest),
+            _ => {
+                return invalid(
+                    "URL has no scheme; write `sqlite:` before the path of a file, or `redis://` before a host",
+                );
+            }
+        };
+        if rest.contains('#') {
+            return invalid("URL contains `#`; write `%23`");
+        }
+        let (before, query) =
+            rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+        let place = place(scheme, before, query.unwrap_or_default())?;
+        let options = query.filter(|query| !query.is_empty());
+        let options = options.map_or_else(|| Ok(Vec::new()), |query| options_of(scheme, query))?;
+        if scheme.features.iter().any(|(_, on)| !on) {
+            return Err(scheme.missing_feature());
+        }
+        Ok(Self { scheme, place, options })
+    }
+}
+
+fn invalid<T>(text: impl Into<String>) -> Result<T, OpenError> {
+    Err(OpenError::new(OpenErrorKind::InvalidUrl, text))
+}
+
+/// RFC 3986, section 3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&c))
+}
+
+fn find(name: &str) -> Result<&'static Scheme, OpenError> {
+    if let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) {
+        return Ok(scheme);
+    }
+    let names = SCHEMES.map(|scheme| scheme.name);
+    let hint = match closest(name, names) {
+        _ if name.eq_ignore_ascii_case("delegate") => {
+            "pass your model to `delegate::DelegateStore::open`".to_owned()
+        }
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("use {}", list(&names, "or")),
+    };
+    // The scheme of a text that is no URL may be anything, even a secret.
+    let shown = if name.len() <= 20 { format!(" `{name}`") } else { String::new() };
+    Err(OpenError::new(OpenErrorKind::UnknownScheme, format!("scheme{shown} is unknown; {hint}")))
+}
+
+fn place(scheme: &Scheme, text: &str, query: &str) -> Result<Place, OpenError> {
+    let name = scheme.name;
+    match scheme.form {
+        Form::Nothing if ["", "//"].contains(&text) => Ok(Place::Nowhere),
+        Form::Nothing => invalid(format!("{name} has no path; write `{name}:`")),
+        Form::Path => path(name, text).map(Place::Path),
+        Form::Socket => match text.strip_prefix("//") {
+            Some(path) if path.starts_with('/') && path.len() > 1 => {
+                decoded(path)?;
+                Ok(Place::Servers(vec![format!("redis+unix://{path}")]))
+            }
+            _ => invalid(format!("{name} needs the absolute path of a socket: `{name}:///path/to/socket`")),
+        },
+        Form::Server | Form::Nodes => servers(scheme, text, query).map(Place::Servers),
+    }
+}
+
+/// `///absolute`, `/absolute` or `relative`.
+fn path(name: &str, text: &str) -> Result<String, OpenError> {
+    let path = match text.strip_prefix("//") {
+        None => text,
+        Some(path) if path.starts_with('/') || path.is_empty() => path,
+        Some(_) => {
+            return invalid(format!(
+                "{name} has no host; write `{name}:///absolute/path`, or `{name}:relative/path` without `//`"
+            ));
+        }
+    };
+    match decoded(path)?.as_str() {
+        "" | "/" => {
+            invalid(format!("{name} needs a path: `{name}:///absolute/path` or `{name}:relative/path`"))
+        }
+        ":memory:" => invalid("SQLite in memory is not supported; write `memory:`"),
+        path if path.contains('\0') => invalid("path contains a NUL byte"),
+        path => Ok(path.to_owned()),
+    }
+}
+
+/// `//[user[:password]@]host[:port][/database]`, and for a cluster several hosts with commas between them.
+fn servers(scheme: &Scheme, text: &str, query: &str) -> Result<Vec<String>, OpenError> {
+    let name = scheme.name;
+    let (authority, database) = match text.strip_prefix("//") {
+        Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
+        None => return invalid(format!("{name} needs a host: `{name}://host`")),
+    };
+    if database.contains('@') || query.contains('@') {
+        let hint = "in a user name or password write `%2F` for `/`, `%3F` for `?` and `%40` for `@`";
+        return invalid(format!("`@` stands after the host; {hint}"));
+    }
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    decoded(&user)?;
+    let hosts: Vec<_> = if scheme.form == Form::Nodes { hosts.split(',').collect() } else { vec![hosts] };
+    for host in &hosts {
+        check_host(name, host)?;
+    }
+    match (scheme.form, database) {
+        (_, "") => {}
+        (Form::Nodes, _) => return invalid(format!("{name} has no database; end the URL after the hosts")),
+        (_, number) if number.parse::<u32>().is_ok() => {}
+        _ => return invalid(format!("database is not a number; write `{name}://host/0`")),
+    }
+    let engine = if name.starts_with("rediss") { "rediss" } else { "redis" };
+    let slash = if database.is_empty() { "" } else { "/" };
+    Ok(hosts.iter().map(|host| format!("{engine}://{user}{host}{slash}{database}")).collect())
+}
+
+fn check_host(scheme: &str, text: &str) -> Result<(), OpenError> {
+    if text.contains(',') {
+        return invalid(format!("{scheme} has one host; for a cluster write `redis-cluster://host,host`"));
+    }
+    // The colons of an IPv6 address are in brackets.
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address, rest.strip_prefix(':').or((!rest.is_empty()).then_some("?"))),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return invalid(format!("{scheme} needs a host: `{scheme}://host`"));
+    }
+    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return invalid("port is not a number from 1 to 65535");
+    }
+    Ok(())
+}
+
+fn options_of(scheme: &Scheme, query: &str) -> Result<Vec<(&'static str, String)>, OpenError> {
+    let mut options = Vec::<(&'static str, String)>::new();
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+        if name.is_empty() {
+            return invalid("URL contains an option without a name; write `?name=value&name=value`");
+        }
+        let name = known(scheme, name)?;
+        if options.iter().any(|(earlier, _)| *earlier == name) {
+            let text = format!("option `{name}` is given twice");
+            return Err(OpenError::new(OpenErrorKind::DuplicateOption, text));
+        }
+        match value {
+            Some(value) if !value.is_empty() => options.push((name, decoded(value)?)),
+            _ => {
+                let text = format!("option `{name}` has no value; write `{name}=value`");
+                return Err(OpenError::new(OpenErrorKind::InvalidValue, text));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn known(scheme: &Scheme, name: &str) -> Result<&'static str, OpenError> {
+    if let Some(known) = scheme.options.iter().find(|known| **known == name) {
+        return Ok(known);
+    }
+    let others = SCHEMES.iter().filter(|other| other.options.contains(&name)).map(|other| other.name);
+    let others: Vec<_> = others.collect();
+    let text = if others.is_empty() {
+        let hint = match closest(name, scheme.options.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("{} has {}", scheme.name, list(scheme.options, "and")),
+        };
+        format!("option `{name}` is unknown; {hint}")
+    } else {
+        let (others, own) = (list(&others, "and"), list(scheme.options, "and"));
+        format!("option `{name}` belongs to {others}; {} has {own}", scheme.name)
+    };
+    Err(OpenError::new(OpenErrorKind::UnknownOption, text))
+}
+
+/// Resolves percent-encoding. A plus sign stays a plus sign.
+fn decoded(text: &str) -> Result<String, OpenError> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            return invalid("`%` stands without two hexadecimal digits; write `%25` for a percent sign");
+        };
+        bytes.push(byte);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => invalid("percent-encoded bytes are not UTF-8"),
+    }
+}

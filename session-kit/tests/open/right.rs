@@ -1,0 +1,171 @@
+//! Right URLs: each opens a store that keeps a record, with the options that the URL sets.
+
+use std::path::Path;
+
+use session_kit::session_core::{Condition, Key, Record, Revision};
+use session_kit::{Driver, DriverExt, DynDriver, OpenErrorKind, StoreUrl, open};
+use xtask_redis::{Cluster, Options, Server};
+
+async fn keeps_a_record(store: &DynDriver, url: &str) {
+    let key = Key::parse("user:alice").unwrap();
+    let record = Record::new(&b"likes tea"[..], None, Revision::from_bytes([1; 8]));
+    assert!(store.store(&key, record.clone(), Condition::Absent).await.expect(url).is_applied());
+    assert_eq!(store.retrieve(&key).await.expect(url), Some(record));
+    assert_eq!(store.clear(&session_kit::session_core::Prefix::new("user").unwrap()).await.expect(url), 1);
+}
+
+/// Opens the URL, and checks the limit of a record, which every driver has as an option.
+async fn opens(url: &str, max_record_bytes: u64) {
+    let store = open(url).await.expect(url);
+    assert_eq!(store.capabilities().max_record_bytes, Some(max_record_bytes), "{url}");
+    keeps_a_record(&store, url).await;
+    store.close().await.expect(url);
+}
+
+/// The path of `file` from the working directory of the tests.
+fn relative(file: &Path) -> String {
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    format!("{up}{}", file.strip_prefix("/").unwrap().display())
+}
+
+#[tokio::test]
+async fn urls_of_local_stores_open_with_their_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let absolute = |name: &str| path(name).display().to_string();
+    for (url, limit) in [
+        ("memory:?max_record_bytes=1000".to_owned(), 1_000),
+        (
+            "memory://?max_entries=10&max_bytes=64MiB&on_full=evict&max_record_bytes=1KiB&shards=2"
+                .to_owned(),
+            1_024,
+        ),
+        ("MEMORY:?max_record_bytes=9".to_owned(), 9),
+        (format!("sqlite://{}", absolute("absolute.db")), 16 << 20),
+        (format!("sqlite:{}?", absolute("one-slash.db")), 16 << 20),
+        (format!("sqlite:{}?max_record_bytes=1MiB", relative(&path("relative.db"))), 1 << 20),
+        (
+            format!(
+                "sqlite://{}?create_directory=true&durability=power&busy_timeout=250ms&sync_every=2s&readers=2&\
+                 cache_bytes=1MiB&offload_reads=true&max_bytes=1GiB&max_queue=100&max_queue_bytes=8MiB&max_batch=16&\
+                 checkpoint_after=1MiB&max_wal_bytes=4MiB&create=true&max_record_bytes=4096",
+                absolute("new/all.db")
+            ),
+            4_096,
+        ),
+        (format!("file://{}?create_directory=true", absolute("files")), 16 << 20),
+        (
+            format!(
+                "file:{}?create_directory=true&create=true&durability=power&offload_reads=false&offload_threshold=4KiB&\
+                 max_queue=10&threads=2&busy_timeout=1m&max_record_bytes=2MiB",
+                relative(&path("more-files"))
+            ),
+            2 << 20,
+        ),
+        (
+            format!(
+                "mmap://{}?max_bytes=1MiB&shards=2&extent_bytes=4KiB&on_full=evict&max_record_bytes=2KiB&\
+                 busy_timeout=1s&open_timeout=1s&create=true&create_directory=true",
+                absolute("maps/sessions.map")
+            ),
+            2 << 10,
+        ),
+        (
+            format!(
+                "sled://{}?cache_bytes=1MiB&tree=app&flush_each_change=true&max_record_bytes=50KiB&scan=100&flush_timeout=9s",
+                absolute("sled")
+            ),
+            50 << 10,
+        ),
+    ] {
+        opens(&url, limit).await;
+    }
+    assert!(path("relative.db").exists() && path("more-files").exists());
+}
+
+#[tokio::test]
+async fn percent_encoding_is_resolved_and_plus_is_a_plus() {
+    let directory = tempfile::tempdir().unwrap();
+    let store =
+        open(&format!("sqlite://{}/a%20b%3F%25%C3%A9+c.db", directory.path().display())).await.unwrap();
+    store.close().await.unwrap();
+    assert!(directory.path().join("a b?%é+c.db").exists());
+}
+
+#[tokio::test]
+async fn urls_of_redis_servers_open_with_their_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("redis.sock");
+    let server = Server::start(Options::new().set("unixsocket", socket.to_str().unwrap())).unwrap();
+    let done = server.command("ACL SETUSER app on >secret%2F allkeys +@all").unwrap();
+    assert!(done.contains("OK"), "{done}");
+    let port = server.port();
+    for url in [
+        format!("redis://127.0.0.1:{port}?max_record_bytes=1MiB"),
+        format!("redis://localhost:{port}/?max_record_bytes=1MiB"),
+        format!(
+            "Redis://app:secret%252F@127.0.0.1:{port}/3?namespace=shop%3A&response_timeout=3s&connect_timeout=500ms&\
+             max_record_bytes=1MiB"
+        ),
+        format!("redis+unix://{}?max_record_bytes=1MiB", socket.display()),
+    ] {
+        opens(&url, 1 << 20).await;
+    }
+    let namespaced = open(&format!("redis://127.0.0.1:{port}?namespace=shop%3A")).await.unwrap();
+    let key = Key::parse("user:alice").unwrap();
+    let record = Record::new(&b"tea"[..], None, Revision::from_bytes([1; 8]));
+    assert!(namespaced.store(&key, record, Condition::Any).await.unwrap().is_applied());
+    assert_eq!(server.command("EXISTS shop:user:alice").unwrap(), ":1");
+
+    // The server has no TLS, and the password is wrong.
+    for url in [
+        format!("rediss://app:hunter2@127.0.0.1:{port}?connect_timeout=200ms"),
+        format!("redis://app:hunter2@127.0.0.1:{port}"),
+        format!("redis://app:hunter2@127.0.0.1:{port}/99999"),
+    ] {
+        let error = open(&url).await.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::Store);
+        assert!(error.store_error().is_some());
+        let shown = format!("{error} {error:?} {:?}", url.parse::<StoreUrl>());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn url_of_a_cluster_names_some_of_its_nodes() {
+    let cluster = Cluster::start().unwrap();
+    let nodes: Vec<_> = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+    opens(&format!("redis-cluster://{}?max_record_bytes=1MiB", nodes[..2].join(",")), 1 << 20).await;
+    opens(&format!("redis-cluster://{}/?response_timeout=5s", nodes[2]), 16 << 20).await;
+}
+
+#[tokio::test]
+async fn refused_options_and_missing_files_are_errors_of_the_store() {
+    for (url, text) in [
+        ("memory:?on_full=evict", "on_full needs max_entries or max_bytes"),
+        ("memory:?shards=3", "shards is not a power of two from 2 to 65536"),
+        ("sqlite:a.db?readers=0", "readers is not in 1..=256"),
+        ("sqlite:a.db?busy_timeout=2h", "busy_timeout is longer than an hour"),
+        ("file:a?threads=257", "threads is outside 1 to 256"),
+        ("sled:a?cache_bytes=1", "cache_bytes is below 1 MiB"),
+        ("redis://127.0.0.1?response_timeout=1ms", "a timeout is shorter than 10 ms"),
+        ("sqlite:missing.db?create=false", "missing.db: file does not exist, and create is off"),
+        ("sqlite:///missing/directory/a.db", "directory does not exist, and create_directory is off"),
+    ] {
+        let error = open(url).await.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::Store, "{url}");
+        let scheme = url.split(':').next().unwrap();
+        let shown = error.to_string();
+        assert!(shown.starts_with(&format!("{scheme} store did not open: ")), "{shown}");
+        assert!(shown.ends_with(text), "{shown}");
+    }
+}
+
+#[test]
+fn url_is_read_from_a_configuration_file() {
+    let read = serde_json::from_str::<StoreUrl>;
+    assert_eq!(read(r#""sled:/data/sled""#).unwrap().scheme(), "sled");
+    let error = read(r#""sled:/data/sled?scam=1""#).unwrap_err().to_string();
+    assert!(error.starts_with("option `scam` is unknown; did you mean `scan`?"), "{error}");
+}

@@ -1,0 +1,60 @@
+//! Schemes whose feature is off. With every feature there are none.
+#![cfg(not(all(
+    feature = "file",
+    feature = "memory",
+    feature = "mmap",
+    feature = "redis-cluster",
+    feature = "redis-tls",
+    feature = "sled",
+    feature = "sqlite"
+)))]
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use session_kit::{OpenErrorKind, StoreUrl};
+
+#[test]
+fn scheme_without_its_feature_names_the_feature() {
+    let on = |feature| match feature {
+        "file" => cfg!(feature = "file"),
+        "memory" => cfg!(feature = "memory"),
+        "mmap" => cfg!(feature = "mmap"),
+        "redis" => cfg!(feature = "redis"),
+        "redis-cluster" => cfg!(feature = "redis-cluster"),
+        "redis-tls" => cfg!(feature = "redis-tls"),
+        "sled" => cfg!(feature = "sled"),
+        _ => cfg!(feature = "sqlite"),
+    };
+    let mut off = 0;
+    for (url, features) in [
+        ("memory:", &["memory"][..]),
+        ("file:sessions", &["file"]),
+        ("mmap:sessions.map", &["mmap"]),
+        ("sqlite:sessions.db", &["sqlite"]),
+        ("redis://127.0.0.1", &["redis"]),
+        ("redis+unix:///run/redis.sock", &["redis"]),
+        ("rediss://127.0.0.1", &["redis-tls"]),
+        ("redis-cluster://127.0.0.1", &["redis-cluster"]),
+        ("rediss-cluster://127.0.0.1", &["redis-cluster", "redis-tls"]),
+        ("sled:sessions", &["sled"]),
+    ] {
+        let parsed = url.parse::<StoreUrl>();
+        let missing: Vec<_> = features.iter().filter(|feature| !on(**feature)).collect();
+        if missing.is_empty() {
+            assert!(parsed.is_ok(), "{url}: {parsed:?}");
+            continue;
+        }
+        off += 1;
+        let error = parsed.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::MissingFeature);
+        let scheme = url.split(':').next().unwrap();
+        let expected = match missing[..] {
+            [one] => format!("scheme `{scheme}` needs the feature `{one}` of session-kit"),
+            _ => format!(
+                "scheme `{scheme}` needs the features `{}` and `{}` of session-kit",
+                missing[0], missing[1]
+            ),
+        };
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(off > 0);
+}
