@@ -6,14 +6,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, RenameFlags, flock};
 use rustix::io::Errno;
-use session_core::{Operation, Result, StoreError, StoreErrorKind, random};
+use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory, random};
 
 use crate::config::{MmapConfig, misconfigured};
 use crate::file::SessionFile;
@@ -302,10 +302,7 @@ fn prepare_directory(config: &MmapConfig) -> Result<()> {
     let Some(directory) = directory.filter(|directory| config.create_directory && !directory.exists()) else {
         return Ok(());
     };
-    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(failed(cause, directory)),
-        _ => Ok(()),
-    }
+    create_directory(directory).map(drop)
 }
 
 fn directory_of(path: &Path) -> Option<&Path> {

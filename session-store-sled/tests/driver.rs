@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use session_conformance::testing::SmallDisk;
 use session_core::{
-    Condition, Cursor, Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind, TestClock, Timestamp,
+    Condition, Cursor, Driver, DriverExt, Key, Prefix, Purged, Record, Revision, StoreErrorKind, TestClock,
+    Timestamp,
 };
 use session_store_sled::{SledConfig, SledStore};
 
@@ -204,8 +205,7 @@ async fn purge_rounds_over_many_calls_miss_nothing() {
     assert_eq!((removed, calls), (0, 11), "ten calls of 100 records, and one that meets the end");
 
     clock.advance(Duration::from_millis(10));
-    let first = store.purge(30).await.unwrap();
-    assert_eq!((first.removed, first.more), (30, true));
+    assert_eq!(store.purge(30).await.unwrap(), Purged { removed: 30, more: true });
     // Records that the running round has passed expire, and so does a record that was written behind it.
     assert!(store.store(&key(0), expiring(0, 15), Condition::Absent).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(10));

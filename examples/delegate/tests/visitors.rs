@@ -5,7 +5,7 @@
 use delegate_example::{Visitors, locate};
 use rusqlite::Connection;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Blocking, Driver, DriverExt, Key, Record, Revision, StoreErrorKind, Timestamp};
+use session_core::{Blocking, Driver, DriverExt, Key, Purged, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
     ByPrefix, Delegate, DelegateConfig, DelegateStore, Flushed, Mapping, Model, Value,
 };
@@ -158,8 +158,7 @@ async fn a_purge_removes_expired_records_beside_damaged_ones() {
         .unwrap();
     // Each purge removes as many as it may.
     for (limit, removed, more) in [(2, 2, true), (3, 3, true), (7, 7, true), (5, 1, false), (5, 0, false)] {
-        let purged = store.purge(limit).await.unwrap();
-        assert_eq!((purged.removed, purged.more), (removed, more), "at most {limit}");
+        assert_eq!(store.purge(limit).await.unwrap(), Purged { removed, more }, "at most {limit}");
     }
     // Damaged revisions cannot be compared, so only a removal without a condition removes them.
     for damaged in ["session:a", "flash:a", "user:a"] {

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Applied, Cursor, Driver, Operation, Prefix, Result, StoreErrorKind, TestClock, Touch};
+use session_core::{
+    Applied, Cursor, Driver, Operation, Prefix, Purged, Result, StoreErrorKind, TestClock, Touch,
+};
 use session_store_delegate::{DelegateConfig, DelegateStore};
 
 use super::{NOW, Store, claims, expiring, key, later, record, rev, store};
@@ -157,13 +159,11 @@ async fn a_purge_skips_failures_and_reports_one_if_it_removed_none() {
     let (store, model) = expired(&["a", "b", "c"]).await;
     // The list, and the delegate of the first.
     model.fail(1, Trouble::Error(io::ErrorKind::StorageFull));
-    let purged = store.purge(1).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (1, true));
+    assert_eq!(store.purge(1).await.unwrap(), Purged { removed: 1, more: true });
     assert!(model.has("a") && !model.has("b") && model.has("c"));
     // The list, then the seven calls for the first record; the last of them fails.
     model.fail(7, Trouble::Error(io::ErrorKind::Other));
-    let purged = store.purge(9).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (1, false));
+    assert_eq!(store.purge(9).await.unwrap(), Purged { removed: 1, more: false });
     model.fail(7, Trouble::Error(io::ErrorKind::Other));
     let error = store.purge(9).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Backend, Applied::Unknown));
@@ -179,12 +179,10 @@ async fn a_purge_ends_when_the_model_does_not_answer() {
     assert_eq!(model.calls(), ["expired", "delegate"]);
     // The list, seven calls for the first, and the delegate of the second.
     model.fail(8, Trouble::Error(io::ErrorKind::TimedOut));
-    let purged = store.purge(9).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (1, true));
+    assert_eq!(store.purge(9).await.unwrap(), Purged { removed: 1, more: true });
     // The list, both records, and the list again.
     model.fail(15, Trouble::Error(io::ErrorKind::Other));
-    let purged = store.purge(9).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (2, true));
+    assert_eq!(store.purge(9).await.unwrap(), Purged { removed: 2, more: true });
     assert!(!store.purge(9).await.unwrap().more);
 }
 

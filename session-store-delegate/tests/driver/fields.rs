@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use session_core::Condition::{Absent, Any, Revision as At};
-use session_core::{Applied, Change, Driver, StoreErrorKind, Touch};
+use session_core::{Applied, Change, Driver, Purged, StoreErrorKind, Touch};
 use session_store_delegate::Value;
 
 use super::{NOW, expiring, key, record, rev, store};
@@ -108,8 +108,7 @@ async fn an_expired_record_is_absent_even_if_damaged() {
         assert!(!model.has("one"), "{what}");
 
         expired();
-        let purged = store.purge(10).await.unwrap();
-        assert_eq!((purged.removed, purged.more), (1, false), "{what}");
+        assert_eq!(store.purge(10).await.unwrap(), Purged { removed: 1, more: false }, "{what}");
         assert!(!model.has("one"), "{what}");
 
         expired();

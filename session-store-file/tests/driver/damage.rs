@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use session_core::{Change, Condition, Driver as _, DriverExt as _, StoreError, StoreErrorKind};
+use session_core::{Change, Condition, Driver as _, DriverExt as _, Purged, StoreError, StoreErrorKind};
 
 use crate::support::{
     Site, events, file_of, files, key, keys, listen, path_of, put, record, revision, site, touched,
@@ -123,8 +123,7 @@ async fn truncated_file_is_absent_with_an_event() {
 
     // Removed after an hour. It does not count, because no record expired.
     site.clock.advance(Duration::from_secs(3_700));
-    let purged = site.store.purge(10).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(site.store.purge(10).await.unwrap(), Purged { removed: 0, more: false });
     assert_eq!(files(&site.root).len(), 0);
 }
 
@@ -185,8 +184,7 @@ async fn is_left_alone(site: &Site, path: &Path) {
     }
     is_corrupt(store.touch(&key, touched(1, 2)).await, "touch");
     assert_eq!(keys(store).await.unwrap(), ["beside", "other"]);
-    let purged = store.purge(10).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(store.purge(10).await.unwrap(), Purged { removed: 0, more: false });
     let after = fs::symlink_metadata(path).unwrap();
     assert_eq!((after.ino(), after.file_type()), (before.ino(), before.file_type()));
 }

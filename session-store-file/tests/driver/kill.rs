@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use session_core::{Clock as _, Condition, Driver as _, SystemClock, TestClock, Touch};
+use session_core::{Clock as _, Condition, Driver as _, Purged, SystemClock, TestClock, Touch};
 
 use session_conformance::testing::{ChildProcess, amount, block_on, child_args, say};
 
@@ -42,8 +42,7 @@ fn killed_store_leaves_a_complete_record() {
     }
     // The leftovers are removed an hour later, and nothing else.
     site.clock.advance(Duration::from_secs(3_700));
-    let purged = block_on(site.store.purge(1_000)).unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(block_on(site.store.purge(1_000)).unwrap(), Purged { removed: 0, more: false });
     assert_eq!(files(&site.root).len(), kills);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
-use session_core::{Clock as _, Condition, Driver as _, StoreErrorKind, SystemClock, TestClock};
+use session_core::{Clock as _, Condition, Driver as _, Purged, StoreErrorKind, SystemClock, TestClock};
 use session_store_file::FileStore;
 
 use session_conformance::testing::{ChildProcess, block_on, child_args};
@@ -58,15 +58,13 @@ async fn leftovers_are_removed_after_an_hour_and_lookalikes_stay() {
     std::os::unix::fs::symlink("/nowhere", &link).unwrap();
 
     assert_eq!(keys(&site.store).await.unwrap(), ["one"]);
-    let purged = site.store.purge(1).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(site.store.purge(1).await.unwrap(), Purged { removed: 0, more: false });
     for gone in [&old, &replaced, &linked, &of_layout] {
         assert!(!gone.exists(), "{}", gone.display());
     }
     assert!(young.exists());
     site.clock.advance(Duration::from_secs(1_000_000));
-    let purged = site.store.purge(1).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (0, false));
+    assert_eq!(site.store.purge(1).await.unwrap(), Purged { removed: 0, more: false });
     assert!(!young.exists() && directory.is_dir() && link.is_symlink());
     assert!(foreign.iter().all(|path| path.exists()));
     assert_eq!(site.store.retrieve(&key("one")).await.unwrap(), Some(record(2, 100)));
@@ -82,11 +80,9 @@ async fn purge_removes_records_that_expire_behind_its_position() {
         put_for(&store, &clock, &name, Duration::from_secs(if late { 20 } else { 10 })).await;
     }
     clock.advance(Duration::from_secs(10));
-    let purged = store.purge(3).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (3, true));
+    assert_eq!(store.purge(3).await.unwrap(), Purged { removed: 3, more: true });
     clock.advance(Duration::from_secs(10));
-    let purged = store.purge(1_000).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (197, false));
+    assert_eq!(store.purge(1_000).await.unwrap(), Purged { removed: 197, more: false });
     assert_eq!(files(&root).len(), 0);
 }
 
@@ -134,13 +130,11 @@ fn unreadable_file_stops_no_purge() {
             clock.advance(Duration::from_secs(10));
             if args[0] == "another user" {
                 assert_eq!(keys(&store).await.unwrap(), ["one"]);
-                let purged = store.purge(10).await.unwrap();
-                assert_eq!((purged.removed, purged.more), (1, false));
+                assert_eq!(store.purge(10).await.unwrap(), Purged { removed: 1, more: false });
             } else {
                 // A record of this user may be live, so it cannot be left out.
                 assert_eq!(keys(&store).await.unwrap_err().kind(), misconfigured);
-                let purged = store.purge(10).await.unwrap();
-                assert_eq!((purged.removed, purged.more), (1, true));
+                assert_eq!(store.purge(10).await.unwrap(), Purged { removed: 1, more: true });
                 assert_eq!(store.purge(10).await.unwrap_err().kind(), misconfigured);
             }
         });
