@@ -1,6 +1,6 @@
 //! The option of drivers that can evict.
 
-/// What a driver does with a new record when its store is full and nothing in it has expired.
+/// The answer to a new record when the store is full and nothing in it has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]

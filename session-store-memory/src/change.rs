@@ -6,10 +6,11 @@ use session_core::{
 };
 
 use crate::bounds::Amount;
+use crate::row::Row;
 use crate::store::Inner;
 
 impl Inner {
-    /// Decides a change and makes it. What it replaces or removes is freed after the lock.
+    /// Decides a change and makes it. The memory of a replaced or removed record is freed after the lock.
     pub(crate) fn change(&self, key: &Key, mut request: ChangeRequest) -> Result<Change> {
         let now = self.clock.now();
         let amount = self.amount(key, &request, now)?;
@@ -19,29 +20,32 @@ impl Inner {
             let row = shard.get_mut(place.tag, key);
             let found =
                 row.as_ref().map_or(Found::Nothing, |row| Found::at(row.deadline(), row.revision(), now));
-            let before = row.as_ref().map_or(Amount::default(), |row| row.amount());
+            let share = |row: &Option<&mut dyn Row>| {
+                row.as_ref().map_or(Amount::default(), |row| Amount::of(key.as_bytes().len(), row.data_len()))
+            };
+            let was = row.as_ref().map(|row| row.due());
             match (request.decide(found, now), &mut request) {
                 (Decision::Write, ChangeRequest::Touch(touch)) => {
-                    if let Some(row) = row {
-                        let was = row.due();
+                    if let (Some(row), Some(was)) = (row, was) {
                         row.touch(touch.deadline, touch.to);
                         shard.refile(place.tag, key, was, touch.deadline);
                     }
                 }
                 (Decision::Write, ChangeRequest::Store { record, .. }) => {
-                    let need = amount.beyond(before);
-                    if !self.usage.reserve(need) {
+                    let before = share(&row);
+                    if !self.usage.reserve(amount.beyond(before)) {
                         drop(shard);
                         // The record may change meanwhile, so it is looked up again.
                         self.make_room(place)?;
                         continue;
                     }
-                    let old = shard.put(place.tag, key, record);
+                    let old = shard.put(place.tag, key, was, record);
                     drop(shard);
                     self.usage.release(before.beyond(amount));
                     drop(old);
                 }
                 (Decision::Delete, _) => {
+                    let before = share(&row);
                     let old = shard.remove(place.tag, key);
                     drop(shard);
                     self.usage.release(before);
@@ -51,11 +55,8 @@ impl Inner {
                     let live = row.filter(|_| matches!(found, Found::Live(_)));
                     return Ok(Change::Conflict(live.map(|row| row.record())));
                 }
-                // A removal is never a write, and memory holds no damaged record.
-                (
-                    Decision::AlreadyApplied | Decision::AlreadyAbsent | Decision::Write | Decision::Corrupt,
-                    _,
-                ) => {}
+                // Nothing to write. A removal is never a write, and memory holds no damaged record.
+                _ => {}
             }
             return Ok(Change::Applied);
         }

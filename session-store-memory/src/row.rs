@@ -20,29 +20,23 @@ pub(crate) fn due(deadline: Option<Timestamp>) -> u64 {
 }
 
 /// A record and its key, in one of two forms.
-///
-/// | offset in the head | length | |
-/// |---|---|---|
-/// | 0 | 8 | deadline in the form of [`due`], and the flag [`PACKED`] |
-/// | 8 | 8 | revision |
-/// | 16 | 32 | packed: the 32 bytes that the key of a session encodes |
-/// | 16 | 2 + n | else: the length of the key and its text |
-///
-/// Packing is one to one: only `session:` and the canonical base64url of 32 bytes is packed.
 pub(crate) trait Row {
-    /// Deadline, revision and key. More may follow.
-    fn head(&self) -> &[u8];
+    fn has_key(&self, key: &Key) -> bool;
 
-    fn head_mut(&mut self) -> &mut [u8];
-
-    fn data(&self) -> Bytes;
-
-    fn data_len(&self) -> usize;
+    /// The text of the key.
+    fn text(&self) -> Text;
 
     /// The deadline in the form of [`due`].
-    fn due(&self) -> u64 {
-        word(self.head(), 0) & !PACKED
-    }
+    fn due(&self) -> u64;
+
+    fn revision(&self) -> Revision;
+
+    /// Moves the deadline and sets the revision.
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision);
+
+    fn record(&self) -> Record;
+
+    fn data_len(&self) -> usize;
 
     fn deadline(&self) -> Option<Timestamp> {
         Some(self.due()).filter(|due| *due != NEVER).map(Timestamp::from_millis)
@@ -52,49 +46,14 @@ pub(crate) trait Row {
         session_core::is_live(self.deadline(), now)
     }
 
-    fn revision(&self) -> Revision {
-        Revision::from_bytes(word(self.head(), 8).to_le_bytes())
-    }
-
-    /// Moves the deadline and sets the revision.
-    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
-        let flag = word(self.head(), 0) & PACKED;
-        let head = self.head_mut();
-        head[..8].copy_from_slice(&(due(deadline) | flag).to_le_bytes());
-        head[8..KEY].copy_from_slice(&revision.to_bytes());
-    }
-
-    fn record(&self) -> Record {
-        Record::new(self.data(), self.deadline(), self.revision())
-    }
-
-    fn has_key(&self, key: &Key) -> bool {
-        match stored_key(self.head()) {
-            (true, packed) => pack(key).is_some_and(|bytes| packed == bytes),
-            (false, text) => text == key.as_bytes(),
-        }
-    }
-
-    /// The text of the key.
-    fn text(&self) -> Text {
-        let (is_packed, stored) = stored_key(self.head());
-        if !is_packed {
-            return Text::from_slice(stored);
-        }
-        let mut text = Text::from_slice(SESSION);
-        text.resize(SESSION.len() + CHARS, 0);
-        BASE64URL_NOPAD.encode_mut(stored, &mut text[SESSION.len()..]);
-        text
+    fn is_in(&self, prefix: &Prefix) -> bool {
+        let text = self.text();
+        text.strip_prefix(prefix.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
     }
 
     fn key(&self) -> Key {
         let key = std::str::from_utf8(&self.text()).ok().and_then(|text| Key::parse(text).ok());
         key.expect("a row holds the text of a key")
-    }
-
-    fn is_in(&self, prefix: &Prefix) -> bool {
-        let text = self.text();
-        text.strip_prefix(prefix.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
     }
 
     /// Its share of the bounds.
@@ -103,8 +62,56 @@ pub(crate) trait Row {
     }
 }
 
-/// The text of a key or a head: a session's needs no allocation.
-pub(crate) type Text = SmallVec<[u8; 72]>;
+/// The text of a key. A session's key has 51 bytes and needs no allocation.
+pub(crate) type Text = SmallVec<[u8; 56]>;
+
+/// A row of large data, which stays in the `Bytes` that the caller passed. 120 bytes in DashMap's table: finding such
+/// a row reads one place in memory.
+pub(crate) type Large = (Text, SharedValue<Record>);
+
+impl Row for Large {
+    fn has_key(&self, key: &Key) -> bool {
+        self.0.as_slice() == key.as_bytes()
+    }
+
+    fn text(&self) -> Text {
+        self.0.clone()
+    }
+
+    fn due(&self) -> u64 {
+        due(self.1.get().expires)
+    }
+
+    fn revision(&self) -> Revision {
+        self.1.get().revision
+    }
+
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
+        let record = self.1.get_mut();
+        (record.expires, record.revision) = (deadline, revision);
+    }
+
+    fn record(&self) -> Record {
+        self.1.get().clone()
+    }
+
+    fn data_len(&self) -> usize {
+        self.1.get().data.len()
+    }
+}
+
+/// A row of small data, which is copied: one allocation, and 16 bytes in a table.
+///
+/// | offset | length | |
+/// |---|---|---|
+/// | 0 | 8 | deadline in the form of [`due`], and the flag [`PACKED`] |
+/// | 8 | 8 | revision |
+/// | 16 | 32 | packed: the 32 bytes that the key of a session encodes |
+/// | 16 | 2 + n | else: the length of the key and its text |
+/// | | | data |
+///
+/// Packing is one to one: only `session:` and the canonical base64url of 32 bytes is packed.
+pub(crate) struct Small(Box<[u8]>);
 
 /// The key is packed.
 const PACKED: u64 = 1 << 63;
@@ -115,31 +122,82 @@ const BYTES: usize = 32;
 const CHARS: usize = 43;
 const SESSION: &[u8; 8] = b"session:";
 
-fn word(head: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(*head[at..].first_chunk().expect("a head begins with two words"))
+impl Small {
+    pub(crate) fn new(key: &Key, record: &Record) -> Self {
+        let (packed, text) = (pack(key), key.as_bytes());
+        let flag = if packed.is_some() { PACKED } else { 0 };
+        let len = packed.map_or(2 + text.len(), |_| BYTES);
+        let mut bytes = Vec::with_capacity(KEY + len + record.data.len());
+        bytes.extend_from_slice(&(due(record.expires) | flag).to_le_bytes());
+        bytes.extend_from_slice(&record.revision.to_bytes());
+        if let Some(packed) = packed {
+            bytes.extend_from_slice(&packed);
+        } else {
+            bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(text);
+        }
+        bytes.extend_from_slice(&record.data);
+        Self(bytes.into_boxed_slice())
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        u64::from_le_bytes(*self.0[at..].first_chunk().expect("a row begins with two words"))
+    }
+
+    fn is_packed(&self) -> bool {
+        self.word(0) & PACKED != 0
+    }
+
+    /// Where the data begins.
+    fn data_at(&self) -> usize {
+        if self.is_packed() {
+            return KEY + BYTES;
+        }
+        KEY + 2 + usize::from(u16::from_le_bytes([self.0[KEY], self.0[KEY + 1]]))
+    }
 }
 
-/// Whether the key is packed, and its bytes.
-fn stored_key(head: &[u8]) -> (bool, &[u8]) {
-    if word(head, 0) & PACKED != 0 {
-        return (true, &head[KEY..KEY + BYTES]);
+impl Row for Small {
+    fn has_key(&self, key: &Key) -> bool {
+        if self.is_packed() {
+            pack(key).is_some_and(|packed| self.0[KEY..].starts_with(&packed))
+        } else {
+            self.0[KEY + 2..self.data_at()] == *key.as_bytes()
+        }
     }
-    let len = usize::from(u16::from_le_bytes([head[KEY], head[KEY + 1]]));
-    (false, &head[KEY + 2..][..len])
-}
 
-fn new_head(key: &Key, record: &Record, packed: Option<[u8; BYTES]>) -> Text {
-    let mut head = Text::new();
-    let flag = if packed.is_some() { PACKED } else { 0 };
-    head.extend_from_slice(&(due(record.expires) | flag).to_le_bytes());
-    head.extend_from_slice(&record.revision.to_bytes());
-    if let Some(packed) = packed {
-        head.extend_from_slice(&packed);
-    } else {
-        head.extend_from_slice(&(key.as_bytes().len() as u16).to_le_bytes());
-        head.extend_from_slice(key.as_bytes());
+    fn text(&self) -> Text {
+        if !self.is_packed() {
+            return Text::from_slice(&self.0[KEY + 2..self.data_at()]);
+        }
+        let mut text = Text::from_slice(SESSION);
+        text.resize(SESSION.len() + CHARS, 0);
+        BASE64URL_NOPAD.encode_mut(&self.0[KEY..KEY + BYTES], &mut text[SESSION.len()..]);
+        text
     }
-    head
+
+    fn due(&self) -> u64 {
+        self.word(0) & !PACKED
+    }
+
+    fn revision(&self) -> Revision {
+        Revision::from_bytes(self.word(8).to_le_bytes())
+    }
+
+    fn touch(&mut self, deadline: Option<Timestamp>, revision: Revision) {
+        let flag = self.word(0) & PACKED;
+        self.0[..8].copy_from_slice(&(due(deadline) | flag).to_le_bytes());
+        self.0[8..KEY].copy_from_slice(&revision.to_bytes());
+    }
+
+    fn record(&self) -> Record {
+        let data = Bytes::copy_from_slice(&self.0[self.data_at()..]);
+        Record::new(data, self.deadline(), self.revision())
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.len() - self.data_at()
+    }
 }
 
 /// The bytes that the key of a session encodes; `None` for every other key.
@@ -150,74 +208,13 @@ fn pack(key: &Key) -> Option<[u8; BYTES]> {
     Some(bytes)
 }
 
-/// A row of large data, which stays in the `Bytes` that the caller passed: the head and the data. 112 bytes in DashMap's
-/// table: finding such a row reads one place in memory. Its key is not packed, because packing costs time.
-pub(crate) type Large = (Text, SharedValue<Bytes>);
-
-/// Takes the data out of `record`.
-pub(crate) fn large(key: &Key, record: &mut Record) -> Large {
-    (new_head(key, record, None), SharedValue::new(std::mem::take(&mut record.data)))
-}
-
-impl Row for Large {
-    fn head(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn head_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-
-    fn data(&self) -> Bytes {
-        self.1.get().clone()
-    }
-
-    fn data_len(&self) -> usize {
-        self.1.get().len()
-    }
-}
-
-/// A row of small data, which is copied behind the head: one allocation, and 16 bytes in a table.
-pub(crate) struct Small(Box<[u8]>);
-
-impl Small {
-    pub(crate) fn new(key: &Key, record: &Record) -> Self {
-        Self([&new_head(key, record, pack(key)), &record.data[..]].concat().into())
-    }
-
-    fn data_at(&self) -> usize {
-        match stored_key(&self.0) {
-            (true, _) => KEY + BYTES,
-            (false, text) => KEY + 2 + text.len(),
-        }
-    }
-}
-
-impl Row for Small {
-    fn head(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn head_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-
-    fn data(&self) -> Bytes {
-        Bytes::copy_from_slice(&self.0[self.data_at()..])
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.len() - self.data_at()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rows_keep_every_key_and_record() {
-        assert_eq!((size_of::<Small>(), size_of::<Large>()), (16, 112));
+        assert_eq!((size_of::<Small>(), size_of::<Large>()), (16, 120));
         // One bit of the last character is beyond the 32 bytes: decoding it would merge two keys.
         let (session, loose) =
             (format!("session:{}A", "A".repeat(42)), format!("session:{}B", "A".repeat(42)));
@@ -232,7 +229,8 @@ mod tests {
         let [old, later] = [1, 2].map(|n| Revision::from_bytes([n; 8]));
         for (key, len) in keys.iter().flat_map(|key| [0, 1, COPIED + 1].map(|len| (key, len))) {
             let record = Record::new(vec![7; len], Some(Timestamp::from_millis(5)), old);
-            for row in [&mut Small::new(key, &record) as &mut dyn Row, &mut large(key, &mut record.clone())] {
+            let large = |key: &Key| (Text::from_slice(key.as_bytes()), SharedValue::new(record.clone()));
+            for row in [&mut Small::new(key, &record) as &mut dyn Row, &mut large(key)] {
                 assert_eq!((row.key(), row.record(), row.data_len()), (key.clone(), record.clone(), len));
                 assert!(keys.iter().all(|other| row.has_key(other) == (key == other)));
                 assert_eq!(row.is_in(&Prefix::SESSION), key.is_in(&Prefix::SESSION));

@@ -4,12 +4,13 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
+use dashmap::SharedValue;
 use hashbrown::raw::RawTable;
 use session_core::{Key, Prefix, Record, Timestamp};
 
 use crate::bounds::Amount;
 use crate::queue::Queue;
-use crate::row::{COPIED, Large, NEVER, Row, Small, due, large};
+use crate::row::{COPIED, Large, NEVER, Row, Small, Text, due};
 
 /// How many records a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
@@ -98,26 +99,33 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
         small.map(|small| small as &mut dyn Row)
     }
 
-    /// Puts a record under a key. Returns the old row, or leaves its large data in `record`.
-    pub(crate) fn put(&mut self, tag: u32, key: &Key, record: &mut Record) -> Option<Taken> {
-        let is_large = record.data.len() > COPIED;
-        if is_large && let Some(row) = self.larges.get_mut(spread(tag), |large| large.has_key(key)) {
-            let was = row.due();
-            row.touch(record.expires, record.revision);
-            std::mem::swap(row.1.get_mut(), &mut record.data);
-            self.refile(tag, key, was, record.expires);
-            return None;
-        }
-        let old = self.take(tag, |row| row.has_key(key));
-        let (hash, hasher) = (spread(tag), self.hasher);
+    /// Puts a record under a key, in the place of the row whose deadline is `was`. Returns the old row, or leaves its
+    /// record in `record`.
+    pub(crate) fn put(
+        &mut self,
+        tag: u32,
+        key: &Key,
+        was: Option<u64>,
+        record: &mut Record,
+    ) -> Option<Taken> {
+        let (hash, hasher, deadline) = (spread(tag), self.hasher, record.expires);
         let rehash = |row: &dyn Row| spread(tag_of_row(hasher, row));
-        if is_large {
-            self.larges.insert(hash, large(key, record), |large| rehash(large));
+        let is_large = record.data.len() > COPIED;
+        let mut old = None;
+        if is_large && let Some(row) = self.larges.get_mut(hash, |large| was.is_some() && large.has_key(key))
+        {
+            std::mem::swap(row.1.get_mut(), record);
         } else {
-            self.rest.smalls.insert(hash, Small::new(key, record), |small| rehash(small));
+            old = was.and_then(|_| self.take(tag, |row| row.has_key(key)));
+            if is_large {
+                let record = Record { data: std::mem::take(&mut record.data), ..*record };
+                let row = (Text::from_slice(key.as_bytes()), SharedValue::new(record));
+                self.larges.insert(hash, row, |large| rehash(large));
+            } else {
+                self.rest.smalls.insert(hash, Small::new(key, record), |small| rehash(small));
+            }
         }
-        let was = old.as_ref().map_or(u64::MAX, |old| old.row().due());
-        self.refile(tag, key, was, record.expires);
+        self.refile(tag, key, was.unwrap_or(u64::MAX), deadline);
         old
     }
 
@@ -128,11 +136,14 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
     }
 
     /// Files a key's tag again if its deadline moved to an earlier moment.
+    #[inline]
     pub(crate) fn refile(&mut self, tag: u32, key: &Key, was: u64, deadline: Option<Timestamp>) {
-        let due = due(deadline);
-        if due >= was {
-            return;
+        if due(deadline) < was {
+            self.file(tag, key, due(deadline));
         }
+    }
+
+    fn file(&mut self, tag: u32, key: &Key, due: u64) {
         // Only ever written under the lock of the shard.
         self.due.fetch_min(due, Ordering::Relaxed);
         self.rest.queues[kind(key.is_in(&Prefix::SESSION))].push(due, tag);

@@ -4,7 +4,6 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::RandomState;
-use bytes::Bytes;
 use dashmap::{DashMap, RwLock};
 use session_core::{Key, Record, Result, Timestamp, random};
 
@@ -13,13 +12,13 @@ use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 
 /// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
 ///
-/// The shards are used through DashMap's `raw-api`, and DashMap never hashes a head itself. Its other methods offer no traversal that another call can
+/// The shards are used through DashMap's `raw-api`. Its other methods offer no traversal that another call can
 /// resume, and no second structure under the lock of a shard.
 ///
 /// The hash is keyed with random numbers of this store: people choose the text of `user:` keys, and must not be able to
 /// choose keys that collide. ahash is built for that, unlike fxhash, and costs less than half of SipHash.
 pub(crate) struct Table {
-    map: DashMap<Text, Bytes, RandomState>,
+    map: DashMap<Text, Record, RandomState>,
     sides: Box<[Side]>,
     turn: AtomicUsize,
 }
@@ -102,6 +101,7 @@ impl Table {
     }
 
     /// Locks a shard for writing.
+    #[inline]
     pub(crate) fn write(
         &self,
         shard: usize,
