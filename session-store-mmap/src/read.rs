@@ -46,6 +46,7 @@ impl SessionFile {
 
 impl Shard<'_> {
     /// The record of `key`, live or expired, and when it was last used.
+    #[inline(always)]
     fn read(self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
         for _ in 0..TRIES {
             if let Some(seen) = read(&self.head, shard::STAMP, || self.copy(key, hash)) {
@@ -61,7 +62,7 @@ impl Shard<'_> {
         self.lock()?.copy(key, hash)
     }
 
-    #[inline]
+    #[inline(always)]
     fn copy(&self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
         match self.look(key, hash)? {
             Lookup::Missing(_) => Ok(None),

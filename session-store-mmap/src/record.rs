@@ -45,7 +45,8 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads the first words of a span as the head of a record at `unit`.
-    #[inline]
+    // Not inlined, the head would be copied through memory.
+    #[inline(always)]
     pub(crate) fn read(words: &impl Words, seed: u64, unit: u64) -> Option<Self> {
         let shape = words.get(SHAPE);
         if shape & 0xffff != MAGIC {
@@ -62,14 +63,10 @@ impl Head {
             return None;
         }
         let touches = undoubled(words.get_acquire(TOUCHES));
-        let state = touches.and_then(|touches| {
-            let block = BLOCKS + (touches & 1) as usize * BLOCK_WORDS;
-            let (deadline, revision) = (words.get(block), words.get(block + 1));
-            (block_check(seed, check, deadline, revision, touches) == words.get(block + 2)).then(|| State {
-                deadline: (deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline)),
-                revision: Revision::from_bytes(revision.to_ne_bytes()),
-            })
-        });
+        let state = match touches {
+            Some(touches) => read_block(words, seed, check, touches),
+            None => None,
+        };
         let (last_used, touches) = (words.get(LAST_USED), touches.unwrap_or(0));
         Some(Self { units, key_len, data_len, body_check, hash, last_used, check, touches, state })
     }
@@ -158,6 +155,18 @@ impl<'a> Draft<'a> {
 pub(crate) fn invalidate(words: &impl Words) {
     prepare(words);
     words.set(SHAPE, 0);
+}
+
+/// The state in the block that `touches` selects, if it is undamaged.
+#[inline(always)]
+fn read_block(words: &impl Words, seed: u64, check: u64, touches: u32) -> Option<State> {
+    let block = BLOCKS + (touches & 1) as usize * BLOCK_WORDS;
+    let (deadline, revision) = (words.get(block), words.get(block + 1));
+    if block_check(seed, check, deadline, revision, touches) != words.get(block + 2) {
+        return None;
+    }
+    let deadline = (deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline));
+    Some(State { deadline, revision: Revision::from_bytes(revision.to_ne_bytes()) })
 }
 
 fn write_block(words: &impl Words, seed: u64, check: u64, state: &State, touches: u32) {
