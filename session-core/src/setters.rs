@@ -54,7 +54,7 @@ macro_rules! setters {
 }
 
 /// Writes the conversions from a path for options that have `new(path)`, and with the crate's feature `serde` the
-/// function `without_path`, whose values serde uses for missing options.
+/// function `without_path`, whose values serde uses for missing options. A list of types names others to convert from.
 #[macro_export]
 macro_rules! from_path {
     ($config:ty) => {

@@ -131,17 +131,7 @@ pub(crate) struct Tls {
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-impl From<&str> for RedisConfig {
-    fn from(url: &str) -> Self {
-        Self::new(url)
-    }
-}
-
-impl From<String> for RedisConfig {
-    fn from(url: String) -> Self {
-        Self::new(url)
-    }
-}
+session_core::from_path!(RedisConfig: &str, String);
 
 impl std::fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

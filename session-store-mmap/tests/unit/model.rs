@@ -1,13 +1,10 @@
 //! Random operations on small files, against a map.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_conformance::testing::Rng;
-use session_core::{
-    Change, ChangeRequest, Clock, Condition, Decision, Found, Key, Record, TestClock, Timestamp, Touch,
-};
+use session_conformance::testing::{MapDriver, Rng, block_on};
+use session_core::{Clock, Condition, Driver, Key, Record, TestClock, Timestamp, Touch};
 
 use super::{open, revision};
 use crate::config::MmapConfig;
@@ -26,74 +23,45 @@ fn answers_as_a_map_and_keeps_its_counters() {
         let config = MmapConfig::new(directory.path().join("map")).max_bytes(max_bytes).extent_bytes(4096);
         let config = config.shards(shards).clock(Arc::new(clock.clone()));
         let mut file = open(&config);
-        let mut model: HashMap<Key, Record> = HashMap::new();
+        let model = MapDriver::new(clock.clone());
         let mut refused = 0;
         for step in 1..=12_000 {
             let now = clock.now();
             let prefix = random.choice(["session", "user"]).unwrap();
             let key = Key::parse(&format!("{prefix}:{:0>20}", random.u64(..463))).unwrap();
-            let live = model.get(&key).filter(|record| record.is_live(now)).cloned();
-            let known = live.as_ref().map_or(revision(0), |record| record.revision);
-            let found = live.as_ref().map_or(Found::Nothing, |record| Found::Live(record.revision));
-            let condition = match random.u8(..4) {
-                0 => Condition::Any,
-                1 => Condition::Absent,
-                _ => Condition::Revision(known),
-            };
-            let deadline = match random.u8(..5) {
-                0 => None,
-                1 => Some(now),
-                _ => Some(now.saturating_add(Duration::from_millis(random.u64(..400_000)))),
-            };
-            let request = match random.u8(..10) {
+            let live = block_on(model.retrieve(&key)).unwrap();
+            let from = live.map_or(revision(0), |record| record.revision);
+            let condition =
+                random.choice([Condition::Any, Condition::Absent, Condition::Revision(from)]).unwrap();
+            let later = now.saturating_add(Duration::from_millis(random.u64(..400_000)));
+            let deadline = [None, Some(now), Some(later)][random.usize(..5).min(2)];
+            match random.u8(..10) {
                 0..=5 => {
                     let data = vec![step as u8; random.usize(..longest)];
-                    ChangeRequest::Store { record: Record::new(data, deadline, revision(step)), condition }
+                    let record = Record::new(data, deadline, revision(step));
+                    match file.store(&key, &record, condition, None) {
+                        Err(Fault::Full) => refused += 1,
+                        answer => {
+                            let expected = block_on(model.store(&key, record, condition)).unwrap();
+                            assert_eq!(answer.unwrap(), expected);
+                        }
+                    }
                 }
-                6 => ChangeRequest::Remove { condition },
-                7 => ChangeRequest::Touch(Touch { from: known, to: revision(step), deadline }),
-                8 => {
-                    clock.advance(Duration::from_millis(random.u64(..300)));
-                    continue;
+                6 => {
+                    let expected = block_on(model.remove(&key, condition)).unwrap();
+                    assert_eq!(file.remove(&key, condition, None).unwrap(), expected);
                 }
-                _ => {
-                    let (gone, _) = file.purge_step(random.u32(..shards as u32), None, 5).unwrap();
-                    assert!(gone <= 5);
-                    continue;
+                7 => {
+                    let touch = Touch { from, to: revision(step), deadline };
+                    let expected = block_on(model.touch(&key, touch)).unwrap();
+                    assert_eq!(file.touch(&key, touch, None).unwrap(), expected);
                 }
-            };
-            let answer = match &request {
-                ChangeRequest::Store { record, condition } => file.store(&key, record, *condition, None),
-                ChangeRequest::Remove { condition } => file.remove(&key, *condition, None),
-                ChangeRequest::Touch(touch) => file
-                    .touch(&key, *touch, None)
-                    .map(|touched| if touched { Change::Applied } else { Change::Conflict(live.clone()) }),
-            };
-            let decision = request.decide(found, now);
-            match answer {
-                Err(Fault::Full) if decision == Decision::Write => {
-                    refused += 1;
-                    continue;
-                }
-                Err(fault) => panic!("{fault:?}"),
-                Ok(answer) if decision == Decision::Conflict => {
-                    assert_eq!(answer, Change::Conflict(live.clone()))
-                }
-                Ok(answer) => assert_eq!(answer, Change::Applied),
-            }
-            match (decision, request) {
-                (Decision::Write, ChangeRequest::Store { record, .. }) => drop(model.insert(key, record)),
-                (Decision::Write, ChangeRequest::Touch(touch)) => {
-                    let touched = Record { expires: deadline, revision: touch.to, ..live.unwrap() };
-                    model.insert(key, touched);
-                }
-                (Decision::Delete, _) => drop(model.remove(&key)),
-                _ => {}
+                8 => clock.advance(Duration::from_millis(random.u64(..300))),
+                _ => assert!(file.purge_step(random.u32(..shards as u32), None, 5).unwrap().0 <= 5),
             }
             if step % 1_000 == 0 {
-                for (key, record) in &model {
-                    let expected = record.is_live(clock.now()).then(|| record.clone());
-                    assert_eq!(file.retrieve(key).unwrap(), expected);
+                for (key, record) in model.all() {
+                    assert_eq!(file.retrieve(&key).unwrap(), Some(record));
                 }
                 file.audit();
             }
