@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use session_core::{Operation, Record, Revision, SessionId, StoreError};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
-use crate::{HOUR, Map, Stage, add, begun, fresh, told};
+use crate::{HOUR, Map, Stage, add, begun, disturb, fresh, told};
 use session_conformance::testing::{Request, poll_once, step};
 
 fn kind<T: std::fmt::Debug>(answer: Result<T, Error>) -> ErrorKind {
@@ -160,9 +160,7 @@ async fn update_closure_may_use_its_session() {
     });
     assert_eq!(n.unwrap(), 8, "it ran on the value that it set itself");
     // Here it conflicts with another request, and runs again while the handle is busy.
-    let other = sessions.load(id).await.unwrap();
-    other.insert("other", &1).unwrap();
-    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    disturb(&sessions, id, |other| other.insert("other", &1).unwrap()).await;
     let done = sessions.finish(&session).await.unwrap();
     assert_eq!((done.outcome, done.replays), (Outcome::Updated, 1));
     assert_eq!(session.get("n").unwrap(), Some(5), "no length can be read then");
@@ -209,13 +207,6 @@ async fn panic_in_a_value_leaves_the_session_usable() {
     assert_eq!(session.get("n").unwrap(), Some(1));
     assert_eq!(sessions.finish(&session).await.unwrap().outcome, Outcome::Updated);
     assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(1));
-}
-
-/// Makes another request write first.
-async fn disturb(sessions: &Sessions<Map>, id: SessionId, write: impl FnOnce(&Session)) {
-    let other = sessions.load(id).await.unwrap();
-    write(&other);
-    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
 }
 
 #[tokio::test]
@@ -323,9 +314,7 @@ async fn rotated_handle_continues_on_replayed_data() {
         assert!(step(&stage.probe, &mut rotation).await.is_none());
     }
     stage.probe.open_gates();
-    let other = stage.open(id).await;
-    other.insert("other", &1).unwrap();
-    assert_eq!(stage.sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+    disturb(&stage.sessions, id, |other| other.insert("other", &1).unwrap()).await;
     let done = rotation.await.unwrap();
     assert_eq!((done.outcome, done.replays), (Outcome::Rotated, 1));
     assert_eq!(session.get("other").unwrap(), Some(1));

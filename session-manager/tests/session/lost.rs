@@ -1,9 +1,9 @@
 //! One request with lost answers. The orders of two requests start with a session and do not cover these cases.
 
 use session_conformance::testing::{Fate, Request, step};
-use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome};
+use session_manager::{Committed, Error, ErrorKind, IdUpdate, Outcome, Session};
 
-use crate::{HOUR, Stage, add, begun, told};
+use crate::{HOUR, Stage, add, begun, disturb, told};
 
 const FATES: [Fate; 3] = [Fate::AnswerLost, Fate::RequestLost, Fate::Late];
 
@@ -116,9 +116,9 @@ async fn uncertain_update_is_never_counted_twice() {
             assert!(step(&stage.probe, &mut request).await.is_none());
         }
         stage.probe.open_gates();
-        let other = stage.open(id).await;
-        other.update("n", |n: Option<u32>| n.unwrap_or(0) + 10).unwrap();
-        assert_eq!(stage.sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
+        let ten =
+            |other: &Session| other.update("n", |n: Option<u32>| n.unwrap_or(0) + 10).map(drop).unwrap();
+        disturb(&stage.sessions, id, ten).await;
         assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Uncertain, "{fate:?}");
         for _ in 0..2 {
             assert_eq!(stage.sessions.commit(&session).await.unwrap_err().kind(), ErrorKind::Uncertain);

@@ -16,7 +16,7 @@ mod times;
 use std::time::Duration;
 
 use session_core::{Driver, SessionId, TestClock, Timestamp};
-use session_manager::{IdUpdate, Session, Sessions};
+use session_manager::{IdUpdate, Outcome, Session, Sessions};
 
 use session_conformance::testing::MapDriver as Map;
 use session_conformance::testing::Probe;
@@ -84,6 +84,13 @@ async fn begun<D: Driver>(sessions: &Sessions<D>) -> SessionId {
     session.flash().set("notice", &1).unwrap();
     let _ = sessions.finish(&session).await.unwrap();
     told(&session)
+}
+
+/// Another request changes the session.
+async fn disturb<D: Driver>(sessions: &Sessions<D>, id: SessionId, write: impl FnOnce(&Session)) {
+    let other = sessions.load(id).await.unwrap();
+    write(&other);
+    assert_eq!(sessions.finish(&other).await.unwrap().outcome, Outcome::Updated);
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
