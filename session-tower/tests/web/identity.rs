@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,9 +11,7 @@ use session_tower::{Error, OnStoreError, Session};
 use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinHandle;
 
-use crate::common::{
-    self, Answer, Browser, Fault, Probe, add, fail, layer, login, probe, read, records, timed,
-};
+use crate::common::{self, Answer, Browser, Fault, Probe, add, fail, layer, login, probe, read, records};
 
 /// As the last extractor of a handler, reports that the ones before have done their work, and waits.
 #[derive(Clone, Default)]
@@ -95,21 +92,6 @@ async fn rotation_sets_cookie_and_late_request_gets_none() {
     assert_eq!(old.get("/logout").await.is(200).sets_no_cookie().body, "false");
     old.get("/login").await.is(503).sets_no_cookie();
     assert_eq!(browser.get("/read").await.is(200).body, "Some(1) of alice");
-}
-
-#[tokio::test]
-async fn login_works_again_after_the_tombstone() {
-    let (probe, clock) = timed();
-    let mut browser = Browser::begun(&probe).await;
-    let mut deaf = browser.clone();
-    browser.get("/login").await.is(303);
-    for seconds in [0, 59] {
-        clock.advance(Duration::from_secs(seconds));
-        deaf.get("/login").await.is(503).sets_no_cookie();
-        deaf.get("/write").await.is(200).sets_no_cookie();
-    }
-    clock.advance(Duration::from_secs(1));
-    assert_eq!(deaf.get("/login").await.is(303).all("set-cookie").len(), 1);
 }
 
 #[tokio::test]
