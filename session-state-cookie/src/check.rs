@@ -1,6 +1,6 @@
 //! The rules by which browsers reject cookies, checked when the state is built.
 
-use crate::attributes::{Lifetime, SameSite};
+use crate::attributes::Lifetime;
 use crate::error::ConfigError;
 
 /// Browsers ignore a longer attribute value (RFC 6265bis §5.6).
@@ -61,21 +61,11 @@ pub(crate) fn lifetime(lifetime: Lifetime) -> Result<(), ConfigError> {
     }
 }
 
-/// The settings that a name's prefix restricts.
-pub(crate) struct Together<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) secure: bool,
-    pub(crate) http_only: bool,
-    pub(crate) same_site: SameSite,
-    pub(crate) partitioned: bool,
-    pub(crate) has_domain: bool,
-    pub(crate) path: &'a str,
-}
-
-struct Prefix {
-    text: &'static str,
-    host: bool,
-    http: bool,
+/// What a name's prefix demands beside `Secure`.
+pub(crate) struct Prefix {
+    pub(crate) text: &'static str,
+    pub(crate) host: bool,
+    pub(crate) http: bool,
 }
 
 /// Every prefix needs `Secure`. The `Http` prefixes come from a newer draft, layered cookies, whose first version had
@@ -89,31 +79,10 @@ const PREFIXES: [Prefix; 5] = [
     Prefix { text: "__Secure-", host: false, http: false },
 ];
 
-pub(crate) fn together(all: &Together<'_>) -> Result<(), ConfigError> {
+pub(crate) fn prefix(name: &str) -> Option<&'static Prefix> {
     // Browsers ignore the case of prefixes (RFC 6265bis §5.4), because some servers ignore the case of names.
     let begins = |prefix: &&Prefix| {
-        all.name.get(..prefix.text.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.text))
+        name.get(..prefix.text.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.text))
     };
-    if let Some(prefix) = PREFIXES.iter().find(begins) {
-        let needs = |needs| Err(ConfigError::PrefixNeeds { prefix: prefix.text, needs });
-        if !all.secure {
-            return needs("Secure");
-        }
-        if prefix.host && all.has_domain {
-            return needs("no Domain");
-        }
-        if prefix.host && all.path != "/" {
-            return needs("Path=/");
-        }
-        if prefix.http && !all.http_only {
-            return needs("HttpOnly");
-        }
-    }
-    if !all.secure && all.same_site == SameSite::None {
-        return Err(ConfigError::NeedsSecure { setting: "SameSite=None" });
-    }
-    if !all.secure && all.partitioned {
-        return Err(ConfigError::NeedsSecure { setting: "Partitioned" });
-    }
-    Ok(())
+    PREFIXES.iter().find(begins)
 }

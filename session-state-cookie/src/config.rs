@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use session_core::SessionId;
 
 use crate::attributes::{Lifetime, SameSite};
-use crate::check::{self, Together};
+use crate::check;
 use crate::error::ConfigError;
 use crate::parse::Identity;
 use crate::state::CookieState;
@@ -125,15 +125,7 @@ impl CookieConfig {
         };
         let name = self.name.as_deref().unwrap_or_else(unset);
         check::name(name, SessionId::CHARS)?;
-        check::together(&Together {
-            name,
-            secure: self.secure,
-            http_only: self.http_only,
-            same_site: self.same_site,
-            partitioned: self.partitioned,
-            has_domain: domain.is_some(),
-            path: &self.path,
-        })?;
+        self.check_together(name)?;
 
         let mut fixed = format!("; Path={}", self.path);
         if let Some(domain) = domain.as_deref() {
@@ -152,6 +144,28 @@ impl CookieConfig {
         let identity =
             Identity { name: name.to_owned(), domain, path: self.path, partitioned: self.partitioned };
         CookieState::new(identity, fixed, self.lifetime, self.expires)
+    }
+
+    fn check_together(&self, name: &str) -> Result<(), ConfigError> {
+        if let Some(prefix) = check::prefix(name) {
+            for (kept, needs) in [
+                (self.secure, "Secure"),
+                (!prefix.host || self.domain.is_none(), "no Domain"),
+                (!prefix.host || self.path == "/", "Path=/"),
+                (!prefix.http || self.http_only, "HttpOnly"),
+            ] {
+                if !kept {
+                    return Err(ConfigError::PrefixNeeds { prefix: prefix.text, needs });
+                }
+            }
+        }
+        let setting = match (self.same_site, self.partitioned) {
+            _ if self.secure => return Ok(()),
+            (SameSite::None, _) => "SameSite=None",
+            (_, true) => "Partitioned",
+            _ => return Ok(()),
+        };
+        Err(ConfigError::NeedsSecure { setting })
     }
 }
 

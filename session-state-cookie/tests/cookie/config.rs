@@ -55,10 +55,6 @@ fn same_site_parses_in_any_case() {
     for (text, same_site) in [("Lax", SameSite::Lax), ("strict", SameSite::Strict), ("NONE", SameSite::None)]
     {
         assert_eq!(text.parse(), Ok(same_site));
-        assert!(
-            written(&CookieConfig::new().same_site(same_site).build().unwrap(), None)
-                .ends_with(&format!("; SameSite={}", same_site.as_str()))
-        );
     }
     for text in ["", "Lax ", "laxer", "1", "Ｌax"] {
         assert_eq!(text.parse::<SameSite>(), Err(ConfigError::UnknownSameSite), "{text:?}");
