@@ -97,15 +97,6 @@ async fn a_column_of_another_type_is_corrupt() {
 }
 
 #[tokio::test]
-async fn far_deadlines_are_clamped() {
-    let (_directory, _, _, store) = site();
-    let far = Record { expires: Some(Timestamp::from_millis(u64::MAX)), ..record(1) };
-    assert!(store.store(&key("session:one"), far, Any).await.unwrap().is_applied());
-    let found = store.retrieve(&key("session:one")).await.unwrap().unwrap();
-    assert_eq!(found.expires, Some(Timestamp::from_millis(i64::MAX.cast_unsigned())));
-}
-
-#[tokio::test]
 async fn without_the_mapping_other_prefixes_are_misconfigured() {
     let (_directory, _, visitors, _) = site();
     let store = DelegateStore::pooled(DelegateConfig::new(visitors));

@@ -146,16 +146,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn visitors_text_is_escaped() {
+    fn visitors_text_is_escaped_and_prices_are_added() {
         let page = Page {
             user: Some("<script>alert('&')</script>".into()),
             notice: Some("Welcome, \"<b>\"".into()),
-            cart: [("<i>".to_owned(), 2)].into(),
+            cart: [("<i>".to_owned(), 2), ("teapot".to_owned(), 3)].into(),
         };
         for Html(html) in [home(&page, 1), cart(&page), refused(&page)] {
             assert!(html.contains("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
             assert!(html.contains("Welcome, &quot;&lt;b&gt;&quot;"));
             assert!(!html.contains("<script>") && !html.contains("<i>"));
         }
+        assert!(cart(&page).0.contains("€ 147.00"));
     }
 }

@@ -18,11 +18,8 @@ pub fn program() -> Result<&'static Path> {
     found.as_deref().map_err(|error| Error::other(error.clone()))
 }
 
-/// As [`program`], with the directory for unpacking the package. Searches again in each call.
-///
-/// # Errors
-/// As [`program`].
-pub fn find(home: &Path) -> Result<PathBuf> {
+/// As [`program`], with the directory for unpacking the package.
+fn find(home: &Path) -> Result<PathBuf> {
     if let Some(path) = on_path() {
         return Ok(path);
     }

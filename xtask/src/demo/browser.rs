@@ -144,7 +144,11 @@ impl Browser {
 
     /// Sends a form without following its redirect.
     pub(crate) fn post_once(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
-        let origin = format!("http://{}", self.address);
+        self.post_from(&self.url(""), path, fields)
+    }
+
+    /// Sends a form from a page of another site.
+    pub(crate) fn post_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
         let request = self.agent.post(self.url(path)).header(header::ORIGIN, origin);
         Response::read(request.send_form(fields.iter().copied())?)
     }

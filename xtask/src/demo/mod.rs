@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use clap::Args;
 
@@ -60,7 +60,9 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     println!("{}", advice(options.port));
     println!("The sessions are in {}; Ctrl-C stops the shop.\n", data.display());
-    become_process(shop::command(&program, &data, options.port))
+    // Replaces this process with the shop, so that Ctrl-C and other signals reach only the shop.
+    let mut command = shop::command(&program, &data, options.port);
+    Err(format!("{}: {}", cargo::text(&command), command.exec()).into())
 }
 
 /// Tests the shop and prints one line for each promise.
@@ -82,16 +84,4 @@ What to try:
   5. Fill the cart, kill the shop from another terminal (kill -9), and start it again: the cart is unchanged.
      `cargo xtask demo --check` does all of this automatically."
     )
-}
-
-/// Replaces this process with the shop, so that Ctrl-C and other signals reach only the shop.
-#[cfg(unix)]
-fn become_process(mut command: Command) -> Result {
-    use std::os::unix::process::CommandExt;
-    Err(format!("{}: {}", cargo::text(&command), command.exec()).into())
-}
-
-#[cfg(not(unix))]
-fn become_process(mut command: Command) -> Result {
-    cargo::run(&mut command, false)
 }

@@ -8,11 +8,13 @@ use crate::tally::Tally;
 use crate::{Result, cargo};
 
 mod cookies;
+mod forms;
 mod identity;
 mod scene;
 mod writes;
 
 use cookies::{forged_ids, malformed_cookies, nothing_for_nothing, the_cookie_is_careful};
+use forms::{foreign_form, invalid_forms};
 use identity::{logout_during_a_slow_request, logout_ends, rotation_at_login, the_old_id_is_dead};
 use scene::Scene;
 use writes::{
@@ -39,6 +41,8 @@ const PROMISES: &[Promise] = &[
     ("a slow request does not undo a logout", logout_during_a_slow_request),
     ("a forged session id is never adopted", forged_ids),
     ("a malformed cookie is ignored and never echoed", malformed_cookies),
+    ("a form with an unknown item, quantity or name is refused", invalid_forms),
+    ("a form from another site is refused", foreign_form),
     ("login and cart survive SIGKILL and a restart", kill_and_restart),
 ];
 
