@@ -27,7 +27,7 @@ impl Effort {
     fn runs_of(self, group: &Group) -> usize {
         match group.args.work {
             // Counted figures are the same in each run.
-            Work::Heap | Work::RoundTrips => 1,
+            Work::Heap => 1,
             // A run with a million records takes as long as several others.
             _ if group.area == Area::Scale => self.runs / 2 + 1,
             _ => self.runs,

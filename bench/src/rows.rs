@@ -210,12 +210,6 @@ fn redis() -> Vec<Group> {
     let group = |work, label: &str, ours, peers: &[Peer]| {
         rates(Area::Redis, label, Args { work, tasks: 64, ..Args::default() }, ours, peers)
     };
-    let trips = |(operation, unit)| Compare {
-        figure: cost(operation, unit),
-        ours: 0,
-        against: Against::Limit(1.0),
-        target: Some(1.0),
-    };
     vec![
         group(
             Work::Retrieve,
@@ -231,20 +225,6 @@ fn redis() -> Vec<Group> {
         ),
         // The server dominates the cost of a call, and its cost is nearly the same for both.
         touch(Area::Redis, REDIS, 64, Durability::Process, None),
-        Group {
-            area: Area::Redis,
-            label: "round trips".into(),
-            args: Args { work: Work::RoundTrips, tasks: 1, ..Args::default() },
-            subjects: vec![REDIS],
-            rows: [
-                ("retrieve", "trips a retrieve"),
-                ("store", "trips a store"),
-                ("touch", "trips a touch"),
-                ("conflict", "trips a conflict"),
-            ]
-            .map(trips)
-            .into(),
-        },
         group(Work::Retrieve, "retrieve", CLUSTER, &[(RAW_CLUSTER, None)]),
         group(Work::Store, "store on revision", CLUSTER, &[(RAW_CLUSTER, None)]),
     ]

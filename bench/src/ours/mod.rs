@@ -5,12 +5,11 @@ mod memory;
 mod purge;
 mod session;
 mod stores;
-mod trips;
 mod web;
 
 use std::error::Error;
 
-use session_bench_work::{Args, Sample, Work};
+use session_bench_work::{Args, Sample};
 
 /// Runs the subject that `args` name.
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
@@ -20,7 +19,6 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "mmap" => stores::mmap(args),
         "file" => stores::file(args),
         "sled" => stores::sled(args),
-        "redis" if args.work == Work::RoundTrips => trips::sample(args),
         "redis" => stores::redis(args, false),
         "redis-cluster" => stores::redis(args, true),
         "session" => session::sample(args),

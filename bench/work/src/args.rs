@@ -36,8 +36,6 @@ pub enum Work {
     Purge,
     /// Opening a store that holds records.
     Open,
-    /// Round trips to the server per kind of operation.
-    RoundTrips,
 }
 
 /// The failures that an acknowledged write must survive.
