@@ -61,7 +61,7 @@ pub(crate) fn lifetime(lifetime: Lifetime) -> Result<(), ConfigError> {
     }
 }
 
-/// What a name's prefix demands beside `Secure`.
+/// A prefix of names, and whether it needs the host's own cookie and `HttpOnly`.
 pub(crate) struct Prefix {
     pub(crate) text: &'static str,
     pub(crate) host: bool,
