@@ -315,7 +315,9 @@ mod tests {
         let (runner, store) = (Runner::new(&args).unwrap(), Strict::default());
         assert!(answer(&runner, &args, &store).is_err(), "its records are missing");
         fill(&runner, &store, 0..10, 64).unwrap();
-        let sample = answer(&runner, &args, &store).unwrap().to_string();
+        // On a busy machine no task may run within the window.
+        let mut samples = std::iter::repeat_with(|| answer(&runner, &args, &store).unwrap().to_string());
+        let sample = samples.find(|sample| !sample.contains("\"rate\":0,")).unwrap();
         assert!(!sample.contains("\"failed\":0,"), "it cannot touch: {sample}");
     }
 }
