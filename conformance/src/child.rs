@@ -8,12 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use session_core::Timestamp;
 
 use crate::common::nap;
-use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
 use crate::history::Call;
+use crate::stage::Stage;
 use crate::testing::ChildProcess;
 
 /// A child's report to its parent: a line of JSON, appended to a file that outlives the child.
@@ -59,6 +58,9 @@ pub(crate) struct Assignment {
     pub(crate) go: PathBuf,
 }
 
+const NO_ADDRESS: &str = "the harness has no address(): write address() and attach(), or declare that the driver lacks \
+                          `Kill` and `Processes`";
+
 /// A child process. Dropping it kills it.
 pub(crate) struct Child {
     process: ChildProcess,
@@ -66,25 +68,19 @@ pub(crate) struct Child {
     role: String,
 }
 
-impl Child {
-    /// Starts this binary in `role`. A `wrapper` is a program with arguments that runs it; in them, `{dir}` is the
-    /// directory that [`read`](Self::read) reads from.
-    pub(crate) fn spawn(
-        context: &Context,
-        role: &str,
-        address: &str,
-        now: Timestamp,
-        args: &[String],
-        wrapper: &[&str],
-    ) -> Result<Self, Failure> {
+impl Stage {
+    /// Starts this binary in `role` on this storage. A `wrapper` is a program with arguments that runs it; in them, `{dir}`
+    /// is the directory that [`Child::read`] reads from.
+    pub(crate) fn child(&self, role: &str, args: &[String], wrapper: &[&str]) -> Result<Child, Failure> {
         let trouble = |cause: std::io::Error| Failure::Harness(format!("no child process: {cause}"));
-        let dir = tempfile::tempdir().map_err(trouble)?;
+        let missing = || Failure::Harness(NO_ADDRESS.into());
+        let (context, dir) = (&self.context, tempfile::tempdir().map_err(trouble)?);
         let assignment = Assignment {
             role: role.to_owned(),
             args: args.to_vec(),
             tag: context.tag.clone(),
-            address: address.to_owned(),
-            now: now.as_millis(),
+            address: self.storage.address().ok_or_else(missing)?,
+            now: self.now().as_millis(),
             seed: context.seed,
             full: context.full,
             log: dir.path().join("log"),
@@ -98,13 +94,22 @@ impl Child {
         let errors = File::create(dir.path().join("errors")).map_err(trouble)?;
         let mut command = ChildProcess::command(&context.test, &[&text], &words);
         let process = ChildProcess::try_start(command.stderr(errors)).map_err(trouble)?;
-        Ok(Self { process, dir, role: role.to_owned() })
+        Ok(Child { process, dir, role: role.to_owned() })
     }
 
+    /// The same, and waits until the role has begun.
+    pub(crate) async fn started(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
+        let mut child = self.child(role, args, &[])?;
+        child.begin().await?;
+        Ok(child)
+    }
+}
+
+impl Child {
     /// Waits until the child has opened its storage.
     pub(crate) async fn ready(&mut self) -> Check {
         for _ in 0..10_000 {
-            if self.lines()?.iter().any(|line| matches!(line, Line::Ready)) {
+            if lines(self.dir.path(), &self.role)?.iter().any(|line| matches!(line, Line::Ready)) {
                 return Ok(());
             }
             if let Some(status) = self.process.ended() {
@@ -131,7 +136,7 @@ impl Child {
     /// Kills the child with SIGKILL, and returns its lines.
     pub(crate) fn kill(mut self) -> Result<Vec<Line>, Failure> {
         if let Some(status) = self.process.ended() {
-            self.lines()?;
+            lines(self.dir.path(), &self.role)?;
             return Err(self.died(&status.to_string()));
         }
         drop(self.process.kill());
@@ -149,17 +154,13 @@ impl Child {
     pub(crate) async fn finish(&mut self) -> Result<Vec<Line>, Failure> {
         for _ in 0..120_000 {
             if let Some(status) = self.process.ended() {
-                let lines = self.lines()?;
+                let lines = lines(self.dir.path(), &self.role)?;
                 let done = lines.iter().any(|line| matches!(line, Line::Done));
                 return if done { Ok(lines) } else { Err(self.died(&status.to_string())) };
             }
             nap(Duration::from_millis(2)).await;
         }
         Err(unmet(format!("the process '{}' ends within 4 minutes", self.role), "it is still running"))
-    }
-
-    fn lines(&self) -> Result<Vec<Line>, Failure> {
-        lines(self.dir.path(), &self.role)
     }
 
     fn died(&self, status: &str) -> Failure {

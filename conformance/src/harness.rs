@@ -15,6 +15,7 @@ use session_core::{Clock, Driver, DynDriver, Key};
 /// damage a record, reach the storage from another process, stop the backend, fill it, or lock the driver out. Each hook
 /// names the [`Requirement`](crate::Requirement) that it serves. Declare the requirements that you do not serve in
 /// `lacks`.
+#[expect(unused_variables, reason = "the hooks that are missing need no arguments")]
 pub trait Harness: Send + Sync + 'static {
     /// The driver. A clone shares the store with its original.
     type Driver: Driver + Clone;
@@ -25,7 +26,7 @@ pub trait Harness: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// Creates empty storage that no other test uses.
-    fn create(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send;
+    fn create(&self) -> impl Future<Output = HarnessResult<Self::Storage>> + Send;
 
     /// Opens another handle on `storage`, by `clock`. It has its own state if the driver has any, such as a pool or a
     /// cache. If the driver is the store itself, return a clone.
@@ -33,7 +34,7 @@ pub trait Harness: Send + Sync + 'static {
         &self,
         storage: &Self::Storage,
         clock: Arc<dyn Clock>,
-    ) -> impl Future<Output = Result<Self::Driver, HarnessError>> + Send;
+    ) -> impl Future<Output = HarnessResult<Self::Driver>> + Send;
 
     /// Whether the driver follows the clock that `open` receives.
     fn time(&self) -> Time {
@@ -41,12 +42,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Damages the record of `key` from outside the driver. Requirement `Damage`.
-    fn damage(
-        &self,
-        storage: &Self::Storage,
-        key: &Key,
-    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
-        let _ = (storage, key);
+    fn damage(&self, storage: &Self::Storage, key: &Key) -> impl Future<Output = HarnessResult<()>> + Send {
         async { Err(missing("damage", "Damage")) }
     }
 
@@ -56,69 +52,56 @@ pub trait Harness: Send + Sync + 'static {
         &self,
         storage: &Self::Storage,
         key: &Key,
-    ) -> impl Future<Output = Result<FileRange, HarnessError>> + Send {
-        let _ = (storage, key);
+    ) -> impl Future<Output = HarnessResult<FileRange>> + Send {
         async { Err(missing("record_bytes", "Checksum")) }
     }
 
     /// Creates storage whose backend serves no other test, because some clauses stop it. By default this is
     /// [`create`](Self::create).
-    fn create_isolated(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
+    fn create_isolated(&self) -> impl Future<Output = HarnessResult<Self::Storage>> + Send {
         self.create()
     }
 
     /// Takes the backend away from open handles: kills the server, moves the directory, holds the lock. The backend MUST
     /// keep what it acknowledged, because the clauses look for it after [`end_outage`](Self::end_outage). Requirement
     /// `Outage`.
-    fn start_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
-        let _ = storage;
+    fn start_outage(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
         async { Err(missing("start_outage", "Outage")) }
     }
 
     /// Ends the outage.
-    fn end_outage(&self, storage: &Self::Storage) -> impl Future<Output = Result<(), HarnessError>> + Send {
-        let _ = storage;
+    fn end_outage(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
         async { Err(missing("end_outage", "Outage")) }
     }
 
     /// Creates storage with room for 20 to 2,000 records of 16 KiB: a
     /// [`SmallDisk`](crate::testing::SmallDisk) if it can be mounted, else a bound of the engine. Its handles reject new
     /// records and evict none. Requirement `Full`.
-    fn create_bounded(&self) -> impl Future<Output = Result<Self::Storage, HarnessError>> + Send {
+    fn create_bounded(&self) -> impl Future<Output = HarnessResult<Self::Storage>> + Send {
         async { Err(missing("create_bounded", "Full")) }
     }
 
     /// Frees space in bounded storage from outside, like an operator who enlarges a disk, and returns whether it did.
     /// Only for engines that need space in order to remove.
-    fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = Result<bool, HarnessError>> + Send {
-        let _ = storage;
+    fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<bool>> + Send {
         async { Ok(false) }
     }
 
     /// Takes the right to use the storage away from the driver, as an operator's mistake does: by file modes or by the
     /// rights of an account. The suite calls it in a child process that file modes bind, even if root runs the tests;
     /// `storage` comes from [`attach`](Self::attach). Requirement `Permission`.
-    fn revoke_access(
-        &self,
-        storage: &Self::Storage,
-    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
-        let _ = storage;
+    fn revoke_access(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
         async { Err(missing("revoke_access", "Permission")) }
     }
 
     /// Gives the right back.
-    fn restore_access(
-        &self,
-        storage: &Self::Storage,
-    ) -> impl Future<Output = Result<(), HarnessError>> + Send {
-        let _ = storage;
+    fn restore_access(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
         async { Err(missing("restore_access", "Permission")) }
     }
 
     /// Text by which another process finds `storage`, such as a path. Requirements `Kill`, `Processes` and
     /// `Permission`.
     fn address(&self, storage: &Self::Storage) -> Option<String> {
-        let _ = storage;
         None
     }
 
@@ -126,8 +109,7 @@ pub trait Harness: Send + Sync + 'static {
     ///
     /// # Errors
     /// If no storage exists at the address.
-    fn attach(&self, address: &str) -> Result<Self::Storage, HarnessError> {
-        let _ = address;
+    fn attach(&self, address: &str) -> HarnessResult<Self::Storage> {
         Err(missing("attach", "Kill` and `Processes"))
     }
 
@@ -143,6 +125,9 @@ fn missing(hook: &str, requirement: &str) -> HarnessError {
         "the harness has no {hook}(): write it, or declare that the driver lacks `{requirement}`"
     ))
 }
+
+/// The answer of a hook.
+pub type HarnessResult<T> = Result<T, HarnessError>;
 
 /// A range of bytes in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +150,7 @@ pub enum Time {
 }
 
 /// Why a harness failed. The verdict is `error`, which is red and says nothing about the driver.
+#[derive(Debug)]
 pub struct HarnessError(String);
 
 impl HarnessError {
@@ -193,13 +179,7 @@ impl fmt::Display for HarnessError {
     }
 }
 
-impl fmt::Debug for HarnessError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, HarnessError>> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = HarnessResult<T>> + Send + 'a>>;
 
 /// Which storage a clause needs.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +194,7 @@ pub(crate) trait ErasedHarness: Send + Sync {
     fn name(&self) -> String;
     fn create(&self, kind: Kind) -> Boxed<'_, Box<dyn ErasedStorage>>;
     fn time(&self) -> Time;
-    fn attach(&self, address: &str) -> Result<Box<dyn ErasedStorage>, HarnessError>;
+    fn attach(&self, address: &str) -> HarnessResult<Box<dyn ErasedStorage>>;
     fn power_evidence(&self) -> Option<String>;
 }
 
@@ -249,7 +229,7 @@ impl<H: Harness> ErasedHarness for Arc<H> {
     fn time(&self) -> Time {
         H::time(self)
     }
-    fn attach(&self, address: &str) -> Result<Box<dyn ErasedStorage>, HarnessError> {
+    fn attach(&self, address: &str) -> HarnessResult<Box<dyn ErasedStorage>> {
         Ok(Box::new((Self::clone(self), H::attach(self, address)?)))
     }
     fn power_evidence(&self) -> Option<String> {

@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use session_core::{
-    Applied, Change, Condition, Driver, DynDriver, Key, Record, Revision, StoreError, Timestamp, Touch,
-};
+use session_core::{Applied, Change, Condition, Driver, DynDriver, Key, Record, Timestamp, Touch};
 
 use crate::common::{number_of, payload, rev};
 use crate::failure::{Failure, unmet};
@@ -126,53 +124,41 @@ pub(crate) fn nanos() -> u64 {
 
 async fn answer_of(driver: &DynDriver, key: &Key, op: Op) -> Result<Answer, Failure> {
     let answer = match op {
-        Op::Retrieve => match driver.retrieve(key).await {
-            Ok(found) => Ok(Answer::Found(rec(found)?)),
-            Err(error) => Err(error),
-        },
-        Op::Store(rec, when) => stored(driver.store(key, unrec(rec), when.condition()).await)?,
-        Op::Remove(when) => stored(driver.remove(key, when.condition()).await)?,
+        Op::Retrieve => driver.retrieve(key).await.map(|found| rec(found).map(Answer::Found)),
+        Op::Store(rec, when) => driver.store(key, unrec(rec), when.condition()).await.map(changed),
+        Op::Remove(when) => driver.remove(key, when.condition()).await.map(changed),
         Op::Touch { from, to, deadline } => {
-            let deadline = deadline.map(Timestamp::from_millis);
-            driver.touch(key, Touch { from: rev(from), to: rev(to), deadline }).await.map(Answer::Touched)
+            let touch =
+                Touch { from: rev(from), to: rev(to), deadline: deadline.map(Timestamp::from_millis) };
+            driver.touch(key, touch).await.map(|done| Ok(Answer::Touched(done)))
         }
     };
     match answer {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => answer,
         Err(error) if !error.is_retryable() => Err(error.into()),
         Err(error) if error.applied() == Applied::Unknown => Ok(Answer::Unknown),
         Err(_) => Ok(Answer::Refused),
     }
 }
 
-fn stored(answer: Result<Change, StoreError>) -> Result<Result<Answer, StoreError>, Failure> {
-    Ok(match answer {
-        Ok(Change::Applied) => Ok(Answer::Yes),
-        Ok(Change::Conflict(live)) => Ok(Answer::Conflict(rec(live)?)),
-        Err(error) => Err(error),
-    })
+fn changed(change: Change) -> Result<Answer, Failure> {
+    match change {
+        Change::Applied => Ok(Answer::Yes),
+        Change::Conflict(live) => rec(live).map(Answer::Conflict),
+    }
 }
 
 pub(crate) fn rec(record: Option<Record>) -> Result<Option<Rec>, Failure> {
-    record
-        .map(|record| {
-            let data = number_of(&record.data)
-                .ok_or_else(|| unmet("data as it was written, whole", format!("torn data in {record:?}")))?;
-            Ok(Rec {
-                revision: number(record.revision),
-                data,
-                expires: record.expires.map(Timestamp::as_millis),
-            })
-        })
-        .transpose()
+    let Some(record) = record else { return Ok(None) };
+    let Some(data) = number_of(&record.data) else {
+        return Err(unmet("data as it was written, whole", format!("torn data in {record:?}")));
+    };
+    let revision = u64::from_be_bytes(record.revision.to_bytes());
+    Ok(Some(Rec { revision, data, expires: record.expires.map(Timestamp::as_millis) }))
 }
 
 pub(crate) fn unrec(rec: Rec) -> Record {
     Record::new(payload(rec.data), rec.expires.map(Timestamp::from_millis), rev(rec.revision))
-}
-
-fn number(revision: Revision) -> u64 {
-    u64::from_be_bytes(revision.to_bytes())
 }
 
 /// The kinds of operations in a history.

@@ -15,7 +15,6 @@ mod suite;
 
 mod child;
 mod common;
-mod context;
 mod failure;
 mod history;
 mod level;
@@ -28,11 +27,11 @@ pub mod matrix;
 pub mod order;
 mod run;
 mod settings;
-pub mod spec;
+mod spec;
 pub mod testing;
 
 pub use failure::Failure;
-pub use harness::{FileRange, Harness, HarnessError, Time};
+pub use harness::{FileRange, Harness, HarnessError, HarnessResult, Time};
 pub use level::{Level, Requirement};
 pub use run::{Suite, child_tag};
 pub use settings::Settings;

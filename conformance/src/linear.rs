@@ -21,14 +21,9 @@ pub(crate) fn check(initial: &[Option<Rec>], calls: &[Call]) -> Check {
         own.retain(|call| call.answer != Answer::Refused);
         if !explainable(before, &mut own) {
             let (before, small) = shrink(before, own);
-            return Err(unmet(
-                "some order of the operations explains the answers",
-                format!(
-                    "no order explains these {} calls of key {key}:\n{}",
-                    small.len(),
-                    show(before, &small)
-                ),
-            ));
+            let (count, shown) = (small.len(), show(before, &small));
+            let actual = format!("no order explains these {count} calls of key {key}:\n{shown}");
+            return Err(unmet("some order of the operations explains the answers", actual));
         }
     }
     Ok(())
@@ -49,14 +44,8 @@ fn ends(initial: Option<Rec>, calls: &mut [Call], first: bool) -> HashSet<Option
     let mut from = 0;
     loop {
         // An operation may be next if it started before all remaining ones ended.
-        let mut first_end = u64::MAX;
-        for (index, call) in calls.iter().enumerate() {
-            if let Some(end) = call.end
-                && !done[index]
-            {
-                first_end = first_end.min(end);
-            }
-        }
+        let remaining = calls.iter().zip(&done).filter(|(_, done)| !**done);
+        let first_end = remaining.filter_map(|(call, _)| call.end).min().unwrap_or(u64::MAX);
         if first_end == u64::MAX {
             found.insert(state);
             if first {
@@ -148,7 +137,8 @@ fn shrink(initial: Option<Rec>, mut calls: Vec<Call>) -> (Option<Rec>, Vec<Call>
     while index < calls.len() {
         let mut fewer = calls.clone();
         let call = fewer.remove(index);
-        let harmless = !changed(&call) || call.end.is_none();
+        let changed = !matches!(call.answer, Answer::Found(_) | Answer::Conflict(_) | Answer::Touched(false));
+        let harmless = !changed || call.end.is_none();
         if harmless && !explainable(before, &mut fewer.clone()) {
             calls = fewer;
         } else {
@@ -160,16 +150,11 @@ fn shrink(initial: Option<Rec>, mut calls: Vec<Call>) -> (Option<Rec>, Vec<Call>
 
 fn prefix(calls: &[Call], until: u64) -> Vec<Call> {
     let begun = calls.iter().filter(|call| call.start <= until);
-    begun
-        .map(|call| match call.end {
-            Some(end) if end > until => Call { end: None, answer: Answer::Unknown, ..*call },
-            _ => *call,
-        })
-        .collect()
-}
-
-fn changed(call: &Call) -> bool {
-    !matches!(call.answer, Answer::Found(_) | Answer::Conflict(_) | Answer::Touched(false))
+    let cut = |call: &Call| match call.end {
+        Some(end) if end > until => Call { end: None, answer: Answer::Unknown, ..*call },
+        _ => *call,
+    };
+    begun.map(cut).collect()
 }
 
 fn show(initial: Option<Rec>, calls: &[Call]) -> String {

@@ -25,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::level::{Level, Requirement, words};
 use crate::table::{CLAUSES, Clause};
@@ -262,7 +263,7 @@ fn counted(groups: Vec<(&str, Vec<()>)>) -> String {
     groups.iter().map(|(word, all)| format!("{} {word}", all.len())).collect::<Vec<_>>().join(", ")
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Declared {
     driver: String,
     version: String,
@@ -276,30 +277,22 @@ impl Declared {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Found {
-    driver: String,
-    version: String,
-    clause: String,
     verdict: String,
     reason: String,
 }
 
 /// Leaves what is declared.
 pub(crate) fn declare(dir: &Path, driver: &str, version: &str, lacks: &[(Requirement, &'static str)]) {
-    let lacks = lacks.iter().map(|(need, why)| (need.to_string(), (*why).to_owned())).collect();
-    write(dir, driver, DECLARED, &Declared { driver: driver.to_owned(), version: version.to_owned(), lacks });
+    let lacks: BTreeMap<_, _> = lacks.iter().map(|(need, why)| (need.as_str(), *why)).collect();
+    write(dir, driver, DECLARED, &json!({ "driver": driver, "version": version, "lacks": lacks }));
 }
 
 /// Leaves the result of one test.
 pub(crate) fn leave(dir: &Path, driver: &str, version: &str, id: &str, verdict: Verdict, reason: &str) {
-    let found = Found {
-        driver: driver.to_owned(),
-        version: version.to_owned(),
-        clause: id.to_owned(),
-        verdict: verdict.to_string(),
-        reason: reason.to_owned(),
-    };
+    let found =
+        json!({ "driver": driver, "version": version, "clause": id, "verdict": verdict, "reason": reason });
     write(dir, driver, &format!("{id}.json"), &found);
 }
 
@@ -310,12 +303,11 @@ pub(crate) fn next_to(scratch: &str) -> PathBuf {
 }
 
 // A result that cannot be written shows as `not run`, which is red: no need to fail the test as well.
-fn write(dir: &Path, driver: &str, file: &str, content: &impl Serialize) {
+fn write(dir: &Path, driver: &str, file: &str, content: &Value) {
     let dir = dir.join(folder(driver));
-    let Ok(text) = serde_json::to_string(content) else { return };
     let temporary = dir.join(format!(".{file}.{}", std::process::id()));
     let _ = std::fs::create_dir_all(&dir)
-        .and_then(|()| std::fs::write(&temporary, text))
+        .and_then(|()| std::fs::write(&temporary, content.to_string()))
         .and_then(|()| std::fs::rename(&temporary, dir.join(file)));
 }
 

@@ -274,7 +274,7 @@ impl<D: Driver> Ground<D> {
         let bound: Vec<_> = reports.iter().filter(|report| report.binds()).collect();
         let right = match &user {
             None => bound.iter().all(|report| report.effect() != Effect::Yes),
-            Some(user) => bound.iter().any(|r| *user == r.user() && r.effect() != Effect::No),
+            Some(user) => bound.iter().any(|r| *user == format!("u{}", r.slot) && r.effect() != Effect::No),
         };
         ensure(right, "the user who logged in", &user)?;
         if reports.iter().any(|report| report.outcome() == Some(&Outcome::Touched))
@@ -293,7 +293,7 @@ impl<D: Driver> Ground<D> {
     fn flash(&self, session: &Session, reports: &[Report]) -> Check {
         let there = session.flash().keys()?;
         let users: Vec<_> = reports.iter().filter(|report| report.act == Act::Flash).collect();
-        let flashes = users.iter().map(|user| (user.flash(), user.effect()));
+        let flashes = users.iter().map(|user| (format!("g{}", user.slot), user.effect()));
         for (key, set) in flashes.chain([("seen".to_owned(), Effect::Yes)]) {
             let consumed = worst(reports, |report| report.act == Act::Flash && report.saw.contains(&key));
             let here = there.contains(&key);
@@ -302,11 +302,8 @@ impl<D: Driver> Ground<D> {
                 (Effect::Yes, Effect::No) => here,
                 _ => true,
             };
-            ensure(
-                right,
-                "a flash value lasts until it was seen",
-                format_args!("{key}: set {set:?}, consumed {consumed:?}, there {here}"),
-            )?;
+            let actual = format!("{key}: set {set:?}, consumed {consumed:?}, there {here}");
+            ensure(right, "a flash value lasts until it was seen", actual)?;
         }
         Ok(())
     }
@@ -329,11 +326,7 @@ fn worst(reports: &[Report], which: impl Fn(&Report) -> bool) -> Effect {
 fn is_there_unless(session: &Session, key: &str, gone: Effect) -> Check {
     let there = session.contains(key)?;
     let right = gone == Effect::Maybe || there == (gone == Effect::No);
-    ensure(
-        right,
-        format!("{key} is there unless it was removed"),
-        format_args!("there: {there}, gone: {gone:?}"),
-    )
+    ensure(right, format!("whether {key} is there, where {gone:?} says whether it is gone"), there)
 }
 
 /// A request's own report.
@@ -384,14 +377,6 @@ fn effect(found: bool, done: &Result<Committed, Error>) -> Effect {
 impl Report {
     fn own(&self) -> String {
         format!("k{}", self.slot)
-    }
-
-    fn user(&self) -> String {
-        format!("u{}", self.slot)
-    }
-
-    fn flash(&self) -> String {
-        format!("g{}", self.slot)
     }
 
     fn outcome(&self) -> Option<&Outcome> {

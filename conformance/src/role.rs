@@ -10,9 +10,8 @@ use session_core::Timestamp;
 
 use crate::child::{Assignment, Line, Post};
 use crate::common::nap;
-use crate::context::Context;
 use crate::failure::{Check, Failure};
-use crate::stage::Stage;
+use crate::stage::{Context, Stage};
 use crate::testing::assigned;
 
 /// The storage, arguments and report file of a role.

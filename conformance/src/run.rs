@@ -7,14 +7,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::clauses::roles::ROLES;
-use crate::context::Context;
 use crate::failure::{Check, Failure, unmet};
 use crate::harness::{Harness, Kind};
 use crate::level::{Level, Requirement};
 use crate::matrix::{self, Verdict};
 use crate::role;
 use crate::settings::Settings;
-use crate::stage::Stage;
+use crate::stage::{Context, Stage};
 use crate::suite::Place;
 use crate::table::{CLAUSES, Clause};
 
@@ -81,9 +80,7 @@ impl Suite {
     /// # Panics
     /// If the clause or the harness fails, or if a clause in `known` passes.
     pub fn run(&self, name: &str) {
-        let clause = by_name(name);
-        let context = self.for_test(name);
-        role::serve(context.clone(), ROLES);
+        let (context, clause) = (self.for_test(name), by_name(name));
         let dir = self.results();
         let driver = self.context.harness.name();
         let version = self.context.place.version;
@@ -116,9 +113,7 @@ impl Suite {
     /// # Panics
     /// If the clause fails, which is expected.
     pub fn run_ignored(&self, name: &str) {
-        let clause = by_name(name);
-        let context = self.for_test(name);
-        role::serve(context.clone(), ROLES);
+        let (context, clause) = (self.for_test(name), by_name(name));
         if let Err(failure) = examine(&context, clause, self.patience()) {
             panic!("{}", report(&context, clause, name, &failure));
         }
@@ -130,9 +125,7 @@ impl Suite {
     /// The failure of the clause.
     pub fn examine(&self, id: &str, test: &str, patience: Duration) -> Result<(), Failure> {
         let clause = crate::table::clause(id).ok_or_else(|| Failure::Harness(format!("no clause {id}")))?;
-        let context = self.for_test(test);
-        role::serve(context.clone(), ROLES);
-        examine(&context, clause, patience)
+        examine(&self.for_test(test), clause, patience)
     }
 
     /// Clause B01 checks the declarations, `known` among them.
@@ -144,13 +137,13 @@ impl Suite {
         }
     }
 
+    /// What the test `name` needs. A child process plays its role instead, and ends.
     fn for_test(&self, name: &str) -> Context {
-        let module = self.context.place.module;
-        let test = match module.split_once("::") {
-            Some((_, inner)) => format!("{inner}::{name}"),
-            None => name.to_owned(),
-        };
-        Context { test, ..self.context.clone() }
+        let inner = self.context.place.module.split_once("::").map(|(_, inner)| format!("{inner}::"));
+        let test = inner.unwrap_or_default() + name;
+        let context = Context { test, ..self.context.clone() };
+        role::serve(context.clone(), ROLES);
+        context
     }
 
     fn patience(&self) -> Duration {

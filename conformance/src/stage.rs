@@ -1,17 +1,34 @@
 //! The tools of a check: one driver's storage, its time, and random numbers.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use session_core::{Clock, Driver, DynDriver, ExpiryMode, Key, Prefix, SystemClock, TestClock, Timestamp};
 
-use crate::child::Child;
-use crate::common::nap;
-use crate::context::Context;
 use crate::failure::{Failure, unmet};
-use crate::harness::{ErasedStorage, Kind, Time};
+use crate::harness::{ErasedHarness, ErasedStorage, Kind, Time};
 use crate::level::Requirement;
+use crate::suite::Place;
 use fastrand::Rng;
+
+/// What all checks of one suite share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) harness: Arc<dyn ErasedHarness>,
+    pub(crate) place: Place,
+    pub(crate) lacks: Vec<(Requirement, &'static str)>,
+    pub(crate) known: Vec<(&'static str, &'static str)>,
+    /// Tells a child process which of several harnesses to use.
+    pub(crate) tag: String,
+    /// The name of the running test, as the test runner knows it.
+    pub(crate) test: String,
+    pub(crate) full: bool,
+    /// How long a handle may take to work again after a failure.
+    pub(crate) recovery: Duration,
+    pub(crate) seed: u64,
+    /// A note of the check for the matrix, such as the evidence that it relies on.
+    pub(crate) remark: Arc<Mutex<String>>,
+}
 
 /// Fresh storage of one driver, for one check.
 pub(crate) struct Stage {
@@ -74,26 +91,6 @@ impl Stage {
         })
     }
 
-    /// Starts a child process that plays `role` on this storage, run by `wrapper` if that names a program.
-    pub(crate) fn child(&self, role: &str, args: &[String], wrapper: &[&str]) -> Result<Child, Failure> {
-        let missing = || {
-            Failure::Harness(
-                "the harness has no address(): write address() and attach(), or declare that the driver lacks \
-                 `Kill` and `Processes`"
-                    .into(),
-            )
-        };
-        let address = self.storage.address().ok_or_else(missing)?;
-        Child::spawn(&self.context, role, &address, self.now(), args, wrapper)
-    }
-
-    /// The same, and waits until the role has begun.
-    pub(crate) async fn started(&self, role: &str, args: &[String]) -> Result<Child, Failure> {
-        let mut child = self.child(role, args, &[])?;
-        child.begin().await?;
-        Ok(child)
-    }
-
     /// A key of prefix `session`.
     pub(crate) fn key(&self, id: &str) -> Key {
         Key::new(&Prefix::SESSION, id).expect("the ids of the checks are valid")
@@ -134,7 +131,8 @@ impl Stage {
                     ExpiryMode::Engine { granularity } => granularity,
                     _ => Duration::ZERO,
                 };
-                nap(deadline.saturating_since(self.now()) + late + Duration::from_millis(2)).await;
+                tokio::time::sleep(deadline.saturating_since(self.now()) + late + Duration::from_millis(2))
+                    .await;
             }
         }
     }

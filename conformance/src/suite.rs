@@ -140,7 +140,7 @@ macro_rules! __suite {
             };
         }
         macro_rules! __conformance_tests {
-            ($d($d id:ident $d name:ident $d level:ident $d must:ident $d needs:tt $d mutants:tt $d text:literal;)*) => {
+            ($d($d id:ident $d name:ident $d level:ident $d needs:tt $d mutants:tt;)*) => {
                 $d(__conformance_test! { $d needs $d name })*
             };
         }

@@ -10,7 +10,6 @@
 
 mod mutants;
 mod reference;
-mod spec;
 mod testing;
 mod verdicts;
 

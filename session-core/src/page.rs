@@ -12,8 +12,9 @@ use crate::revision::Revision;
 /// The position of a traversal, as opaque bytes of the driver. Any process that opens the store can use it.
 ///
 /// # For driver authors
-/// A cursor may come from a client. Bytes that your driver did not create, or no longer supports, MUST fail with
-/// `InvalidCursor`. The driver MUST NOT panic or start again from the beginning.
+/// A cursor may come from a client. Bytes that your driver cannot have created, or no longer supports, MUST fail with
+/// `InvalidCursor`. A well-formed cursor of another driver MAY be accepted and then lists live keys only. The driver MUST
+/// NOT panic or start again from the beginning.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Bytes);
 

@@ -34,13 +34,7 @@ async fn is_met(
     need: Requirement,
 ) -> Result<Option<bool>, Failure> {
     let key = stage.key("capability");
-    let agrees = |claimed: bool, works: bool| {
-        ensure(
-            claimed == works,
-            format!("{need} works as claimed ({claimed})"),
-            format_args!("works: {works}"),
-        )
-    };
+    let agrees = |claimed, works| equal(&format!("whether {need} works, as claimed"), &works, &claimed);
     Ok(Some(match need {
         Requirement::Conditional => {
             let works = offers(driver.remove(&key, Condition::Revision(rev(1))).await)?;

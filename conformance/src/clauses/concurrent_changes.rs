@@ -118,11 +118,8 @@ pub(crate) async fn c05_readers_see_whole_records(stage: &Stage) -> Check {
 /// Fails unless the record's data and revision belong together.
 pub(crate) fn whole(found: &Record) -> Check {
     let number = number_of(&found.data);
-    ensure(
-        number.is_some_and(|number| found.revision == rev(number)),
-        "data and revision of one store",
-        format_args!("data of {number:?} in {found:?}"),
-    )
+    let right = number.map(rev) == Some(found.revision);
+    ensure(right, "data and revision of one store", (number, found))
 }
 
 pub(crate) async fn c06_readers_see_none_or_whole(stage: &Stage) -> Check {

@@ -88,11 +88,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         linear::check(&initial, &calls)?;
         initial = found;
     }
-    ensure(
-        answered as u64 > kills,
-        "some calls were answered before the kills",
-        format_args!("{answered} answers before {kills} kills"),
-    )
+    ensure(answered as u64 > kills, format!("more than {kills} answers before the kills"), answered)
 }
 
 pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
@@ -123,11 +119,8 @@ pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
 
 pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
     let evidence = stage.context.harness.power_evidence().unwrap_or_default();
-    ensure(
-        !evidence.trim().is_empty(),
-        "evidence that a write is on stable storage before its answer",
-        "the harness names none",
-    )?;
+    let named = !evidence.trim().is_empty();
+    ensure(named, "evidence that a write is on stable storage before its answer", "the harness names none")?;
     let driver = stage.open().await?;
     put(&driver, &stage.key("one"), &record(1)).await?;
     driver.flush().await?;
@@ -168,11 +161,7 @@ fn synced_answers(trace: &str) -> Result<u64, Failure> {
             Some(0) => synced = false,
             Some(_) => {
                 answers += 1;
-                ensure(
-                    synced,
-                    "a sync before every answer",
-                    format_args!("none between the begin and the answer of change {answers}"),
-                )?;
+                ensure(synced, "a sync between the begin and the answer of each change", answers)?;
             }
             None => synced |= sync && line.trim_end().ends_with("= 0"),
         }

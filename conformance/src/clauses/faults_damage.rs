@@ -117,9 +117,6 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
     }
     stage.set(stage.soon());
     let removed = purge_all(driver, 4).await?;
-    ensure(
-        (HEALTHY..=HEALTHY + DAMAGED).contains(&removed),
-        format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"),
-        removed,
-    )
+    let right = (HEALTHY..=HEALTHY + DAMAGED).contains(&removed);
+    ensure(right, format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"), removed)
 }

@@ -26,36 +26,5 @@ pub(crate) mod faults {
 }
 
 #[cfg(feature = "session")]
-mod session_checks;
-#[cfg(feature = "session")]
-mod session_commit;
-#[cfg(feature = "session")]
-mod session_common;
-#[cfg(feature = "session")]
-mod session_find;
-#[cfg(feature = "session")]
-mod session_flash;
-#[cfg(feature = "session")]
-mod session_identity;
-#[cfg(feature = "session")]
-mod session_lifecycle;
-#[cfg(feature = "session")]
-mod session_login;
-#[cfg(feature = "session")]
-mod session_order;
-#[cfg(feature = "session")]
-mod session_replay;
-#[cfg(feature = "session")]
-mod session_time;
-#[cfg(feature = "session")]
-mod session_values;
-
-#[cfg(feature = "session")]
 #[cfg_attr(not(feature = "session-all"), allow(unused_imports, reason = "the smoke set is in a few of them"))]
-pub(crate) mod session {
-    pub(crate) use super::{
-        session_checks::*, session_commit::*, session_find::*, session_flash::*, session_identity::*,
-        session_lifecycle::*, session_login::*, session_order::*, session_replay::*, session_time::*,
-        session_values::*,
-    };
-}
+pub(crate) mod session;

@@ -35,7 +35,7 @@ pub use fastrand::Rng;
 pub use forwards::assert_forwards;
 pub use map::MapDriver;
 pub use path::{FreshPath, set_modes};
-pub use probe::{Applied, Call, Fate, Fault, Probe};
+pub use probe::{Applied, Call, Fate, Fault, Probe, condition_of};
 pub use step::{Request, Tree, interleave, step};
 
 use crate::settings::Settings;

@@ -1,11 +1,12 @@
 //! A driver around a driver, for tests of the layers above: it records calls, fails them, loses their answers, and parks
 //! them so that a test decides which call is next.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
@@ -119,7 +120,7 @@ struct State {
     /// Which change meets its fate, counted from [`Probe::close_gates`].
     fate: Mutex<Option<(usize, Fate)>>,
     changes: AtomicUsize,
-    late: Mutex<Vec<(Key, ChangeRequest)>>,
+    late: Mutex<VecDeque<(Key, ChangeRequest)>>,
     /// Whether a change whose future is dropped at its first gate is applied late.
     detach: AtomicBool,
     applied: Mutex<Vec<Applied>>,
@@ -248,14 +249,8 @@ impl<D: Driver> Probe<D> {
     /// # Errors
     /// The driver's.
     pub async fn apply_late(&self) -> Result<()> {
-        let change = {
-            let mut late = lock(&self.state.late);
-            if late.is_empty() { None } else { Some(late.remove(0)) }
-        };
-        match change {
-            Some((key, request)) => self.apply(&key, request).await.map(drop),
-            None => Ok(()),
-        }
+        let Some((key, request)) = lock(&self.state.late).pop_front() else { return Ok(()) };
+        self.apply(&key, request).await.map(drop)
     }
 
     /// Polls `future` until a call of it meets [`Fault::Stall`], and drops it there. `None` if it stalled.
@@ -274,9 +269,8 @@ impl<D: Driver> Probe<D> {
     pub(super) fn until_parked<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<Option<T>> {
         self.state.parked.store(false, Ordering::SeqCst);
         match poll() {
-            Poll::Ready(value) => Poll::Ready(Some(value)),
             Poll::Pending if self.state.parked.load(Ordering::SeqCst) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            answer => answer.map(Some),
         }
     }
 
@@ -296,7 +290,7 @@ impl<D: Driver> Probe<D> {
 
     async fn pause(&self) {
         if self.state.yields.load(Ordering::SeqCst) {
-            PendingOnce(false).await;
+            session_core::yield_now().await;
         }
     }
 
@@ -362,7 +356,7 @@ impl<D: Driver> Probe<D> {
             Some(Fate::AnswerLost) => self.apply(key, request).await.and(Err(lost(operation))),
             Some(Fate::RequestLost) => Err(lost(operation)),
             Some(Fate::Late) => {
-                lock(&self.state.late).push((key.clone(), request));
+                lock(&self.state.late).push_back((key.clone(), request));
                 Err(lost(operation))
             }
         };
@@ -395,7 +389,9 @@ impl<D: Driver> Probe<D> {
     }
 }
 
-fn condition_of(request: &ChangeRequest) -> Condition {
+/// The condition of a change. A touch has the condition `Revision(from)`.
+#[must_use]
+pub fn condition_of(request: &ChangeRequest) -> Condition {
     match request {
         ChangeRequest::Store { condition, .. } | ChangeRequest::Remove { condition } => *condition,
         ChangeRequest::Touch(touch) => Condition::Revision(touch.from),
@@ -425,23 +421,8 @@ impl Drop for Parked<'_> {
         if let Some(change) = self.change.take()
             && self.state.detach.load(Ordering::SeqCst)
         {
-            lock(&self.state.late).push(change);
+            lock(&self.state.late).push_back(change);
         }
-    }
-}
-
-/// Is pending once, and asks to be polled again.
-struct PendingOnce(bool);
-
-impl Future for PendingOnce {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

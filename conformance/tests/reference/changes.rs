@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use session_conformance::testing::condition_of;
 use session_core::Condition::{self, Absent, Any, Revision as At};
 use session_core::Operation::{Remove, Store, Touch as Touched};
 use session_core::{
@@ -11,10 +12,10 @@ use session_core::{
     StoreErrorKind, Timestamp, is_live,
 };
 
-use super::Defect::{self, *};
+use super::Defect::*;
 use super::Defective;
-use super::driver::{MAX_VALUE, condition_of};
-use super::table::{self, is_tombstone};
+use super::driver::MAX_VALUE;
+use super::table::{self, TOMBSTONE};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -45,11 +46,10 @@ fn unconditional(request: ChangeRequest, live: Option<Record>) -> ChangeRequest 
 
 impl Defective {
     pub(super) async fn write(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        let Some(defect) = self.defect else { return self.inner.store(key, record, condition).await };
-        let record = self.altered(defect, record, condition);
-        self.begin_store(defect, key, &record).await?;
+        let record = self.altered(record, condition);
+        self.begin_store(key, &record).await?;
         let answer = self.change(key, ChangeRequest::Store { record, condition }).await;
-        match (defect, answer.as_ref().map_err(StoreError::kind)) {
+        match (self.defect, answer.as_ref().map_err(StoreError::kind)) {
             (FullSaysYes, Err(StoreErrorKind::Full)) | (GoneSaysYes, Err(StoreErrorKind::Unavailable)) => {
                 return Ok(Change::Applied);
             }
@@ -60,12 +60,12 @@ impl Defective {
     }
 
     /// The record that a defect stores instead of `record`.
-    fn altered(&self, defect: Defect, mut record: Record, when: Condition) -> Record {
-        let is_tombstone = is_tombstone(&record.data);
-        if !is_tombstone && let Some(altered) = table::altered(&record.data, defect, when, self.now()) {
+    fn altered(&self, mut record: Record, when: Condition) -> Record {
+        let is_tombstone = *record.data == TOMBSTONE;
+        if !is_tombstone && let Some(altered) = table::altered(&record.data, self.defect, when, self.now()) {
             record.data = altered;
         }
-        match (defect, when) {
+        match (self.defect, when) {
             (MarkerForever, _) if is_tombstone => record.expires = None,
             (MarkerIsEmptySession, _) if is_tombstone => record.data = table::empty(self.now()),
             (CutsAtNul, _) => {
@@ -87,8 +87,8 @@ impl Defective {
     }
 
     /// What a defect does before it stores.
-    async fn begin_store(&self, defect: Defect, key: &Key, record: &Record) -> Result<()> {
-        match defect {
+    async fn begin_store(&self, key: &Key, record: &Record) -> Result<()> {
+        match self.defect {
             TooLargeRemoves if record.data.len() as u64 > MAX_VALUE => self.inner.put(key, None)?,
             FullForever if self.remember(|memory| memory.full) => return Err(full(Store)),
             DropLosesRecord => {
@@ -123,20 +123,22 @@ impl Defective {
     }
 
     pub(super) async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
-        let Some(defect) = self.defect else { return self.inner.change(key, request) };
-        let _turn = if defect == LockPerHandle { Some(self.turn.lock().await) } else { None };
+        if self.is(Nothing) {
+            return self.inner.change(key, request);
+        }
+        let _turn = if self.is(LockPerHandle) { Some(self.turn.lock().await) } else { None };
         let cached = self.remember(|memory| memory.cache.get(key).cloned());
-        let live = match (defect, cached) {
+        let live = match (self.defect, cached) {
             (RemovalNotWritten | TouchNotWritten, Some(cached)) => cached,
             _ => self.inner.retrieve(key).await.unwrap_or_default(),
         };
-        let request = self.rewritten(defect, key, request, live.as_ref());
+        let request = self.rewritten(key, request, live.as_ref());
         let decision = request.decide(Found::of(live.as_ref(), self.now()), self.now());
-        if let Some(answer) = self.instead_of_deciding(defect, key, &request, live.as_ref(), decision)? {
+        if let Some(answer) = self.instead_of_deciding(key, &request, live.as_ref(), decision)? {
             return Ok(answer);
         }
         let (operation, when) = (request.operation(), condition_of(&request));
-        let answer = match (defect, operation, when) {
+        let answer = match (self.defect, operation, when) {
             (AnswersEarly | LockPerHandle, ..)
             | (RacyRevision, Store, At(_))
             | (RacyAbsent, Store, Absent)
@@ -144,7 +146,7 @@ impl Defective {
             | (RacyRemoveAtRevision, Remove, At(_))
             | (RacyTouch | TouchRevivesRemoved, Touched, _) => match decision {
                 Decision::Conflict | Decision::Corrupt => Change::Conflict(live),
-                _ => self.perform_late(defect, key, request, live).await?,
+                _ => self.perform_late(key, request, live).await?,
             },
             (DroppedComesLate, Store, _) => {
                 // The task continues when the caller gives up.
@@ -157,7 +159,7 @@ impl Defective {
             }
             _ => self.perform(key, request)?,
         };
-        Ok(match (defect, operation, when, answer) {
+        Ok(match (self.defect, operation, when, answer) {
             (SwallowsConflicts, Store, At(_), Change::Conflict(_))
             | (SaysYesToTaken, Store, Absent, Change::Conflict(_))
             | (RemoveAlwaysYes, Remove, _, Change::Conflict(None))
@@ -175,21 +177,15 @@ impl Defective {
     }
 
     /// The request that a defect makes of `request`.
-    fn rewritten(
-        &self,
-        defect: Defect,
-        key: &Key,
-        mut request: ChangeRequest,
-        live: Option<&Record>,
-    ) -> ChangeRequest {
+    fn rewritten(&self, key: &Key, mut request: ChangeRequest, live: Option<&Record>) -> ChangeRequest {
         let float = |revision: Revision| u64::from_be_bytes(revision.to_bytes()) as f64;
         let is = |record: Option<Record>, revision| record.is_some_and(|record| record.revision == revision);
         let old = live.and_then(|live| live.expires);
         match &mut request {
-            ChangeRequest::Store { record, .. } if defect == KeepsOldDeadline && live.is_some() => {
+            ChangeRequest::Store { record, .. } if self.is(KeepsOldDeadline) && live.is_some() => {
                 record.expires = old;
             }
-            ChangeRequest::Touch(touch) => match defect {
+            ChangeRequest::Touch(touch) => match self.defect {
                 TouchIgnoresRevision => touch.from = live.map_or(touch.from, |live| live.revision),
                 TouchKeepsRevision => touch.to = touch.from,
                 TouchDoesNotExtend => touch.deadline = old,
@@ -200,7 +196,7 @@ impl Defective {
             },
             _ => {}
         }
-        let is_ignored = match (defect, request.operation(), condition_of(&request)) {
+        let is_ignored = match (self.defect, request.operation(), condition_of(&request)) {
             (AbsentReplaces, Store, Absent)
             | (StoreIgnoresRevision, Store, At(_))
             | (RemoveIgnoresAbsent, Remove, Absent)
@@ -224,7 +220,6 @@ impl Defective {
     /// The answer of a defect that does not ask the driver.
     fn instead_of_deciding(
         &self,
-        defect: Defect,
         key: &Key,
         request: &ChangeRequest,
         live: Option<&Record>,
@@ -237,7 +232,7 @@ impl Defective {
             let touched =
                 || live.map(|live| Record { revision: touch.to, expires: touch.deadline, ..live.clone() });
             let versions = || self.remember(|memory| memory.versions.get(key).cloned().unwrap_or_default());
-            return Ok(match (defect, decision) {
+            return Ok(match (self.defect, decision) {
                 (TouchSaysTrue, _) => Some(Change::Applied),
                 (TouchRefusesPast, _) if !is_live(touch.deadline, self.now()) => Some(Change::Conflict(None)),
                 (TouchRepeatIsFalse, Decision::AlreadyApplied) => Some(Change::Conflict(None)),
@@ -260,21 +255,16 @@ impl Defective {
                     Some(Change::Applied)
                 }
                 (TouchCutsData, Decision::Write) => {
-                    self.inner.put(
-                        key,
-                        touched().map(|mut record| {
-                            record.data.truncate(1_000);
-                            record
-                        }),
-                    )?;
+                    let cut = |data: &Bytes| data.slice(..data.len().min(1_000));
+                    self.inner.put(key, touched().map(|new| Record { data: cut(&new.data), ..new }))?;
                     Some(Change::Applied)
                 }
                 _ => None,
             });
         }
         let is_tombstone =
-            matches!(request, ChangeRequest::Store { record, .. } if is_tombstone(&record.data));
-        Ok(match (defect, request.operation(), when, decision) {
+            matches!(request, ChangeRequest::Store { record, .. } if *record.data == TOMBSTONE);
+        Ok(match (self.defect, request.operation(), when, decision) {
             (RemoveKeeps, Remove, _, Decision::Delete)
             | (LateStoreIgnored, Store, _, Decision::Delete)
             | (LosesCreates, Store, Absent, _)
@@ -309,14 +299,8 @@ impl Defective {
     }
 
     /// Performs a change that was decided before, whatever has happened meanwhile.
-    async fn perform_late(
-        &self,
-        defect: Defect,
-        key: &Key,
-        request: ChangeRequest,
-        live: Option<Record>,
-    ) -> Result<Change> {
-        if defect == AnswersEarly {
+    async fn perform_late(&self, key: &Key, request: ChangeRequest, live: Option<Record>) -> Result<Change> {
+        if self.is(AnswersEarly) {
             let (own, key) = (self.clone(), key.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(3)).await;
@@ -325,7 +309,7 @@ impl Defective {
             return Ok(Change::Applied);
         }
         self.pause().await;
-        match (defect, self.inner.retrieve(key).await?) {
+        match (self.defect, self.inner.retrieve(key).await?) {
             (TouchRevivesRemoved, Some(_)) => self.perform(key, request),
             (RacyTouch, None) => Ok(Change::Conflict(None)),
             _ => self.perform(key, unconditional(request, live)).map(|_| Change::Applied),
@@ -335,22 +319,8 @@ impl Defective {
     fn perform(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
         let answer = self.inner.change(key, request.clone())?;
         if answer.is_applied() {
-            self.remember(|memory| {
-                memory.changes += 1;
-                let caches = matches!(self.defect, Some(HandleCaches | ComparesHandleCache));
-                match request {
-                    ChangeRequest::Store { record, .. } => {
-                        memory.has_stored(key, &record);
-                        if caches {
-                            memory.cache.insert(key.clone(), Some(record));
-                        } else {
-                            memory.cache.remove(key);
-                        }
-                    }
-                    ChangeRequest::Remove { .. } if caches => drop(memory.cache.insert(key.clone(), None)),
-                    _ => {}
-                }
-            });
+            let caches = matches!(self.defect, HandleCaches | ComparesHandleCache);
+            self.remember(|memory| memory.has_changed(key, request, caches));
         }
         Ok(answer)
     }

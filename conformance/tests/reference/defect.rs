@@ -4,16 +4,11 @@ macro_rules! defects {
     ($($name:ident,)*) => {
         /// One small mistake. Its name says what the driver then does; the rows of the clause table name the clauses
         /// that notice it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Defect { $($name,)* }
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub enum Defect { #[default] Nothing, $($name,)* }
 
         impl Defect {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The defect of this name, in a child process.
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|defect| format!("{defect:?}") == name)
-            }
         }
     };
 }
@@ -41,7 +36,7 @@ defects! {
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
     DeniedForever,
-    // Defects of the wrapper in `between.rs`.
+    // Defects that only the session layer notices.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,
     RemoveSaysGone, RemoveSaysYesOnConflict, TouchSaysTrue, TouchReverts, TouchKeepsRevision,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use session_conformance::HarnessError;
+use session_conformance::HarnessResult;
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
     Purged, Record, Result, StoreError, StoreErrorKind, Timestamp, Touch,
@@ -19,7 +19,7 @@ use super::memory::Memory;
 #[derive(Debug)]
 pub struct Defective {
     pub(super) inner: Reference,
-    pub(super) defect: Option<Defect>,
+    pub(super) defect: Defect,
     memory: Arc<Mutex<Memory>>,
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) busy: Arc<AtomicBool>,
@@ -42,15 +42,10 @@ fn copy(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 impl Defective {
-    pub fn open(
-        path: &Path,
-        clock: Arc<dyn Clock>,
-        defect: Option<Defect>,
-        power: bool,
-    ) -> std::result::Result<Self, HarnessError> {
-        let path = if defect == Some(HandleIsCopy) { copy(path)? } else { path.to_owned() };
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, defect: Defect, power: bool) -> HarnessResult<Self> {
+        let path = if defect == HandleIsCopy { copy(path)? } else { path.to_owned() };
         let inner = Reference::open(&path, clock, defect, power)?;
-        if defect == Some(ReopenLosesDeadline) {
+        if defect == ReopenLosesDeadline {
             for key in inner.keys()? {
                 inner.put(&key, inner.stored(&key)?.map(|record| Record { expires: None, ..record }))?;
             }
@@ -60,7 +55,7 @@ impl Defective {
     }
 
     pub(super) fn is(&self, defect: Defect) -> bool {
-        self.defect == Some(defect)
+        self.defect == defect
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -86,10 +81,10 @@ impl Defective {
     ) -> Result<T> {
         let here = std::thread::current().id();
         let (broken, lost) = self.remember(|memory| match self.defect {
-            Some(TiedToThread) => (*memory.thread.get_or_insert(here) != here, false),
-            Some(FailurePoisons) => (memory.failed, false),
-            Some(GoneForever | DeniedForever) => (memory.away, false),
-            Some(GoneLosesAll) => (false, memory.away),
+            TiedToThread => (*memory.thread.get_or_insert(here) != here, false),
+            FailurePoisons => (memory.failed, false),
+            GoneForever | DeniedForever => (memory.away, false),
+            GoneLosesAll => (false, memory.away),
             _ => (false, false),
         });
         if broken {
@@ -107,10 +102,10 @@ impl Defective {
                 memory.full |= kind == StoreErrorKind::Full;
             });
             match (self.defect, key) {
-                (Some(CloseBreaksCalls), _) if kind == StoreErrorKind::Closed => {
+                (CloseBreaksCalls, _) if kind == StoreErrorKind::Closed => {
                     StoreError::new(StoreErrorKind::Backend, operation)
                 }
-                (Some(ErrorShowsKey), Some(key)) => error.with_detail(key.as_str()),
+                (ErrorShowsKey, Some(key)) => error.with_detail(key.as_str()),
                 _ => error,
             }
         })
@@ -119,9 +114,9 @@ impl Defective {
     /// The key under which a record is stored.
     fn mapped(&self, key: &Key) -> Key {
         let id = match self.defect {
-            Some(PathIds) => key.id().replace(['/', '\\'], "_"),
-            Some(FoldsCase) => key.id().to_lowercase(),
-            Some(CutsKeys) => key.id().chars().take(250).collect(),
+            PathIds => key.id().replace(['/', '\\'], "_"),
+            FoldsCase => key.id().to_lowercase(),
+            CutsKeys => key.id().chars().take(250).collect(),
             _ => key.id().to_owned(),
         };
         let prefix = if self.is(IgnoresPrefix) { "session" } else { key.prefix() };
@@ -186,8 +181,8 @@ impl Driver for Defective {
     async fn close(&self) -> Result<()> {
         let last = self.remember(|memory| memory.last.clone());
         match (self.defect, last) {
-            (Some(CloseForgetsLast), Some((key, _))) => self.inner.put(&key, None)?,
-            (Some(CloseIsForgotten), _) => return Ok(()),
+            (CloseForgetsLast, Some((key, _))) => self.inner.put(&key, None)?,
+            (CloseIsForgotten, _) => return Ok(()),
             _ => {}
         }
         self.inner.close().await

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use session_conformance::testing::{MapDriver, poll_once};
+use session_conformance::testing::{MapDriver, condition_of, poll_once};
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
     Purged, Record, Result, Shared, StoreError, StoreErrorKind, Survives, Touch, check_record_bytes, frame,
@@ -30,7 +30,7 @@ pub struct Reference {
     /// Whether every step is synced to the disk, and survival of power loss claimed.
     power: bool,
     /// The few defects that a wrapper cannot have: in the lock, the sync and the writing of a record.
-    defect: Option<Defect>,
+    defect: Defect,
 }
 
 /// Each entry is the length of a key as 2 bytes, the length of a frame as 4 bytes, the key, and the frame. An entry
@@ -45,7 +45,7 @@ struct Log {
 }
 
 impl Reference {
-    pub fn open(path: &Path, clock: Arc<dyn Clock>, defect: Option<Defect>, power: bool) -> io::Result<Self> {
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, defect: Defect, power: bool) -> io::Result<Self> {
         if path.with_extension("denied").exists() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -65,24 +65,24 @@ impl Reference {
         let mut log = self.log.lock().unwrap();
         let lock_file = self.path.with_extension("lock");
         match self.defect {
-            Some(Defect::NoFileLock) => {}
-            Some(Defect::LockFileOfTheDead) => {
+            Defect::NoFileLock => {}
+            Defect::LockFileOfTheDead => {
                 let free = (0..300).any(|_| File::create_new(&lock_file).inspect_err(|_| dawdle()).is_ok());
                 free.then_some(()).ok_or_else(|| StoreError::new(StoreErrorKind::Backend, operation))?;
             }
             _ => log.file.lock().map_err(backend)?,
         }
         log.catch_up(&self.map)?;
-        if matches!(self.defect, Some(Defect::NoFileLock | Defect::LockFileOfTheDead)) {
+        if matches!(self.defect, Defect::NoFileLock | Defect::LockFileOfTheDead) {
             dawdle();
         }
         let answer = work(&mut log);
-        if self.power && self.defect != Some(Defect::PowerDoesNotSync) {
+        if self.power && self.defect != Defect::PowerDoesNotSync {
             log.file.sync_data().map_err(backend)?;
         }
         match self.defect {
-            Some(Defect::NoFileLock) => {}
-            Some(Defect::LockFileOfTheDead) => {
+            Defect::NoFileLock => {}
+            Defect::LockFileOfTheDead => {
                 std::fs::remove_file(lock_file).map_err(backend)?;
                 dawdle();
             }
@@ -112,7 +112,7 @@ impl Reference {
             }
             let tears = if is_touch { Defect::TouchTearsRecord } else { Defect::TornAppend };
             if let Some(record) = &after
-                && self.defect == Some(tears)
+                && self.defect == tears
             {
                 let data = record.data.slice(..record.data.len() / 2);
                 log.append(&self.map, key, Some(&Record { data, ..record.clone() }))?;
@@ -204,13 +204,6 @@ fn entry(rest: &mut Bytes) -> Option<(Key, Bytes)> {
     rest.advance(6);
     let key = Key::parse(std::str::from_utf8(&rest.split_to(key)).ok()?).ok()?;
     Some((key, rest.split_to(frame)))
-}
-
-pub fn condition_of(request: &ChangeRequest) -> Condition {
-    match request {
-        ChangeRequest::Store { condition, .. } | ChangeRequest::Remove { condition } => *condition,
-        ChangeRequest::Touch(touch) => Condition::Revision(touch.from),
-    }
 }
 
 fn backend(cause: io::Error) -> StoreError {

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use session_conformance::testing::FreshPath;
-use session_conformance::{FileRange, Harness, HarnessError};
+use session_conformance::{FileRange, Harness, HarnessError, HarnessResult};
 use session_core::{Clock, Key, SystemClock};
 
 use super::{Defect, Defective, Reference};
@@ -12,7 +12,7 @@ use super::{Defect, Defective, Reference};
 /// The reference driver, or a mutant of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReferenceHarness {
-    pub defect: Option<Defect>,
+    pub defect: Defect,
     /// Whether every step is synced to the disk, and survival of power loss claimed.
     pub power: bool,
 }
@@ -25,15 +25,15 @@ impl Harness for ReferenceHarness {
         "reference".into()
     }
 
-    async fn create(&self) -> Result<FreshPath, HarnessError> {
+    async fn create(&self) -> HarnessResult<FreshPath> {
         Ok(FreshPath::new("log")?)
     }
 
-    async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> Result<Defective, HarnessError> {
+    async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> HarnessResult<Defective> {
         Defective::open(storage.path(), clock, self.defect, self.power)
     }
 
-    async fn damage(&self, storage: &FreshPath, key: &Key) -> Result<(), HarnessError> {
+    async fn damage(&self, storage: &FreshPath, key: &Key) -> HarnessResult<()> {
         let region = self.record_bytes(storage, key).await?;
         let last = region.from + region.len as u64 - 1;
         // A file opened for appending would write at its end.
@@ -44,32 +44,32 @@ impl Harness for ReferenceHarness {
         Ok(())
     }
 
-    async fn record_bytes(&self, storage: &FreshPath, key: &Key) -> Result<FileRange, HarnessError> {
+    async fn record_bytes(&self, storage: &FreshPath, key: &Key) -> HarnessResult<FileRange> {
         let path = storage.path().to_owned();
-        let frame = Reference::open(&path, SystemClock::shared(), None, false)?.frame(key)?;
+        let frame = Reference::open(&path, SystemClock::shared(), Defect::Nothing, false)?.frame(key)?;
         let (from, len) = frame.ok_or_else(|| HarnessError::new("no such record to damage"))?;
         Ok(FileRange { path, from, len })
     }
 
-    async fn start_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+    async fn start_outage(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::write(storage.beside("log.gone"), "")?)
     }
 
-    async fn end_outage(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+    async fn end_outage(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::remove_file(storage.beside("log.gone"))?)
     }
 
-    async fn create_bounded(&self) -> Result<FreshPath, HarnessError> {
+    async fn create_bounded(&self) -> HarnessResult<FreshPath> {
         let storage = self.create().await?;
         std::fs::write(storage.beside("log.small"), "1000000")?;
         Ok(storage)
     }
 
-    async fn revoke_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+    async fn revoke_access(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::write(storage.beside("log.denied"), "")?)
     }
 
-    async fn restore_access(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+    async fn restore_access(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::remove_file(storage.beside("log.denied"))?)
     }
 
@@ -77,12 +77,12 @@ impl Harness for ReferenceHarness {
         storage.path().to_str().map(str::to_owned)
     }
 
-    fn attach(&self, address: &str) -> Result<FreshPath, HarnessError> {
+    fn attach(&self, address: &str) -> HarnessResult<FreshPath> {
         Ok(FreshPath::of_another(address))
     }
 
     fn power_evidence(&self) -> Option<String> {
-        let named = self.power && self.defect != Some(Defect::PowerWithoutEvidence);
+        let named = self.power && self.defect != Defect::PowerWithoutEvidence;
         named.then(|| "sync_data before every answer, in the reference's step()".into())
     }
 }

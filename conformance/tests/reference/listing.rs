@@ -15,10 +15,10 @@ const PAGE_OF_COUNT: usize = 200;
 impl Defective {
     pub(super) async fn page(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         let limit = match self.defect {
-            None => return self.inner.traverse(prefix, from, limit).await,
-            Some(LimitZeroEnds) if limit == 0 => return Ok(Page::last(Vec::new())),
-            Some(CursorIsOffset) => return self.page_at_offset(prefix, &from, limit).await,
-            Some(WholeAtOnce) => usize::MAX,
+            Nothing => return self.inner.traverse(prefix, from, limit).await,
+            LimitZeroEnds if limit == 0 => return Ok(Page::last(Vec::new())),
+            CursorIsOffset => return self.page_at_offset(prefix, &from, limit).await,
+            WholeAtOnce => usize::MAX,
             _ => limit,
         };
         let from = self.unmarked(from)?;
@@ -29,15 +29,15 @@ impl Defective {
             answer => answer?,
         };
         match (self.defect, from.key(prefix).ok().flatten()) {
-            (Some(CursorNeedsItsKey), Some(key)) if self.inner.retrieve(&key).await?.is_none() => {
+            (CursorNeedsItsKey, Some(key)) if self.inner.retrieve(&key).await?.is_none() => {
                 return Err(StoreError::invalid_cursor("its key is gone"));
             }
-            (Some(RepeatsKeys), Some(key)) => page.entries.insert(0, Entry::new(key)),
-            (Some(EmptyTraversalFails), None) if page.entries.is_empty() => {
+            (RepeatsKeys, Some(key)) => page.entries.insert(0, Entry::new(key)),
+            (EmptyTraversalFails, None) if page.entries.is_empty() => {
                 return Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse));
             }
-            (Some(EntryLies), _) => page.entries.iter_mut().for_each(|entry| entry.size = Some(1 << 40)),
-            (Some(TraverseTouches), _) => {
+            (EntryLies, _) => page.entries.iter_mut().for_each(|entry| entry.size = Some(1 << 40)),
+            (TraverseTouches, _) => {
                 for key in page.entries.iter().map(|entry| &entry.key) {
                     let later = |record: Record| Record {
                         expires: record.expires.map(|at| at.saturating_add(Duration::from_millis(1))),
@@ -46,7 +46,7 @@ impl Defective {
                     self.inner.put(key, self.inner.stored(key)?.map(later))?;
                 }
             }
-            (Some(TraverseFailsAtDamage | DamageEndsTraverse), _) => {
+            (TraverseFailsAtDamage | DamageEndsTraverse, _) => {
                 for at in 0..page.entries.len() {
                     match self.inner.retrieve(&page.entries[at].key).await {
                         Err(error) if self.is(TraverseFailsAtDamage) => return Err(error),
@@ -71,18 +71,15 @@ impl Defective {
     fn extra(&self, prefix: &Prefix, limit: usize) -> Result<Vec<Key>> {
         let mut extra = self.inner.keys()?;
         let counts = limit > PAGE_OF_COUNT;
-        let expired = |key: &Key| {
-            let stored = self.inner.stored(key).unwrap_or_default();
-            stored.map(|record| !record.is_live(self.now()))
-        };
+        let is_longer = |key: &Key| !key.is_in(prefix) && key.as_str().starts_with(prefix.as_str());
+        let expired =
+            |key: &Key| self.inner.stored(key).unwrap_or_default().map(|record| !record.is_live(self.now()));
         extra.retain(|key| match self.defect {
-            Some(ReportsRemoved) => key.is_in(prefix) && expired(key).is_none(),
-            Some(ReportsExpired) => key.is_in(prefix) && expired(key) == Some(true),
-            Some(CountsOtherPrefixes) => counts && !key.is_in(prefix),
-            Some(PrefixMatchesLonger) => !key.is_in(prefix) && key.as_str().starts_with(prefix.as_str()),
-            Some(ClearsOtherPrefixes) => {
-                counts && !key.is_in(prefix) && key.as_str().starts_with(prefix.as_str())
-            }
+            ReportsRemoved => key.is_in(prefix) && expired(key).is_none(),
+            ReportsExpired => key.is_in(prefix) && expired(key) == Some(true),
+            CountsOtherPrefixes => counts && !key.is_in(prefix),
+            PrefixMatchesLonger => is_longer(key),
+            ClearsOtherPrefixes => counts && is_longer(key),
             _ => false,
         });
         Ok(extra)
@@ -98,7 +95,7 @@ impl Defective {
 
     /// What some defects write into a cursor before its key.
     fn mark(&self) -> Option<[u8; 8]> {
-        match self.defect? {
+        match self.defect {
             CursorOfHandle | CursorOfHandleStartsAgain => Some(self.id.to_le_bytes()),
             TraverseFailsOnChange => Some(self.remember(|memory| memory.changes).to_le_bytes()),
             _ => None,
@@ -118,25 +115,22 @@ impl Defective {
         };
         match self.defect {
             _ if bytes.0 == mark => Ok(Cursor::from_bytes(bytes.1.to_vec())),
-            Some(CursorOfHandleStartsAgain) => Ok(Cursor::start()),
-            Some(CursorOfHandle) => Err(StoreError::invalid_cursor("it is of another handle")),
+            CursorOfHandleStartsAgain => Ok(Cursor::start()),
+            CursorOfHandle => Err(StoreError::invalid_cursor("it is of another handle")),
             _ => Err(StoreError::new(StoreErrorKind::Backend, Operation::Traverse)),
         }
     }
 
     pub(super) async fn sweep(&self, limit: usize) -> Result<Purged> {
         let racy = match self.defect {
-            Some(PurgeSaysNone) => return Ok(Purged::default()),
-            Some(PurgeDoesNotRecheck | PurgeCountsTwice) => true,
-            Some(PurgeTakesLive | PurgeOnlySessions | PurgeRemembersDeadline | DamageEndsPurge) => false,
+            PurgeSaysNone => return Ok(Purged::default()),
+            PurgeDoesNotRecheck | PurgeCountsTwice => true,
+            PurgeTakesLive | PurgeOnlySessions | PurgeRemembersDeadline | DamageEndsPurge => false,
             defect => {
-                let limit = if defect == Some(PurgeIgnoresLimit) { usize::MAX } else { limit };
+                let limit = if defect == PurgeIgnoresLimit { usize::MAX } else { limit };
                 let Purged { removed, more } = self.inner.purge(limit).await?;
-                let missed = u64::from(defect == Some(PurgeMiscounts) && removed > 0);
-                return Ok(Purged {
-                    removed: removed - missed,
-                    more: more || defect == Some(PurgeNeverEnds),
-                });
+                let missed = u64::from(defect == PurgeMiscounts && removed > 0);
+                return Ok(Purged { removed: removed - missed, more: more || defect == PurgeNeverEnds });
             }
         };
         let due = self.due(limit)?;
@@ -160,9 +154,9 @@ impl Defective {
         for key in self.inner.keys()? {
             let Some(Record { expires, .. }) = self.inner.stored(&key)? else { continue };
             let is_due = match self.defect {
-                Some(PurgeTakesLive) => !is_live(expires, now.saturating_add(Duration::from_millis(10))),
-                Some(PurgeOnlySessions) => !is_live(expires, now) && key.prefix() == "session",
-                Some(PurgeRemembersDeadline) => {
+                PurgeTakesLive => !is_live(expires, now.saturating_add(Duration::from_millis(10))),
+                PurgeOnlySessions => !is_live(expires, now) && key.prefix() == "session",
+                PurgeRemembersDeadline => {
                     self.remember(|memory| memory.first_due.get(&key).is_some_and(|first| *first <= now))
                 }
                 _ => !is_live(expires, now),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::thread::ThreadId;
 
-use session_core::{Key, Record, Revision, Timestamp};
+use session_core::{ChangeRequest, Key, Record, Revision, Timestamp};
 
 /// Each handle with its clones has one of its own.
 #[derive(Debug, Default)]
@@ -44,11 +44,24 @@ impl Memory {
         self.odd.insert(key.clone())
     }
 
-    pub fn has_stored(&mut self, key: &Key, record: &Record) {
-        self.last = Some((key.clone(), record.revision));
-        if let Some(deadline) = record.expires {
-            self.first_due.entry(key.clone()).or_insert(deadline);
+    pub fn has_changed(&mut self, key: &Key, request: ChangeRequest, caches: bool) {
+        self.changes += 1;
+        let stored = match request {
+            ChangeRequest::Store { record, .. } => Some(record),
+            ChangeRequest::Remove { .. } => None,
+            ChangeRequest::Touch(_) => return,
+        };
+        if let Some(record) = &stored {
+            self.last = Some((key.clone(), record.revision));
+            if let Some(deadline) = record.expires {
+                self.first_due.entry(key.clone()).or_insert(deadline);
+            }
+            self.versions.entry(key.clone()).or_default().push(record.clone());
         }
-        self.versions.entry(key.clone()).or_default().push(record.clone());
+        if caches {
+            self.cache.insert(key.clone(), stored);
+        } else {
+            self.cache.remove(key);
+        }
     }
 }

@@ -17,8 +17,8 @@ impl Defective {
             return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Retrieve));
         }
         let known = self.remember(|memory| match self.defect {
-            Some(HandleCaches | RemovalNotWritten | TouchNotWritten) => memory.cache.get(key).cloned(),
-            Some(StaleRead) => {
+            HandleCaches | RemovalNotWritten | TouchNotWritten => memory.cache.get(key).cloned(),
+            StaleRead => {
                 memory.reads += 1;
                 if memory.reads % 7 == 0 { memory.one_behind(key).map(Some) } else { None }
             }
@@ -32,7 +32,7 @@ impl Defective {
             Ok(None) => self.instead_of_nothing(key)?,
             Err(error) => self.instead_of_error(key, error)?,
         };
-        if matches!(self.defect, Some(HandleCaches | ComparesHandleCache)) {
+        if matches!(self.defect, HandleCaches | ComparesHandleCache) {
             self.remember(|memory| memory.cache.insert(key.clone(), found.clone()));
         }
         Ok(found)
@@ -41,27 +41,25 @@ impl Defective {
     fn instead_of(&self, key: &Key, mut record: Record) -> Result<Option<Record>> {
         let is_table = matches!(record.data[..], [1, 1 | 2, ..]);
         match self.defect {
-            Some(LosesRevision) => record.revision = Revision::from_bytes([0; 8]),
-            Some(ReadCutsData) => record.data.truncate(record.data.len().saturating_sub(1)),
-            Some(ShowsEarlierDeadlines) => {
+            LosesRevision => record.revision = Revision::from_bytes([0; 8]),
+            ReadCutsData => record.data.truncate(record.data.len().saturating_sub(1)),
+            ShowsEarlierDeadlines => {
                 record.expires = record.expires.map(|at| at.saturating_sub(HOUR / 2));
             }
-            Some(ReadsOneBehind) => {
+            ReadsOneBehind => {
                 return Ok(self.remember(|memory| memory.one_behind(key)).or(Some(record)));
             }
-            Some(ReadExtends) => {
+            ReadExtends => {
                 let expires = record.expires.map(|at| at.saturating_add(HOUR));
                 self.inner.put(key, Some(Record { expires, ..record.clone() }))?;
             }
-            Some(ReadRemoves) => self.inner.put(key, None)?,
-            Some(EmptyIsAbsent) if record.data.is_empty() => return Ok(None),
-            Some(NoneMeansACentury)
-                if record.expires.is_none() && self.now().as_millis() >= 6_000_000_000_000 =>
-            {
+            ReadRemoves => self.inner.put(key, None)?,
+            EmptyIsAbsent if record.data.is_empty() => return Ok(None),
+            NoneMeansACentury if record.expires.is_none() && self.now().as_millis() >= 6_000_000_000_000 => {
                 return Ok(None);
             }
-            Some(GarbageIsAbsent) if !is_table => return Ok(None),
-            Some(GarbageIsDeleted) if !is_table => {
+            GarbageIsAbsent if !is_table => return Ok(None),
+            GarbageIsDeleted if !is_table => {
                 self.inner.put(key, None)?;
                 return Ok(None);
             }
@@ -73,17 +71,17 @@ impl Defective {
     fn instead_of_nothing(&self, key: &Key) -> Result<Option<Record>> {
         let now = self.now();
         Ok(match self.defect {
-            Some(AbsentIsAnError) => {
+            AbsentIsAnError => {
                 return Err(StoreError::new(StoreErrorKind::Backend, Operation::Retrieve));
             }
-            Some(AbsentIsEmptySession) => {
+            AbsentIsEmptySession => {
                 Some(Record::new(table::empty(now), Some(now.saturating_add(2 * HOUR)), ONE))
             }
-            Some(AbsentIsAnother) => self.remember(|memory| memory.newest(&memory.last.as_ref()?.0)),
-            Some(ShowsRemoved) => self.remember(|memory| memory.newest(key)),
-            Some(NeedsCleanup | ShowsExpired) => self.inner.stored(key)?,
-            Some(ExpiresLate) => self.inner.stored(key)?.filter(|record| record.expires == Some(now)),
-            Some(RetrieveCreates) => {
+            AbsentIsAnother => self.remember(|memory| memory.newest(&memory.last.as_ref()?.0)),
+            ShowsRemoved => self.remember(|memory| memory.newest(key)),
+            NeedsCleanup | ShowsExpired => self.inner.stored(key)?,
+            ExpiresLate => self.inner.stored(key)?.filter(|record| record.expires == Some(now)),
+            RetrieveCreates => {
                 self.inner.put(key, Some(Record::new(&b""[..], None, ONE)))?;
                 None
             }
@@ -93,13 +91,11 @@ impl Defective {
 
     fn instead_of_error(&self, key: &Key, error: StoreError) -> Result<Option<Record>> {
         match (self.defect, error.kind()) {
-            (Some(DamagedIsAbsent), StoreErrorKind::Corrupt)
-            | (Some(GoneIsAbsent), StoreErrorKind::Unavailable)
-            | (Some(DeniedIsAbsent), StoreErrorKind::Misconfigured) => Ok(None),
-            (Some(DamagedIsReturned), StoreErrorKind::Corrupt) => {
-                Ok(Some(Record::new(&b"damaged"[..], None, ONE)))
-            }
-            (Some(DamagedIsDeleted), StoreErrorKind::Corrupt) => self.inner.put(key, None).map(|()| None),
+            (DamagedIsAbsent, StoreErrorKind::Corrupt)
+            | (GoneIsAbsent, StoreErrorKind::Unavailable)
+            | (DeniedIsAbsent, StoreErrorKind::Misconfigured) => Ok(None),
+            (DamagedIsReturned, StoreErrorKind::Corrupt) => Ok(Some(Record::new(&b"damaged"[..], None, ONE))),
+            (DamagedIsDeleted, StoreErrorKind::Corrupt) => self.inner.put(key, None).map(|()| None),
             _ => Err(error),
         }
     }

@@ -6,7 +6,7 @@ mod map {
     use std::sync::{Arc, OnceLock};
 
     use session_conformance::testing::MapDriver;
-    use session_conformance::{Harness, HarnessError};
+    use session_conformance::{Harness, HarnessResult};
     use session_core::Clock;
 
     struct Maps;
@@ -19,7 +19,7 @@ mod map {
             "map".into()
         }
 
-        async fn create(&self) -> Result<OnceLock<MapDriver>, HarnessError> {
+        async fn create(&self) -> HarnessResult<OnceLock<MapDriver>> {
             Ok(OnceLock::new())
         }
 
@@ -27,7 +27,7 @@ mod map {
             &self,
             storage: &OnceLock<MapDriver>,
             clock: Arc<dyn Clock>,
-        ) -> Result<MapDriver, HarnessError> {
+        ) -> HarnessResult<MapDriver> {
             Ok(storage.get_or_init(|| MapDriver::with_clock(clock)).clone())
         }
     }

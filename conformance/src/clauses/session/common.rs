@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use session_core::Revision;
-pub(super) use session_core::{Operation, SessionId};
+pub(super) use session_core::{Operation, Revision, SessionId};
 use session_manager::{Committed, Error, Event, Observer, SessionTag, SessionsBuilder};
 pub(super) use session_manager::{EndReason, ErrorKind, IdUpdate, Outcome, RequestInfo, Session, Sessions};
 
@@ -184,12 +183,7 @@ pub(super) async fn finds<T: DeserializeOwned + PartialEq + Debug>(
 
 /// The stored record of a session.
 pub(super) async fn raw(probe: &Probe, id: SessionId) -> Result<Option<Record>, Failure> {
-    raw_at(probe, &id.key()).await
-}
-
-/// The same by key.
-pub(super) async fn raw_at(probe: &Probe, key: &Key) -> Result<Option<Record>, Failure> {
-    Ok(probe.inner().retrieve(key).await?)
+    Ok(probe.inner().retrieve(&id.key()).await?)
 }
 
 /// The stored record of a session that must exist.
@@ -210,7 +204,7 @@ pub(super) async fn nothing_else(probe: &Probe, expected: &[SessionId], what: &s
         else {
             continue;
         };
-        equal(&format!("the stored record elsewhere {what}"), &raw_at(probe, &key).await?, &None)?;
+        equal(&format!("the stored record elsewhere {what}"), &probe.inner().retrieve(&key).await?, &None)?;
     }
     Ok(())
 }
@@ -228,9 +222,4 @@ pub(super) fn after(stage: &Stage, time: Duration) -> Timestamp {
 /// Moves the virtual clock on.
 pub(super) fn advance(stage: &Stage, time: Duration) {
     stage.set(after(stage, time));
-}
-
-/// A revision of the check's own.
-pub(super) fn any_revision() -> Result<Revision, Failure> {
-    Ok(Revision::random()?)
 }

@@ -1,6 +1,6 @@
 //! Two requests of one session: the replay table, row by row.
 
-use super::session_common::*;
+use super::common::*;
 
 /// Two requests that have loaded the same state.
 async fn two(sessions: &Manager, id: SessionId) -> Result<(Session, Session), Failure> {
@@ -94,11 +94,7 @@ pub(crate) async fn s15_token_is_taken_once(stage: &Stage) -> Check {
     one.insert("changed", &8)?;
     two.take::<u64>("changed")?;
     done(&sessions, &one).await?;
-    refused(
-        sessions.finish(&two).await,
-        ErrorKind::Contention,
-        "taking a value that another request changed",
-    )?;
+    refused(sessions.finish(&two).await, ErrorKind::Contention, "taking a value that was changed")?;
     finds(&sessions, id, "changed", Some(8)).await?;
 
     // Untouched by another's write.
@@ -237,11 +233,7 @@ pub(crate) async fn s80_failed_replay_writes_nothing(stage: &Stage) -> Check {
     two.insert("before", &1)?;
     add_to(&two, "count")?;
     done(&sessions, &one).await?;
-    refused(
-        sessions.finish(&two).await,
-        ErrorKind::Decode,
-        "an update of a value that is not a number any more",
-    )?;
+    refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of what is no number any more")?;
     finds(&sessions, id, "count", Some("many".to_owned())).await?;
     finds::<u64>(&sessions, id, "before", None).await
 }

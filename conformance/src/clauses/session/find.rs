@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use session_manager::{Event, Sweep};
 
-use super::session_common::*;
+use super::common::*;
 
 /// Sessions that hold their numbers.
 async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Failure> {
@@ -17,32 +17,26 @@ async fn numbered(sessions: &Manager, count: u64) -> Result<Vec<SessionId>, Fail
     Ok(ids)
 }
 
-/// The numbers of all found sessions, and how often each was found.
-async fn walk(
-    sessions: &Manager,
-    limit: usize,
-    end_each: bool,
-) -> Result<BTreeMap<Option<u64>, usize>, Failure> {
-    let mut found = BTreeMap::new();
-    let mut from = Cursor::start();
+/// Fails unless a walk in pages of `limit` finds exactly the first `count` numbers. It may end each session.
+async fn walk(probe: &Probe, sessions: &Manager, limit: usize, count: u64, ends: bool) -> Check {
+    let mut found: BTreeMap<Option<u64>, usize> = BTreeMap::new();
+    let mut next = Some(Cursor::start());
     for _ in 0..1_000 {
+        let Some(from) = next.take() else { break };
         let page = sessions.find(from, limit).await?;
         for session in page.sessions {
             *found.entry(session.get::<u64>("number")?).or_insert(0) += 1;
-            if end_each {
+            if ends {
                 session.end("operator").await?;
             }
         }
-        match page.next {
-            Some(next) => from = next,
-            None => return Ok(found),
-        }
+        next = page.next;
     }
-    Err(unmet("find ends", "still more after 1,000 pages"))
-}
-
-fn all(count: u64) -> Vec<Option<u64>> {
-    (0..count).map(Some).collect()
+    ensure(next.is_none(), "find ends", "still more after 1,000 pages")?;
+    let numbers: Vec<_> = found.keys().copied().collect();
+    equal("the sessions that were found", &numbers, &(0..count).map(Some).collect())?;
+    let once = !probe.inner().capabilities().exactly_once || found.values().all(|&times| times == 1);
+    ensure(once, "each of them once", &found)
 }
 
 pub(crate) async fn s75_find_visits_every_session_unchanged(stage: &Stage) -> Check {
@@ -55,11 +49,7 @@ pub(crate) async fn s75_find_visits_every_session_unchanged(stage: &Stage) -> Ch
     }
     for limit in [1, 4, 100] {
         probe.calls();
-        let found = walk(&sessions, limit, false).await?;
-        equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
-        if probe.inner().capabilities().exactly_once {
-            ensure(found.values().all(|&times| times == 1), "each of them once", &found)?;
-        }
+        walk(&probe, &sessions, limit, COUNT, false).await?;
         let writes = |operation: &Operation| !matches!(operation, Operation::Traverse | Operation::Retrieve);
         equal("its calls that write", &probe.operations().iter().filter(|&o| writes(o)).count(), &0)?;
     }
@@ -78,26 +68,20 @@ pub(crate) async fn s76_find_omits_what_is_no_live_session(stage: &Stage) -> Che
     .await?;
     stage.set(stage.now().saturating_add(Duration::from_secs(10)));
     let ids = numbered(&sessions, 4).await?;
-    let login = opened(&sessions, ids[0]).await?;
-    login.rotate()?;
-    done(&sessions, &login).await?;
+    let new = rotated(&sessions, ids[0]).await?;
     // The bytes of a session under another prefix, and bytes that do not form a session.
     let record = stored(&probe, ids[1]).await?;
     for (key, record) in [
         ("user:alice", record.clone()),
         ("index:session:a", record.clone()),
-        ("session:garbage", Record { data: "no session".into(), revision: any_revision()?, ..record }),
+        ("session:garbage", Record { data: "no session".into(), revision: Revision::random()?, ..record }),
     ] {
         let key = Key::parse(key)?;
         yes(&probe.inner().store(&key, record, Condition::Absent).await?, "a store when absent")?;
     }
-    let found = walk(&sessions, 3, false).await?;
-    equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(4))?;
-    if probe.inner().capabilities().exactly_once {
-        ensure(found.values().all(|&times| times == 1), "each of them once", &found)?;
-    }
+    walk(&probe, &sessions, 3, 4, false).await?;
     nothing(&probe, short, "of the session that has expired").await?;
-    finds(&sessions, new_id(&login)?, "number", Some(0_u64)).await
+    finds(&sessions, new, "number", Some(0_u64)).await
 }
 
 pub(crate) async fn s77_find_allows_ending_each_session(stage: &Stage) -> Check {
@@ -106,8 +90,7 @@ pub(crate) async fn s77_find_allows_ending_each_session(stage: &Stage) -> Check 
     for limit in [1, 5, 100] {
         let ids = numbered(&sessions, COUNT).await?;
         let other = opened(&sessions, ids[3]).await?;
-        let found = walk(&sessions, limit, true).await?;
-        equal("the sessions that were found", &found.keys().copied().collect::<Vec<_>>(), &all(COUNT))?;
+        walk(&probe, &sessions, limit, COUNT, true).await?;
         for id in &ids {
             nothing(&probe, *id, "of a session that was ended").await?;
         }
@@ -133,25 +116,15 @@ pub(crate) async fn s77_find_allows_ending_each_session(stage: &Stage) -> Check 
     nothing(&probe, id, "of a session that was written to").await
 }
 
-/// Expired records, live ones, and some without a deadline.
+/// Expired records, live ones, and some without a deadline. Returns the keys of the last two.
 async fn stocked(stage: &Stage, driver: &DynDriver, expired: usize) -> Result<Vec<Key>, Failure> {
     let soon = stage.soon();
-    let mut kept = Vec::new();
-    for number in 0..expired + 6 {
-        let expires = match number % 2 {
-            _ if number < expired => Some(soon),
-            0 => Some(soon.saturating_add(Duration::from_millis(1))),
-            _ => None,
-        };
-        let key = stage.key(&format!("record-{number}"));
-        let record = Record::new("x", expires, any_revision()?);
-        yes(&driver.store(&key, record, Condition::Absent).await?, "a store when absent")?;
-        if number >= expired {
-            kept.push(key);
-        }
-    }
+    let (later, never) = (stage.keys("later", 3), stage.keys("never", 3));
+    put_all(driver, &stage.keys("expired", expired), &expiring(1, soon)).await?;
+    put_all(driver, &later, &expiring(1, soon.saturating_add(MILLISECOND))).await?;
+    put_all(driver, &never, &record(1)).await?;
     stage.set(soon);
-    Ok(kept)
+    Ok([later, never].concat())
 }
 
 async fn are_there(driver: &DynDriver, keys: &[Key]) -> Check {

@@ -1,6 +1,6 @@
 //! Idle timeout, absolute lifetime, touches, deadlines of single values.
 
-use super::session_common::*;
+use super::common::*;
 
 fn one(session: &Session) -> Result<(), session_manager::Error> {
     session.insert("a", &1)
@@ -113,11 +113,7 @@ pub(crate) async fn s51_absolute_lifetime_is_final(stage: &Stage) -> Check {
         does(&sessions, id, |session| if hour % 2 == 0 { session.insert("hour", &hour) } else { Ok(()) })
             .await?;
         let deadline = after(stage, 2 * HOUR).min(end);
-        equal(
-            &format!("the deadline after {hour} hours"),
-            &stored(&probe, id).await?.expires,
-            &Some(deadline),
-        )?;
+        expires(&probe, id, deadline, &format!("the session after {hour} hours")).await?;
     }
     stage.set(end.saturating_sub(MILLISECOND));
     came_to(&request(&sessions, id, read).await?, &Outcome::Unchanged, "a read at the last moment")?;

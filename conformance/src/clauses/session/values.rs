@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use session_manager::{Codec, Event, OnCorrupt, SessionsBuilder};
 
-use super::session_common::*;
+use super::common::*;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Size {
@@ -68,11 +68,8 @@ pub(crate) async fn s69_values_of_any_kind_are_equal(stage: &Stage) -> Check {
 
 /// Replaces the data of a session, as another release or a broken program would.
 async fn put(probe: &Probe, id: SessionId, data: Vec<u8>) -> Result<Record, Failure> {
-    let record = Record { data: data.into(), revision: any_revision()?, ..stored(probe, id).await? };
-    yes(
-        &probe.inner().store(&id.key(), record.clone(), Condition::Any).await?,
-        "a store without a condition",
-    )?;
+    let record = Record { data: data.into(), revision: Revision::random()?, ..stored(probe, id).await? };
+    crate::common::put(probe.inner(), &id.key(), &record).await?;
     Ok(record)
 }
 
@@ -110,11 +107,7 @@ pub(crate) async fn s70_unknown_entries_survive(stage: &Stage) -> Check {
     does(&sessions, id, |session| session.insert("c", &3)).await?;
     let record = stored(&probe, id).await?;
     for part in &parts {
-        ensure(
-            holds(&record, part),
-            "every unknown entry is there, byte for byte",
-            format_args!("{part:?} is not"),
-        )?;
+        ensure(holds(&record, part), "every unknown entry byte for byte, not without this", part)?;
     }
     finds(&sessions, id, "b", Some(2)).await
 }
@@ -244,7 +237,7 @@ pub(crate) async fn s74_first_layout_is_readable(stage: &Stage) -> Check {
     let record = Record {
         data: Bytes::from(of_the_first_release(now.as_millis())),
         expires: Some(stage.later()),
-        revision: any_revision()?,
+        revision: Revision::random()?,
     };
     yes(&probe.inner().store(&id.key(), record, Condition::Absent).await?, "a store when absent")?;
     let session = opened(&sessions, id).await?;

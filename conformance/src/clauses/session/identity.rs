@@ -1,6 +1,6 @@
 //! Rotation with its tombstone, and ending a session at once.
 
-use super::session_common::*;
+use super::common::*;
 
 pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
@@ -23,11 +23,8 @@ pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> C
     ensure(committed.critical && !committed.refuses_response(), "critical, and done", &committed)?;
     let conditions: Vec<_> = probe.calls().into_iter().map(|call| (call.operation, call.condition)).collect();
     let steps = [Condition::Absent, Condition::Revision(loaded.revision)];
-    equal(
-        "the calls of a rotation",
-        &conditions,
-        &steps.map(|when| (Operation::Store, Some(when))).to_vec(),
-    )?;
+    let steps = steps.map(|when| (Operation::Store, Some(when)));
+    equal("the calls of a rotation", &conditions[..], &steps)?;
 
     let new = new_id(&session)?;
     ensure(new != old, "the id is new", "the same")?;
@@ -41,9 +38,7 @@ pub(crate) async fn s31_rotation_moves_session_to_one_new_id(stage: &Stage) -> C
 
 pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
     let (probe, sessions, old) = with_one(stage).await?;
-    let login = opened(&sessions, old).await?;
-    login.rotate()?;
-    done(&sessions, &login).await?;
+    let new = rotated(&sessions, old).await?;
     let tombstone = raw(&probe, old).await?;
     for writes in [false, true] {
         let late = sessions.load(old).await?;
@@ -64,7 +59,7 @@ pub(crate) async fn s32_tombstone_is_inert(stage: &Stage) -> Check {
     equal("whether a logout with the old id ended anything", &late.destroy("logout").await?, &false)?;
     tells_nothing(&late, "a logout with the old id")?;
     equal("the tombstone afterwards", &raw(&probe, old).await?, &tombstone)?;
-    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+    finds(&sessions, new, "a", Some(1)).await
 }
 
 pub(crate) async fn s33_rotation_carries_over_concurrent_write(stage: &Stage) -> Check {
@@ -223,9 +218,7 @@ pub(crate) async fn s38_rotation_restarts_absolute_lifetime(stage: &Stage) -> Ch
 
 pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
     let (probe, sessions, old) = with_one(stage).await?;
-    let login = opened(&sessions, old).await?;
-    login.rotate()?;
-    done(&sessions, &login).await?;
+    let new = rotated(&sessions, old).await?;
     let end = after(stage, MINUTE);
     stage.set(end.saturating_sub(MILLISECOND));
     let late = sessions.load(old).await?;
@@ -237,7 +230,7 @@ pub(crate) async fn s39_tombstone_lasts_sixty_seconds(stage: &Stage) -> Check {
     came_to(&sessions.finish(&late).await?, &Outcome::Created, "a write under an id that means nothing")?;
     ensure(new_id(&late)? != old, "it gets a new id", "the old one")?;
     nothing(&probe, old, "under the old id").await?;
-    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+    finds(&sessions, new, "a", Some(1)).await
 }
 
 pub(crate) async fn s40_destroy_ends_the_session_at_once(stage: &Stage) -> Check {
@@ -349,20 +342,15 @@ pub(crate) async fn s44_destroy_with_lost_answer_ends_the_session(stage: &Stage)
 pub(crate) async fn s45_late_logout_spares_tombstone_and_successor(stage: &Stage) -> Check {
     let (probe, sessions, old) = with_one(stage).await?;
     let late = opened(&sessions, old).await?;
-    let login = opened(&sessions, old).await?;
-    login.rotate()?;
-    done(&sessions, &login).await?;
+    let new = rotated(&sessions, old).await?;
     let tombstone = stored(&probe, old).await?;
     equal("whether the late logout ended anything", &late.destroy("logout").await?, &false)?;
     equal("its end reason", &late.end_reason()?, &Some(EndReason::Replaced))?;
     tells_nothing(&late, "a late logout")?;
     late.insert("b", &1)?;
-    came_to(
-        &sessions.finish(&late).await?,
-        &Outcome::Ended(EndReason::Replaced),
-        "a write after a late logout",
-    )?;
+    let replaced = Outcome::Ended(EndReason::Replaced);
+    came_to(&sessions.finish(&late).await?, &replaced, "a write after a late logout")?;
     tells_nothing(&late, "a write after a late logout")?;
     equal("the tombstone afterwards", &stored(&probe, old).await?, &tombstone)?;
-    finds(&sessions, new_id(&login)?, "a", Some(1)).await
+    finds(&sessions, new, "a", Some(1)).await
 }

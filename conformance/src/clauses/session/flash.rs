@@ -1,6 +1,6 @@
 //! Values for the next request.
 
-use super::session_common::*;
+use super::common::*;
 
 async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
     begun(sessions, |session| {
@@ -16,15 +16,17 @@ fn sees(session: &Session, expected: &[&str], when: &str) -> Check {
     equal(&format!("the flash values {when}"), &session.flash().keys()?, &expected)
 }
 
+/// Fails unless a handle sees this flash value. This uses flash.
+fn shows(session: &Session, key: &str, expected: &str) -> Check {
+    let value = session.flash().get::<String>(key)?;
+    equal(&format!("the flash value {key:?}"), &value.as_deref(), &Some(expected))
+}
+
 pub(crate) async fn s58_flash_lasts_one_request(stage: &Stage) -> Check {
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     let second = opened(&sessions, id).await?;
-    equal(
-        "the value in the next request",
-        &second.flash().get::<String>("notice")?.as_deref(),
-        &Some("saved"),
-    )?;
+    shows(&second, "notice", "saved")?;
     sees(&second, &["error", "notice"], "in the next request")?;
     equal("whether it is a plain value", &second.contains("notice")?, &false)?;
     came_to(&sessions.finish(&second).await?, &Outcome::Updated, "the request that used it")?;
@@ -37,10 +39,8 @@ pub(crate) async fn s59_flash_waits_for_its_reader(stage: &Stage) -> Check {
     does(&sessions, id, |_| Ok(())).await?;
     does(&sessions, id, |session| session.insert("a", &1)).await?;
     does(&sessions, id, |session| session.clear()).await?;
-    let login = opened(&sessions, id).await?;
-    login.rotate()?;
-    done(&sessions, &login).await?;
-    let id = super::session_common::new_id(&login)?;
+    let new = rotated(&sessions, id).await?;
+    let id = new;
     sees(&opened(&sessions, id).await?, &["error", "notice"], "four requests later")
 }
 
@@ -82,13 +82,13 @@ pub(crate) async fn s62_flash_survives_without_commit(stage: &Stage) -> Check {
     let id = with_notices(&sessions).await?;
     let before = stored(&probe, id).await?;
     let failing = opened(&sessions, id).await?;
-    equal("the value", &failing.flash().get::<String>("notice")?.as_deref(), &Some("saved"))?;
+    shows(&failing, "notice", "saved")?;
     failing.flash().set("error", "another")?;
     drop(failing);
     equal("the record after a request that failed", &raw(&probe, id).await?, &Some(before))?;
     let next = opened(&sessions, id).await?;
     sees(&next, &["error", "notice"], "in the next request")?;
-    equal("the value", &next.flash().get::<String>("error")?.as_deref(), &Some("none"))
+    shows(&next, "error", "none")
 }
 
 pub(crate) async fn s63_newer_flash_survives_older_readers(stage: &Stage) -> Check {
@@ -97,11 +97,7 @@ pub(crate) async fn s63_newer_flash_survives_older_readers(stage: &Stage) -> Che
     let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
     let clearing = opened(&sessions, id).await?;
     for reader in [&one, &two, &clearing] {
-        equal(
-            "the value that a reader sees",
-            &reader.flash().get::<String>("notice")?.as_deref(),
-            &Some("saved"),
-        )?;
+        shows(reader, "notice", "saved")?;
     }
     one.flash().set("notice", "newer")?;
     clearing.flash().clear()?;
@@ -110,7 +106,7 @@ pub(crate) async fn s63_newer_flash_survives_older_readers(stage: &Stage) -> Che
     done(&sessions, &two).await?;
     done(&sessions, &clearing).await?;
     let next = opened(&sessions, id).await?;
-    equal("the newer value", &next.flash().get::<String>("notice")?.as_deref(), &Some("newer"))?;
+    shows(&next, "notice", "newer")?;
     sees(&next, &["notice"], "in the next request")?;
     done(&sessions, &next).await?;
     sees(&opened(&sessions, id).await?, &[], "in the request after that")
@@ -127,6 +123,6 @@ pub(crate) async fn s64_flash_set_again_lasts_one_more_request(stage: &Stage) ->
         done(&sessions, &again).await?;
     }
     let last = opened(&sessions, id).await?;
-    equal("the last value", &last.flash().get::<String>("notice")?.as_deref(), &Some("round 2"))?;
+    shows(&last, "notice", "round 2")?;
     sees(&last, &["notice"], "at the end")
 }

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use session_core::Revision;
-
-use super::session_common::*;
+use super::common::*;
 
 /// Adds one.
 fn count(session: &Session) -> Result<(), session_manager::Error> {
@@ -46,11 +44,9 @@ pub(crate) async fn s22_every_change_has_new_revision(stage: &Stage) -> Check {
         came_to(&request(&sessions, id, |_| Ok(())).await?, &Outcome::Touched, "a late read")?;
         is_new(&stored(&probe, id).await?, "a moved deadline")?;
     }
-    let session = opened(&sessions, id).await?;
-    session.rotate()?;
-    done(&sessions, &session).await?;
+    let new = rotated(&sessions, id).await?;
     is_new(&stored(&probe, id).await?, "a rotation, under the old id")?;
-    is_new(&stored(&probe, new_id(&session)?).await?, "a rotation, under the new id")
+    is_new(&stored(&probe, new).await?, "a rotation, under the new id")
 }
 
 pub(crate) async fn s23_applied_store_with_lost_answer_counts_once(stage: &Stage) -> Check {
@@ -81,11 +77,8 @@ pub(crate) async fn s24_lost_store_is_repeated(stage: &Stage) -> Check {
     probe.plan(Operation::Store, 1, Fault::LoseCall);
     probe.calls();
     came_to(&request(&sessions, id, count).await?, &Outcome::Updated, "a change that got lost")?;
-    called(
-        &probe,
-        &[Operation::Retrieve, Operation::Store, Operation::Retrieve, Operation::Store],
-        "that request",
-    )?;
+    let twice = [Operation::Retrieve, Operation::Store].repeat(2);
+    called(&probe, &twice, "that request")?;
     finds(&sessions, id, "count", Some(3_u64)).await
 }
 
@@ -138,7 +131,7 @@ pub(crate) async fn s27_endless_conflicts_end_in_contention(stage: &Stage) -> Ch
         probe.before(Operation::Store, number, async move {
             let record = driver.retrieve(&id.key()).await?;
             let record = record.ok_or_else(|| unmet("the session is there", "nothing"))?;
-            let newer = Record { revision: any_revision()?, ..record };
+            let newer = Record { revision: Revision::random()?, ..record };
             drop(driver.store(&id.key(), newer, Condition::Any).await?);
             Ok::<_, Failure>(())
         });

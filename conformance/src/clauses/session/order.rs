@@ -1,6 +1,6 @@
 //! Requests of one session that meet in every order: see [`order`](crate::order) for what is checked after each.
 
-use super::session_common::*;
+use super::common::*;
 use crate::order::{Act, Ground};
 use crate::testing::Fate;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use session_core::Candidates;
 use session_manager::Event;
 
-use super::session_common::*;
+use super::common::*;
 
 pub(crate) async fn s01_unknown_id_gets_fresh_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;

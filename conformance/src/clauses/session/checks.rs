@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use session_manager::AddressCheck;
 
-use super::session_common::*;
+use super::common::*;
 
 const AT_HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 17));
 const NEXT_DOOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 200));

@@ -1,0 +1,18 @@
+//! Level session: the session layer over the driver.
+
+mod checks;
+mod commit;
+mod common;
+mod find;
+mod flash;
+mod identity;
+mod lifecycle;
+mod order;
+mod replay;
+mod time;
+mod values;
+
+pub(crate) use {
+    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, order::*, replay::*, time::*,
+    values::*,
+};
