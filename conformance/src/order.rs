@@ -412,7 +412,7 @@ impl Report {
 
     /// The new session of a login that found its session gone: it has nothing of another login or rotation.
     fn check_login(&self, session: &Session, reports: &[Self]) -> Result<(), Failure> {
-        equal("the user of a new session", &session.user()?, &Some(self.user()))?;
+        equal("the user of a new session", &session.user()?, &Some(format!("u{}", self.slot)))?;
         ensure(session.contains(&self.own())?, "the login's own value", "it is not there")?;
         for other in reports.iter().filter(|other| other.slot != self.slot && other.act.rotates()) {
             ensure(!session.contains(&other.own())?, "nothing of another login", other.own())?;

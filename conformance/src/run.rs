@@ -137,7 +137,7 @@ impl Suite {
         }
     }
 
-    /// What the test `name` needs. A child process plays its role instead, and ends.
+    /// The context of the test `name`. A child process plays its role instead, and ends.
     fn for_test(&self, name: &str) -> Context {
         let inner = self.context.place.module.split_once("::").map(|(_, inner)| format!("{inner}::"));
         let test = inner.unwrap_or_default() + name;

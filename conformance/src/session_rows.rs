@@ -108,6 +108,14 @@ S78 s78_sweep_removes_expired_within_limit session [Conditional Purge VirtualTim
 S79 s79_scheduled_sweep_stops_when_told session [Conditional Purge VirtualTime] [PurgeTakesLive PurgeSaysNone];
 S80 s80_failed_replay_writes_nothing session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
 S81 s81_too_large_session_stays_as_it_was session [Conditional ValueBound] [TooLargeRemoves FailurePoisons];
+S82 s82_two_logins_at_once_both_succeed session [Conditional] [MarkerIsLost StoreIgnoresRevision];
+S83 s83_repeated_login_succeeds session [Conditional] [MarkerRemoves MarkerIsEmptySession];
+S84 s84_login_survives_end_of_its_session session [Conditional VirtualTime] [RevisionCreates RemoveKeeps];
+S85 s85_login_and_logout_at_once_are_both_done session [Conditional] [RemoveIgnoresRevision RemoveKeeps];
+S86 s86_planted_id_gains_nothing session [Conditional] [MarkerIsLost MarkerIsEmptySession];
+S87 s87_login_drops_other_users_values session [Conditional] [StripsUser LosesUpdates];
+S88 s88_claimed_value_has_one_winner session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
+S89 s89_unbound_session_keeps_values session [Conditional] [MarkerIsLost StripsFlash];
 S90 s90_two_requests_lose_nothing_in_any_order session [Conditional] [StoreIgnoresRevision LosesUpdates];
 S91 s91_ended_session_stays_ended_in_any_order session [Conditional] [RevisionCreates RemoveKeeps];
 S92 s92_rotation_has_one_successor_in_any_order session [Conditional] [MarkerIsLost SwallowsConflicts];

@@ -163,13 +163,7 @@ pub(crate) async fn e11_deadline_of_1970_is_past(stage: &Stage) -> Check {
 }
 
 /// Stores `expired` records that expire at `deadline`, and `live` of each other kind.
-async fn mixed(
-    stage: &Stage,
-    driver: &DynDriver,
-    deadline: Timestamp,
-    expired: usize,
-    live: usize,
-) -> Result<(), Failure> {
+async fn mixed(stage: &Stage, driver: &DynDriver, deadline: Timestamp, expired: usize, live: usize) -> Check {
     put_all(driver, &stage.keys("expired", expired), &expiring(1, deadline)).await?;
     put_all(driver, &stage.keys("later", live), &expiring(2, deadline.saturating_add(TICK))).await?;
     put_all(driver, &stage.keys("never", live), &record(3)).await

@@ -10,7 +10,7 @@
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
 //! | [`rng`] | random numbers whose seed is printed and can be given |
 //! | [`MapDriver`] | the simplest driver that follows SPEC.md: a map in memory, by a [`TestClock`](session_core::TestClock) |
-//! | [`Probe`] | a driver around a driver that records, fails and parks calls |
+//! | [`Probe`], [`condition_of`] | a driver around a driver that records, fails and parks calls; the condition of a change |
 //! | [`Tree`], [`step`], [`interleave`] | all orders in which requests can meet |
 //! | [`assert_forwards`] | whether a wrapper forwards every method of [`Driver`](session_core::Driver) |
 //! | [`full`], [`amount`] | whether to run the long forms (`SESSION_KIT_FULL=1`) |

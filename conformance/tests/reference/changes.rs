@@ -15,7 +15,7 @@ use session_core::{
 use super::Defect::*;
 use super::Defective;
 use super::driver::MAX_VALUE;
-use super::table::{self, TOMBSTONE};
+use super::table::{self, is_tombstone};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -61,7 +61,7 @@ impl Defective {
 
     /// The record that a defect stores instead of `record`.
     fn altered(&self, mut record: Record, when: Condition) -> Record {
-        let is_tombstone = *record.data == TOMBSTONE;
+        let is_tombstone = is_tombstone(&record.data);
         if !is_tombstone && let Some(altered) = table::altered(&record.data, self.defect, when, self.now()) {
             record.data = altered;
         }
@@ -86,7 +86,7 @@ impl Defective {
         record
     }
 
-    /// What a defect does before it stores.
+    /// The first steps of a defect that stores in several.
     async fn begin_store(&self, key: &Key, record: &Record) -> Result<()> {
         match self.defect {
             TooLargeRemoves if record.data.len() as u64 > MAX_VALUE => self.inner.put(key, None)?,
@@ -263,7 +263,7 @@ impl Defective {
             });
         }
         let is_tombstone =
-            matches!(request, ChangeRequest::Store { record, .. } if *record.data == TOMBSTONE);
+            matches!(request, ChangeRequest::Store { record, .. } if is_tombstone(&record.data));
         Ok(match (self.defect, request.operation(), when, decision) {
             (RemoveKeeps, Remove, _, Decision::Delete)
             | (LateStoreIgnored, Store, _, Decision::Delete)
@@ -298,7 +298,7 @@ impl Defective {
         })
     }
 
-    /// Performs a change that was decided before, whatever has happened meanwhile.
+    /// Performs a change that was decided before, without another look at the record.
     async fn perform_late(&self, key: &Key, request: ChangeRequest, live: Option<Record>) -> Result<Change> {
         if self.is(AnswersEarly) {
             let (own, key) = (self.clone(), key.clone());

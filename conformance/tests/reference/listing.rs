@@ -93,7 +93,7 @@ impl Defective {
         Ok(Page { entries: all.into_iter().skip(offset).take(limit.max(1)).collect(), next })
     }
 
-    /// What some defects write into a cursor before its key.
+    /// The bytes that some defects write into a cursor before its key.
     fn mark(&self) -> Option<[u8; 8]> {
         match self.defect {
             CursorOfHandle | CursorOfHandleStartsAgain => Some(self.id.to_le_bytes()),

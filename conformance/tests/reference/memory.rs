@@ -1,4 +1,4 @@
-//! What a defect remembers.
+//! The memory of a defect.
 
 use std::collections::{HashMap, HashSet};
 use std::thread::ThreadId;
@@ -10,7 +10,7 @@ use session_core::{ChangeRequest, Key, Record, Revision, Timestamp};
 pub struct Memory {
     /// The records that were stored under each key, the newest last.
     pub versions: HashMap<Key, Vec<Record>>,
-    /// What a key holds, as this handle knows it.
+    /// The record of each key, as this handle knows it.
     pub cache: HashMap<Key, Option<Record>>,
     /// The first deadline of each key.
     pub first_due: HashMap<Key, Timestamp>,
@@ -19,7 +19,7 @@ pub struct Memory {
     pub last: Option<(Key, Revision)>,
     pub changes: u64,
     pub reads: u64,
-    /// Whether an id was refused, a call failed, the backend was away, and the store was full.
+    /// Set once an id was refused, a call failed, the backend was away, or the store was full.
     pub refused: bool,
     pub failed: bool,
     pub away: bool,

@@ -1,14 +1,6 @@
 //! Logins, which succeed whatever happened to the session they came with; claimed values; a logout that keeps values.
 
-use session_core::{Operation, SessionId};
-use session_manager::{EndReason, IdUpdate, Outcome, Session};
-
-use super::session_common::{
-    HOUR, Manager, advance, begun, came_to, done, finds, fresh, is_marker, new_id, nothing, opened, raw,
-    request, stored, tells_nothing,
-};
-use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::stage::Stage;
+use super::common::*;
 
 /// A guest with a cart.
 async fn guest(sessions: &Manager) -> Result<SessionId, Failure> {
@@ -174,11 +166,8 @@ pub(crate) async fn s85_login_and_logout_at_once_are_both_done(stage: &Stage) ->
     let session = sessions.load(old).await?;
     session.login("alice")?;
     equal("whether it ended anything", &session.destroy("logout").await?, &false)?;
-    came_to(
-        &sessions.finish(&session).await?,
-        &Outcome::Ended(EndReason::Replaced),
-        "a login, then a logout",
-    )?;
+    let ended = Outcome::Ended(EndReason::Replaced);
+    came_to(&sessions.finish(&session).await?, &ended, "a login, then a logout")?;
     tells_nothing(&session, "a login, then a logout")
 }
 
@@ -261,20 +250,15 @@ pub(crate) async fn s88_claimed_value_has_one_winner(stage: &Stage) -> Check {
         for _ in 0..8 {
             handles.push(opened(&sessions, id).await?);
         }
-        let mut tasks = Vec::new();
-        for (number, session) in handles.into_iter().enumerate() {
-            let sessions = sessions.clone();
-            tasks.push(tokio::spawn(async move {
-                session.insert(&format!("own{number}"), &number)?;
-                let claimed = session.claim::<u64>("token").await?;
-                let seen = session.contains("token")?;
-                let committed = sessions.finish(&session).await?;
-                Ok::<_, Failure>((claimed, seen, committed))
-            }));
-        }
+        let crowd = Crowd::start(8, (sessions.clone(), handles), |task, (sessions, handles)| async move {
+            let session = &handles[task as usize];
+            session.insert(&format!("own{task}"), &task)?;
+            let claimed = session.claim::<u64>("token").await?;
+            let seen = session.contains("token")?;
+            Ok((claimed, seen, sessions.finish(session).await?))
+        });
         let mut winners = Vec::new();
-        for task in tasks {
-            let (claimed, seen, committed) = task.await.map_err(|cause| unmet("no panic", cause))??;
+        for (claimed, seen, committed) in crowd.join().await? {
             ensure(!seen, "the value is gone from the handle", "it is there")?;
             ensure(!committed.refuses_response(), "the response goes out", &committed)?;
             winners.extend(claimed);

@@ -7,12 +7,13 @@ mod find;
 mod flash;
 mod identity;
 mod lifecycle;
+mod login;
 mod order;
 mod replay;
 mod time;
 mod values;
 
 pub(crate) use {
-    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, order::*, replay::*, time::*,
-    values::*,
+    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*, replay::*,
+    time::*, values::*,
 };

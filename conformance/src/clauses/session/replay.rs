@@ -233,7 +233,7 @@ pub(crate) async fn s80_failed_replay_writes_nothing(stage: &Stage) -> Check {
     two.insert("before", &1)?;
     add_to(&two, "count")?;
     done(&sessions, &one).await?;
-    refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of what is no number any more")?;
+    refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of a value that is text now")?;
     finds(&sessions, id, "count", Some("many".to_owned())).await?;
     finds::<u64>(&sessions, id, "before", None).await
 }
