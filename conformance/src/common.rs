@@ -252,8 +252,8 @@ impl<T: Send + 'static> Crowd<T> {
     }
 }
 
-/// Does `work` while `count` tasks repeat `step`, which gets the number of its task, the number of the repetition, and a
-/// clone of `shared`.
+/// Does `work` while `count` tasks repeat `step`, and lets each begin a last one after it. A step gets the number of its
+/// task, the number of the repetition, and a clone of `shared`.
 pub(crate) async fn amid<S, F, G>(count: u64, shared: S, step: G, work: impl Future<Output = Check>) -> Check
 where
     S: Clone + Send + 'static,
@@ -264,16 +264,17 @@ where
     let others =
         Crowd::start(count, (shared, step, Arc::clone(&done)), |task, (shared, step, done)| async move {
             for turn in 0.. {
-                if done.load(Ordering::Relaxed) {
+                let is_last = done.load(Ordering::SeqCst);
+                step(task, turn, shared.clone()).await?;
+                if is_last {
                     break;
                 }
-                step(task, turn, shared.clone()).await?;
                 tokio::task::yield_now().await;
             }
             Ok(())
         });
     let result = work.await;
-    done.store(true, Ordering::Relaxed);
+    done.store(true, Ordering::SeqCst);
     others.join().await?;
     result
 }

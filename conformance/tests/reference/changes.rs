@@ -123,7 +123,11 @@ impl Defective {
     }
 
     pub(super) async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
-        if self.is(Nothing) {
+        // The driver has the others itself, and a step more would change when they race.
+        if matches!(
+            self.defect,
+            Nothing | NoFileLock | LockFileOfTheDead | TornAppend | TouchTearsRecord | PowerDoesNotSync
+        ) {
             return self.inner.change(key, request);
         }
         let _turn = if self.is(LockPerHandle) { Some(self.turn.lock().await) } else { None };
