@@ -1,6 +1,6 @@
 // The examples of the README need these features.
 #![cfg_attr(
-    any(not(doctest), all(feature = "axum", feature = "cookie", feature = "memory", feature = "sqlite")),
+    any(not(doctest), all(feature = "axum", feature = "cookie", feature = "sqlite")),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -29,8 +29,20 @@ mod url;
 
 mod error;
 
+pub mod csrf;
+#[cfg(feature = "axum")]
+mod require_user;
+#[cfg(feature = "tower")]
+mod same_origin;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
+
 pub use error::{OpenError, OpenErrorKind};
 pub use open::{StoreUrl, open};
+#[cfg(feature = "axum")]
+pub use require_user::{LoginPage, RequireUser};
+#[cfg(feature = "tower")]
+pub use same_origin::{SameOriginLayer, SameOriginService};
 
 pub use session_core;
 pub use session_core::{Driver, DriverExt, DynDriver};

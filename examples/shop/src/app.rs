@@ -9,14 +9,11 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use session_manager::Sessions;
-use session_state_cookie::CookieState;
-use session_store_sqlite::SqliteStore;
-use session_tower::{Error, RoutePolicy, Session, SessionLayer};
+use session_kit::prelude::*;
+use session_kit::{Error, RoutePolicy, SameOriginLayer};
 
 use crate::goods::{self, Cart, MOST};
 use crate::page::{self, Page};
-use crate::same_origin;
 
 const VISITS: &str = "visits";
 const CART: &str = "cart";
@@ -24,7 +21,7 @@ const SLOW: &str = "slow";
 const NOTICE: &str = "notice";
 
 /// The whole application.
-pub(crate) fn app(sessions: Sessions<SqliteStore>, cookie: CookieState) -> Router {
+pub(crate) fn app(sessions: Sessions, cookie: CookieState) -> Router {
     // Polling by scripts does not keep a visitor logged in.
     let state = get(state).layer(RoutePolicy::new().do_not_extend());
     Router::new()
@@ -35,7 +32,7 @@ pub(crate) fn app(sessions: Sessions<SqliteStore>, cookie: CookieState) -> Route
         .route("/slow", get(slow))
         .route("/api/state", state)
         .layer(SessionLayer::new(sessions, cookie))
-        .layer(middleware::from_fn(same_origin::only))
+        .layer(SameOriginLayer::new())
         .layer(middleware::map_response(only_own_content))
         // Outside the session layer: a health check has no session.
         .route("/healthz", get(async || "ok"))

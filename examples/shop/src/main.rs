@@ -3,27 +3,22 @@
 mod app;
 mod goods;
 mod page;
-mod same_origin;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use clap::Parser;
-use session_core::Driver;
-use session_manager::{Sessions, Sweep};
-use session_state_cookie::CookieConfig;
-use session_store_sqlite::{SqliteConfig, SqliteStore};
+use session_kit::prelude::*;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A small shop that shows the guarantees of session-kit
 #[derive(Parser)]
 struct Arguments {
-    /// The directory for the session database; created if missing
-    #[arg(long)]
-    data: PathBuf,
+    /// Where the sessions are: a URL of scheme memory, sqlite or redis
+    #[arg(long, value_name = "URL", default_value = "sqlite:sessions.db")]
+    store: StoreUrl,
     /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
@@ -37,8 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .init();
     let arguments = Arguments::parse();
 
-    let file = arguments.data.join("sessions.db");
-    let store = SqliteStore::open(SqliteConfig::new(file).create_directory(true))?;
+    let store = arguments.store.open().await?;
     let sessions = Sessions::new(store.clone())?;
     let sweeper = sessions.sweep(Sweep::default());
 

@@ -20,9 +20,9 @@ pub(crate) struct Options {
     /// The port on 127.0.0.1
     #[arg(long, default_value_t = 3000, conflicts_with = "check")]
     port: u16,
-    /// Where the shop keeps its sessions [default: target/demo]
-    #[arg(long, value_name = "DIR", conflicts_with = "check")]
-    data: Option<PathBuf>,
+    /// Where the shop keeps its sessions, such as redis://127.0.0.1 [default: an SQLite file in target/demo]
+    #[arg(long, value_name = "URL", conflicts_with = "check")]
+    store: Option<String>,
     /// Start the shop on a free port with fresh data, and test each promise over HTTP
     #[arg(long)]
     check: bool,
@@ -40,10 +40,8 @@ pub(crate) fn run(options: &Options) -> Result {
         println!("{} passed, {} failed", tally.passed, tally.failed);
         return if tally.is_good() { Ok(()) } else { Err("the demo does not keep its promises".into()) };
     }
-    let data = match &options.data {
-        Some(data) => std::path::absolute(data)?,
-        None => cargo::target()?.join("demo"),
-    };
+    let data = cargo::target()?.join("demo");
+    let store = options.store.clone().unwrap_or_else(|| shop::sqlite_in(&data));
     let program = shop::build(false)?;
     // The shop reports this too, but after the advice below.
     match TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)) {
@@ -59,10 +57,14 @@ pub(crate) fn run(options: &Options) -> Result {
         Err(error) => return Err(format!("port {} of 127.0.0.1: {error}", options.port).into()),
     }
     println!("{}", advice(options.port));
-    println!("The sessions are in {}; Ctrl-C stops the shop.\n", data.display());
+    match &options.store {
+        // Not shown, because it may contain a password.
+        Some(_) => println!("The sessions are in the store of your URL; Ctrl-C stops the shop.\n"),
+        None => println!("The sessions are in {}; Ctrl-C stops the shop.\n", data.display()),
+    }
     // Replaces this process with the shop, so that Ctrl-C and other signals reach only the shop.
-    let mut command = shop::command(&program, &data, options.port);
-    Err(format!("{}: {}", cargo::text(&command), command.exec()).into())
+    let error = shop::command(&program, &store, options.port).exec();
+    Err(format!("{}: {error}", program.display()).into())
 }
 
 /// Tests the shop and prints one line for each promise.

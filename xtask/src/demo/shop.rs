@@ -29,10 +29,23 @@ pub(crate) fn build(after_all_tests: bool) -> Result<PathBuf> {
     }
 }
 
+/// The URL of an SQLite store in this directory, which is created if it is missing.
+pub(crate) fn sqlite_in(directory: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in directory.join("sessions.db").as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' => url.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url + "?create_directory=true"
+}
+
 /// The command that starts the shop.
-pub(crate) fn command(program: &Path, data: &Path, port: u16) -> Command {
+pub(crate) fn command(program: &Path, store: &str, port: u16) -> Command {
     let mut command = Command::new(program);
-    command.arg("--data").arg(data).arg("--port").arg(port.to_string()).current_dir(cargo::root());
+    command.arg("--store").arg(store).arg("--port").arg(port.to_string()).current_dir(cargo::root());
     command
 }
 
@@ -48,8 +61,11 @@ impl Shop {
     pub(crate) fn start(program: &Path, data: &Path) -> Result<Self> {
         let log = data.with_extension("log");
         let errors = File::options().create(true).append(true).open(&log)?;
-        let mut child =
-            command(program, data, 0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
+        let mut child = command(program, &sqlite_in(data), 0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()?;
         let output = child.stdout.take().ok_or("the shop has no stdout")?;
         let (sender, receiver) = mpsc::channel();
         // Keeps reading after the address, so that the shop never blocks on a full pipe.
@@ -89,4 +105,15 @@ impl Drop for Shop {
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_of_a_directory_is_percent_encoded() {
+        let url = sqlite_in(Path::new("/data/my shop?"));
+        assert_eq!(url, "sqlite:///data/my%20shop%3F/sessions.db?create_directory=true");
+    }
 }

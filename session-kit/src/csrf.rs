@@ -1,0 +1,34 @@
+//! A token in the session, for forms: the synchronizer token pattern.
+//!
+//! Write [`token`] into a hidden field of each form and compare the submitted value with [`is_valid`]. Where a
+//! `SameOriginLayer` stands in front of the application, it needs no token: see its documentation for the difference.
+
+use crate::{Error, Session};
+use session_core::SessionId;
+
+const KEY: &str = "csrf";
+
+/// The token of this session: 192 random bits as text. The first call stores a new one under the key `csrf`.
+///
+/// It stays the same at a login, so forms in other tabs keep working. Two first requests of one session at once agree on
+/// one token at their commits, and the form of the other one is refused.
+///
+/// # Errors
+/// As [`Session::get`] and [`Session::update`]; `Entropy` where the operating system has no random bytes.
+pub fn token(session: &Session) -> Result<String, Error> {
+    if let Some(token) = session.get::<String>(KEY)? {
+        return Ok(token);
+    }
+    let new = SessionId::generate()?.reveal().as_str().to_owned();
+    session.update(KEY, move |old: Option<String>| old.unwrap_or_else(|| new.clone()))
+}
+
+/// Whether `submitted` is the token of this session. The time of the comparison depends on no byte of the token.
+///
+/// # Errors
+/// As [`Session::get`].
+pub fn is_valid(session: &Session, submitted: &str) -> Result<bool, Error> {
+    let Some(token) = session.get::<String>(KEY)? else { return Ok(false) };
+    let differences = token.bytes().zip(submitted.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
+    Ok(token.len() == submitted.len() && std::hint::black_box(differences) == 0)
+}

@@ -1,0 +1,98 @@
+//! What every application writes by itself, in an axum application without a socket.
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Request;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use session_kit::prelude::*;
+use session_kit::test_kit::{Client, TestClock, sessions};
+use session_kit::{Error, LoginPage, RequireUser, SameOriginLayer, csrf};
+
+fn app() -> (Client<Router>, TestClock) {
+    let (sessions, clock) = sessions();
+    let app = Router::new()
+        .route("/account", get(async |user: RequireUser| user.name))
+        .route(
+            "/login/{name}",
+            post(async |session: Session, Path(name): Path<String>| {
+                session.rotate()?;
+                session.bind_user(&name)
+            }),
+        )
+        .route("/logout", post(async |session: Session| session.destroy("out").await.map(|_| ())))
+        .route("/form", get(async |session: Session| csrf::token(&session)))
+        .route(
+            "/form/{token}",
+            post(async |session: Session, Path(token): Path<String>| {
+                Ok::<_, Error>(csrf::is_valid(&session, &token)?.to_string())
+            }),
+        )
+        .layer(SessionLayer::new(sessions, CookieState::default()))
+        .layer(SameOriginLayer::new())
+        .layer(Extension(LoginPage::new("/login").unwrap()));
+    (Client::new(app), clock)
+}
+
+fn asking(accept: &str) -> Request<Body> {
+    Request::get("/account").header("accept", accept).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn user_is_required_by_what_the_client_accepts() {
+    let (mut client, clock) = app();
+    for accept in ["text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "application/json, Text/HTML;q=0.1"] {
+        let answer = client.send(asking(accept)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/login")), "{accept}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    for accept in ["application/json", "*/*", ""] {
+        let answer = client.send(asking(accept)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (401, None), "{accept}");
+        assert!(answer.header("www-authenticate").is_some());
+    }
+    assert_eq!(client.post_form("/login/alice", &[]).await.status, 200);
+    assert_eq!(client.get("/account").await.text(), "alice");
+    let mut tab = client.clone();
+    clock.advance(Duration::from_secs(25 * 3_600));
+    assert_eq!(tab.get("/account").await.status, 401);
+    assert_eq!(client.post_form("/login/bob", &[]).await.status, 200);
+    assert_eq!(client.post_form("/logout", &[]).await.status, 200);
+    assert_eq!(client.cookie("__Host-session"), None);
+    assert_eq!(client.get("/account").await.status, 401);
+}
+
+#[tokio::test]
+async fn csrf_token_is_valid_in_its_own_session_only() {
+    let (mut one, _) = app();
+    let mut other = one.clone();
+    let token = one.get("/form").await.text().to_owned();
+    assert_eq!(token.len(), 32);
+    assert_eq!(one.get("/form").await.text(), token, "the token stays");
+    assert_ne!(other.get("/form").await.text(), token);
+    assert_eq!(one.post_form("/login/alice", &[]).await.status, 200);
+    let other_end = if token.ends_with('A') { 'B' } else { 'A' };
+    for (client, submitted, valid) in [
+        (&one, token.clone(), "true"),
+        (&one, token[..31].to_owned(), "false"),
+        (&one, format!("{}{other_end}", &token[..31]), "false"),
+        (&other, token.clone(), "false"),
+    ] {
+        let answer = client.clone().post_form(&format!("/form/{submitted}"), &[]).await;
+        assert_eq!(answer.text(), valid, "{submitted}");
+    }
+    let (mut stranger, _) = app();
+    assert_eq!(stranger.post_form(&format!("/form/{token}"), &[]).await.text(), "false");
+}
+
+#[tokio::test]
+async fn form_of_another_site_is_refused_before_the_session() {
+    let (mut client, _) = app();
+    let request = Request::post("/login/mallory").header("sec-fetch-site", "cross-site");
+    let answer = client.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (403, "The form came from another site."));
+    assert_eq!(client.cookie("__Host-session"), None);
+}
