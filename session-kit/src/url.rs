@@ -19,7 +19,7 @@ pub(crate) struct Url {
 pub(crate) enum Place {
     Nowhere,
     Path(String),
-    /// URLs of one server or of the nodes of a cluster, for the Redis driver.
+    /// The Redis driver's URLs: one server, or some nodes of a cluster.
     Servers(Vec<String>),
 }
 
@@ -73,7 +73,7 @@ fn find(name: &str) -> Result<&'static Scheme, OpenError> {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("use {}", list(&names, "or")),
     };
-    // The scheme of a text that is no URL may be anything, even a secret.
+    // Where the text is a secret and not a URL, its start is not shown either.
     let shown = if name.len() <= 20 { format!(" `{name}`") } else { String::new() };
     Err(OpenError::new(OpenErrorKind::UnknownScheme, format!("scheme{shown} is unknown; {hint}")))
 }

@@ -1,4 +1,4 @@
-//! Schemes whose feature is off. With every feature there are none.
+//! Schemes whose feature is off. With every feature, this program is empty.
 #![cfg(not(all(
     feature = "file",
     feature = "memory",
