@@ -1,5 +1,6 @@
 //! All records: which shard a key is in, and under which hash.
 
+use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -107,6 +108,28 @@ impl Table {
         shard: usize,
     ) -> Shard<'_, impl DerefMut<Target = Larges>, impl DerefMut<Target = Rest>> {
         let (larges, side) = (self.map.shards()[shard].write(), &self.sides[shard]);
-        Shard { larges, rest: side.rest.write(), due: &side.due, hasher: self.hasher() }
+        let rest = Lazy { lock: || side.rest.write(), guard: OnceCell::new() };
+        Shard { larges, rest, due: &side.due, hasher: self.hasher() }
+    }
+}
+
+/// The rest of a shard, locked at its first use: most changes of large records do not need it.
+struct Lazy<G, F> {
+    lock: F,
+    guard: OnceCell<G>,
+}
+
+impl<G: Deref<Target = Rest>, F: Fn() -> G> Deref for Lazy<G, F> {
+    type Target = Rest;
+
+    fn deref(&self) -> &Rest {
+        self.guard.get_or_init(&self.lock)
+    }
+}
+
+impl<G: DerefMut<Target = Rest>, F: Fn() -> G> DerefMut for Lazy<G, F> {
+    fn deref_mut(&mut self) -> &mut Rest {
+        self.guard.get_or_init(&self.lock);
+        self.guard.get_mut().expect("the line above locks it")
     }
 }
