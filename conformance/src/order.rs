@@ -91,6 +91,7 @@ impl<D: Driver> Ground<D> {
         let next = AtomicU64::new(0);
         let sessions = Sessions::builder(driver.clone())
             .touch_threshold(Duration::from_micros(7_200))
+            .index_users(false)
             .id_source(move || {
                 let mut bytes = [7; 24];
                 bytes[..8].copy_from_slice(&ground.to_be_bytes());

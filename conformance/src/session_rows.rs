@@ -121,6 +121,11 @@ S91 s91_ended_session_stays_ended_in_any_order session [Conditional] [RevisionCr
 S92 s92_rotation_has_one_successor_in_any_order session [Conditional] [MarkerIsLost SwallowsConflicts];
 S93 s93_lost_answer_counts_once_in_any_order session [Conditional] [RepeatConflicts StoreIgnoresRevision];
 S94 s94_three_requests_lose_nothing_in_any_order session [Conditional] [SwallowsConflicts RemoveIgnoresRevision];
+S95 s95_sessions_of_a_user_are_listed session [Conditional] [RemoveKeeps StripsUser];
+S96 s96_sessions_of_a_user_can_be_ended session [Conditional] [RemoveKeeps RemoveSaysGone];
+S97 s97_dropped_login_leaves_no_unknown_session session [Conditional] [LosesCreates LosesUpdates];
+S98 s98_log_out_everywhere_misses_no_session session [Conditional] [SwallowsConflicts RemoveKeeps];
+S99 s99_epoch_ends_sessions_that_no_index_has session [Conditional] [LosesUpdates StripsUser];
         }
     };
 }

@@ -7,7 +7,7 @@ use session_core::{Driver, SessionId};
 
 use crate::client::AddressCheck;
 use crate::codec::Codec;
-use crate::config::{Config, MIN_TIME, OnCorrupt};
+use crate::config::{Config, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
 use crate::sessions::Sessions;
@@ -23,6 +23,9 @@ use crate::sessions::Sessions;
 /// | `check_address` | off |
 /// | `check_user_agent` | off |
 /// | `on_corrupt` | a fresh session |
+/// | `index_users` | on |
+/// | `user_epochs` | off |
+/// | `max_user_sessions` | no limit |
 #[must_use]
 pub struct SessionsBuilder<D> {
     driver: D,
@@ -51,6 +54,9 @@ impl<D: Driver> Sessions<D> {
             observer: None,
             last_write_wins: false,
             ids: Box::new(SessionId::generate),
+            index_users: true,
+            user_epochs: false,
+            max_user_sessions: None,
         };
         SessionsBuilder { driver, config }
     }
@@ -101,6 +107,28 @@ impl<D: Driver> SessionsBuilder<D> {
         self
     }
 
+    /// Whether the sessions of each user are listed in a record of the store, for [`Sessions::of_user`] and
+    /// [`Sessions::end_user`]. A request that binds a user, rotates a session with a user, or sets its lifetime then
+    /// makes at least two more store calls, and one more for each other session of the user, up to 32. A request that
+    /// destroys a session with a user makes two more. No other request pays for it.
+    pub fn index_users(mut self, yes: bool) -> Self {
+        self.config.index_users = yes;
+        self
+    }
+
+    /// Whether [`Sessions::end_user`] ends the sessions of a user with one write that no session escapes, listed or not.
+    /// Each request of a session with a user then makes one more retrieve. All managers of a store must agree.
+    pub fn user_epochs(mut self, yes: bool) -> Self {
+        self.config.user_epochs = yes;
+        self
+    }
+
+    /// How many sessions a user may have, at least one, and what happens to a login beyond that.
+    pub fn max_user_sessions(mut self, most: usize, on_too_many: OnTooMany) -> Self {
+        self.config.max_user_sessions = Some((most, on_too_many));
+        self
+    }
+
     /// Receives events in addition to `tracing`.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.config.observer = Some(observer);
@@ -139,6 +167,12 @@ impl<D: Driver> SessionsBuilder<D> {
         }
         if matches!(config.address, AddressCheck::Network { v4, v6 } if v4 > 32 || v6 > 128) {
             return wrong("a network has up to 32 bits for IPv4 and up to 128 for IPv6");
+        }
+        if !config.index_users && (config.user_epochs || config.max_user_sessions.is_some()) {
+            return wrong("user_epochs and max_user_sessions need index_users");
+        }
+        if config.max_user_sessions.is_some_and(|(most, _)| most == 0) {
+            return wrong("max_user_sessions is at least one");
         }
         if !driver.capabilities().conditional && !config.last_write_wins {
             return wrong(

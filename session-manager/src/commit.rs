@@ -68,7 +68,7 @@ impl<D: Driver> Manager<D> {
     pub(crate) async fn commit(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
         let critical = work.is_critical();
         let done = match self.step(work) {
-            Step::Update => self.update(work).await,
+            Step::Update if !work.enters() => self.update(work).await,
             // Boxed to keep the future of the common case small.
             Step::Resolve => Box::pin(self.commit_resolved(request, work)).await,
             step => Box::pin(self.perform(step, request, work)).await,
@@ -102,6 +102,7 @@ impl<D: Driver> Manager<D> {
                 work.begin_anew(self.clock.now())?;
                 self.create(request, work).await
             }
+            Step::Update if work.enters() => self.update_entering(work).await,
             Step::Update => self.update(work).await,
             Step::Touch => self.touch(work).await,
         }
@@ -126,6 +127,7 @@ impl<D: Driver> Manager<D> {
     }
 
     async fn create(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        self.stamp_epoch(work).await?;
         let now = self.clock.now();
         let network = self.config.address.record(request.address);
         let agent = request.user_agent.as_deref().filter(|_| self.config.agent).map(Agent::of);
@@ -149,6 +151,7 @@ impl<D: Driver> Manager<D> {
             let answer = self.store_new(&pending.next.key, pending.record()).await;
             last = match answer {
                 Ok(New::Stored) => {
+                    self.enter_created(work).await?;
                     self.emit(work.pending().map(|pending| &pending.next.key), &Event::Created);
                     work.adopt(client, now)?;
                     return Ok(Committed::new(Outcome::Created));
@@ -159,8 +162,20 @@ impl<D: Driver> Manager<D> {
         Err(last.into_error())
     }
 
+    /// An update that may enter the index of a user. If it finds that the session has ended, the session leaves again.
+    async fn update_entering(&self, work: &mut Work) -> Result<Committed, Error> {
+        let header = work.header().clone();
+        let key = work.loaded().map(|loaded| loaded.key.clone());
+        let committed = self.update(work).await?;
+        if let (Outcome::Ended(_), Some(key)) = (&committed.outcome, key) {
+            self.leave_header(&header, &key).await;
+        }
+        Ok(committed)
+    }
+
     async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
+        let enters = work.enters();
         loop {
             let now = self.clock.now();
             if work.loaded().is_some_and(|loaded| !is_live(loaded.expires, now)) {
@@ -169,6 +184,9 @@ impl<D: Driver> Manager<D> {
                     return Ok(self.ended(work, reason, patience.tries()));
                 }
                 continue;
+            }
+            if enters {
+                self.stamp_epoch(work).await?;
             }
             let draft = work.draft(now, |_| {});
             let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {
@@ -185,6 +203,9 @@ impl<D: Driver> Manager<D> {
             let before = loaded.revision;
             let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
             let table = work.table_of(draft, now);
+            if enters {
+                Box::pin(self.enter_table(&table, &next.key, None)).await?;
+            }
             let pending = work.begin(next, table, Some(before), None);
             let answer = self.replace(&pending.next.key, || pending.record(), before, false).await;
             match answer {
@@ -193,7 +214,11 @@ impl<D: Driver> Manager<D> {
                     return Ok(self.ended(work, EndReason::Expired, patience.tries()));
                 }
                 Ok(Change::Applied) => {
+                    let old = if enters { self.bound_before(work) } else { None };
                     self.adopt_extended(work, now)?;
+                    if let Some(old) = old {
+                        Box::pin(self.leave_old(&work.table().header, old)).await;
+                    }
                     return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Updated) });
                 }
                 answer => {

@@ -21,6 +21,16 @@ pub enum OnCorrupt {
     Fail,
 }
 
+/// What happens to a login if the user has too many sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnTooMany {
+    /// The login fails with [`ErrorKind::TooManySessions`](crate::ErrorKind::TooManySessions).
+    Reject,
+    /// The oldest sessions of the user end.
+    EndOldest,
+}
+
 /// The source of new ids: the operating system, except in tests.
 pub(crate) type IdSource = Box<dyn Fn() -> session_core::Result<SessionId> + Send + Sync>;
 
@@ -38,6 +48,9 @@ pub(crate) struct Config {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) last_write_wins: bool,
     pub(crate) ids: IdSource,
+    pub(crate) index_users: bool,
+    pub(crate) user_epochs: bool,
+    pub(crate) max_user_sessions: Option<(usize, OnTooMany)>,
 }
 
 impl Config {

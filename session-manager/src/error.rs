@@ -94,9 +94,11 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.0.kind {
-            ErrorKind::Store | ErrorKind::Contention | ErrorKind::Uncertain | ErrorKind::Entropy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ErrorKind::Store
+            | ErrorKind::Contention
+            | ErrorKind::Uncertain
+            | ErrorKind::Entropy
+            | ErrorKind::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -166,6 +168,9 @@ pub enum ErrorKind {
     /// The operating system returned no random bytes.
     #[error("no random bytes from the operating system")]
     Entropy,
+    /// The user has as many sessions as [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions) allows.
+    #[error("too many sessions of this user")]
+    TooManySessions,
     /// The request did not pass a session layer. The application is assembled wrongly.
     #[error("no session layer: add `.layer(SessionLayer::new(sessions, state))` after the routes")]
     NoLayer,

@@ -1,17 +1,19 @@
 //! Paging through the sessions of a store.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use session_core::{Cursor, Driver, Key, Prefix, Revision, StoreErrorKind, Timestamp};
+use session_core::{Cursor, Driver, Key, Prefix, Revision, Timestamp};
 
-use crate::destroy::Removal;
-use crate::entry::{VALUE, entries};
+use crate::enter::StoredSession;
+use crate::entry::{LABEL, VALUE, entries};
 use crate::error::Error;
 use crate::event::Event;
 use crate::outcome::EndReason;
 use crate::sessions::Sessions;
-use crate::table::{Content, Table};
+use crate::settle::Removal;
+use crate::table::Table;
 use crate::values::decoded;
 
 impl<D: Driver> Sessions<D> {
@@ -28,25 +30,8 @@ impl<D: Driver> Sessions<D> {
         let page = manager.driver.traverse(&Prefix::SESSION, from, limit).await?;
         let mut sessions = Vec::with_capacity(page.entries.len());
         for entry in page.entries {
-            let record = match manager.driver.retrieve(&entry.key).await {
-                Ok(Some(record)) => record,
-                Ok(None) => continue,
-                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                    manager.emit(Some(&entry.key), &Event::Corrupt);
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            match Table::parse(record.data) {
-                Ok(Content::Session(table)) => sessions.push(Found {
-                    sessions: self.clone(),
-                    key: entry.key,
-                    revision: record.revision,
-                    expires: record.expires,
-                    table,
-                }),
-                Ok(Content::Tombstone(_)) => {}
-                Err(_) => manager.emit(Some(&entry.key), &Event::Corrupt),
+            if let Some(stored) = manager.session_at(&entry.key).await? {
+                sessions.push(Found::new(self.clone(), entry.key, stored));
             }
         }
         Ok(FoundPage { sessions, next: page.next })
@@ -78,6 +63,19 @@ pub struct Found<D> {
 }
 
 impl<D: Driver> Found<D> {
+    pub(crate) fn new(sessions: Sessions<D>, key: Key, stored: StoredSession) -> Self {
+        let StoredSession { revision, expires, table } = stored;
+        Self { sessions, key, revision, expires, table }
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.table.header.idle
+    }
+
     /// When it was created.
     #[must_use]
     pub fn created(&self) -> Timestamp {
@@ -114,6 +112,13 @@ impl<D: Driver> Found<D> {
         self.table.data().len()
     }
 
+    /// Its label: see [`Session::set_label`](crate::Session::set_label).
+    #[must_use]
+    pub fn label(&self) -> Option<String> {
+        let label = entries(self.table.body()).find(|entry| entry.class() == LABEL)?;
+        Some(String::from_utf8_lossy(label.value()).into_owned())
+    }
+
     /// The value of `key`.
     ///
     /// # Errors
@@ -133,6 +138,7 @@ impl<D: Driver> Found<D> {
         let removed = manager.end_record(&self.key, self.revision).await? == Removal::Removed;
         if removed {
             manager.emit(Some(&self.key), &Event::Ended(EndReason::Destroyed(reason.into())));
+            manager.leave_header(&self.table.header, &self.key).await;
         }
         Ok(removed)
     }

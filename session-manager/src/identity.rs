@@ -1,7 +1,8 @@
-//! Who a session belongs to, and its new id when that changes.
+//! The user of a session, and the new id that a change of the user needs.
 
 use bytes::Bytes;
 
+use crate::entry::{LABEL, NewEntry};
 use crate::error::{Error, ErrorKind};
 use crate::login::Login;
 use crate::op::{Op, UserChange};
@@ -68,6 +69,23 @@ impl Session {
             }
             bound
         })
+    }
+
+    /// Sets a label of the session for a list of devices, such as the browser and the network; up to 255 bytes.
+    /// [`Found::label`](crate::Found::label) shows it. On replay the last one wins.
+    ///
+    /// # Errors
+    /// `Name` for a longer label; `Committed`, `NotLoaded`, `Busy`.
+    pub fn set_label(&self, label: &str) -> Result<(), Error> {
+        if label.len() > 255 {
+            return Err(Error::new(ErrorKind::Name).with_detail("a label has up to 255 bytes"));
+        }
+        let parts = NewEntry { class: LABEL, codec: 0, deadline: None, id: None, key: "" };
+        let entry = parts.encode(|out| {
+            out.extend_from_slice(label.as_bytes());
+            Ok::<_, Error>(())
+        })?;
+        self.write(|work| entry.into_iter().for_each(|entry| work.record(Op::Label(entry))))
     }
 
     /// The user of the session.

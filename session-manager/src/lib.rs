@@ -10,6 +10,7 @@ mod event;
 
 mod codec;
 mod entry;
+mod index;
 mod table;
 
 mod config;
@@ -30,6 +31,8 @@ mod manager;
 
 mod settle;
 
+mod enter;
+
 mod claim;
 mod commit;
 mod destroy;
@@ -46,11 +49,12 @@ mod find;
 #[cfg(test)]
 mod golden;
 mod sweep;
+mod users;
 
 pub use builder::SessionsBuilder;
 pub use client::AddressCheck;
 pub use codec::Codec;
-pub use config::OnCorrupt;
+pub use config::{OnCorrupt, OnTooMany};
 pub use error::{Error, ErrorKind, Refused};
 pub use event::{Event, Observer, SessionTag};
 pub use find::{Found, FoundPage};
@@ -61,3 +65,4 @@ pub use request::RequestInfo;
 pub use session::{Closed, Session};
 pub use sessions::Sessions;
 pub use sweep::{Sweep, Sweeper};
+pub use users::Handle;

@@ -42,7 +42,15 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             match found {
-                Found::Session(work) => return Ok(work),
+                Found::Session(work) => {
+                    if !self.config.user_epochs
+                        || Box::pin(self.has_epoch(&work.table().header.clone())).await?
+                    {
+                        return Ok(work);
+                    }
+                    self.emit(Some(&id.key()), &Event::Ended(EndReason::Revoked));
+                    end = Some(EndReason::Revoked);
+                }
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),

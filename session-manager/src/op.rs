@@ -32,6 +32,8 @@ pub(crate) enum Op {
     Expire { given: Bytes, deadline: Timestamp },
     /// Every flash value has its own id.
     FlashSet(Vec<u8>),
+    /// Blind: the last one wins.
+    Label(Vec<u8>),
     /// Names ids, so that a newer value survives.
     FlashDrop(Vec<u64>),
     /// The last one wins.
@@ -62,6 +64,11 @@ impl Op {
         matches!(self, Self::Idle(_) | Self::Lifetime(_))
     }
 
+    /// Whether a session with this operation has to enter the index of its user.
+    pub(crate) fn enters(&self) -> bool {
+        matches!(self, Self::BindUser(_) | Self::Login(_) | Self::Lifetime(_))
+    }
+
     pub(crate) fn login(&self) -> Option<&Login> {
         match self {
             Self::Login(login) => Some(login),
@@ -72,7 +79,7 @@ impl Op {
     /// Whether this operation put the entry, or an earlier one of its key, into the session.
     pub(crate) fn put(&self, entry: &RawEntry<'_>) -> bool {
         match self {
-            Self::FlashSet(own) => parsed(own).order() == entry.order(),
+            Self::FlashSet(own) | Self::Label(own) => parsed(own).order() == entry.order(),
             _ => entry.class() == VALUE && self.wrote(entry.key()),
         }
     }
@@ -155,7 +162,7 @@ impl View {
     /// Applies an operation where it was recorded. The entry of an update is put by the caller.
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
-            Op::Insert(entry) | Op::FlashSet(entry) => self.put(entry),
+            Op::Insert(entry) | Op::FlashSet(entry) | Op::Label(entry) => self.put(entry),
             Op::Remove(key) => self.drop_if(|entry| entry.is(VALUE, key.as_bytes())),
             Op::Update { .. } => {}
             Op::Take(entry) => {
@@ -168,7 +175,10 @@ impl View {
             Op::Idle(idle) => self.header.idle = *idle,
             Op::Lifetime(lifetime) => self.header.set_lifetime(*lifetime),
             Op::BindUser(change) => self.header.set_user(change.user.clone()),
-            Op::UnbindUser => self.header.set_user(Bytes::new()),
+            Op::UnbindUser => {
+                self.header.set_user(Bytes::new());
+                self.header.epoch = 0;
+            }
             Op::Login(login) => self.header.set_user(login.user.clone()),
         }
     }

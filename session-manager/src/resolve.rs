@@ -31,6 +31,7 @@ impl<D: Driver> Manager<D> {
             }
             Err(error) => return Err(Error::uncertain(error)),
         }
+        self.enter_created(work).await?;
         work.adopt(IdUpdate::Set { id: next.id, deadline: next.expires }, self.clock.now())?;
         self.emit(Some(&next.key), &Event::Created);
         Ok(Some(Outcome::Created))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Change, Condition, Driver, Record, Revision, Timestamp};
+use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
 
 use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
@@ -42,11 +42,23 @@ impl<D: Driver> Manager<D> {
             return Ok(self.ended(work, reason, patience.tries()));
         }
         work.switch_user(self.clock.now())?;
+        self.stamp_epoch(work).await?;
         let mut new = self.place(work).await?;
+        let mut entered = None;
         loop {
+            let same_user = work.table().header.user_bytes() == new.table.header.user_bytes();
+            let replaces = work.loaded().filter(|_| same_user).map(|loaded| loaded.key.clone());
+            if let Err(error) = self.enter_successor(&new, replaces, &mut entered).await {
+                self.abandon(&new.next).await;
+                return Err(error);
+            }
             match self.replace_old(work, &new, &mut patience).await {
                 Ok(None) => {
+                    let old = self.bound_before(work);
                     self.rotated(work)?;
+                    if let Some(old) = old {
+                        self.leave_old(&work.table().header, old).await;
+                    }
                     return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Rotated) });
                 }
                 Ok(Some(Next::Ended(reason))) => {
@@ -61,7 +73,12 @@ impl<D: Driver> Manager<D> {
                     return Err(error);
                 }
             }
-            match self.place_again(work, &new.next).await {
+            let stamped = self.stamp_epoch(work).await;
+            let again = match stamped {
+                Ok(()) => self.place_again(work, &new.next).await,
+                Err(error) => Err(error),
+            };
+            match again {
                 Ok(Some(newer)) => new = newer,
                 // No client knows the new id, so an operator or an evicting store removed it. The old session lives.
                 Ok(None) => {
@@ -74,6 +91,22 @@ impl<D: Driver> Manager<D> {
                 }
             }
         }
+    }
+
+    /// Enters the new record in the index of its user before any client has its id.
+    async fn enter_successor(
+        &self,
+        new: &Successor,
+        replaces: Option<Key>,
+        entered: &mut Option<(Bytes, Key)>,
+    ) -> Result<(), Error> {
+        let (user, key) = (new.table.header.user_bytes(), &new.next.key);
+        if user.is_empty() || entered.as_ref().is_some_and(|(was, at)| (was, at) == (&user, key)) {
+            return Ok(());
+        }
+        self.enter_table(&new.table, key, replaces.as_ref()).await?;
+        *entered = Some((user, key.clone()));
+        Ok(())
     }
 
     /// Step 2. `None` if the tombstone is placed.

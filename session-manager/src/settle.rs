@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
+use crate::table::{Content, Table};
 
 /// How many times a change whose answer was lost is sent before its effect counts as uncertain.
 const ATTEMPTS: u32 = 3;
@@ -106,7 +107,7 @@ impl<D: Driver> Manager<D> {
         }
     }
 
-    async fn store_if(
+    pub(crate) async fn store_if(
         &self,
         key: &Key,
         record: Record,
@@ -150,6 +151,50 @@ impl<D: Driver> Manager<D> {
                 Ok(self.driver.store(key, touched, Condition::Any).await?.is_applied())
             }
             _ => Ok(false),
+        }
+    }
+}
+
+/// The result of removing a session's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// This call removed it.
+    Removed,
+    /// It was gone already.
+    Gone,
+    /// A rotation replaced it. The tombstone with this revision stays, so that late requests create nothing under the
+    /// old id.
+    Replaced(Revision),
+}
+
+impl<D: Driver> Manager<D> {
+    /// Removes the session under `key`, even if another request changed it, but never a tombstone.
+    pub(crate) async fn end_record(&self, key: &Key, mut revision: Revision) -> Result<Removal, Error> {
+        let mut patience = Patience::new();
+        let mut doubt = false;
+        loop {
+            let found = match self.remove_if(key, Condition::Revision(revision)).await {
+                Ok(Change::Applied) => return Ok(Removal::Removed),
+                // Our own removal, whose answer was lost.
+                Ok(Change::Conflict(None)) if doubt => return Ok(Removal::Removed),
+                Ok(Change::Conflict(None)) => return Ok(Removal::Gone),
+                Ok(Change::Conflict(Some(record))) => record,
+                Err(error) if error.applied() == Applied::Unknown => {
+                    doubt = true;
+                    match self.driver.retrieve(key).await {
+                        Ok(None) => return Ok(Removal::Removed),
+                        Ok(Some(record)) => record,
+                        Err(_) => return Err(Error::uncertain(error)),
+                    }
+                }
+                Err(error) if doubt => return Err(Error::uncertain(error)),
+                Err(error) => return Err(error.into()),
+            };
+            revision = found.revision;
+            if matches!(Table::parse(found.data), Ok(Content::Tombstone(_))) {
+                return Ok(Removal::Replaced(revision));
+            }
+            patience.spend().await?;
         }
     }
 }

@@ -271,6 +271,21 @@ impl Work {
         self.log.iter().rev().find_map(Op::login)
     }
 
+    /// Whether the session has to enter the index of its user, if it has one.
+    pub(crate) fn enters(&self) -> bool {
+        self.log.iter().any(Op::enters)
+    }
+
+    /// The user whom this request binds.
+    pub(crate) fn binds_user(&self) -> Option<&str> {
+        let binds = self.log.iter().any(|op| matches!(op, Op::BindUser(_) | Op::Login(_)));
+        self.header().user().filter(|_| binds)
+    }
+
+    pub(crate) fn set_epoch(&mut self, epoch: u64) {
+        self.view().header.epoch = epoch;
+    }
+
     /// Whether the commit begins a new session if the session of this request is gone. A request that takes a value
     /// does not: another request may have taken it.
     pub(crate) fn logs_in_anyway(&self) -> bool {

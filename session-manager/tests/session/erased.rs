@@ -65,6 +65,11 @@ fn every_future_is_send() {
         spawnable(sessions.finish(session));
         spawnable(sessions.find(Cursor::start(), 1));
         spawnable(sessions.sweep_once(1));
+        spawnable(sessions.of_user("ada"));
+        spawnable(sessions.end(&found.handle(), "reason"));
+        spawnable(sessions.end_user("ada", "reason"));
+        spawnable(sessions.end_others(session, "reason"));
+        spawnable(session.claim::<u32>("n"));
         spawnable(session.load());
         spawnable(session.commit());
         spawnable(session.destroy("reason"));

@@ -12,6 +12,7 @@ mod lost;
 mod orders;
 mod secrets;
 mod times;
+mod users;
 
 use std::time::Duration;
 

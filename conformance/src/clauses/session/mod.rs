@@ -11,9 +11,10 @@ mod login;
 mod order;
 mod replay;
 mod time;
+mod users;
 mod values;
 
 pub(crate) use {
     checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*, replay::*,
-    time::*, values::*,
+    time::*, users::*, values::*,
 };

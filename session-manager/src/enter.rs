@@ -1,0 +1,322 @@
+//! The index of a user's sessions: entering and leaving it.
+//!
+//! A session is in the index before a client has its id, or, if the client has it, before the user is bound to it. So no
+//! crash leaves a session of a user that the index does not know.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use session_core::{
+    Applied, Change, Condition, Driver, Key, Record, Revision, StoreErrorKind, Timestamp, random,
+};
+
+use crate::config::{OnCorrupt, OnTooMany};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::index::{Index, Listed, key_of};
+use crate::manager::Manager;
+use crate::outcome::EndReason;
+use crate::settle::{Patience, Removal};
+use crate::table::{Content, Header, Table};
+use crate::work::Work;
+
+/// How many entries a use of the index checks by retrieve.
+const CHECKS: usize = 32;
+
+/// How long an entry may wait for its session to be bound to the user.
+const BINDING_TIME: Duration = Duration::from_secs(60);
+
+/// How many lost answers of one change are followed by another try.
+const LOST: u32 = 3;
+
+/// The stored index of a user.
+pub(crate) struct Stored {
+    key: Key,
+    pub(crate) index: Index,
+    /// `None` while there is no record.
+    revision: Option<Revision>,
+    deadline: Option<Option<Timestamp>>,
+}
+
+/// A session that enters the index.
+pub(crate) struct Entrant<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) key: &'a Key,
+    pub(crate) deadline: Option<Timestamp>,
+    /// The session that it is about to replace.
+    pub(crate) replaces: Option<&'a Key>,
+}
+
+/// How often one change of an index was tried.
+struct Tries {
+    patience: Patience,
+    lost: u32,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { patience: Patience::new(), lost: 0 }
+    }
+}
+
+/// Changes.
+impl<D: Driver> Manager<D> {
+    pub(crate) async fn enter(&self, entrant: Entrant<'_>) -> Result<(), Error> {
+        let Entrant { user, key, deadline, replaces } = entrant;
+        let mut tries = Tries::new();
+        loop {
+            let now = self.clock.now();
+            let mut stored = self.index_of(user).await?;
+            stored.index.drop_expired(now);
+            self.drop_ended(&mut stored.index, user, key).await?;
+            if let Some((most, on_too_many)) = self.config.max_user_sessions {
+                let is_other = |entry: &&Listed| entry.key != *key && Some(&entry.key) != replaces;
+                let excess = (stored.index.entries.iter().filter(is_other).count() + 1).saturating_sub(most);
+                if excess > 0 && on_too_many == OnTooMany::Reject {
+                    return Err(Error::new(ErrorKind::TooManySessions));
+                }
+                // Ended before they leave the index, so that a crash leaves none that the index does not know.
+                stored.index.entries.sort_by_key(|entry| entry.entered);
+                let others = stored.index.entries.iter().filter(is_other);
+                let oldest: Vec<_> = others.take(excess).map(|entry| entry.key.clone()).collect();
+                for oldest in &oldest {
+                    self.end_entry(oldest, user, "too many sessions".into()).await?;
+                }
+                stored.index.entries.retain(|entry| !oldest.contains(&entry.key));
+            }
+            stored.index.put(key, deadline, now);
+            if self.swap(stored, &mut tries).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes sessions from the index after their end.
+    pub(crate) async fn leave(&self, user: &str, keys: &[Key]) -> Result<(), Error> {
+        let mut tries = Tries::new();
+        loop {
+            let mut stored = self.index_of(user).await?;
+            let count = stored.index.entries.len();
+            stored.index.entries.retain(|entry| !keys.contains(&entry.key));
+            if stored.index.entries.len() == count {
+                return Ok(());
+            }
+            stored.index.drop_expired(self.clock.now());
+            if self.swap(stored, &mut tries).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends all sessions of the user but one. Returns how many this call ended.
+    pub(crate) async fn end_sessions(
+        &self,
+        user: &str,
+        but: Option<&Key>,
+        reason: Cow<'static, str>,
+    ) -> Result<usize, Error> {
+        if self.config.user_epochs && but.is_none() {
+            self.renew_epoch(user).await?;
+        }
+        let mut ended = 0;
+        let mut tries = Tries::new();
+        loop {
+            let mut stored = self.index_of(user).await?;
+            let count = stored.index.entries.len();
+            for entry in stored.index.entries.iter().filter(|entry| Some(&entry.key) != but) {
+                ended += usize::from(self.end_entry(&entry.key, user, reason.clone()).await?);
+            }
+            stored.index.entries.retain(|entry| Some(&entry.key) == but);
+            // A session that has entered meanwhile makes the swap fail, and is ended too.
+            if stored.index.entries.len() == count || self.swap(stored, &mut tries).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// One write after which no present session of the user is accepted.
+    async fn renew_epoch(&self, user: &str) -> Result<(), Error> {
+        let mut tries = Tries::new();
+        loop {
+            let mut stored = self.index_of(user).await?;
+            stored.index.epoch = u64::from_le_bytes(random::eight_bytes()?).max(1);
+            // The epoch is there for as long as any session from before it could live.
+            let last = stored.index.deadline(stored.deadline);
+            let least = self.config.lifetime.map(|lifetime| self.clock.now().saturating_add(lifetime));
+            stored.deadline = Some(last.zip(least).map(|(last, least)| last.max(least)));
+            if self.swap(stored, &mut tries).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends the session under `key`, unless it is bound to another user.
+    async fn end_entry(&self, key: &Key, user: &str, reason: Cow<'static, str>) -> Result<bool, Error> {
+        let Some(found) = self.session_at(key).await? else { return Ok(false) };
+        if found.table.header.user().is_some_and(|other| other != user) {
+            return Ok(false);
+        }
+        let removed = self.end_record(key, found.revision).await? == Removal::Removed;
+        if removed {
+            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason)));
+        }
+        Ok(removed)
+    }
+
+    /// Drops entries whose session has ended or belongs to another user.
+    async fn drop_ended(&self, index: &mut Index, user: &str, own: &Key) -> Result<(), Error> {
+        let count = index.entries.len();
+        let (from, checks) = match self.config.max_user_sessions {
+            None if count > CHECKS => (fastrand::usize(..count), CHECKS),
+            _ => (0, count),
+        };
+        let mut ended = Vec::new();
+        for entry in index.entries.iter().cycle().skip(from).take(checks).filter(|entry| entry.key != *own) {
+            let waits = self.clock.now() < entry.entered.saturating_add(BINDING_TIME);
+            let found = self.session_at(&entry.key).await?;
+            if !found.is_some_and(|found| waits || found.table.header.user() == Some(user)) {
+                ended.push(entry.key.clone());
+            }
+        }
+        index.entries.retain(|entry| !ended.contains(&entry.key));
+        Ok(())
+    }
+
+    /// Stores a changed index on the condition of its revision. `false` if another request has changed it, or the answer
+    /// was lost: the caller starts again.
+    async fn swap(&self, stored: Stored, tries: &mut Tries) -> Result<bool, Error> {
+        let Stored { key, index, revision, deadline } = stored;
+        let condition = revision.map_or(Condition::Absent, Condition::Revision);
+        let answer = if index.is_empty() {
+            self.remove_if(&key, condition).await
+        } else {
+            let expires = index.deadline(deadline);
+            let record = Record { data: index.data(), expires, revision: Revision::random()? };
+            self.store_if(&key, record, condition).await
+        };
+        match answer {
+            Ok(Change::Applied) => return Ok(true),
+            Ok(Change::Conflict(_)) => {}
+            Err(error) if error.applied() == Applied::Unknown && tries.lost < LOST => tries.lost += 1,
+            Err(error) => return Err(error.into()),
+        }
+        tries.patience.spend().await?;
+        Ok(false)
+    }
+}
+
+/// A session as it is stored.
+pub(crate) struct StoredSession {
+    pub(crate) revision: Revision,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) table: Table,
+}
+
+/// Reads.
+impl<D: Driver> Manager<D> {
+    /// The session under `key`. A damaged record is an event.
+    pub(crate) async fn session_at(&self, key: &Key) -> Result<Option<StoredSession>, Error> {
+        let record = match self.driver.retrieve(key).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                self.emit(Some(key), &Event::Corrupt);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Record { data, expires, revision } = record;
+        match Table::parse(data) {
+            Ok(Content::Session(table)) => return Ok(Some(StoredSession { revision, expires, table })),
+            Ok(Content::Tombstone(_)) => {}
+            Err(_) => self.emit(Some(key), &Event::Corrupt),
+        }
+        Ok(None)
+    }
+
+    pub(crate) async fn index_of(&self, user: &str) -> Result<Stored, Error> {
+        let key = key_of(user);
+        let Some(record) = self.driver.retrieve(&key).await? else {
+            return Ok(Stored { key, index: Index::default(), revision: None, deadline: None });
+        };
+        let Record { data, expires, revision } = record;
+        let index = match Index::parse(&data) {
+            Ok(index) => index,
+            Err(_) => {
+                self.emit(None, &Event::Corrupt);
+                if self.config.on_corrupt == OnCorrupt::Fail {
+                    return Err(Error::new(ErrorKind::Corrupt).with_detail("the index of a user"));
+                }
+                Index::default()
+            }
+        };
+        Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires) })
+    }
+
+    /// Whether a session has the epoch of its user. Sessions with another epoch have ended.
+    pub(crate) async fn has_epoch(&self, header: &Header) -> Result<bool, Error> {
+        match header.user() {
+            Some(user) => Ok(self.index_of(user).await?.index.epoch == header.epoch),
+            None => Ok(true),
+        }
+    }
+}
+
+/// The index in a commit.
+impl<D: Driver> Manager<D> {
+    /// Enters a session whose table is about to be stored, or is stored and not yet in use.
+    pub(crate) async fn enter_table(
+        &self,
+        table: &Table,
+        key: &Key,
+        replaces: Option<&Key>,
+    ) -> Result<(), Error> {
+        let Some(user) = table.header.user().filter(|_| self.config.index_users) else { return Ok(()) };
+        let entrant = Entrant { user, key, deadline: table.header.absolute, replaces };
+        Box::pin(self.enter(entrant)).await.map_err(Error::without_effect)
+    }
+
+    /// Enters the session that the pending call has created. If that fails, it removes the session again.
+    pub(crate) async fn enter_created(&self, work: &mut Work) -> Result<(), Error> {
+        let Some(pending) = work.pending().filter(|pending| pending.table.header.user().is_some()) else {
+            return Ok(());
+        };
+        let entered = self.enter_table(&pending.table, &pending.next.key, None).await;
+        if entered.is_err() {
+            self.abandon(&pending.next).await;
+            work.forget_pending();
+        }
+        entered
+    }
+
+    /// A session with this header has ended or lost its user. If the index cannot be changed now, its next use does it.
+    pub(crate) async fn leave_header(&self, header: &Header, key: &Key) {
+        if let Some(user) = header.user().filter(|_| self.config.index_users) {
+            drop(Box::pin(self.leave(user, std::slice::from_ref(key))).await);
+        }
+    }
+
+    /// The session with its user before the pending call.
+    pub(crate) fn bound_before(&self, work: &Work) -> Option<(Header, Key)> {
+        let loaded = work.loaded().filter(|_| self.config.index_users)?;
+        Some(&work.table().header)
+            .filter(|header| header.user().is_some())
+            .map(|h| (h.clone(), loaded.key.clone()))
+    }
+
+    /// The session has another user now, or none. If it has the same user, the next use of the index finds out whether
+    /// its old key has ended.
+    pub(crate) async fn leave_old(&self, now: &Header, (header, key): (Header, Key)) {
+        if now.user() != header.user() {
+            self.leave_header(&header, &key).await;
+        }
+    }
+
+    /// Gives a session whose user this request binds the user's present epoch.
+    pub(crate) async fn stamp_epoch(&self, work: &mut Work) -> Result<(), Error> {
+        let Some(user) = work.binds_user().filter(|_| self.config.user_epochs) else { return Ok(()) };
+        let epoch = Box::pin(self.index_of(user)).await?.index.epoch;
+        work.set_epoch(epoch);
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The layout of an `index:` record: the sessions of one user.
+//!
+//! Version 1, all numbers little-endian:
+//!
+//! | offset | length | header |
+//! |---|---|---|
+//! | 0 | 1 | version, 1 |
+//! | 1 | 1 | kind, 3 |
+//! | 2 | 2 | length of the header, where the entries begin |
+//! | 4 | 4 | zero |
+//! | 8 | 8 | the user's epoch, 0 for none |
+//! | 16 | | additions of later releases, kept unchanged |
+//!
+//! | offset | length | entry |
+//! |---|---|---|
+//! | 0 | 2 | length of the entry |
+//! | 2 | 2 | length of the id part of the session's key |
+//! | 4 | 4 | zero |
+//! | 8 | 8 | entered, ms since the Unix epoch |
+//! | 16 | 8 | absolute deadline; 2^64 - 1 for none |
+//! | 24 | | the id part, then additions of later releases, kept unchanged |
+//!
+//! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name.
+
+use bytes::Bytes;
+use session_core::{Key, Prefix, Timestamp, is_live};
+use sha2::{Digest, Sha256};
+
+use crate::entry::Malformed;
+
+const HEAD: [u8; 2] = [1, 3];
+const HEADER_LEN: usize = 16;
+const ENTRY_LEN: usize = 24;
+const NONE: u64 = u64::MAX;
+const KEY_TAG: &[u8] = b"session-kit user v1\0";
+
+/// The sessions of a user.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Sessions with another epoch have ended.
+    pub(crate) epoch: u64,
+    pub(crate) entries: Vec<Listed>,
+    extra: Bytes,
+}
+
+/// A session of the user. The session may have ended since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) key: Key,
+    pub(crate) entered: Timestamp,
+    pub(crate) deadline: Option<Timestamp>,
+    extra: Bytes,
+}
+
+/// The key of a user's index.
+pub(crate) fn key_of(user: &str) -> Key {
+    let hash = Sha256::new().chain_update(KEY_TAG).chain_update(user).finalize();
+    let mut text = String::from("index:");
+    for byte in hash {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    Key::parse(&text).expect("a prefix and 64 digits are a key")
+}
+
+impl Index {
+    pub(crate) fn parse(data: &Bytes) -> Result<Self, Malformed> {
+        let word = |at: usize| {
+            let bytes = data.get(at..at + 8).and_then(|bytes| bytes.first_chunk());
+            bytes.map(|bytes| u64::from_le_bytes(*bytes)).ok_or(Malformed)
+        };
+        let half = |at: usize| {
+            let bytes = data.get(at..at + 2).and_then(|bytes| bytes.first_chunk());
+            bytes.map(|bytes| usize::from(u16::from_le_bytes(*bytes))).ok_or(Malformed)
+        };
+        if data.get(..2) != Some(&HEAD[..]) || data.get(4..8) != Some(&[0; 4][..]) {
+            return Err(Malformed);
+        }
+        let mut at = half(2)?;
+        if at < HEADER_LEN || at > data.len() {
+            return Err(Malformed);
+        }
+        let mut index = Self { epoch: word(8)?, extra: data.slice(HEADER_LEN..at), entries: Vec::new() };
+        while at < data.len() {
+            let end = at + half(at)?;
+            let id_end = at + ENTRY_LEN + half(at + 2)?;
+            let id = data.get(at + ENTRY_LEN..id_end).and_then(|id| std::str::from_utf8(id).ok());
+            let key = Key::new(&Prefix::SESSION, id.ok_or(Malformed)?).map_err(|_| Malformed)?;
+            if end < id_end || end > data.len() {
+                return Err(Malformed);
+            }
+            index.entries.push(Listed {
+                key,
+                entered: Timestamp::from_millis(word(at + 8)?),
+                deadline: Some(word(at + 16)?).filter(|at| *at != NONE).map(Timestamp::from_millis),
+                extra: data.slice(id_end..end),
+            });
+            at = end;
+        }
+        Ok(index)
+    }
+
+    pub(crate) fn data(&self) -> Bytes {
+        let mut data = Vec::with_capacity(HEADER_LEN + self.extra.len() + 72 * self.entries.len());
+        data.extend_from_slice(&HEAD);
+        data.extend_from_slice(&((HEADER_LEN + self.extra.len()) as u16).to_le_bytes());
+        data.extend_from_slice(&[0; 4]);
+        data.extend_from_slice(&self.epoch.to_le_bytes());
+        data.extend_from_slice(&self.extra);
+        for Listed { key, entered, deadline, extra } in &self.entries {
+            let id = key.id().as_bytes();
+            data.extend_from_slice(&((ENTRY_LEN + id.len() + extra.len()) as u16).to_le_bytes());
+            data.extend_from_slice(&(id.len() as u16).to_le_bytes());
+            data.extend_from_slice(&[0; 4]);
+            data.extend_from_slice(&entered.as_millis().to_le_bytes());
+            data.extend_from_slice(&deadline.map_or(NONE, Timestamp::as_millis).to_le_bytes());
+            data.extend_from_slice(id);
+            data.extend_from_slice(extra);
+        }
+        data.into()
+    }
+
+    /// Adds a session, or changes the deadline of its entry.
+    pub(crate) fn put(&mut self, key: &Key, deadline: Option<Timestamp>, now: Timestamp) {
+        match self.entries.iter_mut().find(|entry| entry.key == *key) {
+            Some(entry) => entry.deadline = deadline,
+            None => {
+                self.entries.push(Listed { key: key.clone(), entered: now, deadline, extra: Bytes::new() })
+            }
+        }
+    }
+
+    /// Drops the sessions whose absolute deadline has passed.
+    pub(crate) fn drop_expired(&mut self, now: Timestamp) {
+        self.entries.retain(|entry| is_live(entry.deadline, now));
+    }
+
+    /// When the record ends: with its last session. An epoch stays at least as long as it did before.
+    pub(crate) fn deadline(&self, before: Option<Option<Timestamp>>) -> Option<Timestamp> {
+        let kept = before.filter(|_| self.epoch != 0);
+        let mut deadlines = self.entries.iter().map(|entry| entry.deadline).chain(kept);
+        deadlines.try_fold(Timestamp::from_millis(0), |last, deadline| deadline.map(|at| last.max(at)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.epoch == 0 && self.extra.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &[u8] = include_bytes!("../golden/index-v1.bin");
+
+    #[test]
+    fn golden_index_is_read_and_written() {
+        let mut by_hand = vec![1, 3, 20, 0, 0, 0, 0, 0];
+        by_hand.extend(7_u64.to_le_bytes());
+        by_hand.extend(b"more");
+        for (id, deadline, extra) in [("first", 1_800_000_060_000_u64, &b"later"[..]), ("second", NONE, b"")]
+        {
+            by_hand.extend(((24 + id.len() + extra.len()) as u16).to_le_bytes());
+            by_hand.extend((id.len() as u16).to_le_bytes());
+            by_hand.extend([0; 4]);
+            by_hand.extend(1_800_000_000_000_u64.to_le_bytes());
+            by_hand.extend(deadline.to_le_bytes());
+            by_hand.extend(id.as_bytes());
+            by_hand.extend(extra);
+        }
+        assert_eq!(GOLDEN, by_hand);
+        let index = Index::parse(&Bytes::from_static(GOLDEN)).unwrap();
+        assert_eq!((index.epoch, index.entries.len(), index.data()), (7, 2, Bytes::from_static(GOLDEN)));
+        assert_eq!(index.entries[0].deadline, Some(Timestamp::from_millis(1_800_000_060_000)));
+        assert_eq!((index.entries[1].key.as_str(), index.entries[1].deadline), ("session:second", None));
+        assert_eq!(
+            key_of("ada").as_str(),
+            "index:9b9846365ae546147c53054174cac8d5af6d4ca47d49549f5daef5eac4d6a2e7"
+        );
+    }
+
+    #[test]
+    fn damaged_index_causes_no_panic() {
+        for at in 0..GOLDEN.len() {
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut damaged = GOLDEN.to_vec();
+                damaged[at] = byte;
+                if let Ok(index) = Index::parse(&damaged.into()) {
+                    drop(index.data());
+                }
+            }
+            if let Ok(index) = Index::parse(&Bytes::from_static(&GOLDEN[..at])) {
+                assert!(index.entries.len() < 2, "cut at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn record_ends_with_its_last_session() {
+        let at = Timestamp::from_millis;
+        let mut index = Index::default();
+        index.put(&Key::parse("session:a").unwrap(), Some(at(5)), at(1));
+        index.put(&Key::parse("session:b").unwrap(), Some(at(3)), at(1));
+        assert_eq!(index.deadline(Some(Some(at(9)))), Some(at(5)));
+        index.epoch = 1;
+        assert_eq!((index.deadline(Some(Some(at(9)))), index.deadline(Some(None))), (Some(at(9)), None));
+        index.put(&Key::parse("session:b").unwrap(), None, at(1));
+        assert_eq!((index.deadline(None), index.entries.len()), (None, 2));
+    }
+}

@@ -1,0 +1,164 @@
+//! The sessions of one user.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use session_core::{Driver, Key, Prefix, Timestamp};
+
+use crate::error::{Error, ErrorKind};
+use crate::find::Found;
+use crate::session::Session;
+use crate::sessions::Sessions;
+
+impl<D: Driver> Sessions<D> {
+    /// The live sessions of a user, the oldest first. Each was bound by [`Session::login`] or [`Session::bind_user`],
+    /// and is read to see that it lives and still has this user. Nothing is extended.
+    ///
+    /// # Errors
+    /// `Store`, `Corrupt`; `Config` without [`index_users`](crate::SessionsBuilder::index_users).
+    pub async fn of_user(&self, user: &str) -> Result<Vec<Found<D>>, Error> {
+        self.needs_index()?;
+        let stored = self.manager.index_of(user).await?;
+        let mut sessions = Vec::new();
+        let mut ended = Vec::new();
+        for entry in &stored.index.entries {
+            let epoch = stored.index.epoch;
+            match self.manager.session_at(&entry.key).await? {
+                Some(found) if found.table.header.user() == Some(user) => {
+                    if !self.manager.config.user_epochs || found.table.header.epoch == epoch {
+                        sessions.push(Found::new(self.clone(), entry.key.clone(), found));
+                    }
+                }
+                Some(_) => {}
+                None => ended.push(entry.key.clone()),
+            }
+        }
+        if !ended.is_empty() {
+            // If this fails, the next use of the index does it.
+            drop(self.manager.leave(user, &ended).await);
+        }
+        sessions.sort_by_key(Found::created);
+        Ok(sessions)
+    }
+
+    /// Ends the session with this handle. Returns whether this call ended it. Check first that the person who asks may
+    /// end it: an administrator may, and a user may end the sessions of [`of_user`](Self::of_user).
+    ///
+    /// # Errors
+    /// `Store`, `Uncertain`, `Contention`: it may still exist.
+    pub async fn end(&self, handle: &Handle, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
+        match self.manager.session_at(&handle.0).await? {
+            Some(found) => Found::new(self.clone(), handle.0.clone(), found).end(reason).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Ends all sessions of a user: "log out everywhere". Returns how many this call ended. A session that rotates
+    /// meanwhile is ended too.
+    ///
+    /// A login that commits after this call's last write is not ended. With
+    /// [`user_epochs`](crate::SessionsBuilder::user_epochs) the first write ends all sessions that were stored before
+    /// it, and those of logins that had read the epoch; the rest of the call frees their space.
+    ///
+    /// # Errors
+    /// `Store`, `Uncertain`, `Contention`, `Corrupt`: some sessions may still exist, and the call may be repeated.
+    /// `Config` without [`index_users`](crate::SessionsBuilder::index_users).
+    pub async fn end_user(&self, user: &str, reason: impl Into<Cow<'static, str>>) -> Result<usize, Error> {
+        self.needs_index()?;
+        self.manager.end_sessions(user, None, reason.into()).await
+    }
+
+    /// Ends all sessions of the user of `session`, except for it. Returns how many this call ended. A session without a
+    /// user, or that is not stored, ends nothing.
+    ///
+    /// # Errors
+    /// As [`end_user`](Self::end_user); `NotLoaded`, `Busy`.
+    pub async fn end_others(
+        &self,
+        session: &Session,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Result<usize, Error> {
+        self.needs_index()?;
+        let own = session.read(|work| {
+            let table = work.loaded().map(|loaded| (loaded.key.clone(), &work.table().header));
+            table.and_then(|(key, header)| Some((key, header.user()?.to_owned())))
+        })?;
+        match own {
+            Some((key, user)) => self.manager.end_sessions(&user, Some(&key), reason.into()).await,
+            None => Ok(0),
+        }
+    }
+
+    fn needs_index(&self) -> Result<(), Error> {
+        if self.manager.config.index_users {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config).with_detail("index_users is off"))
+    }
+}
+
+impl<D: Driver> Found<D> {
+    /// A name of the session for a form: see [`Handle`].
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(self.key().clone())
+    }
+
+    /// Whether this is the stored session of that request.
+    ///
+    /// # Errors
+    /// `NotLoaded`; `Busy` while another task commits.
+    pub fn is(&self, session: &Session) -> Result<bool, Error> {
+        session.read(|work| work.loaded().is_some_and(|loaded| loaded.key == *self.key()))
+    }
+
+    /// When it was last used, up to the threshold of a touch.
+    #[must_use]
+    pub fn last_used(&self) -> Timestamp {
+        let touched = match self.deadline() {
+            // At the absolute deadline, the time of the touch is not known.
+            Some(deadline) if Some(deadline) != self.absolute_deadline() => {
+                deadline.saturating_sub(self.idle_timeout())
+            }
+            _ => self.updated(),
+        };
+        touched.max(self.updated())
+    }
+}
+
+/// A name of a session for an administrator's form or a list of devices. It is not a session id and
+/// cannot be turned into one. [`Sessions::end`] takes it. A rotation changes it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Handle(Key);
+
+impl Handle {
+    /// The text, of letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.id()
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle(…)")
+    }
+}
+
+impl FromStr for Handle {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let valid = text.len() == 43
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        let key = Some(text).filter(|_| valid).and_then(|text| Key::new(&Prefix::SESSION, text).ok());
+        key.map(Self).ok_or_else(|| Error::new(ErrorKind::Name).with_detail("not a session handle"))
+    }
+}

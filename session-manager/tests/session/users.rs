@@ -1,0 +1,37 @@
+//! The sessions of a user, over SQLite with real threads.
+
+use session_manager::{IdUpdate, Sessions};
+use session_store_sqlite::SqliteStore;
+
+/// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_user_misses_no_rotating_session_in_200_rounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = Sessions::new(SqliteStore::open(dir.path().join("sessions.db")).unwrap()).unwrap();
+    for round in 0..200 {
+        let session = sessions.load(None).await.unwrap();
+        session.login("ada").unwrap();
+        let _ = sessions.finish(&session).await.unwrap();
+        let mut ids = vec![crate::told(&session)];
+        let manager = sessions.clone();
+        let rotates = tokio::spawn(async move {
+            loop {
+                let session = manager.load(ids[ids.len() - 1]).await.unwrap();
+                if !session.exists().unwrap() {
+                    return ids;
+                }
+                session.rotate().unwrap();
+                let _ = manager.finish(&session).await.unwrap();
+                if let IdUpdate::Set { id, .. } = session.id_update() {
+                    ids.push(id);
+                }
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_micros(fastrand::u64(..3_000))).await;
+        assert!(sessions.end_user("ada", "everywhere").await.unwrap() <= 2, "round {round}");
+        for id in rotates.await.unwrap() {
+            assert!(!sessions.load(id).await.unwrap().exists().unwrap(), "round {round}");
+        }
+        assert!(sessions.of_user("ada").await.unwrap().is_empty(), "round {round}");
+    }
+}
