@@ -1,6 +1,6 @@
 // The examples of the README need these features.
 #![cfg_attr(
-    any(not(doctest), all(feature = "axum", feature = "cookie", feature = "sqlite")),
+    any(not(doctest), all(feature = "sqlite", feature = "test-kit")),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -45,7 +45,7 @@ pub use require_user::{LoginPage, RequireUser};
 pub use same_origin::{SameOriginLayer, SameOriginService};
 
 pub use session_core;
-pub use session_core::{Driver, DriverExt, DynDriver};
+pub use session_core::{Clock, Cursor, Driver, DriverExt, DynDriver, StoreError, StoreErrorKind, Timestamp};
 pub use session_manager::*;
 
 /// The sessions of one store, by default of a store that [`open`] chose.

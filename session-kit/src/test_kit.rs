@@ -1,27 +1,6 @@
 //! Tests of an application without a socket: a client that keeps cookies, and sessions whose clock the test moves.
 //!
-//! ```
-//! use std::time::Duration;
-//!
-//! use axum::{Router, routing::get};
-//! use session_kit::prelude::*;
-//! use session_kit::test_kit::{Client, sessions};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (sessions, clock) = sessions();
-//! let count = get(async |session: Session| {
-//!     session.update("visits", |visits: Option<u64>| visits.unwrap_or(0) + 1).map(|n| n.to_string())
-//! });
-//! let app = Router::new().route("/", count).layer(SessionLayer::new(sessions, CookieState::default()));
-//! let mut browser = Client::new(app);
-//! assert_eq!(browser.get("/").await.text(), "1");
-//! assert_eq!(browser.get("/").await.text(), "2");
-//! clock.advance(Duration::from_secs(3 * 3_600));
-//! assert_eq!(browser.get("/").await.text(), "1", "the session has expired");
-//! # Ok(())
-//! # }
-//! ```
+//! The [recipes](crate#recipes) have an example.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +94,15 @@ where
     /// As [`send`](Self::send).
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).expect("the path is valid")).await
+    }
+
+    /// Sends `POST path` with a body of plain text.
+    ///
+    /// # Panics
+    /// As [`send`](Self::send).
+    pub async fn post(&mut self, path: &str, body: &str) -> Answer {
+        let request = Request::post(path).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        self.send(request.body(Body::from(body.to_owned())).expect("the path is valid")).await
     }
 
     /// Sends `POST path` with the fields of a form.

@@ -16,13 +16,7 @@ fn app() -> (Client<Router>, TestClock) {
     let (sessions, clock) = sessions();
     let app = Router::new()
         .route("/account", get(async |user: RequireUser| user.name))
-        .route(
-            "/login/{name}",
-            post(async |session: Session, Path(name): Path<String>| {
-                session.rotate()?;
-                session.bind_user(&name)
-            }),
-        )
+        .route("/login/{name}", post(async |session: Session, Path(name): Path<String>| session.login(&name)))
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(|_| ())))
         .route("/form", get(async |session: Session| csrf::token(&session)))
         .route(

@@ -75,15 +75,14 @@ struct Login {
     name: String,
 }
 
-/// Gives the session a new id, so that an id from before the login is useless even if it leaked. If the commit fails, the
-/// visitor gets status 503 instead of this redirect.
+/// Gives the session a new id, so that an id from before the login is useless even if it leaked, and keeps the cart. If
+/// the store fails, the visitor gets status 503 instead of this redirect.
 async fn login(session: Session, Form(login): Form<Login>) -> Result<Response, Error> {
     let name: String = login.name.trim().chars().filter(|c| !c.is_control()).take(40).collect();
     if name.is_empty() {
         return Ok((StatusCode::BAD_REQUEST, page::refused(&read(&session)?)).into_response());
     }
-    session.rotate()?;
-    session.bind_user(&name)?;
+    session.login(&name)?;
     session.flash().set(NOTICE, &format!("Welcome, {name}"))?;
     Ok(Redirect::to("/").into_response())
 }

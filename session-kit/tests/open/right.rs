@@ -162,6 +162,17 @@ async fn refused_options_and_missing_files_are_errors_of_the_store() {
     }
 }
 
+#[tokio::test]
+async fn stores_open_in_spawned_tasks() {
+    let url: StoreUrl = "memory:".parse().unwrap();
+    let shared = url.clone();
+    let opened = tokio::spawn(async move { (open("memory:").await.unwrap(), shared.open().await.unwrap()) });
+    let (one, other) = opened.await.unwrap();
+    let (one, other) = (format!("{one:?}"), format!("{other:?} {url:?}"));
+    assert_eq!(one, "DynDriver(session_store_memory::store::MemoryStore)");
+    assert_eq!(other, format!("{one} StoreUrl {{ scheme: \"memory\", .. }}"));
+}
+
 #[test]
 fn url_is_read_from_a_configuration_file() {
     let read = serde_json::from_str::<StoreUrl>;

@@ -73,6 +73,7 @@ fn every_future_is_send() {
         spawnable(session.load());
         spawnable(session.commit());
         spawnable(session.destroy("reason"));
+        spawnable(session.claim::<u32>("key"));
         spawnable(found.end("reason"));
     }
     let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
