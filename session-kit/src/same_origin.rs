@@ -12,7 +12,7 @@ use tower_service::Service;
 ///
 /// A request of another method than `GET`, `HEAD` and `OPTIONS` needs `Sec-Fetch-Site: same-origin` or `none`. Browsers
 /// without this header need an `Origin` of this host. Pages cannot change these headers. Other requests get status 403.
-/// Programs that are no browsers send neither header and pass.
+/// Programs other than browsers send neither header and pass.
 ///
 /// `SameSite=Lax` alone is not enough, because another port or subdomain is the same site. A token in each form
 /// ([`csrf`](crate::csrf)) needs a session before the first action.

@@ -195,9 +195,16 @@ fn known(scheme: &Scheme, name: &str) -> Result<&'static str, OpenError> {
     let others = SCHEMES.iter().filter(|other| other.options.contains(&name)).map(|other| other.name);
     let others: Vec<_> = others.collect();
     let text = if others.is_empty() {
-        let hint = match closest(name, scheme.options.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("{} has {}", scheme.name, list(scheme.options, "and")),
+        let with_word =
+            scheme.options.iter().copied().filter(|option| option.split('_').any(|word| word == name));
+        let similar: Vec<_> = match closest(name, scheme.options.iter().copied()) {
+            Some(name) => vec![name],
+            None => with_word.collect(),
+        };
+        let hint = if similar.is_empty() {
+            format!("{} has {}", scheme.name, list(scheme.options, "and"))
+        } else {
+            format!("did you mean {}?", list(&similar, "or"))
         };
         format!("option `{name}` is unknown; {hint}")
     } else {

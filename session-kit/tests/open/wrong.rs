@@ -213,5 +213,9 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
         "option `response_timeout`: a duration is a whole number and a unit: 90, 15m, +36h, 2 hours, 1d, 1w",
         &["redis://127.0.0.1?response_timeout=fast"],
     ),
-    (UnknownOption, "option `timeout` is unknown; redis has {redis}", &["redis://127.0.0.1?timeout=2s"]),
+    (
+        UnknownOption,
+        "option `timeout` is unknown; did you mean `response_timeout` or `connect_timeout`?",
+        &["redis://127.0.0.1?timeout=2s"],
+    ),
 ];

@@ -75,6 +75,16 @@ fn invariant_05_foreign_session_libraries_stay_in_the_bench() {
     }
 }
 
+#[test]
+fn invariant_16_default_features_of_the_kit_compile_no_c_code() {
+    let compiles_c = |arguments: &[&str]| {
+        let all = [&["--package", "session-kit", "--edges", "normal,build"], arguments].concat();
+        tree(&all).contains("cc")
+    };
+    assert!(!compiles_c(&[]), "the default features of session-kit need a C compiler");
+    assert!(compiles_c(&["--features", "sqlite"]), "the tree looks wrong: SQLite is C");
+}
+
 /// The workspace crates that each package depends on, except for tests.
 fn own_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     dependencies(|dependency| dependency["kind"] != "dev" && !dependency["path"].is_null())
