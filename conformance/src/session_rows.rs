@@ -126,6 +126,7 @@ S96 s96_sessions_of_a_user_can_be_ended session [Conditional] [RemoveKeeps Remov
 S97 s97_dropped_login_leaves_no_unknown_session session [Conditional] [LosesCreates LosesUpdates];
 S98 s98_log_out_everywhere_misses_no_session session [Conditional] [SwallowsConflicts RemoveKeeps];
 S99 s99_epoch_ends_sessions_that_no_index_has session [Conditional] [LosesUpdates StripsUser];
+S100 s100_user_data_merges_guest_value_once session [Conditional] [LosesUpdates SwallowsConflicts];
         }
     };
 }

@@ -64,7 +64,7 @@ macro_rules! data {
                 text: on_page(stringify!($id)).text,
                 check: |stage| Box::pin(clauses::$level::$name(stage)),
             }),*];
-            all.sort_by_key(|clause| (clause.level, clause.id));
+            all.sort_by_key(|clause| (clause.level, clause.id.len(), clause.id));
             all
         });
     };

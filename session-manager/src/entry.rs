@@ -5,6 +5,7 @@ use session_core::{Timestamp, is_live};
 pub(crate) const VALUE: u8 = 0;
 pub(crate) const FLASH: u8 = 1;
 pub(crate) const LABEL: u8 = 2;
+pub(crate) const MERGED: u8 = 3;
 
 const ENTRY_FIXED: usize = 12;
 const HAS_DEADLINE: u8 = 1;

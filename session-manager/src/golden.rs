@@ -13,6 +13,7 @@ use crate::table::{Content, TOMBSTONE_DATA, Table};
 use crate::work::{Loaded, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
+const USER: &[u8] = include_bytes!("../golden/user-v1.bin");
 const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
 const LOGIN_TOMBSTONE: &[u8] = include_bytes!("../golden/login-tombstone-v1.bin");
 
@@ -128,6 +129,16 @@ fn golden_version_1_is_read() {
         (9, 1, None, 0, b"unknown class", b"kept"),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn golden_user_is_read_and_written() {
+    let user = Table::parse_user(USER).unwrap();
+    assert_eq!((user.data(), user.as_user()), (&Bytes::from_static(SESSION), Bytes::from_static(USER)));
+    for other in [SESSION, TOMBSTONE, LOGIN_TOMBSTONE, b"", &USER[..80]] {
+        assert!(Table::parse_user(other).is_err());
+    }
+    assert!(Table::parse(Bytes::from_static(USER)).is_err());
 }
 
 #[test]

@@ -54,14 +54,22 @@ pub(crate) struct Listed {
 
 /// The key of a user's index.
 pub(crate) fn key_of(user: &str) -> Key {
+    key_in("index", user)
+}
+
+/// The key of a user's data.
+pub(crate) fn data_key_of(user: &str) -> Key {
+    key_in("user", user)
+}
+
+fn key_in(prefix: &str, user: &str) -> Key {
     let hash = Sha256::new().chain_update(KEY_TAG).chain_update(user).finalize();
-    let mut text = String::from("index:");
-    for byte in hash {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-        }
-    }
-    Key::parse(&text).expect("a prefix and 64 digits are a key")
+    Key::parse(&format!("{prefix}:{}", hex(&hash))).expect("a prefix and 64 digits are a key")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
 }
 
 impl Index {

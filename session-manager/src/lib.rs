@@ -51,6 +51,8 @@ mod golden;
 mod sweep;
 mod users;
 
+mod data;
+
 pub use builder::SessionsBuilder;
 pub use client::AddressCheck;
 pub use codec::Codec;

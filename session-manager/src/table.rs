@@ -38,6 +38,9 @@
 //! | 12 | | extras: deadline (8), id (8), additions of later releases; then key, then value |
 //!
 //! Entries are sorted by class and key, so equal sessions have equal bytes.
+//!
+//! The data of a user, under `user:`, has the same layout with kind 4. An entry of class 3 with a deadline says that a
+//! value was merged; its key is the hexadecimal SHA-256 of the session's key, a zero byte and the value's entry.
 
 use std::time::Duration;
 
@@ -50,6 +53,7 @@ use crate::entry::{Entries, Malformed, RawEntry};
 const VERSION: u8 = 1;
 const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
+const USER: u8 = 4;
 const FIXED: usize = 64;
 /// The offset of `updated`.
 const UPDATED_AT: usize = 16;
@@ -114,6 +118,22 @@ impl Table {
             rest = &rest[entry.whole.len()..];
         }
         Ok(Content::Session(Self { header, data, entries_at, special }))
+    }
+
+    /// Decodes the data of a user.
+    pub(crate) fn parse_user(data: &[u8]) -> Result<Self, Malformed> {
+        if data.get(..2) != Some(&[VERSION, USER][..]) {
+            return Err(Malformed);
+        }
+        match Self::parse([&[VERSION, SESSION], &data[2..]].concat().into())? {
+            Content::Session(table) => Ok(table),
+            Content::Tombstone(_) => Err(Malformed),
+        }
+    }
+
+    /// The table as the data of a user.
+    pub(crate) fn as_user(&self) -> Bytes {
+        [&[VERSION, USER], &self.data[2..]].concat().into()
     }
 
     pub(crate) fn data(&self) -> &Bytes {

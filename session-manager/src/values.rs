@@ -198,7 +198,11 @@ pub(crate) fn decoded<T: DeserializeOwned>(key: &str, entry: &[u8]) -> Result<T,
     decode(entry.codec(), key, entry.value())
 }
 
-fn encode_value<T: Serialize + ?Sized>(key: &str, value: &T, codec: Codec) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode_value<T: Serialize + ?Sized>(
+    key: &str,
+    value: &T,
+    codec: Codec,
+) -> Result<Vec<u8>, Error> {
     encode_entry(NewEntry { class: VALUE, codec: codec.id(), deadline: None, id: None, key }, value, codec)
 }
 

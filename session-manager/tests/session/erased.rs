@@ -69,6 +69,9 @@ fn every_future_is_send() {
         spawnable(sessions.end(&found.handle(), "reason"));
         spawnable(sessions.end_user("ada", "reason"));
         spawnable(sessions.end_others(session, "reason"));
+        spawnable(sessions.user_data::<u32>("ada", "n"));
+        spawnable(sessions.update_user_data("ada", "n", |n: Option<u32>| n.unwrap_or(0)));
+        spawnable(sessions.merge_user_data(session, "n", |_, guest: u32| guest));
         spawnable(session.claim::<u32>("n"));
         spawnable(session.load());
         spawnable(session.commit());

@@ -330,3 +330,58 @@ pub(crate) async fn s99_epoch_ends_sessions_that_no_index_has(stage: &Stage) -> 
     }
     Ok(())
 }
+
+pub(crate) async fn s100_user_data_merges_guest_value_once(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let sum = |own: Option<u64>, guest: u64| own.unwrap_or(0) + guest;
+    equal("the data of a new user", &sessions.user_data::<u64>("alice", "cart").await?, &None)?;
+    // Two requests at once, and an answer that is lost.
+    let other = sessions.clone();
+    sessions.update_user_data("alice", "cart", |own: Option<u64>| own.unwrap_or(0) + 1).await.map(drop)?;
+    probe.calls();
+    probe.before(Operation::Store, 1, async move {
+        other.update_user_data("alice", "cart", |own: Option<u64>| own.unwrap_or(0) + 2).await.map(drop)
+    });
+    let added = sessions.update_user_data("alice", "cart", |own: Option<u64>| own.unwrap_or(0) + 4).await?;
+    equal("three updates", &added, &7)?;
+    probe.plan(Operation::Store, 1, Fault::LoseAnswer);
+    let added = sessions.update_user_data("alice", "cart", |own: Option<u64>| own.unwrap_or(0) + 8).await?;
+    equal("an update whose answer was lost", &added, &15)?;
+    // A guest with a cart logs in twice at once, and once more because the responses were lost.
+    let guest = begun(&sessions, |session| session.insert("cart", &100_u64)).await?;
+    let (one, two) = (opened(&sessions, guest).await?, opened(&sessions, guest).await?);
+    let mut ids = Vec::new();
+    for session in [one, two] {
+        session.login("alice")?;
+        equal("the merged value", &sessions.merge_user_data(&session, "cart", sum).await?, &Some(115))?;
+        equal("the value of the session", &session.get::<u64>("cart")?, &None)?;
+        done(&sessions, &session).await?;
+        ids.push(new_id(&session)?);
+    }
+    let again = sessions.load(guest).await?;
+    again.login("alice")?;
+    equal(
+        "the value after a third login",
+        &sessions.merge_user_data(&again, "cart", sum).await?,
+        &Some(115),
+    )?;
+    done(&sessions, &again).await?;
+    ids.push(new_id(&again)?);
+    for id in ids {
+        let session = opened(&sessions, id).await?;
+        equal("whether the session has the value still", &session.contains("cart")?, &false)?;
+    }
+    // It outlives all sessions of the user.
+    sessions.end_user("alice", "all").await?;
+    equal("the data afterwards", &sessions.user_data::<u64>("alice", "cart").await?, &Some(115))?;
+    equal("the data of another user", &sessions.user_data::<u64>("bob", "cart").await?, &None)?;
+    refused(sessions.user_data::<String>("alice", "cart").await, ErrorKind::Decode, "another type")?;
+    let session = sessions.load(None).await?;
+    refused(
+        sessions.merge_user_data(&session, "cart", sum).await,
+        ErrorKind::Config,
+        "a merge without a user",
+    )?;
+    equal("whether it was removed", &sessions.remove_user_data("alice").await?, &true)?;
+    equal("the data of a removed user", &sessions.user_data::<u64>("alice", "cart").await?, &None)
+}
