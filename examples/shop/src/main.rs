@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 struct Arguments {
     /// Where the sessions are: a URL of scheme memory, sqlite or redis
     #[arg(long, value_name = "URL", default_value = "sqlite:sessions.db")]
-    store: StoreUrl,
+    store: String,
     /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .init();
     let arguments = Arguments::parse();
 
-    let store = arguments.store.open().await?;
+    // As text until here, because the error of a parsed argument would show the URL with its password.
+    let store = session_kit::open(&arguments.store).await?;
     let sessions = Sessions::new(store.clone())?;
     let sweeper = sessions.sweep(Sweep::default());
 
