@@ -76,6 +76,7 @@ impl<D: Driver> Manager<D> {
         };
         work.forget_pending();
         self.abandon(next).await;
+        self.leave_header(&pending.table.header, &next.key).await;
         let reason = match found.map(|record| Table::parse(record.data)) {
             None => EndReason::Revoked,
             Some(Ok(Content::Tombstone(_))) => EndReason::Replaced,

@@ -49,7 +49,7 @@ impl<D: Driver> Manager<D> {
             let same_user = work.table().header.user_bytes() == new.table.header.user_bytes();
             let replaces = work.loaded().filter(|_| same_user).map(|loaded| loaded.key.clone());
             if let Err(error) = self.enter_successor(&new, replaces, &mut entered).await {
-                self.abandon(&new.next).await;
+                self.give_up(&new.next, &mut entered).await;
                 return Err(error);
             }
             match self.replace_old(work, &new, &mut patience).await {
@@ -62,13 +62,13 @@ impl<D: Driver> Manager<D> {
                     return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Rotated) });
                 }
                 Ok(Some(Next::Ended(reason))) => {
-                    self.abandon(&new.next).await;
+                    self.give_up(&new.next, &mut entered).await;
                     return Ok(self.ended(work, reason, patience.tries()));
                 }
                 Ok(Some(Next::Again)) => {}
                 Err(error) => {
                     if error.kind() != ErrorKind::Uncertain || work.pending().is_none() {
-                        self.abandon(&new.next).await;
+                        self.give_up(&new.next, &mut entered).await;
                     }
                     return Err(error);
                 }
@@ -82,11 +82,11 @@ impl<D: Driver> Manager<D> {
                 Ok(Some(newer)) => new = newer,
                 // No client knows the new id, so an operator or an evicting store removed it. The old session lives.
                 Ok(None) => {
-                    self.abandon(&new.next).await;
+                    self.give_up(&new.next, &mut entered).await;
                     new = self.place(work).await?;
                 }
                 Err(error) => {
-                    self.abandon(&new.next).await;
+                    self.give_up(&new.next, &mut entered).await;
                     return Err(error);
                 }
             }
@@ -101,12 +101,25 @@ impl<D: Driver> Manager<D> {
         entered: &mut Option<(Bytes, Key)>,
     ) -> Result<(), Error> {
         let (user, key) = (new.table.header.user_bytes(), &new.next.key);
-        if user.is_empty() || entered.as_ref().is_some_and(|(was, at)| (was, at) == (&user, key)) {
+        if user.is_empty()
+            || !self.config.index_users
+            || entered.as_ref().is_some_and(|(was, at)| (was, at) == (&user, key))
+        {
             return Ok(());
         }
         self.enter_table(&new.table, key, replaces.as_ref()).await?;
         *entered = Some((user, key.clone()));
         Ok(())
+    }
+
+    /// Removes a new record that will not be used, from the index too.
+    async fn give_up(&self, next: &Loaded, entered: &mut Option<(Bytes, Key)>) {
+        self.abandon(next).await;
+        let Some((user, key)) = entered.take() else { return };
+        if let Ok(user) = std::str::from_utf8(&user) {
+            // If this fails, the next use of the index does it.
+            drop(Box::pin(self.leave(user, std::slice::from_ref(&key))).await);
+        }
     }
 
     /// Step 2. `None` if the tombstone is placed.
