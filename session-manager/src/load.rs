@@ -71,7 +71,7 @@ impl<D: Driver> Manager<D> {
             Ok(Content::Tombstone(left)) => {
                 self.emit(Some(&key), &Event::Ended(EndReason::Replaced));
                 let left = left.filter(|left| self.mismatch(request, left).is_none());
-                return Ok(Found::Replaced(left.map(Box::new)));
+                return Ok(Found::Replaced(left));
             }
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };

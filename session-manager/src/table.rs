@@ -69,7 +69,22 @@ const TOMBSTONE_HEAD: [u8; 8] = [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0];
 pub(crate) enum Content {
     Session(Table),
     /// The tombstone of a login may hold the anonymous session that the login replaced.
-    Tombstone(Option<Table>),
+    Tombstone(Option<Box<Table>>),
+}
+
+#[cold]
+fn parse_tombstone(data: &Bytes) -> Result<Content, Malformed> {
+    if data[..] == TOMBSTONE_DATA {
+        return Ok(Content::Tombstone(None));
+    }
+    if !data.starts_with(&TOMBSTONE_HEAD) {
+        return Err(Malformed);
+    }
+    let left = Table::parse_session(data.slice(TOMBSTONE_HEAD.len()..))?;
+    if left.header.user().is_some() {
+        return Err(Malformed);
+    }
+    Ok(Content::Tombstone(Some(Box::new(left))))
 }
 
 /// A session as it is stored. Only the header is decoded.
@@ -91,19 +106,18 @@ impl Table {
     }
 
     /// Decodes the header and checks that all entries are complete. Decodes no value.
+    #[inline]
     pub(crate) fn parse(data: Bytes) -> Result<Content, Malformed> {
         match data[..] {
-            [VERSION, TOMBSTONE, 4, 0] => return Ok(Content::Tombstone(None)),
-            [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0, VERSION, SESSION, ..] => {
-                return match Self::parse(data.slice(TOMBSTONE_HEAD.len()..))? {
-                    Content::Session(left) if left.header.user().is_none() => {
-                        Ok(Content::Tombstone(Some(left)))
-                    }
-                    _ => Err(Malformed),
-                };
-            }
-            [VERSION, SESSION, ..] if data.len() >= FIXED => {}
-            _ => return Err(Malformed),
+            [VERSION, TOMBSTONE, ..] => parse_tombstone(&data),
+            _ => Self::parse_session(data).map(Content::Session),
+        }
+    }
+
+    #[inline]
+    fn parse_session(data: Bytes) -> Result<Self, Malformed> {
+        if data.len() < FIXED || data[..2] != [VERSION, SESSION] {
+            return Err(Malformed);
         }
         let entries_at = usize::from(u16::from_le_bytes([data[2], data[3]]));
         if data[4..8] != [0; 4] || entries_at > data.len() || entries_at < FIXED {
@@ -117,7 +131,7 @@ impl Table {
             special |= entry.is_special();
             rest = &rest[entry.whole.len()..];
         }
-        Ok(Content::Session(Self { header, data, entries_at, special }))
+        Ok(Self { header, data, entries_at, special })
     }
 
     /// Decodes the data of a user.
