@@ -186,7 +186,7 @@ impl<D: Driver> Manager<D> {
                 continue;
             }
             if enters {
-                self.stamp_epoch(work).await?;
+                Box::pin(self.stamp_epoch(work)).await?;
             }
             let draft = work.draft(now, |_| {});
             let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {

@@ -254,7 +254,7 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Whether a session has the epoch of its user. Sessions with another epoch have ended.
-    pub(crate) async fn has_epoch(&self, header: &Header) -> Result<bool, Error> {
+    pub(crate) async fn has_epoch(&self, header: Header) -> Result<bool, Error> {
         match header.user() {
             Some(user) => Ok(self.index_of(user).await?.index.epoch == header.epoch),
             None => Ok(true),

@@ -42,37 +42,45 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             match found {
-                Found::Session(work) => {
-                    if !self.config.user_epochs
-                        || Box::pin(self.has_epoch(&work.table().header.clone())).await?
-                    {
-                        return Ok(work);
-                    }
-                    self.emit(Some(&id.key()), &Event::Ended(EndReason::Revoked));
-                    end = Some(EndReason::Revoked);
-                }
+                Found::Session(work) if !self.config.user_epochs => return Ok(work),
+                // Boxed because it is rare.
+                Found::Session(work) => match Box::pin(self.with_epoch(work, id.key())).await? {
+                    Some(work) => return Ok(work),
+                    None => end = Some(EndReason::Revoked),
+                },
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
         }
+        Ok(self.empty(end, replaced))
+    }
+
+    /// The session, unless its user's epoch is over.
+    async fn with_epoch(&self, work: Box<Work>, key: Key) -> Result<Option<Box<Work>>, Error> {
+        if self.has_epoch(work.table().header.clone()).await? {
+            return Ok(Some(work));
+        }
+        self.emit(Some(&key), &Event::Ended(EndReason::Revoked));
+        Ok(None)
+    }
+
+    /// The session of a request whose ids open none.
+    #[cold]
+    fn empty(&self, end: Option<EndReason>, replaced: Option<Option<Box<Table>>>) -> Box<Work> {
         // Under a tombstone this request creates nothing. Its cookie would replace the cookie of the login that left
         // the tombstone, which the browser may have received already.
         let end = if replaced.is_some() { Some(EndReason::Replaced) } else { end };
         let mut work = Box::new(Work::empty(self.config.new_header(), end, replaced.is_some()));
         work.set_left(replaced.flatten());
-        Ok(work)
+        work
     }
 
     fn open(&self, request: &RequestInfo, id: SessionId, key: Key, record: Record) -> Result<Found, Error> {
         let Record { data, expires, revision } = record;
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
-            Ok(Content::Tombstone(left)) => {
-                self.emit(Some(&key), &Event::Ended(EndReason::Replaced));
-                let left = left.filter(|left| self.mismatch(request, left).is_none());
-                return Ok(Found::Replaced(left));
-            }
+            Ok(Content::Tombstone(left)) => return Ok(self.replaced(request, &key, left)),
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };
         if let Some(reason) = self.mismatch(request, &table) {
@@ -83,6 +91,13 @@ impl<D: Driver> Manager<D> {
         Ok(Found::Session(Box::new(Work::stored(Loaded { id, key, revision, expires }, table))))
     }
 
+    #[cold]
+    fn replaced(&self, request: &RequestInfo, key: &Key, left: Option<Box<Table>>) -> Found {
+        self.emit(Some(key), &Event::Ended(EndReason::Replaced));
+        Found::Replaced(left.filter(|left| self.mismatch(request, left).is_none()))
+    }
+
+    #[cold]
     fn corrupt(&self, key: &Key, error: Error) -> Result<Found, Error> {
         self.emit(Some(key), &Event::Corrupt);
         match self.config.on_corrupt {
