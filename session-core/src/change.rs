@@ -8,7 +8,7 @@ use crate::revision::Revision;
 /// The condition under which a change happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Always: insert or replace.
+    /// No requirement: a store inserts or replaces. A removal still needs a live record to remove.
     Any,
     /// No live record is stored.
     Absent,
@@ -26,18 +26,23 @@ impl Condition {
     }
 }
 
-/// The answer to a store or a removal. Applications receive it too.
+/// The answer to [`Driver::store`](crate::Driver::store) and [`Driver::remove`](crate::Driver::remove).
+///
+/// Applications receive it only if they call these methods themselves. The commit of a session in `session-manager`
+/// reports an outcome instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a conflict means that nothing was written"]
 pub enum Change {
-    /// The change happened.
+    /// The requested state is in effect. This call made the change, an earlier attempt had made it, or no live record
+    /// was left to remove.
     Applied,
-    /// The condition did not hold, and nothing was written. Contains the live record, which saves the caller a read.
+    /// The change was not made, and nothing was written. Contains the live record, if any, which saves the caller a
+    /// read.
     Conflict(Option<Record>),
 }
 
 impl Change {
-    /// Whether the change happened.
+    /// Whether the requested state is in effect.
     #[must_use]
     pub fn is_applied(&self) -> bool {
         matches!(self, Self::Applied)
@@ -132,18 +137,20 @@ impl Found {
 }
 
 /// The result of the rule: the driver's next step.
+///
+/// A touch answers `true` for [`Change::Applied`] and `false` for [`Change::Conflict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write the record, or the deadline and revision of a touch. Answer [`Change::Applied`].
     Write,
     /// Delete the stored record. Answer [`Change::Applied`].
     Delete,
-    /// Write nothing. The live record has the offered revision, so an earlier attempt made this change. Answer
-    /// [`Change::Applied`].
+    /// Change nothing that a caller can observe. The live record has the offered revision, so an earlier attempt made
+    /// this change. A driver may write the same bytes again to make them durable. Answer [`Change::Applied`].
     AlreadyApplied,
-    /// Write nothing. The key is already empty, as asked. Answer [`Change::Applied`].
+    /// Write nothing. No live record is stored, as asked. Answer [`Change::Applied`].
     AlreadyAbsent,
-    /// Write nothing. Answer [`Change::Conflict`] with the live record.
+    /// Write nothing. Answer [`Change::Conflict`] with the live record, if any.
     Conflict,
     /// Write nothing. Fail with [`Corrupt`](crate::StoreErrorKind::Corrupt), because the revision is unreadable.
     Corrupt,
@@ -204,8 +211,10 @@ pub fn decide_store(found: Found, condition: Condition, offered: Revision, lives
     }
 }
 
-/// [`ChangeRequest::decide`] for a removal. Without a live record only `Absent` is applied, so a caller knows whether its
-/// own call removed the record. Expired records are left to `purge`.
+/// [`ChangeRequest::decide`] for a removal. Expired records are left to `purge`.
+///
+/// Damaged records apart, only `Absent` is applied without a live record. So under `Any` and `Revision` a caller knows
+/// whether its own call removed the record. A damaged record is deleted under `Any` and is `Corrupt` otherwise.
 #[inline]
 #[must_use]
 pub fn decide_remove(found: Found, condition: Condition) -> Decision {
@@ -219,7 +228,7 @@ pub fn decide_remove(found: Found, condition: Condition) -> Decision {
     }
 }
 
-/// [`ChangeRequest::decide`] for a touch. Answer `false` to a [`Conflict`](Decision::Conflict).
+/// [`ChangeRequest::decide`] for a touch. See [`Decision`] for its answers.
 #[inline]
 #[must_use]
 pub fn decide_touch(found: Found, touch: Touch) -> Decision {

@@ -17,9 +17,12 @@ const PAGE: usize = 256;
 /// A session store: retrieve, store, remove and traverse, with compare-and-swap.
 ///
 /// # For driver authors
-/// Six methods are required; the others have defaults. The basic rule: `retrieve` returns the record that the last
-/// successful `store` wrote. SPEC.md lists all rules, and the conformance suite tests them. Handles should be cheap to
-/// clone. All clones share one store.
+/// Six methods have no default: `retrieve`, `store`, `remove`, `traverse`, `capabilities` and `clock`. Write `close`
+/// and `flush` too: their defaults know no closed state, and B32 requires `Closed` after `close`. The defaults of
+/// `touch` and `purge` are correct but limited: see there.
+///
+/// The basic rule: `retrieve` returns the record that the last successful `store` wrote. SPEC.md lists all rules, and
+/// the conformance suite tests them. Handles should be cheap to clone. All clones share one store.
 ///
 /// A driver that wraps another driver MUST forward every method. A default would replace the inner driver's method.
 /// [`forward!`](crate::forward) writes the forwarding methods.
@@ -28,8 +31,9 @@ const PAGE: usize = 256;
 /// Use `session-manager`, which adds ids, values, replay and rotation. [`DriverExt`] adds `count` and `clear`.
 ///
 /// # Cancellation
-/// After a dropped future, the old or the new record is stored, never a mixture. The change may still take effect a little
-/// later, but not after the same caller's next change of that key (C14). It holds a lock no longer than an ordinary call.
+/// After a dropped future, the old or the new record is stored, never a mixture. The change may still take effect a
+/// little later, but not after the same caller's next change of that key (C14). It holds a lock no longer than an
+/// ordinary call.
 pub trait Driver: Send + Sync + 'static {
     /// Returns the live record of `key`. `None` if the key was never stored, was removed, or has expired.
     ///
@@ -37,12 +41,15 @@ pub trait Driver: Send + Sync + 'static {
     /// `Corrupt` for a damaged record, which stays unchanged. `Unavailable`, `Timeout`, `Closed`, `Backend`.
     fn retrieve(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
 
-    /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step for all tasks, threads
-    /// and processes that share the store.
+    /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step for all tasks,
+    /// threads and processes that share the store.
     ///
-    /// A store is idempotent: if the condition fails but the live record already has the revision of `record`, the
-    /// answer is `Applied`. A `record` that is already expired acts as a removal: if the condition holds, the stored
-    /// record is removed and the answer is `Applied`.
+    /// A repeated store answers `Applied` while the record it wrote is still live, even if the condition fails: an
+    /// equal revision shows that this change was made (B21). Once that revision is gone, a repeated store is a new
+    /// change. Under `Any`, or under `Absent` without a live record, it writes the record again.
+    ///
+    /// A `record` that is already expired acts as a removal: if the condition holds, the stored record is removed and
+    /// the answer is `Applied`.
     ///
     /// # Errors
     /// `TooLarge` and `Full` leave the old record intact. `Corrupt`, `Unavailable`, `Timeout`, `Closed`, `Backend`.
@@ -55,8 +62,8 @@ pub trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Change>> + Send;
 
     /// Removes the live record of `key` if `condition` holds. Without a live record the answer is `Conflict(None)`, or
-    /// `Applied` under `Absent`. So a caller knows whether its own call removed the record. A damaged record is outside
-    /// this rule: under `Any` it may be removed, otherwise the call fails with `Corrupt`.
+    /// `Applied` under `Absent`. So under `Any` and `Revision`, `Applied` means that this call removed the record. A
+    /// damaged record is outside this rule: under `Any` it may be removed, otherwise the call fails with `Corrupt`.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -87,9 +94,10 @@ pub trait Driver: Send + Sync + 'static {
     /// unchanged.
     ///
     /// Returns `true` if it did so, or if the live record already has revision `touch.to`. Otherwise returns `false`:
-    /// another writer has removed the record or set its deadline. A touch never creates a record.
+    /// no live record is stored, or it has another revision. A touch never creates a record.
     ///
-    /// The default retrieves and stores. Drivers should override it with one cheap step.
+    /// The default retrieves the record and stores it again with its data. Write your own, in one step that leaves the
+    /// data alone: sessions are extended more often than changed, which must not cost a copy of the data (B23).
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -108,10 +116,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Removes at most `limit` expired records of any prefix. The driver checks each record again when it removes it.
     ///
-    /// A driver whose engine expires records may always answer zero.
+    /// A driver whose engine expires records has nothing to do here. It overrides this method to answer zero, with
+    /// `more: false`, as session-store-redis does. B01 also permits `Unsupported`, for this driver and for one without
+    /// a purge.
     ///
     /// # Errors
-    /// `Unsupported` by default.
+    /// `Unsupported` by default. Otherwise as [`remove`](Self::remove).
     fn purge(&self, limit: usize) -> impl Future<Output = Result<Purged>> + Send {
         let _ = limit;
         async { Err(StoreError::unsupported(Operation::Purge)) }
@@ -120,7 +130,8 @@ pub trait Driver: Send + Sync + 'static {
     /// Makes all changes acknowledged before the call survive power loss, if the engine can.
     ///
     /// # Errors
-    /// `Unavailable`, `Full`, `Closed`, `Backend`. The default does nothing.
+    /// `Unavailable`, `Full`, `Closed`, `Backend`. The default does nothing and always succeeds, even after `close`, so
+    /// a driver has to write this method to keep B32.
     fn flush(&self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -128,7 +139,8 @@ pub trait Driver: Send + Sync + 'static {
     /// Flushes and closes. Later calls on any clone of this handle fail with `Closed`, except `close` itself.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). The default only flushes, so a driver has to write this method to keep B32.
+    /// As [`flush`](Self::flush). The default only flushes and closes nothing, so a driver has to write this method to
+    /// keep B32.
     fn close(&self) -> impl Future<Output = Result<()>> + Send {
         self.flush()
     }

@@ -1,4 +1,25 @@
 //! Changes: each one compares and writes under the lock of its shard.
+//!
+//! The file of a record is `<shard>/<folder>/<SHA-256 of the key>`, below the directory of the store. The words of this
+//! module:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | shard | one of 64 directories of the store, and the unit of locking: see `shard.rs` |
+//! | folder | one of the 64 directories of a shard; its first store creates it, and the driver never removes it |
+//! | frame | the encoded record, which is the whole content of its file: see `session_core::frame` |
+//! | words | the 32 bytes of a frame at `WORDS_AT`: deadline, revision and their check; a touch rewrites only these |
+//! | torn | a file that is too short or begins with zeros, because power loss cut it off; it counts as absent |
+//! | torn words | words that do not match their check: a touch in progress or, while the shard is locked, damage |
+//! | damaged | a record of this driver with wrong bytes; it fails with `Corrupt` |
+//! | foreign | a file that is not a record of this key and format; it is never replaced or removed |
+//! | large | a file too long to read on the caller's thread: see `offload_threshold` |
+//! | `Power` | the option `Durability::Power`: a change is on disk before it is acknowledged (`Opened::is_durable`) |
+//!
+//! A torn file arises under `Process`. There a file gets its name without a sync, and power loss may keep the name but
+//! not the bytes. Under `Power` a file is synchronised before it gets its name. So power loss
+//! tears no file that was acknowledged as surviving it. Other damage may hit an acknowledged record, so it fails with
+//! `Corrupt` instead of reading as absent. A file that such damage cuts off looks torn: the two cannot be told apart.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,8 +49,13 @@ pub(crate) struct Attempt {
 pub(crate) enum Tried {
     Done(Change),
     /// Nothing was done: another holder has the lock, or the caller is gone.
+    ///
+    /// On the caller's thread, `FileStore::change` runs the attempt a few times more and then sends it to a worker
+    /// thread. There, `Workers::run` repeats it after a pause, until `busy_timeout` has passed and the call fails with
+    /// `Unavailable`. It drops the attempt if the caller is gone.
     Busy,
-    /// A large record is stored, which a worker thread has to read.
+    /// A large record is stored, which a worker thread has to read: `FileStore::change` sends the attempt to one. An
+    /// attempt on a worker thread never ends so.
     Large,
 }
 
@@ -96,7 +122,8 @@ impl Site<'_> {
         let (found, live, damage) = match contents {
             Contents::Nothing => (Found::Nothing, None, None),
             Contents::Large => return Ok(None),
-            // As an expired record: a store replaces it, and a removal leaves it to the purge.
+            // Absent, because power loss tears only files that were not acknowledged as surviving it. Treated as an
+            // expired record: a store replaces it, and a removal leaves it to the purge.
             Contents::Torn => (Found::Expired, None, None),
             Contents::Record(record) => {
                 let found = Found::at(record.expires, record.revision, self.now);
@@ -110,17 +137,21 @@ impl Site<'_> {
         match (request.decide(found, self.now), folder) {
             (Decision::Corrupt, _) => return Err(Fault::corrupt(damage.unwrap_or_default())),
             (Decision::Conflict, Some(folder)) if live.is_none() => {
-                // The caller relies on the absence, but a removal that was never answered may not be on disk. A touch
-                // needs no such sync: its `false` does not tell an absent record from a newer one.
+                // Under `Power`, the caller may report the absence as final, but the removal that caused it may not be
+                // on disk: its process died or its sync failed, so it was never acknowledged. A touch needs no such
+                // sync: its `false` does not tell an absent record from a newer one.
                 self.sync(folder.as_fd())?;
                 return Ok(Some(Change::Conflict(None)));
             }
+            // No sync for a live record, because the answer acknowledges no change. As with a retrieve, power loss may
+            // undo the record if its store was never acknowledged. A change that replaces it is synchronised.
             (Decision::Conflict, _) => return Ok(Some(Change::Conflict(live))),
             (Decision::AlreadyApplied, Some(folder)) => self.publish_again(folder.as_fd(), live.as_ref())?,
             (Decision::AlreadyAbsent, Some(folder)) => self.sync(folder.as_fd())?,
             (Decision::Delete, Some(folder)) => self.unlink(folder.as_fd())?,
             (Decision::Write, Some(folder)) => self.publish(folder.as_fd(), frame, exists)?,
-            // Without a folder the record is absent, so the decision is `AlreadyAbsent`.
+            // Without a folder the record is absent. `Conflict` was handled above, and a store that may write has made
+            // the folder. So the decision is `AlreadyAbsent`.
             (_, None) => {}
         }
         Ok(Some(Change::Applied))
@@ -129,7 +160,7 @@ impl Site<'_> {
     /// Rewrites deadline and revision in place, with one call.
     fn touch(&mut self, request: &ChangeRequest, touch: Touch) -> Result<Option<Change>, Fault> {
         let conflict = Ok(Some(Change::Conflict(None)));
-        // This also synchronises the folder's name: the process that created the folder may have died before doing so.
+        // `folder` also synchronises the name of the folder: the process that created it may have died before that.
         let folder = if self.store.is_durable() { self.folder()? } else { None };
         let (shard, below) = (self.locked.directory(), self.path.below_shard());
         let file = match self.store.root.open_below(shard, below, OFlags::RDWR) {
@@ -169,6 +200,7 @@ impl Site<'_> {
         // not on disk, and a later fsync reports no error.
         if !repeated || self.store.is_durable() {
             let deadline = if repeated { expires } else { touch.deadline };
+            // The check of key and data, which the check of the words covers.
             let check = *header[16..].first_chunk().expect("a header is longer than 24 bytes");
             let words = frame::encode_words(check, deadline, touch.to);
             loop {
