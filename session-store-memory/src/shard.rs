@@ -10,7 +10,7 @@ use session_core::{Key, Prefix, Record, Timestamp};
 
 use crate::bounds::Amount;
 use crate::queue::Queue;
-use crate::row::{COPIED, Large, NEVER, Row, Small, Text, due};
+use crate::row::{COPIED, Content, Large, NEVER, Row, Small, Text, due};
 
 /// How many records a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
@@ -114,12 +114,12 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
         let mut old = None;
         if is_large && let Some(row) = self.larges.get_mut(hash, |large| was.is_some() && large.has_key(key))
         {
-            std::mem::swap(row.1.get_mut(), record);
+            row.1.get_mut().replace(record);
         } else {
             old = was.and_then(|_| self.take(tag, |row| row.has_key(key)));
             if is_large {
-                let record = Record { data: std::mem::take(&mut record.data), ..*record };
-                let row = (Text::from_slice(key.as_bytes()), SharedValue::new(record));
+                let content = SharedValue::new(Content::take(record));
+                let row = (Text::from_slice(key.as_bytes()), content);
                 self.larges.insert(hash, row, |large| rehash(large));
             } else {
                 self.rest.smalls.insert(hash, Small::new(key, record), |small| rehash(small));

@@ -8,7 +8,7 @@ use ahash::RandomState;
 use dashmap::{DashMap, RwLock};
 use session_core::{Key, Record, Result, Timestamp, random};
 
-use crate::row::{NEVER, Row, Small, Text};
+use crate::row::{Content, NEVER, Row, Small, Text};
 use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 
 /// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
@@ -19,7 +19,7 @@ use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 /// The hash is keyed with random numbers of this store: people choose the text of `user:` keys, and must not be able to
 /// choose keys that collide. ahash is built for that, unlike fxhash, and costs less than half of SipHash.
 pub(crate) struct Table {
-    map: DashMap<Text, Record, RandomState>,
+    map: DashMap<Text, Content, RandomState>,
     sides: Box<[Side]>,
     turn: AtomicUsize,
 }
