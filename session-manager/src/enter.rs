@@ -247,7 +247,11 @@ impl<D: Driver> Manager<D> {
                 if self.config.on_corrupt == OnCorrupt::Fail {
                     return Err(Error::new(ErrorKind::Corrupt).with_detail("the index of a user"));
                 }
-                Index::default()
+                // An epoch that no session has, the same until the index is stored again: epoch 0 would bring back
+                // sessions that an epoch has ended.
+                let mut index = Index::default();
+                index.epoch = u64::from_le_bytes(revision.to_bytes()) | 1 << 63;
+                index
             }
         };
         Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires) })

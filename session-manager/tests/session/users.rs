@@ -1,5 +1,7 @@
 //! The sessions of a user, over SQLite with real threads.
 
+use session_conformance::testing::MapDriver;
+use session_core::{Cursor, Driver, Prefix};
 use session_manager::{IdUpdate, Sessions};
 use session_store_sqlite::SqliteStore;
 
@@ -34,4 +36,33 @@ async fn end_user_misses_no_rotating_session_in_200_rounds() {
         }
         assert!(sessions.of_user("ada").await.unwrap().is_empty(), "round {round}");
     }
+}
+
+#[tokio::test]
+async fn damaged_index_brings_back_no_session_of_an_older_epoch() {
+    let map = MapDriver::new(crate::clock());
+    let sessions = Sessions::builder(map.clone()).user_epochs(true).build().unwrap();
+    let login = || async {
+        let session = sessions.load(None).await.unwrap();
+        session.login("ada").unwrap();
+        let _ = sessions.finish(&session).await.unwrap();
+        crate::told(&session)
+    };
+    let all = &sessions;
+    let lives = |id| async move { all.load(id).await.unwrap().exists().unwrap() };
+    let old = login().await;
+    // As if the index had missed it.
+    let missed = map.stored(&old.key()).unwrap();
+    sessions.end_user("ada", "everywhere").await.unwrap();
+    map.put(old.key(), missed);
+    assert!(!lives(old).await);
+
+    let index = Prefix::new("index").unwrap();
+    let page = map.traverse(&index, Cursor::start(), 10).await.unwrap();
+    let key = page.entries[0].key.clone();
+    let damaged = map.stored(&key).unwrap();
+    map.put(key, session_core::Record { data: vec![9; 9].into(), ..damaged });
+    assert!(!lives(old).await);
+    let new = login().await;
+    assert!(lives(new).await && lives(login().await).await && lives(new).await && !lives(old).await);
 }
