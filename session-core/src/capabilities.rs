@@ -16,7 +16,7 @@ macro_rules! setters {
     )* };
 }
 
-/// The abilities and promises of a driver. The conformance suite checks each claim.
+/// The abilities and promises of a driver. The conformance suite checks each claim except `rolls_back`.
 ///
 /// A driver may claim less than it can do. A claim that does not hold fails the suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
