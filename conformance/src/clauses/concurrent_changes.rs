@@ -133,6 +133,7 @@ pub(crate) async fn c06_readers_see_none_or_whole(stage: &Stage) -> Check {
         for _ in 0..stage.amount(300, 6_000) {
             set(&driver, &key, &record(rng.u64(..))).await?;
             tokio::task::yield_now().await;
+            // A retried removal may find that the first try took effect.
             let _ = patiently(|| driver.remove(&key, Condition::Any)).await?;
         }
         Ok(())

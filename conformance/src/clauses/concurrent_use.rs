@@ -83,6 +83,7 @@ pub(crate) async fn c13_traversal_survives_concurrent_changes(stage: &Stage) -> 
         if rng.bool() {
             set(&driver, key, &record(1)).await?;
         } else {
+            // Another task may have removed it first.
             let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
         }
         changes.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +129,7 @@ pub(crate) async fn c14_dropped_calls_hold_nothing_up(stage: &Stage) -> Check {
             async move {
                 loop {
                     let number = rng.u64(..);
+                    // Overload, also an error, is no concern here: calls after these ones must succeed.
                     let _ = driver.store(&key, record(number), Condition::Any).await;
                     let _ = driver.touch(&key, touching(number, number ^ 1, None)).await;
                     let _ = driver.remove(&key, Condition::Revision(rev(number ^ 1))).await;
@@ -163,6 +165,7 @@ async fn dropped_comes_first_or_never(driver: &DynDriver, key: &Key, polls: usiz
         tokio::task::yield_now().await;
     }
     drop(call);
+    // The dropped store took effect, or it did not.
     let _ = patiently(|| driver.remove(key, Condition::Any)).await?;
     absent(driver, key, "after a removal that follows a dropped store").await?;
     nap(Duration::from_millis(5)).await;

@@ -46,8 +46,8 @@ pub(crate) async fn s82_two_logins_at_once_both_succeed(stage: &Stage) -> Check 
             let (sent, received) = std::sync::mpsc::channel();
             probe.calls();
             probe.before(Operation::Store, 2, async move {
-                let _ = sent.send(log_in(&other, &two, "bob", &Outcome::Rotated).await?);
-                Ok::<_, Failure>(())
+                let id = log_in(&other, &two, "bob", &Outcome::Rotated).await?;
+                sent.send(id).map_err(|cause| unmet("the first login waits for this one", cause))
             });
             let first = log_in(&sessions, &one, "alice", &Outcome::Created).await?;
             (first, received.try_recv().map_err(|cause| unmet("the other login ran", cause))?)

@@ -75,7 +75,8 @@ pub(crate) async fn s95_sessions_of_a_user_are_listed(stage: &Stage) -> Check {
     // The index does not grow with sessions that ended unnoticed.
     for _ in 0..10 {
         let id = logged_in(&sessions, "dora").await?;
-        let _ = probe.inner().remove(&id.key(), Condition::Any).await?;
+        let removed = probe.inner().remove(&id.key(), Condition::Any).await?;
+        ensure(removed.is_applied(), "the session of a login is stored", &removed)?;
     }
     probe.calls();
     let id = logged_in(&sessions, "dora").await?;
@@ -272,6 +273,7 @@ pub(crate) async fn s98_log_out_everywhere_misses_no_session(stage: &Stage) -> C
                     break;
                 }
                 session.rotate()?;
+                // The session may have ended meanwhile: the next load finds that out.
                 let _ = other.finish(&session).await?;
                 if let IdUpdate::Set { id, .. } = session.id_update() {
                     ids.push(id);
