@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Query;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router, middleware};
@@ -12,13 +12,12 @@ use serde_json::{Value, json};
 use session_kit::prelude::*;
 use session_kit::{Error, RoutePolicy, SameOriginLayer};
 
-use crate::goods::{self, Cart, MOST};
-use crate::page::{self, Page};
+use crate::devices;
+use crate::goods::{self, CART, Cart, MOST};
+use crate::page::{self, NOTICE, Page};
 
 const VISITS: &str = "visits";
-const CART: &str = "cart";
 const SLOW: &str = "slow";
-const NOTICE: &str = "notice";
 
 /// The whole application.
 pub(crate) fn app(sessions: Sessions, cookie: CookieState) -> Router {
@@ -31,22 +30,24 @@ pub(crate) fn app(sessions: Sessions, cookie: CookieState) -> Router {
         .route("/logout", post(logout))
         .route("/slow", get(slow))
         .route("/api/state", state)
-        .layer(SessionLayer::new(sessions, cookie))
+        .merge(devices::routes())
+        .layer(SessionLayer::new(sessions.clone(), cookie))
         .layer(SameOriginLayer::new())
         .layer(middleware::map_response(only_own_content))
         // Outside the session layer: a health check has no session.
         .route("/healthz", get(async || "ok"))
+        .with_state(sessions)
 }
 
 /// Counts the visit. If another request of this visitor commits first, `update` runs again, so that every visit counts.
 async fn home(session: Session) -> Result<Html<String>, Error> {
     let visits = session.update(VISITS, |visits: Option<u64>| visits.unwrap_or(0) + 1)?;
-    let page = read(&session)?;
+    let page = Page::read(&session)?;
     Ok(page::home(&page, visits))
 }
 
 async fn cart(session: Session) -> Result<Html<String>, Error> {
-    Ok(page::cart(&read(&session)?))
+    Ok(page::cart(&Page::read(&session)?))
 }
 
 #[derive(Deserialize)]
@@ -59,7 +60,7 @@ struct Add {
 async fn add_to_cart(session: Session, Form(add): Form<Add>) -> Result<Response, Error> {
     let qty = add.qty.as_deref().map_or(Ok(1), |qty| qty.trim().parse());
     let (Some(item), Ok(qty @ 1..=MOST)) = (goods::find(&add.item), qty) else {
-        return Ok((StatusCode::BAD_REQUEST, page::refused(&read(&session)?)).into_response());
+        return Ok((StatusCode::BAD_REQUEST, page::refused(&Page::read(&session)?)).into_response());
     };
     session.update(CART, move |cart: Option<Cart>| {
         let mut cart = cart.unwrap_or_default();
@@ -77,12 +78,13 @@ struct Login {
 
 /// Gives the session a new id, so that an id from before the login is useless even if it leaked, and keeps the cart. If
 /// the store fails, the visitor gets status 503 instead of this redirect.
-async fn login(session: Session, Form(login): Form<Login>) -> Result<Response, Error> {
+async fn login(session: Session, headers: HeaderMap, Form(login): Form<Login>) -> Result<Response, Error> {
     let name: String = login.name.trim().chars().filter(|c| !c.is_control()).take(40).collect();
     if name.is_empty() {
-        return Ok((StatusCode::BAD_REQUEST, page::refused(&read(&session)?)).into_response());
+        return Ok((StatusCode::BAD_REQUEST, page::refused(&Page::read(&session)?)).into_response());
     }
     session.login(&name)?;
+    session.set_label(&devices::label(&headers))?;
     session.flash().set(NOTICE, &format!("Welcome, {name}"))?;
     Ok(Redirect::to("/").into_response())
 }
@@ -118,15 +120,6 @@ async fn state(session: Session) -> Result<Json<Value>, Error> {
         "flash": notice.into_iter().collect::<Vec<_>>(),
         "slow": session.get::<String>(SLOW)?,
     })))
-}
-
-/// Reads the values that every page shows. This consumes the notice when the page is sent.
-fn read(session: &Session) -> Result<Page, Error> {
-    Ok(Page {
-        user: session.user()?,
-        notice: session.flash().get(NOTICE)?,
-        cart: session.get(CART)?.unwrap_or_default(),
-    })
 }
 
 /// Forbids scripts and content from other sites.

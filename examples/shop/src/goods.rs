@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// The visitor's cart: the quantity of each item.
 pub(crate) type Cart = BTreeMap<String, u32>;
 
+/// Its key in the session.
+pub(crate) const CART: &str = "cart";
+
 /// The largest quantity of an item.
 pub(crate) const MOST: u32 = 999;
 

@@ -1,6 +1,7 @@
 //! A small shop on session-kit: the demo.
 
 mod app;
+mod devices;
 mod goods;
 mod page;
 

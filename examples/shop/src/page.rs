@@ -1,10 +1,15 @@
 //! The pages: plain HTML without scripts.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use axum::response::Html;
+use session_kit::{Error, Handle, Session};
 
-use crate::goods::{self, Cart, ITEMS, MOST};
+use crate::goods::{self, CART, Cart, ITEMS, MOST};
+
+/// The key of the flash value that the next page shows.
+pub(crate) const NOTICE: &str = "notice";
 
 const STYLE: &str = include_str!("style.css");
 
@@ -13,6 +18,17 @@ pub(crate) struct Page {
     pub(crate) user: Option<String>,
     pub(crate) notice: Option<String>,
     pub(crate) cart: Cart,
+}
+
+impl Page {
+    /// Reads the values. This consumes the notice when the page is sent.
+    pub(crate) fn read(session: &Session) -> Result<Self, Error> {
+        Ok(Self {
+            user: session.user()?,
+            notice: session.flash().get(NOTICE)?,
+            cart: session.get(CART)?.unwrap_or_default(),
+        })
+    }
 }
 
 pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
@@ -74,6 +90,44 @@ pub(crate) fn cart(page: &Page) -> Html<String> {
     whole("Your cart", page, &body)
 }
 
+/// A session of the user, as the list of devices shows it.
+pub(crate) struct Device {
+    pub(crate) label: String,
+    /// The time since it was created and since it was last used.
+    pub(crate) created: Duration,
+    pub(crate) used: Duration,
+    /// `None` for the session of this request.
+    pub(crate) handle: Option<Handle>,
+}
+
+pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
+    let mut body = String::from(
+        "<section class=intro><h1>Your devices</h1><p>Each sign-in of your account, the oldest first.</p></section>\
+         <table><thead><tr><th>Device<th>Signed in<th>Last used<th></thead><tbody>",
+    );
+    for device in devices {
+        let (label, created, used) = (Text(&device.label), Ago(device.created), Ago(device.used));
+        put(&mut body, format_args!("<tr><td>{label}<td>{created}<td>{used}<td class=n>"));
+        match &device.handle {
+            None => body.push_str("<span class=here>This device</span>"),
+            Some(handle) => put(
+                &mut body,
+                format_args!(
+                    "<form method=post action=/devices/end><button class=quiet name=handle value={handle}>\
+                     Sign out</button></form>"
+                ),
+            ),
+        }
+    }
+    body.push_str("</tbody></table>");
+    if devices.len() > 1 {
+        body.push_str(
+            "<form method=post action=/devices/end-others><button>Sign out everywhere else</button></form>",
+        );
+    }
+    whole("Your devices", page, &body)
+}
+
 pub(crate) fn refused(page: &Page) -> Html<String> {
     let body = "<section class=intro><h1>Invalid form</h1><p>The shop does not accept these values.</p></section><p><a class=button href=/>Back to the shop</a></p>";
     whole("Invalid form", page, body)
@@ -94,7 +148,7 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
         Some(user) => put(
             &mut html,
             format_args!(
-                "<span class=user>Signed in as <b>{}</b></span>\
+                "<span class=user>Signed in as <b>{}</b></span><a href=/devices>Devices</a>\
                  <form method=post action=/logout><button class=quiet>Log out</button></form>",
                 Text(user),
             ),
@@ -141,6 +195,21 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A time in the past.
+struct Ago(Duration);
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, unit) = match self.0.as_secs() / 60 {
+            0 => return f.write_str("just now"),
+            minutes @ 1..60 => (minutes, "minute"),
+            minutes @ 60..1_440 => (minutes / 60, "hour"),
+            minutes => (minutes / 1_440, "day"),
+        };
+        write!(f, "{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +221,15 @@ mod tests {
             notice: Some("Welcome, \"<b>\"".into()),
             cart: [("<i>".to_owned(), 2), ("teapot".to_owned(), 3)].into(),
         };
-        for Html(html) in [home(&page, 1), cart(&page), refused(&page)] {
+        let device = Device {
+            label: "<script>".into(),
+            created: Duration::from_secs(7_300),
+            used: Duration::from_secs(61),
+            handle: None,
+        };
+        let devices = devices(&page, &[device]);
+        assert!(devices.0.contains("2 hours ago") && devices.0.contains("1 minute ago"));
+        for Html(html) in [home(&page, 1), cart(&page), devices, refused(&page)] {
             assert!(html.contains("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
             assert!(html.contains("Welcome, &quot;&lt;b&gt;&quot;"));
             assert!(!html.contains("<script>") && !html.contains("<i>"));
