@@ -81,9 +81,10 @@ What to try:
   1. Reload the page: the visit counter increases.
   2. Put something into the cart, then log in: you get a new session id and keep the cart.
   3. The greeting after the login is shown once. Reload the page: it is gone.
-  4. Open http://127.0.0.1:{port}/slow?ms=10000 in a second tab and log out in the first while it loads:
+  4. Log in with a second browser under the same name: the page of devices lists both, and each can sign out the other.
+  5. Open http://127.0.0.1:{port}/slow?ms=10000 in a second tab and log out in the first while it loads:
      the slow page is displayed, and you stay logged out.
-  5. Fill the cart, kill the shop from another terminal (kill -9), and start it again: the cart is unchanged.
+  6. Fill the cart, kill the shop from another terminal (kill -9), and start it again: the cart is unchanged.
      `cargo xtask demo --check` does all of this automatically."
     )
 }

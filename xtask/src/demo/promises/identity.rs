@@ -1,7 +1,8 @@
 //! Whose session it is: logging in, logging out, and ids that are over.
 
-use super::scene::{Scene, add, during_a_slow_request, log_in, must, no_cookie, session};
+use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, no_cookie, session};
 use crate::Result;
+use crate::demo::browser::Browser;
 
 pub(super) fn rotation_at_login(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
@@ -39,6 +40,32 @@ pub(super) fn the_old_id_is_dead(scene: &mut Scene) -> Result {
         format!("the login changed: {:?}", state.0)
     })?;
     must(session(&browser)? == new, || "the new cookie was replaced".to_owned())
+}
+
+/// Eight clicks, each with the guest's cookie.
+pub(super) fn double_click_on_login(scene: &mut Scene) -> Result {
+    let guest = scene.browser()?;
+    add(&guest, "teapot", 3)?;
+    let clicks = (0..8).map(|_| guest.copy()).collect::<Result<Vec<_>>>()?;
+    in_eight_windows(|click| log_in(&clicks[click], "carol").map(drop))?;
+    clicks.iter().try_for_each(|click| logged_in(click, "carol", 3))
+}
+
+pub(super) fn retry_of_a_lost_login(scene: &mut Scene) -> Result {
+    let guest = scene.browser()?;
+    add(&guest, "teapot", 2)?;
+    // The shop answers, but the browser keeps the guest's cookie.
+    let lost = guest.copy()?.post_once("/login", &[("name", "dave")])?;
+    must(!lost.cookies().is_empty(), || "the first login sent no cookie".to_owned())?;
+    log_in(&guest, "dave")?;
+    logged_in(&guest, "dave", 2)
+}
+
+fn logged_in(browser: &Browser, name: &str, teapots: u64) -> Result {
+    let state = browser.state()?;
+    must(state.user() == Some(name) && state.cart("teapot") == teapots, || {
+        format!("the session after the login is {}", state.0)
+    })
 }
 
 pub(super) fn logout_ends(scene: &mut Scene) -> Result {

@@ -8,14 +8,19 @@ use crate::tally::Tally;
 use crate::{Result, cargo};
 
 mod cookies;
+mod devices;
 mod forms;
 mod identity;
 mod scene;
 mod writes;
 
 use cookies::{forged_ids, malformed_cookies, nothing_for_nothing, the_cookie_is_careful};
+use devices::{sign_out_everywhere_else, sign_out_one};
 use forms::{foreign_form, invalid_forms};
-use identity::{logout_during_a_slow_request, logout_ends, rotation_at_login, the_old_id_is_dead};
+use identity::{
+    double_click_on_login, logout_during_a_slow_request, logout_ends, retry_of_a_lost_login,
+    rotation_at_login, the_old_id_is_dead,
+};
 use scene::Scene;
 use writes::{
     a_late_save_overwrites_nothing, flash_once, kill_and_restart, parallel_additions, parallel_strangers,
@@ -37,6 +42,16 @@ const PROMISES: &[Promise] = &[
     ("a login gives a new session id and keeps the cart", rotation_at_login),
     ("the id from before the login reads nothing, creates nothing and gets no cookie", the_old_id_is_dead),
     ("the greeting after the login is shown once", flash_once),
+    ("both halves of a double click on \"log in\" end logged in, with the cart", double_click_on_login),
+    (
+        "a login whose response was lost and that is repeated ends logged in, with the cart",
+        retry_of_a_lost_login,
+    ),
+    ("the list of devices shows each session of the user, and signs out the chosen one", sign_out_one),
+    (
+        "\"sign out everywhere else\" ends all other sessions of the user, and no one else's",
+        sign_out_everywhere_else,
+    ),
     ("a logout ends the session and deletes the cookie", logout_ends),
     ("a slow request does not undo a logout", logout_during_a_slow_request),
     ("a forged session id is never adopted", forged_ids),
