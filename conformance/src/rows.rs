@@ -105,6 +105,7 @@ P09 p09_killed_process_blocks_nothing shared [Conditional Processes] [LockFileOf
 P10 p10_one_creating_process_wins shared [Conditional Processes] [LockPerHandle NoFileLock];
 P11 p11_purges_of_processes_count_once shared [Purge Processes VirtualTime] [PurgeCountsTwice NoFileLock];
 P12 p12_processes_read_whole_records shared [Processes] [TornWrite EmptyFirst];
+P13 p13_forked_child_harms_nothing shared [Processes] [ForkHangs ForkedCloseRemoves];
 D01 d01_stores_survive_close durable [Close] [CloseForgetsLast ReopenLosesDeadline];
 D02 d02_removals_and_touches_survive_close durable [Conditional Close] [RemovalNotWritten TouchNotWritten];
 D03 d03_stores_survive_kill durable [Kill] [AnswersEarly TornAppend];

@@ -27,6 +27,7 @@ pub mod offload;
 mod on_full;
 #[cfg(feature = "serde")]
 mod option;
+mod process;
 #[cfg(feature = "random")]
 pub mod random;
 mod setters;
@@ -62,6 +63,7 @@ pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
+pub use process::{OpenFile, Opener};
 pub use record::{Record, check_record_bytes};
 pub use revision::Revision;
 pub use setters::check_options;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use session_core::offload::start_thread;
-use session_core::{Operation, Result, StoreError, StoreErrorKind};
+use session_core::{Opener, Operation, Result, StoreError, StoreErrorKind};
 
 use crate::error::contain;
 use crate::pending::{Pending, Slot};
@@ -42,6 +42,8 @@ struct Shared {
     /// Whether a flush runs for longer than the limit.
     stalled: AtomicBool,
     limit: Duration,
+    /// A forked child has no threads.
+    opener: Opener,
 }
 
 #[derive(Default)]
@@ -120,6 +122,7 @@ impl Flusher {
             failed: OnceLock::new(),
             stalled: AtomicBool::new(false),
             limit,
+            opener: Opener::this_process(),
         });
         // From here on dropping it ends the threads.
         let flusher = Self { shared: Arc::clone(&shared) };
@@ -127,6 +130,10 @@ impl Flusher {
         start_thread("session-sled-flush", move || shared.run(log))?;
         start_thread("session-sled-watch", move || watched.watch())?;
         Ok(flusher)
+    }
+
+    pub(crate) fn opener(&self) -> Opener {
+        self.shared.opener
     }
 
     /// Requests a flush that begins after this call, and ends the count of `change` after it.
@@ -216,6 +223,10 @@ impl<T: Send + 'static> Deref for Lent<T> {
 impl<T: Send + 'static> Drop for Lent<T> {
     fn drop(&mut self) {
         let Some(what) = self.what.take() else { return };
+        if !self.shared.opener.is_here() {
+            // sled would wait for its threads.
+            return std::mem::forget(what);
+        }
         self.shared.lock().last = Some(Box::new(what));
         self.shared.work.notify_one();
     }
@@ -223,6 +234,9 @@ impl<T: Send + 'static> Drop for Lent<T> {
 
 impl Drop for Flusher {
     fn drop(&mut self) {
+        if !self.shared.opener.is_here() {
+            return;
+        }
         // Without a close, only because the second thread did not start.
         let mut queue = self.shared.lock();
         queue.over |= queue.last.is_none();

@@ -2,9 +2,10 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory};
+use session_core::{Opener, Operation, Result, StoreError, StoreErrorKind, create_directory};
 use sled::{Db, Tree};
 
 use crate::config::{SledConfig, Source};
@@ -44,9 +45,19 @@ fn wait_until_unlocked(file: &Path) {
     }
 }
 
+/// The process that used sled first. sled shares its threads between all databases of a process and never starts them
+/// again, so in a forked child they are missing even if every database was closed.
+static USED_BY: OnceLock<Opener> = OnceLock::new();
+
 /// Opens the database and the tree of the records.
 pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
     config.check()?;
+    if !USED_BY.get_or_init(Opener::this_process).is_here() {
+        let error = StoreError::new(StoreErrorKind::Misconfigured, Operation::Open);
+        return Err(
+            error.with_detail("sled was used before the fork, and its threads do not exist in the child")
+        );
+    }
     let (database, own) = match &config.source {
         Source::Database(database) => (database.clone(), None),
         Source::Path(path) => {

@@ -142,6 +142,7 @@ impl Driver for SledStore {
     }
 
     async fn close(&self) -> Result<()> {
+        self.0.flusher.opener().check(Operation::Close)?;
         self.0.release();
         self.0.flusher.close().end(Operation::Close, true).await
     }
@@ -166,6 +167,7 @@ impl Driver for SledStore {
 impl Inner {
     /// Runs `work` on the tree, which stays open meanwhile.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
+        self.flusher.opener().check(operation)?;
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
         let tree = tree.ok_or_else(|| StoreError::closed(operation))?;
         contain(operation, || work(&tree))
@@ -259,6 +261,9 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.release();
+        // In a forked child the lock may never be free.
+        if self.flusher.opener().is_here() {
+            self.release();
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_conformance::testing::SmallDisk;
+use session_conformance::testing::{ChildProcess, SmallDisk, block_on, child_args, forked};
 use session_core::{
     Condition, Cursor, Driver, DriverExt, Key, Prefix, Purged, Record, Revision, StoreErrorKind, TestClock,
     Timestamp,
@@ -354,5 +354,70 @@ async fn full_disk_stops_the_store_and_loses_nothing() {
         fs::remove_dir_all(&copy).unwrap();
         fs::remove_dir_all(&path).unwrap();
         disk.resize(small).unwrap();
+    }
+}
+
+/// A forked child has none of sled's threads, and shares the lock of the database with its parent.
+#[test]
+fn forked_child_is_refused() {
+    let test = "forked_child_is_refused";
+    let Some(args) = child_args(test) else {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions");
+        ChildProcess::spawn(test, &[path.to_str().unwrap()]).finish();
+        return;
+    };
+    for flushes in [false, true] {
+        let store = SledStore::open(SledConfig::new(&args[0]).flush_each_change(flushes)).unwrap();
+        block_on(put(&store, 1, 10));
+        let answer = forked(|| {
+            let kinds = block_on(async {
+                let kind = |error: Option<session_core::StoreError>| error.map(|error| error.kind());
+                [
+                    kind(store.retrieve(&key(1)).await.err()),
+                    kind(store.store(&key(1), record(2, 10), Condition::Any).await.err()),
+                    kind(store.remove(&key(1), Condition::Any).await.err()),
+                    kind(store.traverse(&Prefix::new("user").unwrap(), Cursor::start(), 9).await.err()),
+                    kind(store.purge(9).await.err()),
+                    kind(store.flush().await.err()),
+                    kind(store.close().await.err()),
+                    kind(SledStore::open(args[0].as_str()).err()),
+                ]
+            });
+            assert!(kinds.iter().all(|kind| *kind == Some(StoreErrorKind::Misconfigured)), "{kinds:?}");
+            "refused".into()
+        });
+        assert_eq!(answer, "refused");
+        let mut last = Some(store);
+        let drops = forked(|| {
+            drop(last.take());
+            "dropped".into()
+        });
+        assert_eq!(drops, "dropped");
+        block_on(last.unwrap().close()).unwrap();
+    }
+    // sled's threads are gone even if the database was closed.
+    let answer = forked(|| format!("{:?}", SledStore::open(args[0].as_str()).unwrap_err().kind()));
+    assert_eq!(answer, "Misconfigured");
+}
+
+/// A process that has not used sled may fork, and one child at a time may open the database.
+#[test]
+fn child_opens_a_database_that_no_process_used_before() {
+    let test = "child_opens_a_database_that_no_process_used_before";
+    let Some(args) = child_args(test) else {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions");
+        ChildProcess::spawn(test, &[path.to_str().unwrap()]).finish();
+        return;
+    };
+    for number in 2..4 {
+        let stored = forked(|| {
+            let store = SledStore::open(SledConfig::new(&args[0]).flush_each_change(true)).unwrap();
+            block_on(put(&store, number, 10));
+            block_on(store.close()).unwrap();
+            "stored".into()
+        });
+        assert_eq!(stored, "stored");
     }
 }

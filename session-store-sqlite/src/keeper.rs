@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use rusqlite::Connection;
-use session_core::{Operation, StoreError, StoreErrorKind};
+use session_core::{OpenFile, Operation, StoreError, StoreErrorKind};
 
 use crate::config::PAGE_BYTES;
 use crate::log::{self, Moved};
@@ -28,8 +28,8 @@ enum Chore {
     Close,
 }
 
-/// Works until the writer's thread has ended, then closes everything.
-pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
+/// Works until the writer's thread has ended, then closes everything, and the registration of the file last.
+pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection, file: OpenFile) {
     let _guard = CloseOnPanic(&writer.queue);
     let mut keeper = Keeper { writer, connection, failed: Ok(()) };
     loop {
@@ -48,6 +48,7 @@ pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection) {
     // The last connection of all processes moves the log into the file and deletes it.
     drop(keeper.connection);
     drop(writer.alone(Option::take));
+    drop(file);
     let mut waiting = writer.queue.lock();
     waiting.phase = Phase::Closed;
     let (closes, flushes) = (std::mem::take(&mut waiting.closes), std::mem::take(&mut waiting.flushes));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory};
+use session_core::{OpenFile, Operation, Result, StoreError, StoreErrorKind, create_directory};
 
 use crate::config::SqliteConfig;
 use crate::connection::{connect, retry};
@@ -16,8 +16,9 @@ use crate::schema::{self, FileKind};
 /// Creates the file if it is missing, checks that it belongs to this driver, and updates its schema.
 ///
 /// A foreign file, or one of a newer version, stays unchanged. The returned configuration has the path of the file
-/// itself, so a change of the working directory or of a symbolic link has no effect later.
-pub(crate) fn prepare(mut config: SqliteConfig) -> Result<SqliteConfig> {
+/// itself, so a change of the working directory or of a symbolic link has no effect later. The registration has to be
+/// kept until the last connection is closed.
+pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFile)> {
     prepare_directory(&config)?;
     let created = create_file(&config)?;
     // SQLite resolves links too and puts the log beside the file it finds. `-wal` appended to the unresolved path would
@@ -25,6 +26,8 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<SqliteConfig> {
     config.path = fs::canonicalize(&config.path)
         .map_err(|cause| refuse(&config.path, "file cannot be found").with_source(cause))?;
     let path = &config.path;
+    // Before SQLite looks at the file: in a forked child its state of an inherited connection is wrong.
+    let file = OpenFile::register(path)?;
     let mut connection = connect(path).map_err(|cause| cause.at_open(path))?;
     let checked = retry(config.busy_timeout, || check(&mut connection, path));
     checked.map_err(|cause| cause.at_open(path))??;
@@ -32,7 +35,7 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<SqliteConfig> {
         sync_directory(path)
             .map_err(|cause| refuse(path, "directory cannot be synchronized").with_source(cause))?;
     }
-    Ok(config)
+    Ok((config, file))
 }
 
 /// The outer error is SQLite's, and the inner one refuses the file.

@@ -151,7 +151,7 @@ mod tests {
     fn readers(busy_timeout: Duration) -> (tempfile::TempDir, Readers) {
         let directory = tempfile::tempdir().unwrap();
         let config = SqliteConfig::new(directory.path().join("sessions.db"));
-        let config = open::prepare(config.readers(2).busy_timeout(busy_timeout)).unwrap();
+        let (config, _) = open::prepare(config.readers(2).busy_timeout(busy_timeout)).unwrap();
         (directory, Readers::open(&config).unwrap())
     }
 

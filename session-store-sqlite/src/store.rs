@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use session_core::offload::start_thread;
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Touch, check_record_bytes,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Opener, Operation, Page,
+    Prefix, Purged, Record, Result, Touch, check_record_bytes,
 };
 
 use crate::config::SqliteConfig;
@@ -24,6 +24,7 @@ pub struct SqliteStore(Arc<Handle>);
 struct Handle {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    opener: Opener,
 }
 
 impl SqliteStore {
@@ -40,23 +41,25 @@ impl SqliteStore {
     pub fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
-        let config = open::prepare(config)?;
+        let (config, file) = open::prepare(config)?;
         let keeper = connection::keeper(&config)?;
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);
         // Made first: dropping it ends the thread that could be started.
-        let handle = Handle { writer: Arc::clone(&writer), readers: Arc::clone(&readers) };
+        let (opener, queue) = (Opener::this_process(), Arc::clone(&writer));
+        let handle = Handle { writer: queue, readers: Arc::clone(&readers), opener };
         start_thread("session-sqlite-w", {
             let writer = Arc::clone(&writer);
             move || writer.run()
         })?;
-        start_thread("session-sqlite-k", move || keeper::run(&writer, &readers, keeper))?;
+        start_thread("session-sqlite-k", move || keeper::run(&writer, &readers, keeper, file))?;
         Ok(Self(Arc::new(handle)))
     }
 }
 
 impl Driver for SqliteStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.0.opener.check(Operation::Retrieve)?;
         let readers = &self.0.readers;
         let query = |connection: &_, now| read::retrieve(connection, key.as_bytes(), now);
         if let Some(answer) = readers.in_place(Operation::Retrieve, query) {
@@ -69,17 +72,18 @@ impl Driver for SqliteStore {
     }
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.0.readers.check(Operation::Store)?;
+        self.0.check(Operation::Store)?;
         check_record_bytes(record.data.len(), self.0.writer.config.max_record_bytes)?;
         self.0.writer.change(key, ChangeRequest::Store { record, condition }).await
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.0.opener.check(Operation::Remove)?;
         self.0.writer.change(key, ChangeRequest::Remove { condition }).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.0.readers.check(Operation::Traverse)?;
+        self.0.check(Operation::Traverse)?;
         let (prefix, after) = (prefix.clone(), from.key(prefix)?);
         let query =
             move |connection: &_, now| traverse::page(connection, &prefix, after.as_ref(), limit, now);
@@ -87,20 +91,24 @@ impl Driver for SqliteStore {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        self.0.opener.check(Operation::Touch)?;
         Ok(self.0.writer.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
+        self.0.opener.check(Operation::Purge)?;
         self.0.writer.purge(limit).await
     }
 
     async fn flush(&self) -> Result<()> {
+        self.0.opener.check(Operation::Flush)?;
         let answer = self.0.writer.queue.flush()?;
         answer.await.unwrap_or_else(|_| Err(lost(Operation::Flush)))
     }
 
     /// Makes the queued changes, flushes, and closes the file. The store is closed even if the flush fails.
     async fn close(&self) -> Result<()> {
+        self.0.opener.check(Operation::Close)?;
         self.0.readers.stop();
         match self.0.writer.queue.close() {
             Some(answer) => answer.await.unwrap_or_else(|_| Err(lost(Operation::Close))),
@@ -124,8 +132,21 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+impl Handle {
+    /// Passes while the store is open, in the process that opened it.
+    fn check(&self, operation: Operation) -> Result<()> {
+        self.opener.check(operation)?;
+        self.readers.check(operation)
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
+        // In a forked child the connections stay open: closing them there damages the file. The threads' references to
+        // them are never dropped.
+        if !self.opener.is_here() {
+            return;
+        }
         self.readers.stop();
         drop(self.writer.queue.close());
     }

@@ -18,6 +18,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("purge", |role| Box::pin(purge(role))),
     ("work", |role| Box::pin(work(role))),
     ("acknowledge", |role| Box::pin(acknowledge(role))),
+    ("fork", |role| Box::pin(super::shared::fork(role))),
     ("denied", |role| Box::pin(super::faults_outage::denied(role))),
 ];
 

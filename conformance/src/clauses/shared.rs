@@ -10,6 +10,8 @@ use crate::common::*;
 use crate::harness::Kind;
 use crate::history::{Op, Recorder};
 use crate::linear;
+use crate::role::RoleStage;
+use crate::testing::{block_on, forked};
 
 pub(crate) async fn p01_handles_see_changes_at_once(stage: &Stage) -> Check {
     let (one, other) = (stage.open().await?, stage.open().await?);
@@ -221,4 +223,71 @@ pub(crate) async fn p12_processes_read_whole_records(stage: &Stage) -> Check {
         }
     }
     Ok(())
+}
+
+pub(crate) async fn p13_forked_child_harms_nothing(stage: &Stage) -> Check {
+    stage.started("fork", &[]).await?.finish().await?;
+    let driver = stage.reopen().await?;
+    hold_all(&driver, &stage.keys("parent", FORK_KEYS), &record(1), "stored before and after forks").await?;
+    set(&driver, &stage.key("later"), &record(9)).await
+}
+
+const FORK_KEYS: usize = 40;
+
+/// Forks children that use the inherited handle and open the storage, and stores records in between.
+pub(crate) async fn fork(role: &RoleStage) -> Check {
+    let driver = role.stage.open().await?;
+    let keys = role.stage.keys("parent", FORK_KEYS);
+    role.ready().await;
+    for (round, some) in keys.chunks(FORK_KEYS / 4).enumerate() {
+        put_all(&driver, some, &record(1)).await?;
+        // A thread outside of this runtime, because the child needs one of its own.
+        let child = || {
+            forked(|| {
+                block_on(child_of_fork(role, &driver, round)).map_or_else(shown_failure, |()| String::new())
+            })
+        };
+        let failure = std::thread::scope(|scope| scope.spawn(child).join());
+        let failure =
+            failure.map_err(|_| unmet("a forked child gets an answer to each call", "a call hangs"))?;
+        ensure(failure.is_empty(), "a forked child gets right answers or typed errors", failure)?;
+        hold_all(&driver, &keys[..some.len() * (round + 1)], &record(1), "after a forked child").await?;
+    }
+    Ok(driver.close().await?)
+}
+
+fn shown_failure(failure: Failure) -> String {
+    match failure {
+        Failure::Unmet { expected, actual } => format!("expected {expected}; got {actual}"),
+        Failure::Harness(text) => text,
+    }
+}
+
+/// In a forked child: each call of the inherited handle ends, and a new handle works or is refused.
+async fn child_of_fork(role: &RoleStage, inherited: &DynDriver, round: usize) -> Check {
+    let stage = &role.stage;
+    let (key, own) = (stage.key("parent-0"), stage.key(&format!("child-{round}")));
+    if let Ok(found) = in_time(inherited.retrieve(&key)).await? {
+        ensure(found == Some(record(1)), "the parent's record", &found)?;
+    }
+    let _ = in_time(inherited.store(&own, record(2), Condition::Any)).await?;
+    let _ = in_time(inherited.touch(&own, touching(2, 3, None))).await?;
+    let _ = in_time(inherited.traverse(&Prefix::SESSION, Cursor::start(), 10)).await?;
+    let _ = in_time(inherited.remove(&own, Condition::Any)).await?;
+    let _ = in_time(inherited.purge(10)).await?;
+    let _ = in_time(inherited.flush()).await?;
+    let _ = in_time(inherited.close()).await?;
+    let driver = match stage.open().await {
+        Ok(driver) => driver,
+        // The kind is lost in the harness; its text is there.
+        Err(Failure::Harness(text)) => {
+            let kind = StoreErrorKind::Misconfigured.to_string();
+            return ensure(text.contains(&kind), "opening works or is `Misconfigured`", text);
+        }
+        Err(failure) => return Err(failure),
+    };
+    in_time(driver.retrieve(&key)).await?.map(drop)?;
+    put(&driver, &own, &record(4)).await?;
+    holds(&driver, &own, &record(4), "in the forked child").await?;
+    Ok(driver.close().await?)
 }

@@ -8,6 +8,7 @@
 //! | [`FreshPath`], [`set_modes`] | a path in a directory or on a disk of its own, and its permissions |
 //! | [`SmallDisk`] | a file system of a few megabytes that is soon full |
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
+//! | [`forked`] | a forked child of this process, which inherits its handles |
 //! | [`rng`] | random numbers whose seed is printed and can be given |
 //! | [`MapDriver`] | the simplest driver that follows SPEC.md: a map in memory, by a [`TestClock`](session_core::TestClock) |
 //! | [`Probe`], [`condition_of`] | a driver around a driver that records, fails and parks calls; the condition of a change |
@@ -18,6 +19,7 @@
 
 mod child;
 mod disk;
+mod fork;
 mod forwards;
 mod map;
 mod path;
@@ -32,6 +34,7 @@ pub(crate) use child::assigned;
 pub use child::{ChildProcess, child_args, say};
 pub use disk::SmallDisk;
 pub use fastrand::Rng;
+pub use fork::forked;
 pub use forwards::assert_forwards;
 pub use map::MapDriver;
 pub use path::{FreshPath, set_modes};

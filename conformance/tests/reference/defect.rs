@@ -30,7 +30,7 @@ defects! {
     TornWrite, EmptyFirst, RacyTouch, TouchRevivesRemoved, PurgeDoesNotRecheck, PurgeCountsTwice,
     StaleRead, AnswersEarly, TraverseFailsOnChange, DropKeepsLock, DroppedComesLate, FalseConflict, TiedToThread,
     CloseBreaksCalls, ComparesStaleCopy, HandleCaches, HandleIsCopy, LockPerHandle, ComparesHandleCache,
-    CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, CloseForgetsLast, ReopenLosesDeadline,
+    CursorOfHandleStartsAgain, NoFileLock, LockFileOfTheDead, ForkHangs, ForkedCloseRemoves, CloseForgetsLast, ReopenLosesDeadline,
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,

@@ -58,6 +58,11 @@ impl Defective {
         self.defect == defect
     }
 
+    /// Whether this process is a child of the one that opened the handle.
+    fn is_forked(&self) -> bool {
+        self.id >> 32 != u64::from(std::process::id())
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.inner.clock().now()
     }
@@ -79,6 +84,9 @@ impl Defective {
         key: Option<&Key>,
         make: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        if self.is(ForkHangs) && self.is_forked() {
+            std::future::pending::<()>().await;
+        }
         let here = std::thread::current().id();
         let (broken, lost) = self.remember(|memory| match self.defect {
             TiedToThread => (*memory.thread.get_or_insert(here) != here, false),
@@ -183,6 +191,9 @@ impl Driver for Defective {
         match (self.defect, last) {
             (CloseForgetsLast, Some((key, _))) => self.inner.put(&key, None)?,
             (CloseIsForgotten, _) => return Ok(()),
+            (ForkedCloseRemoves, _) if self.is_forked() => {
+                self.inner.keys()?.iter().try_for_each(|key| self.inner.put(key, None))?;
+            }
             _ => {}
         }
         self.inner.close().await

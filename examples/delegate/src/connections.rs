@@ -1,10 +1,14 @@
 //! A small pool of connections, so that the example needs no other crate.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use session_core::{OpenFile, Opener, Operation};
+
+use crate::error::Error;
 
 /// How long a write waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -17,18 +21,24 @@ pub(crate) struct Connections {
     path: PathBuf,
     max_pages: Option<u32>,
     idle: Mutex<Vec<Connection>>,
+    /// SQLite's connections do not work in a forked child.
+    opener: Opener,
+    _registered: OpenFile,
 }
 
 impl Connections {
-    pub(crate) fn new(path: PathBuf, max_pages: Option<u32>) -> Self {
-        Self { path, max_pages, idle: Mutex::default() }
+    /// Creates the file if it is missing.
+    pub(crate) fn open(path: PathBuf, max_pages: Option<u32>) -> Result<Self, Error> {
+        // If this fails for another reason than an existing file, so does the next line.
+        let _ = File::create_new(&path);
+        let registered = OpenFile::register(&path)?;
+        let opener = Opener::this_process();
+        Ok(Self { path, max_pages, idle: Mutex::default(), opener, _registered: registered })
     }
 
     /// Runs `work` on an idle or a new connection. If `work` panics, the connection is closed.
-    pub(crate) fn with<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        self.opener.check(Operation::Open)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -39,7 +49,7 @@ impl Connections {
         if idle.len() < IDLE {
             idle.push(connection);
         }
-        answer
+        Ok(answer?)
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
@@ -53,5 +63,15 @@ impl Connections {
             connection.pragma_update(None, "max_page_count", pages)?;
         }
         Ok(connection)
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // Closing a connection in a forked child damages the file.
+        if !self.opener.is_here() {
+            let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+            idle.drain(..).for_each(std::mem::forget);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The errors of the model and their kinds.
 
 use rusqlite::ErrorCode;
-use session_core::{Applied, StoreErrorKind};
+use session_core::{Applied, StoreError, StoreErrorKind};
 
 /// The model's error. SQLite's messages name tables and columns, and no values.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,9 @@ pub enum Error {
     /// SQLite refused or failed.
     #[error("SQLite failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file cannot be reached, or was opened before a fork.
+    #[error(transparent)]
+    File(#[from] StoreError),
     /// Another connection reads or writes, so the log cannot be moved into the file.
     #[error("the file is busy")]
     Busy,
@@ -27,6 +30,7 @@ impl Error {
         };
         let code = match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::File(error) => return (error.kind(), Applied::No),
             Self::Busy => return (StoreErrorKind::Unavailable, Applied::No),
             Self::NoSuchField(_) => return (StoreErrorKind::Misconfigured, Applied::No),
         };

@@ -32,7 +32,7 @@ impl Visitors {
     /// # Errors
     /// SQLite's.
     pub fn open(path: impl Into<PathBuf>, max_pages: Option<u32>) -> Result<Self, Error> {
-        let connections = Connections::new(path.into(), max_pages);
+        let connections = Connections::open(path.into(), max_pages)?;
         connections.with(|connection| connection.execute_batch(SCHEMA))?;
         Ok(Self(Arc::new(connections)))
     }

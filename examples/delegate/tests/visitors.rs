@@ -4,6 +4,7 @@
 
 use delegate_example::{Visitors, locate};
 use rusqlite::Connection;
+use session_conformance::testing::{ChildProcess, FreshPath, child_args, forked};
 use session_core::Condition::{Absent, Any, Revision as At};
 use session_core::{Blocking, Driver, DriverExt, Key, Purged, Record, Revision, StoreErrorKind, Timestamp};
 use session_store_delegate::{
@@ -160,4 +161,24 @@ async fn a_purge_removes_expired_records_beside_damaged_ones() {
     assert_eq!(rows(&database), 0);
     let extras: u32 = database.query_row("SELECT count(*) FROM extras", [], |row| row.get(0)).unwrap();
     assert_eq!(extras, 0);
+}
+
+/// SQLite's locks are not inherited, its state of them is.
+#[test]
+fn forked_child_cannot_open_an_inherited_file() {
+    let test = "forked_child_cannot_open_an_inherited_file";
+    let Some(args) = child_args(test) else {
+        let path = FreshPath::new("site.db").unwrap();
+        ChildProcess::spawn(test, &[path.path().to_str().unwrap()]).finish();
+        return;
+    };
+    let visitors = Visitors::open(&args[0], None).unwrap();
+    visitors.rename("7f3a", "Ada").unwrap();
+    let answer = forked(|| {
+        assert!(visitors.name("7f3a").is_err());
+        Visitors::open(&args[0], None).unwrap_err().to_string()
+    });
+    assert!(answer.contains("fork"), "{answer}");
+    drop(visitors);
+    assert_eq!(forked(|| Visitors::open(&args[0], None).unwrap().name("7f3a").unwrap().unwrap()), "Ada");
 }

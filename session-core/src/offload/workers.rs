@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::error::{Operation, Result, StoreError, StoreErrorKind};
+use crate::process::Opener;
 
 use super::answer::{Answer, Reply, answer};
 use super::engine::{Engine, Order, Refused, Task, Turn};
@@ -33,8 +34,8 @@ pub struct Workers {
     engine: sync::Arc<Engine>,
     busy_timeout: Duration,
     busy_detail: &'static str,
-    /// The process that created the set. A forked child has no threads.
-    process: u32,
+    /// A forked child has no threads.
+    opener: Opener,
 }
 
 /// The state of a call's caller.
@@ -62,7 +63,7 @@ impl Workers {
     pub fn new(config: WorkersConfig) -> Self {
         let WorkersConfig { name, threads, max_queue, busy_timeout, busy_detail } = config;
         let engine = Engine::new(name, threads.max(1), max_queue.max(1));
-        Self { engine, busy_timeout, busy_detail, process: std::process::id() }
+        Self { engine, busy_timeout, busy_detail, opener: Opener::this_process() }
     }
 
     /// Runs `work` on a worker thread. If it returns `Ok(None)`, because a lock is taken, it runs again after 50 µs to
@@ -114,7 +115,7 @@ impl Workers {
     /// Waits until no call is queued or running, including calls whose futures were dropped. To close a driver, close its
     /// [`Gate`](crate::Gate) first.
     pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
-        let engine = (!self.is_forked()).then(|| sync::Arc::clone(&self.engine));
+        let engine = self.opener.is_here().then(|| sync::Arc::clone(&self.engine));
         std::future::poll_fn(move |context| match &engine {
             Some(engine) => engine.poll_drained(context.waker()),
             None => std::task::Poll::Ready(()),
@@ -126,24 +127,20 @@ impl Workers {
     /// # Errors
     /// `Misconfigured`, as [`run`](Self::run).
     pub fn check_process(&self, operation: Operation) -> Result<()> {
-        if self.is_forked() { Err(forked(operation)) } else { Ok(()) }
-    }
-
-    fn is_forked(&self) -> bool {
-        std::process::id() != self.process
+        self.opener.check(operation)
     }
 
     /// Makes the set refuse calls as in a forked child. For tests, because a real fork needs unsafe code.
     #[doc(hidden)]
     pub fn pretend_fork(&mut self) {
-        self.process = self.process.wrapping_add(1);
+        self.opener = self.opener.pretend_fork();
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
         // In a forked child, a thread that does not exist there may hold the lock forever.
-        if !self.is_forked() {
+        if self.opener.is_here() {
             self.engine.stop();
         }
     }
@@ -205,9 +202,4 @@ fn not_accepted(operation: Operation, refused: Refused) -> StoreError {
 
 fn unavailable(operation: Operation, detail: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, operation).with_detail(detail)
-}
-
-fn forked(operation: Operation) -> StoreError {
-    StoreError::new(StoreErrorKind::Misconfigured, operation)
-        .with_detail("the store was opened before a fork; open it again in the child process")
 }

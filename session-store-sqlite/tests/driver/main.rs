@@ -7,6 +7,7 @@
 
 mod faults;
 mod file;
+mod fork;
 mod golden;
 mod path;
 mod processes;
