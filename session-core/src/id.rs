@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
+use crate::base64url::{decode, encode};
 use crate::error::Result;
 use crate::key::Key;
 
@@ -44,19 +44,15 @@ impl SessionId {
     /// Parses the text. Anything but exactly 32 base64url characters is `None`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != Self::CHARS {
-            return None;
-        }
         let mut bytes = [0; Self::BYTES];
-        let len = BASE64URL_NOPAD.decode_mut(text, &mut bytes).ok()?;
-        (len == Self::BYTES).then_some(Self(bytes))
+        decode(text.try_into().ok()?, &mut bytes).then_some(Self(bytes))
     }
 
     /// The text that the client repeats. It is secret: send it to this client only.
     #[must_use]
     pub fn reveal(&self) -> IdText {
         let mut text = [0; Self::CHARS];
-        BASE64URL_NOPAD.encode_mut(&self.0, &mut text);
+        encode(&self.0, &mut text);
         IdText(text)
     }
 
@@ -68,7 +64,7 @@ impl SessionId {
         tagged[..KEY_TAG.len()].copy_from_slice(KEY_TAG);
         tagged[KEY_TAG.len()..].copy_from_slice(&self.0);
         let mut text = *b"session:...........................................";
-        BASE64URL_NOPAD.encode_mut(&Sha256::digest(tagged), &mut text["session:".len()..]);
+        encode(&Sha256::digest(tagged), &mut text["session:".len()..]);
         Key::joined(std::str::from_utf8(&text).expect("base64url is ASCII"), "session".len() as u8)
     }
 }

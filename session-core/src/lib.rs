@@ -33,6 +33,8 @@ pub mod random;
 mod setters;
 mod turn;
 
+#[cfg(feature = "state")]
+mod base64url;
 #[cfg(any(feature = "serde", feature = "state"))]
 mod duration;
 #[cfg(feature = "state")]
