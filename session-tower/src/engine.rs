@@ -20,8 +20,11 @@ pub(crate) trait Engine: Send + Sync {
     /// The session of a request, not loaded. No I/O.
     fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session;
 
-    /// Closes an unchanged session. Otherwise returns the commit that the response waits for.
-    fn finish(self: Arc<Self>, session: &Session) -> Result<Closed, Commit>;
+    /// Closes an unchanged session.
+    fn try_finish(&self, session: &Session) -> Option<Closed>;
+
+    /// The commit that the response waits for.
+    fn finish(self: Arc<Self>, session: Session) -> Commit;
 
     /// Adds to the response what the client must know: a new id, a new deadline, or that its id is void.
     ///
@@ -84,11 +87,12 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         self.sessions.lazy(request)
     }
 
-    fn finish(self: Arc<Self>, session: &Session) -> Result<Closed, Commit> {
-        self.sessions.try_finish(session).ok_or_else(|| {
-            let session = session.clone();
-            Box::pin(async move { self.sessions.finish(&session).await }) as Commit
-        })
+    fn try_finish(&self, session: &Session) -> Option<Closed> {
+        self.sessions.try_finish(session)
+    }
+
+    fn finish(self: Arc<Self>, session: Session) -> Commit {
+        Box::pin(async move { self.sessions.finish(&session).await })
     }
 
     fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()> {

@@ -70,10 +70,6 @@ where
                 StageProjection::Handler { inner } => {
                     // A service that fails has no response, and commits nothing, as for a server error.
                     let response = ready!(inner.poll(cx)).inspect_err(|_| request.close())?;
-                    if request.session.is_unused() {
-                        request.closed = true;
-                        return Poll::Ready(Ok(response));
-                    }
                     match request.finish(&response) {
                         Ok(closed) => return Poll::Ready(Ok(request.complete(closed, response))),
                         Err(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
@@ -101,7 +97,8 @@ impl OpenRequest {
         if response.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
             return Ok(self.session.close());
         }
-        Arc::clone(&self.engine).finish(&self.session)
+        let commit = || Arc::clone(&self.engine).finish(self.session.clone());
+        self.engine.try_finish(&self.session).ok_or_else(commit)
     }
 
     /// The handler's response, or a refusal if the handler's response may claim a change that is not stored.
