@@ -68,7 +68,7 @@ fn table(data: &[u8]) -> Option<Table> {
 fn work(table: Table) -> Work {
     let id = SessionId::from_bytes([1; 24]);
     let revision = Revision::from_bytes([1; 8]);
-    Work::stored(Loaded { id, key: id.key(), revision, expires: None }, table)
+    *Work::stored(Loaded { id, key: id.key(), revision, expires: None }, table)
 }
 
 /// The data that an older release writes after it has set one key.

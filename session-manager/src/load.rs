@@ -88,7 +88,7 @@ impl<D: Driver> Manager<D> {
             return Ok(Found::Refused(reason));
         }
         self.emit(Some(&key), &Event::Loaded);
-        Ok(Found::Session(Box::new(Work::stored(Loaded { id, key, revision, expires }, table))))
+        Ok(Found::Session(Work::stored(Loaded { id, key, revision, expires }, table)))
     }
 
     #[cold]

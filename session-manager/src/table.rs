@@ -100,9 +100,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    pub(crate) const EMPTY: Self =
+        Self { header: Header::EMPTY, data: Bytes::new(), entries_at: 0, special: false };
+
     /// A session that is not stored yet.
     pub(crate) fn unstored(header: Header) -> Self {
-        Self { header, ..Self::default() }
+        Self { header, ..Self::EMPTY }
     }
 
     /// Decodes the header and checks that all entries are complete. Decodes no value.
@@ -259,8 +262,19 @@ struct Rare {
 }
 
 impl Header {
+    const EMPTY: Self = Self {
+        created: Timestamp::from_millis(0),
+        updated: Timestamp::from_millis(0),
+        started: Timestamp::from_millis(0),
+        absolute: None,
+        idle: Duration::ZERO,
+        lifetime: None,
+        epoch: 0,
+        rare: None,
+    };
+
     pub(crate) fn new(idle: Duration, lifetime: Option<Duration>) -> Self {
-        Self { idle, lifetime, ..Self::default() }
+        Self { idle, lifetime, ..Self::EMPTY }
     }
 
     fn parse(data: &Bytes, end: usize) -> Result<Self, Malformed> {

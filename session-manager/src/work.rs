@@ -90,41 +90,40 @@ pub(crate) struct Work {
 impl Work {
     /// Nothing is stored. `header` is the header of a session that a write creates.
     pub(crate) fn empty(header: Header, end: Option<EndReason>, dead: bool) -> Self {
-        Self { end, dead, ..Self::new(None, Table::unstored(header)) }
+        Self { end, dead, table: Table::unstored(header), ..Self::NEW }
     }
 
     /// A record was loaded.
-    pub(crate) fn stored(loaded: Loaded, table: Table) -> Self {
-        let mut work = Self::new(Some(loaded), table);
-        if work.table.is_special() {
-            let flash = entries(work.table.body()).filter(|entry| entry.class() == FLASH);
+    pub(crate) fn stored(loaded: Loaded, table: Table) -> Box<Self> {
+        // In the box from the start: to fill it on the stack and to move it there takes longer.
+        let mut work = Box::new(Self::NEW);
+        if table.is_special() {
+            let flash = entries(table.body()).filter(|entry| entry.class() == FLASH);
             let start = flash.map(|entry| entry.id()).collect();
             work.flash = Some(Box::new(FlashUse { start, kept: Vec::new() }));
         }
+        (work.loaded, work.known, work.table) = (Some(loaded), true, table);
         work
     }
 
-    #[inline]
-    fn new(loaded: Option<Loaded>, table: Table) -> Self {
-        Self {
-            known: loaded.is_some(),
-            loaded,
-            table,
-            view: None,
-            log: Vec::new(),
-            flash: None,
-            uses_flash: false,
-            rotations: 0,
-            extends: true,
-            detached: false,
-            end: None,
-            dead: false,
-            refused: false,
-            client: IdUpdate::None,
-            pending: None,
-            left: None,
-        }
-    }
+    const NEW: Self = Self {
+        known: false,
+        loaded: None,
+        table: Table::EMPTY,
+        view: None,
+        log: Vec::new(),
+        flash: None,
+        uses_flash: false,
+        rotations: 0,
+        extends: true,
+        detached: false,
+        end: None,
+        dead: false,
+        refused: false,
+        client: IdUpdate::None,
+        pending: None,
+        left: None,
+    };
 
     pub(crate) fn set_detached(&mut self) {
         self.detached = true;
