@@ -1,6 +1,6 @@
 //! How a client is made to repeat the session id.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -41,6 +41,15 @@ pub trait State: Send + Sync + 'static {
     /// whenever the deadline moves.
     fn follows_deadline(&self) -> bool {
         false
+    }
+
+    /// Why the sender of this request will probably drop the header of [`write`](Self::write), with a remedy.
+    ///
+    /// A web layer reports it as a warning, and uses it for nothing else. So it may believe headers that a client can
+    /// forge.
+    fn objection(&self, uri: &Uri, request: &HeaderMap) -> Option<&'static str> {
+        let _ = (uri, request);
+        None
     }
 
     /// The request header that [`read`](Self::read) uses, for `Vary`.

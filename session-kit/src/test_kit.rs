@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum_core::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tower_service::Service;
 
@@ -30,7 +30,8 @@ pub fn sessions() -> (Sessions, TestClock) {
 
 /// A client of an application in this process: it keeps cookies as a browser does, by name.
 ///
-/// It ignores attributes other than `Max-Age`, so a `Secure` cookie needs no HTTPS here. A clone is another tab with
+/// It ignores attributes other than `Max-Age`, so a `Secure` cookie needs no HTTPS here, and sends `X-Forwarded-Proto:
+/// https` unless the request has that header. A clone is another tab with
 /// the same cookies; later ones are its own.
 #[derive(Clone, Debug)]
 pub struct Client<A> {
@@ -125,6 +126,7 @@ where
             let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request.headers_mut().insert(COOKIE, pairs.join("; ").parse().expect("cookies are valid"));
         }
+        request.headers_mut().entry("x-forwarded-proto").or_insert(HeaderValue::from_static("https"));
         let mut app = self.app.clone();
         let Ok(()) = std::future::poll_fn(|context| app.poll_ready(context)).await;
         let Ok(response) = app.call(request).await;

@@ -15,9 +15,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let session = parts.extensions.get::<Self>().ok_or_else(Error::no_layer)?;
+        let Some(session) = parts.extensions.get::<Self>().cloned() else {
+            return Err(Error::no_layer(&mut parts.extensions));
+        };
         session.load().await?;
-        Ok(session.clone())
+        Ok(session)
     }
 }
 

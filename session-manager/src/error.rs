@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use session_core::{StoreError, StoreErrorKind};
 
 /// An error of the session layer.
@@ -37,9 +37,11 @@ impl Error {
         Self(Box::new(Inner { kind, detail: None, critical: false, source: None }))
     }
 
-    /// The error of an extractor outside every session layer, for web layers.
+    /// The error of an extractor outside every session layer, for web layers. It leaves an [`AskedOutside`] in the
+    /// request's extensions.
     #[must_use]
-    pub fn no_layer() -> Self {
+    pub fn no_layer(extensions: &mut Extensions) -> Self {
+        extensions.insert(AskedOutside);
         Self::new(ErrorKind::NoLayer)
     }
 
@@ -122,6 +124,11 @@ impl fmt::Debug for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
+/// A marker in the extensions of a request: an extractor or a middleware outside every session layer asked for the
+/// session. A session layer that finds it is inside of that middleware, and reports the wrong order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedOutside;
+
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -172,6 +179,9 @@ pub enum ErrorKind {
     #[error("too many sessions of this user")]
     TooManySessions,
     /// The request did not pass a session layer. The application is assembled wrongly.
-    #[error("no session layer: add `.layer(SessionLayer::new(sessions, state))` after the routes")]
+    #[error(
+        "no session layer around this handler or middleware: `.layer(SessionLayer::new(sessions, state))` covers \
+         only the routes, fallbacks, merged routers and layers that were added before it"
+    )]
     NoLayer,
 }

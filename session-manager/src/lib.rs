@@ -57,7 +57,7 @@ pub use builder::SessionsBuilder;
 pub use client::AddressCheck;
 pub use codec::Codec;
 pub use config::{OnCorrupt, OnTooMany};
-pub use error::{Error, ErrorKind, Refused};
+pub use error::{AskedOutside, Error, ErrorKind, Refused};
 pub use event::{Event, Observer, SessionTag};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;

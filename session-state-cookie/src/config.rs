@@ -14,7 +14,7 @@ use crate::state::CookieState;
 const HOST_NAME: &str = "__Host-session";
 /// The default name with a domain or another path, which the first name does not allow.
 const SECURE_NAME: &str = "__Secure-session";
-/// The default name of the development preset: browsers require HTTPS for prefixed names.
+/// The default name of the development preset, before the port: browsers require HTTPS for prefixed names.
 const DEVELOPMENT_NAME: &str = "session";
 
 /// The options of the session cookie. The defaults are the strictest values that suit most web applications.
@@ -70,8 +70,11 @@ impl CookieConfig {
         Self::default()
     }
 
-    /// The development preset: a cookie named `session` without `Secure`, for a server that listens on `listen`, which
-    /// must be a loopback address.
+    /// The development preset: a cookie without `Secure`, for a server that listens on `listen`, which must be a loopback
+    /// address.
+    ///
+    /// Its name is `session-` and the port, because cookies do not depend on ports: two servers on one host would replace
+    /// each other's cookie. Set a [`name`](Self::name) to keep the sessions when the port changes.
     ///
     /// The address is checked when the state is built, because a state sees only headers, and the `Host` header comes
     /// from the client. A proxy on the same machine defeats the check: do not put one in front of a development server.
@@ -81,7 +84,7 @@ impl CookieConfig {
 
     session_core::setters! {
         /// The cookie's name. The default is `__Host-session`, `__Secure-session` with a domain or another path than `/`, or
-        /// `session` in the development preset. Reading compares names byte by byte.
+        /// `session-` and the port in the development preset. Reading compares names byte by byte.
         name: impl Into<String> => Some(name.into()),
         /// The domain whose hosts get the cookie. By default only the current host gets it. One leading dot is ignored, as in
         /// browsers.
@@ -118,14 +121,15 @@ impl CookieConfig {
         check::path(&self.path)?;
         check::lifetime(self.lifetime)?;
         let domain = self.domain.as_deref().map(check::domain).transpose()?;
-        let unset = || match (&domain, self.path.as_str(), self.listen) {
-            (.., Some(_)) => DEVELOPMENT_NAME,
-            (None, "/", None) => HOST_NAME,
-            _ => SECURE_NAME,
+        let unset = || match (&domain, self.path.as_str(), self.listen.map(|listen| listen.port())) {
+            (.., Some(0)) => DEVELOPMENT_NAME.to_owned(),
+            (.., Some(port)) => format!("{DEVELOPMENT_NAME}-{port}"),
+            (None, "/", None) => HOST_NAME.to_owned(),
+            _ => SECURE_NAME.to_owned(),
         };
-        let name = self.name.as_deref().unwrap_or_else(unset);
-        check::name(name, SessionId::CHARS)?;
-        self.check_together(name)?;
+        let name = self.name.clone().unwrap_or_else(unset);
+        check::name(&name, SessionId::CHARS)?;
+        self.check_together(&name)?;
 
         let mut fixed = format!("; Path={}", self.path);
         if let Some(domain) = domain.as_deref() {
@@ -141,9 +145,8 @@ impl CookieConfig {
         if self.partitioned {
             fixed.push_str("; Partitioned");
         }
-        let identity =
-            Identity { name: name.to_owned(), domain, path: self.path, partitioned: self.partitioned };
-        CookieState::new(identity, fixed, self.lifetime, self.expires)
+        let identity = Identity { name, domain, path: self.path, partitioned: self.partitioned };
+        CookieState::new(identity, fixed, self.secure, self.lifetime, self.expires)
     }
 
     fn check_together(&self, name: &str) -> Result<(), ConfigError> {

@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{COOKIE, Entry, MaxSizeReached, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Uri};
 use httpdate::HttpDate;
 use session_core::{
     Candidates, Operation, Result, SessionId, State, StoreError, StoreErrorKind, Timestamp, is_live,
@@ -28,6 +29,7 @@ pub struct CookieState {
     identity: Identity,
     /// The attributes that are the same in every header.
     fixed: String,
+    secure: bool,
     lifetime: Lifetime,
     expires: bool,
     deletion: HeaderValue,
@@ -49,6 +51,7 @@ impl CookieState {
     pub(crate) fn new(
         identity: Identity,
         fixed: String,
+        secure: bool,
         lifetime: Lifetime,
         expires: bool,
     ) -> Result<Self, ConfigError> {
@@ -56,7 +59,7 @@ impl CookieState {
         // but every browser's algorithm accepts it (RFC 6265bis §5.6.2).
         let deletion = format!("{}={fixed}{MAX_AGE}0{EXPIRES}{}", identity.name, HttpDate::from(UNIX_EPOCH));
         let deletion = HeaderValue::try_from(deletion).map_err(|_| ConfigError::InvalidName)?;
-        Ok(Self { identity, fixed, lifetime, expires, deletion })
+        Ok(Self { identity, fixed, secure, lifetime, expires, deletion })
     }
 
     /// How many seconds the browser keeps a cookie that is sent at `now`, and the moment when the cookie ends.
@@ -155,6 +158,32 @@ impl State for CookieState {
     fn follows_deadline(&self) -> bool {
         self.lifetime != Lifetime::BrowserSession
     }
+
+    /// Clients keep a `Secure` cookie over HTTPS only. Browsers make an exception for loopback, other clients do not.
+    fn objection(&self, uri: &Uri, request: &HeaderMap) -> Option<&'static str> {
+        (self.secure && !shows_https(uri, request)).then_some(
+            "the session cookie is Secure, and the request shows no sign of HTTPS: over plain HTTP the client drops \
+             the cookie, so each of its requests begins a new session. Use CookieConfig::development for development. \
+             If a proxy ends TLS, let it send X-Forwarded-Proto",
+        )
+    }
+}
+
+/// Whether the client seems to use HTTPS. Browsers send `Sec-Fetch-Site` to HTTPS and to loopback only.
+fn shows_https(uri: &Uri, request: &HeaderMap) -> bool {
+    let names_https = |(name, part): (&str, &[u8])| {
+        let mut lines = request.get_all(name).iter().map(HeaderValue::as_bytes);
+        lines.any(|line| line.windows(part.len()).any(|found| found.eq_ignore_ascii_case(part)))
+    };
+    uri.scheme() == Some(&Scheme::HTTPS)
+        || request.contains_key("sec-fetch-site")
+        || [
+            ("x-forwarded-proto", &b"https"[..]),
+            ("forwarded", b"proto=https"),
+            ("forwarded", b"proto=\"https"),
+        ]
+        .into_iter()
+        .any(names_https)
 }
 
 fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> StoreError {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::USER_AGENT;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Method, Uri};
 use session_core::{Driver, State};
 use session_manager::{
     Closed, Committed, Error, IdUpdate, OnHandlerError, OnStoreError, RequestInfo, Session, Sessions,
@@ -13,12 +13,13 @@ use session_manager::{
 
 use crate::client::ClientAddress;
 use crate::headers;
+use crate::mistakes::Mistakes;
 
 pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, Error>> + Send>>;
 
 pub(crate) trait Engine: Send + Sync {
     /// The session of a request, not loaded. No I/O.
-    fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session;
+    fn begin(&self, request: Head<'_>) -> Begun;
 
     /// Closes an unchanged session.
     fn try_finish(&self, session: &Session) -> Option<Closed>;
@@ -34,6 +35,25 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Says that this response depends on the client's id.
     fn vary(&self, headers: &mut HeaderMap);
+
+    fn mistakes(&self) -> &Mistakes;
+}
+
+/// The head of a request.
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+}
+
+/// A request that has begun.
+pub(crate) struct Begun {
+    pub(crate) session: Session,
+    /// Its response has no body, so nobody reads a flash value in it.
+    pub(crate) is_head: bool,
+    /// Why the client may drop a new id, if that is worth a warning.
+    pub(crate) objection: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,12 +69,18 @@ pub(crate) struct Parts<D, S> {
     sessions: Sessions<D>,
     state: Arc<S>,
     pub(crate) options: Options,
+    pub(crate) mistakes: Arc<Mistakes>,
 }
 
 impl<D, S> Clone for Parts<D, S> {
     fn clone(&self) -> Self {
-        let Self { sessions, state, options } = self;
-        Self { sessions: sessions.clone(), state: Arc::clone(state), options: options.clone() }
+        let Self { sessions, state, options, mistakes } = self;
+        Self {
+            sessions: sessions.clone(),
+            state: Arc::clone(state),
+            options: options.clone(),
+            mistakes: Arc::clone(mistakes),
+        }
     }
 }
 
@@ -66,7 +92,7 @@ impl<D: Driver, S: State> Parts<D, S> {
             no_store: true,
             address: None,
         };
-        Self { sessions, state: Arc::new(state), options }
+        Self { sessions, state: Arc::new(state), options, mistakes: Arc::new(Mistakes::new()) }
     }
 
     /// Whether the sessions check an address that the layer cannot find.
@@ -76,7 +102,7 @@ impl<D: Driver, S: State> Parts<D, S> {
 }
 
 impl<D: Driver, S: State> Engine for Parts<D, S> {
-    fn begin(&self, headers: &HeaderMap, extensions: &Extensions) -> Session {
+    fn begin(&self, Head { method, uri, headers, extensions }: Head<'_>) -> Begun {
         let mut request = RequestInfo::new(self.state.read(headers));
         request.address = self.options.address.as_ref().and_then(|address| address.find(headers, extensions));
         if self.sessions.checks_user_agent() {
@@ -84,7 +110,10 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         }
         request.on_store_error = self.options.on_store_error;
         request.on_handler_error = self.options.on_handler_error;
-        self.sessions.lazy(request)
+        // A client that sends an id keeps its cookies.
+        let watched = request.candidates.is_empty() && self.mistakes.watches_cookie();
+        let objection = if watched { self.state.objection(uri, headers) } else { None };
+        Begun { session: self.sessions.lazy(request), is_head: *method == Method::HEAD, objection }
     }
 
     fn try_finish(&self, session: &Session) -> Option<Closed> {
@@ -120,5 +149,9 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
 
     fn vary(&self, headers: &mut HeaderMap) {
         headers::vary(headers, self.state.varies_on());
+    }
+
+    fn mistakes(&self) -> &Mistakes {
+        &self.mistakes
     }
 }

@@ -13,7 +13,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LazySession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        Self::of(&parts.extensions).ok_or_else(Error::no_layer)
+        Self::required(&mut parts.extensions)
     }
 }
 

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_manager::{Closed, Committed, Error, OnHandlerError, OnStoreError, Refused, Session};
+use session_manager::{Closed, Committed, Error, IdUpdate, OnHandlerError, OnStoreError, Refused, Session};
 
-use crate::engine::{Commit, Engine};
+use crate::engine::{Begun, Commit, Engine};
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler, and then the commit.
@@ -28,6 +28,8 @@ pin_project! {
 /// A request whose response is not complete. Its drop closes the session.
 struct OpenRequest {
     session: Session,
+    is_head: bool,
+    objection: Option<&'static str>,
     engine: Arc<dyn Engine>,
     closed: bool,
 }
@@ -50,8 +52,10 @@ pin_project! {
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn new(inner: F, session: Session, engine: Arc<dyn Engine>) -> Self {
-        Self { stage: Stage::Handler { inner }, request: OpenRequest { session, engine, closed: false } }
+    pub(crate) fn new(inner: F, begun: Begun, engine: Arc<dyn Engine>) -> Self {
+        let Begun { session, is_head, objection } = begun;
+        let request = OpenRequest { session, is_head, objection, engine, closed: false };
+        Self { stage: Stage::Handler { inner }, request }
     }
 }
 
@@ -97,6 +101,10 @@ impl OpenRequest {
         if response.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
             return Ok(self.session.close());
         }
+        if self.is_head {
+            // axum runs the handler of GET for HEAD. Without a session, or after its end, there is no flash to keep.
+            let _ = self.session.flash().keep_all();
+        }
         let commit = || Arc::clone(&self.engine).finish(self.session.clone());
         self.engine.try_finish(&self.session).ok_or_else(commit)
     }
@@ -127,6 +135,9 @@ impl OpenRequest {
     /// handler or the commit failed.
     fn complete<R: Default>(&mut self, closed: Closed, mut response: Response<R>) -> Response<R> {
         self.closed = true;
+        if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
+            self.engine.mistakes().report_dropped_cookie(objection);
+        }
         if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
             response = refusal(StatusCode::INTERNAL_SERVER_ERROR);

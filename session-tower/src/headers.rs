@@ -5,9 +5,19 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Forbids caches to keep this response, because it sets a cookie.
 ///
+/// Fields that precede `Cache-Control` in some caches are removed: targeted fields (RFC 9213), whose names end with
+/// `-Cache-Control`, and their predecessors.
+///
 /// A `Cache-Control` with `no-store` stays as it is. Any other is replaced, because it would contradict `no-store`;
 /// only its `no-transform` stays.
 pub(crate) fn no_store(headers: &mut HeaderMap) {
+    // Akamai, Fastly and others; Akamai; nginx.
+    const OLDER: [&str; 3] = ["surrogate-control", "edge-control", "x-accel-expires"];
+    let precedes =
+        |name: &&HeaderName| name.as_str().ends_with("-cache-control") || OLDER.contains(&name.as_str());
+    while let Some(name) = headers.keys().find(precedes).cloned() {
+        headers.remove(name);
+    }
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     const BOTH: HeaderValue = HeaderValue::from_static("no-store, no-transform");
     let has = |name: &str| {
@@ -83,6 +93,30 @@ mod tests {
             no_store(&mut headers);
             assert_eq!(lines(&headers, &CACHE_CONTROL), after, "{before:?}");
         }
+    }
+
+    #[test]
+    fn no_store_removes_fields_that_precede_cache_control() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("cache-control", "private, no-store"),
+            ("cdn-cache-control", "max-age=600"),
+            ("cloudflare-cdn-cache-control", "public"),
+            ("x-litespeed-cache-control", "max-age=60"),
+            ("surrogate-control", "max-age=60"),
+            ("edge-control", "max-age=60"),
+            ("x-accel-expires", "60"),
+            ("x-cache-control-hint", "kept"),
+            ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers.append("cdn-cache-control", HeaderValue::from_static("s-maxage=9"));
+        no_store(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["cache-control", "expires", "x-cache-control-hint"]);
+        assert_eq!(lines(&headers, &CACHE_CONTROL), ["private, no-store"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The layer and its options.
 
 use std::fmt;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use session_core::{Driver, State};
 use session_manager::{OnHandlerError, OnStoreError, Sessions};
@@ -24,15 +24,13 @@ use crate::service::SessionService;
 pub struct SessionLayer<D, S> {
     /// Shared, because axum calls [`Layer::layer`] for every request of a router without its state (`with_state`).
     parts: Arc<Parts<D, S>>,
-    /// Whether the missing source of client addresses was reported.
-    warned: Arc<Once>,
 }
 
 impl<D: Driver, S: State> SessionLayer<D, S> {
     /// A layer that keeps its sessions in `sessions` and exchanges their ids with clients by `state`.
     #[must_use]
     pub fn new(sessions: Sessions<D>, state: S) -> Self {
-        Self { parts: Arc::new(Parts::new(sessions, state)), warned: Arc::new(Once::new()) }
+        Self { parts: Arc::new(Parts::new(sessions, state)) }
     }
 
     /// What happens when the session store fails; [`OnStoreError::Reject`] by default.
@@ -68,13 +66,13 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
     fn with(self, set: impl FnOnce(&mut Options)) -> Self {
         let mut parts = Parts::clone(&self.parts);
         set(&mut parts.options);
-        Self { parts: Arc::new(parts), warned: self.warned }
+        Self { parts: Arc::new(parts) }
     }
 }
 
 impl<D, S> Clone for SessionLayer<D, S> {
     fn clone(&self) -> Self {
-        Self { parts: Arc::clone(&self.parts), warned: Arc::clone(&self.warned) }
+        Self { parts: Arc::clone(&self.parts) }
     }
 }
 
@@ -90,12 +88,7 @@ impl<D: Driver, S: State, Svc> Layer<Svc> for SessionLayer<D, S> {
     fn layer(&self, inner: Svc) -> Self::Service {
         // Not in `new`, because the address is set after it.
         if self.parts.misses_address() {
-            self.warned.call_once(|| {
-                tracing::warn!(
-                    "sessions check the client's address, but the layer cannot find it and binds no session: \
-                     set SessionLayer::client_address"
-                );
-            });
+            self.parts.mistakes.report_missing_address();
         }
         SessionService::new(inner, Arc::clone(&self.parts) as _)
     }

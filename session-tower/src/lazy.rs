@@ -36,6 +36,15 @@ impl LazySession {
         Some(Self { session, outer: extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0)) })
     }
 
+    /// The session in a request's extensions, for middleware that needs one.
+    ///
+    /// # Errors
+    /// `NoLayer` outside every session layer. If the request then reaches a session layer, that layer warns once that
+    /// the middleware is outside of it.
+    pub fn required(extensions: &mut Extensions) -> Result<Self, Error> {
+        Self::of(extensions).ok_or_else(|| Error::no_layer(extensions))
+    }
+
     /// Puts a session into a request's extensions, in front of the session of an outer layer.
     pub(crate) fn insert(session: Session, extensions: &mut Extensions) {
         if let Some(outer) = Self::of(extensions) {

@@ -8,6 +8,7 @@ mod engine;
 mod future;
 mod headers;
 mod lazy;
+mod mistakes;
 mod route;
 mod service;
 mod typed;

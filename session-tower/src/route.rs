@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use http::Request;
-use session_manager::{OnHandlerError, OnStoreError, Session};
+use session_manager::{AskedOutside, OnHandlerError, OnStoreError, Session};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -11,7 +11,7 @@ use tower_service::Service;
 /// can do the same with the methods of [`LazySession`](crate::LazySession).
 ///
 /// It applies to the innermost session layer around it. Outside every session layer it has no effect, and a warning
-/// event reports that.
+/// event reports that. A session layer inside of it reports the wrong order.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -98,10 +98,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match request.extensions().get() {
             Some(session) => self.policy.apply(session),
-            None => tracing::warn!("a RoutePolicy outside every SessionLayer has no effect"),
+            None => {
+                request.extensions_mut().insert(AskedOutside);
+                tracing::warn!("a RoutePolicy outside every SessionLayer has no effect");
+            }
         }
         self.inner.call(request)
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use session_manager::AskedOutside;
 use tower_service::Service;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Head};
 use crate::future::ResponseFuture;
 use crate::lazy::LazySession;
 
@@ -41,9 +42,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let session = self.engine.begin(request.headers(), request.extensions());
-        LazySession::insert(session.clone(), request.extensions_mut());
-        ResponseFuture::new(self.inner.call(request), session, Arc::clone(&self.engine))
+        if request.extensions_mut().remove::<AskedOutside>().is_some() {
+            self.engine.mistakes().report_wrong_order();
+        }
+        let begun = self.engine.begin(Head {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        });
+        LazySession::insert(begun.session.clone(), request.extensions_mut());
+        ResponseFuture::new(self.inner.call(request), begun, Arc::clone(&self.engine))
     }
 }
 

@@ -15,12 +15,28 @@ struct Program {
 }
 
 impl Program {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
+    fn start(directory: &Path, url: &str) -> Self {
         loop {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_counter"));
-            command.current_dir(directory).args(arguments).arg(free.to_string());
-            let mut program = Self { process: command.spawn().unwrap(), url: format!("http://{free}/") };
+            let mut program = Self::spawn(directory, url, &free.to_string());
+            if program.answers() {
+                return program;
+            }
+        }
+    }
+
+    fn spawn(directory: &Path, url: &str, address: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_counter"));
+        command.current_dir(directory).args([url, address]);
+        Self { process: command.spawn().unwrap(), url: format!("http://{address}/") }
+    }
+
+    /// Kills it and starts it on the same port, on which the name of its cookie depends.
+    fn restart(self, directory: &Path, url: &str) -> Self {
+        let address = self.url["http://".len()..].trim_end_matches('/').to_owned();
+        drop(self);
+        loop {
+            let mut program = Self::spawn(directory, url, &address);
             if program.answers() {
                 return program;
             }
@@ -59,12 +75,11 @@ impl Drop for Program {
 fn counts(url: &str) {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (Agent::new_with_defaults(), Agent::new_with_defaults());
-    let program = Program::start(directory.path(), &[url]);
+    let program = Program::start(directory.path(), url);
     assert_eq!(program.visit(&one), "This is visit number 1\n");
     assert_eq!(program.visit(&one), "This is visit number 2\n");
     assert_eq!(program.visit(&two), "This is visit number 1\n");
-    drop(program);
-    let program = Program::start(directory.path(), &[url]);
+    let program = program.restart(directory.path(), url);
     assert_eq!(program.visit(&one), "This is visit number 3\n");
     assert_eq!(program.visit(&two), "This is visit number 2\n");
 }

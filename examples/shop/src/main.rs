@@ -40,8 +40,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))).await?;
     let address = listener.local_addr()?;
-    // Without `Secure`, because the shop has no HTTPS. This is an error for other than loopback addresses.
-    let cookie = CookieConfig::development(address).build()?;
+    // Without `Secure`, because the shop has no HTTPS. This is an error for other than loopback addresses. With a name,
+    // because the default name has the port in it, and the checks restart the shop on other ports.
+    let cookie = CookieConfig::development(address).name("shop").build()?;
     writeln!(io::stdout().lock(), "listening on http://{address}")?;
 
     axum::serve(listener, app::app(sessions, cookie)).with_graceful_shutdown(stopped()?).await?;

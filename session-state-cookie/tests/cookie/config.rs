@@ -33,12 +33,22 @@ fn deletion_repeats_the_attributes() {
         ),
         (
             CookieConfig::development(([127, 0, 0, 1], 3000).into()),
+            "session-3000",
+            "; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        (
+            CookieConfig::development(([127, 0, 0, 1], 0).into()),
             "session",
             "; Path=/; HttpOnly; SameSite=Lax",
         ),
         (
-            CookieConfig::development(([127, 0, 0, 1], 3000).into()).path("/app"),
-            "session",
+            CookieConfig::development(([127, 0, 0, 1], 4000).into()).name("shop"),
+            "shop",
+            "; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        (
+            CookieConfig::development(([127, 0, 0, 1], 3001).into()).path("/app"),
+            "session-3001",
             "; Path=/app; HttpOnly; SameSite=Lax",
         ),
     ];

@@ -131,7 +131,7 @@ impl Answer {
 /// Keeps the session's cookie as a browser does. A clone is another tab that starts with the same cookie.
 #[derive(Clone)]
 pub struct Browser {
-    app: Router,
+    pub app: Router,
     pub cookie: Option<String>,
 }
 
@@ -175,6 +175,8 @@ impl Browser {
 
 pub fn request<'a>(path: &str, cookies: impl IntoIterator<Item = &'a [u8]>) -> Request<Body> {
     let mut request = Request::get(path).body(Body::empty()).unwrap();
+    // A browser sends this over HTTPS.
+    request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
     for cookie in cookies {
         request.headers_mut().append(COOKIE, HeaderValue::from_bytes(cookie).unwrap());
     }

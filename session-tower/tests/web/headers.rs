@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Method;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::response::{AppendHeaders, Redirect};
 use axum::routing::get;
@@ -11,7 +12,7 @@ use session_manager::Sessions;
 use session_state_cookie::{CookieConfig, Lifetime};
 use session_tower::{Error, LazySession, RoutePolicy, Session, SessionLayer};
 
-use crate::common::{self, Browser, add, layer, probe, read, records, timed};
+use crate::common::{self, Browser, add, layer, probe, read, records, send, timed};
 
 const DEFAULTS: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 
@@ -72,6 +73,41 @@ async fn handler_headers_stay_and_no_store_is_set() {
         assert_eq!(answer.all("vary"), ["Accept-Language", "Cookie"]);
         assert_eq!(answer.all("cache-control"), [cache_control]);
     }
+}
+
+#[tokio::test]
+async fn targeted_cache_fields_allow_no_copy_of_a_cookie() {
+    let fields = [("cdn-cache-control", "max-age=600"), ("surrogate-control", "max-age=600")];
+    let cached = async move |session: Session| session.insert("n", &1).map(|()| AppendHeaders(fields));
+    let without = get(async move || AppendHeaders(fields));
+    let app = Router::new().route("/cached", get(cached)).route("/no-cookie", without);
+    let mut browser = Browser::new(app.layer(layer(&probe())));
+    let answer = browser.get("/cached").await.is(200);
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    // A cache that knows these fields ignores Cache-Control (RFC 9213, section 2.2).
+    assert!(answer.all("cdn-cache-control").is_empty() && answer.all("surrogate-control").is_empty());
+    let answer = browser.get("/no-cookie").await.is(200);
+    assert_eq!(answer.all("cdn-cache-control"), ["max-age=600"]);
+}
+
+#[tokio::test]
+async fn head_request_consumes_no_flash() {
+    let show = async |session: Session| {
+        let notice = session.flash().get::<String>("notice")?;
+        session.flash().set("next", "value")?;
+        Ok::<_, Error>(format!("{notice:?}"))
+    };
+    let set = async |session: Session| session.flash().set("notice", "saved");
+    let app = Router::new().route("/set", get(set)).route("/show", get(show));
+    let mut browser = Browser::new(app.layer(layer(&probe())));
+    browser.get("/set").await.is(200);
+    for _ in 0..2 {
+        let mut request = browser.request("/show");
+        *request.method_mut() = Method::HEAD;
+        assert_eq!(send(browser.app.clone(), request).await.is(200).body, "");
+    }
+    assert_eq!(browser.get("/show").await.is(200).body, "Some(\"saved\")");
+    assert_eq!(browser.get("/show").await.is(200).body, "None");
 }
 
 #[tokio::test]

@@ -1,0 +1,44 @@
+//! Mistakes in the assembly of an application. A layer reports each of them once, as a warning event.
+
+use std::sync::Once;
+
+/// What a layer has reported.
+pub(crate) struct Mistakes {
+    address: Once,
+    order: Once,
+    cookie: Once,
+}
+
+impl Mistakes {
+    pub(crate) const fn new() -> Self {
+        Self { address: Once::new(), order: Once::new(), cookie: Once::new() }
+    }
+
+    pub(crate) fn report_missing_address(&self) {
+        self.address.call_once(|| {
+            tracing::warn!(
+                "sessions check the client's address, but the layer cannot find it and binds no session: \
+                 set SessionLayer::client_address"
+            );
+        });
+    }
+
+    pub(crate) fn report_wrong_order(&self) {
+        self.order.call_once(|| {
+            tracing::warn!(
+                "a middleware outside of this SessionLayer asked for the session, which exists only inside: \
+                 call `.layer(session_layer)` after the `.layer(..)` of that middleware, because the layer that \
+                 was added last runs first"
+            );
+        });
+    }
+
+    /// Whether a cookie that may be dropped is still worth a look.
+    pub(crate) fn watches_cookie(&self) -> bool {
+        !self.cookie.is_completed()
+    }
+
+    pub(crate) fn report_dropped_cookie(&self, objection: &str) {
+        self.cookie.call_once(|| tracing::warn!("{objection}"));
+    }
+}
