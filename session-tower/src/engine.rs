@@ -50,7 +50,7 @@ pub(crate) struct Head<'a> {
 /// A request that has begun.
 pub(crate) struct Begun {
     pub(crate) session: Session,
-    /// Its response has no body, so nobody reads a flash value in it.
+    /// Its response has no body, so the client sees no flash value.
     pub(crate) is_head: bool,
     /// Why the client may drop a new id, if that is worth a warning.
     pub(crate) objection: Option<&'static str>,

@@ -102,7 +102,7 @@ impl OpenRequest {
             return Ok(self.session.close());
         }
         if self.is_head {
-            // axum runs the handler of GET for HEAD. Without a session, or after its end, there is no flash to keep.
+            // axum runs the handler of GET for HEAD. The call fails if the session is not loaded: nothing to keep.
             let _ = self.session.flash().keep_all();
         }
         let commit = || Arc::clone(&self.engine).finish(self.session.clone());
