@@ -7,7 +7,7 @@ use session_core::{Driver, SessionId};
 
 use crate::client::AddressCheck;
 use crate::codec::Codec;
-use crate::config::{Config, MIN_TIME, OnCorrupt, OnTooMany};
+use crate::config::{Config, LONGEST, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
 use crate::sessions::Sessions;
@@ -26,6 +26,7 @@ use crate::sessions::Sessions;
 /// | `index_users` | on |
 /// | `user_epochs` | off |
 /// | `max_user_sessions` | no limit |
+/// | `poll_interval` | 10 seconds |
 #[must_use]
 pub struct SessionsBuilder<D> {
     driver: D,
@@ -57,6 +58,7 @@ impl<D: Driver> Sessions<D> {
             index_users: true,
             user_epochs: false,
             max_user_sessions: None,
+            poll_interval: Duration::from_secs(10),
         };
         SessionsBuilder { driver, config }
     }
@@ -126,6 +128,13 @@ impl<D: Driver> SessionsBuilder<D> {
     /// How many sessions a user may have, at least one, and what happens to a login beyond that.
     pub fn max_user_sessions(mut self, most: usize, on_too_many: OnTooMany) -> Self {
         self.config.max_user_sessions = Some((most, on_too_many));
+        self
+    }
+
+    /// How long [`SessionRef::ended`](crate::SessionRef::ended) may take to notice an end by another process; at least
+    /// 10 ms. While a reference of a session waits, it reads the session once in half to all of this time.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.config.poll_interval = interval.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 

@@ -37,6 +37,9 @@ pub(crate) type IdSource = Box<dyn Fn() -> session_core::Result<SessionId> + Sen
 /// The shortest timeout.
 pub(crate) const MIN_TIME: Duration = Duration::from_secs(1);
 
+/// One year. Longer rests of tasks that run on a schedule are cut to it.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 pub(crate) struct Config {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Option<Duration>,
@@ -51,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) index_users: bool,
     pub(crate) user_epochs: bool,
     pub(crate) max_user_sessions: Option<(usize, OnTooMany)>,
+    pub(crate) poll_interval: Duration,
 }
 
 impl Config {

@@ -148,6 +148,10 @@ pub enum ErrorKind {
     /// [`Session::load`](crate::Session::load) has not been called.
     #[error("session is not loaded")]
     NotLoaded,
+    /// `rotate`, `login` and `unbind_user` change the client's id, and no response takes it to the client: the session
+    /// was opened by a [`SessionRef`](crate::SessionRef).
+    #[error("no response carries a new session id")]
+    NoResponse,
     /// Another task of this request is loading, committing or destroying this session.
     #[error("session is in use by another task of the request")]
     Busy,

@@ -24,7 +24,7 @@ impl Session {
     /// A request that also takes a value ([`take`](Self::take)) fails as one without a login.
     ///
     /// # Errors
-    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`, `NoResponse`.
     pub fn login(&self, user: &str) -> Result<(), Error> {
         self.login_keeping(user, &[])
     }
@@ -39,7 +39,7 @@ impl Session {
         let user = user_name(user)?;
         let keep = keep.iter().map(|key| (*key).into()).collect();
         let login = Login { user, keep, fresh: self.config().new_header(), at: self.now() };
-        self.write(|work| work.log_in(login))
+        self.write_id(|work| work.log_in(login))
     }
 
     /// Sets the user of the session, 1 to 255 bytes. If another request bound another user first, the commit fails with
@@ -59,9 +59,9 @@ impl Session {
     /// bound. To remove the values too, call [`destroy`](Self::destroy).
     ///
     /// # Errors
-    /// `Committed`, `NotLoaded`, `Busy`.
+    /// `Committed`, `NotLoaded`, `Busy`, `NoResponse`.
     pub fn unbind_user(&self) -> Result<bool, Error> {
-        self.write(|work| {
+        self.write_id(|work| {
             let bound = work.header().user().is_some();
             if bound {
                 work.record(Op::UnbindUser);
@@ -100,9 +100,17 @@ impl Session {
     /// id). Nothing can be read, written or created under the old id. For a login, call [`login`](Self::login).
     ///
     /// # Errors
-    /// `Committed`, `NotLoaded`, `Busy`.
+    /// `Committed`, `NotLoaded`, `Busy`, `NoResponse`.
     pub fn rotate(&self) -> Result<(), Error> {
-        self.write(Work::rotate)
+        self.write_id(Work::rotate)
+    }
+
+    /// A write that gives the client a new id.
+    fn write_id<R>(&self, write: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
+        self.write(|work| match work.is_referred() {
+            true => Err(Error::new(ErrorKind::NoResponse)),
+            false => Ok(write(work)),
+        })?
     }
 }
 

@@ -21,6 +21,8 @@ mod request;
 
 mod work;
 
+mod watch;
+
 mod session;
 
 mod flash;
@@ -41,6 +43,8 @@ mod resolve;
 mod rotate;
 
 mod sessions;
+
+mod reference;
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -63,6 +67,7 @@ pub use find::{Found, FoundPage};
 pub use flash::Flash;
 pub use outcome::{Committed, EndReason, IdUpdate, Outcome};
 pub use policy::{OnHandlerError, OnStoreError};
+pub use reference::SessionRef;
 pub use request::RequestInfo;
 pub use session::{Closed, Session};
 pub use sessions::Sessions;

@@ -56,6 +56,38 @@ impl<D: Driver> Manager<D> {
         Ok(self.empty(end, replaced))
     }
 
+    /// The session that was loaded before, as it is now, or the reason why it has ended. All its references learn of
+    /// the end.
+    pub(crate) async fn look(&self, loaded: &Loaded) -> Result<Result<Box<Work>, EndReason>, Error> {
+        let found = self.live_at(loaded).await?;
+        if let Err(reason) = &found {
+            self.watches.end(&loaded.key, reason);
+            self.emit(Some(&loaded.key), &Event::Ended(reason.clone()));
+        }
+        Ok(found)
+    }
+
+    async fn live_at(&self, loaded: &Loaded) -> Result<Result<Box<Work>, EndReason>, Error> {
+        let corrupt = |error| self.corrupt(&loaded.key, error).map(|_| Err(EndReason::Revoked));
+        let record = match self.driver.retrieve(&loaded.key).await {
+            Ok(record) => record.filter(|record| record.is_live(self.clock.now())),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                return corrupt(Error::new(ErrorKind::Corrupt).with_source(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(Record { data, expires, revision }) = record else { return Ok(Err(self.why_gone(loaded))) };
+        let table = match Table::parse(data) {
+            Ok(Content::Session(table)) => table,
+            Ok(Content::Tombstone(_)) => return Ok(Err(EndReason::Replaced)),
+            Err(_) => return corrupt(Error::new(ErrorKind::Corrupt)),
+        };
+        if self.config.user_epochs && !self.has_epoch(table.header.clone()).await? {
+            return Ok(Err(EndReason::Revoked));
+        }
+        Ok(Ok(Box::new(Work::stored(Loaded { expires, revision, ..loaded.clone() }, table))))
+    }
+
     /// The session, unless its user's epoch is over.
     async fn with_epoch(&self, work: Box<Work>, key: Key) -> Result<Option<Box<Work>>, Error> {
         if self.has_epoch(work.table().header.clone()).await? {

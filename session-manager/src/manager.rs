@@ -8,6 +8,8 @@ use session_core::{Clock, Driver, Key, Revision, Timestamp};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
+use crate::outcome::EndReason;
+use crate::watch::Watches;
 use crate::work::Loaded;
 
 pub(crate) struct Manager<D> {
@@ -16,6 +18,8 @@ pub(crate) struct Manager<D> {
     pub(crate) config: Config,
     /// The driver has no compare-and-swap: the last write wins.
     pub(crate) last_write_wins: bool,
+    /// The sessions with references.
+    pub(crate) watches: Arc<Watches>,
     tags: RandomState,
 }
 
@@ -23,7 +27,8 @@ impl<D: Driver> Manager<D> {
     pub(crate) fn new(driver: D, config: Config) -> Self {
         let clock = driver.clock();
         let last_write_wins = !driver.capabilities().conditional;
-        Self { driver, clock, config, last_write_wins, tags: RandomState::new() }
+        let watches = Watches::new(config.poll_interval, Arc::clone(&clock));
+        Self { driver, clock, config, last_write_wins, watches, tags: RandomState::new() }
     }
 }
 
@@ -39,6 +44,14 @@ impl<D> Manager<D> {
         trace(&tag, event);
         if let Some(observer) = &self.config.observer {
             observer.event(tag(), event);
+        }
+        if let (Some(key), Event::Ended(reason)) = (key, event) {
+            match reason {
+                EndReason::Destroyed(_) => self.watches.end(key, reason),
+                EndReason::AddressMismatch | EndReason::UserAgentMismatch => {}
+                // A login that finds another login says `Replaced` too, so the store decides.
+                _ => self.watches.poll_now(key),
+            }
         }
     }
 }

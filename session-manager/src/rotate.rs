@@ -188,8 +188,10 @@ impl<D: Driver> Manager<D> {
     /// The tombstone is placed: the session continues under the new id.
     pub(crate) fn rotated(&self, work: &mut Work) -> Result<Outcome, Error> {
         if let Some(next) = work.pending().map(|pending| pending.next.clone()) {
+            let old = work.loaded().map(|loaded| loaded.key.clone());
             work.adopt(IdUpdate::Set { id: next.id, deadline: next.expires }, self.clock.now())?;
             self.emit(Some(&next.key), &Event::Rotated);
+            old.iter().for_each(|old| self.watches.end(old, &EndReason::Replaced));
             work.clear_end();
         }
         Ok(Outcome::Rotated)

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use session_core::Timestamp;
+use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
 
 use crate::config::Config;
@@ -15,7 +15,8 @@ use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnStoreError};
 use crate::request::RequestInfo;
-use crate::work::{Claim, Work};
+use crate::watch::{Follower, Tie, Watches};
+use crate::work::{Claim, Loaded, Work};
 
 /// The session of one request: reads, and a log of the request's changes.
 ///
@@ -53,6 +54,8 @@ struct Slot {
     on_handler_error: OnHandlerError,
     /// The client's instruction as of the last turn, readable during the next one.
     client: IdUpdate,
+    /// The references of this request.
+    tie: Option<Tie>,
 }
 
 enum Place {
@@ -70,6 +73,9 @@ pub(crate) trait Backend: Send + Sync {
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
     fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
+    /// Reads a session that was loaded before: its work, or the reason why it has ended.
+    fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;
+    fn watches(&self) -> &Arc<Watches>;
     fn now(&self) -> Timestamp;
     fn config(&self) -> &Config;
 }
@@ -98,11 +104,24 @@ impl Session {
             on_store_error: request.on_store_error,
             on_handler_error: request.on_handler_error,
             client: IdUpdate::None,
+            tie: None,
         });
         Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new() }))
     }
 
-    /// Reads the session from the store. Later calls return at once.
+    /// A handle outside of every request, on a session that a reference found.
+    pub(crate) fn opened(backend: Arc<dyn Backend>, mut work: Box<Work>) -> Self {
+        work.set_referred();
+        let session = Self::new(backend, RequestInfo::default().extend(false));
+        session.slot().place = Place::Open(work);
+        session
+    }
+
+    /// Reads the session from the store. Later calls of the request return at once.
+    ///
+    /// A handle that is kept beyond its request, or that a [`SessionRef`](crate::SessionRef) opened, reads the session
+    /// again if it has no changes to store: afterwards [`exists`](Self::exists) and [`user`](Self::user) say whether the
+    /// session still lives.
     ///
     /// If the store fails and the policy is [`OnStoreError::Continue`], the session becomes
     /// [detached](Self::is_detached), and an event reports the failure.
@@ -111,17 +130,37 @@ impl Session {
     /// As [`Sessions::load`](crate::Sessions::load); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
         let mut turn = match self.take_turn(false, false) {
-            Taken::Turn(turn) if turn.work.is_none() => turn,
+            Taken::Turn(turn) if turn.has_to_read() => turn,
             Taken::Turn(_) => return Ok(()),
             Taken::Wait => Box::pin(self.wait_for_turn()).await,
         };
-        if turn.work.is_none() {
-            turn.work = Some(match self.0.backend.load(&self.0.request).await {
-                Ok(work) => work,
-                Err(error) => self.detach(error)?,
-            });
+        let has_to_read = turn.has_to_read();
+        match &mut turn.work {
+            Some(work) if has_to_read => self.load_again(work).await,
+            Some(_) => Ok(()),
+            None => {
+                turn.work = Some(match self.0.backend.load(&self.0.request).await {
+                    Ok(work) => work,
+                    Err(error) => self.detach(error)?,
+                });
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    #[cold]
+    async fn load_again(&self, work: &mut Work) -> Result<(), Error> {
+        let Some(loaded) = work.loaded().cloned() else { return Ok(()) };
+        match Box::pin(self.0.backend.look(&loaded)).await? {
+            Ok(found) => {
+                let loaded = found.loaded().cloned().unwrap_or(loaded);
+                work.rebase(loaded, found.table().clone(), self.now())
+            }
+            Err(reason) => {
+                work.finish_with(self.config().new_header(), Some(reason), true);
+                Ok(())
+            }
+        }
     }
 
     fn detach(&self, error: Error) -> Result<Box<Work>, Error> {
@@ -193,12 +232,12 @@ impl Session {
         self.slot().detached
     }
 
-    /// Whether the session is stored, as of the load or the last commit.
+    /// Whether the session is stored, as of the load or the last commit, and its deadline has not passed.
     ///
     /// # Errors
     /// `NotLoaded`; `Busy` while another task commits.
     pub fn exists(&self) -> Result<bool, Error> {
-        self.read(|work| work.loaded().is_some())
+        self.read(|work| work.loaded().is_some_and(|loaded| is_live(loaded.expires, self.now())))
     }
 
     /// Whether the next commit has changes to store.
@@ -323,12 +362,34 @@ impl Session {
         idle.then(|| slot.close())
     }
 
+    /// What a new reference follows.
+    pub(crate) fn follower(&self) -> Result<Arc<Follower>, Error> {
+        let mut slot = self.slot();
+        if slot.detached {
+            return Err(Error::new(ErrorKind::Store).with_detail("the session is detached"));
+        }
+        if !slot.is_loaded() {
+            return Err(slot.open().err().unwrap_or_else(|| Error::new(ErrorKind::NotLoaded)));
+        }
+        if let Some(tie) = slot.tie.as_ref().filter(|tie| !tie.has_ended()) {
+            return Ok(Arc::clone(tie.follower()));
+        }
+        let work = match &slot.place {
+            Place::Open(work) => Some(&**work),
+            Place::Unloaded | Place::Taken { .. } => None,
+        };
+        let tie = Tie::new(self.0.backend.watches(), work);
+        let follower = Arc::clone(tie.follower());
+        slot.tie = Some(tie).filter(|_| !slot.discarded);
+        Ok(follower)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.0.backend.now()
     }
 
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        &*self.0.backend
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0.backend
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -387,10 +448,11 @@ impl Session {
                 return Taken::Wait;
             }
         };
-        let mut turn = Turn { session: self, work };
+        let mut turn = Turn { session: self, work, sealed: slot.sealed };
         if let Some(work) = &mut turn.work {
             work.set_extends(slot.extend);
         }
+        slot.tie.iter().for_each(Tie::begin);
         Taken::Turn(turn)
     }
 }
@@ -398,6 +460,9 @@ impl Session {
 impl Slot {
     fn close(&mut self) -> Closed {
         (self.sealed, self.discarded) = (true, true);
+        // A task with the turn may still give the session a new id.
+        let in_turn = matches!(self.place, Place::Taken { .. });
+        self.tie.take_if(|_| !in_turn);
         Closed { loaded: self.is_loaded(), id_update: self.client }
     }
 
@@ -430,6 +495,17 @@ pub(crate) struct Turn<'a> {
     session: &'a Session,
     /// `None` while the session is not loaded.
     pub(crate) work: Option<Box<Work>>,
+    sealed: bool,
+}
+
+impl Turn<'_> {
+    /// Whether a load reads the store: the first one, and those of a handle that is kept beyond its request.
+    fn has_to_read(&self) -> bool {
+        let is_kept = |work: &Work| {
+            (self.sealed || work.is_referred()) && work.loaded().is_some() && !work.has_changes()
+        };
+        self.work.as_deref().is_none_or(is_kept)
+    }
 }
 
 impl Drop for Turn<'_> {
@@ -443,6 +519,9 @@ impl Drop for Turn<'_> {
                     log = work.take_log();
                 }
                 slot.client = work.client();
+                slot.tie.iter().for_each(|tie| tie.follow(&work));
+                let over = slot.discarded;
+                slot.tie.take_if(|_| over);
                 Place::Open(work)
             }
         };

@@ -10,10 +10,11 @@ use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
-use crate::outcome::Committed;
+use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
 use crate::session::{Backend, Boxed, Closed, Session};
-use crate::work::{Claim, Work};
+use crate::watch::Watches;
+use crate::work::{Claim, Loaded, Work};
 
 /// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and share the store.
 ///
@@ -141,6 +142,12 @@ impl<D: Driver> Backend for Manager<D> {
     }
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim> {
         Box::pin(self.claim(work, entry))
+    }
+    fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>> {
+        Box::pin(self.look(loaded))
+    }
+    fn watches(&self) -> &Arc<Watches> {
+        &self.watches
     }
     fn now(&self) -> Timestamp {
         self.clock.now()

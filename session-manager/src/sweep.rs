@@ -6,6 +6,7 @@ use session_core::{Driver, StoreErrorKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::config::LONGEST;
 use crate::event::Event;
 use crate::sessions::Sessions;
 
@@ -17,9 +18,6 @@ pub struct Sweep {
     batch: usize,
     pause: Duration,
 }
-
-/// One year. Longer rests are cut to it.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 impl Default for Sweep {
     /// Every five minutes, 500 records at a time, 50 ms between the batches.

@@ -73,6 +73,8 @@ pub(crate) struct Work {
     extends: bool,
     /// The store failed while loading. Nothing of this is ever stored.
     detached: bool,
+    /// A reference opened the session: this creates none, and the client's id stays as it is.
+    referred: bool,
     end: Option<EndReason>,
     /// Ended, and this request may create no successor.
     dead: bool,
@@ -117,6 +119,7 @@ impl Work {
         rotations: 0,
         extends: true,
         detached: false,
+        referred: false,
         end: None,
         dead: false,
         refused: false,
@@ -127,6 +130,10 @@ impl Work {
 
     pub(crate) fn set_detached(&mut self) {
         self.detached = true;
+    }
+
+    pub(crate) fn set_referred(&mut self) {
+        self.referred = true;
     }
 
     /// The tombstone under the request's id has this anonymous data.
@@ -184,6 +191,10 @@ impl Work {
         self.detached
     }
 
+    pub(crate) fn is_referred(&self) -> bool {
+        self.referred
+    }
+
     pub(crate) fn is_known(&self) -> bool {
         self.known
     }
@@ -193,7 +204,7 @@ impl Work {
     }
 
     pub(crate) fn client(&self) -> IdUpdate {
-        self.client
+        if self.referred { IdUpdate::None } else { self.client }
     }
 
     pub(crate) fn rotates(&self) -> bool {
@@ -475,8 +486,9 @@ impl Work {
 
     /// The session has ended, and nothing is recorded. `header` is the header of a session that a write creates.
     pub(crate) fn finish_with(&mut self, header: Header, end: Option<EndReason>, dead: bool) {
-        let Self { extends, detached, refused, .. } = *self;
-        *self = Self { extends, detached, refused, ..Self::empty(header, end, dead) };
+        let Self { extends, detached, referred, refused, .. } = *self;
+        let dead = dead || referred;
+        *self = Self { extends, detached, referred, refused, ..Self::empty(header, end, dead) };
     }
 
     /// This request destroyed the session. The client deletes its id, if it has one.

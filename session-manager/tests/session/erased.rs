@@ -2,7 +2,7 @@
 
 use session_conformance::testing::MapDriver;
 use session_core::{Cursor, DynDriver};
-use session_manager::{Outcome, Session, Sessions, Sweep};
+use session_manager::{Outcome, Session, SessionRef, Sessions, Sweep};
 
 use crate::{add, begun, clock, told};
 
@@ -78,6 +78,15 @@ fn every_future_is_send() {
         spawnable(session.destroy("reason"));
         spawnable(session.claim::<u32>("key"));
         spawnable(found.end("reason"));
+        spawnable(async move {
+            let reference: SessionRef = session.reference().unwrap();
+            (
+                reference.open().await,
+                reference.is_live().await,
+                reference.touch().await,
+                reference.ended().await,
+            )
+        });
     }
     let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
 }

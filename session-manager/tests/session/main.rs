@@ -10,6 +10,7 @@ mod handle;
 mod killed;
 mod lost;
 mod orders;
+mod reference;
 mod secrets;
 mod times;
 mod users;

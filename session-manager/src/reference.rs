@@ -1,0 +1,145 @@
+//! References to a session that outlive its request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::timeout_at;
+
+use crate::error::Error;
+use crate::outcome::{EndReason, Outcome};
+use crate::request::RequestInfo;
+use crate::session::{Backend, Session};
+use crate::watch::{Follower, Now};
+use crate::work::{Loaded, Work};
+
+/// A reference to a session, for WebSockets, event streams and background jobs that outlive the request. It holds no
+/// copy of the session. Clones refer to the same session.
+///
+/// A reference follows the rotations and logins of its own request, once they are committed. It ends if the session is
+/// destroyed or expires, or if another request gives it a new id. A reference that has reported the end stays ended. It
+/// never creates a session, and extends none except by [`touch`](Self::touch).
+///
+/// [`Session::reference`] returns one. Before the commit that stores the session for the first time, the reference finds
+/// no session: commit first if a task may be faster than the response.
+#[derive(Clone)]
+pub struct SessionRef {
+    backend: Arc<dyn Backend>,
+    follower: Arc<Follower>,
+}
+
+impl Session {
+    /// A reference to the session that outlives this request.
+    ///
+    /// # Errors
+    /// `NotLoaded`, `Busy`; `Store` for a [detached](Self::is_detached) session.
+    pub fn reference(&self) -> Result<SessionRef, Error> {
+        Ok(SessionRef { follower: self.follower()?, backend: Arc::clone(self.backend()) })
+    }
+}
+
+impl SessionRef {
+    /// A handle on the session as it is now, with a log of its own, or `None` if the session has ended. Call
+    /// [`Session::commit`] to store changes.
+    ///
+    /// The handle cannot change the client's id, because no response takes it to the client: `rotate`, `login` and
+    /// `unbind_user` fail with [`NoResponse`](crate::ErrorKind::NoResponse). Its commits do not extend the session. If
+    /// the session ends first, the commit stores nothing and its outcome is [`Outcome::Ended`].
+    ///
+    /// # Errors
+    /// As [`Sessions::load`](crate::Sessions::load).
+    pub async fn open(&self) -> Result<Option<Session>, Error> {
+        Ok(self.find().await?.map(|work| Session::opened(Arc::clone(&self.backend), work)))
+    }
+
+    /// Whether the session lives: one retrieve, or two for a session with a user and
+    /// [`user_epochs`](crate::SessionsBuilder::user_epochs).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn is_live(&self) -> Result<bool, Error> {
+        Ok(self.find().await?.is_some())
+    }
+
+    /// Extends the session like a request that only reads it. Returns whether the session lives.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn touch(&self) -> Result<bool, Error> {
+        let Some(mut work) = self.find().await? else { return Ok(false) };
+        work.set_extends(true);
+        let committed = self.backend.commit(&RequestInfo::default(), &mut work).await?;
+        self.follower.refresh(&work);
+        Ok(!matches!(committed.outcome, Outcome::Ended(_)))
+    }
+
+    /// Waits for the end of the session and returns the reason.
+    ///
+    /// Ends by this process are noticed at once. Ends by other processes are noticed within
+    /// [`poll_interval`](crate::SessionsBuilder::poll_interval): all waiting references of a session share one retrieve
+    /// per interval. A store does not tell why a session is gone, so an end by another process is `Expired` after the
+    /// session's deadline and `Revoked` before it. An outage of the store is no end.
+    ///
+    /// # Cancellation
+    /// May be dropped at any point, and called again.
+    pub async fn ended(&self) -> EndReason {
+        let watches = &self.follower.watches;
+        let mut changes = self.follower.changes();
+        loop {
+            // Before the question, so that no change after it is missed.
+            drop(changes.borrow_and_update());
+            let Now::At(loaded) = self.follower.now() else {
+                if let Now::Ended(reason) = self.follower.now() {
+                    return reason;
+                }
+                // The sender lives as long as this reference.
+                drop(changes.changed().await);
+                continue;
+            };
+            let poll_at = watches.poll_at(&loaded.key);
+            if timeout_at(poll_at, changes.changed()).await.is_err()
+                && let Some(poll) = watches.claim_poll(&loaded)
+            {
+                // If the store fails, the next poll tries again.
+                drop(self.read(&loaded).await);
+                poll.done();
+            }
+        }
+    }
+
+    /// The session as it is now.
+    async fn find(&self) -> Result<Option<Box<Work>>, Error> {
+        let mut changes = self.follower.changes();
+        loop {
+            drop(changes.borrow_and_update());
+            match self.follower.now() {
+                Now::At(loaded) => {
+                    if let Some(work) = self.read(&loaded).await? {
+                        return Ok(Some(work));
+                    }
+                }
+                Now::Wait => drop(changes.changed().await),
+                Now::Ended(_) | Now::Unstored => return Ok(None),
+            }
+        }
+    }
+
+    /// Reads the store. `None` if the session is not there: it has ended, or has moved with its request.
+    async fn read(&self, loaded: &Loaded) -> Result<Option<Box<Work>>, Error> {
+        match self.backend.look(loaded).await? {
+            Ok(work) => {
+                self.follower.refresh(&work);
+                Ok(Some(work))
+            }
+            Err(reason) => {
+                self.follower.set_end(&loaded.key, &reason);
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRef").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,304 @@
+//! The sessions that references follow, and the news that one of them has ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use session_core::{Clock, Key, Timestamp};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::outcome::EndReason;
+use crate::work::{Loaded, Work};
+
+/// The sessions of this manager that have references, by key.
+pub(crate) struct Watches {
+    interval: Duration,
+    clock: Arc<dyn Clock>,
+    sessions: Mutex<HashMap<Key, Watched>>,
+}
+
+/// A session that has references.
+struct Watched {
+    followers: Vec<Weak<Follower>>,
+    user: Bytes,
+    /// When one of the waiting references reads the store, for all of them.
+    poll_at: Instant,
+}
+
+impl Watches {
+    pub(crate) fn new(interval: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { interval, clock, sessions: Mutex::default() })
+    }
+
+    /// Tells all references that the session under `key` has ended.
+    pub(crate) fn end(&self, key: &Key, reason: &EndReason) {
+        let watched = self.lock().remove(key);
+        let followers = watched.iter().flat_map(|watched| &watched.followers).filter_map(Weak::upgrade);
+        followers.for_each(|follower| follower.set_end(key, reason));
+    }
+
+    /// The session under `key` may have ended: one of the waiting references reads the store now.
+    pub(crate) fn poll_now(&self, key: &Key) {
+        let mut sessions = self.lock();
+        let Some(watched) = sessions.get_mut(key) else { return };
+        watched.poll_at = Instant::now();
+        // The references are dropped without the lock, because the drop of the last one takes it.
+        let followers: Vec<_> = watched.followers.iter().filter_map(Weak::upgrade).collect();
+        drop(sessions);
+        followers.iter().for_each(|follower| follower.state.send_modify(|_| {}));
+    }
+
+    /// The sessions of a user may have ended.
+    pub(crate) fn poll_user_now(&self, user: &str) {
+        let keys = |sessions: &HashMap<Key, Watched>| {
+            let of_user = sessions.iter().filter(|(_, watched)| watched.user == user.as_bytes());
+            of_user.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        let keys = keys(&self.lock());
+        keys.iter().for_each(|key| self.poll_now(key));
+    }
+
+    /// When a waiting reference reads the store.
+    pub(crate) fn poll_at(&self, key: &Key) -> Instant {
+        let known = self.lock().get(key).map(|watched| watched.poll_at);
+        // Without an entry the end is known already, and the reference is about to be told.
+        known.unwrap_or_else(|| Instant::now() + self.interval)
+    }
+
+    /// The right to read the store for all references of the session. `None` if another one has read it meanwhile.
+    pub(crate) fn claim_poll(&self, loaded: &Loaded) -> Option<Poll<'_>> {
+        let rest = self.rest(loaded.expires);
+        let mut sessions = self.lock();
+        let now = Instant::now();
+        let watched = sessions.get_mut(&loaded.key).filter(|watched| watched.poll_at <= now)?;
+        watched.poll_at = now + rest;
+        Some(Poll { watches: self, key: Some(loaded.key.clone()) })
+    }
+
+    /// The time until the next read: up to the interval, random so that many references do not read at once, and not
+    /// longer than the session lives.
+    fn rest(&self, expires: Option<Timestamp>) -> Duration {
+        let rest = self.interval.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let now = self.clock.now();
+        let life = expires.filter(|at| *at > now).map(|at| at.saturating_since(now));
+        life.map_or(rest, |life| rest.min(life + Duration::from_millis(1)))
+    }
+
+    fn enter(&self, loaded: &Loaded, user: &Bytes, follower: &Arc<Follower>) {
+        let poll_at = Instant::now() + self.rest(loaded.expires);
+        let fresh = || Watched { followers: Vec::new(), user: user.clone(), poll_at };
+        let mut sessions = self.lock();
+        sessions.entry(loaded.key.clone()).or_insert_with(fresh).followers.push(Arc::downgrade(follower));
+    }
+
+    fn leave(&self, key: &Key, follower: *const Follower) {
+        let mut sessions = self.lock();
+        let Some(watched) = sessions.get_mut(key) else { return };
+        watched.followers.retain(|one| !std::ptr::eq(one.as_ptr(), follower));
+        if watched.followers.is_empty() {
+            sessions.remove(key);
+        }
+    }
+
+    /// A reference has read the session.
+    fn refresh(&self, loaded: &Loaded, user: &Bytes) {
+        let poll_at = Instant::now() + self.rest(loaded.expires);
+        if let Some(watched) = self.lock().get_mut(&loaded.key) {
+            (watched.user, watched.poll_at) = (user.clone(), poll_at);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Watched>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to read the store for all references of a session. If dropped before the end of the read, another reference
+/// reads.
+pub(crate) struct Poll<'a> {
+    watches: &'a Watches,
+    key: Option<Key>,
+}
+
+impl Poll<'_> {
+    pub(crate) fn done(mut self) {
+        self.key = None;
+    }
+}
+
+impl Drop for Poll<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.watches.poll_now(key);
+        }
+    }
+}
+
+/// What the clones of a reference share: where its session is.
+pub(crate) struct Follower {
+    pub(crate) watches: Arc<Watches>,
+    state: watch::Sender<State>,
+}
+
+/// The session of a reference.
+pub(crate) enum Now {
+    /// It was under this id when this process last saw it.
+    At(Loaded),
+    /// The request of the reference has not stored it.
+    Unstored,
+    /// It has ended for good.
+    Ended(EndReason),
+    /// The request of the reference is about to find out, or to give it a new id.
+    Wait,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` while the session is not stored.
+    at: Option<Loaded>,
+    /// The end of the session that had this key. The request of the reference may have given it a new id since.
+    end: Option<(Key, EndReason)>,
+    /// The request of the reference is talking to the store, or has lost an answer.
+    busy: bool,
+    /// That request has ended, so it stores nothing any more.
+    over: bool,
+    /// A caller has learned of the end, so it is final.
+    told: bool,
+}
+
+impl State {
+    fn end(&self) -> Option<&EndReason> {
+        let at = self.at.as_ref();
+        match &self.end {
+            Some((key, reason)) if at.is_some_and(|at| at.key == *key) => Some(reason),
+            // As for an id without a record.
+            _ if at.is_none() && self.over => Some(&EndReason::Expired),
+            _ => None,
+        }
+    }
+
+    fn now(&self) -> Now {
+        match (&self.at, self.end()) {
+            (Some(at), None) => Now::At(at.clone()),
+            _ if self.busy => Now::Wait,
+            (_, Some(reason)) => Now::Ended(reason.clone()),
+            (None, None) => Now::Unstored,
+        }
+    }
+}
+
+impl Follower {
+    /// Where the session is. An end that this returns is final.
+    pub(crate) fn now(&self) -> Now {
+        let mut now = Now::Wait;
+        self.state.send_if_modified(|state| {
+            now = state.now();
+            state.told |= matches!(now, Now::Ended(_));
+            false
+        });
+        now
+    }
+
+    /// A receiver that is woken when [`now`](Self::now) has changed, or when it is time to read the store.
+    pub(crate) fn changes(&self) -> watch::Receiver<impl Sized + use<>> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn set_end(&self, key: &Key, reason: &EndReason) {
+        self.state.send_if_modified(|state| {
+            let news = state.end().is_none();
+            if news {
+                state.end = Some((key.clone(), reason.clone()));
+            }
+            news
+        });
+    }
+
+    /// The session was read.
+    pub(crate) fn refresh(&self, work: &Work) {
+        let Some(loaded) = work.loaded() else { return };
+        self.watches.refresh(loaded, &work.table().header.user_bytes());
+        self.state.send_if_modified(|state| {
+            if let Some(at) = state.at.as_mut().filter(|at| at.key == loaded.key) {
+                *at = loaded.clone();
+            }
+            false
+        });
+    }
+
+    fn key(&self) -> Option<Key> {
+        self.state.borrow().at.as_ref().map(|at| at.key.clone())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(key) = self.key() {
+            self.watches.leave(&key, self);
+        }
+    }
+}
+
+/// The request's end of a reference: moves the reference where the request moves its session. Its drop says that the
+/// request stores nothing any more.
+pub(crate) struct Tie(Arc<Follower>);
+
+impl Tie {
+    /// A new reference. `work` is `None` while another task of the request talks to the store.
+    pub(crate) fn new(watches: &Arc<Watches>, work: Option<&Work>) -> Self {
+        let state = watch::Sender::new(State { busy: true, ..State::default() });
+        let tie = Self(Arc::new(Follower { watches: Arc::clone(watches), state }));
+        work.into_iter().for_each(|work| tie.follow(work));
+        tie
+    }
+
+    /// The other end.
+    pub(crate) fn follower(&self) -> &Arc<Follower> {
+        &self.0
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.state.borrow().end().is_some()
+    }
+
+    /// The request begins to talk to the store.
+    pub(crate) fn begin(&self) {
+        self.0.state.send_modify(|state| state.busy = true);
+    }
+
+    /// The request has talked to the store.
+    pub(crate) fn follow(&self, work: &Work) {
+        let Self(follower) = self;
+        let old = follower.key();
+        let new = work.loaded().filter(|loaded| Some(&loaded.key) != old.as_ref());
+        // It enters first, so that no end between the two is missed.
+        if let Some(loaded) = new {
+            follower.watches.enter(loaded, &work.table().header.user_bytes(), follower);
+        }
+        let mut stays = false;
+        follower.state.send_modify(|state| {
+            state.busy = work.pending().is_some();
+            stays = state.told;
+            match (work.loaded(), &state.at) {
+                (Some(loaded), _) if !stays => state.at = Some(loaded.clone()),
+                (None, Some(at)) if state.end().is_none() => {
+                    let reason = work.end().cloned().unwrap_or(EndReason::Revoked);
+                    state.end = Some((at.key.clone(), reason));
+                }
+                _ => {}
+            }
+        });
+        if let Some(loaded) = new {
+            let left = if stays { Some(&loaded.key) } else { old.as_ref() };
+            left.into_iter().for_each(|key| follower.watches.leave(key, &raw const **follower));
+        }
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| (state.busy, state.over) = (false, true));
+    }
+}
