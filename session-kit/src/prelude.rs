@@ -2,6 +2,6 @@
 
 #[cfg(feature = "cookie")]
 pub use crate::{CookieConfig, CookieState};
-pub use crate::{Driver as _, DriverExt as _, DynDriver, Session, Sessions, StoreUrl, Sweep};
+pub use crate::{Driver as _, DriverExt as _, DynDriver, Session, SessionRef, Sessions, StoreUrl, Sweep};
 #[cfg(feature = "tower")]
 pub use crate::{LazySession, SessionLayer, SessionValue, Typed};

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use session_kit::prelude::*;
 use session_kit::{Error, RoutePolicy, SameOriginLayer};
 
-use crate::devices;
 use crate::goods::{self, CART, Cart, MOST};
 use crate::page::{self, NOTICE, Page};
+use crate::{devices, live};
 
-const VISITS: &str = "visits";
+pub(crate) const VISITS: &str = "visits";
 const SLOW: &str = "slow";
 
 /// The whole application.
@@ -31,6 +31,7 @@ pub(crate) fn app(sessions: Sessions, cookie: CookieState) -> Router {
         .route("/slow", get(slow))
         .route("/api/state", state)
         .merge(devices::routes())
+        .merge(live::routes())
         .layer(SessionLayer::new(sessions.clone(), cookie))
         .layer(SameOriginLayer::new())
         .layer(middleware::map_response(only_own_content))
@@ -122,9 +123,9 @@ async fn state(session: Session) -> Result<Json<Value>, Error> {
     })))
 }
 
-/// Forbids scripts and content from other sites.
+/// Forbids scripts in pages and content from other sites.
 async fn only_own_content(response: Response) -> impl IntoResponse {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
-                  frame-ancestors 'none'";
+    let policy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
+                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     ([(header::CONTENT_SECURITY_POLICY, policy), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], response)
 }

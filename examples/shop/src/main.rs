@@ -3,16 +3,19 @@
 mod app;
 mod devices;
 mod goods;
+mod live;
 mod page;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
+use axum::Extension;
 use clap::Parser;
 use session_kit::prelude::*;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 /// A small shop that shows the guarantees of session-kit
 #[derive(Parser)]
@@ -45,7 +48,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cookie = CookieConfig::development(address).name("shop").build()?;
     writeln!(io::stdout().lock(), "listening on http://{address}")?;
 
-    axum::serve(listener, app::app(sessions, cookie)).with_graceful_shutdown(stopped()?).await?;
+    let (stop, stopping) = watch::channel(false);
+    let stopped = stopped()?;
+    let app = app::app(sessions, cookie).layer(Extension(stopping));
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stopped.await;
+        stop.send_replace(true);
+    });
+    server.await?;
     sweeper.stop().await;
     store.close().await?;
     Ok(())

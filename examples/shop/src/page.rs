@@ -1,4 +1,4 @@
-//! The pages: plain HTML without scripts.
+//! The pages: plain HTML. Only the live page has a script.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -128,6 +128,15 @@ pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
     whole("Your devices", page, &body)
 }
 
+/// The page that `live.js` keeps up to date.
+pub(crate) fn live(page: &Page) -> Html<String> {
+    let body = "<section class=intro><h1 id=title>Live</h1><p id=status role=status>Connecting…</p></section>\
+                <p id=state>Visits in this session: <b id=visits></b><br>\
+                <span id=cart></span></p><p><a class=button href=/>Back to the shop</a></p>\
+                <script src=/live.js></script>";
+    whole("Live", page, body)
+}
+
 pub(crate) fn refused(page: &Page) -> Html<String> {
     let body = "<section class=intro><h1>Invalid form</h1><p>The shop does not accept these values.</p></section><p><a class=button href=/>Back to the shop</a></p>";
     whole("Invalid form", page, body)
@@ -158,10 +167,7 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
              maxlength=40 autocomplete=username required><button class=quiet>Log in</button></form>",
         ),
     }
-    let summary = match goods::pieces(&page.cart) {
-        0 => "Cart is empty".to_owned(),
-        pieces => format!("Cart · {pieces} · {}", goods::euros(goods::total_cents(&page.cart))),
-    };
+    let summary = summary(&page.cart);
     put(&mut html, format_args!("<a class=cart href=/cart>{summary}</a></nav></header><main>"));
     if let Some(notice) = &page.notice {
         put(&mut html, format_args!("<p class=notice role=status>{}</p>", Text(notice)));
@@ -169,10 +175,19 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
     html.push_str(body);
     html.push_str(
         "</main><footer>Try it: use two tabs at once, log out in one of them, or kill the server and start it again. \
-         No change is lost, and an ended session stays ended. <a href=/api/state>The session as JSON</a></footer>\
+         No change is lost, and an ended session stays ended. <a href=/live>Watch the session live</a> \
+         · <a href=/api/state>The session as JSON</a></footer>\
          </body></html>",
     );
     Html(html)
+}
+
+/// The cart in a few words.
+pub(crate) fn summary(cart: &Cart) -> String {
+    match goods::pieces(cart) {
+        0 => "Cart is empty".to_owned(),
+        pieces => format!("Cart · {pieces} · {}", goods::euros(goods::total_cents(cart))),
+    }
 }
 
 fn put(html: &mut String, what: fmt::Arguments<'_>) {
