@@ -85,7 +85,7 @@ impl<D: Driver> Manager<D> {
         if self.config.user_epochs && !self.has_epoch(table.header.clone()).await? {
             return Ok(Err(EndReason::Revoked));
         }
-        Ok(Ok(Box::new(Work::stored(Loaded { expires, revision, ..loaded.clone() }, table))))
+        Ok(Ok(Work::stored(Loaded { expires, revision, ..loaded.clone() }, table)))
     }
 
     /// The session, unless its user's epoch is over.
