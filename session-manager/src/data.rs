@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
-use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
+use session_core::{Change, Condition, Driver, Key, Record, Revision, StoreErrorKind, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::codec::decode;
@@ -104,19 +104,24 @@ impl<D: Driver> Sessions<D> {
     /// # Errors
     /// `Store`.
     pub async fn remove_user_data(&self, user: &str) -> Result<bool, Error> {
-        Ok(self.manager.remove_if(&data_key_of(user), Condition::Any).await?.is_applied())
+        // Not conditional, so that damaged data is removed too.
+        Ok(self.manager.driver.remove(&data_key_of(user), Condition::Any).await?.is_applied())
     }
 }
 
 impl<D: Driver> Manager<D> {
     async fn data_of(&self, key: &Key) -> Result<(Option<Revision>, Table), Error> {
-        let Some(record) = self.driver.retrieve(key).await? else {
-            return Ok((None, Table::unstored(self.config.new_header())));
-        };
-        let table = Table::parse_user(&record.data).map_err(|_| {
+        let damaged = || {
             self.emit(None, &Event::Corrupt);
             Error::new(ErrorKind::Corrupt).with_detail("the data of a user")
-        })?;
+        };
+        let record = match self.driver.retrieve(key).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok((None, Table::unstored(self.config.new_header()))),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => return Err(damaged().with_source(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let table = Table::parse_user(&record.data).map_err(|_| damaged())?;
         Ok((Some(record.revision), table))
     }
 

@@ -4,10 +4,13 @@
 //! crash leaves a session of a user that the index does not know.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use session_core::{
-    Applied, Change, Condition, Driver, Key, Record, Revision, StoreErrorKind, Timestamp, random,
+    Applied, Change, Condition, Driver, Key, Record, Revision, StoreError, StoreErrorKind, Timestamp, random,
+    yield_now,
 };
 
 use crate::config::{OnCorrupt, OnTooMany};
@@ -36,6 +39,8 @@ pub(crate) struct Stored {
     /// `None` while there is no record.
     revision: Option<Revision>,
     deadline: Option<Option<Timestamp>>,
+    /// The driver cannot read the record. It is replaced without a condition.
+    damaged: bool,
 }
 
 /// A session that enters the index.
@@ -66,11 +71,13 @@ impl<D: Driver> Manager<D> {
         let mut tries = Tries::new();
         loop {
             let now = self.clock.now();
-            let mut stored = self.index_of(user).await?;
+            let mut stored = self.index_to_change(user).await?;
             stored.index.drop_expired(now);
-            self.drop_ended(&mut stored.index, user, key).await?;
+            let damaged = self.drop_ended(&mut stored.index, user, key).await?;
             if let Some((most, on_too_many)) = self.config.max_user_sessions {
-                let is_other = |entry: &&Listed| entry.key != *key && Some(&entry.key) != replaces;
+                let is_other = |entry: &&Listed| {
+                    entry.key != *key && Some(&entry.key) != replaces && !damaged.contains(&entry.key)
+                };
                 let excess = (stored.index.entries.iter().filter(is_other).count() + 1).saturating_sub(most);
                 if excess > 0 && on_too_many == OnTooMany::Reject {
                     return Err(Error::new(ErrorKind::TooManySessions));
@@ -95,7 +102,7 @@ impl<D: Driver> Manager<D> {
     pub(crate) async fn leave(&self, user: &str, keys: &[Key]) -> Result<(), Error> {
         let mut tries = Tries::new();
         loop {
-            let mut stored = self.index_of(user).await?;
+            let mut stored = self.index_to_change(user).await?;
             let count = stored.index.entries.len();
             stored.index.entries.retain(|entry| !keys.contains(&entry.key));
             if stored.index.entries.len() == count {
@@ -108,7 +115,9 @@ impl<D: Driver> Manager<D> {
         }
     }
 
-    /// Ends all sessions of the user but one. Returns how many this call ended.
+    /// Ends all sessions of the user but one, if that one lives. Returns how many this call ended.
+    ///
+    /// A session that cannot be ended stays in the index, and its error is returned after all others have ended.
     pub(crate) async fn end_sessions(
         &self,
         user: &str,
@@ -121,24 +130,48 @@ impl<D: Driver> Manager<D> {
         let mut ended = 0;
         let mut tries = Tries::new();
         loop {
-            let mut stored = self.index_of(user).await?;
-            let count = stored.index.entries.len();
-            for entry in stored.index.entries.iter().filter(|entry| Some(&entry.key) != but) {
-                ended += usize::from(self.end_entry(&entry.key, user, reason.clone()).await?);
-            }
-            stored.index.entries.retain(|entry| Some(&entry.key) == but);
-            // A session that has entered meanwhile makes the swap fail, and is ended too.
-            if stored.index.entries.len() == count || self.swap(stored, &mut tries).await? {
+            let mut stored = self.index_to_change(user).await?;
+            if let Some(own) = but
+                && !self.is_session_of(own, user, stored.index.epoch).await?
+            {
                 return Ok(ended);
             }
+            let count = stored.index.entries.len();
+            let mut failed = Ok(());
+            let mut stay = Vec::new();
+            for (done, entry) in
+                stored.index.entries.iter().filter(|entry| Some(&entry.key) != but).enumerate()
+            {
+                match self.end_entry(&entry.key, user, reason.clone()).await {
+                    Ok(removed) => ended += usize::from(removed),
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        stay.push(entry.key.clone());
+                        failed = Err(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+                yield_after(done).await;
+            }
+            stored.index.entries.retain(|entry| Some(&entry.key) == but || stay.contains(&entry.key));
+            // A session that has entered meanwhile makes the swap fail, and is ended too.
+            if stored.index.entries.len() == count || self.swap(stored, &mut tries).await? {
+                return failed.map(|()| ended);
+            }
         }
+    }
+
+    /// Whether the session under `key` lives and has this user. One that was rotated meanwhile has another key.
+    async fn is_session_of(&self, key: &Key, user: &str, epoch: u64) -> Result<bool, Error> {
+        let At::Session(found) = self.session_at(key).await? else { return Ok(false) };
+        let header = &found.table.header;
+        Ok(header.user() == Some(user) && (!self.config.user_epochs || header.epoch == epoch))
     }
 
     /// One write after which no present session of the user is accepted.
     async fn renew_epoch(&self, user: &str) -> Result<(), Error> {
         let mut tries = Tries::new();
         loop {
-            let mut stored = self.index_of(user).await?;
+            let mut stored = self.index_to_change(user).await?;
             stored.index.epoch = u64::from_le_bytes(random::eight_bytes()?).max(1);
             // The epoch is there for as long as any session from before it could live.
             let last = stored.index.deadline(stored.deadline);
@@ -151,49 +184,75 @@ impl<D: Driver> Manager<D> {
         }
     }
 
-    /// Ends the session under `key`, unless it is bound to another user.
+    /// Ends the session under `key`, unless it is bound to another user. The user of a damaged session is unknown: the
+    /// index is believed.
     async fn end_entry(&self, key: &Key, user: &str, reason: Cow<'static, str>) -> Result<bool, Error> {
-        let Some(found) = self.session_at(key).await? else { return Ok(false) };
-        if found.table.header.user().is_some_and(|other| other != user) {
-            return Ok(false);
+        match self.session_at(key).await? {
+            At::Session(found) if found.table.header.user().is_some_and(|other| other != user) => Ok(false),
+            found => self.end_found(key, &found, reason).await,
         }
-        let removed = self.end_record(key, found.revision).await? == Removal::Removed;
+    }
+
+    /// Ends the session, or removes the damaged record, that was found under `key`. Returns whether this call did it.
+    pub(crate) async fn end_found(
+        &self,
+        key: &Key,
+        found: &At,
+        reason: Cow<'static, str>,
+    ) -> Result<bool, Error> {
+        let removed = match found {
+            At::Session(StoredSession { revision, .. }) | At::Damaged(Some(revision)) => {
+                self.end_record(key, *revision).await? == Removal::Removed
+            }
+            At::Damaged(None) => self.end_damaged(key).await? == Removal::Removed,
+            At::Nothing => false,
+        };
         if removed {
             self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason)));
         }
         Ok(removed)
     }
 
-    /// Drops entries whose session has ended or belongs to another user.
-    async fn drop_ended(&self, index: &mut Index, user: &str, own: &Key) -> Result<(), Error> {
+    /// Drops entries whose session has ended or belongs to another user. Returns those whose record is damaged: they
+    /// stay, because the record may be readable again.
+    async fn drop_ended(&self, index: &mut Index, user: &str, own: &Key) -> Result<Vec<Key>, Error> {
         let count = index.entries.len();
         let (from, checks) = match self.config.max_user_sessions {
             None if count > CHECKS => (fastrand::usize(..count), CHECKS),
             _ => (0, count),
         };
-        let mut ended = Vec::new();
+        let (mut ended, mut damaged) = (Vec::new(), Vec::new());
         for entry in index.entries.iter().cycle().skip(from).take(checks).filter(|entry| entry.key != *own) {
             let waits = self.clock.now() < entry.entered.saturating_add(BINDING_TIME);
-            let found = self.session_at(&entry.key).await?;
-            if !found.is_some_and(|found| waits || found.table.header.user() == Some(user)) {
-                ended.push(entry.key.clone());
+            match self.session_at(&entry.key).await? {
+                At::Session(found) if waits || found.table.header.user() == Some(user) => {}
+                At::Damaged(_) => damaged.push(entry.key.clone()),
+                _ => ended.push(entry.key.clone()),
             }
         }
         index.entries.retain(|entry| !ended.contains(&entry.key));
-        Ok(())
+        Ok(damaged)
     }
 
     /// Stores a changed index on the condition of its revision. `false` if another request has changed it, or the answer
     /// was lost: the caller starts again.
     async fn swap(&self, stored: Stored, tries: &mut Tries) -> Result<bool, Error> {
-        let Stored { key, index, revision, deadline } = stored;
+        let Stored { key, index, revision, deadline, damaged } = stored;
         let condition = revision.map_or(Condition::Absent, Condition::Revision);
         let answer = if index.is_empty() {
-            self.remove_if(&key, condition).await
+            if damaged {
+                self.driver.remove(&key, Condition::Any).await
+            } else {
+                self.remove_if(&key, condition).await
+            }
         } else {
             let expires = index.deadline(deadline);
             let record = Record { data: index.data(), expires, revision: Revision::random()? };
-            self.store_if(&key, record, condition).await
+            if damaged {
+                self.driver.store(&key, record, Condition::Any).await
+            } else {
+                self.store_if(&key, record, condition).await
+            }
         };
         match answer {
             Ok(Change::Applied) => return Ok(true),
@@ -206,6 +265,22 @@ impl<D: Driver> Manager<D> {
     }
 }
 
+/// Gives other tasks a turn after every few items of a long loop.
+pub(crate) async fn yield_after(done: usize) {
+    if done % 16 == 15 {
+        yield_now().await;
+    }
+}
+
+/// The content of the store under the key of a session.
+pub(crate) enum At {
+    Session(StoredSession),
+    /// No record, or a tombstone.
+    Nothing,
+    /// A record that the driver or this release cannot read; with its revision, if the driver can.
+    Damaged(Option<Revision>),
+}
+
 /// A session as it is stored.
 pub(crate) struct StoredSession {
     pub(crate) revision: Revision,
@@ -216,46 +291,80 @@ pub(crate) struct StoredSession {
 /// Reads.
 impl<D: Driver> Manager<D> {
     /// The session under `key`. A damaged record is an event.
-    pub(crate) async fn session_at(&self, key: &Key) -> Result<Option<StoredSession>, Error> {
+    pub(crate) async fn session_at(&self, key: &Key) -> Result<At, Error> {
         let record = match self.driver.retrieve(key).await {
             Ok(Some(record)) => record,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(At::Nothing),
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 self.emit(Some(key), &Event::Corrupt);
-                return Ok(None);
+                return Ok(At::Damaged(None));
             }
             Err(error) => return Err(error.into()),
         };
         let Record { data, expires, revision } = record;
-        match Table::parse(data) {
-            Ok(Content::Session(table)) => return Ok(Some(StoredSession { revision, expires, table })),
-            Ok(Content::Tombstone(_)) => {}
-            Err(_) => self.emit(Some(key), &Event::Corrupt),
-        }
-        Ok(None)
+        Ok(match Table::parse(data) {
+            Ok(Content::Session(table)) => At::Session(StoredSession { revision, expires, table }),
+            Ok(Content::Tombstone(_)) => At::Nothing,
+            Err(_) => {
+                self.emit(Some(key), &Event::Corrupt);
+                At::Damaged(Some(revision))
+            }
+        })
     }
 
+    /// The index of a user. A damaged one is an event, and lists nothing or is an error, as [`OnCorrupt`] says.
     pub(crate) async fn index_of(&self, user: &str) -> Result<Stored, Error> {
         let key = key_of(user);
-        let Some(record) = self.driver.retrieve(&key).await? else {
-            return Ok(Stored { key, index: Index::default(), revision: None, deadline: None });
+        let Record { data, expires, revision } = match self.driver.retrieve(&key).await {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                let index = Index::default();
+                return Ok(Stored { key, index, revision: None, deadline: None, damaged: false });
+            }
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                let index = self.instead_of_damaged(Some(error), random::eight_bytes()?)?;
+                // Its deadline is unknown, and so are those of its sessions.
+                return Ok(Stored { key, index, revision: None, deadline: Some(None), damaged: true });
+            }
+            Err(error) => return Err(error.into()),
         };
-        let Record { data, expires, revision } = record;
         let index = match Index::parse(&data) {
             Ok(index) => index,
-            Err(_) => {
-                self.emit(None, &Event::Corrupt);
-                if self.config.on_corrupt == OnCorrupt::Fail {
-                    return Err(Error::new(ErrorKind::Corrupt).with_detail("the index of a user"));
-                }
-                // An epoch that no session has, the same until the index is stored again: epoch 0 would bring back
-                // sessions that an epoch has ended.
-                let mut index = Index::default();
-                index.epoch = u64::from_le_bytes(revision.to_bytes()) | 1 << 63;
-                index
-            }
+            Err(_) => self.instead_of_damaged(None, revision.to_bytes())?,
         };
-        Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires) })
+        Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires), damaged: false })
+    }
+
+    /// An index with an epoch that no session has: epoch 0 would bring back sessions that an epoch has ended.
+    #[cold]
+    fn instead_of_damaged(&self, cause: Option<StoreError>, epoch: [u8; 8]) -> Result<Index, Error> {
+        self.emit(None, &Event::Corrupt);
+        if self.config.on_corrupt == OnCorrupt::Fail {
+            let error = Error::new(ErrorKind::Corrupt).with_detail("the index of a user");
+            return Err(match cause {
+                Some(cause) => error.with_source(cause),
+                None => error,
+            });
+        }
+        let mut index = Index::default();
+        if self.config.user_epochs {
+            index.epoch = u64::from_le_bytes(epoch) | 1 << 63;
+        }
+        Ok(index)
+    }
+
+    /// The index that is about to be changed. One that the driver cannot read has no revision for a compare-and-swap, so an empty index
+    /// replaces it first. Of two requests that do this at the same moment, the second may drop what the first has
+    /// entered since.
+    async fn index_to_change(&self, user: &str) -> Result<Stored, Error> {
+        let mut tries = Tries::new();
+        loop {
+            let stored = self.index_of(user).await?;
+            if !stored.damaged {
+                return Ok(stored);
+            }
+            self.swap(stored, &mut tries).await.map(drop)?;
+        }
     }
 
     /// Whether a session has the epoch of its user. Sessions with another epoch have ended.
@@ -264,6 +373,27 @@ impl<D: Driver> Manager<D> {
             Some(user) => Ok(self.index_of(user).await?.index.epoch == header.epoch),
             None => Ok(true),
         }
+    }
+}
+
+/// Reads of many sessions.
+impl<D: Driver> Manager<D> {
+    /// [`has_epoch`](Self::has_epoch), with one retrieve per user. Without epochs every session has its own.
+    pub(crate) async fn has_known_epoch(
+        &self,
+        header: &Header,
+        known: &mut HashMap<Bytes, u64>,
+    ) -> Result<bool, Error> {
+        let Some(user) = header.user().filter(|_| self.config.user_epochs) else { return Ok(true) };
+        let epoch = match known.get(user.as_bytes()) {
+            Some(epoch) => *epoch,
+            None => {
+                let epoch = self.index_of(user).await?.index.epoch;
+                known.insert(header.user_bytes(), epoch);
+                epoch
+            }
+        };
+        Ok(epoch == header.epoch)
     }
 }
 
@@ -297,7 +427,14 @@ impl<D: Driver> Manager<D> {
     /// A session with this header has ended or lost its user. If the index cannot be changed now, its next use does it.
     pub(crate) async fn leave_header(&self, header: &Header, key: &Key) {
         if let Some(user) = header.user().filter(|_| self.config.index_users) {
-            drop(Box::pin(self.leave(user, std::slice::from_ref(key))).await);
+            self.try_to_leave(user, key).await;
+        }
+    }
+
+    /// Removes a session from the index, if that is possible now. Otherwise the next use of the index does it.
+    pub(crate) async fn try_to_leave(&self, user: &str, key: &Key) {
+        if Box::pin(self.leave(user, std::slice::from_ref(key))).await.is_err() {
+            self.emit(Some(key), &Event::LeaveFailed);
         }
     }
 
@@ -320,7 +457,7 @@ impl<D: Driver> Manager<D> {
     /// Gives a session whose user this request binds the user's present epoch.
     pub(crate) async fn stamp_epoch(&self, work: &mut Work) -> Result<(), Error> {
         let Some(user) = work.binds_user().filter(|_| self.config.user_epochs) else { return Ok(()) };
-        let epoch = Box::pin(self.index_of(user)).await?.index.epoch;
+        let epoch = Box::pin(self.index_to_change(user)).await?.index.epoch;
         work.set_epoch(epoch);
         Ok(())
     }

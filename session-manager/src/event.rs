@@ -35,8 +35,11 @@ pub enum Event {
         /// The number of malformed values.
         count: usize,
     },
-    /// The stored record is damaged.
+    /// The stored record is damaged: that of a session, or with no session, the index or the data of a user.
     Corrupt,
+    /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
+    /// index removes it.
+    LeaveFailed,
     /// The sweep failed. It continues at the next interval.
     SweepFailed,
     /// The sweep removed expired records.
@@ -85,7 +88,11 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         Event::Loaded => send!(TRACE),
         Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
         Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
-        Event::ResurrectionPrevented | Event::Corrupt | Event::TouchFailed | Event::SweepFailed => {
+        Event::ResurrectionPrevented
+        | Event::Corrupt
+        | Event::TouchFailed
+        | Event::LeaveFailed
+        | Event::SweepFailed => {
             send!(WARN)
         }
     }

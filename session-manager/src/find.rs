@@ -1,12 +1,13 @@
 //! Paging through the sessions of a store.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use session_core::{Cursor, Driver, Key, Prefix, Revision, Timestamp};
 
-use crate::enter::StoredSession;
+use crate::enter::{At, StoredSession, yield_after};
 use crate::entry::{LABEL, VALUE, entries};
 use crate::error::Error;
 use crate::event::Event;
@@ -18,7 +19,8 @@ use crate::values::decoded;
 
 impl<D: Driver> Sessions<D> {
     /// A page of the live sessions, in the driver's order. It touches, creates and extends no session. Tombstones and
-    /// other records are left out. Damaged records are left out with an event.
+    /// other records are left out, and with [`user_epochs`](crate::SessionsBuilder::user_epochs) the sessions that an
+    /// epoch has ended, for one more retrieve per user. Damaged records are left out with an event.
     ///
     /// A page may be shorter or longer than `limit`, even empty; only `next: None` is the end. Begin with
     /// [`Cursor::start`].
@@ -29,10 +31,14 @@ impl<D: Driver> Sessions<D> {
         let manager = &self.manager;
         let page = manager.driver.traverse(&Prefix::SESSION, from, limit).await?;
         let mut sessions = Vec::with_capacity(page.entries.len());
-        for entry in page.entries {
-            if let Some(stored) = manager.session_at(&entry.key).await? {
+        let mut epochs = HashMap::new();
+        for (done, entry) in page.entries.into_iter().enumerate() {
+            if let At::Session(stored) = manager.session_at(&entry.key).await?
+                && manager.has_known_epoch(&stored.table.header, &mut epochs).await?
+            {
                 sessions.push(Found::new(self.clone(), entry.key, stored));
             }
+            yield_after(done).await;
         }
         Ok(FoundPage { sessions, next: page.next })
     }

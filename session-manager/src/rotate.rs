@@ -117,8 +117,7 @@ impl<D: Driver> Manager<D> {
         self.abandon(next).await;
         let Some((user, key)) = entered.take() else { return };
         if let Ok(user) = std::str::from_utf8(&user) {
-            // If this fails, the next use of the index does it.
-            drop(Box::pin(self.leave(user, std::slice::from_ref(&key))).await);
+            self.try_to_leave(user, &key).await;
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use session_core::{
-    Applied, Change, Condition, Decision, Driver, Found, Key, Record, Revision, StoreError, Touch,
-    decide_remove, decide_store,
+    Applied, Change, Condition, Decision, Driver, Found, Key, Record, Revision, StoreError, StoreErrorKind,
+    Touch, decide_remove, decide_store,
 };
 use tokio::time::Instant;
 
@@ -187,6 +187,7 @@ impl<D: Driver> Manager<D> {
                         Err(_) => return Err(Error::uncertain(error)),
                     }
                 }
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => return self.end_damaged(key).await,
                 Err(error) if doubt => return Err(Error::uncertain(error)),
                 Err(error) => return Err(error.into()),
             };
@@ -195,6 +196,22 @@ impl<D: Driver> Manager<D> {
                 return Ok(Removal::Replaced(revision));
             }
             patience.spend().await?;
+        }
+    }
+}
+
+impl<D: Driver> Manager<D> {
+    /// Removes a session whose record the driver cannot read. Other requests store nothing under a damaged
+    /// record, so this removes no newer data.
+    pub(crate) async fn end_damaged(&self, key: &Key) -> Result<Removal, Error> {
+        match self.driver.remove(key, Condition::Any).await {
+            Ok(Change::Applied) => Ok(Removal::Removed),
+            Ok(Change::Conflict(_)) => Ok(Removal::Gone),
+            Err(error) if error.applied() == Applied::Unknown => Err(Error::uncertain(error)),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                Err(Error::new(ErrorKind::Corrupt).with_source(error))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

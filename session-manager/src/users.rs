@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use session_core::{Driver, Key, Prefix, Timestamp};
 
+use crate::enter::{At, yield_after};
 use crate::error::{Error, ErrorKind};
 use crate::find::Found;
 use crate::session::Session;
@@ -15,6 +16,9 @@ impl<D: Driver> Sessions<D> {
     /// The live sessions of a user, the oldest first. Each was bound by [`Session::login`] or [`Session::bind_user`],
     /// and is read to see that it lives and still has this user. Nothing is extended.
     ///
+    /// A session whose record is damaged is left out with an event, and stays in the index: it is in the list again
+    /// once its record is readable, and [`end_user`](Self::end_user) removes it.
+    ///
     /// # Errors
     /// `Store`, `Corrupt`; `Config` without [`index_users`](crate::SessionsBuilder::index_users).
     pub async fn of_user(&self, user: &str) -> Result<Vec<Found<D>>, Error> {
@@ -22,17 +26,18 @@ impl<D: Driver> Sessions<D> {
         let stored = self.manager.index_of(user).await?;
         let mut sessions = Vec::new();
         let mut ended = Vec::new();
-        for entry in &stored.index.entries {
+        for (done, entry) in stored.index.entries.iter().enumerate() {
             let epoch = stored.index.epoch;
             match self.manager.session_at(&entry.key).await? {
-                Some(found) if found.table.header.user() == Some(user) => {
+                At::Session(found) if found.table.header.user() == Some(user) => {
                     if !self.manager.config.user_epochs || found.table.header.epoch == epoch {
                         sessions.push(Found::new(self.clone(), entry.key.clone(), found));
                     }
                 }
-                Some(_) => {}
-                None => ended.push(entry.key.clone()),
+                At::Session(_) | At::Damaged(_) => {}
+                At::Nothing => ended.push(entry.key.clone()),
             }
+            yield_after(done).await;
         }
         if !ended.is_empty() {
             // If this fails, the next use of the index does it.
@@ -42,20 +47,24 @@ impl<D: Driver> Sessions<D> {
         Ok(sessions)
     }
 
-    /// Ends the session with this handle. Returns whether this call ended it. Check first that the person who asks may
+    /// Ends the session with this handle, also if its record is damaged. Returns whether this call ended it. Check first that the person who asks may
     /// end it: an administrator may, and a user may end the sessions of [`of_user`](Self::of_user).
     ///
     /// # Errors
     /// `Store`, `Uncertain`, `Contention`: it may still exist.
     pub async fn end(&self, handle: &Handle, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
         match self.manager.session_at(&handle.0).await? {
-            Some(found) => Found::new(self.clone(), handle.0.clone(), found).end(reason).await,
-            None => Ok(false),
+            At::Session(found) => Found::new(self.clone(), handle.0.clone(), found).end(reason).await,
+            // The user of a damaged session is unknown: the next use of the index drops the entry.
+            found => self.manager.end_found(&handle.0, &found, reason.into()).await,
         }
     }
 
-    /// Ends all sessions of a user: "log out everywhere". Returns how many this call ended. A session that rotates
-    /// meanwhile is ended too.
+    /// Ends all sessions of a user: "log out everywhere". Returns how many this call ended, damaged records included. A
+    /// session that rotates meanwhile is ended too.
+    ///
+    /// Sessions that only a damaged index has listed (an event reports the damage) are ended with
+    /// [`user_epochs`](crate::SessionsBuilder::user_epochs) only. Without it, [`find`](Self::find) shows them.
     ///
     /// A login that commits after this call's last write is not ended. With
     /// [`user_epochs`](crate::SessionsBuilder::user_epochs) the first write ends all sessions that were stored before
@@ -70,7 +79,11 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// Ends all sessions of the user of `session`, except for it. Returns how many this call ended. A session without a
-    /// user, or that is not stored, ends nothing.
+    /// user, or that is not stored, ends nothing. A session that has ended meanwhile or has a new id ends nothing
+    /// either: a late request must not end the sessions that came after it, such as its own successor.
+    ///
+    /// It ends the sessions that the index lists. To end all with one write, an epoch would have to be written into the
+    /// session that stays, and a request of that session at this moment would find it ended.
     ///
     /// # Errors
     /// As [`end_user`](Self::end_user); `NotLoaded`, `Busy`.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use session_manager::{Found, Handle, OnTooMany};
 
 use super::common::*;
+use crate::level::Requirement;
 
 /// A session of `user`.
 async fn logged_in(sessions: &Manager, user: &str) -> Result<SessionId, Failure> {
@@ -386,4 +387,167 @@ pub(crate) async fn s100_user_data_merges_guest_value_once(stage: &Stage) -> Che
     )?;
     equal("whether it was removed", &sessions.remove_user_data("alice").await?, &true)?;
     equal("the data of a removed user", &sessions.user_data::<u64>("alice", "cart").await?, &None)
+}
+
+/// Two sessions of alice and the key of her index; the record of the first is damaged, or has an unknown format.
+async fn with_damage(
+    stage: &Stage,
+    probe: &Probe,
+    sessions: &Manager,
+    engine: bool,
+) -> Result<Hurt, Failure> {
+    let lost = logged_in(sessions, "alice").await?;
+    let own = logged_in(sessions, "alice").await?;
+    probe.calls();
+    let _ = sessions.of_user("alice").await?;
+    let index = index_key(probe)?;
+    let whole = stored(probe, lost).await?;
+    if engine {
+        stage.storage.damage(&lost.key()).await?;
+    } else {
+        let record = Record { data: "no session".into(), revision: Revision::random()?, ..whole.clone() };
+        put(probe.inner(), &lost.key(), &record).await?;
+    }
+    Ok(Hurt { lost, own, index, whole })
+}
+
+struct Hurt {
+    lost: SessionId,
+    own: SessionId,
+    index: Key,
+    whole: Record,
+}
+
+pub(crate) async fn s109_damaged_session_stays_listed_until_it_is_ended(stage: &Stage) -> Check {
+    let engines: &[bool] = if stage.lacks(Requirement::Damage) { &[false] } else { &[false, true] };
+    for engine in engines {
+        let (probe, sessions) =
+            with(stage, |options| options.max_user_sessions(3, OnTooMany::Reject)).await?;
+        let hurt = with_damage(stage, &probe, &sessions, *engine).await?;
+        let (lost, own) = (hurt.lost.key(), opened(&sessions, hurt.own).await?);
+        // The list leaves it out. Neither that nor other uses of the index take it for an ended session, and it does
+        // not count for the limit.
+        equal("the sessions that are listed", &sessions.of_user("alice").await?.len(), &1)?;
+        equal("the entries after listing", &entries(&probe, &hurt.index).await?, &2)?;
+        let third = logged_in(&sessions, "alice").await?;
+        let fourth = logged_in(&sessions, "alice").await?;
+        equal("the entries after two logins", &entries(&probe, &hurt.index).await?, &4)?;
+        // Once it is readable again, it is in the list.
+        if !engine {
+            put(probe.inner(), &lost, &hurt.whole).await?;
+            equal("the sessions that are listed", &sessions.of_user("alice").await?.len(), &4)?;
+            put(probe.inner(), &lost, &Record { data: "garbage".into(), ..hurt.whole }).await?;
+        }
+        let ended = sessions.end_others(&own, "others").await;
+        let removed = match (ended, engine) {
+            (Ok(ended), _) => {
+                equal("how many others ended", &ended, &3)?;
+                equal("what is stored of the damaged one", &probe.inner().retrieve(&lost).await?, &None)?;
+                true
+            }
+            // A driver may refuse to remove what it cannot read. All others have ended.
+            (Err(error), true) if error.kind() == ErrorKind::Corrupt => false,
+            (Err(error), _) => return Err(error.into()),
+        };
+        for id in [third, fourth] {
+            nothing(&probe, id, "after ending the others").await?;
+        }
+        equal("the entries", &entries(&probe, &hurt.index).await?, &if removed { 1 } else { 2 })?;
+        if removed {
+            lists(&probe, &sessions, "alice", &[hurt.own], "after ending the others").await?;
+            let hurt = with_damage(stage, &probe, &sessions, *engine).await?;
+            equal("how many ended", &sessions.end_user("alice", "all").await?, &3)?;
+            let left = probe.inner().retrieve(&hurt.lost.key()).await?;
+            equal("what is stored of the damaged one", &left, &None)?;
+            lists(&probe, &sessions, "alice", &[], "after ending all").await?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn s110_ended_session_ends_no_others(stage: &Stage) -> Check {
+    for epochs in [false, true] {
+        let (probe, sessions) = with(stage, |options| options.user_epochs(epochs)).await?;
+        for way in ["destroyed", "rotated", "ended with all"] {
+            let old = logged_in(&sessions, "alice").await?;
+            let late = opened(&sessions, old).await?;
+            let mut left = Vec::new();
+            match way {
+                "destroyed" => drop(opened(&sessions, old).await?.destroy("logout").await?),
+                "rotated" => left.push(rotated(&sessions, old).await?),
+                _ => drop(sessions.end_user("alice", "all").await?),
+            }
+            left.push(logged_in(&sessions, "alice").await?);
+            equal(
+                &format!("how many a session ends that was {way}"),
+                &sessions.end_others(&late, "x").await?,
+                &0,
+            )?;
+            lists(&probe, &sessions, "alice", &left, way).await?;
+            sessions.end_user("alice", "all").await?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn s111_damaged_index_follows_policy(stage: &Stage) -> Check {
+    let (probe, sessions) = with(stage, |options| options.user_epochs(true)).await?;
+    let (_, failing) =
+        with(stage, |options| options.user_epochs(true).on_corrupt(session_manager::OnCorrupt::Fail)).await?;
+    let engines: &[bool] = if stage.lacks(Requirement::Damage) { &[false] } else { &[false, true] };
+    for engine in engines {
+        let old = logged_in(&sessions, "alice").await?;
+        probe.calls();
+        let _ = sessions.of_user("alice").await?;
+        let index = index_key(&probe)?;
+        if *engine {
+            stage.storage.damage(&index).await?;
+        } else {
+            let record = Record { data: "no index".into(), expires: Some(stage.later()), revision: rev(9) };
+            put(probe.inner(), &index, &record).await?;
+        }
+        refused(failing.of_user("alice").await, ErrorKind::Corrupt, "a list under the policy Fail")?;
+        let login = failing.load(None).await?;
+        login.login("alice")?;
+        refused(failing.finish(&login).await, ErrorKind::Corrupt, "a login under the policy Fail")?;
+        // No session from before the damage has the epoch of the new index.
+        ensure(!sessions.load(old).await?.exists()?, "the old session has ended", "it lives")?;
+        let found = sessions.of_user("alice").await?.len();
+        equal("the sessions that a damaged index lists", &found, &0)?;
+        let login = sessions.load(None).await?;
+        login.login("alice")?;
+        match (sessions.finish(&login).await, engine) {
+            (Ok(committed), _) => came_to(&committed, &Outcome::Created, "a login over a damaged index")?,
+            // A driver may refuse to replace what it cannot read.
+            (Err(error), true) if error.kind() == ErrorKind::Store => continue,
+            (Err(error), _) => return Err(error.into()),
+        }
+        let one = new_id(&login)?;
+        let two = logged_in(&sessions, "alice").await?;
+        lists(&probe, &sessions, "alice", &[one, two], "after the damage").await?;
+        ensure(!sessions.load(old).await?.exists()?, "the old session stays ended", "it lives")?;
+        sessions.end_user("alice", "all").await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn s112_find_omits_sessions_that_an_epoch_has_ended(stage: &Stage) -> Check {
+    let (_, unlisted) = with(stage, |options| options.index_users(false)).await?;
+    let (_, sessions) = with(stage, |options| options.user_epochs(true)).await?;
+    let count = async || -> Result<usize, Failure> {
+        let (mut next, mut found) = (Some(Cursor::start()), 0);
+        while let Some(from) = next {
+            let page = sessions.find(from, 3).await?;
+            (next, found) = (page.next, found + page.sessions.len());
+        }
+        Ok(found)
+    };
+    begun(&sessions, |session| session.insert("a", &1)).await.map(drop)?;
+    logged_in(&sessions, "bob").await.map(drop)?;
+    let hidden = logged_in(&unlisted, "alice").await?;
+    equal("the live sessions", &count().await?, &3)?;
+    // The index does not list this session, so only the epoch ends it.
+    equal("how many were listed", &sessions.end_user("alice", "all").await?, &0)?;
+    ensure(!sessions.load(hidden).await?.exists()?, "it has ended", "it lives")?;
+    equal("the live sessions afterwards", &count().await?, &2)
 }
