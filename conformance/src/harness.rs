@@ -56,6 +56,16 @@ pub trait Harness: Send + Sync + 'static {
         async { Err(missing("record_bytes", "Checksum")) }
     }
 
+    /// The bytes by which the driver finds the record of `key`: its entry in an index or a table of hashes. The suite
+    /// changes each of them while no handle is open. Requirement `Index`.
+    fn index_bytes(
+        &self,
+        storage: &Self::Storage,
+        key: &Key,
+    ) -> impl Future<Output = HarnessResult<FileRange>> + Send {
+        async { Err(missing("index_bytes", "Index")) }
+    }
+
     /// Creates storage whose backend serves no other test, because some clauses stop it. By default this is
     /// [`create`](Self::create).
     fn create_isolated(&self) -> impl Future<Output = HarnessResult<Self::Storage>> + Send {
@@ -204,6 +214,7 @@ pub(crate) trait ErasedStorage: Send + Sync {
     fn open(&self, clock: Arc<dyn Clock>) -> Boxed<'_, (DynDriver, DynDriver)>;
     fn damage<'a>(&'a self, key: &'a Key) -> Boxed<'a, ()>;
     fn record_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange>;
+    fn index_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange>;
     fn start_outage(&self) -> Boxed<'_, ()>;
     fn end_outage(&self) -> Boxed<'_, ()>;
     fn free_space(&self) -> Boxed<'_, bool>;
@@ -250,6 +261,9 @@ impl<H: Harness<Storage = S>, S: Send + Sync + 'static> ErasedStorage for (Arc<H
     }
     fn record_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange> {
         Box::pin(self.0.record_bytes(&self.1, key))
+    }
+    fn index_bytes<'a>(&'a self, key: &'a Key) -> Boxed<'a, FileRange> {
+        Box::pin(self.0.index_bytes(&self.1, key))
     }
     fn start_outage(&self) -> Boxed<'_, ()> {
         Box::pin(self.0.start_outage(&self.1))

@@ -83,6 +83,8 @@ words! {
         Damage = "Damage",
         /// It verifies every stored byte of a record when it reads, and the harness can reach each byte.
         Checksum = "Checksum",
+        /// The harness can reach the structures by which the driver finds its records.
+        Index = "Index",
         /// The harness can stop the backend of open handles, and start it again.
         Outage = "Outage",
         /// It can be full, and the harness can create such storage.

@@ -100,6 +100,14 @@ pub fn decode_for(bytes: &Bytes, key: &Key) -> Result<Option<Record>, FrameError
     Ok((found == key.as_bytes()).then_some(record))
 }
 
+/// Whether the frame that begins with `bytes` has this key. The checksums are not verified.
+#[must_use]
+pub fn has_key(bytes: &[u8], key: &Key) -> bool {
+    let lengths = bytes.first_chunk().map(Lengths::read);
+    let found = lengths.and_then(|lengths| bytes.get(HEADER_LEN..HEADER_LEN + lengths.ok()?.key));
+    found == Some(key.as_bytes())
+}
+
 /// The key's bytes and the record of a valid frame.
 fn checked(bytes: &Bytes) -> Result<(&[u8], Record), FrameError> {
     let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(FrameError::Short)?;

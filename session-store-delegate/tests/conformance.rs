@@ -52,6 +52,7 @@ session_conformance::suite!(
     InMemory { compares: true },
     lacks: [VOLATILE] {
         Checksum: "a field has no checksum",
+        Index: "the model finds its objects",
         Outage: "a process cannot lose its own memory",
         Full: "only memory bounds it",
         Permission: "a process has always access to its own memory",
@@ -67,6 +68,7 @@ mod blind {
             Conditional: "the model cannot compare",
             Purge: "a record that is stored between a look and a removal would be lost",
             Checksum: "a field has no checksum",
+            Index: "the model finds its objects",
             Outage: "a process cannot lose its own memory",
             Permission: "a process has always access to its own memory",
         },

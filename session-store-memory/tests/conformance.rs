@@ -50,6 +50,7 @@ session_conformance::suite!(
         Processes: "processes do not share memory",
         Damage: "only the driver can reach its memory",
         Checksum: "only the driver can reach its memory",
+        Index: "only the driver can reach its memory",
         Outage: "the memory is available as long as the process runs",
         Permission: "a process always has access to its memory",
     },

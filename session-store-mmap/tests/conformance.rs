@@ -62,6 +62,11 @@ impl Harness for Mapped {
         find(storage.path.path(), key)
     }
 
+    /// The slot of the record.
+    async fn index_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
+        slot(storage.path.path(), key)
+    }
+
     /// With a short `busy_timeout`, because the outage holds the locks.
     async fn create_isolated(&self) -> Result<Storage, HarnessError> {
         let change = |config: MmapConfig| config.busy_timeout(Duration::from_millis(300));
@@ -128,6 +133,22 @@ fn find(path: &Path, key: &Key) -> Result<FileRange, HarnessError> {
         }
         _ => Err(HarnessError::new("the key is not in the file exactly once")),
     }
+}
+
+/// Where the slot of `key` is (FORMAT.md, "Table").
+fn slot(path: &Path, key: &Key) -> Result<FileRange, HarnessError> {
+    let record = find(path, key)?;
+    let bytes = fs::read(path)?;
+    let word = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().expect("a file has whole words"));
+    let (extent, shards, extents) = (word(4 * 8) as usize, word(5 * 8), word(6 * 8));
+    let base = (4096 + shards * 1024 + extents * 8).next_multiple_of(4096);
+    let unit = (record.from - base) / 64 + 2;
+    let tables =
+        (base as usize..bytes.len()).step_by(extent).filter(|at| bytes[*at..].starts_with(b"SKTABLE\n"));
+    let mut slots = tables.flat_map(|table| (table + 64..table + extent).step_by(8));
+    let at = slots.find(|at| word(*at) & 0xffff_ffff == unit);
+    let at = at.ok_or_else(|| HarnessError::new("no slot leads to the record"))?;
+    Ok(FileRange { path: path.to_owned(), from: at as u64, len: 8 })
 }
 
 /// Sets the owner of all locks. FORMAT.md has their places, and the C library's mutex begins with its owner.

@@ -22,7 +22,7 @@ pub(crate) fn make(tree: &Tree, key: &Key, request: &ChangeRequest, now: Timesta
     let mut encoded = None;
     let unchanged = |change| Ok(Done { change, wrote: false });
     loop {
-        let words = stored.as_deref().map(read::words).transpose();
+        let words = stored.as_deref().map(|frame| read::words_for(frame, key)).transpose();
         let found = match words {
             Ok(None) => Found::Nothing,
             Ok(Some((expires, revision))) => Found::at(expires, revision, now),

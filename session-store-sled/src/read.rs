@@ -10,6 +10,11 @@ pub(crate) fn words(frame: &[u8]) -> Result<(Option<Timestamp>, Revision), Frame
     frame::decode_words(frame.first_chunk().ok_or(FrameError::Short)?)
 }
 
+/// The same, of a frame with this key: after damage, sled may find the frame of another one.
+pub(crate) fn words_for(frame: &[u8], key: &Key) -> Result<(Option<Timestamp>, Revision), FrameError> {
+    if frame::has_key(frame, key) { words(frame) } else { Err(FrameError::Foreign) }
+}
+
 /// The whole record. Its data shares sled's bytes.
 pub(crate) fn record(frame: IVec, key: &Key, operation: Operation) -> Result<Record> {
     let record =

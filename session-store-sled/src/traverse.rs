@@ -69,7 +69,8 @@ impl Walk {
 
 /// The entry of a live record. Expired and damaged records are skipped; a retrieve of a damaged record reports it.
 fn entry(key: Key, frame: &[u8], now: Timestamp) -> Option<Entry> {
-    let (expires, revision) = read::words(frame).ok().filter(|(expires, _)| is_live(*expires, now))?;
+    let (expires, revision) =
+        read::words_for(frame, &key).ok().filter(|(expires, _)| is_live(*expires, now))?;
     let size = frame.len().checked_sub(HEADER_LEN + key.as_bytes().len())?;
     Some(Entry::new(key).with_deadline(expires).with_revision(revision).with_size(size as u64))
 }

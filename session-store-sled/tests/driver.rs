@@ -11,7 +11,7 @@ use std::time::Duration;
 use session_conformance::testing::{ChildProcess, SmallDisk, block_on, child_args, forked};
 use session_core::{
     Condition, Cursor, Driver, DriverExt, Key, Prefix, Purged, Record, Revision, StoreErrorKind, TestClock,
-    Timestamp,
+    Timestamp, Touch,
 };
 use session_store_sled::{SledConfig, SledStore};
 
@@ -355,6 +355,31 @@ async fn full_disk_stops_the_store_and_loses_nothing() {
         fs::remove_dir_all(&path).unwrap();
         disk.resize(small).unwrap();
     }
+}
+
+/// As after damage to sled's pages: the frame of one key under another.
+#[tokio::test]
+async fn frame_of_another_key_is_corrupt_for_changes_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = sled::open(directory.path()).unwrap();
+    let store = SledStore::open(SledConfig::in_database(database.clone())).unwrap();
+    put(&store, 1, 10).await;
+    let tree = database.open_tree("session-kit").unwrap();
+    let frame = tree.get(key(1).as_bytes()).unwrap().unwrap();
+    tree.insert(key(2).as_bytes(), frame).unwrap();
+    let touch = Touch { from: rev(1), to: rev(3), deadline: None };
+    for kind in [
+        store.retrieve(&key(2)).await.unwrap_err().kind(),
+        store.touch(&key(2), touch).await.unwrap_err().kind(),
+        store.store(&key(2), record(2, 10), Condition::Revision(rev(1))).await.unwrap_err().kind(),
+        store.remove(&key(2), Condition::Revision(rev(1))).await.unwrap_err().kind(),
+    ] {
+        assert_eq!(kind, StoreErrorKind::Corrupt);
+    }
+    assert_eq!(store.count(&Prefix::new("user").unwrap()).await.unwrap(), 1);
+    put(&store, 2, 10).await;
+    assert_eq!(store.retrieve(&key(1)).await.unwrap(), Some(record(1, 10)));
+    assert_eq!(store.retrieve(&key(2)).await.unwrap(), Some(record(2, 10)));
 }
 
 /// A forked child has none of sled's threads, and shares the lock of the database with its parent.

@@ -10,6 +10,13 @@ use session_core::{Change, ChangeRequest, Condition, Decision, Found, Record, Ti
 use crate::error::Fault;
 use crate::read::{self, millis};
 
+/// The row of the key, if the row agrees with the index: see `read`.
+macro_rules! this_row {
+    () => {
+        "id = (SELECT id FROM records WHERE key = ?1) AND +key = ?1"
+    };
+}
+
 /// The column `due` may stay as it is, because it is not later than the new deadline.
 macro_rules! due_in_time {
     () => {
@@ -19,22 +26,29 @@ macro_rules! due_in_time {
 
 const PUT: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO UPDATE SET \
-    revision = excluded.revision, deadline = excluded.deadline, due = excluded.due, data = excluded.data";
+    revision = excluded.revision, deadline = excluded.deadline, due = excluded.due, data = excluded.data \
+    WHERE records.key = excluded.key";
 const CREATE: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO NOTHING";
-const MOVE: &str = "UPDATE records SET revision = ?2, deadline = ?3, due = ?3 WHERE key = ?1";
-const DELETE: &str = "DELETE FROM records WHERE key = ?1";
+const MOVE: &str = concat!("UPDATE records SET revision = ?2, deadline = ?3, due = ?3 WHERE ", this_row!());
+const DELETE: &str = concat!("DELETE FROM records WHERE ", this_row!());
 // These leave `due` and its index alone.
-const OVERWRITE: &str =
-    concat!("UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE key = ?1 AND ", due_in_time!());
+const OVERWRITE: &str = concat!(
+    "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE ",
+    this_row!(),
+    " AND ",
+    due_in_time!()
+);
 const REPLACE: &str = concat!(
-    "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE key = ?1 AND revision = ?5 AND ",
-    "(deadline IS NULL OR deadline > ?6) AND ",
+    "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE ",
+    this_row!(),
+    " AND revision = ?5 AND (deadline IS NULL OR deadline > ?6) AND ",
     due_in_time!()
 );
 const TOUCH: &str = concat!(
-    "UPDATE records SET revision = ?2, deadline = ?3 WHERE key = ?1 AND revision = ?4 AND ",
-    "(deadline IS NULL OR deadline > ?5) AND ",
+    "UPDATE records SET revision = ?2, deadline = ?3 WHERE ",
+    this_row!(),
+    " AND revision = ?4 AND (deadline IS NULL OR deadline > ?5) AND ",
     due_in_time!()
 );
 

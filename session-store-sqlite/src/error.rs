@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Engine(Cause),
     /// The row is not a record. Says which column is damaged.
     Row(&'static str),
+    /// The index of the keys leads to the record of another key.
+    Index,
 }
 
 /// An error of SQLite: its code and message, which show no bound value.
@@ -114,6 +116,8 @@ impl Fault {
         match self {
             Self::Engine(cause) => cause.during(operation),
             Self::Row(column) => StoreError::new(StoreErrorKind::Corrupt, operation).with_detail(column),
+            Self::Index => StoreError::new(StoreErrorKind::Corrupt, operation)
+                .with_detail("index of the keys is damaged; REINDEX repairs it"),
         }
     }
 }

@@ -6,10 +6,10 @@ use rusqlite::types::ValueRef;
 use session_core::{Cursor, Entry, Key, Page, Prefix, Timestamp, is_live};
 
 use crate::error::Fault;
-use crate::read::{deadline, revision};
+use crate::read::{deadline, has_key, revision};
 
-const PAGE: &str = "SELECT key, revision, deadline, length(data) FROM records \
-    WHERE key > ?1 AND key < ?2 ORDER BY key";
+const PAGE: &str = "SELECT i.key, r.revision, r.deadline, length(r.data), r.key FROM records AS i \
+    LEFT JOIN records AS r ON r.id = i.id WHERE i.key > ?1 AND i.key < ?2 ORDER BY i.key";
 
 /// Prepared when a connection is opened, so that a missing column is found then.
 pub(crate) const STATEMENTS: &[&str] = &[PAGE];
@@ -37,6 +37,10 @@ pub(crate) fn page(
         let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| Key::parse(text).ok()) else {
             continue;
         };
+        // The index is damaged here. Such a key is out of order too, so a page must not end with it.
+        if !has_key(row, 4, key.as_bytes())? {
+            continue;
+        }
         seen += 1;
         let next = (seen == limit).then(|| Cursor::after(&key));
         // The entry of a damaged row leaves the damaged column open; `retrieve` reports the damage.

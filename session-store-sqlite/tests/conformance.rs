@@ -1,10 +1,11 @@
 //! The conformance suite over the SQLite driver.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use session_conformance::testing::{FreshPath, set_modes};
-use session_conformance::{Harness, HarnessError};
+use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Clock, Key};
 use session_store_sqlite::{Durability, SqliteConfig, SqliteStore};
 
@@ -57,6 +58,11 @@ impl Harness for OnDisk {
         }
     }
 
+    /// The cell of the key in the root page of the unique index: lengths, types, the key and the number of the row.
+    async fn index_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
+        index_cell(storage.path.path(), "sqlite_autoindex_records_1", key.as_bytes())
+    }
+
     fn address(&self, storage: &Storage) -> Option<String> {
         storage.path.address()
     }
@@ -105,6 +111,17 @@ impl Harness for OnDisk {
     async fn restore_access(&self, storage: &Storage) -> Result<(), HarnessError> {
         Ok(set_modes(storage.path.directory(), 0o700, 0o600)?)
     }
+}
+
+fn index_cell(path: &Path, index: &str, key: &[u8]) -> Result<FileRange, HarnessError> {
+    let database = rusqlite::Connection::open(path)?;
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let root: u32 = database.query_row(root, [index], |row| row.get(0))?;
+    drop(database);
+    let (bytes, page) = (std::fs::read(path)?, (root as usize - 1) * 4096);
+    let cell = bytes[page..page + 4096].windows(key.len()).position(|window| window == key);
+    let at = cell.ok_or_else(|| HarnessError::new("the key is not in the root page"))?;
+    Ok(FileRange { path: path.to_owned(), from: (page + at - 4) as u64, len: key.len() + 5 })
 }
 
 session_conformance::suite!(

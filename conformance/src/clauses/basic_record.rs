@@ -63,6 +63,7 @@ async fn is_met(
         // No capability covers these; only the harness can cause them.
         Requirement::Damage
         | Requirement::Checksum
+        | Requirement::Index
         | Requirement::Outage
         | Requirement::Full
         | Requirement::Permission => return Ok(None),

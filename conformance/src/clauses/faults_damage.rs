@@ -120,3 +120,87 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
     let right = (HEALTHY..=HEALTHY + DAMAGED).contains(&removed);
     ensure(right, format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"), removed)
 }
+
+/// The records of the storage, each with data of its own.
+fn own(stage: &Stage) -> Vec<(Key, Record)> {
+    let keys = stage.keys("indexed", 8);
+    keys.into_iter().zip(10..).map(|(key, number)| (key, record(number))).collect()
+}
+
+pub(crate) async fn f09_damaged_index_mixes_no_records(stage: &Stage) -> Check {
+    let records = own(stage);
+    let driver = stage.open().await?;
+    for (key, own) in &records {
+        put(&driver, key, own).await?;
+    }
+    driver.close().await?;
+    let (key, _) = &records[5];
+    let region = stage.storage.index_bytes(key).await?;
+    let trouble = |cause: std::io::Error| Failure::Harness(format!("{}: {cause}", region.path.display()));
+    let intact = std::fs::read(&region.path).map_err(trouble)?;
+    let from = usize::try_from(region.from).unwrap_or(usize::MAX);
+    let mut bits: Vec<_> = (0..region.len * 8).map(|bit| (from + bit / 8, 1_u8 << (bit % 8))).collect();
+    ensure(bits.iter().all(|(at, _)| *at < intact.len()), "an index in its file", &region)?;
+    let mut rng = stage.rng(9);
+    rng.shuffle(&mut bits);
+    for (at, mask) in bits.into_iter().take(stage.amount(200, 5_000)) {
+        let mut bytes = intact.clone();
+        bytes[at] ^= mask;
+        std::fs::write(&region.path, &bytes).map_err(trouble)?;
+        let place = format!("with byte {at} changed by {mask:#04x}");
+        // An open that fails is an answer too.
+        let Ok(driver) = stage.open().await else { continue };
+        mixes_nothing(&driver, &records, rng.usize(..records.len()), &place).await?;
+        let _ = driver.close().await;
+    }
+    std::fs::write(&region.path, &intact).map_err(trouble)?;
+    let driver = stage.reopen().await?;
+    for (key, own) in &records {
+        holds(&driver, key, own, "with the index put back").await?;
+    }
+    Ok(())
+}
+
+/// Whatever the index says, a key has its own record, none, or a damaged one; and so it stays after changes of another
+/// key.
+async fn mixes_nothing(driver: &DynDriver, records: &[(Key, Record)], any: usize, place: &str) -> Check {
+    let corrupt = all_own(driver, records, place).await?;
+    let (changed, before) = &records[corrupt.unwrap_or(any)];
+    let others: Vec<_> = records.iter().filter(|(key, _)| key != changed).cloned().collect();
+    let next = rev(1_000);
+    let touch = session_core::Touch { from: before.revision, to: next, deadline: before.expires };
+    let _ = driver.touch(changed, touch).await;
+    let _ = driver.store(changed, record(1_001), Condition::Revision(next)).await;
+    let _ = driver.store(changed, record(1_002), Condition::Any).await;
+    all_own(driver, &others, &format!("{place}, after a store of another key")).await?;
+    let _ = driver.remove(changed, Condition::Revision(rev(1_002))).await;
+    let _ = driver.remove(changed, Condition::Any).await;
+    all_own(driver, &others, &format!("{place}, after a removal of another key")).await?;
+    // A walk may miss keys and list a damaged one, but it ends.
+    let mut pages = Pages::new(3);
+    while pages.read < 1_000 && matches!(pages.next(driver).await, Ok(Some(_))) {}
+    ensure(pages.read < 1_000, format!("{place}: a walk ends"), "still more after 1,000 pages")
+}
+
+/// Returns a key whose record is damaged, by its number.
+async fn all_own(
+    driver: &DynDriver,
+    records: &[(Key, Record)],
+    place: &str,
+) -> Result<Option<usize>, Failure> {
+    let mut corrupt = None;
+    for (number, (key, own)) in records.iter().enumerate() {
+        match driver.retrieve(key).await {
+            Ok(None) => {}
+            Ok(Some(found)) if found == *own => {}
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => corrupt = Some(number),
+            other => {
+                return Err(unmet(
+                    format!("{place}: its own record, none or `Corrupt`"),
+                    format!("{other:?}"),
+                ));
+            }
+        }
+    }
+    Ok(corrupt)
+}

@@ -35,7 +35,7 @@ defects! {
     RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
-    DeniedForever,
+    DeniedForever, TrustsIndex, TrustsIndexInChanges,
     // Defects that only the session layer notices.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,

@@ -103,7 +103,7 @@ impl Reference {
         check_record_bytes(request.data_len(), MAX_VALUE)?;
         self.step(request.operation(), |log| {
             if condition_of(&request) != Condition::Any {
-                log.check(key)?;
+                log.check(key, self.defect)?;
             }
             let before = self.map.stored(key);
             let is_touch = matches!(request, ChangeRequest::Touch(_));
@@ -158,7 +158,15 @@ impl Reference {
 
     /// Fails if the frame of `key` is damaged.
     pub fn check(&self, key: &Key) -> Result<()> {
-        self.step(Operation::Retrieve, |log| log.check(key))
+        self.step(Operation::Retrieve, |log| log.check(key, self.defect))
+    }
+
+    /// The key in the frame of `key`, if it is undamaged.
+    pub fn owner(&self, key: &Key) -> Result<Option<Key>> {
+        self.step(Operation::Retrieve, |log| {
+            let Some((at, len)) = log.frames.get(key).copied().flatten() else { return Ok(None) };
+            log.owner(at, len)
+        })
     }
 
     /// Where the frame of `key` begins in the file, and how long it is.
@@ -192,13 +200,20 @@ impl Log {
         self.catch_up(map)
     }
 
-    /// Fails if the frame of `key` is damaged.
-    fn check(&self, key: &Key) -> Result<()> {
-        let Some((at, len)) = self.frames.get(key).copied().flatten() else { return Ok(()) };
+    /// The key in a frame, if it is undamaged.
+    fn owner(&self, at: u64, len: usize) -> Result<Option<Key>> {
         let mut bytes = vec![0; len];
         self.file.read_exact_at(&mut bytes, at).map_err(backend)?;
-        let damaged = |_| StoreError::new(StoreErrorKind::Corrupt, Operation::Retrieve);
-        frame::decode(&bytes.into()).map(drop).map_err(damaged)
+        Ok(frame::decode(&bytes.into()).ok().map(|frame| frame.key))
+    }
+
+    /// Fails if the frame of `key` is damaged, or belongs to another key.
+    fn check(&self, key: &Key, defect: Defect) -> Result<()> {
+        let Some((at, len)) = self.frames.get(key).copied().flatten() else { return Ok(()) };
+        match self.owner(at, len)? {
+            Some(owner) if owner == *key || defect == Defect::TrustsIndex => Ok(()),
+            _ => Err(StoreError::new(StoreErrorKind::Corrupt, Operation::Retrieve)),
+        }
     }
 }
 
@@ -233,7 +248,7 @@ impl Driver for Reference {
         self.step(Operation::Retrieve, |log| {
             let found = now(self.map.retrieve(key))?;
             if found.is_some() || self.map.stored(key).is_none() {
-                log.check(key)?;
+                log.check(key, self.defect)?;
             }
             Ok(found)
         })

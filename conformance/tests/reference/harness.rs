@@ -51,6 +51,13 @@ impl Harness for ReferenceHarness {
         Ok(FileRange { path, from, len })
     }
 
+    /// The key of the log's entry, beside the frame that has the key too.
+    async fn index_bytes(&self, storage: &FreshPath, key: &Key) -> HarnessResult<FileRange> {
+        let FileRange { path, from, .. } = self.record_bytes(storage, key).await?;
+        let len = key.as_bytes().len();
+        Ok(FileRange { path, from: from - len as u64, len })
+    }
+
     async fn start_outage(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::write(storage.beside("log.gone"), "")?)
     }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use session_core::{OpenFile, Opener, Operation};
 
 use crate::error::Error;
@@ -56,6 +57,8 @@ impl Connections {
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // Otherwise SQLite plans a join again for each value.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // An acknowledged write survives a killed process, and power loss after `sync`.
         connection.pragma_update(None, "synchronous", "normal")?;

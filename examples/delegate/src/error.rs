@@ -16,6 +16,9 @@ pub enum Error {
     /// Another connection reads or writes, so the log cannot be moved into the file.
     #[error("the file is busy")]
     Busy,
+    /// The index of the ids leads to another row.
+    #[error("the index of the ids is damaged; REINDEX repairs it")]
+    Index,
     /// A visitor has no field of this name.
     #[error("a visitor has no field '{0}'")]
     NoSuchField(String),
@@ -32,6 +35,7 @@ impl Error {
             Self::Sqlite(error) => error.sqlite_error_code(),
             Self::File(error) => return (error.kind(), Applied::No),
             Self::Busy => return (StoreErrorKind::Unavailable, Applied::No),
+            Self::Index => return (StoreErrorKind::Corrupt, Applied::No),
             Self::NoSuchField(_) => return (StoreErrorKind::Misconfigured, Applied::No),
         };
         // A flush is one statement, which SQLite applies as a whole or not at all.

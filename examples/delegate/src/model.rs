@@ -109,15 +109,22 @@ impl Model for Visitors {
     async fn delegate(&self, location: &Location) -> Result<Row, Error> {
         let slot = slot(location)?;
         let Slot { table, columns: [data, expires, revision], .. } = slot;
-        let sql = format!("SELECT {data}, {expires}, {revision} FROM {table} WHERE id = ?1");
+        // A damaged index leads to another visitor's row. So the id is read from the row itself; `i.id` would be read
+        // from the index.
+        let sql = format!(
+            "SELECT r.{data}, r.{expires}, r.{revision}, r.id = ?1 FROM {table} AS i \
+             LEFT JOIN {table} AS r ON r.rowid = i.rowid WHERE i.id = ?1"
+        );
         let found = self.0.with(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let columns = statement.query_row([&location.id], |row| {
                 let column = |index| row.get_ref(index).map(from_sql);
-                Ok([column(0)?, column(1)?, column(2)?])
+                let own = row.get::<_, Option<bool>>(3)?.unwrap_or(false);
+                Ok(own.then_some([column(0)?, column(1)?, column(2)?]))
             });
             columns.optional()
         })?;
+        let found = found.map(|columns| columns.ok_or(Error::Index)).transpose()?;
         Ok(found.map_or(Row::empty(slot), |columns| Row { columns, ..Row::empty(slot) }))
     }
 
@@ -163,9 +170,11 @@ impl Model for Visitors {
             }
         };
         let Slot { table, columns: [data, expires, revision], .. } = slot;
+        // Where the index is damaged its ids are out of order, and a walk that continued with one might not end.
         let sql = format!(
-            "SELECT id, {expires}, {revision}, length({data}) FROM {table} \
-             WHERE id > ?1 AND (?2 IS NULL OR id < ?2) AND {revision} IS NOT NULL ORDER BY id LIMIT ?3"
+            "SELECT i.id, r.{expires}, r.{revision}, length(r.{data}) FROM {table} AS i \
+             JOIN {table} AS r ON r.rowid = i.rowid AND +r.id = i.id \
+             WHERE i.id > ?1 AND (?2 IS NULL OR i.id < ?2) AND r.{revision} IS NOT NULL ORDER BY i.id LIMIT ?3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let entries = self.0.with(|connection| {
@@ -249,6 +258,11 @@ fn bytes(expected: Condition) -> Option<[u8; 8]> {
     }
 }
 
+/// The row of the id, if the row agrees with the index.
+fn this_row(table: &str) -> String {
+    format!("rowid = (SELECT rowid FROM {table} WHERE id = ?1) AND +id = ?1")
+}
+
 /// One statement, so that comparing and writing are one atomic step.
 fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> rusqlite::Result<bool> {
     let Slot { table, columns: [data, expires, revision], .. } = row.slot;
@@ -257,11 +271,13 @@ fn write(connection: &Connection, id: &str, row: &Row, expected: Condition) -> r
         // The row must exist, so it is not inserted. A touch leaves the data alone.
         Condition::Revision(_) => {
             let data = if row.new_data { format!("{data} = ?2, ") } else { String::new() };
-            format!("UPDATE {table} SET {data}{expires} = ?3, {revision} = ?4 WHERE id = ?1 AND {guard}")
+            let there = this_row(table);
+            format!("UPDATE {table} SET {data}{expires} = ?3, {revision} = ?4 WHERE {there} AND {guard}")
         }
         Condition::Any | Condition::Absent => format!(
             "INSERT INTO {table} (id, {data}, {expires}, {revision}) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (id) DO UPDATE SET {data} = ?2, {expires} = ?3, {revision} = ?4 WHERE {guard}"
+             ON CONFLICT (id) DO UPDATE SET {data} = ?2, {expires} = ?3, {revision} = ?4 \
+             WHERE {table}.id = excluded.id AND {guard}"
         ),
     };
     let [new_data, new_expires, new_revision] = row.columns.each_ref().map(to_sql);
@@ -278,7 +294,8 @@ fn drop_record(
 ) -> rusqlite::Result<bool> {
     let Slot { table, columns: [data, expires, revision], alone, .. } = slot;
     let guard = guard(expected, revision);
-    let there = format!("id = ?1 AND {guard} AND coalesce({data}, {expires}, {revision}) IS NOT NULL");
+    let there = this_row(table);
+    let there = format!("{there} AND {guard} AND coalesce({data}, {expires}, {revision}) IS NOT NULL");
     let delete = format!("DELETE FROM {table} WHERE {there} AND {alone}");
     let empty = format!("UPDATE {table} SET {data} = ?2, {expires} = ?3, {revision} = ?4 WHERE {there}");
     // Each statement has the condition, so a change in between is not lost.

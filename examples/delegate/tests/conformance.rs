@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use delegate_example::{Visitors, locate};
 use rusqlite::Connection;
 use session_conformance::testing::{FreshPath, set_modes};
-use session_conformance::{Harness, HarnessError};
+use session_conformance::{FileRange, Harness, HarnessError};
 use session_core::{Blocking, Clock, Key};
 use session_store_delegate::{DelegateConfig, DelegateStore};
 
@@ -47,6 +47,19 @@ impl Harness for Site {
             1 => Ok(()),
             rows => Err(HarnessError::new(format!("{rows} rows to damage"))),
         }
+    }
+
+    /// The cell of the id in the root page of its index: lengths, types, the id and the number of the row.
+    async fn index_bytes(&self, storage: &Storage, key: &Key) -> Result<FileRange, HarnessError> {
+        let (path, id) = (storage.path.path(), key.id().as_bytes());
+        let database = Connection::open(path)?;
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_visitors_1'";
+        let root: u32 = database.query_row(root, [], |row| row.get(0))?;
+        drop(database);
+        let (bytes, page) = (std::fs::read(path)?, (root as usize - 1) * 4096);
+        let cell = bytes[page..page + 4096].windows(id.len()).position(|window| window == id);
+        let at = cell.ok_or_else(|| HarnessError::new("the id is not in the root page"))?;
+        Ok(FileRange { path: path.to_owned(), from: (page + at - 4) as u64, len: id.len() + 5 })
     }
 
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {

@@ -13,6 +13,7 @@ mod single {
             ExactlyOnce: "SCAN may report a key twice",
             PowerLoss: "the server's own configuration decides what survives power loss",
             Checksum: "records are in the server's memory at an unknown place; the server checks its files itself",
+            Index: "the server compares keys in its memory, which no other program can reach",
         },
     );
 }
@@ -26,6 +27,7 @@ mod cluster {
             ExactlyOnce: "SCAN may report a key twice",
             PowerLoss: "the servers' own configuration decides what survives power loss",
             Checksum: "records are in the servers' memory at an unknown place; the servers check their files themselves",
+            Index: "the servers compare keys in their memory, which no other program can reach",
         },
     );
 }
