@@ -523,7 +523,7 @@ async fn perform<D: Driver>(
             session.flash().keep("family")?;
             session.flash().set(&format!("g{slot}"), &slot)?;
         }
-        Act::Clear => session.clear()?,
+        Act::Clear => session.clear_values()?,
         Act::Expire => expired = session.expire_key("tmp", Duration::from_secs(60))?,
         Act::CommitThenMore => {
             session.insert(&own, &slot)?;

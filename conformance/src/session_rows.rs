@@ -131,6 +131,10 @@ S109 s109_damaged_session_stays_listed_until_it_is_ended session [Conditional] [
 S110 s110_ended_session_ends_no_others session [Conditional] [ShowsRemoved MarkerIsLost];
 S111 s111_damaged_index_follows_policy session [Conditional] [GarbageIsAbsent LosesUpdates];
 S112 s112_find_omits_sessions_that_an_epoch_has_ended session [Conditional Traverse] [LosesCreates TraverseSkipsLast];
+S113 s113_bound_user_of_another_gets_no_values session [Conditional] [StripsUser MarkerIsLost];
+S114 s114_flash_that_no_request_has_read_stays session [Conditional] [AgesFlash StripsFlash];
+S115 s115_request_learns_that_its_writes_are_not_stored session [Conditional] [RevisionCreates MarkerIsLost];
+S116 s116_update_now_returns_the_stored_value session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
         }
     };
 }

@@ -79,6 +79,10 @@ impl<D: Driver> Manager<D> {
             let done = Box::pin(self.perform(Step::LogIn, request, work)).await;
             committed = Committed { replays, ..done.map_err(|error| error.critical(critical))? };
         }
+        if matches!(committed.outcome, Outcome::Ended(_)) {
+            work.note_not_stored();
+            committed.not_stored = work.is_not_stored();
+        }
         committed.critical = critical;
         if committed.refuses_response() {
             work.refuse_response();
@@ -351,6 +355,7 @@ impl<D: Driver> Manager<D> {
         } else {
             self.emit(key, &Event::ResurrectionPrevented);
             self.emit(key, &Event::Ended(reason.clone()));
+            work.note_not_stored();
             work.finish_with(self.config.new_header(), Some(reason.clone()), true);
         }
         Committed { replays, ..Committed::new(Outcome::Ended(reason)) }

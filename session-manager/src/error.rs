@@ -99,6 +99,7 @@ impl Error {
             ErrorKind::Store
             | ErrorKind::Contention
             | ErrorKind::Uncertain
+            | ErrorKind::Ended
             | ErrorKind::Entropy
             | ErrorKind::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -115,7 +116,19 @@ impl From<StoreError> for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        let Inner { kind, detail, critical, source } = &*self.0;
+        let mut text = f.debug_struct("Error");
+        text.field("kind", kind);
+        if let Some(detail) = detail {
+            text.field("detail", detail);
+        }
+        if *critical {
+            text.field("refuses_response", critical);
+        }
+        if let Some(source) = source {
+            text.field("source", source);
+        }
+        text.finish()
     }
 }
 
@@ -155,6 +168,9 @@ pub enum ErrorKind {
     /// Another task of this request is loading, committing or destroying this session.
     #[error("session is in use by another task of the request")]
     Busy,
+    /// The session has ended, or has a new id. Nothing was stored.
+    #[error("session has ended")]
+    Ended,
     /// A value could not be encoded.
     #[error("session value could not be encoded")]
     Encode,

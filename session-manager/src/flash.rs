@@ -10,12 +10,12 @@ use crate::session::Session;
 use crate::values::{decoded, encode_entry};
 use crate::work::Work;
 
-/// Values for the next request that uses flash: set in one request, readable in the next, and removed after it.
+/// Values for the next request that reads flash: set in one request, readable in the next, and removed after it.
 ///
-/// Reading, setting, keeping or clearing any value uses flash. The commit of such a request removes the values that
-/// were readable at its start, unless it set or kept them. Without a commit nothing is lost. Requests that do not use
-/// flash leave it alone. Every value has its own id: two parallel readers may both see a value, and neither removes a
-/// newer one.
+/// [`get`](Self::get) and [`keys`](Self::keys) read flash. The commit of a request that reads removes the values that
+/// were readable at its start, unless it set them again or kept them. Without a commit nothing is lost. Requests that do
+/// not read flash remove none of it: two forms in a row that only set a value leave both for the next page. Every value
+/// has its own id: two parallel readers may both see a value, and neither removes a newer one.
 #[derive(Clone, Copy, Debug)]
 pub struct Flash<'a> {
     session: &'a Session,
@@ -35,7 +35,7 @@ impl Flash<'_> {
     /// # Errors
     /// `Decode`, `Codec`, `NotLoaded`, `Busy`; on a sealed handle `Committed`, because the read would not count.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        let entry = self.using(|work| work.find(FLASH, key, || self.session.now()))?;
+        let entry = self.reading(|work| work.find(FLASH, key, || self.session.now()))?;
         entry.map(|entry| decoded(key, &entry)).transpose()
     }
 
@@ -44,13 +44,13 @@ impl Flash<'_> {
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keys(&self) -> Result<Vec<String>, Error> {
-        self.using(|work| {
+        self.reading(|work| {
             let live = work.live(FLASH, || self.session.now());
             live.map(|entry| String::from_utf8_lossy(entry.key()).into_owned()).collect()
         })
     }
 
-    /// Sets `key` for the next request that uses flash. This request can read it too.
+    /// Sets `key` for the next request that reads flash. This request can read it too.
     ///
     /// # Errors
     /// `Encode`, `Name`, `Entropy`, `Committed`, `NotLoaded`, `Busy`.
@@ -59,15 +59,15 @@ impl Flash<'_> {
         let id = Some(u64::from_le_bytes(random::eight_bytes()?));
         let parts = NewEntry { class: FLASH, codec: codec.id(), deadline: None, id, key };
         let entry = encode_entry(parts, value, codec)?;
-        self.using(|work| work.record(Op::FlashSet(entry)))
+        self.session.write(|work| work.record(Op::FlashSet(entry)))
     }
 
-    /// Keeps the value of `key` for one more request. Returns whether there is a value.
+    /// Keeps the value of `key` for one more request that reads flash. Returns whether there is a value.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keep(&self, key: &str) -> Result<bool, Error> {
-        self.using(|work| {
+        self.session.write(|work| {
             let ids = self.ids(work, |candidate| candidate == key.as_bytes());
             let kept = !ids.is_empty();
             work.keep_flash(ids);
@@ -75,12 +75,12 @@ impl Flash<'_> {
         })
     }
 
-    /// Keeps all values for one more request.
+    /// Keeps all values for one more request that reads flash.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn keep_all(&self) -> Result<(), Error> {
-        self.using(|work| work.keep_flash(self.ids(work, |_| true)))
+        self.session.write(|work| work.keep_flash(self.ids(work, |_| true)))
     }
 
     /// Removes the current values from this request and later ones.
@@ -88,7 +88,7 @@ impl Flash<'_> {
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn clear(&self) -> Result<(), Error> {
-        self.using(|work| {
+        self.session.write(|work| {
             let ids = self.ids(work, |_| true);
             if !ids.is_empty() {
                 work.record(Op::FlashDrop(ids));
@@ -101,7 +101,7 @@ impl Flash<'_> {
         live.filter(|entry| wanted(entry.key())).map(|entry| entry.id()).collect()
     }
 
-    fn using<R>(&self, call: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
+    fn reading<R>(&self, call: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
         self.session.write(|work| {
             work.use_flash();
             call(work)

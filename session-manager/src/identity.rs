@@ -42,8 +42,11 @@ impl Session {
         self.write_id(|work| work.log_in(login))
     }
 
-    /// Sets the user of the session, 1 to 255 bytes. If another request bound another user first, the commit fails with
-    /// `Contention`. Call [`rotate`](Self::rotate) with it, or call [`login`](Self::login) instead of both.
+    /// Sets the user of a session without a user, 1 to 255 bytes. If another request bound another user first, the commit
+    /// fails with `Contention`. Call [`rotate`](Self::rotate) with it, or call [`login`](Self::login) instead of both.
+    ///
+    /// If another user is bound already, this is a [`login`](Self::login): the session starts without the values of that
+    /// user, under a new id.
     ///
     /// # Errors
     /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
@@ -51,6 +54,10 @@ impl Session {
         let user = user_name(user)?;
         self.write(|work| {
             let over = work.header().user_bytes();
+            if !over.is_empty() && over != user {
+                let (fresh, at) = (self.config().new_header(), self.now());
+                return work.log_in(Login { user, keep: [].into(), fresh, at });
+            }
             work.record(Op::BindUser(Box::new(UserChange { user, over })));
         })
     }

@@ -16,11 +16,14 @@ pub struct Committed {
     pub critical: bool,
     /// How many times the log was replayed on another request's write.
     pub replays: u32,
+    /// Whether the request has recorded changes, in this commit or an earlier one, that were not stored because the
+    /// session has ended.
+    pub not_stored: bool,
 }
 
 impl Committed {
     pub(crate) const fn new(outcome: Outcome) -> Self {
-        Self { outcome, critical: false, replays: 0 }
+        Self { outcome, critical: false, replays: 0, not_stored: false }
     }
 
     pub(crate) const fn unchanged() -> Self {
@@ -37,6 +40,11 @@ impl Committed {
         self.critical && ended
     }
 }
+
+/// A marker in the extensions of a response whose request has recorded changes that were not stored, for a layer outside
+/// of the session layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotStored;
 
 /// The effect of a commit on the session.
 #[derive(Clone, Debug, PartialEq, Eq)]

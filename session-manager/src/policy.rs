@@ -18,6 +18,22 @@ pub enum OnStoreError {
     Continue,
 }
 
+/// What happens to the response if its request has recorded writes and the commit did not store them, because the
+/// session has ended or has a new id: another request logged out, rotated or logged in meanwhile, or the request came
+/// with an id that was replaced before.
+///
+/// A privilege change that was not stored always replaces the response, and a failing store follows
+/// [`OnStoreError`]. With `Reject` here, writes that a failing store has lost replace the response too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnNotStored {
+    /// The response goes out. A layer outside finds the marker [`NotStored`](crate::NotStored) in its extensions. The
+    /// default.
+    #[default]
+    Continue,
+    /// The response is replaced by `409 Conflict`: no page says "saved" in vain.
+    Reject,
+}
+
 /// What happens to the changes of a handler that answers with a server error (5xx).
 ///
 /// Changes that the handler committed or destroyed itself are final, and the client is told about them.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use session_core::{Candidates, SessionId};
 
-use crate::policy::{OnHandlerError, OnStoreError};
+use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 
 /// The parts of a request that a session needs: its ids, its client, and its settings.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct RequestInfo {
     pub on_store_error: OnStoreError,
     /// Whether a web layer commits the changes of a handler that fails.
     pub on_handler_error: OnHandlerError,
+    /// What a web layer does with the response if recorded writes were not stored.
+    pub on_not_stored: OnNotStored,
 }
 
 impl RequestInfo {
@@ -37,6 +39,7 @@ impl RequestInfo {
             extend: true,
             on_store_error: OnStoreError::Reject,
             on_handler_error: OnHandlerError::Discard,
+            on_not_stored: OnNotStored::Continue,
         }
     }
 
@@ -72,6 +75,13 @@ impl RequestInfo {
     #[must_use]
     pub fn on_handler_error(mut self, policy: OnHandlerError) -> Self {
         self.on_handler_error = policy;
+        self
+    }
+
+    /// Sets what a web layer does with the response if recorded writes were not stored.
+    #[must_use]
+    pub fn on_not_stored(mut self, policy: OnNotStored) -> Self {
+        self.on_not_stored = policy;
         self
     }
 }

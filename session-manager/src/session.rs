@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
-use crate::policy::{OnHandlerError, OnStoreError};
+use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
 use crate::watch::{Follower, Tie, Watches};
 use crate::work::{Claim, Loaded, Work};
@@ -52,6 +52,7 @@ struct Slot {
     extend: bool,
     on_store_error: OnStoreError,
     on_handler_error: OnHandlerError,
+    on_not_stored: OnNotStored,
     /// The client's instruction as of the last turn, readable during the next one.
     client: IdUpdate,
     /// The references of this request.
@@ -103,6 +104,7 @@ impl Session {
             extend: request.extend,
             on_store_error: request.on_store_error,
             on_handler_error: request.on_handler_error,
+            on_not_stored: request.on_not_stored,
             client: IdUpdate::None,
             tie: None,
         });
@@ -157,6 +159,7 @@ impl Session {
                 work.rebase(loaded, found.table().clone(), self.now())
             }
             Err(reason) => {
+                work.note_not_stored();
                 work.finish_with(self.config().new_header(), Some(reason), true);
                 Ok(())
             }
@@ -294,6 +297,17 @@ impl Session {
     /// Sets what a web layer does with the changes of this request if its handler fails.
     pub fn on_handler_error(&self, policy: OnHandlerError) {
         self.slot().on_handler_error = policy;
+    }
+
+    /// Sets what a web layer does with the response if recorded writes are not stored.
+    pub fn on_not_stored(&self, policy: OnNotStored) {
+        self.slot().on_not_stored = policy;
+    }
+
+    /// Whether a web layer replaces the response if recorded writes were not stored.
+    #[must_use]
+    pub fn rejects_not_stored(&self) -> bool {
+        self.slot().on_not_stored == OnNotStored::Reject
     }
 
     /// The policies that apply now.

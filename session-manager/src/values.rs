@@ -77,7 +77,9 @@ impl Session {
     /// Sets `key` to the result of `change` on its value, and returns that. On replay the closure runs again on the
     /// value of that time, so the additions of two requests add up.
     ///
-    /// The closure may run many times and must only compute. The returned value is provisional until the commit.
+    /// The closure may run many times and must only compute. The returned value is provisional: it is what this request
+    /// stores unless another request commits first. Do not show it to a visitor as a fact, such as a token for a form
+    /// or a place in a queue: call [`update_now`](Self::update_now) for that.
     ///
     /// # Errors
     /// `Decode` if the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`; `Contention` if the
@@ -120,6 +122,31 @@ impl Session {
         Err(Error::new(ErrorKind::Contention).with_detail("the value changed during each run of the update"))
     }
 
+    /// [`update`](Self::update) and [`commit`](Self::commit): returns the value as it is stored. Everything that this
+    /// request has recorded is committed with it, and is final even if the handler fails later.
+    ///
+    /// ```
+    /// # async fn handler(session: session_manager::Session, new: String) -> Result<String, session_manager::Error> {
+    /// // Of two first pages that a visitor opens at once, each shows the token that is stored.
+    /// let token = session.update_now("token", move |old| old.unwrap_or_else(|| new.clone())).await?;
+    /// # Ok(token)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`update`](Self::update) and [`commit`](Self::commit); `Ended` if the session has ended or has a new id, and
+    /// nothing was stored.
+    pub async fn update_now<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + 'static,
+    {
+        // Not kept over the wait: a value need not be `Send`.
+        self.update(key, change).map(drop)?;
+        drop(self.commit().await?);
+        self.get(key)?.ok_or_else(|| Error::new(ErrorKind::Ended))
+    }
+
     /// Removes `key` and returns its value: for values that may be spent once, such as tokens. If another request took
     /// or changed it first, the commit fails with `Contention` and the response is refused.
     ///
@@ -143,13 +170,33 @@ impl Session {
         Err(Error::new(ErrorKind::Contention).with_detail("the value changed while it was decoded"))
     }
 
-    /// Removes all values; times, bindings, user and flash stay. On replay it removes the values of that time,
-    /// including those of other requests.
+    /// Removes all values and nothing else: user, times, bindings, label and flash stay, so the visitor stays logged in.
+    /// On replay it removes the values of that time, including those of other requests.
+    ///
+    /// ```
+    /// # fn handler(session: session_manager::Session) -> Result<(), session_manager::Error> {
+    /// session.login("ada")?;
+    /// session.clear_values()?;
+    /// assert_eq!(session.user()?.as_deref(), Some("ada"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// For a logout, call [`destroy`](Self::destroy), or [`unbind_user`](Self::unbind_user) to keep the values.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
-    pub fn clear(&self) -> Result<(), Error> {
+    pub fn clear_values(&self) -> Result<(), Error> {
         self.write(|work| work.record(Op::Clear))
+    }
+
+    /// The former name of [`clear_values`](Self::clear_values).
+    ///
+    /// # Errors
+    /// The same.
+    #[deprecated(note = "it keeps the user: call `clear_values`, or `destroy` for a logout")]
+    pub fn clear(&self) -> Result<(), Error> {
+        self.clear_values()
     }
 
     /// Lets the value of `key` expire after this time, in whole milliseconds from now. Extending the session does not

@@ -80,6 +80,8 @@ pub(crate) struct Work {
     dead: bool,
     /// An earlier commit lost a rotation, a `bind_user` or a `take`, so the response must be refused.
     refused: bool,
+    /// A commit did not store what this request had recorded.
+    not_stored: bool,
     /// Whether the client has an id of this session. Only then has it one to delete.
     known: bool,
     client: IdUpdate,
@@ -123,6 +125,7 @@ impl Work {
         end: None,
         dead: false,
         refused: false,
+        not_stored: false,
         client: IdUpdate::None,
         pending: None,
         left: None,
@@ -480,15 +483,24 @@ impl Work {
         self.end = None;
     }
 
+    /// The session has ended, so what is recorded is not stored.
+    pub(crate) fn note_not_stored(&mut self) {
+        self.not_stored |= !self.log.is_empty();
+    }
+
+    pub(crate) fn is_not_stored(&self) -> bool {
+        self.not_stored
+    }
+
     pub(crate) fn refuse_response(&mut self) {
         self.refused = true;
     }
 
     /// The session has ended, and nothing is recorded. `header` is the header of a session that a write creates.
     pub(crate) fn finish_with(&mut self, header: Header, end: Option<EndReason>, dead: bool) {
-        let Self { extends, detached, referred, refused, .. } = *self;
+        let Self { extends, detached, referred, refused, not_stored, .. } = *self;
         let dead = dead || referred;
-        *self = Self { extends, detached, referred, refused, ..Self::empty(header, end, dead) };
+        *self = Self { extends, detached, referred, refused, not_stored, ..Self::empty(header, end, dead) };
     }
 
     /// This request destroyed the session. The client deletes its id, if it has one.

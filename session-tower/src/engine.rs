@@ -8,7 +8,8 @@ use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap, Method, Uri};
 use session_core::{Driver, State};
 use session_manager::{
-    Closed, Committed, Error, IdUpdate, OnHandlerError, OnStoreError, RequestInfo, Session, Sessions,
+    Closed, Committed, Error, IdUpdate, OnHandlerError, OnNotStored, OnStoreError, RequestInfo, Session,
+    Sessions,
 };
 
 use crate::client::ClientAddress;
@@ -60,6 +61,7 @@ pub(crate) struct Begun {
 pub(crate) struct Options {
     pub(crate) on_store_error: OnStoreError,
     pub(crate) on_handler_error: OnHandlerError,
+    pub(crate) on_not_stored: OnNotStored,
     pub(crate) no_store: bool,
     pub(crate) address: Option<ClientAddress>,
 }
@@ -89,6 +91,7 @@ impl<D: Driver, S: State> Parts<D, S> {
         let options = Options {
             on_store_error: OnStoreError::default(),
             on_handler_error: OnHandlerError::default(),
+            on_not_stored: OnNotStored::default(),
             no_store: true,
             address: None,
         };
@@ -110,6 +113,7 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         }
         request.on_store_error = self.options.on_store_error;
         request.on_handler_error = self.options.on_handler_error;
+        request.on_not_stored = self.options.on_not_stored;
         // A client that sends an id keeps its cookies.
         let watched = request.candidates.is_empty() && self.mistakes.watches_cookie();
         let objection = if watched { self.state.objection(uri, headers) } else { None };

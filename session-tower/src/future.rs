@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_manager::{Closed, Committed, Error, IdUpdate, OnHandlerError, OnStoreError, Refused, Session};
+use session_manager::{
+    Closed, Committed, Error, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
+};
 
 use crate::engine::{Begun, Commit, Engine};
 
@@ -116,6 +118,10 @@ impl OpenRequest {
                 tracing::warn!(outcome = ?committed.outcome, "session ended before a privilege change was stored; the response is refused");
                 return refusal(StatusCode::SERVICE_UNAVAILABLE);
             }
+            Ok(committed) if committed.not_stored => {
+                tracing::info!(outcome = ?committed.outcome, "session ended before its changes were stored");
+                return self.not_stored(StatusCode::CONFLICT, response);
+            }
             Ok(_) => return response,
             Err(error) => error,
         };
@@ -128,6 +134,16 @@ impl OpenRequest {
         if !self.session.is_detached() {
             tracing::warn!(%error, cause, "session could not be committed; the response is sent without it");
         }
+        self.not_stored(error.status(), response)
+    }
+
+    /// The handler's response, marked, or a refusal: as the policy says.
+    #[cold]
+    fn not_stored<R: Default>(&self, status: StatusCode, mut response: Response<R>) -> Response<R> {
+        if self.session.rejects_not_stored() {
+            response = refusal(status);
+        }
+        response.extensions_mut().insert(NotStored);
         response
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use session_core::{Driver, State};
-use session_manager::{OnHandlerError, OnStoreError, Sessions};
+use session_manager::{OnHandlerError, OnNotStored, OnStoreError, Sessions};
 use tower_layer::Layer;
 
 use crate::client::ClientAddress;
@@ -15,7 +15,7 @@ use crate::service::SessionService;
 ///
 /// The defaults: a store failure is `503 Service Unavailable`, the changes of a handler that answers with a server
 /// error are dropped, a response that sets a cookie is `no-store`, and no client address is determined. A
-/// [`RoutePolicy`](crate::RoutePolicy) overrides the first two for a route.
+/// [`RoutePolicy`](crate::RoutePolicy) overrides the first two, and [`on_not_stored`](Self::on_not_stored), for a route.
 ///
 /// # Several layers
 /// Two layers may be nested if their cookies have different names. A handler sees the inner layer's session; the outer
@@ -44,6 +44,13 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
     #[must_use]
     pub fn on_handler_error(self, policy: OnHandlerError) -> Self {
         self.with(|options| options.on_handler_error = policy)
+    }
+
+    /// What happens to the response if recorded writes were not stored because the session has ended meanwhile;
+    /// [`OnNotStored::Continue`] by default.
+    #[must_use]
+    pub fn on_not_stored(self, policy: OnNotStored) -> Self {
+        self.with(|options| options.on_not_stored = policy)
     }
 
     /// Whether a response that sets or deletes the session's cookie gets `Cache-Control: no-store`; true by default. A

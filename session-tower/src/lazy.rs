@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
-use session_manager::{Error, OnHandlerError, OnStoreError, Session};
+use session_manager::{Error, OnHandlerError, OnNotStored, OnStoreError, Session};
 
 /// A request's session, not loaded yet, with the settings of this request. An axum extractor; other services and
 /// middleware find it with [`of`](Self::of). Cheap to clone.
@@ -82,6 +82,11 @@ impl LazySession {
     /// Sets what happens to the changes of this request if its response is a server error.
     pub fn on_handler_error(&self, policy: OnHandlerError) {
         self.session.on_handler_error(policy);
+    }
+
+    /// Sets what happens to the response if recorded writes are not stored because the session has ended meanwhile.
+    pub fn on_not_stored(&self, policy: OnNotStored) {
+        self.session.on_not_stored(policy);
     }
 
     /// This request does not move the session's deadline.

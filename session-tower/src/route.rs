@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use http::Request;
-use session_manager::{AskedOutside, OnHandlerError, OnStoreError, Session};
+use session_manager::{AskedOutside, OnHandlerError, OnNotStored, OnStoreError, Session};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -27,6 +27,7 @@ use tower_service::Service;
 pub struct RoutePolicy {
     store: Option<OnStoreError>,
     handler: Option<OnHandlerError>,
+    not_stored: Option<OnNotStored>,
     do_not_extend: bool,
 }
 
@@ -51,6 +52,14 @@ impl RoutePolicy {
         self
     }
 
+    /// What happens to the response if recorded writes were not stored because the session has ended meanwhile. For a
+    /// page that says "saved": [`OnNotStored::Reject`].
+    #[must_use]
+    pub fn on_not_stored(mut self, policy: OnNotStored) -> Self {
+        self.not_stored = Some(policy);
+        self
+    }
+
     /// Requests to these routes do not move the session's deadline, so a polling page does not keep a visitor logged in.
     #[must_use]
     pub fn do_not_extend(mut self) -> Self {
@@ -64,6 +73,9 @@ impl RoutePolicy {
         }
         if let Some(policy) = self.handler {
             session.on_handler_error(policy);
+        }
+        if let Some(policy) = self.not_stored {
+            session.on_not_stored(policy);
         }
         if self.do_not_extend {
             session.do_not_extend();

@@ -31,7 +31,7 @@ fn refuses_writes(session: &Session, expected: ErrorKind) {
         session.insert("a", &1),
         session.remove("n").map(drop),
         session.update("n", |n: Option<u32>| n.unwrap_or(0)).map(drop),
-        session.clear(),
+        session.clear_values(),
         session.rotate(),
         session.flash().get::<u32>("notice").map(drop),
     ] {

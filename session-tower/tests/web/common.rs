@@ -14,7 +14,7 @@ use session_conformance::testing::{self, MapDriver, poll_once};
 use session_core::{Operation, SessionId, TestClock, Timestamp};
 use session_manager::Sessions;
 use session_state_cookie::CookieState;
-use session_tower::{Error, Refused, Session, SessionLayer};
+use session_tower::{Error, NotStored, Refused, Session, SessionLayer};
 use tower::ServiceExt;
 
 pub type Probe = testing::Probe<MapDriver>;
@@ -103,6 +103,8 @@ pub struct Answer {
     pub body: String,
     /// Whether the layer refused the handler's response.
     pub refused: bool,
+    /// Whether a layer outside learns that recorded changes were not stored.
+    pub not_stored: bool,
 }
 
 impl Answer {
@@ -187,5 +189,6 @@ pub async fn send(app: Router, request: Request<Body>) -> Answer {
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     let refused = parts.extensions.get::<Refused>().is_some();
-    Answer { status: parts.status, headers: parts.headers, body, refused }
+    let not_stored = parts.extensions.get::<NotStored>().is_some();
+    Answer { status: parts.status, headers: parts.headers, body, refused, not_stored }
 }

@@ -9,7 +9,9 @@ use session_core::{
 };
 use session_manager::{OnCorrupt, Sessions};
 use session_state_cookie::CookieState;
-use session_tower::{Error, LazySession, OnHandlerError, OnStoreError, RoutePolicy, Session, SessionLayer};
+use session_tower::{
+    Error, LazySession, OnHandlerError, OnNotStored, OnStoreError, RoutePolicy, Session, SessionLayer,
+};
 
 use crate::common::{self, Browser, Fault, Probe, add, fail, layer, probe, records};
 
@@ -223,4 +225,57 @@ async fn unwritable_id_refuses_the_response() {
     let mut browser = Browser::new(routes().layer(SessionLayer::new(sessions, Mute)));
     browser.get("/write").await.is(500);
     browser.get("/read").await.is(200);
+}
+
+#[tokio::test]
+async fn response_without_its_writes_follows_the_policy() {
+    let probe = probe();
+    let ending = |probe: &Probe, id: SessionId| {
+        let sessions = Sessions::new(probe.clone()).unwrap();
+        async move { sessions.load(id).await.unwrap().destroy("elsewhere").await.unwrap() }
+    };
+    for (path, policy, status) in [
+        ("/save", OnNotStored::Continue, 200),
+        ("/save", OnNotStored::Reject, 409),
+        ("/save-reject", OnNotStored::Continue, 409),
+        ("/save-ask", OnNotStored::Continue, 409),
+    ] {
+        let mut browser = Browser::begun(&probe).await;
+        let id = browser.id();
+        let saving = |asks: bool| {
+            let probe = probe.clone();
+            get(async move |handle: LazySession, session: Session| {
+                if asks {
+                    handle.on_not_stored(OnNotStored::Reject);
+                }
+                session.insert("n", &7)?;
+                // A logout in another tab overtakes this request.
+                ending(&probe, id).await;
+                Ok::<_, Error>("saved")
+            })
+        };
+        let rejects = RoutePolicy::new().on_not_stored(OnNotStored::Reject);
+        let routes = common::routes()
+            .route("/save", saving(false))
+            .route("/save-ask", saving(true))
+            .route("/save-reject", saving(false).layer(rejects));
+        browser.app = routes.layer(layer(&probe).on_not_stored(policy));
+        let answer = browser.get(path).await.is(status).sets_no_cookie();
+        assert!(answer.not_stored, "{path}");
+        assert_eq!((answer.body == "saved", answer.refused), (status == 200, status != 200), "{path}");
+        // The next page works, and nothing of it is marked.
+        let mut browser = Browser::begun(&probe).await;
+        let answer = browser.get("/add").await.is(200);
+        assert!(!answer.not_stored && !answer.refused);
+    }
+    // A failing store under the policy `Continue` loses writes too.
+    let mut browser = begun(&probe, OnStoreError::Continue).await;
+    for (policy, status) in [(OnNotStored::Continue, 200), (OnNotStored::Reject, 503)] {
+        let layer = layer(&probe).on_store_error(OnStoreError::Continue).on_not_stored(policy);
+        browser.app = routes().layer(layer);
+        fail(&probe, Fault::All);
+        assert!(browser.get("/write").await.is(status).not_stored);
+        assert!(!browser.get("/read").await.is(200).not_stored);
+        probe.recover();
+    }
 }

@@ -153,7 +153,7 @@ const ATTEMPTS: &[Attempt] = &[
     ("remove", false, |session| session.remove("token").map(drop)),
     ("update", false, count),
     ("take", true, |session| session.take::<u64>("token").map(drop)),
-    ("clear", false, Session::clear),
+    ("clear", false, Session::clear_values),
     ("flash", false, |session| session.flash().set("late", &1)),
     ("reading flash", false, |session| session.flash().get::<u64>("notice").map(drop)),
     ("a time policy", false, |session| session.set_idle_timeout(Duration::from_secs(86_400))),

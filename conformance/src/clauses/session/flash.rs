@@ -10,13 +10,13 @@ async fn with_notices(sessions: &Manager) -> Result<SessionId, Failure> {
     .await
 }
 
-/// Fails unless a handle sees exactly these flash values. This uses flash.
+/// Fails unless a handle sees exactly these flash values. This reads flash.
 fn sees(session: &Session, expected: &[&str], when: &str) -> Check {
     let expected: Vec<String> = expected.iter().map(|&key| key.to_owned()).collect();
     equal(&format!("the flash values {when}"), &session.flash().keys()?, &expected)
 }
 
-/// Fails unless a handle sees this flash value. This uses flash.
+/// Fails unless a handle sees this flash value. This reads flash.
 fn shows(session: &Session, key: &str, expected: &str) -> Check {
     let value = session.flash().get::<String>(key)?;
     equal(&format!("the flash value {key:?}"), &value.as_deref(), &Some(expected))
@@ -38,7 +38,7 @@ pub(crate) async fn s59_flash_waits_for_its_reader(stage: &Stage) -> Check {
     let id = with_notices(&sessions).await?;
     does(&sessions, id, |_| Ok(())).await?;
     does(&sessions, id, |session| session.insert("a", &1)).await?;
-    does(&sessions, id, |session| session.clear()).await?;
+    does(&sessions, id, |session| session.clear_values()).await?;
     let new = rotated(&sessions, id).await?;
     let id = new;
     sees(&opened(&sessions, id).await?, &["error", "notice"], "four requests later")
@@ -48,6 +48,7 @@ pub(crate) async fn s60_kept_flash_lasts_one_more_request(stage: &Stage) -> Chec
     let (_, sessions) = fresh(stage).await?;
     let id = with_notices(&sessions).await?;
     does(&sessions, id, |session| {
+        session.flash().get::<String>("error")?;
         session.flash().keep("notice")?;
         session.flash().keep("missing")?;
         session.insert("a", &1)
@@ -125,4 +126,34 @@ pub(crate) async fn s64_flash_set_again_lasts_one_more_request(stage: &Stage) ->
     let last = opened(&sessions, id).await?;
     shows(&last, "notice", "round 2")?;
     sees(&last, &["notice"], "at the end")
+}
+
+pub(crate) async fn s114_flash_that_no_request_has_read_stays(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let id = with_notices(&sessions).await?;
+    // Forms that are sent one after the other, before any page shows their messages.
+    does(&sessions, id, |session| session.flash().set("second", "saved too")).await?;
+    does(&sessions, id, |session| session.flash().set("notice", "saved again")).await?;
+    let before = stored(&probe, id).await?;
+    for keep_all in [false, true] {
+        let committed = request(&sessions, id, |session| {
+            if keep_all { session.flash().keep_all() } else { session.flash().keep("second").map(drop) }
+        })
+        .await?;
+        came_to(&committed, &Outcome::Unchanged, "keeping without reading")?;
+    }
+    equal("the record", &stored(&probe, id).await?, &before)?;
+    let page = opened(&sessions, id).await?;
+    shows(&page, "notice", "saved again")?;
+    sees(&page, &["error", "notice", "second"], "in the page after them")?;
+    done(&sessions, &page).await?;
+    sees(&opened(&sessions, id).await?, &[], "in the page after that")?;
+    // To clear removes what is there, and only that.
+    does(&sessions, id, |session| session.flash().set("one", &1)).await?;
+    does(&sessions, id, |session| {
+        session.flash().clear()?;
+        session.flash().set("two", &2)
+    })
+    .await?;
+    sees(&opened(&sessions, id).await?, &["two"], "after clearing")
 }

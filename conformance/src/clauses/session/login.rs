@@ -318,3 +318,32 @@ pub(crate) async fn s89_unbound_session_keeps_values(stage: &Stage) -> Check {
     equal("whether a user was bound", &session.unbind_user()?, &false)?;
     came_to(&sessions.finish(&session).await?, &Outcome::Unchanged, "a logout of a guest")
 }
+
+pub(crate) async fn s113_bound_user_of_another_gets_no_values(stage: &Stage) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    for rotates in [false, true] {
+        let old = guest(&sessions).await?;
+        let alice = log_in(&sessions, &opened(&sessions, old).await?, "alice", &Outcome::Rotated).await?;
+        let session = opened(&sessions, alice).await?;
+        if rotates {
+            session.rotate()?;
+        }
+        session.bind_user("bob")?;
+        session.insert("own", &1)?;
+        equal("the keys before the commit", &session.keys()?, &vec!["own".to_owned()])?;
+        // Another tab of the first user writes meanwhile.
+        does(&sessions, alice, |session| session.insert("more", &1)).await?;
+        came_to(&sessions.finish(&session).await?, &Outcome::Rotated, "binding another user")?;
+        let bob = new_id(&session)?;
+        let session = opened(&sessions, bob).await?;
+        equal("the user", &session.user()?.as_deref(), &Some("bob"))?;
+        equal("the keys", &session.keys()?, &vec!["own".to_owned()])?;
+        equal("the flash values", &session.flash().keys()?, &vec![])?;
+        ensure(is_marker(&stored(&probe, alice).await?), "a tombstone without data", "data")?;
+        // The same user again keeps everything, under the same id.
+        let committed = request(&sessions, bob, |session| session.bind_user("bob")).await?;
+        ensure(!matches!(committed.outcome, Outcome::Rotated), "the same id", &committed)?;
+        finds(&sessions, bob, "own", Some(1)).await?;
+    }
+    Ok(())
+}

@@ -117,7 +117,7 @@ pub(crate) async fn s16_clear_keeps_user_flash_and_times(stage: &Stage) -> Check
     .await?;
     let (one, two) = two(&sessions, id).await?;
     one.insert("new", &2)?;
-    two.clear()?;
+    two.clear_values()?;
     two.insert("after", &3)?;
     in_turn(&sessions, &one, &two).await?;
     let later = opened(&sessions, id).await?;
@@ -236,4 +236,51 @@ pub(crate) async fn s80_failed_replay_writes_nothing(stage: &Stage) -> Check {
     refused(sessions.finish(&two).await, ErrorKind::Decode, "an update of a value that is text now")?;
     finds(&sessions, id, "count", Some("many".to_owned())).await?;
     finds::<u64>(&sessions, id, "before", None).await
+}
+
+pub(crate) async fn s115_request_learns_that_its_writes_are_not_stored(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    for way in ["logout", "rotate", "login", "tombstone", "stored"] {
+        let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+        let before = opened(&sessions, id).await?;
+        match way {
+            "logout" => drop(opened(&sessions, id).await?.destroy("logout").await?),
+            "login" => does(&sessions, id, |session| session.login("alice")).await?,
+            "stored" => {}
+            _ => drop(rotated(&sessions, id).await?),
+        }
+        let session = if way == "tombstone" { sessions.load(id).await? } else { before };
+        // A request that only reads loses nothing.
+        let reader = sessions.load(id).await?;
+        ensure(!sessions.finish(&reader).await?.not_stored, format!("no loss of a reader: {way}"), "a loss")?;
+        session.insert("b", &2)?;
+        // An earlier commit counts too: the response is for the whole request.
+        let first = session.commit().await?;
+        let last = sessions.finish(&session).await?;
+        for committed in [first, last] {
+            let what = format!("whether writes were lost: {way}");
+            equal(&what, &committed.not_stored, &(way != "stored"))?;
+            ensure(!committed.refuses_response(), "only a policy refuses the response", &committed)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn s116_update_now_returns_the_stored_value(stage: &Stage) -> Check {
+    let (probe, sessions, id) = with_one(stage).await?;
+    // Two first pages at once: each shows the token that is stored.
+    let (one, two) = two(&sessions, id).await?;
+    probe.calls();
+    probe.before(Operation::Store, 1, async move {
+        let token = one.update_now("token", |old: Option<u64>| old.unwrap_or(1)).await?;
+        ensure(token == 1, "the first token", token)
+    });
+    let token = two.update_now("token", |old: Option<u64>| old.unwrap_or(2)).await?;
+    equal("the token that the second page shows", &token, &1)?;
+    finds(&sessions, id, "token", Some(1_u64)).await?;
+    // If the session has ended and the value changes, there is no value to show.
+    let late = opened(&sessions, id).await?;
+    opened(&sessions, id).await?.destroy("logout").await.map(drop)?;
+    let answer = late.update_now("token", |old: Option<u64>| old.unwrap_or(0) + 1).await;
+    refused(answer, ErrorKind::Ended, "an update after the end").map(drop)
 }
