@@ -194,7 +194,7 @@ fn perl(script: &str, module: &str) -> Result<Vec<OsString>, String> {
     if done(&mut there).is_err() {
         let package = format!("lib{}-perl", module.to_lowercase().replace("::", "-"));
         progress(&format!("installing perl and {package}"));
-        let installed = xtask_redis::install(&["perl", &package]).map_err(|error| error.to_string());
+        let installed = xtask_debian::install(&["perl", &package]).map_err(|error| error.to_string());
         installed.and_then(|()| done(&mut there)).map_err(|error| {
             format!("install perl and its {module} (Debian: apt-get install perl {package}): {error}")
         })?;

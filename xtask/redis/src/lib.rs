@@ -7,5 +7,5 @@ mod program;
 mod server;
 
 pub use cluster::Cluster;
-pub use program::{install, program, unpack};
+pub use program::{program, unpack};
 pub use server::{Options, Server, command};

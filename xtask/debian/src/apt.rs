@@ -1,0 +1,69 @@
+//! Installs and downloads packages.
+
+use std::io::{Error, Result};
+use std::path::Path;
+use std::process::Command;
+
+/// Installs packages of Debian, which needs root.
+///
+/// # Errors
+/// apt-get is missing or fails.
+pub fn install(packages: &[&str]) -> Result<()> {
+    // Old package lists may be good enough, so a failed update counts only if the installation fails too.
+    let update = run(Command::new("apt-get").args(["update", "-qq"]));
+    let mut command = Command::new("apt-get");
+    command.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
+    // At this run level a package does not start its own server.
+    command.args(packages).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+    run(&mut command).map(drop).map_err(|error| match update {
+        Ok(_) => error,
+        Err(update) => Error::other(format!("{update}; {error}")),
+    })
+}
+
+/// Downloads packages and those that they need and that are not installed. Needs no rights: if the system's package
+/// lists are missing or old, it fetches them into `home`.
+pub(crate) fn download(packages: &[&str], into: &Path, home: &Path) -> Result<()> {
+    download_with(packages, into, &[]).or_else(|first| {
+        let own = own_lists(home)?;
+        run(Command::new("apt-get").args(&own).args(["update", "-qq"]))
+            .and_then(|_| download_with(packages, into, &own))
+            .map_err(|second| Error::other(format!("{first}; with its own package lists: {second}")))
+    })
+}
+
+fn download_with(packages: &[&str], into: &Path, options: &[String]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    // Without `--reinstall` it lists no package that is installed.
+    command.args(options).args(["install", "--simulate", "-qq", "--reinstall", "--no-install-recommends"]);
+    let said = run(command.args(packages))?;
+    let names = said.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    // The C library must be the one of the running system's loader.
+    let names = names.filter(|name| *name != "libc6");
+    let mut command = Command::new("apt-get");
+    run(command.args(options).args(["download", "-qq"]).args(names).current_dir(into)).map(drop)
+}
+
+/// Options that make apt keep its lists and caches under `home`.
+fn own_lists(home: &Path) -> Result<Vec<String>> {
+    let mut options = Vec::new();
+    for (name, place) in [("Dir::State::Lists", "apt/lists"), ("Dir::Cache", "apt/cache")] {
+        let place = home.join(place);
+        std::fs::create_dir_all(place.join("partial"))?;
+        options.extend(["-o".to_owned(), format!("{name}={}", place.display())]);
+    }
+    Ok(options)
+}
+
+/// The output of a command, or an error with its reason.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    // apt-get prints warnings too; its error begins with `E:`.
+    let why = said.lines().find(|line| line.starts_with("E:")).or_else(|| said.lines().last());
+    Err(Error::other(format!("{name}: {}", why.unwrap_or("failed"))))
+}

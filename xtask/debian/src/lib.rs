@@ -1,0 +1,7 @@
+//! Programs that tests need, such as `redis-server`: on the path, or from Debian's packages.
+
+mod apt;
+mod programs;
+
+pub use apt::install;
+pub use programs::Programs;

@@ -1,0 +1,139 @@
+//! Finds or fetches programs.
+
+use std::fs::{self, File};
+use std::io::{Error, Result};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::apt::{download, install, run};
+
+/// Programs that come from the same packages.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs {
+    /// Debian's packages. The first names the directory into which they are unpacked.
+    pub packages: &'static [&'static str],
+    /// The name of each program on the path, and its path in the packages. Each prints its version with `--version`.
+    pub programs: &'static [(&'static str, &'static str)],
+}
+
+impl Programs {
+    /// The programs, in their order: on the path, or from the packages. These are installed where this process has the
+    /// right to, or else unpacked in the target directory.
+    ///
+    /// # Errors
+    /// Where none of these works; the error names the packages to install and what was tried.
+    pub fn find(&self) -> Result<Vec<PathBuf>> {
+        if let Some(programs) = self.on_path() {
+            return Ok(programs);
+        }
+        let home = home(self.packages[0]);
+        fs::create_dir_all(&home)?;
+        // Several test programs may run at once. One installs while the others wait.
+        let lock = File::create(home.join("lock"))?;
+        lock.lock()?;
+        if let Some(programs) = self.on_path().or_else(|| self.unpacked(&home)) {
+            return Ok(programs);
+        }
+        let packages = self.packages.join(" ");
+        let install = || {
+            install(self.packages)?;
+            self.on_path().ok_or_else(|| Error::other(format!("apt-get installed no {packages} that runs")))
+        };
+        let installed = match install() {
+            Ok(programs) => return Ok(programs),
+            Err(error) => error,
+        };
+        self.unpack(&home).map_err(|unpacked| {
+            Error::other(format!(
+                "{packages} was not found and could not be fetched. Install it so that its programs are on the path \
+                 (Debian and Ubuntu, as root: apt-get update && apt-get install {packages}), and run this again. What \
+                 was tried: {installed}; {unpacked}"
+            ))
+        })
+    }
+
+    /// Downloads the packages, unpacks them in `home`, and writes launchers that find their libraries. Needs no rights.
+    ///
+    /// # Errors
+    /// apt-get or dpkg is missing, the download fails, or a library is missing.
+    pub fn unpack(&self, home: &Path) -> Result<Vec<PathBuf>> {
+        for launcher in self.launchers(home).filter(|launcher| launcher.exists()) {
+            fs::remove_file(launcher)?;
+        }
+        let (packages, root) = (home.join("packages"), home.join("root"));
+        for old in [&packages, &root] {
+            if old.exists() {
+                fs::remove_dir_all(old)?;
+            }
+        }
+        fs::create_dir_all(&packages)?;
+        download(self.packages, &packages, home)?;
+        for package in fs::read_dir(&packages)? {
+            run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&root))?;
+        }
+        let mut libraries = Vec::new();
+        directories_of_libraries(&root, &mut libraries)?;
+        for (launcher, (_, path)) in self.launchers(home).zip(self.programs) {
+            let (libraries, program) = (libraries.join(":"), root.join(path));
+            let program = program.display();
+            let script = format!("#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{program}' \"$@\"\n");
+            fs::write(&launcher, script)?;
+            fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755))?;
+            runs(&launcher)
+                .map_err(|error| Error::other(format!("the unpacked program does not run: {error}")))?;
+        }
+        for used in [packages, home.join("apt")] {
+            if used.exists() {
+                fs::remove_dir_all(used)?;
+            }
+        }
+        Ok(self.launchers(home).collect())
+    }
+
+    fn on_path(&self) -> Option<Vec<PathBuf>> {
+        all_run(self.programs.iter().map(|(name, _)| PathBuf::from(name)))
+    }
+
+    fn unpacked(&self, home: &Path) -> Option<Vec<PathBuf>> {
+        all_run(self.launchers(home))
+    }
+
+    fn launchers(&self, home: &Path) -> impl Iterator<Item = PathBuf> {
+        self.programs.iter().map(move |(name, _)| home.join(name))
+    }
+}
+
+/// The programs, if all of them run.
+fn all_run(programs: impl Iterator<Item = PathBuf>) -> Option<Vec<PathBuf>> {
+    programs.map(|program| runs(&program).is_ok().then_some(program)).collect()
+}
+
+fn runs(program: &Path) -> Result<()> {
+    run(Command::new(program).arg("--version")).map(drop)
+}
+
+fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result<()> {
+    let mut holds = false;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            directories_of_libraries(&entry.path(), found)?;
+        } else if entry.file_name().to_string_lossy().contains(".so") {
+            holds = true;
+        }
+    }
+    if holds {
+        found.push(directory.display().to_string());
+    }
+    Ok(())
+}
+
+/// A directory in the target directory, found from the path of the running program, or in `target` for a doctest.
+/// Never a directory that other users can write to, because its content is executed.
+fn home(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    let target = here.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    target.map_or_else(usual, Path::to_path_buf).join(name)
+}
