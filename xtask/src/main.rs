@@ -10,6 +10,8 @@ mod cargo;
 mod ci;
 mod conformance;
 mod demo;
+mod promise;
+mod server;
 mod tally;
 mod test;
 

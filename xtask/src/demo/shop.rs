@@ -1,18 +1,11 @@
 //! The shop as a separate process.
 
-use std::fs::{File, read_to_string};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
+use crate::server::Server;
 use crate::{Result, cargo};
-
-/// How long the shop may take to listen. Ends a hanging start, and affects no result.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Builds the shop and returns the path of the program.
 ///
@@ -49,62 +42,20 @@ pub(crate) fn command(program: &Path, store: &str, port: u16) -> Command {
     command
 }
 
-/// A running shop. It is killed when dropped.
+/// A running shop. It is killed with SIGKILL when dropped.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    child: Child,
+    _server: Server,
     pub(crate) address: SocketAddr,
 }
 
 impl Shop {
-    /// Starts the shop on a free port and waits until it listens. Its stderr goes to a file beside its data.
-    pub(crate) fn start(program: &Path, data: &Path) -> Result<Self> {
-        let log = data.with_extension("log");
-        let errors = File::options().create(true).append(true).open(&log)?;
-        let mut child = command(program, &sqlite_in(data), 0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()?;
-        let output = child.stdout.take().ok_or("the shop has no stdout")?;
-        let (sender, receiver) = mpsc::channel();
-        // Keeps reading after the address, so that the shop never blocks on a full pipe.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
-                if let Some(address) = line.strip_prefix("listening on http://") {
-                    // The receiver may have timed out.
-                    let _ = sender.send(address.trim().to_owned());
-                }
-            }
-        });
-        match receiver.recv_timeout(TIMEOUT) {
-            Ok(address) => Ok(Self { child, address: address.parse()? }),
-            Err(_) => {
-                end(&mut child);
-                let said = read_to_string(&log).unwrap_or_default();
-                let lines: Vec<_> = said.lines().collect();
-                let tail = lines[lines.len().saturating_sub(20)..].join("\n");
-                Err(format!("the shop does not listen; its log:\n{tail}").into())
-            }
-        }
+    /// Starts the shop and waits until it listens.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let server = Server::start(command, log, "listening on http://")?;
+        let address = server.said.parse()?;
+        Ok(Self { _server: server, address })
     }
-
-    /// Kills the shop with SIGKILL.
-    pub(crate) fn kill(mut self) {
-        end(&mut self.child);
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// Kills and reaps the process, which may have ended already.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The cookie that the shop sends, and the cookies that it must not trust.
 
-use super::scene::{Scene, add, must, no_cookie, session};
+use super::scene::{Scene, add, no_cookie, session};
 use crate::Result;
+use crate::promise::must;
 
 pub(super) fn nothing_for_nothing(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;

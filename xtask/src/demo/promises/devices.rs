@@ -1,8 +1,9 @@
 //! The list of the user's devices.
 
-use super::scene::{Scene, log_in, must};
+use super::scene::{Scene, log_in};
 use crate::Result;
 use crate::demo::browser::Browser;
+use crate::promise::must;
 
 pub(super) fn sign_out_one(scene: &mut Scene) -> Result {
     let [phone, laptop] = signed_in(scene, "heidi")?;

@@ -1,7 +1,8 @@
 //! Forms that the shop refuses.
 
-use super::scene::{Scene, must, no_cookie};
+use super::scene::{Scene, no_cookie};
 use crate::Result;
+use crate::promise::must;
 
 pub(super) fn invalid_forms(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;

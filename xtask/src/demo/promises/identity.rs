@@ -1,8 +1,9 @@
 //! Whose session it is: logging in, logging out, and ids that are over.
 
-use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, no_cookie, session};
+use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, no_cookie, session};
 use crate::Result;
 use crate::demo::browser::Browser;
+use crate::promise::must;
 
 pub(super) fn rotation_at_login(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;

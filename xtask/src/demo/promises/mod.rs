@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::{fs, process};
 
-use super::shop::Shop;
 use crate::tally::Tally;
-use crate::{Result, cargo};
+use crate::{Result, cargo, promise};
 
 mod cookies;
 mod devices;
@@ -65,17 +64,13 @@ const PROMISES: &[Promise] = &[
 pub(crate) fn check(program: &Path) -> Result<Tally> {
     let data = cargo::target()?.join("demo-check").join(process::id().to_string());
     fs::create_dir_all(&data)?;
-    let shop = Shop::start(program, &data)?;
+    let mut scene = Scene { program: program.to_owned(), data, shop: None };
+    let shop = scene.start()?;
     println!("the shop listens on http://{}", shop.address);
-    let mut scene = Scene { program: program.to_owned(), data, shop: Some(shop) };
+    scene.shop = Some(shop);
     let mut tally = Tally::default();
     for (says, show) in PROMISES {
-        let shown = show(&mut scene);
-        match &shown {
-            Ok(()) => println!("ok   {says}"),
-            Err(error) => println!("FAIL {says}\n     {error}"),
-        }
-        tally.add(&Tally::one(shown.is_ok()));
+        tally.add(&promise::print(says, &show(&mut scene)));
     }
     drop(scene.shop.take());
     if tally.is_good() {

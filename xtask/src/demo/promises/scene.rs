@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::demo::browser::{Browser, Response};
-use crate::demo::shop::Shop;
+use crate::demo::shop::{self, Shop};
+use crate::promise::must;
 
 /// The running shop.
 pub(super) struct Scene {
@@ -19,6 +20,12 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// Starts the shop on a free port, with its log beside its data.
+    pub(super) fn start(&self) -> Result<Shop> {
+        let log = self.data.with_extension("log");
+        Shop::start(&mut shop::command(&self.program, &shop::sqlite_in(&self.data), 0), &log)
+    }
+
     pub(super) fn shop(&self) -> Result<&Shop> {
         Ok(self.shop.as_ref().ok_or("the shop is not running")?)
     }
@@ -26,11 +33,6 @@ impl Scene {
     pub(super) fn browser(&self) -> Result<Browser> {
         Ok(Browser::new(self.shop()?.address))
     }
-}
-
-/// Fails with this text unless the condition holds.
-pub(super) fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result {
-    if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
 /// Adds to the cart like the page's form.

@@ -1,8 +1,8 @@
 //! No write is lost to a parallel request, a late request, or SIGKILL.
 
-use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, must, session};
+use super::scene::{Scene, add, during_a_slow_request, in_eight_windows, log_in, session};
 use crate::Result;
-use crate::demo::shop::Shop;
+use crate::promise::must;
 
 pub(super) fn the_counter_counts(scene: &mut Scene) -> Result {
     let browser = scene.browser()?;
@@ -80,9 +80,9 @@ pub(super) fn kill_and_restart(scene: &mut Scene) -> Result {
         add(&browser, "biscuits", 100)?;
     }
     // Right after the response: the shop must keep every acknowledged write.
-    scene.shop.take().ok_or("the shop is not running")?.kill();
+    scene.shop.take().ok_or("the shop is not running").map(drop)?;
     must(browser.state().is_err(), || "the shop still answers after SIGKILL".to_owned())?;
-    let shop = Shop::start(&scene.program, &scene.data)?;
+    let shop = scene.start()?;
     let browser = browser.at(shop.address);
     scene.shop = Some(shop);
     let state = browser.state()?;
