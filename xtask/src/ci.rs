@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 
-use crate::{Result, cargo, test};
+use crate::{Result, cargo, e2e, test};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -26,6 +26,7 @@ pub(crate) fn run(options: &Options) -> Result {
     ];
     if !options.no_tests {
         steps.push(("tests", step(|| done(test::run(&test::Options { full: false })))));
+        steps.push(("shop in Chromium", step(in_chromium)));
     }
 
     println!();
@@ -45,9 +46,9 @@ pub(crate) fn run(options: &Options) -> Result {
 }
 
 /// The duration of a step in seconds, and its result: `Some` is the reason why it was skipped.
-type Told = (u64, Result<Option<&'static str>>);
+type Told = (u64, Result<Option<String>>);
 
-fn step(work: impl FnOnce() -> Result<Option<&'static str>>) -> Told {
+fn step(work: impl FnOnce() -> Result<Option<String>>) -> Told {
     let before = test::stopwatch();
     let result = work();
     if let Err(error) = &result {
@@ -56,7 +57,7 @@ fn step(work: impl FnOnce() -> Result<Option<&'static str>>) -> Told {
     (before.elapsed().as_secs(), result)
 }
 
-fn done(result: Result) -> Result<Option<&'static str>> {
+fn done(result: Result) -> Result<Option<String>> {
     result.map(|()| None)
 }
 
@@ -133,14 +134,22 @@ fn packages() -> Result {
     if published == 0 { Err("found no crate to publish".into()) } else { cargo::run(&mut command, false) }
 }
 
-fn dependencies() -> Result<Option<&'static str>> {
+fn dependencies() -> Result<Option<String>> {
     let there =
         Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
-        return Ok(Some("cargo-deny is not installed, so bans, licences and sources are unchecked"));
+        return Ok(Some("cargo-deny is not installed, so bans, licences and sources are unchecked".into()));
     }
     done(cargo::run(
         &mut cargo::cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"]),
         false,
     ))
+}
+
+/// Skipped where Chromium is missing and cannot be fetched.
+fn in_chromium() -> Result<Option<String>> {
+    match e2e::find() {
+        Ok(programs) => done(e2e::promises(&programs, None, true)),
+        Err(error) => Ok(Some(error.to_string())),
+    }
 }

@@ -10,6 +10,7 @@ mod cargo;
 mod ci;
 mod conformance;
 mod demo;
+mod e2e;
 mod promise;
 mod server;
 mod tally;
@@ -34,6 +35,8 @@ enum Verb {
     Test(test::Options),
     /// Runs the conformance suites of the drivers and prints the matrix of clauses
     Conformance(conformance::Options),
+    /// Uses the example shop with a real Chromium and prints which promises hold
+    E2e(e2e::Options),
     /// Measures the drivers and the web layer beside their peers and prints the ratios
     Bench(bench::Options),
     /// Checks formatting, lints, documentation, each feature alone and dependencies, and runs all tests
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
+        Verb::E2e(options) => e2e::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Ci(options) => ci::run(&options),
     };

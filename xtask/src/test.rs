@@ -129,7 +129,7 @@ fn run_one(name: &str, mut command: Command, limit: Duration) -> Result<Tally> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
-fn pause() {
+pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(20));
 }
 

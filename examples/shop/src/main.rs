@@ -26,6 +26,9 @@ struct Arguments {
     /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// Send the cookie over HTTPS only: for a shop behind a proxy with HTTPS
+    #[arg(long)]
+    https: bool,
 }
 
 #[tokio::main]
@@ -43,9 +46,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))).await?;
     let address = listener.local_addr()?;
-    // Without `Secure`, because the shop has no HTTPS. This is an error for other than loopback addresses. With a name,
-    // because the default name has the port in it, and the checks restart the shop on other ports.
-    let cookie = CookieConfig::development(address).name("shop").build()?;
+    // The development preset has no `Secure`, and is an error for other than loopback addresses. With a name, because its
+    // default name has the port in it, and the checks restart the shop on other ports.
+    let cookie = if arguments.https {
+        CookieState::default()
+    } else {
+        CookieConfig::development(address).name("shop").build()?
+    };
     writeln!(io::stdout().lock(), "listening on http://{address}")?;
 
     let (stop, stopping) = watch::channel(false);

@@ -102,8 +102,8 @@ pub(crate) struct Device {
 
 pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
     let mut body = String::from(
-        "<section class=intro><h1>Your devices</h1><p>Each sign-in of your account, the oldest first.</p></section>\
-         <table><thead><tr><th>Device<th>Signed in<th>Last used<th></thead><tbody>",
+        "<section class=intro><h1>Your devices</h1><p>The browsers that are signed in to your account.</p></section>\
+         <table><thead><tr><th>Device<th>First visit<th>Last used<th></thead><tbody>",
     );
     for device in devices {
         let (label, created, used) = (Text(&device.label), Ago(device.created), Ago(device.used));
@@ -131,8 +131,7 @@ pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
 /// The page that `live.js` keeps up to date.
 pub(crate) fn live(page: &Page) -> Html<String> {
     let body = "<section class=intro><h1 id=title>Live</h1><p id=status role=status>Connecting…</p></section>\
-                <p id=state>Visits in this session: <b id=visits></b><br>\
-                <span id=cart></span></p><p><a class=button href=/>Back to the shop</a></p>\
+                <p id=state>Visits in this session: <b id=visits></b></p><p><a class=button href=/>Back to the shop</a></p>\
                 <script src=/live.js></script>";
     whole("Live", page, body)
 }
@@ -168,7 +167,7 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
         ),
     }
     let summary = summary(&page.cart);
-    put(&mut html, format_args!("<a class=cart href=/cart>{summary}</a></nav></header><main>"));
+    put(&mut html, format_args!("<a class=cart id=cart href=/cart>{summary}</a></nav></header><main>"));
     if let Some(notice) = &page.notice {
         put(&mut html, format_args!("<p class=notice role=status>{}</p>", Text(notice)));
     }

@@ -12,7 +12,7 @@ use crate::{Result, cargo};
 
 mod browser;
 mod promises;
-mod shop;
+pub(crate) mod shop;
 
 /// Options of the demo.
 #[derive(Debug, Args)]
