@@ -11,7 +11,7 @@ pub(super) fn sign_out_one(scene: &mut Scene) -> Result {
     let [handle] = &handles[..] else {
         return Err(format!("{} other devices are listed instead of 1", handles.len()).into());
     };
-    // The handle is no session id, and no permission for another user.
+    // Another user may not use the handle.
     let [thief] = signed_in(scene, "mallory")?;
     thief.post("/devices/end", &[("handle", handle)])?;
     must(phone.state()?.user() == Some("heidi"), || "another user signed the device out".to_owned())?;
