@@ -127,6 +127,8 @@ S97 s97_dropped_login_leaves_no_unknown_session session [Conditional] [LosesCrea
 S98 s98_log_out_everywhere_misses_no_session session [Conditional] [SwallowsConflicts RemoveKeeps];
 S99 s99_epoch_ends_sessions_that_no_index_has session [Conditional] [LosesUpdates StripsUser];
 S100 s100_user_data_merges_guest_value_once session [Conditional] [LosesUpdates SwallowsConflicts];
+S107 s107_remembered_session_keeps_its_lifetime session [Conditional VirtualTime] [StripsPersistence ResetsTimes];
+S108 s108_last_choice_of_persistence_wins session [Conditional VirtualTime] [StripsPersistence InventsPersistence];
 S109 s109_damaged_session_stays_listed_until_it_is_ended session [Conditional] [GarbageIsAbsent RemoveKeeps];
 S110 s110_ended_session_ends_no_others session [Conditional] [ShowsRemoved MarkerIsLost];
 S111 s111_damaged_index_follows_policy session [Conditional] [GarbageIsAbsent LosesUpdates];

@@ -70,5 +70,5 @@ pub use record::{Record, check_record_bytes};
 pub use revision::Revision;
 pub use setters::check_options;
 #[cfg(feature = "state")]
-pub use state::{Candidates, State};
+pub use state::{Candidates, Persistence, State};
 pub use turn::yield_now;

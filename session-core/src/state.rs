@@ -19,7 +19,8 @@ pub trait State: Send + Sync + 'static {
     fn read(&self, request: &HeaderMap) -> Candidates;
 
     /// Adds the header that makes the client repeat `id`. `deadline` is the moment at which the session expires, for
-    /// states that tell the client. Other headers stay unchanged.
+    /// states that tell the client. `persistence` is the session's own choice of how long the client keeps the id; a state
+    /// whose clients decide that by themselves ignores it. Other headers stay unchanged.
     ///
     /// # Errors
     /// `TooLarge` or `Misconfigured` if the headers cannot hold it. The response is then unchanged.
@@ -27,6 +28,7 @@ pub trait State: Send + Sync + 'static {
         &self,
         id: &SessionId,
         deadline: Option<Timestamp>,
+        persistence: Persistence,
         now: Timestamp,
         response: &mut HeaderMap,
     ) -> Result<()>;
@@ -39,7 +41,8 @@ pub trait State: Send + Sync + 'static {
 
     /// Whether the header of [`write`](Self::write) depends on the deadline. The session layer then writes it again
     /// whenever the deadline moves.
-    fn follows_deadline(&self) -> bool {
+    fn follows_deadline(&self, persistence: Persistence) -> bool {
+        let _ = persistence;
         false
     }
 
@@ -56,6 +59,19 @@ pub trait State: Send + Sync + 'static {
     fn varies_on(&self) -> HeaderName {
         http::header::COOKIE
     }
+}
+
+/// How long the client keeps the id of one session. The session stores it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Persistence {
+    /// As the state is configured for all sessions.
+    #[default]
+    Configured,
+    /// Until the client closes.
+    Browser,
+    /// Until the deadline of the session.
+    Session,
 }
 
 /// The session ids of a request, at most four. The session layer tries them in order.

@@ -45,7 +45,9 @@ pub use require_user::{LoginPage, RequireUser};
 pub use same_origin::{SameOriginLayer, SameOriginService};
 
 pub use session_core;
-pub use session_core::{Clock, Cursor, Driver, DriverExt, DynDriver, StoreError, StoreErrorKind, Timestamp};
+pub use session_core::{
+    Clock, Cursor, Driver, DriverExt, DynDriver, Persistence, StoreError, StoreErrorKind, Timestamp,
+};
 pub use session_manager::*;
 
 /// The sessions of one store, by default of a store that [`open`] chose.

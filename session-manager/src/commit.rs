@@ -9,7 +9,7 @@ use crate::client::Agent;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
-use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
+use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{Content, Header, Table};
@@ -150,14 +150,13 @@ impl<D: Driver> Manager<D> {
         let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
-            let client = IdUpdate::Set { id: next.id, deadline: expires };
             let pending = work.begin(next, table.clone(), None, None);
             let answer = self.store_new(&pending.next.key, pending.record()).await;
             last = match answer {
                 Ok(New::Stored) => {
                     self.enter_created(work).await?;
                     self.emit(work.pending().map(|pending| &pending.next.key), &Event::Created);
-                    work.adopt(client, now)?;
+                    work.adopt(true, now)?;
                     return Ok(Committed::new(Outcome::Created));
                 }
                 answer => work.answered(answer)?,
@@ -219,7 +218,7 @@ impl<D: Driver> Manager<D> {
                 }
                 Ok(Change::Applied) => {
                     let old = if enters { self.bound_before(work) } else { None };
-                    self.adopt_extended(work, now)?;
+                    work.adopt(false, now)?;
                     if let Some(old) = old {
                         Box::pin(self.leave_old(&work.table().header, old)).await;
                     }
@@ -234,12 +233,6 @@ impl<D: Driver> Manager<D> {
                 }
             }
         }
-    }
-
-    pub(crate) fn adopt_extended(&self, work: &mut Work, now: Timestamp) -> Result<(), Error> {
-        let Some(next) = work.pending().map(|pending| &pending.next) else { return Ok(()) };
-        let client = work.client().extended(next.id, next.expires);
-        work.adopt(client, now)
     }
 
     async fn touch(&self, work: &mut Work) -> Result<Committed, Error> {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use session_core::{Revision, SessionId, Timestamp};
+use session_core::{Persistence, Revision, SessionId, Timestamp};
 
 use crate::client::{AddressCheck, Agent};
 use crate::entry::{FLASH, NewEntry, RawEntry, VALUE, entries};
 use crate::op::{Op, parsed};
-use crate::table::{Content, TOMBSTONE_DATA, Table};
+use crate::table::{Content, Header, TOMBSTONE_DATA, Table};
 use crate::work::{Loaded, Work};
 
 const SESSION: &[u8] = include_bytes!("../golden/session-v1.bin");
+/// A session that its client keeps until the deadline.
+const REMEMBERED: &[u8] = include_bytes!("../golden/session-v1-remembered.bin");
 const USER: &[u8] = include_bytes!("../golden/user-v1.bin");
 const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
 const LOGIN_TOMBSTONE: &[u8] = include_bytes!("../golden/login-tombstone-v1.bin");
@@ -22,6 +24,10 @@ const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
 
 /// The file, built by hand from the documented layout instead of the code that writes it.
 fn by_hand(user: &[u8]) -> Vec<u8> {
+    by_hand_with(user, b"a later release's header")
+}
+
+fn by_hand_with(user: &[u8], additions: &[u8]) -> Vec<u8> {
     let mut data = vec![1, 1, 0, 0, 0, 0, 0, 0];
     for word in [CREATED, CREATED + 5_000, CREATED + 1_000, CREATED + 86_401_000, 7_200_000, 86_400_000, 42] {
         data.extend(word.to_le_bytes());
@@ -34,7 +40,7 @@ fn by_hand(user: &[u8]) -> Vec<u8> {
     ]);
     data.push(user.len() as u8);
     data.extend(user);
-    data.extend(b"a later release's header");
+    data.extend(additions);
     let len = data.len() as u16;
     data[2..4].copy_from_slice(&len.to_le_bytes());
     // class, codec, flags, extras, key, value
@@ -129,6 +135,30 @@ fn golden_version_1_is_read() {
         (9, 1, None, 0, b"unknown class", b"kept"),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn golden_persistence_is_read_and_written() {
+    assert_eq!(REMEMBERED, by_hand_with(b"ada", b"\x02a later release's header"));
+    let remembered = table(REMEMBERED).unwrap();
+    assert_eq!(remembered.header.persistence(), Persistence::Session);
+    assert_eq!(rewritten(remembered.clone()), REMEMBERED);
+    // An unknown choice, and none, are those of the state. A new choice leaves later additions alone.
+    assert_eq!(table(SESSION).unwrap().header.persistence(), Persistence::Configured);
+    for (chosen, byte) in [(Persistence::Browser, 1), (Persistence::Session, 2), (Persistence::Configured, 0)]
+    {
+        for additions in [&b""[..], b"a later release's header"] {
+            let mut work = work(table(&by_hand_with(b"ada", &[&[2], additions].concat())).unwrap());
+            work.record(Op::Persistence(chosen));
+            let draft = work.draft(NOW, |_| {});
+            let data = work.table_of(draft, Timestamp::from_millis(CREATED + 5_000)).data().clone();
+            assert_eq!(data, by_hand_with(b"ada", &[&[byte], additions].concat()));
+            assert_eq!(table(&data).unwrap().header.persistence(), chosen);
+        }
+    }
+    let mut plain = Header::new(Duration::from_secs(1), None);
+    plain.set_persistence(Persistence::Browser);
+    assert_eq!((plain.persistence(), plain.user()), (Persistence::Browser, None));
 }
 
 #[test]

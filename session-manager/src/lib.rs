@@ -29,6 +29,8 @@ mod flash;
 mod identity;
 mod values;
 
+mod remember;
+
 mod manager;
 
 mod settle;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::Timestamp;
+use session_core::{Persistence, Timestamp};
 
 use crate::entry::{FLASH, RawEntry, VALUE, entries};
 use crate::error::{Error, ErrorKind};
@@ -40,6 +40,8 @@ pub(crate) enum Op {
     Idle(Duration),
     /// The last one wins; the deadline is computed from the record that is written.
     Lifetime(Option<Duration>),
+    /// The last one wins.
+    Persistence(Persistence),
     /// Contention if the record was bound to another user: never a mix of two.
     BindUser(Box<UserChange>),
     /// Blind: the session has no user.
@@ -61,7 +63,7 @@ impl Op {
     }
 
     pub(crate) fn sets_time(&self) -> bool {
-        matches!(self, Self::Idle(_) | Self::Lifetime(_))
+        matches!(self, Self::Idle(_) | Self::Lifetime(_) | Self::Persistence(_))
     }
 
     /// Whether a session with this operation has to enter the index of its user.
@@ -174,6 +176,7 @@ impl View {
             Op::FlashDrop(ids) => self.drop_if(|entry| entry.class() == FLASH && ids.contains(&entry.id())),
             Op::Idle(idle) => self.header.idle = *idle,
             Op::Lifetime(lifetime) => self.header.set_lifetime(*lifetime),
+            Op::Persistence(persistence) => self.header.set_persistence(*persistence),
             Op::BindUser(change) => self.header.set_user(change.user.clone()),
             Op::UnbindUser => {
                 self.header.set_user(Bytes::new());

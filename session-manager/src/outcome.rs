@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use session_core::{SessionId, Timestamp};
+use session_core::{Persistence, SessionId, Timestamp};
 
 /// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub enum IdUpdate {
         id: SessionId,
         /// When the session ends unless it is used again.
         deadline: Option<Timestamp>,
+        /// How long the client keeps the id.
+        persistence: Persistence,
     },
     /// Keep the id, which is valid for longer. Needed only if
     /// [`State::follows_deadline`](session_core::State::follows_deadline).
@@ -117,6 +119,8 @@ pub enum IdUpdate {
         id: SessionId,
         /// When the session ends unless it is used again.
         deadline: Option<Timestamp>,
+        /// How long the client keeps the id.
+        persistence: Persistence,
     },
     /// Delete the id: [`State::erase`](session_core::State::erase). Only the request that destroyed the session sends
     /// this.
@@ -125,10 +129,15 @@ pub enum IdUpdate {
 
 impl IdUpdate {
     /// The deadline moved. A new id still has to be sent.
-    pub(crate) fn extended(self, id: SessionId, deadline: Option<Timestamp>) -> Self {
+    pub(crate) fn extended(
+        self,
+        id: SessionId,
+        deadline: Option<Timestamp>,
+        persistence: Persistence,
+    ) -> Self {
         match self {
-            Self::Set { .. } => Self::Set { id, deadline },
-            _ => Self::Extend { id, deadline },
+            Self::Set { .. } => Self::Set { id, deadline, persistence },
+            _ => Self::Extend { id, deadline, persistence },
         }
     }
 }

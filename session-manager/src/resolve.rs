@@ -5,7 +5,7 @@ use session_core::{Change, Driver, Record, is_live};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
-use crate::outcome::{EndReason, IdUpdate, Outcome};
+use crate::outcome::{EndReason, Outcome};
 use crate::table::{Content, Table};
 use crate::work::{Pending, Work};
 
@@ -32,7 +32,7 @@ impl<D: Driver> Manager<D> {
             Err(error) => return Err(Error::uncertain(error)),
         }
         self.enter_created(work).await?;
-        work.adopt(IdUpdate::Set { id: next.id, deadline: next.expires }, self.clock.now())?;
+        work.adopt(true, self.clock.now())?;
         self.emit(Some(&next.key), &Event::Created);
         Ok(Some(Outcome::Created))
     }
@@ -46,7 +46,7 @@ impl<D: Driver> Manager<D> {
                 Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
             }
             Change::Applied => {
-                self.adopt_extended(work, self.clock.now())?;
+                work.adopt(false, self.clock.now())?;
                 Ok(Some(Outcome::Updated))
             }
             Change::Conflict(None) => {

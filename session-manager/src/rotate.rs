@@ -9,7 +9,7 @@ use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
-use crate::outcome::{Committed, EndReason, IdUpdate, Outcome};
+use crate::outcome::{Committed, EndReason, Outcome};
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{TOMBSTONE_DATA, Table};
 use crate::work::{Loaded, Work};
@@ -188,7 +188,7 @@ impl<D: Driver> Manager<D> {
     pub(crate) fn rotated(&self, work: &mut Work) -> Result<Outcome, Error> {
         if let Some(next) = work.pending().map(|pending| pending.next.clone()) {
             let old = work.loaded().map(|loaded| loaded.key.clone());
-            work.adopt(IdUpdate::Set { id: next.id, deadline: next.expires }, self.clock.now())?;
+            work.adopt(true, self.clock.now())?;
             self.emit(Some(&next.key), &Event::Rotated);
             old.iter().for_each(|old| self.watches.end(old, &EndReason::Replaced));
             work.clear_end();

@@ -24,6 +24,7 @@
 //! | 64 | 1 + n | client network: n, then prefix length in bits and 4 or 16 address bytes (n = 0, 5 or 17) |
 //! | | 1 + n | user agent: n, then the first 16 bytes of its SHA-256 (n = 0 or 16) |
 //! | | 1 + n | user: n, then its name |
+//! | | 0 or 1 | how long the client keeps the id: 1 until it closes, 2 until the deadline; others, and none, as configured |
 //! | | | additions of later releases, kept unchanged |
 //!
 //! | offset | length | entry |
@@ -45,7 +46,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::Timestamp;
+use session_core::{Persistence, Timestamp};
 
 use crate::client::{Agent, Network};
 use crate::entry::{Entries, Malformed, RawEntry};
@@ -58,6 +59,10 @@ const FIXED: usize = 64;
 /// The offset of `updated`.
 const UPDATED_AT: usize = 16;
 const NONE: u64 = u64::MAX;
+/// The byte of [`Persistence::Browser`].
+const BROWSER: u8 = 1;
+/// The byte of [`Persistence::Session`].
+const DEADLINE: u8 = 2;
 
 /// The data of the tombstone that a rotation leaves under the old key, unless it is a login.
 pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
@@ -258,6 +263,7 @@ struct Rare {
     agent: Option<Agent>,
     /// UTF-8, checked when it was read.
     user: Bytes,
+    /// The persistence, and what follows it.
     extra: Bytes,
 }
 
@@ -370,6 +376,24 @@ impl Header {
 
     pub(crate) fn set_user(&mut self, user: Bytes) {
         self.rare.get_or_insert_default().user = user;
+    }
+
+    pub(crate) fn persistence(&self) -> Persistence {
+        match self.rare.as_ref().and_then(|rare| rare.extra.first()) {
+            Some(&BROWSER) => Persistence::Browser,
+            Some(&DEADLINE) => Persistence::Session,
+            _ => Persistence::Configured,
+        }
+    }
+
+    pub(crate) fn set_persistence(&mut self, persistence: Persistence) {
+        let byte = match persistence {
+            Persistence::Browser => BROWSER,
+            Persistence::Session => DEADLINE,
+            _ => 0,
+        };
+        let rare = self.rare.get_or_insert_default();
+        rare.extra = [&[byte], rare.extra.get(1..).unwrap_or_default()].concat().into();
     }
 
     pub(crate) fn network(&self) -> Option<Network> {

@@ -265,7 +265,7 @@ pub(crate) fn encode_entry<T: Serialize + ?Sized>(
     })
 }
 
-fn at_least_a_second(time: Option<Duration>) -> Result<(), Error> {
+pub(crate) fn at_least_a_second(time: Option<Duration>) -> Result<(), Error> {
     if time.is_some_and(|time| time < MIN_TIME) {
         return Err(Error::new(ErrorKind::Config).with_detail("a timeout is at least one second"));
     }

@@ -448,18 +448,22 @@ impl Work {
         self.pending = None;
     }
 
-    /// The pending call was applied. Operations that were recorded later stay in the log. If they cannot be replayed,
+    /// The pending call was applied; `new` says that the client does not know the id yet. Operations that were recorded later stay in the log. If they cannot be replayed,
     /// nothing changes, and the next commit resolves the call again.
-    pub(crate) fn adopt(&mut self, client: IdUpdate, now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn adopt(&mut self, new: bool, now: Timestamp) -> Result<(), Error> {
         let Some(pending) = &self.pending else { return Ok(()) };
         let ops = pending.ops.min(self.log.len());
         self.view = replayed(&self.log[ops..], &pending.table, now)?;
-        self.log.drain(..ops);
+        let replaces = self.log.drain(..ops).any(|op| matches!(op, Op::Persistence(_)));
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let Pending { next, table, rotations, .. } = *pending;
+        let (id, deadline, persistence) = (next.id, next.expires, table.header.persistence());
+        self.client = match new || replaces {
+            true => IdUpdate::Set { id, deadline, persistence },
+            false => self.client.extended(id, deadline, persistence),
+        };
         (self.loaded, self.table) = (Some(next), table);
         self.rotations = self.rotations.saturating_sub(rotations);
-        self.client = client;
         self.left = None;
         // Consumed values are gone, so a second commit has nothing more to remove.
         if let Some(flash) = &mut self.flash {
@@ -474,7 +478,8 @@ impl Work {
     pub(crate) fn touched(&mut self, revision: Revision, deadline: Timestamp) {
         if let Some(loaded) = &mut self.loaded {
             (loaded.revision, loaded.expires) = (revision, Some(deadline));
-            self.client = self.client.extended(loaded.id, Some(deadline));
+            let persistence = self.table.header.persistence();
+            self.client = self.client.extended(loaded.id, Some(deadline), persistence);
         }
     }
 

@@ -9,7 +9,8 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Uri};
 use httpdate::HttpDate;
 use session_core::{
-    Candidates, Operation, Result, SessionId, State, StoreError, StoreErrorKind, Timestamp, is_live,
+    Candidates, Operation, Persistence, Result, SessionId, State, StoreError, StoreErrorKind, Timestamp,
+    is_live,
 };
 
 use crate::attributes::Lifetime;
@@ -42,7 +43,7 @@ impl CookieState {
         &self.identity.name
     }
 
-    /// How long the browser keeps the cookie.
+    /// How long the browser keeps the cookie of a session that has not chosen its own lifetime.
     #[must_use]
     pub fn lifetime(&self) -> Lifetime {
         self.lifetime
@@ -63,8 +64,8 @@ impl CookieState {
     }
 
     /// How many seconds the browser keeps a cookie that is sent at `now`, and the moment when the cookie ends.
-    fn keeps(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<(u64, Timestamp)> {
-        let time = match self.lifetime {
+    fn keeps(lifetime: Lifetime, deadline: Option<Timestamp>, now: Timestamp) -> Option<(u64, Timestamp)> {
+        let time = match lifetime {
             Lifetime::BrowserSession => return None,
             Lifetime::Fixed(time) => time,
             Lifetime::FollowSession => {
@@ -74,6 +75,15 @@ impl CookieState {
         // Rounded up: a cookie may outlive its session by a part of a second, but rounding down would delete the cookie
         // in the session's last second.
         Some((time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), now.saturating_add(time)))
+    }
+
+    /// The lifetime of a session's cookie.
+    fn lifetime_of(&self, persistence: Persistence) -> Lifetime {
+        match persistence {
+            Persistence::Browser => Lifetime::BrowserSession,
+            Persistence::Session => Lifetime::FollowSession,
+            _ => self.lifetime,
+        }
     }
 
     /// The header's value, in one allocation of exactly its length: a `Vec` with spare capacity would be reallocated
@@ -136,14 +146,16 @@ impl State for CookieState {
         &self,
         id: &SessionId,
         deadline: Option<Timestamp>,
+        persistence: Persistence,
         now: Timestamp,
         response: &mut HeaderMap,
     ) -> Result<()> {
-        if self.lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
+        let lifetime = self.lifetime_of(persistence);
+        if lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
             // A Max-Age of zero deletes the cookie; the deletion header does so without the id.
             return self.erase(response);
         }
-        let value = self.value(id, self.keeps(deadline, now)).map_err(unwritable)?;
+        let value = self.value(id, Self::keeps(lifetime, deadline, now)).map_err(unwritable)?;
         let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(unwritable)?;
         // Keeps the id out of `Debug` and out of HTTP/2's compression tables.
         value.set_sensitive(true);
@@ -155,8 +167,8 @@ impl State for CookieState {
     }
 
     /// True with a lifetime, so that store and cookie are extended together.
-    fn follows_deadline(&self) -> bool {
-        self.lifetime != Lifetime::BrowserSession
+    fn follows_deadline(&self, persistence: Persistence) -> bool {
+        self.lifetime_of(persistence) != Lifetime::BrowserSession
     }
 
     /// Clients keep a `Secure` cookie over HTTPS only. Browsers make an exception for loopback, other clients do not.

@@ -131,12 +131,12 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
     fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()> {
         let now = || self.sessions.now();
         let written = match update {
-            IdUpdate::Set { id, deadline } => {
-                self.state.write(&id, deadline, now(), headers)?;
+            IdUpdate::Set { id, deadline, persistence } => {
+                self.state.write(&id, deadline, persistence, now(), headers)?;
                 Ok(())
             }
-            IdUpdate::Extend { id, deadline } if self.state.follows_deadline() => {
-                self.state.write(&id, deadline, now(), headers)
+            IdUpdate::Extend { id, deadline, persistence } if self.state.follows_deadline(persistence) => {
+                self.state.write(&id, deadline, persistence, now(), headers)
             }
             IdUpdate::Clear => self.state.erase(headers),
             _ => return Ok(()),

@@ -45,5 +45,5 @@ defects! {
     GarbageIsDeleted, MarkerIsLost, MarkerRemoves, MarkerForever, MarkerIsEmptySession, StripsFlash,
     AgesFlash, SharesFlashIds, StripsUnknown, StripsBindings, InventsBindings, StripsUser,
     StripsValueDeadlines, ExtendsValueDeadlines, SpreadsValueDeadlines, ResetsTimes, RestartsLifetime,
-    FlipsLastByte, PurgeSaysNone,
+    FlipsLastByte, PurgeSaysNone, StripsPersistence, InventsPersistence,
 }

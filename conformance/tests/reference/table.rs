@@ -79,6 +79,8 @@ pub(super) fn altered(data: &Bytes, defect: Defect, when: Condition, now: Timest
             table.set_word(24, now.as_millis());
             table.set_word(32, absolute.as_millis());
         }
+        Defect::StripsPersistence => table.extra.clear(),
+        Defect::InventsPersistence if table.extra.is_empty() => table.extra.push(2),
         Defect::FlipsLastByte => {
             let value = &mut table.entries.last_mut()?.value;
             *value.last_mut()? ^= 1;

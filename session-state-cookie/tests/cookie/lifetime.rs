@@ -7,7 +7,7 @@ fn the_defaults_follow_owasp() {
     let state = CookieState::default();
     assert_eq!(written(&state, in_seconds(60)), format!("__Host-session={SEVENS}{DEFAULTS}"));
     assert_eq!(erased(&state), format!("__Host-session={DEFAULTS}{GONE}"));
-    assert!(!state.follows_deadline());
+    assert!(!state.follows_deadline(Persistence::Configured));
     assert_eq!(state.varies_on(), COOKIE);
 }
 
@@ -21,7 +21,7 @@ fn a_fixed_lifetime_counts_from_now() {
     ] {
         let config = CookieConfig::new().lifetime(text.parse().unwrap());
         let state = config.clone().build().unwrap();
-        assert!(state.follows_deadline());
+        assert!(state.follows_deadline(Persistence::Configured));
         let line = format!("__Host-session={SEVENS}{DEFAULTS}; Max-Age={max_age}");
         assert_eq!(written(&state, None), line);
         assert_eq!(written(&state, in_seconds(9)), line);
@@ -35,7 +35,7 @@ fn a_fixed_lifetime_counts_from_now() {
 fn follow_session_rounds_up_to_the_second() {
     let config = CookieConfig::new().lifetime(Lifetime::FollowSession);
     let state = config.clone().build().unwrap();
-    assert!(state.follows_deadline());
+    assert!(state.follows_deadline(Persistence::Configured));
     let line = format!("__Host-session={SEVENS}{DEFAULTS}");
     for (millis, max_age) in [(1, 1), (999, 1), (1_000, 1), (1_001, 2), (7_200_000, 7_200)] {
         let deadline = Some(NOW.saturating_add(Duration::from_millis(millis)));
@@ -67,7 +67,30 @@ fn expires_ends_with_the_year_9999() {
     for config in [config.clone(), config.lifetime(Lifetime::Fixed(Duration::from_secs(1)))] {
         let mut response = HeaderMap::new();
         let last = Timestamp::from_millis(u64::MAX);
-        config.build().unwrap().write(&id(7), None, last, &mut response).unwrap();
+        config.build().unwrap().write(&id(7), None, Persistence::Configured, last, &mut response).unwrap();
         assert!(set_cookies(&response).concat().ends_with("; Expires=Fri, 31 Dec 9999 23:59:59 GMT"));
+    }
+}
+
+#[test]
+fn the_choice_of_a_session_replaces_the_configured_lifetime() {
+    for lifetime in
+        [Lifetime::BrowserSession, Lifetime::FollowSession, Lifetime::Fixed(Duration::from_secs(9))]
+    {
+        let state = CookieConfig::new().lifetime(lifetime).expires(true).build().unwrap();
+        let line = |persistence, deadline| {
+            let mut response = HeaderMap::new();
+            state.write(&id(7), deadline, persistence, NOW, &mut response).unwrap();
+            set_cookies(&response).concat()
+        };
+        let line_of_sevens = format!("__Host-session={SEVENS}{DEFAULTS}");
+        assert_eq!(line(Persistence::Browser, in_seconds(60)), line_of_sevens);
+        let kept = format!("{line_of_sevens}; Max-Age=60; Expires=Sun, 06 Nov 1994 08:50:37 GMT");
+        assert_eq!(line(Persistence::Session, in_seconds(60)), kept);
+        assert!(line(Persistence::Session, in_seconds(60_000_000)).contains("; Max-Age=34560000;"));
+        assert_eq!(line(Persistence::Session, in_seconds(0)), format!("__Host-session={DEFAULTS}{GONE}"));
+        assert!(
+            !state.follows_deadline(Persistence::Browser) && state.follows_deadline(Persistence::Session)
+        );
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
-use session_core::{SessionId, State, Timestamp};
+use session_core::{Persistence, SessionId, State, Timestamp};
 use session_state_cookie::{CookieConfig, CookieState, Lifetime, SameSite};
 
 /// 6 November 1994, 08:49:37 UTC.
@@ -40,7 +40,7 @@ fn set_cookies(response: &HeaderMap) -> Vec<&str> {
 /// The header for the id of sevens.
 fn written(state: &CookieState, deadline: Option<Timestamp>) -> String {
     let mut response = HeaderMap::new();
-    state.write(&id(7), deadline, NOW, &mut response).unwrap();
+    state.write(&id(7), deadline, Persistence::Configured, NOW, &mut response).unwrap();
     assert_eq!(response.len(), 1);
     set_cookies(&response).concat()
 }

@@ -67,7 +67,7 @@ proptest! {
         let before: Vec<_> = response.get_all(SET_COOKIE).iter().cloned().collect();
         let state = CookieState::default();
         state.erase(&mut response).unwrap();
-        state.write(&id(7), None, NOW, &mut response).unwrap();
+        state.write(&id(7), None, Persistence::Configured, NOW, &mut response).unwrap();
         let after: Vec<_> = response.get_all(SET_COOKIE).iter().cloned().collect();
         prop_assert_eq!(&after[..after.len() - 1], &before[..]);
         prop_assert_eq!(after.last().unwrap(), &format!("__Host-session={SEVENS}{DEFAULTS}"));
@@ -100,7 +100,7 @@ proptest! {
         let id = SessionId::from_bytes(bytes);
         let value = id.reveal();
         let mut response = HeaderMap::new();
-        state.write(&id, in_seconds(seconds), NOW, &mut response).unwrap();
+        state.write(&id, in_seconds(seconds), Persistence::Configured, NOW, &mut response).unwrap();
         let line = response[SET_COOKIE].to_str().unwrap();
         let cookie = Cookie::parse(line).unwrap();
         prop_assert_eq!(cookie.name_value(), (name.as_str(), value.as_str()));

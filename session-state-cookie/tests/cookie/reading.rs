@@ -84,7 +84,7 @@ fn reading_allocates_nothing_writing_once() {
 
     let mut response = HeaderMap::with_capacity(4);
     let writing = allocation_counter::measure(|| {
-        state.write(&id(7), in_seconds(7_200), NOW, &mut response).unwrap();
+        state.write(&id(7), in_seconds(7_200), Persistence::Configured, NOW, &mut response).unwrap();
     });
     assert_eq!(writing.count_total, 1);
     assert_eq!(set_cookies(&response).concat().len() as u64, writing.bytes_total);

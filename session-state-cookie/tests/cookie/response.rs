@@ -29,7 +29,7 @@ fn other_headers_are_unchanged() {
     let cookies = |response: &HeaderMap| -> Vec<_> { response.get_all(SET_COOKIE).iter().cloned().collect() };
     let before = cookies(&response);
     for round in 0..2 {
-        state.write(&id(round), None, NOW, &mut response).unwrap();
+        state.write(&id(round), None, Persistence::Configured, NOW, &mut response).unwrap();
         let mut expected = before.clone();
         expected.push(format!("__Host-session={}{DEFAULTS}", text(round)).try_into().unwrap());
         assert_eq!(cookies(&response), expected);
@@ -49,13 +49,13 @@ fn a_later_call_replaces_the_header() {
     ] {
         response.append(SET_COOKIE, HeaderValue::from_static(by_hand));
     }
-    state.write(&id(1), None, NOW, &mut response).unwrap();
+    state.write(&id(1), None, Persistence::Configured, NOW, &mut response).unwrap();
     let line = format!("__Secure-session={}{attributes}", text(1));
     assert_eq!(set_cookies(&response), ["b=c", line.as_str()]);
     state.erase(&mut response).unwrap();
     let gone = format!("__Secure-session={attributes}{GONE}");
     assert_eq!(set_cookies(&response), ["b=c", gone.as_str()]);
-    state.write(&id(1), None, NOW, &mut response).unwrap();
+    state.write(&id(1), None, Persistence::Configured, NOW, &mut response).unwrap();
     assert_eq!(set_cookies(&response), ["b=c", line.as_str()]);
 }
 
@@ -71,7 +71,9 @@ fn a_full_header_map_is_an_error() {
     fill(&mut response);
     let full = response.clone();
     let state = CookieState::default();
-    for result in [state.write(&id(1), None, NOW, &mut response), state.erase(&mut response)] {
+    for result in
+        [state.write(&id(1), None, Persistence::Configured, NOW, &mut response), state.erase(&mut response)]
+    {
         assert_eq!(result.unwrap_err().kind(), StoreErrorKind::TooLarge);
         assert_eq!(response, full);
     }
@@ -82,7 +84,7 @@ fn replacing_works_in_a_full_header_map() {
     let state = CookieState::default();
     let mut response = HeaderMap::new();
     response.append(SET_COOKIE, HeaderValue::from_static("a=b"));
-    state.write(&id(1), None, NOW, &mut response).unwrap();
+    state.write(&id(1), None, Persistence::Configured, NOW, &mut response).unwrap();
     response.append(SET_COOKIE, HeaderValue::from_static("c=d"));
     fill(&mut response);
     let before = response.len();
@@ -95,7 +97,7 @@ fn replacing_works_in_a_full_header_map() {
 fn debug_hides_the_id() {
     let state = CookieState::default();
     let mut response = HeaderMap::new();
-    state.write(&id(7), None, NOW, &mut response).unwrap();
+    state.write(&id(7), None, Persistence::Configured, NOW, &mut response).unwrap();
     assert!(response[SET_COOKIE].is_sensitive());
     assert!(!format!("{response:?} {state:?}").contains(SEVENS));
 }

@@ -4,8 +4,8 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use session_core::{
-    Candidates, Condition, Driver, Operation, Record, Revision, SessionId, State, StoreError, StoreErrorKind,
-    Timestamp,
+    Candidates, Condition, Driver, Operation, Persistence, Record, Revision, SessionId, State, StoreError,
+    StoreErrorKind, Timestamp,
 };
 use session_manager::{OnCorrupt, Sessions};
 use session_state_cookie::CookieState;
@@ -208,6 +208,7 @@ impl State for Mute {
         &self,
         _: &SessionId,
         _: Option<Timestamp>,
+        _: Persistence,
         _: Timestamp,
         _: &mut HeaderMap,
     ) -> session_core::Result<()> {

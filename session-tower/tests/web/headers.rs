@@ -76,6 +76,41 @@ async fn handler_headers_stay_and_no_store_is_set() {
 }
 
 #[tokio::test]
+async fn remembered_login_keeps_its_cookie_across_responses() {
+    const MONTH: u64 = 30 * 24 * 3_600;
+    for configured in [Lifetime::BrowserSession, Lifetime::FollowSession] {
+        let (probe, clock) = timed();
+        let cookie = CookieConfig::new().lifetime(configured).build().unwrap();
+        let login = async |session: Session| {
+            session.login("alice")?;
+            session.remember(Duration::from_secs(MONTH))
+        };
+        let idle = async |session: Session| session.set_idle_timeout(Duration::from_secs(MONTH / 2));
+        let app = routes()
+            .route("/remember", get(login))
+            .route("/idle", get(idle))
+            .route("/rotate", get(async |session: Session| session.rotate()))
+            .route("/forget", get(async |session: Session| session.forget_on_close()))
+            .layer(SessionLayer::new(Sessions::new(probe).unwrap(), cookie));
+        let mut browser = Browser::new(app);
+        let ends = |answer: &common::Answer, end: &str| {
+            assert!(answer.all("set-cookie").concat().ends_with(end), "{configured:?} {end} {answer:?}");
+        };
+        ends(&browser.get("/remember").await.is(200), "; Max-Age=2592000");
+        clock.advance(Duration::from_secs(86_400));
+        // A change that does not move the deadline, or moves it, and a new id.
+        ends(&browser.get("/write").await.is(200), "; Max-Age=2505600");
+        ends(&browser.get("/rotate").await.is(200), "; Max-Age=2592000");
+        ends(&browser.get("/idle").await.is(200), "; Max-Age=1296000");
+        clock.advance(Duration::from_secs(86_400));
+        ends(&browser.get("/read").await.is(200), "; Max-Age=1296000");
+        ends(&browser.get("/rotate").await.is(200), "; Max-Age=1296000");
+        ends(&browser.get("/forget").await.is(200), DEFAULTS);
+        browser.get("/write").await.is(200).sets_no_cookie();
+    }
+}
+
+#[tokio::test]
 async fn targeted_cache_fields_allow_no_copy_of_a_cookie() {
     let fields = [("cdn-cache-control", "max-age=600"), ("surrogate-control", "max-age=600")];
     let cached = async move |session: Session| session.insert("n", &1).map(|()| AppendHeaders(fields));

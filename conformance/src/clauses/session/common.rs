@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-pub(super) use session_core::{Operation, Revision, SessionId};
+pub(super) use session_core::{Operation, Persistence, Revision, SessionId};
 use session_manager::{Committed, Error, Event, Observer, SessionTag, SessionsBuilder};
 pub(super) use session_manager::{EndReason, ErrorKind, IdUpdate, Outcome, RequestInfo, Session, Sessions};
 

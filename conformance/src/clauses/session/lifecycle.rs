@@ -44,7 +44,8 @@ pub(crate) async fn s02_first_write_is_one_store_under_new_id(stage: &Stage) -> 
     ensure(id != brought, "an id from a client is never adopted", "it was")?;
     nothing(&probe, brought, "under the id that was brought").await?;
     let record = stored(&probe, id).await?;
-    equal("the client's instruction", &session.id_update(), &IdUpdate::Set { id, deadline: record.expires })?;
+    let set = IdUpdate::Set { id, deadline: record.expires, persistence: Persistence::Configured };
+    equal("the client's instruction", &session.id_update(), &set)?;
     finds(&sessions, id, "name", Some("Ada".to_owned())).await
 }
 

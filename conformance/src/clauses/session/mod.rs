@@ -9,12 +9,13 @@ mod identity;
 mod lifecycle;
 mod login;
 mod order;
+mod remember;
 mod replay;
 mod time;
 mod users;
 mod values;
 
 pub(crate) use {
-    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*, replay::*,
-    time::*, users::*, values::*,
+    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*, remember::*,
+    replay::*, time::*, users::*, values::*,
 };

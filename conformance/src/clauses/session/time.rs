@@ -45,7 +45,8 @@ pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
         equal("the new deadline", &touched.expires, &deadline)?;
         ensure(touched.data == before.data, "the same data", format_args!("{touched:?}, was {before:?}"))?;
         // The client and the store are extended together.
-        equal("the client's instruction", &session.id_update(), &IdUpdate::Extend { id, deadline })?;
+        let extend = IdUpdate::Extend { id, deadline, persistence: Persistence::Configured };
+        equal("the client's instruction", &session.id_update(), &extend)?;
     }
     Ok(())
 }
