@@ -137,6 +137,10 @@ S113 s113_bound_user_of_another_gets_no_values session [Conditional] [StripsUser
 S114 s114_flash_that_no_request_has_read_stays session [Conditional] [AgesFlash StripsFlash];
 S115 s115_request_learns_that_its_writes_are_not_stored session [Conditional] [RevisionCreates MarkerIsLost];
 S116 s116_update_now_returns_the_stored_value session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
+S117 s117_limits_of_a_clock_ahead_count_from_now session [Conditional VirtualTime] [AddsAnHour LosesUpdates];
+S118 s118_values_of_a_clock_ahead_expire session [Conditional VirtualTime] [ExtendsValueDeadlines StripsValueDeadlines];
+S119 s119_tombstone_of_a_clock_ahead_ends session [Conditional VirtualTime] [TouchSaysTrue TouchOnlyExtends];
+S120 s120_clock_that_goes_back_ends_nothing_early session [Conditional VirtualTime] [StripsFlash ReadExtends];
         }
     };
 }

@@ -69,7 +69,8 @@ impl<D: Driver> Manager<D> {
             let now = self.clock.now();
             let header = work.table().header.clone();
             let draft = Draft::filtered(header, work.table().body(), |stored| stored.whole != entry);
-            let table = draft.stamped(now);
+            // Times of a clock that was ahead stay as they are: the next commit finds and corrects them.
+            let table = draft.stamped(now.max(work.table().header.updated));
             let before = loaded.revision;
             let next = Loaded { revision: Revision::random()?, ..loaded };
             let (data, expires, revision) = (table.data(), next.expires, next.revision);

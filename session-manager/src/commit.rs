@@ -12,7 +12,7 @@ use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{Content, Header, Table};
+use crate::table::{CLOCK_DIFFERENCE, Content, Header, Table};
 use crate::work::{Loaded, Work};
 
 /// How long a request waits for a touch.
@@ -131,6 +131,7 @@ impl<D: Driver> Manager<D> {
     }
 
     async fn create(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        self.correct_times(work)?;
         self.stamp_epoch(work).await?;
         let now = self.clock.now();
         let network = self.config.address.record(request.address);
@@ -178,6 +179,7 @@ impl<D: Driver> Manager<D> {
 
     async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
+        self.correct_times(work)?;
         let enters = work.enters();
         loop {
             let now = self.clock.now();
@@ -239,6 +241,9 @@ impl<D: Driver> Manager<D> {
         if let Some(reason) = self.overdue(work, &mut Patience::new()).await? {
             return Ok(self.ended(work, reason, 0));
         }
+        if work.is_ahead(self.clock.now()) {
+            return Box::pin(self.update(work)).await;
+        }
         let Some((loaded, deadline)) =
             work.loaded().and_then(|loaded| Some((loaded.clone(), self.touch_due(work, loaded)?)))
         else {
@@ -261,16 +266,27 @@ impl<D: Driver> Manager<D> {
 
     /// The deadline to move to, if this request moves it far enough.
     fn touch_due(&self, work: &Work, loaded: &Loaded) -> Option<Timestamp> {
-        let stored = loaded.expires.filter(|_| work.extends())?;
-        let header = work.header();
-        let deadline = header.deadline(self.clock.now());
+        let stored = loaded.expires?;
+        let (header, now) = (work.header(), self.clock.now());
+        let deadline = header.deadline(now);
+        if stored > deadline || header.started > now {
+            // The clock is behind the time of an earlier use.
+            let is_ahead = stored > deadline.saturating_add(CLOCK_DIFFERENCE) || header.is_ahead(now);
+            return is_ahead.then_some(deadline);
+        }
         let threshold = self.config.touch_threshold.unwrap_or(header.idle / 20);
-        (deadline > stored.saturating_add(threshold)).then_some(deadline)
+        (work.extends() && deadline > stored.saturating_add(threshold)).then_some(deadline)
     }
 }
 
 /// The rules that all commits of a stored session share.
 impl<D: Driver> Manager<D> {
+    /// The limits of a session that was written while a clock was ahead count from now.
+    pub(crate) fn correct_times(&self, work: &mut Work) -> Result<(), Error> {
+        let now = self.clock.now();
+        if work.is_ahead(now) { work.correct(now) } else { Ok(()) }
+    }
+
     /// Checks the deadline that this request knows. If it has passed, another request may have moved it: then the log
     /// is replayed on that request's data. Otherwise the session has expired, and the reason is returned.
     pub(crate) async fn overdue(

@@ -72,6 +72,7 @@ impl<D: Driver> Manager<D> {
         loop {
             let now = self.clock.now();
             let mut stored = self.index_to_change(user).await?;
+            stored.index.correct(now);
             stored.index.drop_expired(now);
             let damaged = self.drop_ended(&mut stored.index, user, key).await?;
             if let Some((most, on_too_many)) = self.config.max_user_sessions {

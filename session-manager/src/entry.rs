@@ -105,6 +105,11 @@ impl<'a> RawEntry<'a> {
         self.whole[2] & HAS_DEADLINE != 0 || self.class() == FLASH
     }
 
+    /// Replaces the deadline of an entry that has one.
+    pub(crate) fn set_deadline(whole: &mut [u8], deadline: Timestamp) {
+        whole[ENTRY_FIXED..ENTRY_FIXED + 8].copy_from_slice(&deadline.as_millis().to_le_bytes());
+    }
+
     /// The same entry with another deadline.
     pub(crate) fn with_deadline(&self, deadline: Timestamp) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.whole.len() + 8);

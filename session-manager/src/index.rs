@@ -139,6 +139,12 @@ impl Index {
         }
     }
 
+    /// A session that entered while a clock was ahead has entered now. Its deadline stays until the session's own is
+    /// corrected: a session must not leave the index before its end.
+    pub(crate) fn correct(&mut self, now: Timestamp) {
+        self.entries.iter_mut().for_each(|entry| entry.entered = entry.entered.min(now));
+    }
+
     /// Drops the sessions whose absolute deadline has passed.
     pub(crate) fn drop_expired(&mut self, now: Timestamp) {
         self.entries.retain(|entry| is_live(entry.deadline, now));

@@ -1,6 +1,6 @@
 //! Finding the session that a request asks for.
 
-use session_core::{Driver, Key, Record, SessionId, StoreErrorKind};
+use session_core::{Driver, Key, Record, Revision, SessionId, StoreErrorKind, Timestamp, Touch};
 
 use crate::client::{AddressCheck, Agent};
 use crate::config::OnCorrupt;
@@ -9,13 +9,15 @@ use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
 use crate::request::RequestInfo;
-use crate::table::{Content, Table};
+use crate::table::{CLOCK_DIFFERENCE, Content, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Work};
 
 /// The content of the store under one id of a request.
 enum Found {
     Session(Box<Work>),
     Replaced(Option<Box<Table>>),
+    /// As `Replaced`, by a clock that was ahead, at this revision.
+    ReplacedLate(Option<Box<Table>>, Revision),
     Refused(EndReason),
     Nothing,
 }
@@ -49,6 +51,10 @@ impl<D: Driver> Manager<D> {
                     None => end = Some(EndReason::Revoked),
                 },
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
+                Found::ReplacedLate(left, revision) => {
+                    Box::pin(self.shorten_tombstone(&id.key(), revision)).await;
+                    replaced = replaced.or(Some(left));
+                }
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
@@ -112,7 +118,7 @@ impl<D: Driver> Manager<D> {
         let Record { data, expires, revision } = record;
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
-            Ok(Content::Tombstone(left)) => return Ok(self.replaced(request, &key, left)),
+            Ok(Content::Tombstone(left)) => return Ok(self.replaced(request, &key, left, expires, revision)),
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };
         if let Some(reason) = self.mismatch(request, &table) {
@@ -124,9 +130,29 @@ impl<D: Driver> Manager<D> {
     }
 
     #[cold]
-    fn replaced(&self, request: &RequestInfo, key: &Key, left: Option<Box<Table>>) -> Found {
+    fn replaced(
+        &self,
+        request: &RequestInfo,
+        key: &Key,
+        left: Option<Box<Table>>,
+        expires: Option<Timestamp>,
+        revision: Revision,
+    ) -> Found {
         self.emit(Some(key), &Event::Ended(EndReason::Replaced));
-        Found::Replaced(left.filter(|left| self.mismatch(request, left).is_none()))
+        let left = left.filter(|left| self.mismatch(request, left).is_none());
+        let latest = self.clock.now().saturating_add(TOMBSTONE_TIME + CLOCK_DIFFERENCE);
+        if expires.is_some_and(|expires| expires > latest) {
+            return Found::ReplacedLate(left, revision);
+        }
+        Found::Replaced(left)
+    }
+
+    /// The time of a tombstone that was placed while a clock was ahead counts from now. If this fails, the next request
+    /// does it.
+    async fn shorten_tombstone(&self, key: &Key, revision: Revision) {
+        let Ok(to) = Revision::random() else { return };
+        let deadline = Some(self.clock.now().saturating_add(TOMBSTONE_TIME));
+        drop(self.touch_if(key, Touch { from: revision, to, deadline }).await);
     }
 
     #[cold]

@@ -48,6 +48,8 @@ pub(crate) enum Op {
     UnbindUser,
     /// Never on data of another user: see [`Work::log_in`](crate::work::Work::log_in).
     Login(Box<Login>),
+    /// Times that a clock ahead of this moment has written count from this moment. Always the first of its log.
+    Correct(Timestamp),
 }
 
 pub(crate) struct UserChange {
@@ -68,7 +70,7 @@ impl Op {
 
     /// Whether a session with this operation has to enter the index of its user.
     pub(crate) fn enters(&self) -> bool {
-        matches!(self, Self::BindUser(_) | Self::Login(_) | Self::Lifetime(_))
+        matches!(self, Self::BindUser(_) | Self::Login(_) | Self::Lifetime(_) | Self::Correct(_))
     }
 
     pub(crate) fn login(&self) -> Option<&Login> {
@@ -183,6 +185,21 @@ impl View {
                 self.header.epoch = 0;
             }
             Op::Login(login) => self.header.set_user(login.user.clone()),
+            Op::Correct(now) => self.correct(*now),
+        }
+    }
+
+    #[cold]
+    fn correct(&mut self, now: Timestamp) {
+        let ahead = self.header.correct(now);
+        let mut at = self.entries_at;
+        let data = self.own();
+        while let Ok(entry) = RawEntry::parse(&data[at..]) {
+            let (len, deadline) = (entry.whole.len(), entry.deadline().filter(|_| entry.class() == VALUE));
+            if let Some(deadline) = deadline {
+                RawEntry::set_deadline(&mut data[at..at + len], deadline.saturating_sub(ahead));
+            }
+            at += len;
         }
     }
 

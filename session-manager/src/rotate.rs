@@ -1,7 +1,5 @@
 //! Rotation: the same session under a new id.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
 
@@ -11,11 +9,8 @@ use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{TOMBSTONE_DATA, Table};
+use crate::table::{TOMBSTONE_DATA, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Work};
-
-/// How long the tombstone stays under the old key: longer than any request that began with the old id.
-const TOMBSTONE_TIME: Duration = Duration::from_secs(60);
 
 /// The record under the new id.
 struct Successor {
@@ -41,6 +36,7 @@ impl<D: Driver> Manager<D> {
         if let Some(reason) = self.overdue(work, &mut patience).await? {
             return Ok(self.ended(work, reason, patience.tries()));
         }
+        self.correct_times(work)?;
         work.switch_user(self.clock.now())?;
         self.stamp_epoch(work).await?;
         let mut new = self.place(work).await?;

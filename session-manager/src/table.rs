@@ -64,6 +64,12 @@ const BROWSER: u8 = 1;
 /// The byte of [`Persistence::Session`].
 const DEADLINE: u8 = 2;
 
+/// How long the tombstone stays under the old key: longer than any request that began with the old id.
+pub(crate) const TOMBSTONE_TIME: Duration = Duration::from_secs(60);
+
+/// A time that is farther ahead was written by a clock that was wrong: the clocks of hosts differ by at most 5 s.
+pub(crate) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(10);
+
 /// The data of the tombstone that a rotation leaves under the old key, unless it is a login.
 pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 
@@ -357,6 +363,23 @@ impl Header {
     pub(crate) fn deadline(&self, now: Timestamp) -> Timestamp {
         let idle = now.saturating_add(self.idle);
         self.absolute.map_or(idle, |absolute| absolute.min(idle))
+    }
+
+    /// Whether a clock that was ahead has written these times: they are later than clocks may differ.
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.updated.max(self.started) > now.saturating_add(CLOCK_DIFFERENCE)
+    }
+
+    /// Moves times that are later than `now`, and counts a lifetime that began later from now. Returns how far ahead the
+    /// clock was at the last change.
+    pub(crate) fn correct(&mut self, now: Timestamp) -> Duration {
+        let ahead = self.updated.saturating_since(now);
+        (self.created, self.updated) = (self.created.min(now), self.updated.min(now));
+        if self.started > now {
+            self.started = now;
+            self.set_lifetime(self.lifetime);
+        }
+        ahead
     }
 
     /// Counts the absolute lifetime from `started`.

@@ -260,6 +260,25 @@ impl Work {
         self.log.push(Op::Update { rerun, key: key.into() });
     }
 
+    /// Lets the times that a clock ahead of `now` has written count from `now`.
+    #[cold]
+    pub(crate) fn correct(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.log.insert(0, Op::Correct(now));
+        match replayed(&self.log, &self.table, now) {
+            Ok(view) => self.view = view,
+            Err(error) => {
+                self.log.remove(0);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the loaded session has times of a clock ahead of `now` that this request does not correct yet.
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.table.header.is_ahead(now) && !matches!(self.log.first(), Some(Op::Correct(_)))
+    }
+
     pub(crate) fn rotate(&mut self) {
         self.rotations += 1;
     }
@@ -490,7 +509,7 @@ impl Work {
 
     /// The session has ended, so what is recorded is not stored.
     pub(crate) fn note_not_stored(&mut self) {
-        self.not_stored |= !self.log.is_empty();
+        self.not_stored |= self.log.iter().any(|op| !matches!(op, Op::Correct(_)));
     }
 
     pub(crate) fn is_not_stored(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Level session: the session layer over the driver.
 
 mod checks;
+mod clock;
 mod commit;
 mod common;
 mod find;
@@ -16,6 +17,6 @@ mod users;
 mod values;
 
 pub(crate) use {
-    checks::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*, remember::*,
-    replay::*, time::*, users::*, values::*,
+    checks::*, clock::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*,
+    remember::*, replay::*, time::*, users::*, values::*,
 };
