@@ -41,12 +41,14 @@ crate::level::words! {
         Expire = "expire",
         /// Sets a key of its own, commits, and adds one to the counter.
         CommitThenMore = "commit-then-more",
+        /// Takes a reference, and sets a key of its own through it after the request.
+        Refer = "refer",
     }
 }
 
 impl Act {
     const fn inserts(self) -> bool {
-        matches!(self, Self::Insert | Self::RotateInsert | Self::Login | Self::CommitThenMore)
+        matches!(self, Self::Insert | Self::RotateInsert | Self::Login | Self::CommitThenMore | Self::Refer)
     }
 
     const fn counts(self) -> bool {
@@ -493,14 +495,24 @@ async fn perform<D: Driver>(
     act: Act,
     slot: usize,
 ) -> Result<Report, Error> {
-    let session = sessions.load(id).await?;
-    let (found, end) = (session.exists()?, session.end_reason()?);
+    let mut session = sessions.load(id).await?;
+    let (mut found, mut end) = (session.exists()?, session.end_reason()?);
+    if act == Act::Refer && found {
+        session.do_not_extend();
+        let reference = session.reference()?;
+        match reference.open().await? {
+            Some(opened) => session = opened,
+            None => (found, end) = (false, Some(reference.ended().await)),
+        }
+    }
     let own = format!("k{slot}");
     let (mut saw, mut took, mut expired) = (Vec::new(), false, false);
     let (mut destroyed, mut first) = (None, None);
     let add = |session: &Session| session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).map(drop);
     match act {
         Act::Insert => session.insert(&own, &slot)?,
+        Act::Refer if found => session.insert(&own, &slot)?,
+        Act::Refer => {}
         Act::Update => add(&session)?,
         Act::Touch => drop(session.get::<u32>("n")?),
         Act::Destroy => destroyed = Some(session.destroy("logout").await.map_err(|error| error.kind())),

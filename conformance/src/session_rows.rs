@@ -127,6 +127,12 @@ S97 s97_dropped_login_leaves_no_unknown_session session [Conditional] [LosesCrea
 S98 s98_log_out_everywhere_misses_no_session session [Conditional] [SwallowsConflicts RemoveKeeps];
 S99 s99_epoch_ends_sessions_that_no_index_has session [Conditional] [LosesUpdates StripsUser];
 S100 s100_user_data_merges_guest_value_once session [Conditional] [LosesUpdates SwallowsConflicts];
+S101 s101_reference_opens_the_session_as_it_is session [Conditional] [RemoveKeeps SwallowsConflicts];
+S102 s102_reference_ends_with_its_session session [Conditional] [RemoveKeeps MarkerIsLost];
+S103 s103_reference_follows_its_own_request session [Conditional] [LosesUpdates MarkerIsLost];
+S104 s104_reference_extends_only_when_asked session [Conditional VirtualTime] [ReadExtends TouchSaysTrue];
+S105 s105_reference_revives_nothing_in_any_order session [Conditional] [RevisionCreates RemoveKeeps];
+S106 s106_kept_handle_learns_of_the_end session [Conditional] [RemoveKeeps ShowsRemoved];
 S107 s107_remembered_session_keeps_its_lifetime session [Conditional VirtualTime] [StripsPersistence ResetsTimes];
 S108 s108_last_choice_of_persistence_wins session [Conditional VirtualTime] [StripsPersistence InventsPersistence];
 S109 s109_damaged_session_stays_listed_until_it_is_ended session [Conditional] [GarbageIsAbsent RemoveKeeps];

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 pub(super) use session_core::{Operation, Persistence, Revision, SessionId};
-use session_manager::{Committed, Error, Event, Observer, SessionTag, SessionsBuilder};
-pub(super) use session_manager::{EndReason, ErrorKind, IdUpdate, Outcome, RequestInfo, Session, Sessions};
+use session_manager::{Committed, Event, Observer, SessionTag, SessionsBuilder};
+pub(super) use session_manager::{
+    EndReason, Error, ErrorKind, IdUpdate, Outcome, RequestInfo, Session, Sessions,
+};
 
 pub(super) use crate::common::*;
 pub(super) use crate::testing::Fault;

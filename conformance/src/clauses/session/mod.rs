@@ -10,6 +10,7 @@ mod identity;
 mod lifecycle;
 mod login;
 mod order;
+mod reference;
 mod remember;
 mod replay;
 mod time;
@@ -18,5 +19,5 @@ mod values;
 
 pub(crate) use {
     checks::*, clock::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*,
-    remember::*, replay::*, time::*, users::*, values::*,
+    reference::*, remember::*, replay::*, time::*, users::*, values::*,
 };
