@@ -179,7 +179,6 @@ impl<D: Driver> Manager<D> {
             let least = self.config.lifetime.map(|lifetime| self.clock.now().saturating_add(lifetime));
             stored.deadline = Some(last.zip(least).map(|(last, least)| last.max(least)));
             if self.swap(stored, &mut tries).await? {
-                self.watches.poll_user_now(user);
                 return Ok(());
             }
         }

@@ -161,8 +161,8 @@ pub enum ErrorKind {
     /// [`Session::load`](crate::Session::load) has not been called.
     #[error("session is not loaded")]
     NotLoaded,
-    /// `rotate`, `login` and `unbind_user` change the client's id, and no response takes it to the client: the session
-    /// was opened by a [`SessionRef`](crate::SessionRef).
+    /// A new user or id of the session needs a response that takes the new id to the client. The session was opened by a
+    /// [`SessionRef`](crate::SessionRef), outside of every request.
     #[error("no response carries a new session id")]
     NoResponse,
     /// Another task of this request is loading, committing or destroying this session.

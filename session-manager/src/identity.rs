@@ -49,10 +49,10 @@ impl Session {
     /// user, under a new id.
     ///
     /// # Errors
-    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`.
+    /// `Name` for an empty or too long name; `Committed`, `NotLoaded`, `Busy`, `NoResponse`.
     pub fn bind_user(&self, user: &str) -> Result<(), Error> {
         let user = user_name(user)?;
-        self.write(|work| {
+        self.write_id(|work| {
             let over = work.header().user_bytes();
             if !over.is_empty() && over != user {
                 let (fresh, at) = (self.config().new_header(), self.now());

@@ -79,7 +79,8 @@ pub enum EndReason {
     Replaced,
     /// Another request or an operator ended it.
     Revoked,
-    /// This request destroyed it, with this reason.
+    /// It was destroyed with this reason, by this request, or by another one of this process while a
+    /// [`SessionRef`](crate::SessionRef) existed.
     Destroyed(Cow<'static, str>),
 }
 

@@ -41,8 +41,8 @@ impl SessionRef {
     /// A handle on the session as it is now, with a log of its own, or `None` if the session has ended. Call
     /// [`Session::commit`] to store changes.
     ///
-    /// The handle cannot change the client's id, because no response takes it to the client: `rotate`, `login` and
-    /// `unbind_user` fail with [`NoResponse`](crate::ErrorKind::NoResponse). Its commits do not extend the session. If
+    /// No response takes a new id to the client, so `rotate`, `login`, `bind_user` and `unbind_user` fail with
+    /// [`NoResponse`](crate::ErrorKind::NoResponse). Its commits do not extend the session. If
     /// the session ends first, the commit stores nothing and its outcome is [`Outcome::Ended`].
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl SessionRef {
     /// Ends by this process are noticed at once. Ends by other processes are noticed within
     /// [`poll_interval`](crate::SessionsBuilder::poll_interval): all waiting references of a session share one retrieve
     /// per interval. A store does not tell why a session is gone, so an end by another process is `Expired` after the
-    /// session's deadline and `Revoked` before it. An outage of the store is no end.
+    /// session's deadline and `Revoked` before it. While the store fails, the wait continues.
     ///
     /// # Cancellation
     /// May be dropped at any point, and called again.

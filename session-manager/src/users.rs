@@ -75,7 +75,10 @@ impl<D: Driver> Sessions<D> {
     /// `Config` without [`index_users`](crate::SessionsBuilder::index_users).
     pub async fn end_user(&self, user: &str, reason: impl Into<Cow<'static, str>>) -> Result<usize, Error> {
         self.needs_index()?;
-        self.manager.end_sessions(user, None, reason.into()).await
+        let ended = self.manager.end_sessions(user, None, reason.into()).await;
+        // An epoch also ends sessions that no index has.
+        self.manager.watches.poll_user_now(user);
+        ended
     }
 
     /// Ends all sessions of the user of `session`, except for it. Returns how many this call ended. A session without a

@@ -23,7 +23,7 @@ pub(crate) struct Watches {
 struct Watched {
     followers: Vec<Weak<Follower>>,
     user: Bytes,
-    /// When one of the waiting references reads the store, for all of them.
+    /// When one of the waiting references reads the store and tells the others.
     poll_at: Instant,
 }
 
@@ -136,7 +136,7 @@ impl Drop for Poll<'_> {
     }
 }
 
-/// What the clones of a reference share: where its session is.
+/// The place of a session, which the clones of a reference share.
 pub(crate) struct Follower {
     pub(crate) watches: Arc<Watches>,
     state: watch::Sender<State>,

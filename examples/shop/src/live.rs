@@ -20,7 +20,7 @@ use crate::page::{self, Page};
 /// How often a stream looks at the session.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Becomes true when the shop stops. A stream would keep its connection, and so the shop, open for ever.
+/// Becomes true when the shop stops. A stream would keep its connection, and so the shop, open forever.
 pub(crate) type Stopping = watch::Receiver<bool>;
 
 /// The routes. They need a [`Stopping`] in an [`Extension`].

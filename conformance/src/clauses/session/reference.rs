@@ -78,6 +78,7 @@ pub(crate) async fn s101_reference_opens_the_session_as_it_is(stage: &Stage) -> 
         ("rotate", one.rotate()),
         ("login", one.login("alice")),
         ("login_keeping", one.login_keeping("alice", &["c"])),
+        ("bind_user", one.bind_user("alice")),
         ("unbind_user", one.unbind_user().map(drop)),
     ] {
         refused(answer, ErrorKind::NoResponse, what)?;
@@ -198,7 +199,7 @@ async fn follows(stage: &Stage, what: &str, change: impl Fn(&Session) -> Result<
     let session = opened(&sessions, id).await?;
     let reference = session.reference()?;
     change(&session)?;
-    // All in this task, because the gates would park the calls of another one for ever.
+    // All in this task, because the gates would park the calls of another one forever.
     let ask = || -> Request<'static, _> {
         let asked = reference.clone();
         Box::pin(async move { Ok::<_, Error>(asked.open().await?.is_some()) })
