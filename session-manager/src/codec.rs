@@ -2,13 +2,20 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::checked::{Doubt, Refusal, Rules, Written};
 use crate::error::{Error, ErrorKind};
 
 /// How values are encoded. Every value carries its codec, so the default may change while sessions live.
+///
+/// A value that [`insert`](crate::Session::insert) accepts is read back equal, as far as the type's own `Serialize` and
+/// `Deserialize` agree. Values that a codec cannot represent are refused with `Encode`, and the error says what to do.
+#[doc = ""]
+#[doc = include_str!("../CODECS.md")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
-    /// MessagePack with field names: compact, self-describing, tolerant of added fields.
+    /// MessagePack with field names, and with text where a type offers a readable form: self-describing, tolerant of
+    /// added fields.
     #[default]
     MessagePack,
     /// JSON: readable by anything.
@@ -17,15 +24,21 @@ pub enum Codec {
     /// bincode 2: the smallest and fastest, but not self-describing. A struct whose fields changed decodes into wrong
     /// values or fails, and the crate is no longer maintained. Use it for numbers and strings, and for types that
     /// change only together with every stored session.
+    ///
+    /// `insert` accepts types of the standard library only, because other types may need a self-describing codec.
+    /// [`insert_checked`](crate::Session::insert_checked) and `update` decode the value again and accept what is read
+    /// back.
     #[cfg(feature = "bincode")]
     Bincode,
 }
 
-const MESSAGE_PACK: u8 = 1;
+/// The default of the first release, in the forms that serde keeps for binary formats. Only read.
+const BINARY_MESSAGE_PACK: u8 = 1;
 #[cfg(feature = "json")]
 const JSON: u8 = 2;
 #[cfg(feature = "bincode")]
 const BINCODE: u8 = 3;
+const MESSAGE_PACK: u8 = 4;
 
 impl Codec {
     /// The number in the table. It never changes.
@@ -39,36 +52,67 @@ impl Codec {
         }
     }
 
+    /// Appends a value that may have a type which cannot be read, such as `str`.
     pub(crate) fn encode<T: Serialize + ?Sized>(
         self,
         key: &str,
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let encoded = match self {
+        match self.write(value, out) {
+            Ok(None) => Ok(()),
+            Ok(Some(doubt)) if doubt.concerns::<T>() => Err(refused::<T>(key, doubt.text())),
+            Ok(Some(_)) => Ok(()),
+            Err(refusal) => Err(refused::<T>(key, refusal.text())),
+        }
+    }
+
+    /// Appends a value, and decodes it again if its encoding leaves a doubt.
+    pub(crate) fn encode_checked<T: Serialize + DeserializeOwned>(
+        self,
+        key: &str,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let start = out.len();
+        match self.write(value, out) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) if decode::<T>(self.id(), key, &out[start..]).is_ok() => Ok(()),
+            Ok(Some(doubt)) => Err(refused::<T>(key, doubt.confirmed())),
+            Err(refusal) => Err(refused::<T>(key, refusal.text())),
+        }
+    }
+
+    fn write<T: Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<Option<Doubt>, Refusal> {
+        match self {
             Self::MessagePack => {
-                let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
-                value.serialize(&mut serializer).is_ok()
+                let written = Written::new(const { &Rules::MESSAGE_PACK });
+                let mut serializer = rmp_serde::Serializer::new(out).with_struct_map().with_human_readable();
+                written.outcome(value.serialize(written.watch(&mut serializer)).is_ok())
             }
             #[cfg(feature = "json")]
-            Self::Json => serde_json::to_writer(out, value).is_ok(),
+            Self::Json => {
+                let written = Written::new(const { &Rules::JSON });
+                let mut serializer = serde_json::Serializer::new(out);
+                written.outcome(value.serialize(written.watch(&mut serializer)).is_ok())
+            }
             #[cfg(feature = "bincode")]
-            Self::Bincode => match bincode::serde::encode_to_vec(value, bincode::config::standard()) {
-                Ok(bytes) => {
-                    out.extend_from_slice(&bytes);
-                    true
-                }
-                Err(_) => false,
-            },
-        };
-        if encoded { Ok(()) } else { Err(about::<T>(ErrorKind::Encode, key)) }
+            Self::Bincode => {
+                let written = Written::new(const { &Rules::BINCODE });
+                let value = written.item(value);
+                let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
+                out.extend_from_slice(bytes.as_deref().unwrap_or_default());
+                written.outcome(bytes.is_ok())
+            }
+        }
     }
 }
 
 /// Decodes bytes that were written with the codec of this number.
 pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) -> Result<T, Error> {
     let value = match codec {
-        MESSAGE_PACK => rmp_serde::from_slice(bytes).ok(),
+        MESSAGE_PACK => decode_readable(bytes),
+        BINARY_MESSAGE_PACK => decode_binary(bytes),
         #[cfg(feature = "json")]
         JSON => serde_json::from_slice(bytes).ok(),
         #[cfg(feature = "bincode")]
@@ -76,6 +120,18 @@ pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) ->
         _ => return Err(about::<T>(ErrorKind::Codec, key)),
     };
     value.ok_or_else(|| about::<T>(ErrorKind::Decode, key))
+}
+
+#[inline(never)]
+fn decode_readable<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable()).ok()
+}
+
+/// Not inlined, so that `decode` is as large as one decoder.
+#[cold]
+#[inline(never)]
+fn decode_binary<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    rmp_serde::from_slice(bytes).ok()
 }
 
 /// Decodes with a bound on the memory that bincode allocates for a length in the bytes, because they may be damaged or
@@ -97,6 +153,13 @@ fn decode_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     decoded.ok().filter(|(_, read)| *read == bytes.len()).map(|(value, _)| value)
 }
 
+#[cold]
+fn refused<T: ?Sized>(key: &str, why: &str) -> Error {
+    let name = std::any::type_name::<T>();
+    Error::new(ErrorKind::Encode).with_detail(format!("{key:?} as {name}: {why}"))
+}
+
+#[cold]
 fn about<T: ?Sized>(kind: ErrorKind, key: &str) -> Error {
     Error::new(kind).with_detail(format!("{key:?} as {}", std::any::type_name::<T>()))
 }
@@ -140,7 +203,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn arbitrary_bytes_cause_no_panic(codec in 0_u8..5, bytes in proptest::collection::vec(0_u8.., 0..64)) {
+        fn arbitrary_bytes_cause_no_panic(codec in 0_u8..6, bytes in proptest::collection::vec(0_u8.., 0..64)) {
             let _ = decode::<String>(codec, "k", &bytes);
             let _ = decode::<Vec<(u64, String)>>(codec, "k", &bytes);
             let _ = decode::<std::collections::BTreeMap<String, Option<f64>>>(codec, "k", &bytes);

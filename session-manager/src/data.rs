@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::settle::{New, Patience};
 use crate::table::{Draft, Table};
-use crate::values::{decoded, encode_value};
+use crate::values::{decoded, encode_checked};
 
 /// How long a merge is remembered if its session has no absolute deadline.
 const MERGED_TIME: Duration = Duration::from_secs(30 * 86_400);
@@ -154,7 +154,7 @@ impl<D: Driver> Manager<D> {
                 }
             }
             let value = change(own)?;
-            view.put(&encode_value(key, &value, self.config.codec)?);
+            view.put(&encode_checked(key, &value, self.config.codec)?);
             let mut header = table.header.clone();
             if before.is_none() {
                 header.created = now;

@@ -58,7 +58,7 @@ impl Flash<'_> {
         let codec = self.session.config().codec;
         let id = Some(u64::from_le_bytes(random::eight_bytes()?));
         let parts = NewEntry { class: FLASH, codec: codec.id(), deadline: None, id, key };
-        let entry = encode_entry(parts, value, codec)?;
+        let entry = encode_entry(parts, |out| codec.encode(key, value, out))?;
         self.session.write(|work| work.record(Op::FlashSet(entry)))
     }
 

@@ -1,12 +1,15 @@
 //! The layout of version 1, compared with golden files that never change.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use session_core::{Persistence, Revision, SessionId, Timestamp};
 
 use crate::client::{AddressCheck, Agent};
+use crate::codec::{Codec, decode};
 use crate::entry::{FLASH, NewEntry, RawEntry, VALUE, entries};
 use crate::op::{Op, parsed};
 use crate::table::{Content, Header, TOMBSTONE_DATA, Table};
@@ -18,6 +21,7 @@ const REMEMBERED: &[u8] = include_bytes!("../golden/session-v1-remembered.bin");
 const USER: &[u8] = include_bytes!("../golden/user-v1.bin");
 const TOMBSTONE: &[u8] = include_bytes!("../golden/marker-v1.bin");
 const LOGIN_TOMBSTONE: &[u8] = include_bytes!("../golden/login-tombstone-v1.bin");
+const CODEC_4: &[u8] = include_bytes!("../golden/session-codec-4.bin");
 
 const CREATED: u64 = 1_800_000_000_000;
 const NOW: Timestamp = Timestamp::from_millis(CREATED + 60_000);
@@ -43,17 +47,7 @@ fn by_hand_with(user: &[u8], additions: &[u8]) -> Vec<u8> {
     data.extend(additions);
     let len = data.len() as u16;
     data[2..4].copy_from_slice(&len.to_le_bytes());
-    // class, codec, flags, extras, key, value
-    let mut entry = |head: [u8; 3], extras: &[u8], key: &[u8], value: &[u8]| {
-        data.extend(head);
-        data.push(extras.len() as u8);
-        data.extend((key.len() as u16).to_le_bytes());
-        data.extend([0, 0]);
-        data.extend((value.len() as u32).to_le_bytes());
-        data.extend_from_slice(extras);
-        data.extend_from_slice(key);
-        data.extend_from_slice(value);
-    };
+    let mut entry = |head, extras: &[u8], key: &[u8], value: &[u8]| push(&mut data, head, extras, key, value);
     let deadline = (CREATED + 3_600_000).to_le_bytes();
     entry([0, 1, 0], &[], b"cart", b"\x91\xa4book");
     entry([0, 2, 1], &deadline, b"json", b"{\"a\":1}");
@@ -62,6 +56,59 @@ fn by_hand_with(user: &[u8], additions: &[u8]) -> Vec<u8> {
     entry([1, 1, 2], &77_u64.to_le_bytes(), b"notice", b"\xa5saved");
     entry([9, 1, 0x80], b"extras", b"unknown class", b"kept");
     data
+}
+
+/// Appends an entry: class, codec and flags, then extras, key and value.
+fn push(data: &mut Vec<u8>, head: [u8; 3], extras: &[u8], key: &[u8], value: &[u8]) {
+    data.extend(head);
+    data.push(extras.len() as u8);
+    data.extend((key.len() as u16).to_le_bytes());
+    data.extend([0, 0]);
+    data.extend((value.len() as u32).to_le_bytes());
+    data.extend_from_slice(extras);
+    data.extend_from_slice(key);
+    data.extend_from_slice(value);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+enum Step {
+    Login { from: IpAddr },
+    Other,
+}
+
+/// The values of codec 4, each with the bytes that the MessagePack specification gives it.
+const VALUES_4: [(&str, &[u8]); 6] = [
+    ("address", b"\x82\xa4type\xa5Login\xa4from\xa9192.0.2.1"),
+    ("bytes", b"\x93\x00\x7f\xcc\xff"),
+    ("nothing", b"\xc0"),
+    ("number", b"\xc4\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07"),
+    ("ratio", b"\xcb\x3f\xe0\0\0\0\0\0\0"),
+    ("text", b"\xa4book"),
+];
+
+#[test]
+fn golden_codec_4_is_read_and_written() {
+    let mut data = by_hand(b"");
+    data.truncate(usize::from(u16::from_le_bytes([data[2], data[3]])));
+    for (key, value) in VALUES_4 {
+        push(&mut data, [0, 4, 0], &[], key.as_bytes(), value);
+    }
+    assert_eq!(CODEC_4, data);
+    fn same<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(key: &str, value: &T) {
+        let table = table(CODEC_4).unwrap();
+        let entry = entries(table.body()).find(|entry| entry.key() == key.as_bytes()).unwrap();
+        assert_eq!(decode::<T>(entry.codec(), key, entry.value()).unwrap(), *value);
+        let mut out = Vec::new();
+        Codec::MessagePack.encode(key, value, &mut out).unwrap();
+        assert_eq!((Codec::MessagePack.id(), &out[..]), (entry.codec(), entry.value()), "{key}");
+    }
+    same("address", &Step::Login { from: [192, 0, 2, 1].into() });
+    same("bytes", &[0_u8, 127, 255]);
+    same("nothing", &None::<String>);
+    same("number", &7_u128);
+    same("ratio", &0.5);
+    same("text", &"book".to_owned());
 }
 
 fn table(data: &[u8]) -> Option<Table> {

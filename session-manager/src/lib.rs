@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod event;
 
+mod checked;
 mod codec;
 mod entry;
 mod index;

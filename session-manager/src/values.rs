@@ -48,7 +48,8 @@ impl Session {
     /// Sets `key` and removes the deadline of its old value. On replay: blind, the last writer wins.
     ///
     /// # Errors
-    /// `Encode`, `Name` for a key over 65,535 bytes; `Committed`, `NotLoaded`, `Busy`.
+    /// `Encode` for a value that would not be read back, such as `Some(None)`: see [`Codec`]. The old value stays then.
+    /// `Name` for a key over 65,535 bytes; `Committed`, `NotLoaded`, `Busy`.
     pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
         self.insert_as(key, value, self.config().codec)
     }
@@ -58,7 +59,25 @@ impl Session {
     /// # Errors
     /// The same.
     pub fn insert_as<T: Serialize + ?Sized>(&self, key: &str, value: &T, codec: Codec) -> Result<(), Error> {
-        let entry = encode_value(key, value, codec)?;
+        let entry = encode_entry(value_parts(key, codec), |out| codec.encode(key, value, out))?;
+        self.write(|work| work.record(Op::Insert(entry)))
+    }
+
+    /// [`insert`](Self::insert) for values that `insert` refuses although they may be read back: they are encoded,
+    /// decoded again, and refused only if that fails. `None` is the configured codec.
+    ///
+    /// Such values are 128-bit integers in a struct, and with [`Codec::Bincode`] every type from outside of the standard
+    /// library. Other values are not decoded.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn insert_checked<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        value: &T,
+        codec: Option<Codec>,
+    ) -> Result<(), Error> {
+        let entry = encode_checked(key, value, codec.unwrap_or(self.config().codec))?;
         self.write(|work| work.record(Op::Insert(entry)))
     }
 
@@ -95,7 +114,7 @@ impl Session {
         let run = move |current: Option<(u8, &[u8])>| {
             let current = current.map(|(codec, bytes)| decode::<T>(codec, &name, bytes)).transpose()?;
             let value = change(current);
-            Ok::<_, Error>((encode_value(&name, &value, codec)?, value))
+            Ok::<_, Error>((encode_checked(&name, &value, codec)?, value))
         };
         let mut current = self.write(|work| self.value_in(work, key))?;
         let mut slot = Some(run);
@@ -245,24 +264,28 @@ pub(crate) fn decoded<T: DeserializeOwned>(key: &str, entry: &[u8]) -> Result<T,
     decode(entry.codec(), key, entry.value())
 }
 
-pub(crate) fn encode_value<T: Serialize + ?Sized>(
+/// Encodes a value, and decodes it again if its encoding leaves a doubt.
+pub(crate) fn encode_checked<T: Serialize + DeserializeOwned>(
     key: &str,
     value: &T,
     codec: Codec,
 ) -> Result<Vec<u8>, Error> {
-    encode_entry(NewEntry { class: VALUE, codec: codec.id(), deadline: None, id: None, key }, value, codec)
+    encode_entry(value_parts(key, codec), |out| codec.encode_checked(key, value, out))
 }
 
-pub(crate) fn encode_entry<T: Serialize + ?Sized>(
+pub(crate) fn encode_entry(
     parts: NewEntry<'_>,
-    value: &T,
-    codec: Codec,
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
 ) -> Result<Vec<u8>, Error> {
-    parts.encode(|out| codec.encode(parts.key, value, out))?.ok_or_else(|| {
+    parts.encode(fill)?.ok_or_else(|| {
         let detail =
             format!("a key has up to 65,535 bytes and a value up to 4 GiB; this key has {}", parts.key.len());
         Error::new(ErrorKind::Name).with_detail(detail)
     })
+}
+
+fn value_parts(key: &str, codec: Codec) -> NewEntry<'_> {
+    NewEntry { class: VALUE, codec: codec.id(), deadline: None, id: None, key }
 }
 
 pub(crate) fn at_least_a_second(time: Option<Duration>) -> Result<(), Error> {

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[cfg(all(feature = "json", feature = "bincode"))]
+mod codecs;
 mod cuts;
 mod erased;
 mod handle;
@@ -12,6 +14,8 @@ mod lost;
 mod orders;
 mod reference;
 mod secrets;
+#[cfg(all(feature = "json", feature = "bincode"))]
+mod shapes;
 mod times;
 mod users;
 
