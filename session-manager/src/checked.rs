@@ -1,4 +1,4 @@
-//! Notices, while a value is serialized, what its codec would not give back.
+//! A serializer in front of a codec's own, which refuses values that the codec would not give back.
 
 use std::any::type_name;
 use std::cell::Cell;
@@ -7,12 +7,12 @@ use std::fmt;
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// How deep values may be nested. serde_json reads no more, and every reader is recursive.
+/// How deep values may be nested. serde_json has this limit too, and every decoder is recursive.
 const MAX_DEPTH: u32 = 127;
 
 const RAW_JSON: &str = "$serde_json::private::RawValue";
 
-/// What a codec cannot represent.
+/// The limits of a codec.
 #[allow(clippy::struct_excessive_bools, reason = "each is one property of a codec")]
 pub(crate) struct Rules {
     /// `None`, `()` and unit structs have one and the same form, and `Some` has none.
@@ -84,15 +84,13 @@ impl Refusal {
     }
 }
 
-/// What some types would not read back. serde keeps the value in an intermediate form to read an untagged or
-/// internally tagged enum or a flattened field, and that form does not hold everything. Whether a type does so cannot
-/// be seen while it is serialized.
+/// A part that some types do not read back. To read an untagged or internally tagged enum or a flattened field, serde
+/// keeps the value in an intermediate form, which does not hold everything. The serialized value does not show whether
+/// its type is read in this way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Doubt {
     Wide,
-    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "only JSON leaves it"))]
     Key,
-    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "only JSON leaves it"))]
     RawJson,
     #[cfg_attr(not(feature = "bincode"), allow(dead_code, reason = "only bincode leaves it"))]
     Form,
@@ -143,7 +141,7 @@ impl Doubt {
     }
 }
 
-/// What was noticed about one value.
+/// The findings about one value.
 pub(crate) struct Written {
     rules: &'static Rules,
     depth: Cell<u32>,
@@ -470,12 +468,12 @@ pub(crate) struct Parts<'a, C> {
     names: Names,
 }
 
-/// What is known of the names in a map or struct. They can occur twice only where serde puts two values into one: in
-/// flattened fields, and in a tagged enum's variants.
+/// The names in a map or struct. One can occur twice only where serde puts two values into one: in flattened fields, and
+/// in the variants of a tagged enum.
 enum Names {
-    /// They are all different.
+    /// All are different.
     Few,
-    /// Nothing yet.
+    /// None yet.
     First,
     Tag(&'static str),
     Seen(HashSet<Vec<u8>>),

@@ -211,6 +211,56 @@ mod tests {
     }
 
     #[test]
+    fn refusal_says_what_to_do_and_no_value() {
+        let refused = |answer: Result<(), Error>| {
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Encode);
+            error.to_string()
+        };
+        let mut out = Vec::new();
+        let nested = refused(Codec::MessagePack.encode("k", &Some(None::<u8>), &mut out));
+        assert!(
+            nested.contains("\"k\" as core::option::Option<") && nested.contains("use an enum"),
+            "{nested}"
+        );
+        let twice = std::collections::BTreeMap::from([("secret", Some(()))]);
+        let nested = refused(Codec::MessagePack.encode("k", &twice, &mut out));
+        assert!(!nested.contains("secret"), "{nested}");
+        #[derive(Serialize, serde::Deserialize)]
+        struct Wide {
+            number: u128,
+        }
+        let wide = Wide { number: 5_555 };
+        let doubt = refused(Codec::MessagePack.encode("k", &wide, &mut out));
+        assert!(doubt.contains("call `insert_checked`") && !doubt.contains("5555"), "{doubt}");
+        out.clear();
+        Codec::MessagePack.encode_checked("k", &wide, &mut out).unwrap();
+        assert_eq!(decode::<Wide>(MESSAGE_PACK, "k", &out).unwrap().number, 5_555);
+        // An error that the type's own code ignores.
+        struct Careless;
+        impl Serialize for Careless {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeTuple as _;
+                let mut tuple = serializer.serialize_tuple(1)?;
+                let _ = tuple.serialize_element(&Some(()));
+                tuple.end()
+            }
+        }
+        refused(Codec::MessagePack.encode("k", &Careless, &mut out));
+    }
+
+    #[test]
+    fn first_codec_is_read_in_its_own_forms() {
+        let address: std::net::IpAddr = [192, 0, 2, 1].into();
+        let old = rmp_serde::to_vec_named(&address).unwrap();
+        assert_eq!(decode::<std::net::IpAddr>(BINARY_MESSAGE_PACK, "k", &old).unwrap(), address);
+        assert_eq!(
+            decode::<std::net::IpAddr>(MESSAGE_PACK, "k", &old).unwrap_err().kind(),
+            ErrorKind::Decode
+        );
+    }
+
+    #[test]
     fn error_names_key_and_type_and_no_value() {
         let mut bytes = Vec::new();
         Codec::MessagePack.encode("k", "top secret", &mut bytes).unwrap();

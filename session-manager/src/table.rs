@@ -30,7 +30,7 @@
 //! | offset | length | entry |
 //! |---|---|---|
 //! | 0 | 1 | class: 0 value, 1 flash, 2 label (UTF-8 with an empty key and codec 0); others are kept unchanged |
-//! | 1 | 1 | codec: 1 MessagePack, 2 JSON, 3 bincode; others are kept unchanged |
+//! | 1 | 1 | codec: 1 MessagePack in the binary forms of serde (no longer written), 2 JSON, 3 bincode, 4 MessagePack in the readable forms; others are kept unchanged |
 //! | 2 | 1 | flags: 1 has a deadline, 2 has an id |
 //! | 3 | 1 | length of the extras |
 //! | 4 | 2 | length of the key |

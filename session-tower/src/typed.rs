@@ -69,7 +69,7 @@ impl<T: SessionValue> Typed<T> {
     /// # Errors
     /// `Encode`; `Committed` after the response.
     pub fn save(&self) -> Result<(), Error> {
-        self.session.insert(T::KEY, &self.value)
+        self.session.insert_checked(T::KEY, &self.value, None)
     }
 
     /// Removes the value from the session.

@@ -43,7 +43,7 @@ defects! {
     AbsentIsAnError, AbsentIsEmptySession, AbsentIsAnother, ShowsExpired, ShowsRemoved, ReadsOneBehind,
     ReadExtends, ReadRemoves, ReadCutsData, FirstReadFails, DamagedIsDeleted, GarbageIsAbsent,
     GarbageIsDeleted, MarkerIsLost, MarkerRemoves, MarkerForever, MarkerIsEmptySession, StripsFlash,
-    AgesFlash, SharesFlashIds, StripsUnknown, StripsBindings, InventsBindings, StripsUser,
+    AgesFlash, SharesFlashIds, StripsUnknown, RenumbersCodecs, StripsBindings, InventsBindings, StripsUser,
     StripsValueDeadlines, ExtendsValueDeadlines, SpreadsValueDeadlines, ResetsTimes, RestartsLifetime,
     FlipsLastByte, PurgeSaysNone, StripsPersistence, InventsPersistence,
 }

@@ -57,7 +57,12 @@ pub(super) fn altered(data: &Bytes, defect: Defect, when: Condition, now: Timest
             }
         }
         Defect::StripsUnknown => {
-            table.entries.retain(|entry| entry.class <= FLASH && (1..=3).contains(&entry.codec));
+            table.entries.retain(|entry| entry.class <= FLASH && (1..=4).contains(&entry.codec));
+        }
+        Defect::RenumbersCodecs => {
+            for entry in table.entries.iter_mut().filter(|entry| entry.codec == 4) {
+                entry.codec = 1;
+            }
         }
         Defect::StripsBindings => table.parts[..2].iter_mut().for_each(Vec::clear),
         Defect::InventsBindings if table.parts[0].is_empty() => table.parts[0] = vec![32, 10, 9, 8, 7],

@@ -1,6 +1,7 @@
 //! Values, damaged records, unknown entries and old layouts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -64,6 +65,54 @@ pub(crate) async fn s69_values_of_any_kind_are_equal(stage: &Stage) -> Check {
     equal("the user", &session.user()?, &None)?;
     equal("how many keys there are", &session.keys()?.len(), &(keys.len() + 6))?;
     refused(session.insert(&"k".repeat(65_536), &1), ErrorKind::Name, "a key that is too long").map(drop)
+}
+
+/// serde reads its fields from an intermediate form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Step {
+    Login { from: IpAddr, size: Size },
+    Logout,
+}
+
+pub(crate) async fn s126_accepted_values_are_read_back(stage: &Stage) -> Check {
+    let (_, sessions) = fresh(stage).await?;
+    let from: IpAddr = [192, 0, 2, 1].into();
+    let step = Step::Login { from, size: Size::Small };
+    let id = begun(&sessions, |session| {
+        session.insert("a step", &step)?;
+        session.insert_as("json", &step, Codec::Json)?;
+        session.insert("address", &from)?;
+        session.insert("a number", &f64::INFINITY)?;
+        session.insert("old", &1)?;
+        // These would be read back as another value, or not at all.
+        let refused = [
+            session.insert("old", &Some(None::<u8>)),
+            session.insert("old", &Some(())),
+            session.insert_as("old", &f64::NAN, Codec::Json),
+            session.insert("old", &BTreeMap::from([("key", Some(None::<Step>))])),
+            session.insert_checked("old", &Some(Some(())), None),
+            session.update("old", |_: Option<Option<Option<u8>>>| Some(None)).map(drop),
+        ];
+        session
+            .insert("refused", &refused.map(|answer| answer.map_err(|e| e.kind()) == Err(ErrorKind::Encode)))
+    })
+    .await?;
+    finds(&sessions, id, "a step", Some(step.clone())).await?;
+    finds(&sessions, id, "json", Some(step.clone())).await?;
+    finds(&sessions, id, "address", Some(from)).await?;
+    finds(&sessions, id, "a number", Some(f64::INFINITY)).await?;
+    finds(&sessions, id, "refused", Some([true; 6])).await?;
+    finds(&sessions, id, "old", Some(1)).await?;
+    let session = opened(&sessions, id).await?;
+    equal(
+        "the step that an update saw",
+        &session.update("a step", |_: Option<Step>| Step::Logout)?,
+        &Step::Logout,
+    )?;
+    equal("the step that is taken", &session.take::<Step>("json")?, &Some(step))?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "an update and a take")?;
+    finds(&sessions, id, "a step", Some(Step::Logout)).await
 }
 
 /// Replaces the data of a session, as another release or a broken program would.
