@@ -35,7 +35,8 @@ impl Programs {
         if let Some(programs) = self.on_path().or_else(|| self.unpacked(&home)) {
             return Ok(programs);
         }
-        let packages = self.packages.join(" ");
+        let (packages, programs) = (self.packages.join(" "), self.launchers(Path::new("")));
+        let programs = programs.map(|name| name.display().to_string()).collect::<Vec<_>>().join(" or ");
         let install = || {
             install(self.packages)?;
             self.on_path().ok_or_else(|| Error::other(format!("apt-get installed no {packages} that runs")))
@@ -46,9 +47,9 @@ impl Programs {
         };
         self.unpack(&home).map_err(|unpacked| {
             Error::other(format!(
-                "{packages} was not found and could not be fetched. Install it so that its programs are on the path \
-                 (Debian and Ubuntu, as root: apt-get update && apt-get install {packages}), and run this again. What \
-                 was tried: {installed}; {unpacked}"
+                "{programs} was not found and could not be fetched. Install it so that it is on the path (Debian and \
+                 Ubuntu, as root: apt-get update && apt-get install {packages}), and run this again. What was tried: \
+                 {installed}; {unpacked}"
             ))
         })
     }
@@ -74,10 +75,13 @@ impl Programs {
         }
         let mut libraries = Vec::new();
         directories_of_libraries(&root, &mut libraries)?;
+        let mut variables = format!("LD_LIBRARY_PATH='{}'", libraries.join(":"));
+        if let Some(fonts) = fonts(home, &root)? {
+            variables.push_str(&format!(" FONTCONFIG_FILE='{}'", fonts.display()));
+        }
         for (launcher, (_, path)) in self.launchers(home).zip(self.programs) {
-            let (libraries, program) = (libraries.join(":"), root.join(path));
-            let program = program.display();
-            let script = format!("#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{program}' \"$@\"\n");
+            let program = root.join(path);
+            let script = format!("#!/bin/sh\n{variables} exec '{}' \"$@\"\n", program.display());
             fs::write(&launcher, script)?;
             fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755))?;
             runs(&launcher)
@@ -111,6 +115,23 @@ fn all_run(programs: impl Iterator<Item = PathBuf>) -> Option<Vec<PathBuf>> {
 
 fn runs(program: &Path) -> Result<()> {
     run(Command::new(program).arg("--version")).map(drop)
+}
+
+/// Writes a configuration of fontconfig, if the packages have fonts. Chromium aborts on a system without fonts.
+fn fonts(home: &Path, root: &Path) -> Result<Option<PathBuf>> {
+    let fonts = root.join("usr/share/fonts");
+    if !fonts.exists() {
+        return Ok(None);
+    }
+    let path = home.join("fonts.conf");
+    let (fonts, cache) = (fonts.display(), home.join("fonts"));
+    let text = format!(
+        "<?xml version=\"1.0\"?>\n<fontconfig>\n<dir>/usr/share/fonts</dir>\n<dir>{fonts}</dir>\n\
+         <cachedir>{}</cachedir>\n</fontconfig>\n",
+        cache.display()
+    );
+    fs::write(&path, text)?;
+    Ok(Some(path))
 }
 
 fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::{Result, test};
 
 const CHROMIUM: Programs = Programs {
-    packages: &["chromium", "chromium-driver"],
+    packages: &["chromium", "chromium-common", "chromium-driver"],
     programs: &[("chromium", "usr/lib/chromium/chromium"), ("chromedriver", "usr/bin/chromedriver")],
 };
 
