@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use session_kit::prelude::*;
+use session_kit::session_core::SessionId;
 use session_kit::test_kit::sessions;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tracing_subscriber::filter::LevelFilter;
 
 async fn count(session: Session) -> Result<String, session_kit::Error> {
@@ -84,6 +86,79 @@ async fn two_development_servers_share_a_browser() {
         assert_eq!(browser.visit(&one).await, visits);
         assert_eq!(browser.visit(&two).await, visits);
     }
+}
+
+// The recipe of the README: the next test compares it, the one after it runs it.
+async fn run(
+    listener: TcpListener,
+    store: DynDriver,
+    app: impl FnOnce(Sessions) -> Router,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let sessions = Sessions::new(store.clone())?;
+    let sweeper = sessions.sweep(Sweep::default());
+    let stop = async {
+        tokio::signal::ctrl_c().await.expect("the signal can be received");
+    };
+    // Waits for the requests that have begun, with their commits.
+    axum::serve(listener, app(sessions)).with_graceful_shutdown(stop).await?;
+    // Waits for a running batch.
+    sweeper.stop().await;
+    // Later calls fail.
+    store.close().await?;
+    Ok(())
+}
+
+#[test]
+fn readme_shows_this_shutdown() {
+    let recipe = |text: &'static str| {
+        let from = text.find("async fn run(").unwrap();
+        &text[from..from + text[from..].find("\n}\n").unwrap()]
+    };
+    assert_eq!(recipe(include_str!("../README.md")), recipe(include_str!("http.rs")));
+}
+
+#[tokio::test]
+async fn shutdown_finishes_requests_and_closes_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/sessions.db", directory.path().display());
+    let store = session_kit::open(&url).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let page = format!("http://{}/", listener.local_addr().unwrap());
+    let (begun, may_end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (begun, may_end) = (Arc::clone(&begun), Arc::clone(&may_end));
+        async move |session: Session| {
+            begun.notify_one();
+            may_end.notified().await;
+            count(session).await
+        }
+    };
+    let cookie = CookieConfig::new().secure(false).name("id").build().unwrap();
+    let app = move |sessions| Router::new().route("/", get(slow)).layer(SessionLayer::new(sessions, cookie));
+    let server = async {
+        // The error is not `Send`.
+        run(listener, store.clone(), app).await.unwrap();
+    };
+    let client = async {
+        let mut browser = Strict::default();
+        assert_eq!(browser.visit(&page).await, "1");
+        browser
+    };
+    let operator = async {
+        begun.notified().await;
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).unwrap();
+        // Not before the server has stopped to listen.
+        while tokio::net::TcpStream::connect(page["http://".len()..].trim_end_matches('/')).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        may_end.notify_one();
+    };
+    let ((), browser, ()) = tokio::join!(server, client, operator);
+    assert!(store.retrieve(&SessionId::from_bytes([7; 24]).key()).await.is_err(), "the store is closed");
+
+    let id = SessionId::parse(browser.cookies["id"].as_bytes()).unwrap();
+    let sessions = Sessions::new(session_kit::open(&url).await.unwrap()).unwrap();
+    assert_eq!(sessions.load(id).await.unwrap().get::<u64>("visits").unwrap(), Some(1));
 }
 
 /// The events of this process.

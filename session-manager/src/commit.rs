@@ -158,6 +158,7 @@ impl<D: Driver> Manager<D> {
                     self.enter_created(work).await?;
                     self.emit(work.pending().map(|pending| &pending.next.key), &Event::Created);
                     work.adopt(true, now)?;
+                    self.check_swept(now);
                     return Ok(Committed::new(Outcome::Created));
                 }
                 answer => work.answered(answer)?,

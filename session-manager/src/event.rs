@@ -40,6 +40,9 @@ pub enum Event {
     /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
     /// index removes it.
     LeaveFailed,
+    /// A session was stored, and this process has not swept for a day, although the driver keeps expired records until a
+    /// sweep. Reported once. Start [`Sessions::sweep`](crate::Sessions::sweep), unless another process sweeps the store.
+    SweepMissing,
     /// The sweep failed. It continues at the next interval.
     SweepFailed,
     /// The sweep removed expired records.
@@ -92,6 +95,7 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         | Event::Corrupt
         | Event::TouchFailed
         | Event::LeaveFailed
+        | Event::SweepMissing
         | Event::SweepFailed => {
             send!(WARN)
         }

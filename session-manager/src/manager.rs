@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use session_core::{Clock, Driver, Key, Revision, Timestamp};
+use session_core::{Clock, Driver, ExpiryMode, Key, Purged, Revision, Timestamp};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -21,14 +23,42 @@ pub(crate) struct Manager<D> {
     /// The sessions with references.
     pub(crate) watches: Arc<Watches>,
     tags: RandomState,
+    /// The time of the last sweep, or of the start; [`NO_SWEEP`] if none is needed or its lack was reported.
+    swept: AtomicU64,
 }
+
+const NO_SWEEP: u64 = u64::MAX;
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl<D: Driver> Manager<D> {
     pub(crate) fn new(driver: D, config: Config) -> Self {
         let clock = driver.clock();
         let last_write_wins = !driver.capabilities().conditional;
         let watches = Watches::new(config.poll_interval, Arc::clone(&clock));
-        Self { driver, clock, config, last_write_wins, watches, tags: RandomState::new() }
+        let swept = match driver.capabilities().expiry {
+            ExpiryMode::Caller => clock.now().as_millis(),
+            _ => NO_SWEEP,
+        };
+        let (tags, swept) = (RandomState::new(), AtomicU64::new(swept));
+        Self { driver, clock, config, last_write_wins, watches, tags, swept }
+    }
+
+    /// Removes expired records.
+    pub(crate) async fn purge(&self, limit: usize) -> session_core::Result<Purged> {
+        let purged = self.driver.purge(limit).await?;
+        if self.swept.load(Ordering::Relaxed) != NO_SWEEP {
+            self.swept.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        }
+        Ok(purged)
+    }
+
+    /// A session was created at `now`: reports that nothing removes expired ones.
+    pub(crate) fn check_swept(&self, now: Timestamp) {
+        let swept = self.swept.load(Ordering::Relaxed);
+        let late = swept != NO_SWEEP && now.saturating_since(Timestamp::from_millis(swept)) >= DAY;
+        if late && self.swept.swap(NO_SWEEP, Ordering::Relaxed) != NO_SWEEP {
+            self.emit(None, &Event::SweepMissing);
+        }
     }
 }
 

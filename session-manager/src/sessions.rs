@@ -90,7 +90,7 @@ impl<D: Driver> Sessions<D> {
     /// # Errors
     /// `Store`.
     pub async fn sweep_once(&self, limit: usize) -> Result<Purged, Error> {
-        Ok(self.manager.driver.purge(limit).await?)
+        Ok(self.manager.purge(limit).await?)
     }
 
     /// Whether sessions are bound to the client's address, which a web layer must find then.

@@ -79,7 +79,7 @@ impl<D: Driver> Sessions<D> {
                     return;
                 }
                 loop {
-                    match sessions.manager.driver.purge(options.batch).await {
+                    match sessions.manager.purge(options.batch).await {
                         Ok(purged) => {
                             if purged.removed > 0 {
                                 sessions.manager.emit(None, &Event::Swept { removed: purged.removed });

@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-/// What a layer has reported.
+/// The reports of one layer.
 pub(crate) struct Mistakes {
     address: Once,
     order: Once,

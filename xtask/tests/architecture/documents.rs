@@ -31,6 +31,20 @@ fn cited_clauses_are_in_the_specification() {
 }
 
 #[test]
+fn readmes_name_the_version_and_an_existing_path() {
+    let workspace = read(&root().join("Cargo.toml"));
+    let version = workspace.split("\nversion = \"").nth(1).unwrap().split('"').next().unwrap();
+    let (compatible, _) = version.rsplit_once('.').unwrap();
+    let features = "features = [\"axum\", \"redis\", \"sqlite\"] }";
+    let line = format!("\nsession-kit = {{ version = \"{compatible}\", {features}\n");
+    assert!(read(&root().join("session-kit/README.md")).contains(&line), "{line}");
+    // A checkout beside the application. The crate is in a folder of its name.
+    let line = format!("\nsession-kit = {{ path = \"../session-kit/session-kit\", {features}\n");
+    assert!(read(&root().join("README.md")).contains(&line), "{line}");
+    assert!(root().join("session-kit/Cargo.toml").is_file());
+}
+
+#[test]
 fn map_shows_every_crate() {
     let map = read(&root().join("ARCHITECTURE.md"));
     assert!(map.lines().count() <= 150, "ARCHITECTURE.md is longer than 150 lines");

@@ -48,6 +48,33 @@ fn invariant_09_every_crate_uses_the_workspace_lints() {
 }
 
 #[test]
+fn published_crates_contain_their_licences_and_describe_themselves() {
+    for library in libraries().into_iter().chain([root().join("conformance")]) {
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            assert_eq!(read(&library.join(licence)), read(&root().join(licence)), "{}", library.display());
+        }
+        let manifest = read(&library.join("Cargo.toml"));
+        for line in [
+            "description = \"",
+            "license.workspace = true",
+            "keywords",
+            "categories",
+            "readme = \"README.md\"",
+        ] {
+            assert!(manifest.contains(line), "{}: {line}", library.display());
+        }
+        // docs.rs shows what each feature brings.
+        if manifest.contains("\n[features]\n") {
+            assert!(
+                manifest.contains("[package.metadata.docs.rs]\nall-features = true"),
+                "{}",
+                library.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn invariant_10_readme_is_documentation_and_lib_is_contents() {
     for library in libraries() {
         let lib = read(&library.join("src/lib.rs"));

@@ -79,7 +79,7 @@ pub(crate) async fn s107_remembered_session_keeps_its_lifetime(stage: &Stage) ->
         chosen(&sessions, id, Persistence::Session).await?;
         expires(&probe, id, end, "under its new id").await?;
     }
-    // With an idle timeout of its own, the client is told of each touch.
+    // With an idle timeout of its own, each touch sends the id again.
     let end = after(stage, 7 * DAY);
     writes(&sessions, id, end, |session| session.set_idle_timeout(7 * DAY)).await?;
     advance(stage, DAY);
