@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Only this driver, such as `memory` or `sqlite`
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
+    /// The server for `--driver redis`, by its name in `cargo xtask servers`, such as `valkey-9`, or `all`. Also builds and runs
+    /// the driver's own tests
+    #[arg(long, value_name = "NAME", conflicts_with = "write_readme")]
+    server: Option<String>,
     /// The format of the matrix; everything else goes to stderr
     #[arg(long, value_parser = ["text", "json"], default_value = "text")]
     format: String,
@@ -39,7 +43,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    let built = build(if options.full { &["--test", "driver"] } else { &[] })?;
+    let servers = match (&options.server, options.driver.as_deref()) {
+        (Some(name), Some("redis")) => crate::servers::fetch(name)?.into_iter().map(Some).collect(),
+        (Some(_), _) => return Err("--server needs --driver redis".into()),
+        (None, _) => vec![None],
+    };
+    let built = build(if options.full || options.server.is_some() { &["--test", "driver"] } else { &[] })?;
     // Includes the reference driver, whose mutants show that the clauses can fail.
     let drivers: Vec<_> = built
         .suites
@@ -56,16 +65,22 @@ pub(crate) fn run(options: &Options) -> Result {
 
     forget()?;
     let mut failed = Vec::new();
-    for (driver, program) in drivers {
-        eprintln!("\nThe suite of {driver}:");
+    for (server, (driver, program)) in
+        servers.iter().flat_map(|server| drivers.iter().map(move |driver| (server, driver)))
+    {
+        let name = server.as_ref().map_or_else(|| driver.clone(), |(name, _)| format!("{driver} on {name}"));
+        eprintln!("\nThe suite of {name}:");
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder);
         if options.full {
             command.envs(FULL);
         }
+        if let Some((_, path)) = server {
+            command.env(crate::servers::CHOICE, path);
+        }
         if let Err(error) = cargo::run(&mut command, true) {
             eprintln!("xtask: {error}");
-            failed.push(driver.as_str());
+            failed.push(name);
         }
     }
 

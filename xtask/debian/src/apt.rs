@@ -32,6 +32,20 @@ pub(crate) fn download(packages: &[&str], into: &Path, home: &Path) -> Result<()
     })
 }
 
+/// As [`download`], from Debian's backports too. The system's own lists of packages stay as they are.
+pub(crate) fn download_backport(packages: &[&str], into: &Path, home: &Path) -> Result<()> {
+    let targets = ["indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"];
+    let repositories = run(Command::new("apt-get").args(targets))?;
+    let first = repositories.lines().next().and_then(|line| line.split_once(' '));
+    let (address, codename) = first.ok_or_else(|| Error::other("apt-get knows no repository"))?;
+    let mut own = own_lists(home)?;
+    let sources = home.join("apt/backports.list");
+    std::fs::write(&sources, format!("deb {address} {codename}-backports main\n"))?;
+    own.extend(["-o".to_owned(), format!("Dir::Etc::SourceList={}", sources.display())]);
+    run(Command::new("apt-get").args(&own).args(["update", "-qq"]))?;
+    download_with(packages, into, &own)
+}
+
 fn download_with(packages: &[&str], into: &Path, options: &[String]) -> Result<()> {
     let mut command = Command::new("apt-get");
     // Without `--reinstall` it lists no package that is installed.
@@ -56,7 +70,10 @@ fn own_lists(home: &Path) -> Result<Vec<String>> {
 }
 
 /// The output of a command, or an error with its reason.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+/// The program is missing or fails.
+pub fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
     if output.status.success() {

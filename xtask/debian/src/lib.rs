@@ -3,5 +3,5 @@
 mod apt;
 mod programs;
 
-pub use apt::install;
-pub use programs::Programs;
+pub use apt::{install, run};
+pub use programs::{Programs, in_target};

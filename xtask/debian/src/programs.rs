@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::apt::{download, install, run};
+use crate::apt::{download, download_backport, install, run};
 
 /// Programs that come from the same packages.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Programs {
         if let Some(programs) = self.on_path() {
             return Ok(programs);
         }
-        let home = home(self.packages[0]);
+        let home = in_target(self.packages[0]);
         fs::create_dir_all(&home)?;
         // Several test programs may run at once. One installs while the others wait.
         let lock = File::create(home.join("lock"))?;
@@ -59,6 +59,22 @@ impl Programs {
     /// # Errors
     /// apt-get or dpkg is missing, the download fails, or a library is missing.
     pub fn unpack(&self, home: &Path) -> Result<Vec<PathBuf>> {
+        self.unpack_by(home, download)
+    }
+
+    /// As [`unpack`](Self::unpack), from Debian's backports.
+    ///
+    /// # Errors
+    /// As [`unpack`](Self::unpack).
+    pub fn unpack_backport(&self, home: &Path) -> Result<Vec<PathBuf>> {
+        self.unpack_by(home, download_backport)
+    }
+
+    fn unpack_by(
+        &self,
+        home: &Path,
+        download: fn(&[&str], &Path, &Path) -> Result<()>,
+    ) -> Result<Vec<PathBuf>> {
         for launcher in self.launchers(home).filter(|launcher| launcher.exists()) {
             fs::remove_file(launcher)?;
         }
@@ -152,7 +168,8 @@ fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result
 
 /// A directory in the target directory, found from the path of the running program, or in `target` for a doctest.
 /// Never a directory that other users can write to, because its content is executed.
-fn home(name: &str) -> PathBuf {
+#[must_use]
+pub fn in_target(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     let target = here.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
     let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");

@@ -2,10 +2,13 @@
 //! their handle, and with the process that started them, even if that process is killed.
 
 mod cluster;
+mod known;
 mod ports;
 mod program;
 mod server;
+mod shim;
 
 pub use cluster::Cluster;
+pub use known::{Known, SERVERS};
 pub use program::{program, unpack};
 pub use server::{Options, Server, command};

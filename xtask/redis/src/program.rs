@@ -12,15 +12,26 @@ const REDIS: Programs = Programs {
     programs: &[("redis-server", "usr/bin/redis-server")],
 };
 
-/// The program `redis-server`: on the path, or from Debian's package. The package is installed where this process has
-/// the right to, or else unpacked under `target/redis-server`.
+/// The variable of the environment that names the server's program.
+const CHOICE: &str = "SESSION_KIT_REDIS_SERVER";
+
+/// The program of the servers: the path in `SESSION_KIT_REDIS_SERVER`, or `redis-server` on the path, or Debian's
+/// package. The package is installed where this process has the right to, or else unpacked under
+/// `target/redis-server`.
 ///
 /// # Errors
 /// Where none of these works; the error names the package to install and what was tried.
 pub fn program() -> Result<&'static Path> {
     static FOUND: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| REDIS.find().map(first).map_err(|error| error.to_string()));
+    #[expect(clippy::disallowed_methods, reason = "`cargo xtask conformance --server` chooses the server")]
+    let choose = || std::env::var_os(CHOICE).map_or_else(usual, |path| Ok(PathBuf::from(path)));
+    let found = FOUND.get_or_init(|| choose().map_err(|error| error.to_string()));
     found.as_deref().map_err(|error| Error::other(error.clone()))
+}
+
+/// As [`program`], whatever the environment says.
+pub(crate) fn usual() -> Result<PathBuf> {
+    REDIS.find().map(first)
 }
 
 /// Unpacks the package in `home`, which needs no rights.
@@ -31,6 +42,6 @@ pub fn unpack(home: &Path) -> Result<PathBuf> {
     REDIS.unpack(home).map(first)
 }
 
-fn first(programs: Vec<PathBuf>) -> PathBuf {
+pub(crate) fn first(programs: Vec<PathBuf>) -> PathBuf {
     programs.into_iter().next().unwrap_or_default()
 }

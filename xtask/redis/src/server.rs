@@ -16,6 +16,9 @@ use crate::ports::free_port;
 pub struct Options {
     arguments: Vec<String>,
     tls: bool,
+    program: Option<PathBuf>,
+    /// Variables of `shim.rs`.
+    shim: Vec<(&'static str, String)>,
 }
 
 impl Options {
@@ -38,6 +41,27 @@ impl Options {
     #[must_use]
     pub fn lasting(self) -> Self {
         self.set("appendonly", "yes").set("appendfsync", "always")
+    }
+
+    /// The server's program. Default: [`program`](crate::program).
+    #[must_use]
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
+    /// A slow disk: each fsync takes this much longer.
+    #[must_use]
+    pub fn slow_sync(mut self, delay: Duration) -> Self {
+        self.shim.push(("SHIM_SYNC_MS", delay.as_millis().to_string()));
+        self
+    }
+
+    /// A wrong clock: this much ahead.
+    #[must_use]
+    pub fn clock_ahead(mut self, ahead: Duration) -> Self {
+        self.shim.push(("SHIM_AHEAD_S", ahead.as_secs().to_string()));
+        self
     }
 
     /// TLS only, with a certificate and its key as PEM files. Clients need a certificate only where `clients` names the
@@ -97,7 +121,14 @@ impl Server {
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
-        let mut command = Command::new(crate::program()?);
+        let mut command = match &self.options.program {
+            Some(path) => Command::new(path),
+            None => Command::new(crate::program()?),
+        };
+        if !self.options.shim.is_empty() {
+            command.env("LD_PRELOAD", crate::shim::build(self.directory.path())?);
+            command.envs(self.options.shim.iter().map(|(name, value)| (name, value)));
+        }
         let port = self.port.to_string();
         if self.options.tls {
             command.args(["--port", "0", "--tls-port", &port]);
