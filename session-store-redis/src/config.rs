@@ -15,6 +15,7 @@ pub struct RedisConfig {
     pub(crate) urls: Vec<String>,
     pub(crate) cluster: bool,
     pub(crate) namespace: String,
+    pub(crate) password: Option<String>,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) response_timeout: Duration,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
@@ -33,7 +34,8 @@ const LARGEST_RECORD: u64 = 536_000_000;
 
 impl RedisConfig {
     /// One server: `redis://[user:password@]host[:port][/database]`, `redis+unix:///path`, or `rediss://…` with feature
-    /// `tls`.
+    /// `tls`. User and password are percent-encoded. `?protocol=resp3` chooses the newer protocol; other options are
+    /// methods of this type and not parts of the URL.
     pub fn new(url: impl Into<String>) -> Self {
         Self { urls: vec![url.into()], ..Self::unset() }
     }
@@ -49,6 +51,7 @@ impl RedisConfig {
             urls: Vec::new(),
             cluster: false,
             namespace: "session-kit:".into(),
+            password: None,
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             max_record_bytes: 16 << 20,
@@ -62,6 +65,9 @@ impl RedisConfig {
         /// The text before every key, so that several applications can share a database. Default: `session-kit:`. At
         /// most 255 bytes.
         namespace: impl Into<String> => namespace.into(),
+        /// The password of the user in the URL, or of the default user. Replaces the URL's, and needs no
+        /// percent-encoding. [`RedisStore::change_password`](crate::RedisStore::change_password) changes it later.
+        password: impl Into<String> => Some(password.into()),
         /// The time limit of one operation, including the wait for a connection and for redirections. A command
         /// without an answer by then is `Timeout`; a command that could not be sent is `Unavailable`. At least 10 ms.
         /// Default: 2 s.
@@ -135,7 +141,7 @@ session_core::from_path!(RedisConfig: &str, String);
 
 impl std::fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the URLs and certificates, which may hold a password or a private key.
+        // Without the URLs, the password and the certificates, which may hold a private key.
         f.debug_struct("RedisConfig")
             .field("cluster", &self.cluster)
             .field("namespace", &self.namespace)

@@ -7,7 +7,7 @@ use redis::aio::ConnectionLike as _;
 use redis::aio::MultiplexedConnection;
 #[cfg(feature = "cluster")]
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, RedisResult, Value};
+use redis::{Client, Cmd, ErrorKind, RedisResult, Value};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -37,7 +37,7 @@ impl Target {
     pub(crate) fn new(config: &RedisConfig) -> RedisResult<Self> {
         #[cfg(feature = "tls")]
         crate::node::choose_cryptography();
-        let nodes = config.urls.iter().map(|url| url.as_str().into_connection_info());
+        let nodes = config.urls.iter().map(|url| crate::url::parse(url, config.password.as_deref()));
         let nodes = nodes.collect::<RedisResult<Vec<_>>>()?;
         #[cfg(feature = "cluster")]
         if config.cluster {

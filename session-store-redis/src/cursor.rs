@@ -6,7 +6,7 @@
 //! | 1 | 1 | bit 0: second round; bit 1: a moving slot was seen |
 //! | 2 | 8 | hash of the owners of all slots at the start; 0 on a single server |
 //! | 10 | 8 | the cursor of `SCAN` |
-//! | 18 | 8 | hash of the server's `run_id`; 0 where it is unknown |
+//! | 18 | 8 | hash of the server's `run_id`, where it is known, and of its epoch in a cluster |
 //! | 26 | | `host:port` of the scanned primary; empty on a single server |
 //! | last 4 | 4 | checksum of everything before |
 //!
@@ -21,7 +21,7 @@ pub(crate) struct Position {
     pub(crate) round: u8,
     pub(crate) moving: bool,
     pub(crate) cursor: u64,
-    /// The server process that issued the cursor of `SCAN`, as a hash.
+    /// The server process that issued the cursor of `SCAN`, and its epoch, as a hash.
     pub(crate) run: u64,
 }
 

@@ -164,21 +164,34 @@ fn is_crowded(cause: &RedisError) -> bool {
 /// The error code of our scripts for a value that is not a record.
 const DAMAGED: &str = "SKDAMAGED";
 
-/// The code of an error. Before Redis 7, the error of a command inside a script is in the text only; a missing right
-/// is in the text in Redis 7 too.
+/// The code of an error. A right that a script lacks has no code on any server. Redis 6 has no code for any error of a
+/// command inside a script: `ERR` or the name of the script stands in its place, and the code is in the text.
 fn code(cause: &RedisError) -> &str {
-    let inner = |text: &str| {
-        if text.contains("The user executing the script can't") {
-            return Some("NOPERM");
+    match cause.code().unwrap_or_default() {
+        code if code == "ERR" || code.starts_with("@user_script") => {
+            cause.detail().and_then(code_inside).unwrap_or("ERR")
         }
-        ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "WRONGTYPE"]
-            .into_iter()
-            .find(|code| text.contains(&format!("-{code} ")))
-    };
-    match cause.code() {
-        Some("ERR") => cause.detail().and_then(inner).unwrap_or("ERR"),
-        code => code.unwrap_or_default(),
+        code => code,
     }
+}
+
+/// The texts of errors where a script uses a command or a key without the right to it.
+const NO_RIGHT: [&str; 2] = [
+    // Redis 6.2 to 7.2.
+    "The user executing the script can't",
+    // Redis 7.4 and newer, and Valkey.
+    "ACL failure in script",
+];
+
+fn code_inside(text: &str) -> Option<&'static str> {
+    if NO_RIGHT.iter().any(|said| text.contains(said)) {
+        return Some("NOPERM");
+    }
+    ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "WRONGTYPE"].into_iter().find(|code| {
+        let follows = |mark: &str| text.contains(&format!("{mark}{code} "));
+        // `WRONGTYPE` has no hyphen in Redis 6.
+        follows("-") || text.contains("@user_script") && follows(": ")
+    })
 }
 
 /// Removes the arguments, keys and data, that a server repeats when it does not know a command.
@@ -223,6 +236,46 @@ mod tests {
         for line in ["OOM command not allowed", old] {
             let error = Failure::Refused(answer(line)).during(Operation::Store);
             assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Full, session_core::Applied::No));
+        }
+        for (kind, line) in [
+            (
+                StoreErrorKind::Misconfigured,
+                "ERR Error running script (call to f_1f): @user_script:1: @user_script: 1: \
+              The user executing the script can't run this command or subcommand",
+            ),
+            (
+                StoreErrorKind::Misconfigured,
+                "@user_script: 1: The user executing the script can't run this command or \
+              subcommand",
+            ),
+            (
+                StoreErrorKind::Misconfigured,
+                "ERR The user executing the script can't access at least one of the keys \
+              mentioned in the command arguments script: 05, on @user_script:1.",
+            ),
+            (
+                StoreErrorKind::Misconfigured,
+                "ERR ACL failure in script: User app has no permissions to run the 'set' \
+              command script: 1f, on @user_script:1.",
+            ),
+            (
+                StoreErrorKind::Misconfigured,
+                "ERR ACL failure in script: No permissions to access a key script: on \
+              @user_script:1.",
+            ),
+            (
+                StoreErrorKind::Corrupt,
+                "ERR Error running script (call to f_f9): @user_script:1: WRONGTYPE Operation \
+              against a key holding the wrong kind of value",
+            ),
+            (
+                StoreErrorKind::Corrupt,
+                "WRONGTYPE Operation against a key holding the wrong kind of value script: on \
+              @user_script:1.",
+            ),
+            (StoreErrorKind::Backend, "ERR WRONGTYPE in other words"),
+        ] {
+            assert_eq!(Failure::Refused(answer(line)).during(Operation::Store).kind(), kind, "{line}");
         }
         let other = Failure::Refused(answer("ERR something -OOMPH")).during(Operation::Store);
         assert_eq!(other.kind(), StoreErrorKind::Backend);

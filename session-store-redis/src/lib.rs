@@ -21,6 +21,7 @@ mod error;
 mod link;
 mod node;
 mod topology;
+mod url;
 
 pub use config::RedisConfig;
 pub use store::RedisStore;

@@ -21,7 +21,7 @@ use crate::script::Known;
 /// The connection that all handles of a store share.
 pub(crate) struct Link {
     config: Arc<RedisConfig>,
-    target: Target,
+    target: RwLock<Arc<Target>>,
     connection: RwLock<Option<Arc<Connection>>>,
     /// Locked while a connection is made; holds the error of the last attempt if it failed.
     connecting: Arc<Mutex<Option<RedisError>>>,
@@ -59,7 +59,7 @@ impl Link {
         let target = Target::new(&config).map_err(|cause| Failure::Unsent(cause).during(Operation::Open))?;
         let link = Arc::new(Self {
             config,
-            target,
+            target: RwLock::new(Arc::new(target)),
             connection: RwLock::default(),
             connecting: Arc::default(),
             attempts: AtomicU64::new(0),
@@ -79,10 +79,25 @@ impl Link {
     /// The host for a node that does not know its own.
     #[cfg(feature = "cluster")]
     pub(crate) fn host(&self) -> String {
-        match &self.target {
+        match &*self.target() {
             Target::Cluster(cluster) => cluster.host(),
             Target::Single(_) => String::new(),
         }
+    }
+
+    /// Connects with another password. Later connections use it too, but only if the server accepts it now.
+    pub(crate) async fn change_password(self: &Arc<Self>, password: String) -> Result<()> {
+        self.gate.check(Operation::Open)?;
+        let failed = |cause| Failure::Unsent(cause).during(Operation::Open);
+        let config = RedisConfig { password: Some(password), ..(*self.config).clone() };
+        let target = Target::new(&config).map_err(failed)?;
+        // Locked, so that no attempt with the old password ends later.
+        let mut last = self.connecting.lock().await;
+        let connection = target.connect(&self.config).await.map_err(failed)?;
+        *self.target.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(target);
+        *last = None;
+        self.put(Some(Arc::new(connection)));
+        Ok(())
     }
 
     /// Sends a command and returns its answer, within `response_timeout`.
@@ -161,7 +176,7 @@ impl Link {
             };
             trial.sent = Some((Arc::clone(&connection), connection.answers()));
             let way = redirected.as_ref().unwrap_or(route);
-            let answer = connection.send(command, way, &self.target, &self.config).await;
+            let answer = connection.send(command, way, &self.target(), &self.config).await;
             trial.sent = None;
             let cause = match answer {
                 Ok(value) => return Ok(value),
@@ -202,7 +217,11 @@ impl Link {
     }
 
     fn is_cluster(&self) -> bool {
-        !matches!(self.target, Target::Single(_))
+        !matches!(*self.target(), Target::Single(_))
+    }
+
+    fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.target.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the connection, or connects first. All waiting calls share one attempt, which continues after their
@@ -226,7 +245,7 @@ impl Link {
         }
         let link = Arc::clone(self);
         let attempt = tokio::spawn(async move {
-            let answer = link.target.connect(&link.config).await.map(Arc::new);
+            let answer = link.target().connect(&link.config).await.map(Arc::new);
             link.attempts.fetch_add(1, Ordering::AcqRel);
             *last = answer.as_ref().err().cloned();
             if let Ok(connection) = &answer {
@@ -277,7 +296,7 @@ impl Link {
         let (renewal, old) = (Renewal(Arc::clone(self)), Arc::clone(connection));
         tokio::spawn(async move {
             let link = &renewal.0;
-            if let Ok(fresh) = link.target.connect(&link.config).await {
+            if let Ok(fresh) = link.target().connect(&link.config).await {
                 let mut place = link.connection.write().unwrap_or_else(PoisonError::into_inner);
                 if place.as_ref().is_some_and(|there| Arc::ptr_eq(there, &old)) {
                     *place = Some(Arc::new(fresh));

@@ -13,12 +13,13 @@ macro_rules! with_head {
             "local head = redis.call('GETRANGE', KEYS[1], 0, 16)
 local live = false
 local revision = ''
+local deadline
 if #head > 0 then
   if #head < 17 or string.byte(head) ~= 1 then
     return redis.error_reply('SKDAMAGED not a record of session-kit')
   end
   local a, b, c, d, e, f, g, h = string.byte(head, 10, 17)
-  local deadline = ((((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g) * 256 + h
+  deadline = ((((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g) * 256 + h
   live = deadline > tonumber(ARGV[1])
   if live then revision = string.sub(head, 2, 9) end
 end
@@ -53,8 +54,11 @@ return redis.call('GET', KEYS[1])
 /// `ARGV`: now, from, to, revision and deadline as stored, time to live (empty for none, 0 to remove). Answers 1 or
 /// nil.
 ///
-/// A user may have the right to `SETRANGE` but not to `PEXPIRE`. The script then restores the old head: with a later
-/// deadline but the old time to live, Redis would remove a live record.
+/// The time to live comes first. A full server refuses `SETRANGE` as the first write of a script, because it may
+/// lengthen a value. It allows the command after `PEXPIRE` or `PERSIST`, and here the value keeps its length.
+///
+/// A user may have the right to `PEXPIRE` but not to `SETRANGE`. The script then restores the old time to live: with a
+/// later deadline but a short time to live, Redis would remove a live record. The minute is `GRACE` of `purge.rs`.
 const TOUCH: &str = with_head!(
     "if not live then return false end
 if revision == ARGV[3] then return 1 end
@@ -63,15 +67,16 @@ if ARGV[5] == '0' then
   redis.call('DEL', KEYS[1])
   return 1
 end
-redis.call('SETRANGE', KEYS[1], 1, ARGV[4])
-local done
-if ARGV[5] == '' then
-  done = redis.pcall('PERSIST', KEYS[1])
-else
-  done = redis.pcall('PEXPIRE', KEYS[1], ARGV[5])
+local function live_for(time)
+  if time == '' then return redis.pcall('PERSIST', KEYS[1]) end
+  return redis.pcall('PEXPIRE', KEYS[1], time)
 end
-if type(done) == 'table' and done.err then
-  redis.call('SETRANGE', KEYS[1], 0, head)
+local done = live_for(ARGV[5])
+if type(done) == 'table' then return done end
+done = redis.pcall('SETRANGE', KEYS[1], 1, ARGV[4])
+if type(done) == 'table' then
+  local left = deadline - tonumber(ARGV[1]) + 60000
+  live_for(left < 2^52 and string.format('%.0f', left) or '')
   return done
 end
 return 1

@@ -25,6 +25,19 @@ impl RedisStore {
     pub async fn open(config: impl Into<RedisConfig>) -> Result<Self> {
         Ok(Self(Arc::new(Inner::open(config.into()).await?)))
     }
+
+    /// Connects with another password, and uses it for all later connections of all handles. Calls in progress finish on
+    /// the old connection.
+    ///
+    /// To change a password without a failed call, the server accepts both for a while: `ACL SETUSER app >new`, then
+    /// this call in each process, then `ACL SETUSER app <old`.
+    ///
+    /// # Errors
+    /// Nothing changes then. `Misconfigured` where the server refuses the password; `Unavailable` and `Timeout` where
+    /// it cannot be reached; `Closed`.
+    pub async fn change_password(&self, password: impl Into<String>) -> Result<()> {
+        self.0.link.change_password(password.into()).await
+    }
 }
 
 impl fmt::Debug for RedisStore {

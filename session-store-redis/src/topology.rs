@@ -1,5 +1,7 @@
 //! The primaries of a cluster and their slots.
 
+use std::collections::BTreeMap;
+
 #[cfg(feature = "cluster")]
 use redis::Value;
 
@@ -9,15 +11,15 @@ use crate::cursor::hash;
 /// The primaries of a cluster, or the single server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Topology {
-    /// Addresses as `host:port`, sorted; one empty address for a single server.
-    primaries: Vec<String>,
+    /// Addresses as `host:port` with their slots, sorted; one empty address for a single server.
+    primaries: BTreeMap<String, Slots>,
     /// Hash of the owners of all slots.
     pub(crate) owners: u64,
 }
 
 impl Topology {
     pub(crate) fn single() -> Self {
-        Self { primaries: vec![String::new()], owners: 0 }
+        Self { primaries: BTreeMap::from([(String::new(), Slots::new())]), owners: 0 }
     }
 
     /// Reads an answer to `CLUSTER SLOTS`. The first node of each range is its primary. A node that does not know its
@@ -25,7 +27,7 @@ impl Topology {
     #[cfg(feature = "cluster")]
     pub(crate) fn read(answer: &Value, host: &str) -> Option<Self> {
         let Value::Array(ranges) = answer else { return None };
-        let mut primaries = Vec::new();
+        let mut primaries = BTreeMap::<_, Slots>::new();
         let mut owners = Vec::new();
         for range in ranges {
             let Value::Array(parts) = range else { return None };
@@ -47,32 +49,64 @@ impl Topology {
                 _ => address.clone(),
             };
             owners.push(format!("{first}-{last} {name}\n"));
-            primaries.push(address);
+            primaries
+                .entry(address)
+                .or_default()
+                .push((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?));
         }
-        primaries.sort_unstable();
-        primaries.dedup();
+        primaries.values_mut().for_each(|slots| slots.sort_unstable());
         owners.sort_unstable();
         (!primaries.is_empty()).then(|| Self { primaries, owners: hash(owners.concat().as_bytes()) })
     }
 
     pub(crate) fn first(&self) -> String {
-        self.primaries.first().cloned().unwrap_or_default()
+        self.primaries.keys().next().cloned().unwrap_or_default()
     }
 
     /// The primary after `node`; `Some(None)` after the last one, `None` where `node` is not a primary.
     pub(crate) fn after(&self, node: &str) -> Option<Option<String>> {
-        let at = self.primaries.iter().position(|primary| primary == node)?;
-        Some(self.primaries.get(at + 1).cloned())
+        let mut from = self.primaries.keys().skip_while(|primary| *primary != node);
+        from.next()?;
+        Some(from.next().cloned())
+    }
+
+    /// Whether a primary has other slots by its own account.
+    pub(crate) fn differs(&self, node: &str, own: &Own) -> bool {
+        self.primaries.get(node) != Some(&own.slots)
     }
 }
 
-/// Whether the node that gave this answer to `CLUSTER NODES` is moving a slot. Its own line then ends with
-/// `[slot->-node]` or `[slot-<-node]`.
-pub(crate) fn is_moving(nodes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(nodes);
-    text.lines().any(|line| {
-        line.contains("myself") && line.split(' ').any(|part| part.starts_with('[') && part.ends_with(']'))
-    })
+/// Ranges of slots, first and last, sorted.
+type Slots = Vec<(u16, u16)>;
+
+/// The part of a node's answer to `CLUSTER NODES` about itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    slots: Slots,
+    /// Grows with every slot that the node gets, so that a slot that left and returned is noticed.
+    pub(crate) epoch: u64,
+    /// Whether it is moving a slot, key by key. Its line then ends with `[slot->-node]` or `[slot-<-node]`. A slot that
+    /// moves at once, as Valkey 9 can do it, leaves no such mark.
+    pub(crate) is_moving: bool,
+}
+
+impl Own {
+    /// `None` where the answer has no line of the node itself.
+    pub(crate) fn read(nodes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(nodes);
+        let mut fields = text.lines().find(|line| line.contains("myself"))?.trim_end().split(' ').skip(6);
+        let mut own = Self { epoch: fields.next()?.parse().ok()?, ..Self::default() };
+        for part in fields.skip(1).filter(|part| !part.is_empty()) {
+            if part.starts_with('[') {
+                own.is_moving = true;
+            } else {
+                let (first, last) = part.split_once('-').unwrap_or((part, part));
+                own.slots.push((first.parse().ok()?, last.parse().ok()?));
+            }
+        }
+        own.slots.sort_unstable();
+        Some(own)
+    }
 }
 
 #[cfg(all(test, feature = "cluster"))]
@@ -95,7 +129,7 @@ mod tests {
         let two = || range(100, 16383, host("h"), 7001, "b");
         let read = |ranges| Topology::read(&Value::Array(ranges), "seed").unwrap();
         let before = read(vec![one(), two()]);
-        assert_eq!(before.primaries, ["::1:7002", "h:7001"]);
+        assert!(before.primaries.keys().eq(["::1:7002", "h:7001"]));
         assert_eq!(read(vec![two(), one()]), before);
         let moved = vec![range(0, 98, host("::1"), 7002, "a"), range(99, 16383, host("h"), 7001, "b")];
         assert_ne!(read(moved).owners, before.owners);
@@ -123,8 +157,23 @@ mod tests {
         let line = |flags: &str, rest: &str| {
             format!("0f 127.0.0.1:7000@17000 {flags} - 0 1 1 connected 0-5460 {rest}\n").into_bytes()
         };
-        assert!(is_moving(&line("myself,master", "[93->-1a]")));
-        assert!(is_moving(&line("myself,master", "[93-<-1a]")));
-        assert!(!is_moving(&line("master", "[93->-1a]")) && !is_moving(&line("myself,master", "")));
+        let own = |rest| Own::read(&line("myself,master", rest)).unwrap();
+        let still = Own { slots: vec![(0, 5460)], epoch: 1, is_moving: false };
+        assert_eq!(own(""), still);
+        for mark in ["[93->-1a]", "[93-<-1a]"] {
+            assert_eq!(own(mark), Own { slots: vec![(0, 5460)], epoch: 1, is_moving: true });
+        }
+        assert_eq!(own("5462 7000-7001").slots, [(0, 5460), (5462, 5462), (7000, 7001)]);
+        assert_eq!(Own::read(&line("master", "[93->-1a]")), None);
+    }
+
+    #[test]
+    fn slots_by_a_nodes_own_account_are_compared() {
+        let one = |first, last| range(first, last, host("::1"), 7002, "a");
+        let topology = Topology::read(&Value::Array(vec![one(7, 7), one(0, 5)]), "seed").unwrap();
+        let own = |slots| Own { slots, epoch: 1, is_moving: false };
+        assert!(!topology.differs("::1:7002", &own(vec![(0, 5), (7, 7)])));
+        assert!(topology.differs("::1:7002", &own(vec![(0, 5)])));
+        assert!(topology.differs("gone:1", &own(vec![(0, 5)])));
     }
 }

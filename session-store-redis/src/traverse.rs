@@ -9,19 +9,21 @@ use crate::cursor::{Position, hash, invalid};
 use crate::error::unexpected;
 use crate::layout::{HEAD, decode_head};
 use crate::open::Inner;
-use crate::topology::Topology;
+use crate::topology::{Own, Topology};
 
 impl Inner {
     /// Returns one page. A key may be reported twice, but none is missed.
     ///
     /// In a cluster the primaries are scanned in the order of their addresses. A slot may move, with its keys, from a
-    /// primary that is not scanned yet to a scanned one. Each page therefore compares the owners of all
-    /// slots with those at the start: where they differ, the traversal starts again. Where a slot is moving, a second
-    /// round follows.
+    /// primary that is not scanned yet to a scanned one. Each page therefore compares the owners of all slots with those
+    /// at the start, and after the scan the slots that the scanned primary itself has: where they differ, the traversal
+    /// starts again. Only the primary's own account is sure, because other nodes learn of a moved slot later. Where a
+    /// slot is moving key by key, a second round follows.
     ///
     /// A cursor of `SCAN` is a position in a hash table whose seed each server process draws at random. The position
     /// therefore holds the server's `run_id`, and a restarted server is scanned from the beginning. The `run_id` is
-    /// read after the keys: a `run_id` never returns, so the same process answered both.
+    /// read after the keys: a `run_id` never returns, so the same process answered both. In a cluster the primary's
+    /// epoch is part of it, because a slot may leave and return, with its keys, behind the cursor.
     pub(crate) async fn traverse(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
         self.link.gate.check(Operation::Traverse)?;
         let position = Position::read(from)?;
@@ -41,21 +43,21 @@ impl Inner {
         };
         let follower = topology.after(&position.node).ok_or_else(invalid)?;
         if position.cursor == 0 {
-            position.run = self.run(&position.node).await?;
+            (position.run, _) = self.state_of(&position.node).await?;
         }
         let (cursor, keys) = self.scan(prefix, &position, limit).await?;
-        let (run, moving, entries) = futures_util::future::try_join3(
-            self.run(&position.node),
-            self.is_moving(&position.node),
+        let ((run, own), entries) = futures_util::future::try_join(
+            self.state_of(&position.node),
             try_join_all(keys.into_iter().map(|key| self.look_at(key))),
         )
         .await?;
-        let moving = moving || position.moving;
+        let moving = position.moving || own.as_ref().is_some_and(|own| own.is_moving);
         let next = match (cursor, follower) {
+            _ if own.is_some_and(|own| topology.differs(&position.node, &own)) => Some(begin(0)),
             _ if run != position.run => Some(Position { cursor: 0, run: 0, moving, ..position }),
             (0, Some(node)) => Some(Position { node, cursor: 0, run: 0, moving, ..position }),
             (0, None) if moving && position.round == 0 => Some(begin(1)),
-            (0, None) => self.changed_since(&topology).await?.then(|| begin(0)),
+            (0, None) => None,
             (cursor, _) => Some(Position { cursor, moving, ..position }),
         };
         Ok(Page {
@@ -119,8 +121,11 @@ impl Inner {
         Ok(Topology::single())
     }
 
-    async fn changed_since(&self, before: &Topology) -> Result<bool> {
-        Ok(self.config.cluster && self.topology().await?.owners != before.owners)
+    /// A hash that changes where a cursor of `SCAN` becomes invalid, and the account of a cluster's node of itself.
+    async fn state_of(&self, node: &str) -> Result<(u64, Option<Own>)> {
+        let (run, own) = futures_util::future::try_join(self.run(node), self.own(node)).await?;
+        let epoch = own.as_ref().map_or(0, |own| own.epoch);
+        Ok((run ^ hash(&epoch.to_be_bytes()), own))
     }
 
     /// The hash of a node's `run_id`; 0 where the server, or the user's rights, do not show it.
@@ -143,16 +148,15 @@ impl Inner {
         Ok(run.map_or(0, |run| hash(run.as_bytes())))
     }
 
-    /// Whether a node is importing or exporting a slot.
-    async fn is_moving(&self, node: &str) -> Result<bool> {
+    async fn own(&self, node: &str) -> Result<Option<Own>> {
         if !self.config.cluster {
-            return Ok(false);
+            return Ok(None);
         }
         let mut command = Cmd::new();
         command.arg("CLUSTER").arg("NODES");
         match self.link.ask(&command, self.route(node)?, Operation::Traverse).await? {
-            Value::BulkString(text) => Ok(crate::topology::is_moving(&text)),
-            Value::VerbatimString { text, .. } => Ok(crate::topology::is_moving(text.as_bytes())),
+            Value::BulkString(text) => Ok(Own::read(&text)),
+            Value::VerbatimString { text, .. } => Ok(Own::read(text.as_bytes())),
             _ => Err(unexpected(Operation::Traverse)),
         }
     }

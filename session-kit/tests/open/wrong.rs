@@ -15,7 +15,7 @@ const LISTS: [(&str, &str); 3] = [
          `max_record_bytes`, `max_bytes`, `max_queue`, `max_queue_bytes`, `max_batch`, `busy_timeout`, \
          `sync_every`, `checkpoint_after` and `max_wal_bytes`",
     ),
-    ("{redis}", "`namespace`, `response_timeout`, `connect_timeout` and `max_record_bytes`"),
+    ("{redis}", "`namespace`, `password`, `response_timeout`, `connect_timeout` and `max_record_bytes`"),
 ];
 
 #[test]

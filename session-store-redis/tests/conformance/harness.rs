@@ -8,7 +8,7 @@ use session_core::{Clock, Key};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
-/// The rights of the driver's user, as the README lists them, and what a cluster needs in addition.
+/// The rights of the driver's user, as the README lists them, and the further rights for a cluster.
 const RIGHTS: &str =
     "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +info +hello";
 const CLUSTER_RIGHTS: &str = "+cluster|slots +cluster|nodes +asking +ping";
@@ -184,7 +184,9 @@ impl Harness for Redis {
     }
 
     async fn create_bounded(&self) -> Result<Storage, HarnessError> {
-        Storage::with_own(*self, Options::new().set("maxmemory", "8mb").set("maxmemory-policy", "noeviction"))
+        let options = Options::new().set("maxmemory", "8mb").set("maxmemory-policy", "noeviction");
+        // Valkey 9 keeps 10 MB for replicas, which count and are not freed by removals.
+        Storage::with_own(*self, options.set("repl-backlog-size", "64kb"))
     }
 
     /// Also closes the user's connections, so that a new connection is refused too.

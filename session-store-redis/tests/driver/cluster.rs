@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use session_conformance::testing::full;
 use session_core::{Condition, Driver, DriverExt, Key};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
 use crate::counter::{Counters, all_there};
-use crate::traverse::{fill, walk};
+use crate::traverse::{fill, walk, walk_by};
 use crate::{breaks, key, put, record, recovered, touch, users};
 
 pub(crate) async fn connect(cluster: &Cluster) -> RedisStore {
@@ -152,6 +153,59 @@ async fn traversal_finds_a_key_that_moves_backwards() {
 
     let half_way = async || Move::begin(&cluster, slot(first, other), last, first).carry(other);
     assert_eq!(walk(&store, on_first + 1, half_way).await, keys, "the slot is moving");
+}
+
+/// Valkey 9 moves the keys of a slot at once. The nodes show no mark, and one that got no packet does not know it yet.
+#[tokio::test]
+async fn traversal_finds_keys_of_a_slot_that_moves_at_once() {
+    let cluster =
+        Cluster::start_with(Options::new().set("appendonly", "no").set("enable-debug-command", "yes"));
+    let Ok(cluster) = cluster else {
+        println!("not tried: this server knows no debug command");
+        return;
+    };
+    let [first, middle, last] = in_order(&cluster).map(|n| &cluster.servers[n]);
+    if !moves_at_once(last) {
+        println!("not tried: this server moves slots key by key only");
+        return;
+    }
+    let store = connect(&cluster).await;
+    let keys = fill(&store, 300).await;
+    let on_last: Vec<_> = keys.iter().filter(|key| owner(&cluster, key).port() == last.port()).collect();
+    let before_last = keys.len() - on_last.len();
+    for one in on_last.into_iter().take(if full() { 40 } else { 5 }) {
+        let number = slot(first, one);
+        let shift = |from: &Server, to: &Server| {
+            let id = to.command("CLUSTER MYID").unwrap();
+            expect_ok(from, &format!("CLUSTER MIGRATESLOTS SLOTSRANGE {number} {number} NODE {id}"));
+            while to.command(&format!("EXISTS {}", name(one))).unwrap() != ":1" {
+                assert!(!from.command("CLUSTER NODES").unwrap().contains('['), "it leaves a mark");
+            }
+            while !from.command(&format!("EXISTS {}", name(one))).unwrap().starts_with("-MOVED") {}
+        };
+        let forget = |packet: &str| expect_ok(middle, &format!("DEBUG DROP-CLUSTER-PACKET-FILTER {packet}"));
+        // From a primary that is not scanned yet to a scanned one.
+        let found = walk_by(1_000, &store, before_last - 1, async || {
+            forget("1");
+            shift(last, first);
+        });
+        assert!(found.await == keys, "a key of slot {number} is missing");
+        forget("-1");
+        cluster.until_well().unwrap();
+        // Away from the primary that is being scanned, and back behind the cursor.
+        let found = walk(&store, 20, async || {
+            shift(first, last);
+            shift(last, first);
+        });
+        assert!(found.await == keys, "a key of slot {number} is missing");
+        shift(first, last);
+        cluster.until_well().unwrap();
+    }
+}
+
+/// An unknown form of the command is another error.
+fn moves_at_once(server: &Server) -> bool {
+    !server.command("CLUSTER MIGRATESLOTS").unwrap().to_ascii_lowercase().contains("unknown")
 }
 
 /// It is back before a replica takes over, with its name and slots.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use session_core::StoreErrorKind::{Misconfigured, Unavailable};
-use session_core::{Applied, Condition, Driver, Record, StoreErrorKind};
+use session_core::{Applied, Condition, Driver, DriverExt, Record, StoreErrorKind};
 use session_store_redis::{RedisConfig, RedisStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use xtask_redis::{Options, Server};
 
-use crate::{at, connect, fails, key, put, record, recovered, server, touch};
+use crate::{at, connect, fails, key, put, record, recovered, server, touch, users};
 
 async fn as_user(server: &Server, who: &str) -> session_core::Result<RedisStore> {
     RedisStore::open(server.url_of(who)).await
@@ -76,21 +76,122 @@ async fn crowded_answer_is_no_answer_to_the_password() {
     full.abort();
 }
 
+fn allow(server: &Server, rights: &str) {
+    assert_eq!(server.command(&format!("ACL SETUSER app {rights}")).unwrap(), "+OK", "{rights}");
+}
+
 #[tokio::test]
-async fn touch_without_right_to_expire_changes_nothing() {
+async fn touch_without_a_right_changes_nothing() {
     let server = server();
-    let rights = "+get +set +getrange +setrange +eval +evalsha +ping";
-    let said = server.command(&format!("ACL SETUSER app on >word ~* {rights}")).unwrap();
-    assert_eq!(said, "+OK");
+    allow(&server, "on >word ~* +get +set +getrange +eval +evalsha +ping");
     let store = as_user(&server, "app:word").await.unwrap();
-    let soon = Some(store.clock().now().saturating_add(Duration::from_secs(100)));
-    let before = Record { expires: soon, ..record(1) };
-    put(&store, &key("a"), before.clone(), Condition::Absent).await;
-    for deadline in [None, Some(store.clock().now().saturating_add(Duration::from_secs(1_000)))] {
-        let touch = store.touch(&key("a"), touch(1, 2, deadline)).await;
-        fails(touch, Misconfigured, Applied::No);
-        assert_eq!(store.retrieve(&key("a")).await.unwrap().as_ref(), Some(&before));
+    let after = |seconds| Some(store.clock().now().saturating_add(Duration::from_secs(seconds)));
+    let left = || server.command("PTTL session-kit:user:a").unwrap()[1..].parse::<i64>().unwrap();
+    for rights in ["+setrange -pexpire -persist", "-setrange +pexpire +persist"] {
+        allow(&server, rights);
+        for expires in [None, after(100)] {
+            let before = Record { expires, ..record(1) };
+            put(&store, &key("a"), before.clone(), Condition::Any).await;
+            for deadline in [None, after(50), after(1_000)] {
+                let touch = store.touch(&key("a"), touch(1, 2, deadline)).await;
+                fails(touch, Misconfigured, Applied::No);
+                assert_eq!(store.retrieve(&key("a")).await.unwrap().as_ref(), Some(&before));
+                match expires {
+                    None => assert_eq!(left(), -1, "{rights}"),
+                    Some(_) => assert!((130_000..=160_000).contains(&left()), "{rights}: {}", left()),
+                }
+            }
+        }
     }
+}
+
+/// The rights that the README lists are enough, and each one is needed.
+#[tokio::test]
+async fn each_listed_right_is_needed() {
+    let server = server();
+    let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let listed = readme.split("on the keys of the namespace: `").nth(1).unwrap().split('`').next().unwrap();
+    allow(&server, &format!("on >word ~session-kit:* {listed} +info +hello +select"));
+    let store = RedisStore::open(format!("{}/0", server.url_of("app:word"))).await.unwrap();
+    let later = Some(store.clock().now().saturating_add(Duration::from_secs(1_000)));
+    let all = async || {
+        let key = key("a");
+        assert!(store.store(&key, record(1), Condition::Any).await?.is_applied());
+        store.retrieve(&key).await?;
+        store.touch(&key, touch(1, 2, later)).await?;
+        store.touch(&key, touch(2, 3, None)).await?;
+        assert!(store.store(&key, record(4), at(3)).await?.is_applied());
+        store.count(&users()).await?;
+        assert!(store.remove(&key, at(4)).await?.is_applied());
+        // By its source, as after a restart.
+        assert_eq!(server.command("SCRIPT FLUSH").unwrap(), "+OK");
+        store.store(&key, record(1), Condition::Absent).await
+    };
+    assert!(all().await.unwrap().is_applied());
+    for right in listed.split(' ') {
+        allow(&server, &right.replace('+', "-"));
+        fails(all().await, Misconfigured, Applied::No);
+        allow(&server, right);
+    }
+    allow(&server, "-info -hello");
+    assert!(all().await.unwrap().is_applied());
+    let in_database = async || RedisStore::open(format!("{}/3", server.url_of("app:word"))).await;
+    in_database().await.unwrap();
+    allow(&server, "-select");
+    fails(in_database().await, Misconfigured, Applied::No);
+}
+
+#[tokio::test]
+async fn password_is_an_option_and_changes_at_run_time() {
+    let mut server = server();
+    allow(&server, "on >p@ss/w%rd >other ~* +@all");
+    let config = || RedisConfig::new(server.url_of("app"));
+    fails(RedisStore::open(config().password("wrong")).await, Misconfigured, Applied::No);
+    let store = RedisStore::open(config().password("p@ss/w%rd")).await.unwrap();
+    assert!(!format!("{store:?}").contains("p@ss"));
+    put(&store, &key("a"), record(1), Condition::Absent).await;
+    fails(store.change_password("wrong").await, Misconfigured, Applied::No);
+    put(&store, &key("a"), record(2), at(1)).await;
+
+    let handle = store.clone();
+    store.change_password("other").await.unwrap();
+    allow(&server, "<p@ss/w%rd");
+    server.command("CLIENT KILL TYPE normal").unwrap();
+    assert_eq!(recovered(async || handle.retrieve(&key("a")).await).await, Some(record(2)));
+    // The server changed first, and the connection is gone.
+    allow(&server, "resetpass >third");
+    server.command("CLIENT KILL TYPE normal").unwrap();
+    let mut last = handle.retrieve(&key("a")).await;
+    if last.is_ok() {
+        last = handle.retrieve(&key("a")).await;
+    }
+    fails(last, Misconfigured, Applied::No);
+    store.change_password("third").await.unwrap();
+    assert_eq!(handle.retrieve(&key("a")).await.unwrap(), Some(record(2)));
+    server.kill();
+    fails(store.change_password("fourth").await, Unavailable, Applied::No);
+    store.close().await.unwrap();
+    fails(store.change_password("third").await, StoreErrorKind::Closed, Applied::No);
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn password_of_a_cluster_changes_at_run_time() {
+    let cluster = xtask_redis::Cluster::start().unwrap();
+    let on_all = |rights: &str| cluster.servers.iter().for_each(|server| allow(server, rights));
+    on_all("on >word >other ~* +@all");
+    let urls = cluster.servers.iter().map(|server| server.url_of("app"));
+    let store = RedisStore::open(RedisConfig::cluster(urls).password("word")).await.unwrap();
+    let keys: Vec<_> = (0..20).map(|n| key(&n.to_string())).collect();
+    store.change_password("other").await.unwrap();
+    on_all("<word");
+    for server in &cluster.servers {
+        server.command("CLIENT KILL TYPE normal").unwrap();
+    }
+    for key in &keys {
+        recovered(async || store.store(key, record(1), Condition::Any).await.map(drop)).await;
+    }
+    assert_eq!(store.count(&users()).await.unwrap(), 20);
 }
 
 #[tokio::test]

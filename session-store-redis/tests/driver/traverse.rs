@@ -72,10 +72,20 @@ pub(crate) async fn fill(store: &RedisStore, count: u32) -> BTreeSet<Key> {
 
 /// Traverses more than `first` keys, calls `meanwhile`, and traverses the rest. Returns all keys found.
 pub(crate) async fn walk(store: &RedisStore, first: usize, meanwhile: impl AsyncFnOnce()) -> BTreeSet<Key> {
+    walk_by(10, store, first, meanwhile).await
+}
+
+/// As [`walk`], with the limit of a page.
+pub(crate) async fn walk_by(
+    limit: usize,
+    store: &RedisStore,
+    first: usize,
+    meanwhile: impl AsyncFnOnce(),
+) -> BTreeSet<Key> {
     let users = users();
     let (mut found, mut from, mut meanwhile) = (BTreeSet::new(), Cursor::start(), Some(meanwhile));
     for _ in 0..10_000 {
-        let page = store.traverse(&users, from, 10).await.unwrap();
+        let page = store.traverse(&users, from, limit).await.unwrap();
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         if found.len() > first
             && let Some(meanwhile) = meanwhile.take()
