@@ -302,3 +302,61 @@ impl Drop for Tie {
         self.0.state.send_modify(|state| (state.busy, state.over) = (false, true));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use session_core::{Revision, SessionId, TestClock};
+
+    use super::*;
+    use crate::table::{Header, Table};
+
+    fn work(byte: u8) -> Box<Work> {
+        let id = SessionId::from_bytes([byte; 24]);
+        let revision = Revision::from_bytes([byte; 8]);
+        let header = Header::new(Duration::from_secs(60), None);
+        Work::stored(Loaded { id, key: id.key(), revision, expires: None }, Table::unstored(header))
+    }
+
+    fn watches() -> Arc<Watches> {
+        Watches::new(Duration::from_secs(1), Arc::new(TestClock::new(Timestamp::from_millis(1))))
+    }
+
+    #[test]
+    fn sessions_without_references_are_forgotten() {
+        let watches = watches();
+        let count = || watches.lock().len();
+        for end in [false, true] {
+            let (one, two) = (Tie::new(&watches, Some(&work(1))), Tie::new(&watches, Some(&work(1))));
+            let followers = [Arc::clone(one.follower()), Arc::clone(two.follower())];
+            assert_eq!(count(), 1);
+            one.follow(&work(2));
+            assert_eq!(count(), 2);
+            if end {
+                let id = SessionId::from_bytes([1; 24]);
+                watches.end(&id.key(), &EndReason::Replaced);
+                assert_eq!(count(), 1);
+            }
+            drop((one, two));
+            assert_eq!(count(), if end { 1 } else { 2 });
+            drop(followers);
+            assert_eq!(count(), 0);
+        }
+    }
+
+    #[test]
+    fn told_end_is_not_followed() {
+        let watches = watches();
+        let tie = Tie::new(&watches, Some(&work(1)));
+        watches.end(&SessionId::from_bytes([1; 24]).key(), &EndReason::Replaced);
+        tie.begin();
+        assert!(matches!(tie.follower().now(), Now::Wait));
+        tie.follow(&work(2));
+        assert!(matches!(tie.follower().now(), Now::At(_)));
+        watches.end(&SessionId::from_bytes([2; 24]).key(), &EndReason::Revoked);
+        assert!(matches!(tie.follower().now(), Now::Ended(EndReason::Revoked)));
+        tie.begin();
+        tie.follow(&work(3));
+        assert!(matches!(tie.follower().now(), Now::Ended(EndReason::Revoked)));
+        assert_eq!(watches.lock().len(), 0);
+    }
+}
