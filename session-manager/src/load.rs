@@ -74,7 +74,11 @@ impl<D: Driver> Manager<D> {
     }
 
     async fn live_at(&self, loaded: &Loaded) -> Result<Result<Box<Work>, EndReason>, Error> {
-        let corrupt = |error| self.corrupt(&loaded.key, error).map(|_| Err(EndReason::Revoked));
+        // Damage is not an end: the record may be readable again.
+        let corrupt = |error| {
+            self.emit(Some(&loaded.key), &Event::Corrupt);
+            Err(error)
+        };
         let record = match self.driver.retrieve(&loaded.key).await {
             Ok(record) => record.filter(|record| record.is_live(self.clock.now())),
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {

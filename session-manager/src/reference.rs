@@ -46,7 +46,7 @@ impl SessionRef {
     /// the session ends first, the commit stores nothing and its outcome is [`Outcome::Ended`].
     ///
     /// # Errors
-    /// As [`Sessions::load`](crate::Sessions::load).
+    /// `Store` if the store fails; `Corrupt` if the record is damaged.
     pub async fn open(&self) -> Result<Option<Session>, Error> {
         Ok(self.find().await?.map(|work| Session::opened(Arc::clone(&self.backend), work)))
     }

@@ -1,6 +1,6 @@
 //! The sessions that references follow, and the news that one of them has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,11 +12,22 @@ use tokio::time::Instant;
 use crate::outcome::EndReason;
 use crate::work::{Loaded, Work};
 
-/// The sessions of this manager that have references, by key.
+/// How many ends are remembered for references that a request takes after it has loaded its session.
+const RECENT: usize = 256;
+
+/// The references of a manager.
 pub(crate) struct Watches {
     interval: Duration,
     clock: Arc<dyn Clock>,
-    sessions: Mutex<HashMap<Key, Watched>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The sessions that have references.
+    sessions: HashMap<Key, Watched>,
+    /// The last ends that this process made or found.
+    ended: VecDeque<(Key, EndReason)>,
 }
 
 /// A session that has references.
@@ -29,31 +40,35 @@ struct Watched {
 
 impl Watches {
     pub(crate) fn new(interval: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { interval, clock, sessions: Mutex::default() })
+        Arc::new(Self { interval, clock, known: Mutex::default() })
     }
 
     /// Tells all references that the session under `key` has ended.
     pub(crate) fn end(&self, key: &Key, reason: &EndReason) {
-        let watched = self.lock().remove(key);
+        let mut known = self.lock();
+        known.ended.truncate(RECENT - 1);
+        known.ended.push_front((key.clone(), reason.clone()));
+        let watched = known.sessions.remove(key);
+        drop(known);
         let followers = watched.iter().flat_map(|watched| &watched.followers).filter_map(Weak::upgrade);
         followers.for_each(|follower| follower.set_end(key, reason));
     }
 
     /// The session under `key` may have ended: one of the waiting references reads the store now.
     pub(crate) fn poll_now(&self, key: &Key) {
-        let mut sessions = self.lock();
-        let Some(watched) = sessions.get_mut(key) else { return };
+        let mut known = self.lock();
+        let Some(watched) = known.sessions.get_mut(key) else { return };
         watched.poll_at = Instant::now();
         // The references are dropped without the lock, because the drop of the last one takes it.
         let followers: Vec<_> = watched.followers.iter().filter_map(Weak::upgrade).collect();
-        drop(sessions);
+        drop(known);
         followers.iter().for_each(|follower| follower.state.send_modify(|_| {}));
     }
 
     /// The sessions of a user may have ended.
     pub(crate) fn poll_user_now(&self, user: &str) {
-        let keys = |sessions: &HashMap<Key, Watched>| {
-            let of_user = sessions.iter().filter(|(_, watched)| watched.user == user.as_bytes());
+        let keys = |known: &Known| {
+            let of_user = known.sessions.iter().filter(|(_, watched)| watched.user == user.as_bytes());
             of_user.map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
         let keys = keys(&self.lock());
@@ -62,7 +77,7 @@ impl Watches {
 
     /// When a waiting reference reads the store.
     pub(crate) fn poll_at(&self, key: &Key) -> Instant {
-        let known = self.lock().get(key).map(|watched| watched.poll_at);
+        let known = self.lock().sessions.get(key).map(|watched| watched.poll_at);
         // Without an entry the end is known already, and the reference is about to be told.
         known.unwrap_or_else(|| Instant::now() + self.interval)
     }
@@ -70,9 +85,9 @@ impl Watches {
     /// The right to read the store for all references of the session. `None` if another one has read it meanwhile.
     pub(crate) fn claim_poll(&self, loaded: &Loaded) -> Option<Poll<'_>> {
         let rest = self.rest(loaded.expires);
-        let mut sessions = self.lock();
+        let mut known = self.lock();
         let now = Instant::now();
-        let watched = sessions.get_mut(&loaded.key).filter(|watched| watched.poll_at <= now)?;
+        let watched = known.sessions.get_mut(&loaded.key).filter(|watched| watched.poll_at <= now)?;
         watched.poll_at = now + rest;
         Some(Poll { watches: self, key: Some(loaded.key.clone()) })
     }
@@ -86,32 +101,38 @@ impl Watches {
         life.map_or(rest, |life| rest.min(life + Duration::from_millis(1)))
     }
 
-    fn enter(&self, loaded: &Loaded, user: &Bytes, follower: &Arc<Follower>) {
+    /// Returns the reason if the session has ended already.
+    fn enter(&self, loaded: &Loaded, user: &Bytes, follower: &Arc<Follower>) -> Option<EndReason> {
         let poll_at = Instant::now() + self.rest(loaded.expires);
         let fresh = || Watched { followers: Vec::new(), user: user.clone(), poll_at };
-        let mut sessions = self.lock();
-        sessions.entry(loaded.key.clone()).or_insert_with(fresh).followers.push(Arc::downgrade(follower));
+        let mut known = self.lock();
+        if let Some((_, reason)) = known.ended.iter().find(|(key, _)| *key == loaded.key) {
+            return Some(reason.clone());
+        }
+        let watched = known.sessions.entry(loaded.key.clone()).or_insert_with(fresh);
+        watched.followers.push(Arc::downgrade(follower));
+        None
     }
 
     fn leave(&self, key: &Key, follower: *const Follower) {
-        let mut sessions = self.lock();
-        let Some(watched) = sessions.get_mut(key) else { return };
+        let mut known = self.lock();
+        let Some(watched) = known.sessions.get_mut(key) else { return };
         watched.followers.retain(|one| !std::ptr::eq(one.as_ptr(), follower));
         if watched.followers.is_empty() {
-            sessions.remove(key);
+            known.sessions.remove(key);
         }
     }
 
     /// A reference has read the session.
     fn refresh(&self, loaded: &Loaded, user: &Bytes) {
         let poll_at = Instant::now() + self.rest(loaded.expires);
-        if let Some(watched) = self.lock().get_mut(&loaded.key) {
+        if let Some(watched) = self.lock().sessions.get_mut(&loaded.key) {
             (watched.user, watched.poll_at) = (user.clone(), poll_at);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Watched>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,17 +293,14 @@ impl Tie {
     pub(crate) fn follow(&self, work: &Work) {
         let Self(follower) = self;
         let old = follower.key();
-        let new = work.loaded().filter(|loaded| Some(&loaded.key) != old.as_ref());
-        // It enters first, so that no end between the two is missed.
-        if let Some(loaded) = new {
-            follower.watches.enter(loaded, &work.table().header.user_bytes(), follower);
-        }
-        let mut stays = false;
+        let mut moved = None;
         follower.state.send_modify(|state| {
             state.busy = work.pending().is_some();
-            stays = state.told;
             match (work.loaded(), &state.at) {
-                (Some(loaded), _) if !stays => state.at = Some(loaded.clone()),
+                (Some(loaded), at) if !state.told => {
+                    moved = Some(loaded).filter(|_| at.as_ref().is_none_or(|at| at.key != loaded.key));
+                    state.at = Some(loaded.clone());
+                }
                 (None, Some(at)) if state.end().is_none() => {
                     let reason = work.end().cloned().unwrap_or(EndReason::Revoked);
                     state.end = Some((at.key.clone(), reason));
@@ -290,9 +308,10 @@ impl Tie {
                 _ => {}
             }
         });
-        if let Some(loaded) = new {
-            let left = if stays { Some(&loaded.key) } else { old.as_ref() };
-            left.into_iter().for_each(|key| follower.watches.leave(key, &raw const **follower));
+        if let Some(loaded) = moved {
+            old.iter().for_each(|old| follower.watches.leave(old, &raw const **follower));
+            let ended = follower.watches.enter(loaded, &work.table().header.user_bytes(), follower);
+            ended.iter().for_each(|reason| follower.set_end(&loaded.key, reason));
         }
     }
 }
@@ -324,8 +343,9 @@ mod tests {
     #[test]
     fn sessions_without_references_are_forgotten() {
         let watches = watches();
-        let count = || watches.lock().len();
+        let count = || watches.lock().sessions.len();
         for end in [false, true] {
+            // The second round ends the session, so no third one could begin with it.
             let (one, two) = (Tie::new(&watches, Some(&work(1))), Tie::new(&watches, Some(&work(1))));
             let followers = [Arc::clone(one.follower()), Arc::clone(two.follower())];
             assert_eq!(count(), 1);
@@ -341,6 +361,14 @@ mod tests {
             drop(followers);
             assert_eq!(count(), 0);
         }
+        // A reference that is taken after the end knows of it.
+        let late = Tie::new(&watches, Some(&work(1)));
+        assert!(matches!(late.follower().now(), Now::Ended(EndReason::Replaced)));
+        for byte in 0..=255 {
+            let id = SessionId::from_bytes([byte; 24]);
+            (0..2).for_each(|_| watches.end(&id.key(), &EndReason::Expired));
+        }
+        assert_eq!((count(), watches.lock().ended.len()), (0, RECENT));
     }
 
     #[test]
@@ -357,6 +385,6 @@ mod tests {
         tie.begin();
         tie.follow(&work(3));
         assert!(matches!(tie.follower().now(), Now::Ended(EndReason::Revoked)));
-        assert_eq!(watches.lock().len(), 0);
+        assert_eq!(watches.lock().sessions.len(), 0);
     }
 }

@@ -44,6 +44,19 @@ async fn end_in_this_process_needs_no_poll() {
     assert_eq!(probe.operations(), []);
 }
 
+#[tokio::test]
+async fn end_between_load_and_reference_is_known() {
+    let clock = clock();
+    let probe = Probe::new(MapDriver::new(clock.clone()));
+    let sessions = Sessions::builder(probe.clone()).poll_interval(HOUR).build().unwrap();
+    let id = begun(&sessions).await;
+    let session = sessions.load(id).await.unwrap();
+    assert!(sessions.load(id).await.unwrap().destroy("logout").await.unwrap());
+    probe.calls();
+    assert_eq!(session.reference().unwrap().ended().await, EndReason::Destroyed("logout".into()));
+    assert_eq!(probe.operations(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_waiters_of_a_session_share_one_poll() {
     let clock = clock();
