@@ -1,7 +1,10 @@
 //! References to a session that outlive its request.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::timeout_at;
 
@@ -99,9 +102,16 @@ impl SessionRef {
             if timeout_at(poll_at, changes.changed()).await.is_err()
                 && let Some(poll) = watches.claim_poll(&loaded)
             {
+                let (mut read, mut news) = (pin!(self.read(&loaded)), pin!(changes.changed()));
+                // An end by this process does not wait for a slow store.
+                let is_read = poll_fn(|cx| match read.as_mut().poll(cx) {
+                    Poll::Ready(_) => Poll::Ready(true),
+                    Poll::Pending => news.as_mut().poll(cx).map(|_| false),
+                });
                 // If the store fails, the next poll tries again.
-                drop(self.read(&loaded).await);
-                poll.done();
+                if is_read.await {
+                    poll.done();
+                }
             }
         }
     }

@@ -108,6 +108,19 @@ async fn dropped_poll_is_taken_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn end_in_this_process_does_not_wait_for_a_poll() {
+    let probe = Probe::new(MapDriver::new(clock()));
+    let sessions = Sessions::builder(probe.clone()).build().unwrap();
+    let id = begun(&sessions).await;
+    let reference = sessions.load(id).await.unwrap().reference().unwrap();
+    let mut waiter = Box::pin(async move { reference.ended().await });
+    probe.plan(Operation::Retrieve, 1, Fault::Stall);
+    assert!(probe.drop_at_stall(&mut waiter).await.is_none());
+    assert!(sessions.load(id).await.unwrap().destroy("logout").await.unwrap());
+    assert_eq!(waiter.await, EndReason::Destroyed("logout".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn outage_is_no_end() {
     let clock = clock();
     let map = MapDriver::new(clock.clone());
