@@ -42,6 +42,7 @@ B31 b31_errors_show_no_secrets basic [] [ErrorShowsKey];
 B32 b32_calls_after_close_are_closed basic [] [CloseIsForgotten];
 B33 b33_flush_always_succeeds basic [] [FlushFails];
 B34 b34_deadline_is_exact_to_the_millisecond basic [] [CutsDeadline];
+B35 b35_changes_follow_the_decision_table basic [Conditional] [TouchMovesAtSameRevision];
 T01 t01_traversal_reports_every_live_key traverse [Traverse] [TraverseSkipsLast];
 T02 t02_traversal_reports_only_its_prefix traverse [Traverse] [PrefixMatchesLonger];
 T03 t03_any_limit_reaches_the_end traverse [Traverse] [LimitZeroEnds];
@@ -58,6 +59,7 @@ T13 t13_count_counts_live_keys traverse [Traverse] [CountsOtherPrefixes];
 T14 t14_clear_removes_only_its_prefix traverse [Traverse] [ClearsOtherPrefixes];
 T15 t15_traversal_changes_nothing traverse [Traverse] [TraverseTouches];
 T16 t16_cursor_survives_removals traverse [Traverse] [CursorNeedsItsKey];
+T17 t17_walk_lets_other_tasks_run traverse [Traverse] [WalkHogs];
 E01 e01_record_expires_at_its_deadline expiry [VirtualTime] [ExpiresLate];
 E02 e02_expired_record_is_none_before_purge expiry [] [NeedsCleanup];
 E03 e03_absent_holds_over_expired expiry [Conditional] [AbsentSeesExpired];
@@ -123,6 +125,7 @@ F06 f06_full_store_keeps_its_records faults [Conditional Full] [FullRemovesOld F
 F07 f07_full_store_recovers_when_freed faults [Conditional Full] [FullForever FullRefusesRemovals];
 F08 f08_lost_permission_is_a_typed_error faults [Conditional Processes Permission] [DeniedIsAbsent DeniedForever];
 F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges];
+F10 f10_shortage_of_descriptors_passes faults [Conditional Processes] [ShortIsMisconfigured ShortForever];
         ] }
     };
 }

@@ -56,7 +56,8 @@ impl Change {
 pub struct Touch {
     /// The revision that the live record must have.
     pub from: Revision,
-    /// Its new revision.
+    /// Its new revision. If the live record has it already, the touch counts as made and changes nothing, even if `from`
+    /// is the same revision (B35).
     pub to: Revision,
     /// Its new deadline. `None` never expires.
     pub deadline: Option<Timestamp>,
@@ -313,5 +314,7 @@ mod tests {
         ] {
             assert_eq!(decide_touch(found, touch), expected, "{found:?}");
         }
+        let same = Touch { from: ONE, to: ONE, deadline: None };
+        assert_eq!(decide_touch(Found::Live(ONE), same), AlreadyApplied);
     }
 }

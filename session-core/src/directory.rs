@@ -11,7 +11,7 @@ use crate::error::{Operation, Result, StoreError, StoreErrorKind};
 /// Creates no parents, so that a mistyped path or an unmounted disk is an error.
 ///
 /// # Errors
-/// `Full`, or `Misconfigured` for every other refusal. The text contains the path.
+/// `Full`, `Unavailable` for a shortage that passes, or `Misconfigured` for every other refusal. The text contains the path.
 pub fn create_directory(path: &Path) -> Result<bool> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -20,8 +20,8 @@ pub fn create_directory(path: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(cause) => {
-            let kind = match StoreErrorKind::from_io(cause.kind()) {
-                StoreErrorKind::Full => StoreErrorKind::Full,
+            let kind = match StoreErrorKind::from_io(&cause) {
+                kind @ (StoreErrorKind::Full | StoreErrorKind::Unavailable) => kind,
                 _ => StoreErrorKind::Misconfigured,
             };
             let detail = format!("{}: directory cannot be created", path.display());

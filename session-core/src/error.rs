@@ -171,11 +171,16 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
-    /// The kind of a failed system call.
+    /// The kind of a failed system call. A shortage that passes by itself is [`Unavailable`](Self::Unavailable), also
+    /// where the process or the system has no file descriptor left.
     #[must_use]
-    pub fn from_io(kind: std::io::ErrorKind) -> Self {
+    pub fn from_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
-        match kind {
+        // ENFILE and EMFILE, the same numbers on every Unix, have no kind of their own.
+        if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) {
+            return Self::Unavailable;
+        }
+        match error.kind() {
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Self::Full,
             Io::TimedOut => Self::Timeout,
             Io::WouldBlock
@@ -287,6 +292,27 @@ mod tests {
         );
         assert!(error.is_retryable());
         assert_eq!(StoreError::closed(Operation::Touch).to_string(), "touch: the store is closed");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn system_calls_have_one_kind_everywhere() {
+        use StoreErrorKind::{Backend, Full, Misconfigured, Unavailable};
+        // Linux: EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR; ENOSPC, EFBIG; EACCES, ENOENT; EIO.
+        for (number, kind) in [
+            (24, Unavailable),
+            (23, Unavailable),
+            (12, Unavailable),
+            (11, Unavailable),
+            (4, Unavailable),
+            (28, Full),
+            (27, Full),
+            (13, Misconfigured),
+            (2, Misconfigured),
+            (5, Backend),
+        ] {
+            assert_eq!(StoreErrorKind::from_io(&std::io::Error::from_raw_os_error(number)), kind, "{number}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod forward;
 #[cfg(feature = "frame")]
 pub mod frame;
 mod gate;
+mod known_file;
 #[cfg(feature = "offload")]
 pub mod offload;
 mod on_full;
@@ -61,6 +62,7 @@ pub use gate::Gate;
 #[cfg(feature = "state")]
 pub use id::{IdText, SessionId};
 pub use key::{Key, Prefix};
+pub use known_file::KnownFile;
 pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;

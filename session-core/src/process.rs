@@ -1,12 +1,12 @@
 //! The process that opened a store. A forked child inherits handles, but no threads and no locks.
 
 use std::cell::Cell;
-use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Operation, Result, StoreError, StoreErrorKind};
+use crate::known_file::{FileId, KnownFile};
 
 /// How long a thread trusts that its process has not changed. A fork takes longer (the fastest of 2,000 forks of a
 /// process without memory took 42 µs), so a child checks before its first call.
@@ -81,9 +81,6 @@ pub struct OpenFile {
     opener: Opener,
 }
 
-/// Device and inode number.
-type FileId = (u64, u64);
-
 static OPEN: Mutex<Vec<(FileId, Opener)>> = Mutex::new(Vec::new());
 
 impl OpenFile {
@@ -93,10 +90,7 @@ impl OpenFile {
     /// `Misconfigured` in a child that was forked while the file was registered: the inherited handle was not closed
     /// before the fork. For a path that cannot be reached, the kind of that failure.
     pub fn register(path: &Path) -> Result<Self> {
-        let file = identify(path).map_err(|cause| {
-            let error = StoreError::new(StoreErrorKind::from_io(cause.kind()), Operation::Open);
-            error.with_detail(path.display().to_string()).with_source(cause)
-        })?;
+        let file = KnownFile::at(path)?.id();
         let inherited = || {
             StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(format!(
                 "{}: open in the parent process since before the fork; open it after the fork only",
@@ -136,18 +130,6 @@ fn lock() -> Option<MutexGuard<'static, Vec<(FileId, Opener)>>> {
         }
     }
     None
-}
-
-#[cfg(unix)]
-fn identify(path: &Path) -> io::Result<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
-}
-
-/// Without `fork`, all registered files are of this process.
-#[cfg(not(unix))]
-fn identify(path: &Path) -> io::Result<FileId> {
-    std::fs::metadata(path).map(|_| (0, 0))
 }
 
 #[cfg(test)]

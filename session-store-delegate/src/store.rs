@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Gate, Key, Operation, Page,
-    Prefix, Purged, Record, Result, StoreError, Touch, check_record_bytes,
+    Prefix, Purged, Record, Result, StoreError, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::DelegateConfig;
@@ -79,7 +79,11 @@ impl<M: Model> Driver for DelegateStore<M> {
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
         let store = self.0.check(Operation::Traverse)?;
-        traverse::page(store, prefix, from.key(prefix)?.as_ref(), limit).await
+        let page = traverse::page(store, prefix, from.key(prefix)?.as_ref(), limit).await?;
+        if page.next.is_some() {
+            yield_now().await;
+        }
+        Ok(page)
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

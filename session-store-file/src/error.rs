@@ -72,7 +72,7 @@ impl From<Errno> for Fault {
             Errno::LOOP => StoreErrorKind::Misconfigured,
             // A file that vanished during the call: a retry finds out why.
             Errno::MFILE | Errno::NFILE | Errno::NOENT => StoreErrorKind::Unavailable,
-            _ => StoreErrorKind::from_io(cause.kind()),
+            _ => StoreErrorKind::from_io(&cause),
         };
         Self { kind, detail: Some(cause.to_string().into()), source: Some(errno), unknown: false }
     }

@@ -100,7 +100,7 @@ fn answer(
         (Decision::Write | Decision::AlreadyApplied | Decision::AlreadyAbsent, _) => Ok(Change::Applied),
         (Decision::Delete, _) => locked.delete(look).map(|()| Change::Applied),
         (Decision::Conflict, Lookup::Found(found)) if is_live(found.state.deadline, now) => {
-            found.record().map(|record| Change::Conflict(Some(record)))
+            found.record(locked.file.in_place).map(|record| Change::Conflict(Some(record)))
         }
         (Decision::Conflict, _) => Ok(Change::Conflict(None)),
         (Decision::Corrupt, _) => Err(Fault::Damaged("the head of the record")),

@@ -32,9 +32,7 @@ impl Fault {
             Self::Full => error(StoreErrorKind::Full, "max_bytes is reached or the disk is full"),
             Self::Damaged(part) => error(StoreErrorKind::Corrupt, part),
             Self::Cursor => StoreError::invalid_cursor("not a cursor of this file and prefix"),
-            Self::Os(cause) => {
-                StoreError::new(StoreErrorKind::from_io(cause.kind()), operation).with_source(cause)
-            }
+            Self::Os(cause) => StoreError::new(StoreErrorKind::from_io(&cause), operation).with_source(cause),
         }
     }
 }

@@ -241,7 +241,7 @@ impl SessionFile {
                     return Ok(true);
                 }
                 // The file may be longer now, but only `grown` says which part is in use.
-                Err(cause) if StoreErrorKind::from_io(cause.kind()) == StoreErrorKind::Full => {}
+                Err(cause) if StoreErrorKind::from_io(&cause) == StoreErrorKind::Full => {}
                 Err(cause) => return Err(Fault::Os(cause)),
             }
         }

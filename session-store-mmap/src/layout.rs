@@ -49,6 +49,8 @@ pub(crate) mod superblock {
     /// How many shards were repaired, and how many records were lost.
     pub(crate) const REPAIRED: usize = 22;
     pub(crate) const LOST: usize = 23;
+    /// What the handles do when the file is full: 1 rejects, 2 evicts. Files of older releases have 0.
+    pub(crate) const ON_FULL: usize = 24;
     /// The lock of the extents, in bytes from the start of the file.
     pub(crate) const LOCK_AT: u64 = 512;
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, RenameFlags, flock};
 use rustix::io::Errno;
-use session_core::{Operation, Result, StoreError, StoreErrorKind, create_directory, random};
+use session_core::{OnFull, Operation, Result, StoreError, StoreErrorKind, create_directory, random};
 
 use crate::config::{MmapConfig, misconfigured};
 use crate::file::SessionFile;
@@ -137,6 +137,7 @@ fn fill(config: &MmapConfig, geometry: Geometry, host: &Host, file: File) -> Res
     }
     file.set_grown(grown);
     host.store(&file);
+    file.superblock().set(superblock::ON_FULL, policy(config.on_full));
     for number in 0..geometry.shards {
         let head = file.shard(number).head;
         head.set(shard::COUNT, doubled(0));
@@ -155,6 +156,7 @@ fn join(config: &MmapConfig, file: File, host: &Host) -> Result<SessionFile> {
         Ok(()) => {
             let file = map(config, found, file)?;
             take_over(&file, host, path)?;
+            file.superblock().set(superblock::ON_FULL, policy(config.on_full));
             share(file.map.file(), FlockOperation::NonBlockingLockShared, path)?;
             Ok(file)
         }
@@ -168,10 +170,26 @@ fn join(config: &MmapConfig, file: File, host: &Host) -> Result<SessionFile> {
                     path.display()
                 )));
             }
+            check_policy(&file, config)?;
             Ok(file)
         }
         Err(cause) => Err(failed(cause.into(), path)),
     }
+}
+
+/// What a handle promises about eviction, the others must keep. Only the first opener may choose it.
+fn check_policy(file: &SessionFile, config: &MmapConfig) -> Result<()> {
+    let (others, own) = (file.superblock().get(superblock::ON_FULL), policy(config.on_full));
+    if others == own || !(1..=2).contains(&others) {
+        return Ok(());
+    }
+    let has = if own == 1 { OnFull::Evict } else { OnFull::Reject };
+    let path = config.path.display();
+    Err(misconfigured(format!("{path}: in use by handles with on_full {has:?}")))
+}
+
+fn policy(on_full: OnFull) -> u64 {
+    if on_full == OnFull::Evict { 2 } else { 1 }
 }
 
 /// Makes the file fit for use. The caller is its only opener.
@@ -316,7 +334,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn failed(cause: io::Error, path: &Path) -> StoreError {
-    let kind = StoreErrorKind::from_io(cause.kind());
+    let kind = StoreErrorKind::from_io(&cause);
     StoreError::new(kind, Operation::Open).with_detail(path.display().to_string()).with_source(cause)
 }
 

@@ -66,7 +66,7 @@ impl Shard<'_> {
     fn copy(&self, key: &[u8], hash: u64) -> Result<Option<(Record, u64)>, Fault> {
         match self.look(key, hash)? {
             Lookup::Missing(_) => Ok(None),
-            Lookup::Found(record) => Ok(Some((record.record()?, record.head.last_used))),
+            Lookup::Found(record) => Ok(Some((record.record(self.file.in_place)?, record.head.last_used))),
             Lookup::Damaged(_) => Err(Fault::Damaged("the head of the record")),
         }
     }

@@ -14,6 +14,9 @@ use crate::layout::{WORD, doubled, undoubled, units_for};
 use crate::map::Span;
 use crate::protocol::{Words, prepare, publish};
 
+/// Larger data is copied on a worker thread, because copying it takes a good part of a millisecond.
+pub(crate) const LARGE: usize = 256 << 10;
+
 /// The part of a record that a touch changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {

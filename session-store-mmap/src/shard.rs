@@ -11,7 +11,7 @@ use crate::layout::record::{HEAD_WORDS, NO_DEADLINE};
 use crate::layout::{SHARD_BYTES, TableWord, WORD, doubled, hash, shard, undoubled};
 use crate::map::{Held, Span};
 use crate::protocol::{Words, bump};
-use crate::record::{Head, State};
+use crate::record::{Head, LARGE, State};
 use crate::table::{EMPTY, Table, tag, tag_of, unit_of};
 
 /// A shard without its lock: enough for reading.
@@ -61,8 +61,11 @@ pub(crate) struct Located<'a> {
 }
 
 impl Located<'_> {
-    /// Copies the record out.
-    pub(crate) fn record(&self) -> Result<Record, Fault> {
+    /// Copies the record out. Large data is not copied in place, but on a worker thread.
+    pub(crate) fn record(&self, in_place: bool) -> Result<Record, Fault> {
+        if in_place && self.head.data_len > LARGE {
+            return Err(Fault::NeedsThread);
+        }
         let data = self.span.copy_out(self.head.data_at(), self.head.data_len);
         if !self.head.fits(&data) {
             return Err(Fault::Damaged("the data of the record"));

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use session_core::offload::{Caller, Order, Workers, WorkersConfig};
 use session_core::{
-    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, OnFull, Operation, Page,
-    Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
+    Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, KnownFile, OnFull,
+    Operation, Page, Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::MmapConfig;
@@ -16,10 +16,8 @@ use crate::file::SessionFile;
 use crate::layout::superblock;
 use crate::open;
 use crate::protocol::Words;
+use crate::record::LARGE;
 use crate::traverse::BATCH;
-
-/// Larger data is stored on a worker thread, because copying it takes a good part of a millisecond.
-const LARGE: usize = 256 << 10;
 
 /// How many worker threads there may be. Most of their work is waiting.
 const THREADS: usize = 4;
@@ -44,6 +42,8 @@ struct Inner {
     patient: Arc<SessionFile>,
     config: MmapConfig,
     record_limit: u64,
+    /// The file at its path. Other processes use what is there.
+    known: KnownFile,
     gate: Gate,
     workers: Workers,
     /// The shard that the next purge begins with.
@@ -73,6 +73,7 @@ impl MmapStore {
     pub fn open(config: impl Into<MmapConfig>) -> Result<Self> {
         let config = config.into();
         let patient = open::open(&config)?;
+        let known = KnownFile::at(&config.path)?;
         let workers = Workers::new(WorkersConfig {
             name: "session-mmap",
             threads: THREADS,
@@ -84,6 +85,7 @@ impl MmapStore {
             file: SessionFile { in_place: true, ..patient.clone() },
             record_limit: config.record_limit(&patient.geometry)?,
             patient: Arc::new(patient),
+            known,
             config,
             gate: Gate::new(),
             workers,
@@ -196,6 +198,8 @@ impl Driver for MmapStore {
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
+        // A sweeper purges now and then, so a file that was taken away is noticed without a flush.
+        self.0.known.check(Operation::Purge)?;
         let file = &self.0.file;
         let shards = file.geometry.shards;
         let limit = limit as u64;
@@ -231,13 +235,15 @@ impl Driver for MmapStore {
     /// Synchronises the file, on a worker thread.
     async fn flush(&self) -> Result<()> {
         self.0.gate.check(Operation::Flush)?;
-        self.offload(Operation::Flush, |file, _| file.sync()).await
+        self.offload(Operation::Flush, |file, _| file.sync()).await?;
+        self.0.known.check(Operation::Flush)
     }
 
     async fn close(&self) -> Result<()> {
         self.0.gate.close();
         // A second call synchronises again: the first may have failed, or its future may have been dropped.
-        self.offload(Operation::Close, |file, _| file.sync()).await
+        self.offload(Operation::Close, |file, _| file.sync()).await?;
+        self.0.known.check(Operation::Close)
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -8,7 +8,7 @@ use session_core::{Operation, Result, StoreError, StoreErrorKind};
 /// An error of sled. None of sled's error texts contains keys or values.
 pub(crate) fn from_sled(cause: sled::Error, operation: Operation) -> StoreError {
     let kind = match &cause {
-        sled::Error::Io(io) => match StoreErrorKind::from_io(io.kind()) {
+        sled::Error::Io(io) => match StoreErrorKind::from_io(io) {
             StoreErrorKind::Full => StoreErrorKind::Full,
             StoreErrorKind::Misconfigured
                 if matches!(io.kind(), Io::PermissionDenied | Io::ReadOnlyFilesystem) =>

@@ -80,13 +80,15 @@ fn refused(cause: sled::Error) -> StoreError {
     // sled has no error kind for a lock that another opener holds.
     let locked =
         matches!(&cause, sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock"));
+    let short = matches!(&cause, sled::Error::Io(io)
+        if StoreErrorKind::from_io(io) == StoreErrorKind::Unavailable);
     let wrong = matches!(&cause, sled::Error::Io(io) if matches!(
         io.kind(),
         Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists
     ));
     let error = from_sled(cause, Operation::Open);
     let kind = match () {
-        () if locked => StoreErrorKind::Unavailable,
+        () if locked || short => StoreErrorKind::Unavailable,
         () if wrong => StoreErrorKind::Misconfigured,
         () => return error,
     };
@@ -96,7 +98,7 @@ fn refused(cause: sled::Error) -> StoreError {
 fn describe(path: &Path, error: StoreError) -> StoreError {
     let path = path.display();
     let detail = match error.kind() {
-        StoreErrorKind::Unavailable => format!("database {path} is open elsewhere"),
+        StoreErrorKind::Unavailable => format!("database {path} is open elsewhere, or resources are short"),
         StoreErrorKind::Corrupt => format!("database {path} is damaged"),
         _ => format!("database directory {path}"),
     };

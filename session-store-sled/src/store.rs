@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use session_core::{
     Applied, Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key,
-    Operation, Page, Prefix, Purged, Record, Result, RollsBack, Shared, StoreError, StoreErrorKind, Survives,
-    Touch, yield_now,
+    KnownFile, Operation, Page, Prefix, Purged, Record, Result, RollsBack, Shared, StoreError,
+    StoreErrorKind, Survives, Touch, yield_now,
 };
 use sled::Tree;
 
 use crate::change;
-use crate::config::SledConfig;
+use crate::config::{SledConfig, Source};
 use crate::error::{contain, from_sled};
 use crate::flusher::{Flusher, Lent, Log, Wait};
 use crate::pending::Pending;
@@ -40,6 +40,8 @@ struct Inner {
     /// Only with `flush_each_change`.
     pending: Option<Arc<Pending>>,
     round: Round,
+    /// The file of a database of the store's own.
+    known: Option<KnownFile>,
 }
 
 impl SledStore {
@@ -51,7 +53,15 @@ impl SledStore {
     pub fn open(config: impl Into<SledConfig>) -> Result<Self> {
         let config = config.into();
         let (database, tree) = crate::open::open(&config)?;
-        Self::over(tree, database, config)
+        let known = match &config.source {
+            Source::Path(path) => Some(KnownFile::at(&path.join("db"))?),
+            Source::Database(_) => None,
+        };
+        let mut store = Self::over(tree, database, config)?;
+        if let Some(inner) = Arc::get_mut(&mut store.0) {
+            inner.known = known;
+        }
+        Ok(store)
     }
 
     /// A store over a tree, and over what flushes and closes its database.
@@ -59,7 +69,7 @@ impl SledStore {
         let pending = config.flush_each_change.then(|| Arc::new(Pending::new()));
         let flusher = Flusher::start(log, pending.clone(), config.flush_timeout)?;
         let tree = RwLock::new(Some(Arc::new(flusher.lend(tree))));
-        Ok(Self(Arc::new(Inner { tree, config, flusher, pending, round: Round::default() })))
+        Ok(Self(Arc::new(Inner { tree, config, flusher, pending, round: Round::default(), known: None })))
     }
 }
 
@@ -104,7 +114,11 @@ impl Driver for SledStore {
         }
         let wait = inner.read(Operation::Traverse, |_| Ok(inner.all_flushed()))?;
         wait.end(Operation::Traverse, false).await?;
-        Ok(walk.page())
+        let page = walk.page();
+        if page.next.is_some() {
+            yield_now().await;
+        }
+        Ok(page)
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
@@ -115,6 +129,7 @@ impl Driver for SledStore {
         let inner = &self.0;
         let (now, limit) = (inner.config.clock.now(), limit as u64);
         inner.write(Operation::Purge, |_| Ok(()))?;
+        inner.check_known(Operation::Purge)?;
         if limit == 0 {
             // This call examines nothing; `more` is what earlier calls know.
             return Ok(Purged { removed: 0, more: inner.round.has_more(now) });
@@ -138,13 +153,15 @@ impl Driver for SledStore {
 
     async fn flush(&self) -> Result<()> {
         let wait = self.0.write(Operation::Flush, |_| Ok(self.0.flusher.flush(None)))?;
-        wait.end(Operation::Flush, true).await
+        wait.end(Operation::Flush, true).await?;
+        self.0.check_known(Operation::Flush)
     }
 
     async fn close(&self) -> Result<()> {
         self.0.flusher.opener().check(Operation::Close)?;
         self.0.release();
-        self.0.flusher.close().end(Operation::Close, true).await
+        self.0.flusher.close().end(Operation::Close, true).await?;
+        self.0.check_known(Operation::Close)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -165,6 +182,11 @@ impl Driver for SledStore {
 }
 
 impl Inner {
+    /// Fails if the files were taken away. sled keeps them open and does not notice.
+    fn check_known(&self, operation: Operation) -> Result<()> {
+        self.known.as_ref().map_or(Ok(()), |known| known.check(operation))
+    }
+
     /// Runs `work` on the tree, which stays open meanwhile.
     fn with<T>(&self, operation: Operation, work: impl FnOnce(&Tree) -> Result<T>) -> Result<T> {
         self.flusher.opener().check(operation)?;

@@ -382,6 +382,27 @@ async fn frame_of_another_key_is_corrupt_for_changes_too() {
     assert_eq!(store.retrieve(&key(2)).await.unwrap(), Some(record(2, 10)));
 }
 
+/// sled keeps its files open and does not notice.
+#[tokio::test]
+async fn database_that_is_taken_away_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions");
+    let store = SledStore::open(path.as_path()).unwrap();
+    put(&store, 1, 10).await;
+    fs::rename(&path, directory.path().join("away")).unwrap();
+    let gone = |answer: session_core::Result<()>| {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("sessions"), "{error}");
+    };
+    gone(store.flush().await);
+    gone(store.purge(1).await.map(drop));
+    fs::rename(directory.path().join("away"), &path).unwrap();
+    store.flush().await.unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    gone(store.close().await);
+}
+
 /// A forked child has none of sled's threads, and shares the lock of the database with its parent.
 #[test]
 fn forked_child_is_refused() {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Params};
 use session_core::{Change, ChangeRequest, Condition, Decision, Found, Record, Timestamp, Touch};
 
 use crate::error::Fault;
-use crate::read::{self, millis};
+use crate::read::{self, Most, millis};
 
 /// The row of the key, if the row agrees with the index: see `read`.
 macro_rules! this_row {
@@ -27,7 +27,7 @@ macro_rules! due_in_time {
 const PUT: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO UPDATE SET \
     revision = excluded.revision, deadline = excluded.deadline, due = excluded.due, data = excluded.data \
-    WHERE records.key = excluded.key";
+    WHERE records.key = excluded.key AND length(records.data) <= ?5";
 const CREATE: &str = "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, ?3, ?3, ?4) \
     ON CONFLICT (key) DO NOTHING";
 const MOVE: &str = concat!("UPDATE records SET revision = ?2, deadline = ?3, due = ?3 WHERE ", this_row!());
@@ -36,19 +36,19 @@ const DELETE: &str = concat!("DELETE FROM records WHERE ", this_row!());
 const OVERWRITE: &str = concat!(
     "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE ",
     this_row!(),
-    " AND ",
+    " AND length(data) <= ?5 AND ",
     due_in_time!()
 );
 const REPLACE: &str = concat!(
     "UPDATE records SET revision = ?2, deadline = ?3, data = ?4 WHERE ",
     this_row!(),
-    " AND revision = ?5 AND (deadline IS NULL OR deadline > ?6) AND ",
+    " AND length(data) <= ?7 AND revision = ?5 AND (deadline IS NULL OR deadline > ?6) AND ",
     due_in_time!()
 );
 const TOUCH: &str = concat!(
     "UPDATE records SET revision = ?2, deadline = ?3 WHERE ",
     this_row!(),
-    " AND revision = ?4 AND (deadline IS NULL OR deadline > ?5) AND ",
+    " AND revision = ?4 AND (deadline IS NULL OR deadline > ?5) AND length(data) <= ?6 AND ",
     due_in_time!()
 );
 
@@ -62,22 +62,23 @@ pub(crate) fn apply(
     key: &[u8],
     request: &ChangeRequest,
     now: Timestamp,
+    most: Most,
 ) -> Result<Change, Fault> {
-    if in_one_statement(connection, key, request, now)? {
+    if in_one_statement(connection, key, request, now, most)? {
         return Ok(Change::Applied);
     }
-    let (found, damage) = match read::state(connection, key, now) {
+    let (found, damage) = match read::state(connection, key, now, most) {
         Err(Fault::Row(damage)) => (Found::Damaged, damage),
         other => (other?, ""),
     };
     match request.decide(found, now) {
-        Decision::Write => write(connection, key, request)?,
+        Decision::Write => write(connection, key, request, most)?,
         Decision::Delete => drop(execute(connection, DELETE, [key])?),
         Decision::AlreadyApplied | Decision::AlreadyAbsent => {}
         Decision::Conflict if matches!(request, ChangeRequest::Touch(_)) => {
             return Ok(Change::Conflict(None));
         }
-        Decision::Conflict => return Ok(Change::Conflict(read::retrieve(connection, key, now)?)),
+        Decision::Conflict => return Ok(Change::Conflict(read::retrieve(connection, key, now, most)?)),
         Decision::Corrupt => return Err(Fault::Row(damage)),
     }
     Ok(Change::Applied)
@@ -89,34 +90,38 @@ fn in_one_statement(
     key: &[u8],
     request: &ChangeRequest,
     now: Timestamp,
+    most: Most,
 ) -> Result<bool, Fault> {
-    let now_millis = millis(now);
+    let (now_millis, most) = (millis(now), most.bytes());
     match request {
         ChangeRequest::Store { record, condition } if record.is_live(now) => {
             let (revision, deadline, data) = values(record);
             match condition {
-                Condition::Any => Ok(execute(connection, OVERWRITE, (key, revision, deadline, data))?
-                    || execute(connection, PUT, (key, revision, deadline, data))?),
+                Condition::Any => Ok(execute(connection, OVERWRITE, (key, revision, deadline, data, most))?
+                    || execute(connection, PUT, (key, revision, deadline, data, most))?),
                 Condition::Absent => execute(connection, CREATE, (key, revision, deadline, data)),
                 Condition::Revision(expected) => {
                     let expected = expected.to_bytes();
-                    execute(connection, REPLACE, (key, revision, deadline, data, expected, now_millis))
+                    execute(connection, REPLACE, (key, revision, deadline, data, expected, now_millis, most))
                 }
             }
         }
-        ChangeRequest::Touch(Touch { from, to, deadline }) => {
-            let values = (key, to.to_bytes(), deadline.map(millis), from.to_bytes(), now_millis);
+        // A live record at `to` was touched already, even if `from` is the same.
+        ChangeRequest::Touch(Touch { from, to, deadline }) if from != to => {
+            let values = (key, to.to_bytes(), deadline.map(millis), from.to_bytes(), now_millis, most);
             execute(connection, TOUCH, values)
         }
-        ChangeRequest::Store { .. } | ChangeRequest::Remove { .. } => Ok(false),
+        ChangeRequest::Store { .. } | ChangeRequest::Remove { .. } | ChangeRequest::Touch(_) => Ok(false),
     }
 }
 
-fn write(connection: &Connection, key: &[u8], request: &ChangeRequest) -> Result<(), Fault> {
+fn write(connection: &Connection, key: &[u8], request: &ChangeRequest, most: Most) -> Result<(), Fault> {
     match request {
         ChangeRequest::Store { record, .. } => {
             let (revision, deadline, data) = values(record);
-            execute(connection, PUT, (key, revision, deadline, data))?;
+            if !execute(connection, PUT, (key, revision, deadline, data, most.bytes()))? {
+                return Err(if most == Most::Any { Fault::Row("data is missing") } else { Fault::Large });
+            }
         }
         ChangeRequest::Touch(touch) => {
             execute(connection, MOVE, (key, touch.to.to_bytes(), touch.deadline.map(millis)))?;
@@ -156,7 +161,7 @@ mod tests {
     }
 
     fn applied(connection: &Connection, key: u8, request: &ChangeRequest, now: u64) -> bool {
-        apply(connection, &[key], request, at(now)).unwrap().is_applied()
+        apply(connection, &[key], request, at(now), Most::InPlace).unwrap().is_applied()
     }
 
     fn store(connection: &Connection, key: u8, deadline: Option<u64>) {
@@ -181,10 +186,10 @@ mod tests {
         let connection = open();
         for deadline in [FAR - 1, FAR, FAR + 1, u64::MAX] {
             store(&connection, 0, Some(deadline));
-            let found = read::retrieve(&connection, &[0], at(FAR - 2)).unwrap().unwrap();
+            let found = read::retrieve(&connection, &[0], at(FAR - 2), Most::InPlace).unwrap().unwrap();
             assert_eq!(found.expires, Some(at(deadline.min(FAR))));
             assert!(applied(&connection, 0, &touch(1, Some(deadline)), FAR - 2));
-            assert_eq!(read::retrieve(&connection, &[0], at(u64::MAX)).unwrap(), None);
+            assert_eq!(read::retrieve(&connection, &[0], at(u64::MAX), Most::InPlace).unwrap(), None);
         }
         assert_eq!(purge(&connection, 10, u64::MAX), (1, false));
     }
@@ -198,7 +203,7 @@ mod tests {
                 "INSERT INTO records (key, revision, deadline, due, data) VALUES (?1, ?2, -5, -5, x'78')";
             connection.execute(sql, ([key], ONE.to_bytes())).unwrap();
         }
-        let found = read::retrieve(&connection, &[0], at(7)).unwrap().unwrap();
+        let found = read::retrieve(&connection, &[0], at(7), Most::InPlace).unwrap().unwrap();
         assert_eq!(found.expires, Some(at(FAR)));
         assert_eq!(purge(&connection, 10, FAR - 1), (0, false));
         let record = Record::new(&b"y"[..], Some(at(20)), ONE);

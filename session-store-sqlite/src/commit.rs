@@ -5,6 +5,7 @@ use session_core::{Change, Clock, Result, Timestamp};
 
 use crate::error::{Cause, Fault};
 use crate::queue::Work;
+use crate::read::Most;
 use crate::{change, purge};
 
 /// How a transaction ended.
@@ -13,6 +14,8 @@ pub(crate) enum Commit {
     Done(Vec<Result<Change>>),
     /// Another process holds the write lock; nothing was done.
     Busy(Cause),
+    /// A thread of the driver has to do it, because a record is large; nothing was done.
+    Large,
     /// All of it was rolled back.
     Failed(Cause),
     /// The disk failed during the commit: a process that recovers the log may find the transaction or not.
@@ -23,6 +26,7 @@ pub(crate) fn commit<'a>(
     connection: &Connection,
     works: impl Iterator<Item = &'a Work>,
     clock: &dyn Clock,
+    most: Most,
 ) -> Commit {
     // A clock that panicked left the transaction open.
     roll_back(connection);
@@ -33,10 +37,14 @@ pub(crate) fn commit<'a>(
     for work in works {
         // The clock is read at the moment of the change, not of the call: a record that expired while the change was
         // queued does not come back.
-        match apply(connection, work, clock.now()) {
+        match apply(connection, work, clock.now(), most) {
             Err(Fault::Engine(cause)) => {
                 roll_back(connection);
                 return Commit::Failed(cause);
+            }
+            Err(Fault::Large) => {
+                roll_back(connection);
+                return Commit::Large;
             }
             answer => answers.push(answer.map_err(|fault| fault.during(work.operation()))),
         }
@@ -50,9 +58,9 @@ pub(crate) fn commit<'a>(
     }
 }
 
-fn apply(connection: &Connection, work: &Work, now: Timestamp) -> Result<Change, Fault> {
+fn apply(connection: &Connection, work: &Work, now: Timestamp, most: Most) -> Result<Change, Fault> {
     match work {
-        Work::Change(key, request) => change::apply(connection, key.as_bytes(), request, now),
+        Work::Change(key, request) => change::apply(connection, key.as_bytes(), request, now, most),
         Work::Purge { limit, purged } => {
             let step = purge::purge(connection, *limit, now)?;
             *purged.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = step;

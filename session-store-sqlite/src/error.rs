@@ -6,6 +6,9 @@ use session_core::{Operation, StoreError, StoreErrorKind};
 /// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log could not grow, because the disk is full.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
+/// `SQLITE_READONLY_DBMOVED`: the file was removed or renamed.
+const READONLY_DBMOVED: i32 = 8 | (4 << 8);
+
 /// The detail of an error after `busy_timeout`.
 pub(crate) const BUSY: &str = "another process or connection holds the lock";
 
@@ -18,6 +21,8 @@ pub(crate) enum Fault {
     Row(&'static str),
     /// The index of the keys leads to the record of another key.
     Index,
+    /// The stored data is too large for the caller's thread.
+    Large,
 }
 
 /// An error of SQLite: its code and message, which show no bound value.
@@ -53,6 +58,8 @@ impl Cause {
         match self.code {
             _ if self.is_busy() => StoreErrorKind::Unavailable,
             _ if self.extended == IOERR_SHMSIZE => StoreErrorKind::Full,
+            _ if self.extended == READONLY_DBMOVED => StoreErrorKind::Unavailable,
+            Some(ErrorCode::OutOfMemory) => StoreErrorKind::Unavailable,
             Some(DiskFull) => StoreErrorKind::Full,
             Some(DatabaseCorrupt | NotADatabase) => StoreErrorKind::Corrupt,
             Some(ReadOnly | CannotOpen | PermissionDenied | AuthorizationForStatementDenied) => {
@@ -67,7 +74,7 @@ impl Cause {
         let kind = self.kind();
         let error = StoreError::new(kind, operation);
         let error = match kind {
-            StoreErrorKind::Unavailable => error.with_detail(BUSY),
+            StoreErrorKind::Unavailable if self.is_busy() => error.with_detail(BUSY),
             StoreErrorKind::Full => error.with_detail("disk is full, or max_bytes is reached"),
             _ => error,
         };
@@ -78,6 +85,11 @@ impl Cause {
     pub(crate) fn at_open(self, path: &std::path::Path) -> StoreError {
         let kind = match self.code {
             Some(ErrorCode::NotADatabase) => StoreErrorKind::Misconfigured,
+            // SQLite does not say why. Opening the file itself would release the locks of this process on it.
+            Some(ErrorCode::CannotOpen) => match path.parent().map(std::fs::File::open) {
+                Some(Err(cause)) => StoreErrorKind::from_io(&cause),
+                _ => self.kind(),
+            },
             _ => self.kind(),
         };
         StoreError::new(kind, Operation::Open).with_detail(format!("{}", path.display())).with_source(self)
@@ -108,14 +120,20 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
-    pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Engine(cause) if cause.is_busy())
+    /// Whether a thread of the driver has to try again.
+    pub(crate) fn needs_thread(&self) -> bool {
+        match self {
+            Self::Engine(cause) => cause.is_busy(),
+            Self::Large => true,
+            Self::Row(_) | Self::Index => false,
+        }
     }
 
     pub(crate) fn during(self, operation: Operation) -> StoreError {
         match self {
             Self::Engine(cause) => cause.during(operation),
             Self::Row(column) => StoreError::new(StoreErrorKind::Corrupt, operation).with_detail(column),
+            Self::Large => StoreError::new(StoreErrorKind::Backend, operation),
             Self::Index => StoreError::new(StoreErrorKind::Corrupt, operation)
                 .with_detail("index of the keys is damaged; REINDEX repairs it"),
         }
@@ -133,7 +151,7 @@ mod tests {
     #[test]
     fn codes_have_the_right_kinds() {
         for (kind, codes) in [
-            (StoreErrorKind::Unavailable, &[5, 5 | (1 << 8), 6, 15][..]),
+            (StoreErrorKind::Unavailable, &[5, 5 | (1 << 8), 6, 15, 7, READONLY_DBMOVED][..]),
             (StoreErrorKind::Full, &[13, IOERR_SHMSIZE]),
             (StoreErrorKind::Corrupt, &[11, 26]),
             (StoreErrorKind::Misconfigured, &[8, 14, 3]),

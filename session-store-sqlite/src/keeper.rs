@@ -8,20 +8,38 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use session_core::{OpenFile, Operation, StoreError, StoreErrorKind};
 
 use crate::config::PAGE_BYTES;
+use crate::error::Cause;
+use crate::files::Files;
 use crate::log::{self, Moved};
 use crate::queue::{CloseOnPanic, FlushCaller, Phase, Waiting, now};
 use crate::readers::Readers;
 use crate::writer::Writer;
 
+/// How often the keeper looks whether the files are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Shared, because several callers may get one failure.
-type Synced = Result<(), Arc<io::Error>>;
+type Synced = Result<(), Arc<Failure>>;
+
+/// Why a flush failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("write-ahead log could not be synchronized")]
+    Log(#[source] io::Error),
+    #[error("write-ahead log could not be moved into the file")]
+    Move(#[source] Cause),
+    #[error("file is gone")]
+    Gone,
+}
 
 enum Chore {
+    Look,
     Flush(Vec<FlushCaller>),
     Checkpoint,
     Sync,
@@ -29,14 +47,21 @@ enum Chore {
 }
 
 /// Works until the writer's thread has ended, then closes everything, and the registration of the file last.
-pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection, file: OpenFile) {
+pub(crate) fn run(
+    writer: &Writer,
+    readers: &Readers,
+    connection: Connection,
+    files: &Files,
+    registered: OpenFile,
+) {
     let _guard = CloseOnPanic(&writer.queue);
-    let mut keeper = Keeper { writer, connection, failed: Ok(()) };
+    let mut keeper = Keeper { writer, connection, files, looked: now(), failed: Ok(()) };
     loop {
-        match next(writer) {
+        match next(writer, keeper.looked) {
+            Chore::Look => drop(keeper.look()),
             Chore::Flush(callers) => {
                 let done = keeper.flush();
-                answer(callers, &done, Operation::Flush);
+                answer(callers, &done, Operation::Flush, files);
             }
             Chore::Checkpoint => keeper.checkpoint(),
             Chore::Sync => keeper.sync(),
@@ -48,30 +73,33 @@ pub(crate) fn run(writer: &Writer, readers: &Readers, connection: Connection, fi
     // The last connection of all processes moves the log into the file and deletes it.
     drop(keeper.connection);
     drop(writer.alone(Option::take));
-    drop(file);
+    drop(registered);
     let mut waiting = writer.queue.lock();
     waiting.phase = Phase::Closed;
     let (closes, flushes) = (std::mem::take(&mut waiting.closes), std::mem::take(&mut waiting.flushes));
     drop(waiting);
-    answer(flushes, &done, Operation::Flush);
-    answer(closes, &done, Operation::Close);
+    answer(flushes, &done, Operation::Flush, files);
+    answer(closes, &done, Operation::Close, files);
 }
 
-fn next(writer: &Writer) -> Chore {
+fn next(writer: &Writer, looked: Instant) -> Chore {
     let mut waiting = writer.queue.lock();
     loop {
         if let Some(chore) = pick(&mut waiting) {
             return chore;
         }
-        let Some(since) = waiting.unsynced else {
-            waiting = writer.queue.chores.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        let left = writer.config.sync_every.saturating_sub(now().duration_since(since));
-        if left.is_zero() {
+        let now = now();
+        let left = |since: Instant, every: Duration| every.saturating_sub(now.duration_since(since));
+        let look = left(looked, LOOK_EVERY);
+        if look.is_zero() {
+            return Chore::Look;
+        }
+        let sync = waiting.unsynced.map_or(look, |since| left(since, writer.config.sync_every));
+        if sync.is_zero() {
             return Chore::Sync;
         }
-        waiting = writer.queue.chores.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        let chores = &writer.queue.chores;
+        waiting = chores.wait_timeout(waiting, look.min(sync)).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 
@@ -88,6 +116,8 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 struct Keeper<'a> {
     writer: &'a Writer,
     connection: Connection,
+    files: &'a Files,
+    looked: Instant,
     /// The first failure of the disk. The operating system reports a lost write only once, so the failure is kept until
     /// the whole log is in the file and the file is synchronized.
     failed: Synced,
@@ -99,14 +129,19 @@ impl Keeper<'_> {
             self.rewrite();
         }
         self.sync();
-        self.failed.clone()
+        if self.look() { self.failed.clone() } else { Err(Arc::new(Failure::Gone)) }
+    }
+
+    fn look(&mut self) -> bool {
+        self.looked = now();
+        self.files.look()
     }
 
     fn sync(&mut self) {
         self.writer.queue.lock().unsynced = None;
         let synced = self.writer.log.sync(&self.writer.config.path);
         if self.failed.is_ok() {
-            self.failed = synced.map_err(Arc::new);
+            self.failed = synced.map_err(|cause| Arc::new(Failure::Log(cause)));
         }
     }
 
@@ -148,7 +183,7 @@ impl Keeper<'_> {
             }
             Err(cause) => {
                 if !cause.is_busy() && self.failed.is_ok() {
-                    self.failed = Err(Arc::new(io::Error::other(cause)));
+                    self.failed = Err(Arc::new(Failure::Move(cause)));
                 }
                 None
             }
@@ -156,18 +191,19 @@ impl Keeper<'_> {
     }
 }
 
-fn answer(callers: Vec<FlushCaller>, done: &Synced, operation: Operation) {
+fn answer(callers: Vec<FlushCaller>, done: &Synced, operation: Operation, files: &Files) {
     for caller in callers {
-        let _ = caller.send(done.clone().map_err(|cause| failure(cause, operation)));
+        let _ = caller.send(done.clone().map_err(|cause| failed(cause, operation, files)));
     }
 }
 
-fn failure(cause: Arc<io::Error>, operation: Operation) -> StoreError {
-    let kind = match cause.kind() {
+fn failed(cause: Arc<Failure>, operation: Operation, files: &Files) -> StoreError {
+    let kind = match &*cause {
         // The options are right: the log was there when the store was opened.
-        io::ErrorKind::NotFound => StoreErrorKind::Backend,
-        kind => StoreErrorKind::from_io(kind),
+        Failure::Gone => return files.error(operation),
+        Failure::Log(cause) if cause.kind() == io::ErrorKind::NotFound => StoreErrorKind::Unavailable,
+        Failure::Log(cause) => StoreErrorKind::from_io(cause),
+        Failure::Move(cause) => cause.kind(),
     };
-    let error = StoreError::new(kind, operation).with_source(cause);
-    error.with_detail("write-ahead log could not be synchronized")
+    StoreError::new(kind, operation).with_detail(cause.to_string()).with_source(cause)
 }

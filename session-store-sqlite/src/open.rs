@@ -23,8 +23,7 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFil
     let created = create_file(&config)?;
     // SQLite resolves links too and puts the log beside the file it finds. `-wal` appended to the unresolved path would
     // name another file.
-    config.path = fs::canonicalize(&config.path)
-        .map_err(|cause| refuse(&config.path, "file cannot be found").with_source(cause))?;
+    config.path = fs::canonicalize(&config.path).map_err(|cause| unreachable(&config.path, cause))?;
     let path = &config.path;
     // Before SQLite looks at the file: in a forked child its state of an inherited connection is wrong.
     let file = OpenFile::register(path)?;
@@ -32,8 +31,7 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFil
     let checked = retry(config.busy_timeout, || check(&mut connection, path));
     checked.map_err(|cause| cause.at_open(path))??;
     if created {
-        sync_directory(path)
-            .map_err(|cause| refuse(path, "directory cannot be synchronized").with_source(cause))?;
+        sync_directory(path).map_err(|cause| unreachable(path, cause))?;
     }
     Ok((config, file))
 }
@@ -84,8 +82,7 @@ fn prepare_directory(config: &SqliteConfig) -> Result<()> {
         return Err(refuse(&config.path, "directory does not exist, and create_directory is off"));
     }
     create_directory(directory)?;
-    sync_directory(directory)
-        .map_err(|cause| refuse(&config.path, "directory cannot be synchronized").with_source(cause))
+    sync_directory(directory).map_err(|cause| unreachable(&config.path, cause))
 }
 
 /// Returns whether it created the file. It never opens an existing one: closing that again would drop the locks that
@@ -95,7 +92,7 @@ fn create_file(config: &SqliteConfig) -> Result<bool> {
         return match fs::exists(&config.path) {
             Ok(true) => Ok(false),
             Ok(false) => Err(refuse(&config.path, "file does not exist, and create is off")),
-            Err(cause) => Err(refuse(&config.path, "file cannot be reached").with_source(cause)),
+            Err(cause) => Err(unreachable(&config.path, cause)),
         };
     }
     let mut options = fs::OpenOptions::new();
@@ -105,7 +102,7 @@ fn create_file(config: &SqliteConfig) -> Result<bool> {
     match options.open(&config.path) {
         Ok(_) => Ok(true),
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(cause) => Err(refuse(&config.path, "file cannot be created").with_source(cause)),
+        Err(cause) => Err(unreachable(&config.path, cause)),
     }
 }
 
@@ -116,6 +113,13 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 
 fn directory_of(path: &Path) -> Option<&Path> {
     path.parent().filter(|directory| !directory.as_os_str().is_empty())
+}
+
+/// The error of a system call.
+fn unreachable(path: &Path, cause: io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::from_io(&cause), Operation::Open)
+        .with_detail(path.display().to_string())
+        .with_source(cause)
 }
 
 fn refuse(path: &Path, detail: &str) -> StoreError {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row};
 use session_core::{Found, Record, Revision, Timestamp, is_live};
 
 use crate::error::Fault;
+use crate::queue::IN_PLACE_BYTES;
 
 /// Finds a row through the index and reads it by its number, with the key that is stored in it: a damaged index leads to
 /// the record of another key, or to no row. (SQLite would read `i.key` from the index.)
@@ -22,16 +23,38 @@ macro_rules! by_key {
     };
 }
 
-const FIND: &str = by_key!("r.revision, r.deadline, r.data");
-const STATE: &str = by_key!("r.revision, r.deadline");
+// SQLite takes the length from the head of the row, and reads the data only where it is short enough.
+const FIND: &str = by_key!("r.revision, r.deadline, CASE WHEN length(r.data) <= ?2 THEN r.data END");
+const STATE: &str = by_key!("r.revision, r.deadline, length(r.data)");
 
 /// Prepared when a connection is opened, so that a missing column is found then.
 pub(crate) const STATEMENTS: &[&str] = &[FIND, STATE];
 
-/// The live record of a key.
-pub(crate) fn retrieve(connection: &Connection, key: &[u8], now: Timestamp) -> Result<Option<Record>, Fault> {
+/// How much data of one record the thread of a caller reads or replaces. The driver's own threads take any length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Most {
+    InPlace,
+    Any,
+}
+
+impl Most {
+    pub(crate) fn bytes(self) -> i64 {
+        match self {
+            Self::InPlace => IN_PLACE_BYTES as i64,
+            Self::Any => i64::MAX,
+        }
+    }
+}
+
+/// The live record of a key. `Fault::Large` if its data is longer than `most`.
+pub(crate) fn retrieve(
+    connection: &Connection,
+    key: &[u8],
+    now: Timestamp,
+    most: Most,
+) -> Result<Option<Record>, Fault> {
     let mut statement = connection.prepare_cached(FIND)?;
-    let mut rows = statement.query([key])?;
+    let mut rows = statement.query((key, most.bytes()))?;
     let Some(row) = rows.next()? else { return Ok(None) };
     check_key(row, key)?;
     let expires = deadline(row, 2)?;
@@ -39,16 +62,25 @@ pub(crate) fn retrieve(connection: &Connection, key: &[u8], now: Timestamp) -> R
     if !is_live(expires, now) {
         return Ok(None);
     }
-    let ValueRef::Blob(data) = row.get_ref(3)? else { return Err(Fault::Row("data is not a blob")) };
-    Ok(Some(Record { revision: revision(row, 1)?, expires, data: Bytes::copy_from_slice(data) }))
+    match row.get_ref(3)? {
+        ValueRef::Blob(data) => {
+            Ok(Some(Record { revision: revision(row, 1)?, expires, data: Bytes::copy_from_slice(data) }))
+        }
+        ValueRef::Null if most == Most::InPlace => Err(Fault::Large),
+        _ => Err(Fault::Row("data is not a blob")),
+    }
 }
 
-/// The state of a key, without reading its data. A damaged row is `Fault::Row`.
-pub(crate) fn state(connection: &Connection, key: &[u8], now: Timestamp) -> Result<Found, Fault> {
+/// The state of a key, without reading its data. A damaged row is `Fault::Row`, and data longer than `most` is
+/// `Fault::Large`.
+pub(crate) fn state(connection: &Connection, key: &[u8], now: Timestamp, most: Most) -> Result<Found, Fault> {
     let mut statement = connection.prepare_cached(STATE)?;
     let mut rows = statement.query([key])?;
     let Some(row) = rows.next()? else { return Ok(Found::Nothing) };
     check_key(row, key)?;
+    if row.get_ref(3)?.as_i64_or_null().is_ok_and(|length| length > Some(most.bytes())) {
+        return Err(Fault::Large);
+    }
     if is_live(deadline(row, 2)?, now) { Ok(Found::Live(revision(row, 1)?)) } else { Ok(Found::Expired) }
 }
 

@@ -94,7 +94,7 @@ impl Readers {
 }
 
 impl Pool {
-    /// `Ok(None)` if another process holds the lock.
+    /// `Ok(None)` if another process holds the lock, or the query takes too long for this thread.
     fn attempt<T>(
         &self,
         operation: Operation,
@@ -105,7 +105,7 @@ impl Pool {
         let Some(connection) = &*slot else { return Err(session_core::StoreError::closed(operation)) };
         match query(connection, self.clock.now()) {
             Ok(answer) => Ok(Some(answer)),
-            Err(fault) if fault.is_busy() => Ok(None),
+            Err(fault) if fault.needs_thread() => Ok(None),
             Err(fault) => Err(fault.during(operation)),
         }
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use session_core::offload::start_thread;
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Opener, Operation, Page,
-    Prefix, Purged, Record, Result, Touch, check_record_bytes,
+    Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::SqliteConfig;
+use crate::files::Files;
+use crate::read::Most;
 use crate::readers::Readers;
 use crate::writer::{Writer, lost};
 use crate::{connection, keeper, open, read, traverse};
@@ -24,6 +26,7 @@ pub struct SqliteStore(Arc<Handle>);
 struct Handle {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    files: Arc<Files>,
     opener: Opener,
 }
 
@@ -46,28 +49,33 @@ impl SqliteStore {
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);
         // Made first: dropping it ends the thread that could be started.
-        let (opener, queue) = (Opener::this_process(), Arc::clone(&writer));
-        let handle = Handle { writer: queue, readers: Arc::clone(&readers), opener };
+        let files = Arc::new(Files::of(&config.path)?);
+        let handle = Handle {
+            writer: Arc::clone(&writer),
+            readers: Arc::clone(&readers),
+            files: Arc::clone(&files),
+            opener: Opener::this_process(),
+        };
         start_thread("session-sqlite-w", {
             let writer = Arc::clone(&writer);
             move || writer.run()
         })?;
-        start_thread("session-sqlite-k", move || keeper::run(&writer, &readers, keeper, file))?;
+        start_thread("session-sqlite-k", move || keeper::run(&writer, &readers, keeper, &files, file))?;
         Ok(Self(Arc::new(handle)))
     }
 }
 
 impl Driver for SqliteStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.0.opener.check(Operation::Retrieve)?;
+        self.0.check(Operation::Retrieve)?;
         let readers = &self.0.readers;
-        let query = |connection: &_, now| read::retrieve(connection, key.as_bytes(), now);
+        let query = |connection: &_, now| read::retrieve(connection, key.as_bytes(), now, Most::InPlace);
         if let Some(answer) = readers.in_place(Operation::Retrieve, query) {
             return answer;
         }
         // Only a worker thread needs a key of its own.
         let key = key.clone();
-        let query = move |connection: &_, now| read::retrieve(connection, key.as_bytes(), now);
+        let query = move |connection: &_, now| read::retrieve(connection, key.as_bytes(), now, Most::Any);
         readers.on_a_worker(Operation::Retrieve, query).await
     }
 
@@ -78,7 +86,7 @@ impl Driver for SqliteStore {
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.0.opener.check(Operation::Remove)?;
+        self.0.check(Operation::Remove)?;
         self.0.writer.change(key, ChangeRequest::Remove { condition }).await
     }
 
@@ -87,16 +95,20 @@ impl Driver for SqliteStore {
         let (prefix, after) = (prefix.clone(), from.key(prefix)?);
         let query =
             move |connection: &_, now| traverse::page(connection, &prefix, after.as_ref(), limit, now);
-        self.0.readers.read(Operation::Traverse, query).await
+        let page = self.0.readers.read(Operation::Traverse, query).await?;
+        if page.next.is_some() {
+            yield_now().await;
+        }
+        Ok(page)
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.0.opener.check(Operation::Touch)?;
+        self.0.check(Operation::Touch)?;
         Ok(self.0.writer.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        self.0.opener.check(Operation::Purge)?;
+        self.0.check(Operation::Purge)?;
         self.0.writer.purge(limit).await
     }
 
@@ -133,10 +145,11 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl Handle {
-    /// Passes while the store is open, in the process that opened it.
+    /// Passes while the store is open and its files are there, in the process that opened it.
     fn check(&self, operation: Operation) -> Result<()> {
         self.opener.check(operation)?;
-        self.readers.check(operation)
+        self.readers.check(operation)?;
+        self.files.check(operation)
     }
 }
 

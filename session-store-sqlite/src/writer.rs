@@ -24,6 +24,7 @@ use crate::log::{self, Log};
 use crate::queue::{
     Answered, CloseOnPanic, IN_PLACE_BYTES, IN_PLACE_CHANGES, Job, Phase, Queue, Waiting, Work, deliver, now,
 };
+use crate::read::Most;
 
 /// Shared by the callers, the writer's thread and the keeper's thread.
 pub(crate) struct Writer {
@@ -125,7 +126,7 @@ impl Writer {
         let operation = work.operation();
         let Some(connection) = &*held else { return Ticket::Done(Err(lost(operation))) };
         let works = jobs.iter().map(|job| &job.work).chain(std::iter::once(&work));
-        let (own, others): (_, Vec<_>) = match commit(connection, works, &*self.config.clock) {
+        let (own, others): (_, Vec<_>) = match commit(connection, works, &*self.config.clock, Most::InPlace) {
             Commit::Done(mut answers) => (answers.pop().unwrap_or_else(|| Err(lost(operation))), answers),
             Commit::Failed(cause) if jobs.is_empty() => {
                 self.log.refused(&cause);
@@ -136,7 +137,7 @@ impl Writer {
                 jobs.iter().map(|job| Err(unknown(&cause, job.work.operation()))).collect(),
             ),
             // The thread may wait, and tries each work of a failed transaction alone.
-            ended @ (Commit::Busy(_) | Commit::Failed(_)) => {
+            ended @ (Commit::Busy(_) | Commit::Large | Commit::Failed(_)) => {
                 let alone = matches!(ended, Commit::Failed(_));
                 let (job, answer) = Job::new(work, alone);
                 jobs.iter_mut().for_each(|job| job.alone = alone);
@@ -196,7 +197,8 @@ impl Writer {
         let mut groups = vec![jobs];
         let mut tries = 0;
         while let Some(mut jobs) = groups.pop() {
-            match commit(connection, jobs.iter().map(|job| &job.work), &*self.config.clock) {
+            let works = jobs.iter().map(|job| &job.work);
+            match commit(connection, works, &*self.config.clock, Most::Any) {
                 Commit::Done(results) => {
                     tries = 0;
                     answers.extend(jobs.into_iter().map(|job| job.caller).zip(results));
@@ -210,6 +212,7 @@ impl Writer {
                         connection::pause(&mut tries);
                     }
                 }
+                Commit::Large => unreachable!("this thread takes any length"),
                 Commit::Failed(cause) if jobs.len() == 1 => {
                     self.log.refused(&cause);
                     answers.extend(jobs.into_iter().map(|job| refused(job, &cause)));

@@ -1,6 +1,6 @@
 //! Level basic: capabilities, retrieve, store, remove. `basic_handle.rs` has the rest.
 
-use session_core::{Capabilities, ExpiryMode, Shared, Survives};
+use session_core::{Capabilities, ChangeRequest, Decision, ExpiryMode, Found, Shared, Survives};
 
 use crate::common::*;
 use crate::harness::Time;
@@ -363,6 +363,80 @@ pub(crate) async fn b22_revisions_are_compared_as_bytes(stage: &Stage) -> Check 
             let answer = driver.store(&key, new, Condition::Revision(rev(live))).await?;
             yes(&answer, &format!("a store at the live revision {live:#018x}"))?;
         }
+    }
+    Ok(())
+}
+
+/// What is stored before a change: nothing, an expired record, or a live one at revision 1 or 2.
+const BEFORE: [Option<(u64, bool)>; 4] = [None, Some((1, false)), Some((1, true)), Some((2, true))];
+
+/// Each condition with each offered revision and deadline; each removal; each touch.
+fn requests(later: Timestamp) -> Vec<ChangeRequest> {
+    let past = Timestamp::from_millis(1);
+    let conditions =
+        [Condition::Any, Condition::Absent, Condition::Revision(rev(1)), Condition::Revision(rev(2))];
+    let deadlines = [None, Some(later), Some(past)];
+    let mut all: Vec<_> = conditions.iter().map(|&condition| ChangeRequest::Remove { condition }).collect();
+    for deadline in deadlines {
+        for number in 1..4 {
+            let record = Record { data: payload(number + 10), expires: deadline, revision: rev(number) };
+            all.extend(
+                conditions
+                    .iter()
+                    .map(|&condition| ChangeRequest::Store { record: record.clone(), condition }),
+            );
+            all.extend((1..4).map(|from| ChangeRequest::Touch(touching(from, number, deadline))));
+        }
+    }
+    all
+}
+
+pub(crate) async fn b35_changes_follow_the_decision_table(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let requests = requests(stage.later());
+    let cases: Vec<_> =
+        BEFORE.iter().flat_map(|before| requests.iter().map(move |request| (before, request))).collect();
+    let key = |case: usize| stage.key(&format!("case-{case}"));
+    let deadline = stage.soon();
+    // All before any of them expires, because some drivers expire in real time.
+    for (case, (before, _)) in cases.iter().enumerate() {
+        match before {
+            Some((number, true)) => put(&driver, &key(case), &record(*number)).await?,
+            Some((number, false)) => put(&driver, &key(case), &expiring(*number, deadline)).await?,
+            None => {}
+        }
+    }
+    stage.pass(&driver, deadline).await;
+    for (case, (before, request)) in cases.into_iter().enumerate() {
+        let live = before.filter(|(_, live)| *live).map(|(number, _)| record(number));
+        let found = match before {
+            None => Found::Nothing,
+            Some((_, false)) => Found::Expired,
+            Some((number, true)) => Found::Live(rev(*number)),
+        };
+        let decision = request.decide(found, stage.now());
+        let place = format!("{request:?} over {found:?}, which is {decision:?}");
+        let answer = match request.clone() {
+            ChangeRequest::Store { record, condition } => driver.store(&key(case), record, condition).await?,
+            ChangeRequest::Remove { condition } => driver.remove(&key(case), condition).await?,
+            ChangeRequest::Touch(touch) => match driver.touch(&key(case), touch).await? {
+                true => Change::Applied,
+                false => Change::Conflict(live.clone()),
+            },
+        };
+        let expected =
+            if decision == Decision::Conflict { Change::Conflict(live.clone()) } else { Change::Applied };
+        equal(&format!("{place}: the answer"), &answer, &expected)?;
+        let after = match (decision, request) {
+            (Decision::Write, ChangeRequest::Store { record, .. }) => Some(record.clone()),
+            (Decision::Write, ChangeRequest::Touch(touch)) => {
+                live.map(|live| Record { revision: touch.to, expires: touch.deadline, ..live })
+            }
+            (Decision::Delete, _) => None,
+            _ => live,
+        };
+        let after = after.filter(|record| record.is_live(stage.now()));
+        equal(&format!("{place}: the record"), &driver.retrieve(&key(case)).await?, &after)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::common::*;
 use crate::harness::Kind;
 use crate::level::Requirement;
 use crate::role::RoleStage;
+use crate::testing::Shortage;
 
 const GONE: &[StoreErrorKind] = &[StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
 /// A server may also close the connection silently.
@@ -238,4 +239,45 @@ pub(crate) async fn denied(role: &RoleStage) -> Check {
     }
     ledger.holds(&driver, DENIED, "after the right is back").await?;
     works_again(stage, &driver, DENIED, &stage.key("after"), &record(7)).await
+}
+
+pub(crate) async fn f10_shortage_of_descriptors_passes(stage: &Stage) -> Check {
+    stage.started("short", &[]).await?.finish().await.map(drop)
+}
+
+/// Calls the driver while this process can open no file, and then again.
+pub(crate) async fn short(role: &RoleStage) -> Check {
+    let (driver, key) = role.stage.open_one().await?;
+    put(&driver, &key, &record(1)).await?;
+    role.ready().await;
+    for number in 2..5 {
+        let shortage = Shortage::begin();
+        if let Some(found) = passing(in_time(driver.retrieve(&key)).await?)? {
+            ensure(found.is_some(), "the record, while no file can be opened", &found)?;
+        }
+        let fresh = role.stage.key(&format!("fresh-{number}"));
+        passing(in_time(driver.store(&fresh, record(number), Condition::Any)).await?)?;
+        passing(in_time(driver.remove(&fresh, Condition::Any)).await?)?;
+        passing(in_time(driver.flush()).await?)?;
+        passing(in_time(driver.traverse(&Prefix::SESSION, Cursor::start(), 5)).await?)?;
+        if let Err(Failure::Harness(text)) = role.stage.open().await {
+            let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout].map(|kind| kind.to_string());
+            ensure(kinds.iter().any(|kind| text.contains(kind)), "opening is `Unavailable`", text)?;
+        }
+        drop(shortage);
+        let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
+        recovered(role.stage.recovery(), &kinds, || driver.flush()).await?;
+        set(&driver, &key, &record(number)).await?;
+        holds(&driver, &key, &record(number), "after the shortage").await?;
+    }
+    Ok(())
+}
+
+/// The answer of a call, or `None` for a failure that passes by itself.
+fn passing<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_retryable() || error.kind() == StoreErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(unmet("`Unavailable` where no file can be opened", format!("{error:?}"))),
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) const ROLES: &[(&str, Role)] = &[
     ("work", |role| Box::pin(work(role))),
     ("acknowledge", |role| Box::pin(acknowledge(role))),
     ("fork", |role| Box::pin(super::shared::fork(role))),
+    ("short", |role| Box::pin(super::faults_outage::short(role))),
     ("denied", |role| Box::pin(super::faults_outage::denied(role))),
 ];
 

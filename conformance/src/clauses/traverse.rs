@@ -1,10 +1,13 @@
 //! Level traverse: traverse, count, clear.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use session_core::EntryDeadline;
 
 use crate::common::*;
+use crate::testing::block_on;
 
 fn prefix(text: &'static str) -> Prefix {
     Prefix::new(text).expect("the prefixes of the checks are valid")
@@ -288,4 +291,37 @@ pub(crate) async fn t16_cursor_survives_removals(stage: &Stage) -> Check {
         found.extend(page);
     }
     all_there(&keys_of(&found), &keys, "a traversal that removes each record")
+}
+
+pub(crate) async fn t17_walk_lets_other_tasks_run(stage: &Stage) -> Check {
+    const RECORDS: usize = 600;
+    // One thread for all tasks, so that a task runs only while the walk waits.
+    let walk = || {
+        block_on(async {
+            let driver = stage.open().await?;
+            put_all(&driver, &stage.keys("key", RECORDS), &record(1)).await?;
+            let ran = Arc::new(AtomicUsize::new(0));
+            let other = tokio::spawn({
+                let ran = Arc::clone(&ran);
+                async move {
+                    loop {
+                        ran.fetch_add(1, Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+            let mut pages = Pages::new(20);
+            while pages.next(&driver).await?.is_some() {}
+            other.abort();
+            Ok::<_, Failure>((pages.read, ran.load(Ordering::Relaxed)))
+        })
+    };
+    let walked = std::thread::scope(|scope| scope.spawn(walk).join());
+    let (pages, ran) = walked.map_err(|_| unmet("a walk in another runtime", "a panic"))??;
+    // A page may be longer than the limit.
+    ensure(
+        ran + 1 >= pages / 2,
+        format!("other tasks run between {pages} pages"),
+        format_args!("{ran} times"),
+    )
 }

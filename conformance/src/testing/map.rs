@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Entry, ExpiryMode,
-    Found, Gate, Key, Operation, Page, Prefix, Purged, Record, Result, Timestamp, Touch,
+    Found, Gate, Key, Operation, Page, Prefix, Purged, Record, Result, Timestamp, Touch, yield_now,
 };
 
 type Records = BTreeMap<Key, Record>;
@@ -88,6 +88,33 @@ impl MapDriver {
         }
         Ok(Change::Applied)
     }
+
+    /// A page of [`traverse`](Driver::traverse), without letting other tasks run.
+    ///
+    /// # Errors
+    /// As [`traverse`](Driver::traverse).
+    pub fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
+        let (records, now) = self.enter(Operation::Traverse)?;
+        let after = from.key(prefix)?;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let live = records
+            .range((start, Bound::Unbounded))
+            .filter(|(key, record)| key.is_in(prefix) && record.is_live(now));
+        let mut entries: Vec<Entry> = live
+            .take(limit.max(1).saturating_add(1))
+            .map(|(key, record)| {
+                let entry =
+                    Entry::new(key.clone()).with_deadline(record.expires).with_revision(record.revision);
+                entry.with_size(record.data.len() as u64)
+            })
+            .collect();
+        let more = entries.len() > limit.max(1);
+        if more {
+            entries.pop();
+        }
+        let next = entries.last().filter(|_| more).map(|entry| Cursor::after(&entry.key));
+        Ok(Page { entries, next })
+    }
 }
 
 impl Driver for MapDriver {
@@ -109,26 +136,11 @@ impl Driver for MapDriver {
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        let (records, now) = self.enter(Operation::Traverse)?;
-        let after = from.key(prefix)?;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let live = records
-            .range((start, Bound::Unbounded))
-            .filter(|(key, record)| key.is_in(prefix) && record.is_live(now));
-        let mut entries: Vec<Entry> = live
-            .take(limit.max(1).saturating_add(1))
-            .map(|(key, record)| {
-                let entry =
-                    Entry::new(key.clone()).with_deadline(record.expires).with_revision(record.revision);
-                entry.with_size(record.data.len() as u64)
-            })
-            .collect();
-        let more = entries.len() > limit.max(1);
-        if more {
-            entries.pop();
+        let page = self.page(prefix, &from, limit)?;
+        if page.next.is_some() {
+            yield_now().await;
         }
-        let next = entries.last().filter(|_| more).map(|entry| Cursor::after(&entry.key));
-        Ok(Page { entries, next })
+        Ok(page)
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

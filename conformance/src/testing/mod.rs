@@ -9,6 +9,7 @@
 //! | [`SmallDisk`] | a file system of a few megabytes that is soon full |
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
 //! | [`forked`] | a forked child of this process, which inherits its handles |
+//! | [`Shortage`] | a time in which this process can open no file |
 //! | [`rng`] | random numbers whose seed is printed and can be given |
 //! | [`MapDriver`] | the simplest driver that follows SPEC.md: a map in memory, by a [`TestClock`](session_core::TestClock) |
 //! | [`Probe`], [`condition_of`] | a driver around a driver that records, fails and parks calls; the condition of a change |
@@ -24,6 +25,7 @@ mod forwards;
 mod map;
 mod path;
 mod probe;
+mod shortage;
 mod step;
 
 use std::future::Future;
@@ -39,6 +41,7 @@ pub use forwards::assert_forwards;
 pub use map::MapDriver;
 pub use path::{FreshPath, set_modes};
 pub use probe::{Applied, Call, Fate, Fault, Probe, condition_of};
+pub use shortage::Shortage;
 pub use step::{Request, Tree, interleave, step};
 
 use crate::settings::Settings;

@@ -123,6 +123,15 @@ impl Defective {
     }
 
     pub(super) async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+        if self.is(TouchMovesAtSameRevision)
+            && let ChangeRequest::Touch(touch) = &request
+            && touch.from == touch.to
+            && let Some(live) = self.inner.retrieve(key).await?
+            && live.revision == touch.to
+        {
+            self.inner.put(key, Some(Record { expires: touch.deadline, ..live }))?;
+            return Ok(Change::Applied);
+        }
         if self.is(TrustsIndexInChanges)
             && let ChangeRequest::Store { record, .. } = &request
             && let Some(owner) = self.inner.owner(key)?

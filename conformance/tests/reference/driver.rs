@@ -15,6 +15,7 @@ use session_conformance::testing::{MapDriver, condition_of, poll_once};
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
     Purged, Record, Result, Shared, StoreError, StoreErrorKind, Survives, Touch, check_record_bytes, frame,
+    yield_now,
 };
 
 use super::Defect;
@@ -267,7 +268,10 @@ impl Driver for Reference {
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.step(Operation::Traverse, |_| now(self.map.traverse(prefix, from, limit)))
+        if self.defect != Defect::WalkHogs {
+            yield_now().await;
+        }
+        self.step(Operation::Traverse, |_| self.map.page(prefix, &from, limit))
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

@@ -30,6 +30,9 @@ impl Harness for ReferenceHarness {
     }
 
     async fn open(&self, storage: &FreshPath, clock: Arc<dyn Clock>) -> HarnessResult<Defective> {
+        if std::fs::File::open("/").is_err() {
+            return Err(HarnessError::new(session_core::StoreErrorKind::Unavailable.to_string()));
+        }
         Defective::open(storage.path(), clock, self.defect, self.power)
     }
 

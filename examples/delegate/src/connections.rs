@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use session_core::{OpenFile, Opener, Operation};
+use rusqlite::{Connection, ErrorCode};
+use session_core::{OpenFile, Opener, Operation, StoreError, StoreErrorKind};
 
 use crate::error::Error;
 
@@ -53,8 +53,8 @@ impl Connections {
         Ok(answer?)
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open(&self.path)?;
+    fn connect(&self) -> Result<Connection, Error> {
+        let connection = Connection::open(&self.path).map_err(|error| self.explain(error))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // Otherwise SQLite plans a join again for each value.
@@ -66,6 +66,19 @@ impl Connections {
             connection.pragma_update(None, "max_page_count", pages)?;
         }
         Ok(connection)
+    }
+
+    /// SQLite does not say why it cannot open a file. The directory shows whether there is no file descriptor left;
+    /// opening the file itself would release the locks of this process on it.
+    fn explain(&self, error: rusqlite::Error) -> Error {
+        let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        match directory.map(File::open) {
+            Some(Err(cause)) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                let kind = StoreErrorKind::from_io(&cause);
+                StoreError::new(kind, Operation::Open).with_source(cause).into()
+            }
+            _ => error.into(),
+        }
     }
 }
 

@@ -42,8 +42,11 @@ impl Harness for Site {
     }
 
     async fn damage(&self, storage: &Storage, key: &Key) -> Result<(), HarnessError> {
-        let damage = "UPDATE visitors SET revision = x'00' WHERE id = ?1";
-        match Connection::open(&storage.path)?.execute(damage, [key.id()])? {
+        let (damage, id) = match key.prefix() {
+            "session" => ("UPDATE visitors SET revision = x'00' WHERE id = ?1", key.id()),
+            _ => ("UPDATE extras SET revision = x'00' WHERE id = ?1", key.as_str()),
+        };
+        match Connection::open(&storage.path)?.execute(damage, [id])? {
             1 => Ok(()),
             rows => Err(HarnessError::new(format!("{rows} rows to damage"))),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Entry, Found, Gate, Key,
-    Operation, Page, Prefix, Record, Result, Timestamp,
+    Operation, Page, Prefix, Record, Result, Timestamp, yield_now,
 };
 
 type Records = BTreeMap<Key, Record>;
@@ -60,6 +60,17 @@ impl MapStore {
         }
         Ok(Change::Applied)
     }
+
+    fn page(&self, prefix: &Prefix, from: &Cursor, limit: usize) -> Result<Page> {
+        let (records, now) = self.enter(Operation::Traverse)?;
+        let after = from.key(prefix)?;
+        let rest = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let live = records.range(rest).filter(|(key, record)| key.is_in(prefix) && record.is_live(now));
+        let limit = limit.max(1);
+        let entries: Vec<Entry> = live.take(limit).map(|(key, record)| entry(key, record)).collect();
+        let next = entries.last().filter(|_| entries.len() == limit).map(|last| Cursor::after(&last.key));
+        Ok(Page { entries, next })
+    }
 }
 
 impl Driver for MapStore {
@@ -78,14 +89,12 @@ impl Driver for MapStore {
 
     /// Returns keys in their order. The cursor is the last key of the page.
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        let (records, now) = self.enter(Operation::Traverse)?;
-        let after = from.key(prefix)?;
-        let rest = (after.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let live = records.range(rest).filter(|(key, record)| key.is_in(prefix) && record.is_live(now));
-        let limit = limit.max(1);
-        let entries: Vec<Entry> = live.take(limit).map(|(key, record)| entry(key, record)).collect();
-        let next = entries.last().filter(|_| entries.len() == limit).map(|last| Cursor::after(&last.key));
-        Ok(Page { entries, next })
+        let page = self.page(prefix, &from, limit)?;
+        if page.next.is_some() {
+            // A walk over many records lets other tasks run.
+            yield_now().await;
+        }
+        Ok(page)
     }
 
     async fn flush(&self) -> Result<()> {

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use session_conformance::testing::{FreshPath, block_on};
-use session_core::{DriverExt, Key, Prefix, Record, Revision, StoreErrorKind};
-use session_store_mmap::{MmapConfig, MmapStore};
+use session_core::{Driver, DriverExt, Key, Prefix, Record, Revision, StoreErrorKind};
+use session_store_mmap::{MmapConfig, MmapStore, OnFull};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -207,4 +207,45 @@ fn files_are_as_format_md_describes_them() {
     let mut found = decode(&fs::read(path.path()).unwrap());
     found.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(found, expected());
+}
+
+/// A handle that evicts would break the promise of one that does not.
+#[test]
+fn handles_agree_on_eviction() {
+    let path = fresh();
+    let config = |on_full| config(path.path()).on_full(on_full);
+    for (first, other) in [(OnFull::Reject, OnFull::Evict), (OnFull::Evict, OnFull::Reject)] {
+        let store = MmapStore::open(config(first)).unwrap();
+        let refused = MmapStore::open(config(other)).unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Misconfigured);
+        assert!(refused.to_string().contains("on_full"), "{refused}");
+        drop(MmapStore::open(config(first)).unwrap());
+        // The next first opener may choose anew.
+        drop(store);
+    }
+}
+
+#[test]
+fn file_that_is_taken_away_is_noticed() {
+    for replace in [false, true] {
+        let path = fresh();
+        let store = open(path.path());
+        put(&store, &key("a"), &record("a"));
+        let away = path.beside("away");
+        fs::rename(path.path(), &away).unwrap();
+        if replace {
+            fs::copy(&away, path.path()).unwrap();
+        }
+        let gone = |answer: session_core::Result<()>| {
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+            assert!(error.to_string().contains("sessions.map"), "{error}");
+        };
+        gone(block_on(store.flush()));
+        gone(block_on(store.purge(1)).map(drop));
+        fs::rename(&away, path.path()).unwrap();
+        block_on(store.flush()).unwrap();
+        fs::remove_file(path.path()).unwrap();
+        gone(block_on(store.close()));
+    }
 }

@@ -246,10 +246,12 @@ fn a_failed_sync_is_reported_until_all_is_written_again() {
         assert!(store.store(&key("a"), record("x"), Condition::Any).await.unwrap().is_applied());
         // While the log is moved away, neither the keeper nor `flush` can synchronize it.
         fs::rename(file.log(), &away).unwrap();
+        assert!(store.store(&key("a"), record("y"), Condition::Any).await.unwrap().is_applied());
+        tokio::time::sleep(Duration::from_millis(20)).await;
         for _ in 0..3 {
-            assert!(store.store(&key("a"), record("y"), Condition::Any).await.unwrap().is_applied());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            failed(store.flush().await, StoreErrorKind::Backend);
+            unavailable(store.flush().await);
+            unavailable(store.store(&key("a"), record("z"), Condition::Any).await);
+            unavailable(store.retrieve(&key("a")).await);
         }
         fs::rename(&away, file.log()).unwrap();
         store.flush().await.unwrap();
@@ -257,4 +259,68 @@ fn a_failed_sync_is_reported_until_all_is_written_again() {
     });
     let rows: i64 = file.raw().query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 1);
+}
+
+fn unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error:?}");
+    assert!(error.is_retryable() && error.to_string().contains("sessions.db"), "{error}");
+}
+
+/// A deploy or a restored backup. The process must not go on with a file that no other process sees.
+#[test]
+fn file_that_is_taken_away_is_noticed() {
+    for (take, helper) in [
+        (fs::remove_file as fn(std::path::PathBuf) -> std::io::Result<()>, ""),
+        (|path| fs::rename(&path, path.with_extension("old")), ""),
+        (
+            |path| {
+                fs::copy(&path, path.with_extension("new"))
+                    .and_then(|_| fs::rename(path.with_extension("new"), path))
+            },
+            "",
+        ),
+        (fs::remove_file, "-wal"),
+        (fs::remove_file, "-shm"),
+    ] {
+        let file = Database::new();
+        let store = file.open();
+        run(async {
+            assert!(store.store(&key("a"), record("x"), Condition::Any).await.unwrap().is_applied());
+            let path = file.path();
+            take(path.with_file_name(format!("sessions.db{helper}"))).unwrap();
+            // The keeper looks every second; a read in between may still see the old file.
+            let noticed = async {
+                loop {
+                    match store.retrieve(&key("a")).await {
+                        Ok(found) => assert!(found.is_some()),
+                        Err(error) => return unavailable::<()>(Err(error)),
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), noticed).await.unwrap();
+            unavailable(store.store(&key("b"), record("x"), Condition::Any).await);
+            unavailable(store.traverse(&prefix(), Cursor::start(), 1).await);
+            unavailable(store.purge(1).await);
+            let closed = store.close().await.unwrap_err();
+            assert_eq!(closed.kind(), StoreErrorKind::Unavailable, "{closed}");
+        });
+    }
+}
+
+#[test]
+fn renamed_file_is_used_again_once_it_is_back() {
+    let file = Database::new();
+    let store = file.open();
+    run(async {
+        assert!(store.store(&key("a"), record("x"), Condition::Any).await.unwrap().is_applied());
+        let away = file.0.beside("away");
+        fs::rename(file.path(), &away).unwrap();
+        unavailable(store.flush().await);
+        fs::rename(&away, file.path()).unwrap();
+        store.flush().await.unwrap();
+        assert!(store.retrieve(&key("a")).await.unwrap().is_some());
+        store.close().await.unwrap();
+    });
 }

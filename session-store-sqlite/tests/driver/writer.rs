@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use session_conformance::testing::poll_once;
 use session_core::{
-    Condition, Cursor, Driver, DriverExt, Purged, Record, StoreErrorKind, TestClock, Timestamp,
+    Change, Condition, Cursor, Driver, DriverExt, Purged, Record, Revision, StoreErrorKind, TestClock,
+    Timestamp, Touch,
 };
 use session_store_sqlite::{Durability, SqliteStore};
 
@@ -163,4 +164,38 @@ fn the_driver_needs_no_runtime() {
     assert!(wait(store.store(&key("a"), kept.clone(), Condition::Absent)).unwrap().is_applied());
     assert_eq!(wait(store.retrieve(&key("a"))).unwrap(), Some(kept));
     wait(store.close()).unwrap();
+}
+
+/// SQLite reads, rewrites and frees the whole data, which takes longer than a runtime worker may be held up.
+#[test]
+fn large_record_is_left_to_a_thread() {
+    let file = Database::new();
+    let store = file.open();
+    let (small, large) = (record("small"), record(vec![7; 8 << 20]));
+    for (id, record) in [(1, &small), (2, &large)] {
+        assert!(run(store.store(&key(id), record.clone(), Condition::Any)).unwrap().is_applied());
+    }
+    let touch = |record: &Record| Touch { from: record.revision, to: record.revision, deadline: at(1 << 40) };
+    let conflict = Condition::Revision(Revision::from_bytes([0; 8]));
+    for (id, stored, in_place) in [(1, &small, true), (2, &large, false)] {
+        let key = key(id);
+        assert_eq!(poll_once(pin!(store.retrieve(&key))).is_some(), in_place, "retrieve {id}");
+        assert_eq!(run(store.retrieve(&key)).unwrap().as_ref(), Some(stored));
+        let lost = record("lost");
+        assert_eq!(
+            poll_once(pin!(store.store(&key, lost.clone(), conflict))).is_some(),
+            in_place,
+            "conflict {id}"
+        );
+        assert_eq!(run(store.store(&key, lost, conflict)).unwrap(), Change::Conflict(Some(stored.clone())));
+        assert_eq!(poll_once(pin!(store.touch(&key, touch(stored)))).is_some(), in_place, "touch {id}");
+        run(store.flush()).unwrap();
+        let any = store.store(&key, small.clone(), Condition::Any);
+        assert_eq!(poll_once(pin!(any)).is_some(), in_place, "store {id}");
+        assert!(run(store.store(&key, stored.clone(), Condition::Any)).unwrap().is_applied());
+        let removal = store.remove(&key, Condition::Revision(stored.revision));
+        assert_eq!(poll_once(pin!(removal)).is_some(), in_place, "remove {id}");
+        run(store.flush()).unwrap();
+        assert_eq!(run(store.retrieve(&key)).unwrap(), None);
+    }
 }
