@@ -147,6 +147,7 @@ S117 s117_limits_of_a_clock_ahead_count_from_now session [Conditional VirtualTim
 S118 s118_values_of_a_clock_ahead_expire session [Conditional VirtualTime] [ExtendsValueDeadlines StripsValueDeadlines];
 S119 s119_tombstone_of_a_clock_ahead_ends session [Conditional VirtualTime] [TouchSaysTrue TouchOnlyExtends];
 S120 s120_clock_that_goes_back_ends_nothing_early session [Conditional VirtualTime] [StripsFlash ReadExtends];
+S121 s121_session_has_limited_keys_and_bytes session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
 S126 s126_accepted_values_are_read_back session [Conditional] [RenumbersCodecs FlipsLastByte];
         }
     };

@@ -7,7 +7,7 @@ use session_core::{Driver, SessionId};
 
 use crate::client::AddressCheck;
 use crate::codec::Codec;
-use crate::config::{Config, LONGEST, MIN_TIME, OnCorrupt, OnTooMany};
+use crate::config::{Config, LONGEST, Limits, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
 use crate::sessions::Sessions;
@@ -26,6 +26,8 @@ use crate::sessions::Sessions;
 /// | `index_users` | on |
 /// | `user_epochs` | off |
 /// | `max_user_sessions` | no limit |
+/// | `max_session_keys` | 65,536 |
+/// | `max_session_bytes` | 16 MiB |
 /// | `poll_interval` | 10 seconds |
 #[must_use]
 pub struct SessionsBuilder<D> {
@@ -57,6 +59,7 @@ impl<D: Driver> Sessions<D> {
             ids: Box::new(SessionId::generate),
             index_users: true,
             user_epochs: false,
+            limits: Limits { keys: 1 << 16, bytes: 16 << 20 },
             max_user_sessions: None,
             poll_interval: Duration::from_secs(10),
         };
@@ -125,6 +128,20 @@ impl<D: Driver> SessionsBuilder<D> {
         self
     }
 
+    /// How many values, flash values and labels a session may have together; at least one. A write beyond that is
+    /// [`ErrorKind::TooLarge`]. A visitor who can create keys costs each request of the session time and memory.
+    pub fn max_session_keys(mut self, most: usize) -> Self {
+        self.config.limits.keys = most;
+        self
+    }
+
+    /// How long the keys and values of a session may be together, encoded, with 12 to 28 bytes for each value. A write
+    /// beyond that is [`ErrorKind::TooLarge`]. The driver may have a smaller limit.
+    pub fn max_session_bytes(mut self, most: usize) -> Self {
+        self.config.limits.bytes = most;
+        self
+    }
+
     /// How many sessions a user may have, at least one, and what happens to a login beyond that.
     pub fn max_user_sessions(mut self, most: usize, on_too_many: OnTooMany) -> Self {
         self.config.max_user_sessions = Some((most, on_too_many));
@@ -179,6 +196,9 @@ impl<D: Driver> SessionsBuilder<D> {
         }
         if !config.index_users && (config.user_epochs || config.max_user_sessions.is_some()) {
             return wrong("user_epochs and max_user_sessions need index_users");
+        }
+        if config.limits.keys == 0 || config.limits.bytes == 0 {
+            return wrong("max_session_keys and max_session_bytes are at least one");
         }
         if config.max_user_sessions.is_some_and(|(most, _)| most == 0) {
             return wrong("max_user_sessions is at least one");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use session_core::{Change, Driver, Record, Revision, StoreErrorKind, Timestamp, Touch, is_live};
 
 use crate::client::Agent;
+use crate::entry::entries;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
@@ -148,6 +149,7 @@ impl<D: Driver> Manager<D> {
         }
         let expires = Some(draft.header.deadline(now));
         let table = work.table_of(draft, now);
+        self.check_size(&table, work.table())?;
         let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
@@ -209,6 +211,7 @@ impl<D: Driver> Manager<D> {
             let before = loaded.revision;
             let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
             let table = work.table_of(draft, now);
+            self.check_size(&table, work.table())?;
             if enters {
                 Box::pin(self.enter_table(&table, &next.key, None)).await?;
             }
@@ -282,6 +285,19 @@ impl<D: Driver> Manager<D> {
 
 /// The rules that all commits of a stored session share.
 impl<D: Driver> Manager<D> {
+    /// A session whose requests have each kept to the limits may exceed them together. One that exceeds new limits may
+    /// still shrink.
+    pub(crate) fn check_size(&self, table: &Table, before: &Table) -> Result<(), Error> {
+        let (limits, len) = (self.config.limits, table.body().len());
+        if limits.surely_allow(len) || len <= before.body().len() {
+            return Ok(());
+        }
+        if len > limits.bytes || entries(table.body()).count() > limits.keys {
+            return Err(Error::new(ErrorKind::TooLarge));
+        }
+        Ok(())
+    }
+
     /// The limits of a session that was written while a clock was ahead count from now.
     pub(crate) fn correct_times(&self, work: &mut Work) -> Result<(), Error> {
         let now = self.clock.now();

@@ -7,6 +7,7 @@ use session_core::SessionId;
 
 use crate::client::AddressCheck;
 use crate::codec::Codec;
+use crate::entry::ENTRY_FIXED;
 use crate::event::Observer;
 use crate::table::Header;
 
@@ -40,6 +41,20 @@ pub(crate) const MIN_TIME: Duration = Duration::from_secs(1);
 /// One year. Longer rests of tasks that run on a schedule are cut to it.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
+/// How large a session may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Limits {
+    /// Whether entries of this length are within the limits, whatever their number is.
+    pub(crate) fn surely_allow(self, len: usize) -> bool {
+        len <= self.bytes && len / ENTRY_FIXED < self.keys
+    }
+}
+
 pub(crate) struct Config {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Option<Duration>,
@@ -53,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) ids: IdSource,
     pub(crate) index_users: bool,
     pub(crate) user_epochs: bool,
+    pub(crate) limits: Limits,
     pub(crate) max_user_sessions: Option<(usize, OnTooMany)>,
     pub(crate) poll_interval: Duration,
 }

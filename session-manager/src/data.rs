@@ -12,12 +12,13 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::index::{data_key_of, hex};
 use crate::manager::Manager;
-use crate::op::{View, parsed};
+use crate::op::parsed;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::settle::{New, Patience};
 use crate::table::{Draft, Table};
 use crate::values::{decoded, encode_checked};
+use crate::view::View;
 
 /// How long a merge is remembered if its session has no absolute deadline.
 const MERGED_TIME: Duration = Duration::from_secs(30 * 86_400);

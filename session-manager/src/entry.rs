@@ -7,7 +7,8 @@ pub(crate) const FLASH: u8 = 1;
 pub(crate) const LABEL: u8 = 2;
 pub(crate) const MERGED: u8 = 3;
 
-const ENTRY_FIXED: usize = 12;
+/// The length of the shortest entry.
+pub(crate) const ENTRY_FIXED: usize = 12;
 const HAS_DEADLINE: u8 = 1;
 const HAS_ID: u8 = 2;
 

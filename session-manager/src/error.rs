@@ -180,6 +180,11 @@ pub enum ErrorKind {
     /// A value was written with a codec that this build does not contain.
     #[error("codec of the session value is not enabled")]
     Codec,
+    /// The session would have more keys or bytes than
+    /// [`max_session_keys`](crate::SessionsBuilder::max_session_keys) and
+    /// [`max_session_bytes`](crate::SessionsBuilder::max_session_bytes) allow. Nothing was written.
+    #[error("session is too large")]
+    TooLarge,
     /// A key or user name is too long or empty.
     #[error("name has an invalid length")]
     Name,

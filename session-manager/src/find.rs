@@ -22,6 +22,10 @@ impl<D: Driver> Sessions<D> {
     /// other records are left out, and with [`user_epochs`](crate::SessionsBuilder::user_epochs) the sessions that an
     /// epoch has ended, for one more retrieve per user. Damaged records are left out with an event.
     ///
+    /// To count sessions, count what the pages contain. [`DriverExt::count`](session_core::DriverExt::count) counts
+    /// records, so it includes the tombstones of the last 60 s. If a process died between the two writes of a rotation,
+    /// the record under the new id is shown until its idle timeout, although no client has that id.
+    ///
     /// A page may be shorter or longer than `limit`, even empty; only `next: None` is the end. Begin with
     /// [`Cursor::start`].
     ///

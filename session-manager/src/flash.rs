@@ -53,13 +53,13 @@ impl Flash<'_> {
     /// Sets `key` for the next request that reads flash. This request can read it too.
     ///
     /// # Errors
-    /// `Encode`, `Name`, `Entropy`, `Committed`, `NotLoaded`, `Busy`.
+    /// `Encode`, `Name`, `TooLarge`, `Entropy`, `Committed`, `NotLoaded`, `Busy`.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
         let codec = self.session.config().codec;
         let id = Some(u64::from_le_bytes(random::eight_bytes()?));
         let parts = NewEntry { class: FLASH, codec: codec.id(), deadline: None, id, key };
         let entry = encode_entry(parts, |out| codec.encode(key, value, out))?;
-        self.session.write(|work| work.record(Op::FlashSet(entry)))
+        self.session.record_entry(entry, Op::FlashSet)
     }
 
     /// Keeps the value of `key` for one more request that reads flash. Returns whether there is a value.
@@ -89,7 +89,8 @@ impl Flash<'_> {
     /// `Committed`, `NotLoaded`, `Busy`.
     pub fn clear(&self) -> Result<(), Error> {
         self.session.write(|work| {
-            let ids = self.ids(work, |_| true);
+            let mut ids = self.ids(work, |_| true);
+            ids.sort_unstable();
             if !ids.is_empty() {
                 work.record(Op::FlashDrop(ids));
             }

@@ -19,6 +19,7 @@ mod login;
 mod op;
 mod policy;
 mod request;
+mod view;
 
 mod work;
 

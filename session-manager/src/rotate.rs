@@ -154,7 +154,7 @@ impl<D: Driver> Manager<D> {
     async fn place(&self, work: &mut Work) -> Result<Successor, Error> {
         let mut last = New::Taken;
         for _ in 0..DRAWS {
-            let (table, expires) = self.successor(work);
+            let (table, expires) = self.successor(work)?;
             let new = Successor { next: self.draw(expires)?, table };
             last = self.store_new(&new.next.key, new.record()).await.map_err(Error::without_effect)?;
             if matches!(last, New::Stored) {
@@ -166,18 +166,20 @@ impl<D: Driver> Manager<D> {
 
     /// Rewrites the new record after a replay. `None` if it is gone.
     async fn place_again(&self, work: &mut Work, next: &Loaded) -> Result<Option<Successor>, Error> {
-        let (table, expires) = self.successor(work);
+        let (table, expires) = self.successor(work)?;
         let new =
             Successor { next: Loaded { revision: Revision::random()?, expires, ..next.clone() }, table };
         let answer = self.replace(&next.key, || new.record(), next.revision, false).await;
         Ok(answer.map_err(Error::without_effect)?.is_applied().then_some(new))
     }
 
-    fn successor(&self, work: &mut Work) -> (Table, Option<Timestamp>) {
+    fn successor(&self, work: &mut Work) -> Result<(Table, Option<Timestamp>), Error> {
         let now = self.clock.now();
         let draft = work.draft(now, |header| renew(header, now));
         let expires = Some(draft.header.deadline(now));
-        (work.table_of(draft, now), expires)
+        let table = work.table_of(draft, now);
+        self.check_size(&table, work.table())?;
+        Ok((table, expires))
     }
 
     /// The tombstone is placed: the session continues under the new id.

@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// `Encode` for a value that would not be read back, such as `Some(None)`: see [`Codec`]. The old value stays then.
-    /// `Name` for a key over 65,535 bytes; `Committed`, `NotLoaded`, `Busy`.
+    /// `Name` for a key over 65,535 bytes, `TooLarge`; `Committed`, `NotLoaded`, `Busy`.
     pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
         self.insert_as(key, value, self.config().codec)
     }
@@ -60,7 +60,7 @@ impl Session {
     /// The same.
     pub fn insert_as<T: Serialize + ?Sized>(&self, key: &str, value: &T, codec: Codec) -> Result<(), Error> {
         let entry = encode_entry(value_parts(key, codec), |out| codec.encode(key, value, out))?;
-        self.write(|work| work.record(Op::Insert(entry)))
+        self.record_entry(entry, Op::Insert)
     }
 
     /// [`insert`](Self::insert) for values that `insert` refuses although they may be read back: they are encoded,
@@ -78,7 +78,13 @@ impl Session {
         codec: Option<Codec>,
     ) -> Result<(), Error> {
         let entry = encode_checked(key, value, codec.unwrap_or(self.config().codec))?;
-        self.write(|work| work.record(Op::Insert(entry)))
+        self.record_entry(entry, Op::Insert)
+    }
+
+    /// Records an operation that puts this entry.
+    pub(crate) fn record_entry(&self, entry: Vec<u8>, op: fn(Vec<u8>) -> Op) -> Result<(), Error> {
+        let limits = self.config().limits;
+        self.write(|work| work.admit(&entry, limits).map(|()| work.record(op(entry))))?
     }
 
     /// Removes `key` and returns whether it had a value. On replay: blind.
@@ -101,7 +107,7 @@ impl Session {
     /// or a place in a queue: call [`update_now`](Self::update_now) for that.
     ///
     /// # Errors
-    /// `Decode` if the value is not a `T`; `Encode`, `Name`, `Committed`, `NotLoaded`, `Busy`; `Contention` if the
+    /// `Decode` if the value is not a `T`; `Encode`, `Name`, `TooLarge`, `Committed`, `NotLoaded`, `Busy`; `Contention` if the
     /// closure itself sets this key through a clone of the handle, to another value each time. On replay the commit
     /// returns the same errors.
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
@@ -123,16 +129,18 @@ impl Session {
             // Without the lock, because the closure may use a clone of this handle.
             let parts = current.as_deref().map(parsed);
             let (entry, value) = run(parts.map(|entry| (entry.codec(), entry.value())))?;
+            let limits = self.config().limits;
             let now = self.write(|work| {
                 let now = self.value_in(work, key);
                 if now == current
                     && let Some(run) = slot.take()
                 {
+                    work.admit(&entry, limits)?;
                     let rerun = Box::new(move |current: Option<(u8, &[u8])>| Ok(run(current)?.0));
                     work.record_update(key, rerun, &entry);
                 }
-                now
-            })?;
+                Ok::<_, Error>(now)
+            })??;
             if slot.is_none() {
                 return Ok(value);
             }

@@ -1,14 +1,18 @@
 //! A request's session: the loaded record, the log, and the view of both.
 
+use std::collections::{BTreeSet, HashSet};
+
 use bytes::Bytes;
 use session_core::{Key, Record, Revision, SessionId, Timestamp};
 
+use crate::config::Limits;
 use crate::entry::{FLASH, RawEntry, entries};
 use crate::error::{Error, ErrorKind};
 use crate::login::Login;
-use crate::op::{Op, Rerun, View};
+use crate::op::{Op, Rerun};
 use crate::outcome::{EndReason, IdUpdate};
 use crate::table::{Draft, Header, Table};
+use crate::view::{View, ViewEntries};
 
 /// The stored record behind a session.
 #[derive(Clone)]
@@ -44,9 +48,9 @@ impl Pending {
 /// The flash values of a request, of which its commit removes some.
 #[derive(Default)]
 struct FlashUse {
-    /// The values that were readable when the request began.
+    /// The values that were readable when the request began, sorted.
     start: Vec<u64>,
-    kept: Vec<u64>,
+    kept: BTreeSet<u64>,
 }
 
 /// The result of one attempt to claim a value.
@@ -103,8 +107,9 @@ impl Work {
         let mut work = Box::new(Self::NEW);
         if table.is_special() {
             let flash = entries(table.body()).filter(|entry| entry.class() == FLASH);
-            let start = flash.map(|entry| entry.id()).collect();
-            work.flash = Some(Box::new(FlashUse { start, kept: Vec::new() }));
+            let mut start: Vec<_> = flash.map(|entry| entry.id()).collect();
+            start.sort_unstable();
+            work.flash = Some(Box::new(FlashUse { start, kept: BTreeSet::new() }));
         }
         (work.loaded, work.known, work.table) = (Some(loaded), true, table);
         work
@@ -164,22 +169,27 @@ impl Work {
         self.view.as_ref().map_or(&self.table.header, |view| &view.header)
     }
 
-    fn body(&self) -> &[u8] {
-        self.view.as_ref().map_or_else(|| self.table.body(), View::body)
+    fn entries(&self) -> ViewEntries<'_> {
+        self.view.as_ref().map_or_else(|| ViewEntries::Flat(entries(self.table.body())), View::entries)
     }
 
     /// The live entries of a class.
     pub(crate) fn live(&self, class: u8, now: impl Fn() -> Timestamp) -> impl Iterator<Item = RawEntry<'_>> {
-        entries(self.body()).filter(move |entry| entry.class() == class && entry.is_live(&now))
+        self.entries().filter(move |entry| entry.class() == class && entry.is_live(&now))
     }
 
     /// The whole live entry of a key. It is shared or copied, so that it can be decoded without the lock.
     pub(crate) fn find(&self, class: u8, key: &str, now: impl FnOnce() -> Timestamp) -> Option<Bytes> {
-        let entry = entries(self.body()).find(|entry| entry.is(class, key.as_bytes()))?;
-        entry.is_live(now).then(|| match self.view {
-            None => self.table.data().slice_ref(entry.whole),
-            Some(_) => Bytes::copy_from_slice(entry.whole),
-        })
+        match &self.view {
+            None => {
+                let entry = entries(self.table.body()).find(|entry| entry.is(class, key.as_bytes()))?;
+                entry.is_live(now).then(|| self.table.data().slice_ref(entry.whole))
+            }
+            Some(view) => {
+                let entry = view.find(class, key.as_bytes())?;
+                entry.is_live(now).then(|| Bytes::copy_from_slice(entry.whole))
+            }
+        }
     }
 
     pub(crate) fn end(&self) -> Option<&EndReason> {
@@ -228,7 +238,7 @@ impl Work {
 
     fn consumes(&self, id: u64) -> bool {
         let flash = self.flash.as_ref().filter(|_| self.uses_flash);
-        flash.is_some_and(|flash| flash.start.contains(&id) && !flash.kept.contains(&id))
+        flash.is_some_and(|flash| flash.start.binary_search(&id).is_ok() && !flash.kept.contains(&id))
     }
 
     pub(crate) fn is_critical(&self) -> bool {
@@ -252,6 +262,12 @@ impl Work {
     pub(crate) fn record(&mut self, op: Op) {
         self.view().apply(&op);
         self.log.push(op);
+    }
+
+    /// Checks that the session may have this entry, instead of the one with the same class and key.
+    pub(crate) fn admit(&mut self, entry: &[u8], limits: Limits) -> Result<(), Error> {
+        let view = self.view();
+        if limits.surely_allow(view.len() + entry.len()) { Ok(()) } else { view.admit(entry, limits) }
     }
 
     /// The same for an update, which has run already and returned `entry`.
@@ -290,7 +306,8 @@ impl Work {
             let log = std::mem::take(&mut self.log);
             let header = login.header_over(self.header());
             let view = self.view();
-            view.start_over(header, |entry| login.keeps(entry) || log.iter().any(|op| op.put(entry)));
+            let own: HashSet<_> = log.iter().filter_map(Op::puts).collect();
+            view.start_over(header, |entry| login.keeps(entry) || own.contains(&entry.order()));
             log.iter().filter(|op| op.sets_time()).for_each(|op| view.apply(op));
             self.log = log;
         }
@@ -326,7 +343,8 @@ impl Work {
 
     /// The data of the tombstone that a login leaves. A value that it has taken is not there to be taken again.
     pub(crate) fn tombstone(&self, most: Option<u64>) -> Bytes {
-        self.table.tombstone(most, |entry| self.log.iter().any(|op| op.takes(entry)))
+        let taken: HashSet<_> = self.log.iter().filter_map(Op::takes).collect();
+        self.table.tombstone(most, |entry| taken.contains(&entry.order()))
     }
 
     /// Prepares the log of a login for the session that it is about to replace.
@@ -404,14 +422,22 @@ fn replayed(log: &[Op], table: &Table, now: Timestamp) -> Result<Option<View>, E
     let last_login = log.iter().rposition(|op| op.login().is_some());
     let switched = last_login.and_then(|at| log[at].login()).filter(|login| login.replaces(&table.header));
     // A value of another user is taken before that user's values go.
-    let switched =
-        switched.map(|login| login.without_user(table, |entry| log.iter().any(|op| op.takes(entry))));
+    let switched = switched.map(|login| {
+        let taken: HashSet<_> = log.iter().filter_map(Op::takes).collect();
+        login.without_user(table, |entry| taken.contains(&entry.order()))
+    });
     let mut view = View::new(switched.as_ref().unwrap_or(table));
+    // Needed by deadlines of values only.
+    let mut put: Option<HashSet<(u8, &[u8])>> =
+        log.iter().any(|op| matches!(op, Op::Expire { .. })).then(HashSet::new);
     for (done, op) in log.iter().enumerate() {
         // A login decides alone who the user is.
         let binds = matches!(op, Op::BindUser(_) | Op::UnbindUser);
         if !(binds && last_login.is_some_and(|at| done < at)) {
-            view.replay(&log[..done], op, now)?;
+            view.replay(|order| put.as_ref().is_some_and(|put| put.contains(&order)), op, now)?;
+        }
+        if let Some(put) = &mut put {
+            put.extend(op.puts());
         }
     }
     Ok(Some(view))
@@ -425,10 +451,15 @@ impl Work {
         let mut header = self.header().clone();
         change(&mut header);
         if self.view.as_ref().map_or(self.table.is_special(), View::is_special) {
-            return Draft::filtered(header, self.body(), |entry| {
+            // Taken out, so that the rest can be borrowed.
+            let mut view = self.view.take();
+            let body = view.as_mut().map_or_else(|| self.table.body(), View::body);
+            let draft = Draft::filtered(header, body, |entry| {
                 let consumed = entry.class() == FLASH && self.consumes(entry.id());
                 !consumed && entry.is_live(|| now)
             });
+            self.view = view;
+            return draft;
         }
         let (data, entries_at) = self.view().lend();
         Draft::over(header, data, entries_at)
@@ -486,9 +517,9 @@ impl Work {
         self.left = None;
         // Consumed values are gone, so a second commit has nothing more to remove.
         if let Some(flash) = &mut self.flash {
-            let body = self.table.body();
-            let stored = |id| entries(body).any(|entry| entry.class() == FLASH && entry.id() == id);
-            flash.start.retain(|id| stored(*id));
+            let stored = entries(self.table.body()).filter(|entry| entry.class() == FLASH);
+            let stored: HashSet<_> = stored.map(|entry| entry.id()).collect();
+            flash.start.retain(|id| stored.contains(id));
         }
         Ok(())
     }

@@ -319,3 +319,42 @@ pub(crate) async fn s81_too_large_session_stays_as_it_was(stage: &Stage) -> Chec
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the commit with less")?;
     finds(&sessions, id, "count", Some(2_u64)).await
 }
+
+pub(crate) async fn s121_session_has_limited_keys_and_bytes(stage: &Stage) -> Check {
+    let limit =
+        |options: session_manager::SessionsBuilder<Probe>| options.max_session_keys(3).max_session_bytes(400);
+    let (probe, sessions) = with(stage, limit).await?;
+    let id = begun(&sessions, |session| session.insert("a", &1)).await?;
+    let (one, two) = (opened(&sessions, id).await?, opened(&sessions, id).await?);
+    for (session, key) in [(&one, "b"), (&two, "c")] {
+        session.insert(key, &1)?;
+        session.flash().set("notice", &1)?;
+        let grown = session.update("d", |_: Option<u64>| 1).map(drop);
+        for write in [session.insert("d", &1), session.flash().set("other", &1), grown] {
+            refused(write, ErrorKind::TooLarge, "a fourth key").map(drop)?;
+        }
+        // A key that is there may change, but not to any length.
+        session.insert("a", &2)?;
+        refused(session.insert("a", &"long".repeat(100)), ErrorKind::TooLarge, "a long value").map(drop)?;
+        let mut keys = vec!["a".to_owned(), key.to_owned()];
+        keys.sort();
+        equal("the keys", &session.keys()?, &keys)?;
+    }
+    done(&sessions, &one).await?;
+    // Together they exceed the limit. Nothing of the second is written until it is smaller.
+    let before = stored(&probe, id).await?;
+    refused(sessions.commit(&two).await, ErrorKind::TooLarge, "a commit that exceeds the limit").map(drop)?;
+    equal("the record", &stored(&probe, id).await?, &before)?;
+    two.remove("b").map(drop)?;
+    done(&sessions, &two).await?;
+    equal(
+        "the keys afterwards",
+        &opened(&sessions, id).await?.keys()?,
+        &vec!["a".to_owned(), "c".to_owned()],
+    )?;
+    // A session from before the limit can be used and made smaller.
+    let (_, free) = fresh(stage).await?;
+    does(&free, id, |session| ["e", "f", "g"].iter().try_for_each(|key| session.insert(key, &1))).await?;
+    does(&sessions, id, |session| session.remove("e").map(drop)).await?;
+    finds(&sessions, id, "f", Some(1)).await
+}
