@@ -13,10 +13,9 @@ use session_kit::prelude::*;
 use session_kit::{Error, RoutePolicy, SameOriginLayer};
 
 use crate::goods::{self, CART, Cart, MOST};
-use crate::page::{self, NOTICE, Page};
+use crate::page::{self, NOTICE, Page, VISITS};
 use crate::{devices, live};
 
-pub(crate) const VISITS: &str = "visits";
 const SLOW: &str = "slow";
 
 /// The whole application.

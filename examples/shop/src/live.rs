@@ -13,9 +13,8 @@ use session_kit::prelude::*;
 use session_kit::{Error, RoutePolicy};
 use tokio::sync::watch;
 
-use crate::app::VISITS;
 use crate::goods::{CART, Cart};
-use crate::page::{self, Page};
+use crate::page::{self, Page, VISITS};
 
 /// How often a stream looks at the session.
 const PAUSE: Duration = Duration::from_millis(500);

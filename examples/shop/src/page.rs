@@ -11,6 +11,9 @@ use crate::goods::{self, CART, Cart, ITEMS, MOST};
 /// The key of the flash value that the next page shows.
 pub(crate) const NOTICE: &str = "notice";
 
+/// The key of the number of visits.
+pub(crate) const VISITS: &str = "visits";
+
 const STYLE: &str = include_str!("style.css");
 
 /// The session values that every page shows.
