@@ -149,6 +149,7 @@ S119 s119_tombstone_of_a_clock_ahead_ends session [Conditional VirtualTime] [Tou
 S120 s120_clock_that_goes_back_ends_nothing_early session [Conditional VirtualTime] [StripsFlash ReadExtends];
 S121 s121_session_has_limited_keys_and_bytes session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
 S126 s126_accepted_values_are_read_back session [Conditional] [RenumbersCodecs FlipsLastByte];
+S127 s127_value_of_an_earlier_type_is_migrated session [Conditional] [LosesUpdates SwallowsConflicts];
         }
     };
 }

@@ -37,6 +37,11 @@ pub enum Event {
     },
     /// The stored record is damaged: that of a session, or with no session, the index or the data of a user.
     Corrupt,
+    /// The stored value of this key did not decode, and a migration or a default took its place.
+    Recovered {
+        /// The session's own key.
+        key: Box<str>,
+    },
     /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
     /// index removes it.
     LeaveFailed,
@@ -93,6 +98,7 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
         Event::ResurrectionPrevented
         | Event::Corrupt
+        | Event::Recovered { .. }
         | Event::TouchFailed
         | Event::LeaveFailed
         | Event::SweepMissing

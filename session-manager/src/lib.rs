@@ -31,6 +31,7 @@ mod flash;
 mod identity;
 mod values;
 
+mod recover;
 mod remember;
 
 mod manager;
@@ -71,6 +72,7 @@ pub use find::{Found, FoundPage};
 pub use flash::Flash;
 pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};
 pub use policy::{OnHandlerError, OnNotStored, OnStoreError};
+pub use recover::Undecoded;
 pub use reference::SessionRef;
 pub use request::RequestInfo;
 pub use session::{Closed, Session};

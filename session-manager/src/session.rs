@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use session_core::{Timestamp, is_live};
+use session_core::{Key, Timestamp, is_live};
 use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::TARGET;
+use crate::event::{Event, TARGET};
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
@@ -77,6 +77,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Reads a session that was loaded before: its work, or the reason why it has ended.
     fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;
     fn watches(&self) -> &Arc<Watches>;
+    fn emit(&self, key: Option<&Key>, event: &Event);
     fn now(&self) -> Timestamp;
     fn config(&self) -> &Config;
 }

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use session_core::{Driver, Purged, Timestamp};
+use session_core::{Driver, Key, Purged, Timestamp};
 
 use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
+use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
@@ -148,6 +149,9 @@ impl<D: Driver> Backend for Manager<D> {
     }
     fn watches(&self) -> &Arc<Watches> {
         &self.watches
+    }
+    fn emit(&self, key: Option<&Key>, event: &Event) {
+        self.emit(key, event);
     }
     fn now(&self) -> Timestamp {
         self.clock.now()

@@ -23,7 +23,11 @@ impl Session {
     /// `Decode` if it is not a `T`, `Codec` if this build lacks its codec: all values stay as they are. `NotLoaded`,
     /// `Busy`.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.read(|work| self.value_in(work, key))?.map(|entry| decoded(key, &entry)).transpose()
+        self.entry(key)?.map(|entry| decoded(key, &entry)).transpose()
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.read(|work| self.value_in(work, key))
     }
 
     /// Whether `key` has a value.
@@ -115,11 +119,23 @@ impl Session {
         T: Serialize + DeserializeOwned,
         F: Fn(Option<T>) -> T + Send + 'static,
     {
+        let name: Box<str> = key.into();
+        self.update_by(key, move |current| {
+            let current = current.map(|(codec, bytes)| decode::<T>(codec, &name, bytes)).transpose()?;
+            Ok(change(current))
+        })
+    }
+
+    /// `change` gets the codec and the bytes of the stored value.
+    pub(crate) fn update_by<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<(u8, &[u8])>) -> Result<T, Error> + Send + 'static,
+    {
         let codec = self.config().codec;
         let name: Box<str> = key.into();
         let run = move |current: Option<(u8, &[u8])>| {
-            let current = current.map(|(codec, bytes)| decode::<T>(codec, &name, bytes)).transpose()?;
-            let value = change(current);
+            let value = change(current)?;
             Ok::<_, Error>((encode_checked(&name, &value, codec)?, value))
         };
         let mut current = self.write(|work| self.value_in(work, key))?;

@@ -22,5 +22,7 @@ pub use layer::SessionLayer;
 pub use lazy::LazySession;
 pub use route::{RoutePolicy, RoutePolicyService};
 pub use service::SessionService;
-pub use session_manager::{Error, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session};
+pub use session_manager::{
+    Error, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session, Undecoded,
+};
 pub use typed::{SessionValue, Typed};

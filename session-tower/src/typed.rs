@@ -4,12 +4,22 @@ use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use session_manager::{Error, Session};
+use session_manager::{Error, Session, Undecoded};
 
 /// A value with its own key in the session.
 pub trait SessionValue: Serialize + DeserializeOwned + Default + Send + Sync + 'static {
     /// Its session key.
     const KEY: &'static str;
+
+    /// A value in place of a stored one that does not decode as this type, because the type has changed. `None`, the
+    /// default, keeps the error and the stored value. `Some(Self::default())` starts again. A migration decodes the
+    /// earlier type: `stored.decode::<OldCart>().ok().map(Self::from)`. Each value from here is an
+    /// [`Event::Recovered`](session_manager::Event::Recovered), and is stored by [`update`](Typed::update) or
+    /// [`save`](Typed::save).
+    fn recover(stored: Undecoded<'_>) -> Option<Self> {
+        let _ = stored;
+        None
+    }
 }
 
 /// One value of the request's session: an axum extractor. A missing value is `T::default()`.
@@ -42,9 +52,10 @@ impl<T: SessionValue> Typed<T> {
     /// Reads the value from `session`.
     ///
     /// # Errors
-    /// `Decode` or `Codec` if the stored value is not a `T`. It stays stored.
+    /// `Decode` or `Codec` if the stored value is not a `T` and [`recover`](SessionValue::recover) returns `None`. It
+    /// stays stored.
     pub fn read(session: Session) -> Result<Self, Error> {
-        let value = session.get(T::KEY)?.unwrap_or_default();
+        let value = session.get_or_recover(T::KEY, T::recover)?.unwrap_or_default();
         Ok(Self { value, session })
     }
 
@@ -55,7 +66,7 @@ impl<T: SessionValue> Typed<T> {
     /// # Errors
     /// `Encode`, `Decode`, `Codec`; `Committed` after the response.
     pub fn update(&mut self, change: impl Fn(&mut T) + Send + 'static) -> Result<&T, Error> {
-        self.value = self.session.update(T::KEY, move |value: Option<T>| {
+        self.value = self.session.update_or_recover(T::KEY, T::recover, move |value: Option<T>| {
             let mut value = value.unwrap_or_default();
             change(&mut value);
             value

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use session_tower::{Error, LazySession, Session, SessionValue, Typed};
+use session_tower::{Error, LazySession, Session, SessionValue, Typed, Undecoded};
 
 use crate::common::{Browser, Fault, fail, layer, probe};
 
@@ -15,6 +15,28 @@ struct Settings {
 
 impl SessionValue for Settings {
     const KEY: &'static str = "settings";
+}
+
+/// A later release's `Settings`, which migrates the earlier form and starts again for anything else.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Later {
+    theme: Option<Theme>,
+    visits: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Theme {
+    name: String,
+}
+
+impl SessionValue for Later {
+    const KEY: &'static str = "settings";
+
+    fn recover(stored: Undecoded<'_>) -> Option<Self> {
+        let later =
+            |old: Settings| Self { theme: Some(Theme { name: old.theme }), visits: old.visits.into() };
+        Some(stored.decode().map(later).unwrap_or_default())
+    }
 }
 
 fn routes() -> Router {
@@ -32,6 +54,13 @@ fn routes() -> Router {
         .route("/forgotten", get(async |mut settings: Typed<Settings>| settings.theme = "unsaved".into()))
         .route("/remove", get(async |settings: Typed<Settings>| settings.remove()))
         .route("/spoil", get(async |session: Session| session.insert("settings", &[1, 2, 3])))
+        .route(
+            "/later",
+            get(async |all: Typed<Later>| {
+                format!("{:?} {}", all.theme.as_ref().map(|t| &t.name), all.visits)
+            }),
+        )
+        .route("/later/visit", get(async |mut all: Typed<Later>| all.update(|all| all.visits += 1).map(drop)))
         .route("/session", get(async |_: Session| ()))
         .route("/handle", get(async |_: LazySession| ()))
 }
@@ -61,6 +90,21 @@ async fn undecodable_value_is_a_500_and_keeps_the_session() {
     let answer = browser.get("/typed").await.is(500);
     assert_eq!(answer.body, "Something went wrong with the session.");
     browser.get("/session").await.is(200);
+}
+
+#[tokio::test]
+async fn changed_type_is_migrated_or_starts_again() {
+    let mut browser = Browser::new(routes().layer(layer(&probe())));
+    browser.get("/dark").await.is(200);
+    browser.get("/visit").await.is(200);
+    assert_eq!(browser.get("/later").await.is(200).body, "Some(\"dark\") 1");
+    // Reading stores nothing.
+    assert_eq!(browser.get("/typed").await.is(200).body, "dark 1");
+    browser.get("/later/visit").await.is(200);
+    assert_eq!(browser.get("/later").await.is(200).body, "Some(\"dark\") 2");
+    browser.get("/typed").await.is(500);
+    browser.get("/spoil").await.is(200);
+    assert_eq!(browser.get("/later").await.is(200).body, "None 0");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use session_manager::{Codec, Event, OnCorrupt, SessionsBuilder};
+use session_manager::{Codec, Event, OnCorrupt, SessionsBuilder, Undecoded};
 
 use super::common::*;
 
@@ -113,6 +113,62 @@ pub(crate) async fn s126_accepted_values_are_read_back(stage: &Stage) -> Check {
     equal("the step that is taken", &session.take::<Step>("json")?, &Some(step))?;
     came_to(&sessions.finish(&session).await?, &Outcome::Updated, "an update and a take")?;
     finds(&sessions, id, "a step", Some(Step::Logout)).await
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cart {
+    items: BTreeMap<String, u32>,
+}
+
+impl Cart {
+    /// An earlier release stored a list of names.
+    fn migrated(stored: Undecoded<'_>) -> Option<Self> {
+        let names: Vec<String> = stored.decode().ok()?;
+        Some(Self { items: names.into_iter().map(|name| (name, 1)).collect() })
+    }
+
+    fn with(cart: Option<Self>, name: &str) -> Self {
+        let mut cart = cart.unwrap_or(Self { items: BTreeMap::new() });
+        *cart.items.entry(name.to_owned()).or_default() += 1;
+        cart
+    }
+}
+
+pub(crate) async fn s127_value_of_an_earlier_type_is_migrated(stage: &Stage) -> Check {
+    let ears = Arc::new(Ears::default());
+    let (_, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
+    let recovered = || {
+        let is_recovered = |event: &Event| matches!(event, Event::Recovered { key } if &**key == "cart");
+        ears.heard().iter().filter(|(_, event)| is_recovered(event)).count()
+    };
+    let old = ["tea".to_owned()];
+    let id = begun(&sessions, |session| session.insert("cart", &old)).await?;
+    let migrated = Cart::with(None, "tea");
+
+    let session = opened(&sessions, id).await?;
+    equal("the value with no error", &session.get_or_recover("none", Cart::migrated)?, &None)?;
+    refused(
+        session.get_or_recover::<Cart>("cart", |_| None),
+        ErrorKind::Decode,
+        "a read with no other value",
+    )?;
+    let update = session.update_or_recover("cart", |_| None, |cart| Cart::with(cart, "tea"));
+    refused(update, ErrorKind::Decode, "an update with no other value")?;
+    equal("the events before", &recovered(), &0)?;
+    equal("the migrated value", &session.get_or_recover("cart", Cart::migrated)?, &Some(migrated.clone()))?;
+    equal("the events of a read", &recovered(), &1)?;
+    finds(&sessions, id, "cart", Some(old)).await?;
+
+    // The later commit is replayed on the migrated value.
+    let late = opened(&sessions, id).await?;
+    for (session, name) in [(&session, "tea"), (&late, "cake")] {
+        session.update_or_recover("cart", Cart::migrated, move |cart| Cart::with(cart, name))?;
+    }
+    equal("the events of two updates", &recovered(), &3)?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Updated, "the first update")?;
+    came_to(&sessions.finish(&late).await?, &Outcome::Updated, "the second update")?;
+    let both = Cart::with(Cart::with(Some(migrated), "tea").into(), "cake");
+    finds(&sessions, id, "cart", Some(both)).await
 }
 
 /// Replaces the data of a session, as another release or a broken program would.
