@@ -8,19 +8,22 @@ use session_core::SessionId;
 
 const KEY: &str = "csrf";
 
-/// The token of this session: 192 random bits as text. The first call stores a new one under the key `csrf`.
+/// The token of this session: 192 random bits as text. The first call stores a new one under the key `csrf`, with all
+/// changes of this request so far ([`Session::update_now`]): of two first requests at once, both get the same token.
 ///
-/// It stays the same at a login, so forms in other tabs keep working. Two first requests of one session at once agree on
-/// one token at their commits, and the form of the other one is refused.
+/// It stays the same at a login, so forms in other tabs keep working.
 ///
 /// # Errors
-/// As [`Session::get`] and [`Session::update`]; `Entropy` where the operating system has no random bytes.
-pub fn token(session: &Session) -> Result<String, Error> {
+/// As [`Session::get`] and [`Session::update_now`]; `Entropy` where the operating system has no random bytes.
+///
+/// # Cancellation
+/// As [`Session::commit`].
+pub async fn token(session: &Session) -> Result<String, Error> {
     if let Some(token) = session.get::<String>(KEY)? {
         return Ok(token);
     }
     let new = SessionId::generate()?.reveal().as_str().to_owned();
-    session.update(KEY, move |old: Option<String>| old.unwrap_or_else(|| new.clone()))
+    session.update_now(KEY, move |old: Option<String>| old.unwrap_or_else(|| new.clone())).await
 }
 
 /// Whether `submitted` is the token of this session. The time of the comparison depends on no byte of the token.

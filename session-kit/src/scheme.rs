@@ -30,7 +30,8 @@ pub(crate) enum Form {
 const REDIS: (&str, bool) = ("redis", cfg!(feature = "redis"));
 const CLUSTER: (&str, bool) = ("redis-cluster", cfg!(feature = "redis-cluster"));
 const TLS: (&str, bool) = ("redis-tls", cfg!(feature = "redis-tls"));
-const OF_REDIS: &[&str] = &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes"];
+const OF_REDIS: &[&str] =
+    &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes"];
 
 pub(crate) const SCHEMES: [Scheme; 10] = [
     Scheme {

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use session_kit::prelude::*;
 use session_kit::test_kit::{Client, TestClock, sessions};
-use session_kit::{Error, LoginPage, RequireUser, SameOriginLayer, csrf};
+use session_kit::{Error, IdUpdate, LoginPage, RequireUser, SameOriginLayer, csrf};
 
 fn app() -> (Client<Router>, TestClock) {
     let (sessions, clock) = sessions();
@@ -18,7 +18,7 @@ fn app() -> (Client<Router>, TestClock) {
         .route("/account", get(async |user: RequireUser| user.name))
         .route("/login/{name}", post(async |session: Session, Path(name): Path<String>| session.login(&name)))
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(|_| ())))
-        .route("/form", get(async |session: Session| csrf::token(&session)))
+        .route("/form", get(async |session: Session| csrf::token(&session).await))
         .route(
             "/form/{token}",
             post(async |session: Session, Path(token): Path<String>| {
@@ -33,6 +33,23 @@ fn app() -> (Client<Router>, TestClock) {
 
 fn asking(accept: &str) -> Request<Body> {
     Request::get("/account").header("accept", accept).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn forms_of_two_requests_at_once_have_one_token() {
+    let (sessions, _) = sessions();
+    let session = sessions.load(None).await.unwrap();
+    session.insert("cart", &1).unwrap();
+    let _ = sessions.finish(&session).await.unwrap();
+    let IdUpdate::Set { id, .. } = session.id_update() else { panic!("no id") };
+    let [one, other] = [sessions.load(id).await.unwrap(), sessions.load(id).await.unwrap()];
+    let shown = [csrf::token(&one).await.unwrap(), csrf::token(&other).await.unwrap()];
+    assert_eq!(shown[0], shown[1]);
+    for request in [one, other] {
+        let _ = sessions.finish(&request).await.unwrap();
+    }
+    let later = sessions.load(id).await.unwrap();
+    assert!(csrf::is_valid(&later, &shown[1]).unwrap());
 }
 
 #[tokio::test]
