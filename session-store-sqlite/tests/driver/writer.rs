@@ -175,8 +175,9 @@ fn large_record_is_left_to_a_thread() {
     for (id, record) in [(1, &small), (2, &large)] {
         assert!(run(store.store(&key(id), record.clone(), Condition::Any)).unwrap().is_applied());
     }
-    let touch = |record: &Record| Touch { from: record.revision, to: record.revision, deadline: at(1 << 40) };
-    let conflict = Condition::Revision(Revision::from_bytes([0; 8]));
+    let [other, next] = [0, 9].map(|byte| Revision::from_bytes([byte; 8]));
+    let touch = |record: &Record| Touch { from: record.revision, to: next, deadline: at(1 << 40) };
+    let conflict = Condition::Revision(other);
     for (id, stored, in_place) in [(1, &small, true), (2, &large, false)] {
         let key = key(id);
         assert_eq!(poll_once(pin!(store.retrieve(&key))).is_some(), in_place, "retrieve {id}");

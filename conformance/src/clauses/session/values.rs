@@ -359,7 +359,8 @@ pub(crate) async fn s74_first_layout_is_readable(stage: &Stage) -> Check {
 }
 
 pub(crate) async fn s81_too_large_session_stays_as_it_was(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
+    // The limit of the session layer would refuse it first.
+    let (probe, sessions) = with(stage, |options| options.max_session_bytes(usize::MAX)).await?;
     let bound = probe.capabilities().max_record_bytes.unwrap_or(0);
     let id = begun(&sessions, |session| session.insert("count", &1_u64)).await?;
     let before = stored(&probe, id).await?;
