@@ -124,7 +124,7 @@ F05 f05_handle_recovers_after_outage faults [Conditional Outage] [GoneForever Go
 F06 f06_full_store_keeps_its_records faults [Conditional Full] [FullRemovesOld FullSaysYes];
 F07 f07_full_store_recovers_when_freed faults [Conditional Full] [FullForever FullRefusesRemovals];
 F08 f08_lost_permission_is_a_typed_error faults [Conditional Processes Permission] [DeniedIsAbsent DeniedForever];
-F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges];
+F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts];
 F10 f10_shortage_of_descriptors_passes faults [Conditional Processes] [ShortIsMisconfigured ShortForever];
         ] }
     };

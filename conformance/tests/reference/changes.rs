@@ -140,6 +140,12 @@ impl Defective {
             self.inner.put(&owner, Some(record.clone()))?;
             return Ok(Change::Applied);
         }
+        if self.is(TrustsIndexInConflicts)
+            && let Some(owner) = self.inner.owner(key)?
+            && owner != *key
+        {
+            return Ok(Change::Conflict(self.inner.stored(key)?));
+        }
         // The driver has the others itself, and a step more would change when they race.
         if matches!(
             self.defect,
