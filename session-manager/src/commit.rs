@@ -14,7 +14,7 @@ use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Header, Table};
-use crate::work::{Loaded, Work};
+use crate::work::{Loaded, Pending, Work};
 
 /// How long a request waits for a touch.
 const TOUCH_TIME: Duration = Duration::from_millis(500);
@@ -153,7 +153,7 @@ impl<D: Driver> Manager<D> {
         let mut last = New::Taken;
         for _ in 0..DRAWS {
             let next = self.draw(expires)?;
-            let pending = work.begin(next, table.clone(), None, None);
+            let pending = work.begin(work.prepare(next, table.clone(), None, None));
             let answer = self.store_new(&pending.next.key, pending.record()).await;
             last = match answer {
                 Ok(New::Stored) => {
@@ -196,29 +196,20 @@ impl<D: Driver> Manager<D> {
             if enters {
                 Box::pin(self.stamp_epoch(work)).await?;
             }
-            let draft = work.draft(now, |_| {});
-            let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {
+            let Some((call, before)) = self.prepare_update(work, now)? else {
                 drop(work.start_log());
                 let mut committed = Box::pin(self.touch(work)).await?;
                 committed.replays = patience.tries();
                 return Ok(committed);
             };
-            let whole = draft.header.deadline(now);
-            let expires = match loaded.expires {
-                Some(stored) if !work.extends() && !work.sets_time() => stored.min(whole),
-                _ => whole,
-            };
-            let before = loaded.revision;
-            let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
-            let table = work.table_of(draft, now);
-            self.check_size(&table, work.table())?;
             if enters {
-                Box::pin(self.enter_table(&table, &next.key, None)).await?;
+                Box::pin(self.enter_table(&call.table, &call.next.key, None)).await?;
             }
-            let pending = work.begin(next, table, Some(before), None);
+            let pending = work.begin(call);
+            let expires = pending.next.expires;
             let answer = self.replace(&pending.next.key, || pending.record(), before, false).await;
             match answer {
-                Ok(Change::Applied) if !is_live(Some(expires), now) => {
+                Ok(Change::Applied) if !is_live(expires, now) => {
                     // The request shortened the session's time to before now, so the store removed it.
                     return Ok(self.ended(work, EndReason::Expired, patience.tries()));
                 }
@@ -239,6 +230,29 @@ impl<D: Driver> Manager<D> {
                 }
             }
         }
+    }
+
+    /// The store call of an update and the revision that it replaces; `None` if it would store what is stored already. Not part of the future, which would
+    /// keep room for each of these values.
+    fn prepare_update(
+        &self,
+        work: &mut Work,
+        now: Timestamp,
+    ) -> Result<Option<(Box<Pending>, Revision)>, Error> {
+        let draft = work.draft(now, |_| {});
+        let Some(loaded) = work.loaded().filter(|_| !draft.equals(work.table())).cloned() else {
+            return Ok(None);
+        };
+        let whole = draft.header.deadline(now);
+        let expires = match loaded.expires {
+            Some(stored) if !work.extends() && !work.sets_time() => stored.min(whole),
+            _ => whole,
+        };
+        let before = loaded.revision;
+        let next = Loaded { revision: Revision::random()?, expires: Some(expires), ..loaded };
+        let table = work.table_of(draft, now);
+        self.check_size(&table, work.table())?;
+        Ok(Some((work.prepare(next, table, Some(before), None), before)))
     }
 
     async fn touch(&self, work: &mut Work) -> Result<Committed, Error> {

@@ -439,18 +439,19 @@ impl<D: Driver> Manager<D> {
     }
 
     /// The session with its user before the pending call.
-    pub(crate) fn bound_before(&self, work: &Work) -> Option<(Header, Key)> {
+    pub(crate) fn bound_before(&self, work: &Work) -> Option<Box<(Header, Key)>> {
         let loaded = work.loaded().filter(|_| self.config.index_users)?;
         Some(&work.table().header)
             .filter(|header| header.user().is_some())
-            .map(|h| (h.clone(), loaded.key.clone()))
+            .map(|header| Box::new((header.clone(), loaded.key.clone())))
     }
 
     /// The session has another user now, or none. If it has the same user, the next use of the index finds out whether
     /// its old key has ended.
-    pub(crate) async fn leave_old(&self, now: &Header, (header, key): (Header, Key)) {
+    pub(crate) async fn leave_old(&self, now: &Header, old: Box<(Header, Key)>) {
+        let (header, key) = &*old;
         if now.user() != header.user() {
-            self.leave_header(&header, &key).await;
+            self.leave_header(header, key).await;
         }
     }
 

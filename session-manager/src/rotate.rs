@@ -131,7 +131,7 @@ impl<D: Driver> Manager<D> {
             revision: Revision::random()?,
         };
         let placed = Some(Box::new((old.key.clone(), tombstone.clone())));
-        work.begin(new.next.clone(), new.table.clone(), Some(old.revision), placed);
+        work.begin(work.prepare(new.next.clone(), new.table.clone(), Some(old.revision), placed));
         let found = match self.replace(&old.key, || tombstone.clone(), old.revision, true).await {
             Ok(Change::Applied) => return Ok(None),
             answer => match work.answered(answer)? {

@@ -56,6 +56,8 @@ const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
 const USER: u8 = 4;
 const FIXED: usize = 64;
+/// The length of a header without rare fields: its three last parts are empty.
+const PLAIN: usize = FIXED + 3;
 /// The offset of `updated`.
 const UPDATED_AT: usize = 16;
 const NONE: u64 = u64::MAX;
@@ -219,6 +221,10 @@ impl Draft {
     /// Writes the header before the entries at `entries_at`, in place if it has the same length.
     pub(crate) fn over(header: Header, mut data: Vec<u8>, old: usize) -> Self {
         let mut entries_at = old;
+        if header.rare.is_none() && entries_at == PLAIN {
+            data[..PLAIN].copy_from_slice(&header.plain());
+            return Self { header, data, entries_at, special: false };
+        }
         let mut head = Vec::with_capacity(header.len());
         header.write(&mut head);
         if head.len() == entries_at {
@@ -312,18 +318,19 @@ impl Header {
             idle: Duration::from_millis(word(40)),
             lifetime: (word(48) != NONE).then(|| Duration::from_millis(word(48))),
             epoch: word(56),
-            // Three empty parts and no additions.
-            rare: (end > FIXED + 3).then(|| {
+            rare: (end > PLAIN).then(|| {
                 // These slices share the record's bytes.
                 Box::new(Rare { network, agent, user: data.slice(user), extra: data.slice(at..end) })
             }),
         })
     }
 
-    /// Writes the header; the entries follow it.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[VERSION, SESSION, 0, 0, 0, 0, 0, 0]);
-        for word in [
+    /// The header, except for its rare fields.
+    fn plain(&self) -> [u8; PLAIN] {
+        let mut out = [0; PLAIN];
+        out[..2].copy_from_slice(&[VERSION, SESSION]);
+        out[2..4].copy_from_slice(&(PLAIN as u16).to_le_bytes());
+        let words = [
             self.created.as_millis(),
             self.updated.as_millis(),
             self.started.as_millis(),
@@ -331,14 +338,18 @@ impl Header {
             millis(self.idle),
             self.lifetime.map_or(NONE, millis),
             self.epoch,
-        ] {
-            out.extend_from_slice(&word.to_le_bytes());
+        ];
+        for (place, word) in out[8..FIXED].as_chunks_mut().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
         }
-        let Some(rare) = &self.rare else {
-            out.extend_from_slice(&[0; 3]);
-            out[2..4].copy_from_slice(&(FIXED as u16 + 3).to_le_bytes());
-            return;
-        };
+        out
+    }
+
+    /// Writes the header; the entries follow it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let plain = self.plain();
+        let Some(rare) = &self.rare else { return out.extend_from_slice(&plain) };
+        out.extend_from_slice(&plain[..FIXED]);
         match rare.network {
             Some(network) => network.write(out),
             None => out.push(0),
@@ -442,7 +453,7 @@ impl Header {
 
     /// How many bytes [`write`](Self::write) appends at most.
     pub(crate) fn len(&self) -> usize {
-        FIXED + 3 + self.rare.as_ref().map_or(0, |rare| 17 + 16 + rare.user.len() + rare.extra.len())
+        PLAIN + self.rare.as_ref().map_or(0, |rare| 17 + 16 + rare.user.len() + rare.extra.len())
     }
 }
 

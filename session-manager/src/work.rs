@@ -474,16 +474,21 @@ impl Work {
         table
     }
 
-    /// Remembers a store call that is about to be made, in case its answer is lost.
-    pub(crate) fn begin(
-        &mut self,
+    /// A store call that contains all that is recorded now.
+    pub(crate) fn prepare(
+        &self,
         next: Loaded,
         table: Table,
         before: Option<Revision>,
         tombstone: Option<Box<(Key, Record)>>,
-    ) -> &Pending {
+    ) -> Box<Pending> {
         let (ops, rotations) = (self.log.len(), self.rotations);
-        self.pending.insert(Box::new(Pending { next, table, before, tombstone, ops, rotations }))
+        Box::new(Pending { next, table, before, tombstone, ops, rotations })
+    }
+
+    /// Remembers a store call that is about to be made, in case its answer is lost.
+    pub(crate) fn begin(&mut self, call: Box<Pending>) -> &Pending {
+        self.pending.insert(call)
     }
 
     /// The answer was seen. A call remains pending only if its effect is uncertain.
