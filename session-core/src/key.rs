@@ -1,8 +1,12 @@
 //! Keys of records, and their prefixes.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use arrayvec::ArrayString;
 
 use crate::error::{Operation, Result, StoreError, StoreErrorKind};
 
@@ -52,11 +56,15 @@ impl fmt::Debug for Prefix {
 /// # For driver authors
 /// Store the record under [`as_str`](Self::as_str). The id part may contain any character, such as `/`, `..`, quotes,
 /// line breaks and NUL. Bind, hash or escape it. Never insert it into a path, a statement or a command.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    // Shared, because a session layer clones keys often.
-    text: Arc<str>,
-    colon: u8,
+#[derive(Clone)]
+pub struct Key(Text);
+
+/// The text of a key and where its colon is. Clones are cheap, because a session layer clones keys often.
+#[derive(Clone)]
+enum Text {
+    /// Without an allocation: the keys of sessions have this length.
+    Short(u8, ArrayString<51>),
+    Long(u8, Arc<str>),
 }
 
 impl Key {
@@ -101,37 +109,74 @@ impl Key {
 
     /// A key of valid parts, with a colon at `colon`.
     pub(crate) fn joined(text: &str, colon: u8) -> Self {
-        Self { text: text.into(), colon }
+        Self(match ArrayString::from(text) {
+            Ok(text) => Text::Short(colon, text),
+            Err(_) => Text::Long(colon, text.into()),
+        })
+    }
+
+    fn colon(&self) -> usize {
+        let (Text::Short(colon, _) | Text::Long(colon, _)) = self.0;
+        usize::from(colon)
     }
 
     /// The whole key, `prefix:id`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        match &self.0 {
+            Text::Short(_, text) => text,
+            Text::Long(_, text) => text,
+        }
     }
 
     /// The whole key as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.text.as_bytes()
+        self.as_str().as_bytes()
     }
 
     /// The part before the first colon.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.text[..usize::from(self.colon)]
+        &self.as_str()[..self.colon()]
     }
 
     /// The part after the first colon.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.text[usize::from(self.colon) + 1..]
+        &self.as_str()[self.colon() + 1..]
     }
 
     /// Whether the key has this prefix.
     #[must_use]
     pub fn is_in(&self, prefix: &Prefix) -> bool {
         self.prefix() == prefix.as_str()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -152,6 +197,8 @@ fn invalid(detail: &str) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::DefaultHasher;
+
     use super::*;
 
     #[test]
@@ -160,6 +207,26 @@ mod tests {
         assert_eq!((key.prefix(), key.id(), key.as_str()), ("user", "a:b", "user:a:b"));
         assert_eq!(Key::new(&Prefix::new("user").unwrap(), "a:b").unwrap(), key);
         assert!(key.is_in(&Prefix::new("user").unwrap()) && !key.is_in(&Prefix::SESSION));
+    }
+
+    #[test]
+    fn short_and_long_keys_compare_by_their_bytes() {
+        let texts =
+            ["a:b", &format!("session:{}", "k".repeat(43)), &format!("session:{}", "k".repeat(44)), "z:z"];
+        let keys = texts.map(|text| Key::parse(text).unwrap());
+        assert!(matches!([&keys[1].0, &keys[2].0], [Text::Short(7, _), Text::Long(7, _)]));
+        let hash = |key: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            key(&mut hasher);
+            hasher.finish()
+        };
+        for (key, text) in keys.iter().zip(texts) {
+            assert_eq!((key.as_str(), key.clone()), (text, key.clone()));
+            assert_eq!(hash(&|hasher| key.hash(hasher)), hash(&|hasher| text.hash(hasher)));
+            for (other, other_text) in keys.iter().zip(texts) {
+                assert_eq!((key.cmp(other), key == other), (text.cmp(other_text), text == other_text));
+            }
+        }
     }
 
     #[test]
