@@ -75,17 +75,28 @@ where
             match this.stage.as_mut().project() {
                 StageProjection::Handler { inner } => {
                     // A service that fails has no response, and commits nothing, as for a server error.
-                    let response = ready!(inner.poll(cx)).inspect_err(|_| request.close())?;
-                    match request.finish(&response) {
-                        Ok(closed) => return Poll::Ready(Ok(request.complete(closed, response))),
-                        Err(commit) => this.stage.set(Stage::Commit { commit, response: Some(response) }),
+                    let mut answer = ready!(inner.poll(cx));
+                    let Ok(response) = &mut answer else {
+                        request.close();
+                        return Poll::Ready(answer);
+                    };
+                    match request.finish(response) {
+                        Ok(closed) => {
+                            request.complete(closed, response);
+                            return Poll::Ready(answer);
+                        }
+                        Err(commit) => {
+                            let response = Some(answer?);
+                            this.stage.set(Stage::Commit { commit, response });
+                        }
                     }
                 }
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    let response = request.judge(committed, response);
-                    return Poll::Ready(Ok(request.complete(request.session.close(), response)));
+                    let mut response = request.judge(committed, response);
+                    request.complete(request.session.close(), &mut response);
+                    return Poll::Ready(Ok(response));
                 }
             }
         }
@@ -149,19 +160,18 @@ impl OpenRequest {
 
     /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
     /// handler or the commit failed.
-    fn complete<R: Default>(&mut self, closed: Closed, mut response: Response<R>) -> Response<R> {
+    fn complete<R: Default>(&mut self, closed: Closed, response: &mut Response<R>) {
         self.closed = true;
         if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
             self.engine.mistakes().report_dropped_cookie(objection);
         }
         if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
-            response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
+            *response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
         }
         if closed.loaded {
             self.engine.vary(response.headers_mut());
         }
-        response
     }
 }
 
