@@ -65,6 +65,8 @@ words! {
         Traverse = "Traverse",
         /// A traversal reports each key once (`Capabilities::exactly_once`).
         ExactlyOnce = "ExactlyOnce",
+        /// A retrieve completes at its first poll (`Capabilities::at_once`).
+        AtOnce = "AtOnce",
         /// `purge` removes expired records. An engine that expires records itself lacks it.
         Purge = "Purge",
         /// It follows the given clock (`Harness::time`) to the millisecond.

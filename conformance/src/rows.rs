@@ -43,6 +43,7 @@ B32 b32_calls_after_close_are_closed basic [] [CloseIsForgotten];
 B33 b33_flush_always_succeeds basic [] [FlushFails];
 B34 b34_deadline_is_exact_to_the_millisecond basic [] [CutsDeadline];
 B35 b35_changes_follow_the_decision_table basic [Conditional] [TouchMovesAtSameRevision];
+B36 b36_retrieve_completes_at_first_poll basic [AtOnce] [RetrieveWaits];
 T01 t01_traversal_reports_every_live_key traverse [Traverse] [TraverseSkipsLast];
 T02 t02_traversal_reports_only_its_prefix traverse [Traverse] [PrefixMatchesLonger];
 T03 t03_any_limit_reaches_the_end traverse [Traverse] [LimitZeroEnds];

@@ -129,7 +129,7 @@ impl<B: BlockingDriver> Driver for Blocking<B> {
         self.run(Operation::Close, Order::Free, |driver| driver.close()).await
     }
     fn capabilities(&self) -> Capabilities {
-        self.guarded.driver.capabilities()
+        self.guarded.driver.capabilities().at_once(false)
     }
     fn clock(&self) -> Arc<dyn Clock> {
         self.guarded.driver.clock()

@@ -38,6 +38,9 @@ pub struct Capabilities {
     pub evicts: bool,
     /// Whether a traversal reports each key exactly once if the key is stored throughout. Otherwise: at least once.
     pub exactly_once: bool,
+    /// Whether a `retrieve` completes at its first poll, because the records are in memory. The session layer then needs
+    /// no allocation for it.
+    pub at_once: bool,
 }
 
 impl Capabilities {
@@ -53,6 +56,7 @@ impl Capabilities {
             max_record_bytes: None,
             evicts: false,
             exactly_once: false,
+            at_once: false,
         }
     }
 
@@ -73,6 +77,7 @@ impl Capabilities {
             max_record_bytes: Some(max_record_bytes),
             evicts: false,
             exactly_once: true,
+            at_once: false,
         }
     }
 
@@ -85,6 +90,7 @@ impl Capabilities {
         max_record_bytes: Option<u64>,
         evicts: bool,
         exactly_once: bool,
+        at_once: bool,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Clock, Driver, ExpiryMode, Key, Purged, Revision, Timestamp};
+use session_core::{Capabilities, Clock, Driver, ExpiryMode, Key, Purged, Revision, Timestamp};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -20,6 +20,8 @@ pub(crate) struct Manager<D> {
     pub(crate) config: Config,
     /// The driver has no compare-and-swap: the last write wins.
     pub(crate) last_write_wins: bool,
+    /// The driver retrieves at the first poll.
+    pub(crate) at_once: bool,
     /// The sessions with references.
     pub(crate) watches: Arc<Watches>,
     tags: RandomState,
@@ -33,14 +35,15 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl<D: Driver> Manager<D> {
     pub(crate) fn new(driver: D, config: Config) -> Self {
         let clock = driver.clock();
-        let last_write_wins = !driver.capabilities().conditional;
+        let Capabilities { conditional, at_once, .. } = driver.capabilities();
+        let last_write_wins = !conditional;
         let watches = Watches::new(config.poll_interval, Arc::clone(&clock));
         let swept = match driver.capabilities().expiry {
             ExpiryMode::Caller => clock.now().as_millis(),
             _ => NO_SWEEP,
         };
         let (tags, swept) = (RandomState::new(), AtomicU64::new(swept));
-        Self { driver, clock, config, last_write_wins, watches, tags, swept }
+        Self { driver, clock, config, last_write_wins, at_once, watches, tags, swept }
     }
 
     /// Removes expired records.

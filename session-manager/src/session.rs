@@ -70,7 +70,7 @@ enum Place {
 
 /// The manager without the driver's type, so that handlers need not name the driver.
 pub(crate) trait Backend: Send + Sync {
-    fn load<'a>(&'a self, request: &'a RequestInfo) -> Boxed<'a, Box<Work>>;
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
     fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
@@ -83,6 +83,22 @@ pub(crate) trait Backend: Send + Sync {
 }
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A load that has begun.
+pub(crate) enum Loading<'a> {
+    /// The driver has answered at once.
+    Ready(Result<Box<Work>, Error>),
+    Pending(Boxed<'a, Box<Work>>),
+}
+
+impl Loading<'_> {
+    async fn done(self) -> Result<Box<Work>, Error> {
+        match self {
+            Self::Ready(work) => work,
+            Self::Pending(load) => load.await,
+        }
+    }
+}
 
 /// The result of [`Session::close`], for the response.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +158,7 @@ impl Session {
             Some(work) if has_to_read => self.load_again(work).await,
             Some(_) => Ok(()),
             None => {
-                turn.work = Some(match self.0.backend.load(&self.0.request).await {
+                turn.work = Some(match self.0.backend.load(&self.0.request).done().await {
                     Ok(work) => work,
                     Err(error) => self.detach(error)?,
                 });
@@ -200,7 +216,7 @@ impl Session {
         let work = match turn.work.take_if(|_| !detached) {
             Some(work) => turn.work.insert(work),
             None => {
-                let mut work = self.0.backend.load(&self.0.request).await?;
+                let mut work = self.0.backend.load(&self.0.request).done().await?;
                 if detached {
                     work.set_detached();
                 }

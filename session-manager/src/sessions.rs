@@ -1,7 +1,9 @@
 //! The manager's public face.
 
 use std::borrow::Cow;
+use std::future::Future as _;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use session_core::{Driver, Key, Purged, Timestamp};
@@ -13,7 +15,7 @@ use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
-use crate::session::{Backend, Boxed, Closed, Session};
+use crate::session::{Backend, Boxed, Closed, Loading, Session};
 use crate::watch::Watches;
 use crate::work::{Claim, Loaded, Work};
 
@@ -132,8 +134,15 @@ impl<D> std::fmt::Debug for Sessions<D> {
 }
 
 impl<D: Driver> Backend for Manager<D> {
-    fn load<'a>(&'a self, request: &'a RequestInfo) -> Boxed<'a, Box<Work>> {
-        Box::pin(self.load(request))
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a> {
+        if self.at_once {
+            // A driver that does not keep its word is asked once more.
+            let mut load = std::pin::pin!(self.load(request));
+            if let Poll::Ready(work) = load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Loading::Ready(work);
+            }
+        }
+        Loading::Pending(Box::pin(self.load(request)))
     }
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed> {
         Box::pin(self.commit(request, work))

@@ -104,7 +104,7 @@ impl<M: Model> Driver for DelegateStore<M> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.config.model.capabilities()
+        self.0.config.model.capabilities().at_once(false)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -39,7 +39,8 @@ impl MemoryStore {
             .expiry(ExpiryMode::Caller)
             .max_record_bytes(config.max_record_bytes.or(most))
             .evicts(on_full == OnFull::Evict)
-            .exactly_once(true);
+            .exactly_once(true)
+            .at_once(true);
         Ok(Self(Arc::new(Inner {
             table: Table::new(config.shard_count(), clock.now())?,
             usage: Usage::new(config.max_entries, config.max_bytes),

@@ -1,10 +1,13 @@
 //! Level basic: capabilities, retrieve, store, remove. `basic_handle.rs` has the rest.
 
+use std::pin::pin;
+
 use session_core::{Capabilities, ChangeRequest, Decision, ExpiryMode, Found, Shared, Survives};
 
 use crate::common::*;
 use crate::harness::Time;
 use crate::level::Requirement;
+use crate::testing::poll_once;
 
 pub(crate) async fn b01_claims_match_behaviour(stage: &Stage) -> Check {
     let driver = stage.open().await?;
@@ -44,6 +47,7 @@ async fn is_met(
         }
         Requirement::Traverse => offers(driver.traverse(&Prefix::SESSION, Cursor::start(), 1).await)?,
         Requirement::ExactlyOnce => claims.exactly_once,
+        Requirement::AtOnce => claims.at_once,
         Requirement::Purge => {
             let works = offers(driver.purge(1).await)?;
             works && !matches!(claims.expiry, ExpiryMode::Engine { .. })
@@ -437,6 +441,23 @@ pub(crate) async fn b35_changes_follow_the_decision_table(stage: &Stage) -> Chec
         };
         let after = after.filter(|record| record.is_live(stage.now()));
         equal(&format!("{place}: the record"), &driver.retrieve(&key(case)).await?, &after)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn b36_retrieve_completes_at_first_poll(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let [stored, expired, absent] = ["stored", "expired", "absent"].map(|name| stage.key(name));
+    put(&driver, &stored, &record(1)).await?;
+    put(&driver, &expired, &expiring(2, stage.soon())).await?;
+    stage.pass(&driver, stage.soon()).await;
+    for handle in [driver.clone(), stage.open().await?, driver] {
+        for (key, expected) in [(&stored, Some(record(1))), (&expired, None), (&absent, None)] {
+            let Some(answer) = poll_once(pin!(handle.retrieve(key))) else {
+                return Err(unmet("a retrieve completes at its first poll", "it was pending"));
+            };
+            equal("the record of a retrieve", &answer?, &expected)?;
+        }
     }
     Ok(())
 }

@@ -161,7 +161,7 @@ impl Driver for MapDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().conditional(true).expiry(ExpiryMode::Caller).exactly_once(true)
+        Capabilities::none().conditional(true).expiry(ExpiryMode::Caller).exactly_once(true).at_once(true)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -472,7 +472,8 @@ impl<D: Driver> Driver for Probe<D> {
     fn capabilities(&self) -> Capabilities {
         let claims = self.inner.capabilities();
         let conditional = claims.conditional && self.conditional;
-        claims.conditional(conditional)
+        // A call may be held.
+        claims.conditional(conditional).at_once(false)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -35,7 +35,7 @@ defects! {
     RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
-    DeniedForever, TrustsIndex, TrustsIndexInChanges, TrustsIndexInConflicts, WalkHogs, TouchMovesAtSameRevision, ShortIsMisconfigured,
+    DeniedForever, TrustsIndex, TrustsIndexInChanges, TrustsIndexInConflicts, WalkHogs, TouchMovesAtSameRevision, RetrieveWaits, ShortIsMisconfigured,
     ShortForever,
     // Defects that only the session layer notices.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,

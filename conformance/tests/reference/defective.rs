@@ -160,6 +160,9 @@ impl Clone for Defective {
 impl Driver for Defective {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let key = &self.mapped(key);
+        if self.is(RetrieveWaits) {
+            tokio::task::yield_now().await;
+        }
         self.call(Operation::Retrieve, Some(key), self.read(key)).await
     }
 

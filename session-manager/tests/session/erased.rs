@@ -1,7 +1,10 @@
 //! Sessions over a driver that is chosen at run time: each future runs in a spawned task.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use session_conformance::testing::MapDriver;
-use session_core::{Cursor, DynDriver};
+use session_core::{Capabilities, Cursor, Driver, DynDriver, Key, Record, Result};
 use session_manager::{Outcome, Session, SessionRef, Sessions, Sweep};
 
 use crate::{add, begun, clock, told};
@@ -89,4 +92,33 @@ fn every_future_is_send() {
         });
     }
     let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
+}
+
+/// Claims `at_once`, and is pending at the first poll of each retrieve.
+struct Waits {
+    map: MapDriver,
+    retrieves: Arc<AtomicUsize>,
+}
+
+impl Driver for Waits {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.retrieves.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.map.retrieve(key).await
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.map.capabilities().at_once(true)
+    }
+    session_core::forward!(map: store remove traverse touch purge flush close clock);
+}
+
+#[tokio::test]
+async fn a_driver_that_does_not_answer_at_once_is_asked_again() {
+    let retrieves = Arc::new(AtomicUsize::new(0));
+    let driver = Waits { map: MapDriver::new(clock()), retrieves: Arc::clone(&retrieves) };
+    let sessions = Sessions::new(driver).unwrap();
+    let id = begun(&sessions).await;
+    assert_eq!(retrieves.load(Ordering::Relaxed), 0);
+    assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
+    assert_eq!(retrieves.load(Ordering::Relaxed), 2);
 }
