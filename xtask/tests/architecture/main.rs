@@ -1,6 +1,7 @@
 //! Checks the invariants of ARCHITECTURE.md in the manifests, the sources and the documents.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot read its input has failed")]
 
+mod compatibility;
 mod dependencies;
 mod documents;
 mod language;
