@@ -109,6 +109,22 @@ pub trait Harness: Send + Sync + 'static {
         async { Err(missing("restore_access", "Permission")) }
     }
 
+    /// Moves the files of the store away from open handles, as a deploy or a restored backup does. With `replace` an
+    /// empty file or directory takes their place. [`FreshPath::take_away`](crate::testing::FreshPath::take_away) does
+    /// it. Requirement `Files`.
+    fn take_away(
+        &self,
+        storage: &Self::Storage,
+        replace: bool,
+    ) -> impl Future<Output = HarnessResult<()>> + Send {
+        async { Err(missing("take_away", "Files")) }
+    }
+
+    /// Moves the files back, over whatever is in their place.
+    fn put_back(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
+        async { Err(missing("put_back", "Files")) }
+    }
+
     /// Text by which another process finds `storage`, such as a path. Requirements `Kill`, `Processes` and
     /// `Permission`.
     fn address(&self, storage: &Self::Storage) -> Option<String> {
@@ -220,6 +236,8 @@ pub(crate) trait ErasedStorage: Send + Sync {
     fn free_space(&self) -> Boxed<'_, bool>;
     fn revoke_access(&self) -> Boxed<'_, ()>;
     fn restore_access(&self) -> Boxed<'_, ()>;
+    fn take_away(&self, replace: bool) -> Boxed<'_, ()>;
+    fn put_back(&self) -> Boxed<'_, ()>;
     fn address(&self) -> Option<String>;
 }
 
@@ -279,6 +297,12 @@ impl<H: Harness<Storage = S>, S: Send + Sync + 'static> ErasedStorage for (Arc<H
     }
     fn restore_access(&self) -> Boxed<'_, ()> {
         Box::pin(self.0.restore_access(&self.1))
+    }
+    fn take_away(&self, replace: bool) -> Boxed<'_, ()> {
+        Box::pin(self.0.take_away(&self.1, replace))
+    }
+    fn put_back(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.put_back(&self.1))
     }
     fn address(&self) -> Option<String> {
         self.0.address(&self.1)

@@ -93,5 +93,7 @@ words! {
         Full = "Full",
         /// The harness can take the right to use the storage away, and give it back.
         Permission = "Permission",
+        /// Open handles keep files of the store open, and the harness can move these away and back.
+        Files = "Files",
     }
 }

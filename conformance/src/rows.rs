@@ -127,6 +127,7 @@ F07 f07_full_store_recovers_when_freed faults [Conditional Full] [FullForever Fu
 F08 f08_lost_permission_is_a_typed_error faults [Conditional Processes Permission] [DeniedIsAbsent DeniedForever];
 F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts];
 F10 f10_shortage_of_descriptors_passes faults [Conditional Processes] [ShortIsMisconfigured ShortForever];
+F11 f11_lost_files_are_noticed faults [Conditional Files] [LostFilesAreUsed LostFilesForever];
         ] }
     };
 }

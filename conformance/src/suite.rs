@@ -34,7 +34,7 @@ pub struct Place {
 /// | preset | requirements that it declares as lacked |
 /// |---|---|
 /// | `VOLATILE` | `Close`, `Kill`, `PowerLoss`, `Processes` |
-/// | `IN_MEMORY` | those, and `Damage`, `Checksum`, `Index`, `Outage`, `Permission` |
+/// | `IN_MEMORY` | those, and `Damage`, `Checksum`, `Index`, `Outage`, `Permission`, `Files` |
 /// | `UNBOUNDED` | `ValueBound`, `Full` |
 ///
 /// `known` names clauses that the driver is known to fail: their tests pass while they fail, and fail once they pass.
@@ -79,6 +79,7 @@ macro_rules! __lacks {
                 Index: "only the driver can reach its memory",
                 Outage: "the memory of a process lives as long as the process",
                 Permission: "a process cannot lose the right to its memory",
+                Files: "the store has no files",
             ]
             $($rest)*
         }

@@ -56,6 +56,7 @@ session_conformance::suite!(
         Outage: "a process cannot lose its own memory",
         Full: "only memory bounds it",
         Permission: "a process has always access to its own memory",
+        Files: "the model has no files",
     },
 );
 
@@ -71,6 +72,7 @@ mod blind {
             Index: "the model finds its objects",
             Outage: "a process cannot lose its own memory",
             Permission: "a process has always access to its own memory",
+            Files: "the model has no files",
         },
     );
 }

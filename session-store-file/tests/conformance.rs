@@ -82,6 +82,14 @@ impl Harness for FileHarness {
         Ok(set_modes(storage.path(), 0o700, 0o600)?)
     }
 
+    async fn take_away(&self, storage: &FreshPath, replace: bool) -> Result<(), HarnessError> {
+        Ok(storage.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &FreshPath) -> Result<(), HarnessError> {
+        Ok(storage.put_back()?)
+    }
+
     fn address(&self, storage: &FreshPath) -> Option<String> {
         storage.address()
     }

@@ -53,5 +53,6 @@ session_conformance::suite!(
         Index: "only the driver can reach its memory",
         Outage: "the memory is available as long as the process runs",
         Permission: "a process always has access to its memory",
+        Files: "the store has no files",
     },
 );

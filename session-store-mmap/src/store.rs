@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use session_core::offload::{Caller, Order, Workers, WorkersConfig};
+use session_core::offload::{Caller, FileWatch, Order, Workers, WorkersConfig};
 use session_core::{
     Capabilities, Change, Clock, Condition, Cursor, Driver, Durability, Gate, Key, KnownFile, OnFull,
     Operation, Page, Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
@@ -43,7 +43,7 @@ struct Inner {
     config: MmapConfig,
     record_limit: u64,
     /// The file at its path. Other processes use what is there.
-    known: KnownFile,
+    files: FileWatch,
     gate: Gate,
     workers: Workers,
     /// The shard that the next purge begins with.
@@ -73,7 +73,7 @@ impl MmapStore {
     pub fn open(config: impl Into<MmapConfig>) -> Result<Self> {
         let config = config.into();
         let patient = open::open(&config)?;
-        let known = KnownFile::at(&config.path)?;
+        let files = FileWatch::start(vec![KnownFile::at(&config.path)?])?;
         let workers = Workers::new(WorkersConfig {
             name: "session-mmap",
             threads: THREADS,
@@ -85,7 +85,7 @@ impl MmapStore {
             file: SessionFile { in_place: true, ..patient.clone() },
             record_limit: config.record_limit(&patient.geometry)?,
             patient: Arc::new(patient),
-            known,
+            files,
             config,
             gate: Gate::new(),
             workers,
@@ -141,7 +141,7 @@ impl MmapStore {
 
 impl Driver for MmapStore {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
-        self.0.gate.check(Operation::Retrieve)?;
+        self.0.check(Operation::Retrieve)?;
         let again = || {
             let key = key.clone();
             move |file: &SessionFile, _: Option<Caller<'_>>| file.retrieve(&key)
@@ -150,7 +150,7 @@ impl Driver for MmapStore {
     }
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.0.gate.check(Operation::Store)?;
+        self.0.check(Operation::Store)?;
         let length = record.data.len();
         check_record_bytes(length, self.0.record_limit)?;
         let tried = if length > LARGE {
@@ -166,7 +166,7 @@ impl Driver for MmapStore {
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.0.gate.check(Operation::Remove)?;
+        self.0.check(Operation::Remove)?;
         let again = || {
             let key = key.clone();
             move |file: &SessionFile, caller: Option<Caller<'_>>| file.remove(&key, condition, caller)
@@ -175,7 +175,7 @@ impl Driver for MmapStore {
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
-        self.0.gate.check(Operation::Traverse)?;
+        self.0.check(Operation::Traverse)?;
         let tried = self.0.file.page(prefix, &from, limit);
         let again = || {
             let prefix = prefix.clone();
@@ -189,7 +189,7 @@ impl Driver for MmapStore {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        self.0.gate.check(Operation::Touch)?;
+        self.0.check(Operation::Touch)?;
         let again = || {
             let key = key.clone();
             move |file: &SessionFile, caller: Option<Caller<'_>>| file.touch(&key, touch, caller)
@@ -198,8 +198,8 @@ impl Driver for MmapStore {
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {
-        // A sweeper purges now and then, so a file that was taken away is noticed without a flush.
-        self.0.known.check(Operation::Purge)?;
+        self.0.gate.check(Operation::Purge)?;
+        self.0.files.look(Operation::Purge)?;
         let file = &self.0.file;
         let shards = file.geometry.shards;
         let limit = limit as u64;
@@ -236,14 +236,15 @@ impl Driver for MmapStore {
     async fn flush(&self) -> Result<()> {
         self.0.gate.check(Operation::Flush)?;
         self.offload(Operation::Flush, |file, _| file.sync()).await?;
-        self.0.known.check(Operation::Flush)
+        self.0.files.look(Operation::Flush)
     }
 
     async fn close(&self) -> Result<()> {
         self.0.gate.close();
+        self.0.files.stop();
         // A second call synchronises again: the first may have failed, or its future may have been dropped.
         self.offload(Operation::Close, |file, _| file.sync()).await?;
-        self.0.known.check(Operation::Close)
+        self.0.files.look(Operation::Close)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -253,6 +254,15 @@ impl Driver for MmapStore {
 
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.0.config.clock)
+    }
+}
+
+impl Inner {
+    /// Passes while the store is open and its file is at its path.
+    #[inline]
+    fn check(&self, operation: Operation) -> Result<()> {
+        self.gate.check(operation)?;
+        self.files.check(operation)
     }
 }
 

@@ -105,6 +105,14 @@ impl Harness for Mapped {
         set_modes(storage.path.path(), 0o600)
     }
 
+    async fn take_away(&self, storage: &Storage, replace: bool) -> Result<(), HarnessError> {
+        Ok(storage.path.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &Storage) -> Result<(), HarnessError> {
+        Ok(storage.path.put_back()?)
+    }
+
     fn address(&self, storage: &Storage) -> Option<String> {
         storage.path.path().to_str().map(str::to_owned)
     }

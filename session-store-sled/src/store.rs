@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use session_core::offload::FileWatch;
 use session_core::{
     Applied, Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, ExpiryMode, Key,
     KnownFile, Operation, Page, Prefix, Purged, Record, Result, RollsBack, Shared, StoreError,
@@ -41,7 +42,7 @@ struct Inner {
     pending: Option<Arc<Pending>>,
     round: Round,
     /// The file of a database of the store's own.
-    known: Option<KnownFile>,
+    files: Option<FileWatch>,
 }
 
 impl SledStore {
@@ -53,13 +54,13 @@ impl SledStore {
     pub fn open(config: impl Into<SledConfig>) -> Result<Self> {
         let config = config.into();
         let (database, tree) = crate::open::open(&config)?;
-        let known = match &config.source {
-            Source::Path(path) => Some(KnownFile::at(&path.join("db"))?),
+        let files = match &config.source {
+            Source::Path(path) => Some(FileWatch::start(vec![KnownFile::at(&path.join("db"))?])?),
             Source::Database(_) => None,
         };
         let mut store = Self::over(tree, database, config)?;
         if let Some(inner) = Arc::get_mut(&mut store.0) {
-            inner.known = known;
+            inner.files = files;
         }
         Ok(store)
     }
@@ -69,7 +70,7 @@ impl SledStore {
         let pending = config.flush_each_change.then(|| Arc::new(Pending::new()));
         let flusher = Flusher::start(log, pending.clone(), config.flush_timeout)?;
         let tree = RwLock::new(Some(Arc::new(flusher.lend(tree))));
-        Ok(Self(Arc::new(Inner { tree, config, flusher, pending, round: Round::default(), known: None })))
+        Ok(Self(Arc::new(Inner { tree, config, flusher, pending, round: Round::default(), files: None })))
     }
 }
 
@@ -128,8 +129,8 @@ impl Driver for SledStore {
     async fn purge(&self, limit: usize) -> Result<Purged> {
         let inner = &self.0;
         let (now, limit) = (inner.config.clock.now(), limit as u64);
+        inner.look(Operation::Purge)?;
         inner.write(Operation::Purge, |_| Ok(()))?;
-        inner.check_known(Operation::Purge)?;
         if limit == 0 {
             // This call examines nothing; `more` is what earlier calls know.
             return Ok(Purged { removed: 0, more: inner.round.has_more(now) });
@@ -152,16 +153,21 @@ impl Driver for SledStore {
     }
 
     async fn flush(&self) -> Result<()> {
+        // Also where the last look missed the files: they may be back.
+        self.0.look(Operation::Flush)?;
         let wait = self.0.write(Operation::Flush, |_| Ok(self.0.flusher.flush(None)))?;
         wait.end(Operation::Flush, true).await?;
-        self.0.check_known(Operation::Flush)
+        self.0.look(Operation::Flush)
     }
 
     async fn close(&self) -> Result<()> {
         self.0.flusher.opener().check(Operation::Close)?;
         self.0.release();
+        if let Some(files) = &self.0.files {
+            files.stop();
+        }
         self.0.flusher.close().end(Operation::Close, true).await?;
-        self.0.check_known(Operation::Close)
+        self.0.look(Operation::Close)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -183,8 +189,8 @@ impl Driver for SledStore {
 
 impl Inner {
     /// Fails if the files were taken away. sled keeps them open and does not notice.
-    fn check_known(&self, operation: Operation) -> Result<()> {
-        self.known.as_ref().map_or(Ok(()), |known| known.check(operation))
+    fn look(&self, operation: Operation) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), |files| files.look(operation))
     }
 
     /// Runs `work` on the tree, which stays open meanwhile.
@@ -192,6 +198,7 @@ impl Inner {
         self.flusher.opener().check(operation)?;
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner).clone();
         let tree = tree.ok_or_else(|| StoreError::closed(operation))?;
+        self.files.as_ref().map_or(Ok(()), |files| files.check(operation))?;
         contain(operation, || work(&tree))
     }
 

@@ -19,6 +19,8 @@ struct Storage {
     path: FreshPath,
     /// Shared by the open handles, because a process can open a database once only.
     open: Mutex<Weak<Shared>>,
+    /// Whether the store opens a database of its own, by its path.
+    own: bool,
 }
 
 struct Shared {
@@ -29,7 +31,7 @@ struct Shared {
 
 impl Storage {
     fn at(path: FreshPath) -> Self {
-        Self { path, open: Mutex::default() }
+        Self { path, open: Mutex::default(), own: false }
     }
 
     fn shared(&self) -> Result<Arc<Shared>, HarnessError> {
@@ -72,7 +74,7 @@ impl Shared {
 #[derive(Clone)]
 struct Handle(
     SledStore,
-    #[expect(dead_code, reason = "held, so that the next handle shares it")] Arc<Shared>,
+    #[expect(dead_code, reason = "held, so that the next handle shares it")] Option<Arc<Shared>>,
 );
 
 impl Driver for Handle {
@@ -91,17 +93,26 @@ impl Harness for SledHarness {
         Ok(Storage::at(FreshPath::new("sessions")?))
     }
 
+    /// One handle at a time: sled opens a path once.
+    async fn create_isolated(&self) -> Result<Storage, HarnessError> {
+        Ok(Storage { own: true, ..self.create().await? })
+    }
+
     async fn open(&self, storage: &Storage, clock: Arc<dyn Clock>) -> Result<Handle, HarnessError> {
+        if storage.own {
+            let config = SledConfig::new(storage.path.path()).flush_each_change(self.flushes).clock(clock);
+            return Ok(Handle(SledStore::open(config)?, None));
+        }
         let shared = storage.shared()?;
         if !self.flushes {
-            return Ok(Handle(shared.new_store(false, clock)?, shared));
+            return Ok(Handle(shared.new_store(false, clock)?, Some(shared)));
         }
         let store = match shared.store().await {
             Some(store) => store,
             None => shared.new_store(true, clock)?,
         };
         *shared.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
-        Ok(Handle(store, shared))
+        Ok(Handle(store, Some(shared)))
     }
 
     /// Flips a bit of the stored frame, through another handle on the tree.
@@ -112,6 +123,14 @@ impl Harness for SledHarness {
         *frame.last_mut().ok_or_else(|| HarnessError::new("empty record"))? ^= 1;
         tree.insert(key.as_bytes(), frame)?;
         Ok(())
+    }
+
+    async fn take_away(&self, storage: &Storage, replace: bool) -> Result<(), HarnessError> {
+        Ok(storage.path.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &Storage) -> Result<(), HarnessError> {
+        Ok(storage.path.put_back()?)
     }
 
     fn address(&self, storage: &Storage) -> Option<String> {

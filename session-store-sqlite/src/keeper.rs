@@ -6,23 +6,18 @@
 //! changes wait in the queue. (SQLite's automatic checkpoints run on the committing thread: 6 ms in the worst
 //! thousandth, on a runtime worker.)
 
+use rusqlite::Connection;
+use session_core::offload::FileWatch;
+use session_core::{OpenFile, Operation, StoreError, StoreErrorKind};
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
-
-use rusqlite::Connection;
-use session_core::{OpenFile, Operation, StoreError, StoreErrorKind};
 
 use crate::config::PAGE_BYTES;
 use crate::error::Cause;
-use crate::files::Files;
 use crate::log::{self, Moved};
 use crate::queue::{CloseOnPanic, FlushCaller, Phase, Waiting, now};
 use crate::readers::Readers;
 use crate::writer::Writer;
-
-/// How often the keeper looks whether the files are still there.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Shared, because several callers may get one failure.
 type Synced = Result<(), Arc<Failure>>;
@@ -39,7 +34,6 @@ enum Failure {
 }
 
 enum Chore {
-    Look,
     Flush(Vec<FlushCaller>),
     Checkpoint,
     Sync,
@@ -51,14 +45,13 @@ pub(crate) fn run(
     writer: &Writer,
     readers: &Readers,
     connection: Connection,
-    files: &Files,
+    files: &FileWatch,
     registered: OpenFile,
 ) {
     let _guard = CloseOnPanic(&writer.queue);
-    let mut keeper = Keeper { writer, connection, files, looked: now(), failed: Ok(()) };
+    let mut keeper = Keeper { writer, connection, files, failed: Ok(()) };
     loop {
-        match next(writer, keeper.looked) {
-            Chore::Look => drop(keeper.look()),
+        match next(writer) {
             Chore::Flush(callers) => {
                 let done = keeper.flush();
                 answer(callers, &done, Operation::Flush, files);
@@ -69,6 +62,7 @@ pub(crate) fn run(
         }
     }
     let done = keeper.flush();
+    files.stop();
     readers.close();
     // The last connection of all processes moves the log into the file and deletes it.
     drop(keeper.connection);
@@ -82,24 +76,23 @@ pub(crate) fn run(
     answer(closes, &done, Operation::Close, files);
 }
 
-fn next(writer: &Writer, looked: Instant) -> Chore {
+fn next(writer: &Writer) -> Chore {
     let mut waiting = writer.queue.lock();
     loop {
         if let Some(chore) = pick(&mut waiting) {
             return chore;
         }
-        let now = now();
-        let left = |since: Instant, every: Duration| every.saturating_sub(now.duration_since(since));
-        let look = left(looked, LOOK_EVERY);
-        if look.is_zero() {
-            return Chore::Look;
-        }
-        let sync = waiting.unsynced.map_or(look, |since| left(since, writer.config.sync_every));
-        if sync.is_zero() {
-            return Chore::Sync;
-        }
         let chores = &writer.queue.chores;
-        waiting = chores.wait_timeout(waiting, look.min(sync)).unwrap_or_else(PoisonError::into_inner).0;
+        waiting = match waiting.unsynced {
+            None => chores.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            Some(since) => {
+                let left = writer.config.sync_every.saturating_sub(now().duration_since(since));
+                if left.is_zero() {
+                    return Chore::Sync;
+                }
+                chores.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
     }
 }
 
@@ -116,8 +109,7 @@ fn pick(waiting: &mut Waiting) -> Option<Chore> {
 struct Keeper<'a> {
     writer: &'a Writer,
     connection: Connection,
-    files: &'a Files,
-    looked: Instant,
+    files: &'a FileWatch,
     /// The first failure of the disk. The operating system reports a lost write only once, so the failure is kept until
     /// the whole log is in the file and the file is synchronized.
     failed: Synced,
@@ -129,12 +121,10 @@ impl Keeper<'_> {
             self.rewrite();
         }
         self.sync();
-        if self.look() { self.failed.clone() } else { Err(Arc::new(Failure::Gone)) }
-    }
-
-    fn look(&mut self) -> bool {
-        self.looked = now();
-        self.files.look()
+        match self.files.look(Operation::Flush) {
+            Ok(()) => self.failed.clone(),
+            Err(_) => Err(Arc::new(Failure::Gone)),
+        }
     }
 
     fn sync(&mut self) {
@@ -191,16 +181,16 @@ impl Keeper<'_> {
     }
 }
 
-fn answer(callers: Vec<FlushCaller>, done: &Synced, operation: Operation, files: &Files) {
+fn answer(callers: Vec<FlushCaller>, done: &Synced, operation: Operation, files: &FileWatch) {
     for caller in callers {
         let _ = caller.send(done.clone().map_err(|cause| failed(cause, operation, files)));
     }
 }
 
-fn failed(cause: Arc<Failure>, operation: Operation, files: &Files) -> StoreError {
+fn failed(cause: Arc<Failure>, operation: Operation, files: &FileWatch) -> StoreError {
     let kind = match &*cause {
         // The options are right: the log was there when the store was opened.
-        Failure::Gone => return files.error(operation),
+        Failure::Gone => return files.gone(operation),
         Failure::Log(cause) if cause.kind() == io::ErrorKind::NotFound => StoreErrorKind::Unavailable,
         Failure::Log(cause) => StoreErrorKind::from_io(cause),
         Failure::Move(cause) => cause.kind(),

@@ -20,7 +20,6 @@ mod readers;
 mod writer;
 
 mod error;
-mod files;
 
 pub use config::SqliteConfig;
 pub use session_core::Durability;

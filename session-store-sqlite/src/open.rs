@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use session_core::{OpenFile, Operation, Result, StoreError, StoreErrorKind, create_directory};
+use session_core::{KnownFile, OpenFile, Operation, Result, StoreError, StoreErrorKind, create_directory};
 
 use crate::config::SqliteConfig;
 use crate::connection::{connect, retry};
@@ -34,6 +34,16 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFil
         sync_directory(path).map_err(|cause| unreachable(path, cause))?;
     }
     Ok((config, file))
+}
+
+/// The database, its write-ahead log and the index of the log, which exist while a connection is open.
+pub(crate) fn files(path: &Path) -> Result<Vec<KnownFile>> {
+    let beside = |suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        KnownFile::at(Path::new(&name))
+    };
+    ["", "-wal", "-shm"].into_iter().map(beside).collect()
 }
 
 /// The outer error is SQLite's, and the inner one refuses the file.

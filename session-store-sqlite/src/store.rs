@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use session_core::offload::start_thread;
+use session_core::offload::{FileWatch, start_thread};
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Opener, Operation, Page,
     Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
 };
 
 use crate::config::SqliteConfig;
-use crate::files::Files;
 use crate::read::Most;
 use crate::readers::Readers;
 use crate::writer::{Writer, lost};
@@ -26,7 +25,7 @@ pub struct SqliteStore(Arc<Handle>);
 struct Handle {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
-    files: Arc<Files>,
+    files: Arc<FileWatch>,
     opener: Opener,
 }
 
@@ -49,7 +48,7 @@ impl SqliteStore {
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);
         // Made first: dropping it ends the thread that could be started.
-        let files = Arc::new(Files::of(&config.path)?);
+        let files = Arc::new(FileWatch::start(open::files(&config.path)?)?);
         let handle = Handle {
             writer: Arc::clone(&writer),
             readers: Arc::clone(&readers),

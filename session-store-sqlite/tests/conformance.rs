@@ -63,6 +63,14 @@ impl Harness for OnDisk {
         index_cell(storage.path.path(), "sqlite_autoindex_records_1", key.as_bytes())
     }
 
+    async fn take_away(&self, storage: &Storage, replace: bool) -> Result<(), HarnessError> {
+        Ok(storage.path.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &Storage) -> Result<(), HarnessError> {
+        Ok(storage.path.put_back()?)
+    }
+
     fn address(&self, storage: &Storage) -> Option<String> {
         storage.path.address()
     }

@@ -70,7 +70,8 @@ async fn is_met(
         | Requirement::Index
         | Requirement::Outage
         | Requirement::Full
-        | Requirement::Permission => return Ok(None),
+        | Requirement::Permission
+        | Requirement::Files => return Ok(None),
     }))
 }
 

@@ -281,3 +281,67 @@ fn passing<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
         Err(error) => Err(unmet("`Unavailable` where no file can be opened", format!("{error:?}"))),
     }
 }
+
+/// How long a lost file may stay unnoticed. The clause says a second; the rest is for a busy machine.
+const NOTICED: Duration = Duration::from_secs(5);
+
+pub(crate) async fn f11_lost_files_are_noticed(stage: &Stage) -> Check {
+    let stage = stage.fresh(Kind::Isolated).await?;
+    let (driver, key) = stage.open_one().await?;
+    put(&driver, &key, &record(1)).await?;
+    driver.flush().await?;
+    for (number, replace) in [(2, false), (3, true)] {
+        stage.storage.take_away(replace).await?;
+        let tried = lost(&stage, &driver, &key, number).await;
+        stage.storage.put_back().await?;
+        tried?;
+        // The driver may find out as late as it noticed the loss.
+        let found = recovered(stage.recovery(), GONE, || driver.retrieve(&key)).await?;
+        ensure(found.is_some(), "the record, once the files are back", &found)?;
+        recovered(stage.recovery(), GONE, || driver.flush()).await?;
+        works_again(&stage, &driver, GONE, &stage.key(&format!("after-{number}")), &record(9)).await?;
+    }
+    // A close says so too, and loses nothing that a flush has promised.
+    stage.storage.take_away(false).await?;
+    let closed = gone(&in_time(driver.close()).await?, "closing a store without files");
+    stage.storage.put_back().await?;
+    closed
+}
+
+/// Waits until the driver notices that its files are gone, and then makes every kind of call.
+async fn lost(stage: &Stage, driver: &DynDriver, key: &Key, number: u64) -> Check {
+    // Without a flush in the first round, which may notice at once.
+    if number > 2 {
+        gone(&in_time(driver.flush()).await?, "flushing a store without files")?;
+    }
+    let noticed = async {
+        loop {
+            match driver.retrieve(key).await {
+                Ok(Some(_)) => nap(Duration::from_millis(5)).await,
+                other => return gone(&other, "retrieving a record of a store without files"),
+            }
+        }
+    };
+    let late = |_| unmet("a lost file is noticed within a second", format!("all is well after {NOTICED:?}"));
+    tokio::time::timeout(NOTICED, noticed).await.map_err(late)??;
+    let fresh = stage.key(&format!("fresh-{number}"));
+    let touch = Touch { from: rev(1), to: rev(number), deadline: None };
+    gone(&in_time(driver.retrieve(&fresh)).await?, "retrieving an unknown key")?;
+    gone(&in_time(driver.store(&fresh, record(number), Condition::Any)).await?, "storing")?;
+    gone(&in_time(driver.touch(key, touch)).await?, "touching")?;
+    gone(&in_time(driver.remove(key, Condition::Any)).await?, "removing")?;
+    gone(&in_time(driver.flush()).await?, "flushing")?;
+    if !stage.lacks(Requirement::Traverse) {
+        gone(&in_time(driver.traverse(&Prefix::SESSION, Cursor::start(), 5)).await?, "traversing")?;
+    }
+    if !stage.lacks(Requirement::Purge) {
+        gone(&in_time(driver.purge(5)).await?, "purging")?;
+    }
+    Ok(())
+}
+
+fn gone<T: Debug>(answer: &Result<T, StoreError>, what: &str) -> Check {
+    let refused = |error: &StoreError| GONE.contains(&error.kind()) && error.applied() == Applied::No;
+    let right = answer.as_ref().is_err_and(refused);
+    ensure(right, format!("{what} is `Unavailable` and changes nothing"), format!("{answer:?}"))
+}

@@ -79,6 +79,35 @@ impl FreshPath {
         !matches!(self.home, Home::Another)
     }
 
+    /// Moves what is at the path away. With `replace` an empty file or directory takes its place. For
+    /// [`Harness::take_away`](crate::Harness::take_away).
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn take_away(&self, replace: bool) -> Result<()> {
+        let directory = self.path.is_dir();
+        fs::rename(&self.path, self.away())?;
+        match (replace, directory) {
+            (false, _) => Ok(()),
+            (true, true) => fs::create_dir(&self.path),
+            (true, false) => fs::write(&self.path, ""),
+        }
+    }
+
+    /// Moves it back. An empty file or directory in its place goes.
+    ///
+    /// # Errors
+    /// The file system's; also if the directory in its place is not empty.
+    pub fn put_back(&self) -> Result<()> {
+        fs::rename(self.away(), &self.path)
+    }
+
+    fn away(&self) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".away");
+        self.path.with_file_name(name)
+    }
+
     /// Changes the room of the small disk to `bytes`, for [`Harness::free_space`](crate::Harness::free_space). Returns
     /// whether the path is on one.
     ///

@@ -13,9 +13,9 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use session_conformance::testing::{MapDriver, condition_of, poll_once};
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Operation, Page, Prefix,
-    Purged, Record, Result, Shared, StoreError, StoreErrorKind, Survives, Touch, check_record_bytes, frame,
-    yield_now,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, KnownFile, Operation, Page,
+    Prefix, Purged, Record, Result, Shared, StoreError, StoreErrorKind, Survives, Touch, check_record_bytes,
+    frame, yield_now,
 };
 
 use super::Defect;
@@ -43,8 +43,12 @@ struct Log {
     end: u64,
     /// Where the newest frame of each key is, and how long it is; `None` after a removal.
     frames: BTreeMap<Key, Option<(u64, usize)>>,
+    /// The file at its path.
+    known: KnownFile,
     /// How many steps were made, for a defect.
     steps: u32,
+    /// Whether a step missed the file, for a defect.
+    lost: bool,
 }
 
 impl Reference {
@@ -53,7 +57,9 @@ impl Reference {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let log = Arc::new(Mutex::new(Log { file, end: 0, frames: BTreeMap::new(), steps: 0 }));
+        let known = KnownFile::at(path).map_err(io::Error::other)?;
+        let log = Log { file, end: 0, frames: BTreeMap::new(), known, steps: 0, lost: false };
+        let log = Arc::new(Mutex::new(log));
         Ok(Self { map: MapDriver::with_clock(clock), log, path: path.to_owned(), power, defect })
     }
 
@@ -66,6 +72,10 @@ impl Reference {
             }
         }
         let mut log = self.log.lock().unwrap();
+        log.lost = log.known.is_gone() || (log.lost && self.defect == Defect::LostFilesForever);
+        if log.lost && self.defect != Defect::LostFilesAreUsed {
+            return Err(log.known.gone(operation));
+        }
         let lock_file = self.path.with_extension("lock");
         match self.defect {
             Defect::NoFileLock => {}
@@ -293,7 +303,9 @@ impl Driver for Reference {
     }
 
     async fn close(&self) -> Result<()> {
-        now(self.map.close())
+        now(self.map.close())?;
+        let log = self.log.lock().unwrap();
+        if self.defect == Defect::LostFilesAreUsed { Ok(()) } else { log.known.check(Operation::Close) }
     }
 
     fn capabilities(&self) -> Capabilities {

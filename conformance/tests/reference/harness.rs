@@ -83,6 +83,14 @@ impl Harness for ReferenceHarness {
         Ok(std::fs::remove_file(storage.beside("log.denied"))?)
     }
 
+    async fn take_away(&self, storage: &FreshPath, replace: bool) -> HarnessResult<()> {
+        Ok(storage.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &FreshPath) -> HarnessResult<()> {
+        Ok(storage.put_back()?)
+    }
+
     fn address(&self, storage: &FreshPath) -> Option<String> {
         storage.path().to_str().map(str::to_owned)
     }

@@ -111,5 +111,6 @@ session_conformance::suite!(
     lacks: {
         PowerLoss: "the file is opened with `synchronous = NORMAL`",
         Checksum: "a column has no checksum",
+        Files: "the application has the file open, and no driver",
     },
 );

@@ -5,6 +5,7 @@
 
 mod answer;
 mod engine;
+mod file_watch;
 #[cfg(test)]
 mod loom_model;
 #[cfg(test)]
@@ -29,15 +30,16 @@ mod sync {
 }
 
 pub use engine::Order;
+pub use file_watch::FileWatch;
 pub use workers::{Caller, Workers, WorkersConfig};
 
 /// Starts a thread of a driver that opens: a writer, a flusher, a watcher. `name` has at most 15 bytes on Linux.
 ///
 /// # Errors
 /// `Unavailable` if the system cannot start a thread.
-pub fn start_thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+pub fn start_thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::Thread> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(drop).map_err(|cause| {
+    thread.map(|thread| thread.thread().clone()).map_err(|cause| {
         let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Open);
         error.with_detail("no thread can be started").with_source(cause)
     })

@@ -14,6 +14,7 @@ mod single {
             PowerLoss: "the server's own configuration decides what survives power loss",
             Checksum: "records are in the server's memory at an unknown place; the server checks its files itself",
             Index: "the server compares keys in its memory, which no other program can reach",
+            Files: "the server has its files open, and no driver",
         },
     );
 }
@@ -28,6 +29,7 @@ mod cluster {
             PowerLoss: "the servers' own configuration decides what survives power loss",
             Checksum: "records are in the servers' memory at an unknown place; the servers check their files themselves",
             Index: "the servers compare keys in their memory, which no other program can reach",
+            Files: "the server has its files open, and no driver",
         },
     );
 }
