@@ -28,7 +28,6 @@ pub mod offload;
 mod on_full;
 #[cfg(feature = "serde")]
 mod option;
-mod path;
 mod process;
 #[cfg(feature = "random")]
 pub mod random;
@@ -44,10 +43,15 @@ mod id;
 #[cfg(feature = "state")]
 mod state;
 
+#[cfg(feature = "state")]
+mod carrier;
+
 pub use blocking::BlockingDriver;
 #[cfg(feature = "offload")]
 pub use blocking_adapter::Blocking;
 pub use capabilities::{Capabilities, ExpiryMode, RollsBack, Shared, Survives};
+#[cfg(feature = "state")]
+pub use carrier::{Carried, Carrier, Outgoing, Parts};
 pub use change::{
     Change, ChangeRequest, Condition, Decision, Found, Touch, decide_remove, decide_store, decide_touch,
 };
@@ -68,7 +72,6 @@ pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
-pub use path::check_path;
 pub use process::{OpenFile, Opener};
 pub use record::{Record, check_record_bytes};
 pub use revision::Revision;
