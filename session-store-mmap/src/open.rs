@@ -33,7 +33,9 @@ const NAP: Duration = Duration::from_millis(2);
 /// The opened file, for calls that may wait.
 pub(crate) fn open(config: &MmapConfig) -> Result<SessionFile> {
     let path = &config.path;
-    session_core::check_path(path)?;
+    if path.as_os_str().is_empty() {
+        return Err(misconfigured("path is empty"));
+    }
     let geometry = config.geometry()?;
     config.record_limit(&geometry)?;
     prepare_directory(config)?;
