@@ -28,6 +28,7 @@ pub mod offload;
 mod on_full;
 #[cfg(feature = "serde")]
 mod option;
+mod path;
 mod process;
 #[cfg(feature = "random")]
 pub mod random;
@@ -72,6 +73,7 @@ pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
+pub use path::check_path;
 pub use process::{OpenFile, Opener};
 pub use record::{Record, check_record_bytes};
 pub use revision::Revision;

@@ -111,6 +111,9 @@ fn path(name: &str, text: &str) -> Result<String, OpenError> {
             invalid(format!("{name} needs a path: `{name}:///absolute/path` or `{name}:relative/path`"))
         }
         ":memory:" => invalid("SQLite in memory is not supported; write `memory:`"),
+        path if ["file:", "sqlite:"].iter().any(|scheme| path.starts_with(scheme)) => {
+            invalid(format!("path begins with another scheme; write `{name}:///absolute/path`"))
+        }
         path if path.contains('\0') => invalid("path contains a NUL byte"),
         path => Ok(path.to_owned()),
     }
@@ -194,7 +197,11 @@ fn known(scheme: &Scheme, name: &str) -> Result<&'static str, OpenError> {
     }
     let others = SCHEMES.iter().filter(|other| other.options.contains(&name)).map(|other| other.name);
     let others: Vec<_> = others.collect();
-    let text = if others.is_empty() {
+    let text = if OF_SQLITE_URIS.contains(&name) {
+        format!(
+            "option `{name}` belongs to the URIs of SQLite; write `sqlite:path` for a file, `memory:` for memory"
+        )
+    } else if others.is_empty() {
         let with_word =
             scheme.options.iter().copied().filter(|option| option.split('_').any(|word| word == name));
         let similar: Vec<_> = match closest(name, scheme.options.iter().copied()) {
@@ -213,6 +220,9 @@ fn known(scheme: &Scheme, name: &str) -> Result<&'static str, OpenError> {
     };
     Err(OpenError::new(OpenErrorKind::UnknownOption, text))
 }
+
+/// The options of SQLite's own URIs, which begin with `file:`: <https://sqlite.org/uri.html>.
+const OF_SQLITE_URIS: [&str; 7] = ["vfs", "mode", "modeof", "cache", "psow", "nolock", "immutable"];
 
 /// Resolves percent-encoding. A plus sign stays a plus sign.
 fn decoded(text: &str) -> Result<String, OpenError> {

@@ -82,8 +82,8 @@ impl FileConfig {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
+        session_core::check_path(&self.path)?;
         session_core::check_options(&[
-            (!self.path.as_os_str().is_empty(), "path is empty"),
             (
                 (1..=LARGEST_RECORD).contains(&self.max_record_bytes),
                 "max_record_bytes is outside 1 byte to 1 GiB",

@@ -33,9 +33,7 @@ const NAP: Duration = Duration::from_millis(2);
 /// The opened file, for calls that may wait.
 pub(crate) fn open(config: &MmapConfig) -> Result<SessionFile> {
     let path = &config.path;
-    if path.as_os_str().is_empty() {
-        return Err(misconfigured("path is empty"));
-    }
+    session_core::check_path(path)?;
     let geometry = config.geometry()?;
     config.record_limit(&geometry)?;
     prepare_directory(config)?;

@@ -91,10 +91,11 @@ impl SledConfig {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let has_path = !matches!(&self.source, Source::Path(path) if path.as_os_str().is_empty());
+        if let Source::Path(path) = &self.source {
+            session_core::check_path(path)?;
+        }
         let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3_600));
         session_core::check_options(&[
-            (has_path, "path is empty"),
             (!self.tree.is_empty() && self.tree != "__sled__default", "tree is empty or sled's default tree"),
             ((1..=1 << 30).contains(&self.max_record_bytes), "max_record_bytes is outside 1 byte to 1 GiB"),
             ((1..=1_000_000).contains(&self.scan), "scan is outside 1 to 1,000,000"),

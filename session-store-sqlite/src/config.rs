@@ -112,8 +112,8 @@ impl SqliteConfig {
 
     pub(crate) fn check(&self) -> Result<()> {
         let hour = Duration::from_secs(3600);
+        session_core::check_path(&self.path)?;
         session_core::check_options(&[
-            (!self.path.as_os_str().is_empty(), "path is empty"),
             (self.path != Path::new(":memory:"), "path is ':memory:', and this driver needs a file"),
             ((1..=256).contains(&self.readers), "readers is not in 1..=256"),
             (self.max_batch > 0, "max_batch is zero"),

@@ -49,7 +49,7 @@ pub(crate) fn run(
     registered: OpenFile,
 ) {
     let _guard = CloseOnPanic(&writer.queue);
-    let mut keeper = Keeper { writer, connection, files, failed: Ok(()) };
+    let mut keeper = Keeper { writer, connection, files, failed: Ok(()), held: false };
     loop {
         match next(writer) {
             Chore::Flush(callers) => {
@@ -113,6 +113,8 @@ struct Keeper<'a> {
     /// The first failure of the disk. The operating system reports a lost write only once, so the failure is kept until
     /// the whole log is in the file and the file is synchronized.
     failed: Synced,
+    /// Whether a reader keeps the log beyond its limit. The event about it comes once in that time.
+    held: bool,
 }
 
 impl Keeper<'_> {
@@ -158,8 +160,24 @@ impl Keeper<'_> {
         writer.alone(|own| match self.move_log("RESTART") {
             Some(moved) if moved.all => log::restart(own.as_ref()),
             // A reader of another process blocks it. The next step of growth tries again.
-            _ => writer.log.checkpointed(writer.log.pages()),
+            moved => {
+                writer.log.checkpointed(writer.log.pages());
+                self.note_held(moved.map_or(0, |moved| moved.pages));
+            }
         });
+    }
+
+    /// Reports a log of this length that a reader holds, unless that is known.
+    fn note_held(&mut self, pages: u64) {
+        let config = &self.writer.config;
+        let bytes = pages * PAGE_BYTES;
+        if bytes >= config.max_wal_bytes && !std::mem::replace(&mut self.held, true) {
+            let (path, limit) = (config.path.display(), config.max_wal_bytes);
+            tracing::warn!(
+                %path, bytes, limit,
+                "write-ahead log grows beyond its limit: another connection keeps reading one snapshot"
+            );
+        }
     }
 
     /// `None` if it failed.
@@ -168,6 +186,7 @@ impl Keeper<'_> {
             Ok(moved) => {
                 if moved.all {
                     self.failed = Ok(());
+                    self.held = false;
                 }
                 Some(moved)
             }

@@ -87,10 +87,14 @@ async fn urls_of_local_stores_open_with_their_options() {
 #[tokio::test]
 async fn percent_encoding_is_resolved_and_plus_is_a_plus() {
     let directory = tempfile::tempdir().unwrap();
-    let store =
-        open(&format!("sqlite://{}/a%20b%3F%25%C3%A9+c.db", directory.path().display())).await.unwrap();
-    store.close().await.unwrap();
-    assert!(directory.path().join("a b?%é+c.db").exists());
+    let url = format!("sqlite://{}/a%20b%3F%25%C3%A9+c.db", directory.path().display());
+    let file = directory.path().join("a b?%é+c.db");
+    // A new file with `?` in its name would be a mistake more often than not.
+    assert_eq!(open(&url).await.unwrap_err().kind(), OpenErrorKind::Store);
+    assert!(!file.exists());
+    std::fs::write(&file, "").unwrap();
+    open(&url).await.unwrap().close().await.unwrap();
+    assert!(file.metadata().unwrap().len() > 0);
 }
 
 #[tokio::test]

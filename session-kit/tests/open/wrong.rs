@@ -74,6 +74,16 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
     ),
     (InvalidUrl, "percent-encoded bytes are not UTF-8", &["sqlite:%ff.db"]),
     (InvalidUrl, "path contains a NUL byte", &["sqlite:a%00.db"]),
+    (
+        InvalidUrl,
+        "path begins with another scheme; write `sqlite:///absolute/path`",
+        &["sqlite:file:sessions.db", "sqlite:file:///var/lib/sessions.db", "sqlite:sqlite:sessions.db"],
+    ),
+    (
+        UnknownOption,
+        "option `mode` belongs to the URIs of SQLite; write `sqlite:path` for a file, `memory:` for memory",
+        &["file:sessions.db?mode=memory", "sqlite:sessions.db?mode=rwc"],
+    ),
     (InvalidUrl, "file needs a path: `file:///absolute/path` or `file:relative/path`", &["file://"]),
     (
         InvalidUrl,

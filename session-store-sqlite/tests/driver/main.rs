@@ -15,6 +15,7 @@ mod writer;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use session_conformance::testing::FreshPath;
 use session_core::{Key, Prefix, Record, Revision, Timestamp};
@@ -59,6 +60,31 @@ impl Database {
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap().block_on(test)
+}
+
+static EVENTS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Sink;
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        EVENTS.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects the events of this process from now on. They come from all running tests.
+fn listen() {
+    let subscriber = tracing_subscriber::fmt().with_writer(|| Sink).with_ansi(false).finish();
+    // Global, because the driver's threads emit events.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+}
+
+fn events() -> String {
+    String::from_utf8(EVENTS.lock().unwrap().clone()).unwrap()
 }
 
 fn prefix() -> Prefix {

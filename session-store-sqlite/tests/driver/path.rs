@@ -63,6 +63,32 @@ fn a_dangling_link_is_refused() {
     assert!(!target.exists());
 }
 
+/// SQLite itself would read the first two as a database in memory, and this driver made files of these names.
+#[test]
+fn a_uri_is_refused_and_no_file_is_made() {
+    let file = Database::new();
+    let directory = file.0.directory().to_owned();
+    let beside = |name: &str| format!("{}/{name}", directory.display());
+    for path in [
+        "file:sessions?mode=memory".to_owned(),
+        "file::memory:?cache=shared".to_owned(),
+        format!("file:{}", beside("sessions.db")),
+        format!("sqlite://{}?durability=power", beside("sessions.db")),
+        beside("sessions.db?mode=rwc"),
+        beside("sessions.db#1"),
+    ] {
+        let error = SqliteStore::open(SqliteConfig::new(&path).create_directory(true)).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (StoreErrorKind::Misconfigured, Operation::Open));
+        assert!(error.to_string().contains("give the path alone"), "{path}: {error}");
+    }
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+    for odd in ["file:sessions?mode=memory", "file::memory:?cache=shared", "sqlite:", "file:"] {
+        assert!(!Path::new(odd).exists(), "{odd}");
+    }
+    fs::write(beside("odd?#.db"), "").unwrap();
+    run(SqliteStore::open(beside("odd?#.db").as_str()).unwrap().close()).unwrap();
+}
+
 /// The working directory belongs to the whole process, so a child changes it.
 #[test]
 fn a_relative_path_is_resolved_when_opened() {

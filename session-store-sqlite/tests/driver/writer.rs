@@ -11,7 +11,7 @@ use session_core::{
 };
 use session_store_sqlite::{Durability, SqliteStore};
 
-use crate::{Database, at, key, prefix, record, run};
+use crate::{Database, at, events, key, listen, prefix, record, run};
 
 #[test]
 fn purge_removes_exactly_the_expired_records() {
@@ -56,6 +56,55 @@ fn the_log_restarts_under_a_steady_load() {
     // 6,000 records of three pages each are 70 MB of log without a restart.
     let log = std::fs::metadata(file.log()).unwrap().len();
     assert!(log < 24 << 20, "{log} bytes");
+}
+
+/// A backup or a forgotten shell that keeps a transaction open. The operator learns of it before the disk is full.
+#[test]
+fn long_reader_is_reported_once_each_time() {
+    let file = Database::new();
+    let config = file.config().checkpoint_after(256 << 10).max_wal_bytes(1 << 20);
+    let reports = || {
+        let path = file.path().display().to_string();
+        let events = events();
+        let lines = events.lines().filter(|line| line.contains("beyond its limit") && line.contains(&path));
+        lines
+            .inspect(|line| assert!(line.contains("WARN") && line.contains("limit=1048576"), "{line}"))
+            .count()
+    };
+    listen();
+    let store = SqliteStore::open(config).unwrap();
+    let write = async |megabytes: u64| {
+        for number in 0..megabytes * 16 {
+            let stored = store.store(&key(number), record(vec![7; 64 << 10]), Condition::Any).await;
+            assert!(stored.unwrap().is_applied());
+            // A checkpoint may run.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    run(async {
+        write(2).await;
+        assert_eq!(reports(), 0, "without a reader the log is restarted");
+        for round in 1..=2 {
+            let reader = file.raw();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+            let noticed = async {
+                while reports() < round {
+                    write(1).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("an event");
+            write(3).await;
+            assert_eq!(reports(), round, "one event for one reader");
+            drop(reader);
+            let freed = async {
+                while std::fs::metadata(file.log()).unwrap().len() > 2 << 20 {
+                    write(1).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), freed).await.expect("the log restarts");
+        }
+        store.close().await.unwrap();
+    });
 }
 
 #[test]
