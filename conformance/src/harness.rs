@@ -92,7 +92,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Frees space in bounded storage from outside, like an operator who enlarges a disk, and returns whether it did.
-    /// Only for engines that need space in order to remove.
+    /// Only for engines that need space in order to remove, or whose removals give no space back at once.
     fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<bool>> + Send {
         async { Ok(false) }
     }
@@ -129,6 +129,12 @@ pub trait Harness: Send + Sync + 'static {
     /// `Permission`.
     fn address(&self, storage: &Self::Storage) -> Option<String> {
         None
+    }
+
+    /// Waits until no call of a killed process can take effect any more. For engines on a network: a server may still
+    /// make the calls that it had received when the process was killed. Requirement `Kill`.
+    fn settle(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<()>> + Send {
+        async { Ok(()) }
     }
 
     /// The storage at an [`address`](Self::address), in another process. Dropping it removes nothing.
@@ -234,6 +240,7 @@ pub(crate) trait ErasedStorage: Send + Sync {
     fn start_outage(&self) -> Boxed<'_, ()>;
     fn end_outage(&self) -> Boxed<'_, ()>;
     fn free_space(&self) -> Boxed<'_, bool>;
+    fn settle(&self) -> Boxed<'_, ()>;
     fn revoke_access(&self) -> Boxed<'_, ()>;
     fn restore_access(&self) -> Boxed<'_, ()>;
     fn take_away(&self, replace: bool) -> Boxed<'_, ()>;
@@ -291,6 +298,9 @@ impl<H: Harness<Storage = S>, S: Send + Sync + 'static> ErasedStorage for (Arc<H
     }
     fn free_space(&self) -> Boxed<'_, bool> {
         Box::pin(self.0.free_space(&self.1))
+    }
+    fn settle(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.settle(&self.1))
     }
     fn revoke_access(&self) -> Boxed<'_, ()> {
         Box::pin(self.0.revoke_access(&self.1))
