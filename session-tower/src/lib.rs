@@ -3,7 +3,6 @@
 
 mod layer;
 
-mod carried;
 mod client;
 mod engine;
 mod future;
@@ -17,7 +16,6 @@ mod typed;
 #[cfg(feature = "axum")]
 mod extract;
 
-pub use carried::CarriedSessionLayer;
 pub use client::ClientAddress;
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;

@@ -44,15 +44,17 @@ pub(crate) fn run(options: &Options) -> Result {
 const AT_ONCE: usize = 4;
 
 /// The programs that take longest. They start first, so that none of them runs alone at the end.
-const LONGEST: [(&str, &str); 4] = [
+const LONGEST: [(&str, &str); 6] = [
+    ("session-store-postgres", "conformance"),
+    ("session-store-postgres", "driver"),
     ("session-store-redis", "conformance"),
     ("conformance", "conformance"),
     ("session-manager", "session"),
     ("session-store-redis", "driver"),
 ];
 
-/// The package whose tests wait for servers nearly all the time, and how many of its tests run at once.
-const WAITING: (&str, &str) = ("session-store-redis", "--test-threads=6");
+/// The packages whose tests wait for servers nearly all the time, and how many of their tests run at once.
+const WAITING: ([&str; 2], &str) = (["session-store-postgres", "session-store-redis"], "--test-threads=6");
 
 /// Runs all test programs and doctests of all crates, with every feature.
 fn tests(full: bool) -> Result<Tally> {
@@ -97,7 +99,7 @@ fn doctests() -> (String, Command) {
 fn job(program: &Program) -> (String, Command) {
     let mut command = Command::new(&program.path);
     command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
-    if program.package() == WAITING.0 {
+    if WAITING.0.contains(&&*program.package()) {
         command.arg(WAITING.1);
     }
     (format!("{} of {}", program.name, program.package()), command)

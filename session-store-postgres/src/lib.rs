@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod open;
+mod store;
+
+mod change;
+mod purge;
+mod read;
+mod traverse;
+
+mod schema;
+mod statement;
+
+mod error;
+mod link;
+mod pending;
+
+pub use config::PostgresConfig;
+pub use store::PostgresStore;
+
+pub use deadpool_postgres;

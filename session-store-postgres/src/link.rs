@@ -1,0 +1,238 @@
+//! Sending a statement over a connection of the pool, and the retry of statements.
+//!
+//! A statement is sent again only if that is safe: it was refused, was never sent, or only reads. A change whose answer
+//! is lost is an error with `Applied::Unknown`, because a second try could meet the effect of the first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
+use session_core::{Gate, Key, Opener, Operation, Result, StoreError, StoreErrorKind};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+use crate::config::PostgresConfig;
+use crate::error::{Cause, Failure};
+use crate::pending::Pending;
+use crate::statement::Statement;
+
+/// The connections that all handles of a store share.
+pub(crate) struct Link {
+    pool: Pool,
+    /// Whether the pool is the driver's and not the application's.
+    is_own: bool,
+    limit: Duration,
+    prepare: bool,
+    pub(crate) gate: Gate,
+    opener: Opener,
+    runtime: Handle,
+    pending: Arc<Pending>,
+}
+
+/// The values of a statement's parameters.
+pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// The first pause before a retry. Each pause is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The progress of one call, for when its time runs out.
+#[derive(Default)]
+struct Trial {
+    /// Whether a statement without an answer was sent.
+    sent: bool,
+    /// Why the statement was not sent or must be sent again.
+    last: Option<Failure>,
+    pauses: u32,
+}
+
+impl Link {
+    pub(crate) fn new(pool: Pool, is_own: bool, config: &PostgresConfig) -> Result<Self> {
+        let runtime = Handle::try_current().map_err(|cause| {
+            StoreError::new(StoreErrorKind::Misconfigured, Operation::Open)
+                .with_detail("opened outside of a tokio runtime")
+                .with_source(cause)
+        })?;
+        Ok(Self {
+            pool,
+            is_own,
+            limit: config.response_timeout,
+            prepare: config.prepare,
+            gate: Gate::new(),
+            opener: Opener::this_process(),
+            runtime,
+            pending: Arc::default(),
+        })
+    }
+
+    /// Makes one attempt to connect.
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<Client> {
+        let failure = match timeout(limit, self.get()).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::Stuck,
+        };
+        Err(failure.during(Operation::Open))
+    }
+
+    /// Passes while the store is open, in the process that opened it.
+    pub(crate) fn check(&self, operation: Operation) -> Result<()> {
+        self.opener.check(operation)?;
+        self.gate.check(operation)
+    }
+
+    /// Sends a statement and returns the rows of its answer, within `response_timeout`. `key` is the key of a change.
+    pub(crate) async fn ask(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        operation: Operation,
+        key: Option<&Key>,
+    ) -> Result<Vec<Row>> {
+        self.check(operation)?;
+        let mut trial = Trial::default();
+        let work = self.persist(statement, values, operation, key, &mut trial);
+        let answer = timeout(self.limit, work).await;
+        let failure = match answer {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(failure)) => failure,
+            Err(_) if trial.sent => Failure::Late,
+            Err(_) => trial.last.unwrap_or(Failure::Stuck),
+        };
+        Err(failure.during(operation))
+    }
+
+    /// Sends a statement until it is answered, refused, or lost.
+    async fn persist(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        operation: Operation,
+        key: Option<&Key>,
+        trial: &mut Trial,
+    ) -> std::result::Result<Vec<Row>, Failure> {
+        if let Some(key) = key {
+            self.pending.settled(key).await;
+        }
+        loop {
+            let failure = match self.get().await {
+                Ok(client) => {
+                    trial.sent = true;
+                    let flight = Flight { client: Some(client), key, link: self };
+                    let answer = flight.send(statement, values, self.prepare).await;
+                    let failure = match answer {
+                        Ok(rows) if is_of_standby(&rows, operation) => Failure::Standby,
+                        Ok(rows) => {
+                            flight.land();
+                            return Ok(rows);
+                        }
+                        Err(cause) => Failure::of(&cause),
+                    };
+                    let client = flight.land();
+                    if matches!(failure, Failure::Standby) {
+                        // The same name may lead to the primary next time.
+                        drop(client.map(Client::take));
+                        self.pool.retain(|_, _| false);
+                    }
+                    trial.sent = false;
+                    failure
+                }
+                Err(failure) => failure,
+            };
+            if !failure.may_repeat(operation.is_change()) {
+                return Err(failure);
+            }
+            trial.last = Some(failure);
+            let pause = PAUSE.saturating_mul(1 << trial.pauses.min(8)).min(LONGEST_PAUSE);
+            trial.pauses += 1;
+            sleep(pause).await;
+        }
+    }
+
+    async fn get(&self) -> std::result::Result<Client, Failure> {
+        self.pool.get().await.map_err(|cause| match cause {
+            PoolError::Backend(cause) => Failure::Unsent(Cause::new(&cause)),
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+                Failure::Unsent(Cause::timed_out("connecting timed out"))
+            }
+            PoolError::Timeout(TimeoutType::Wait) => Failure::Stuck,
+            other => Failure::Unsent(Cause::text(other.to_string())),
+        })
+    }
+
+    /// Closes the gate, and the connections if they are the driver's own. Calls in progress finish by themselves.
+    pub(crate) fn close(&self) {
+        self.gate.close();
+        if self.is_own {
+            self.pool.close();
+        }
+    }
+}
+
+/// Whether a read was answered by a standby: the first column of each read says so.
+fn is_of_standby(rows: &[Row], operation: Operation) -> bool {
+    matches!(operation, Operation::Retrieve | Operation::Traverse)
+        && rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false))
+}
+
+/// A statement on its way. Dropped before its answer, it keeps the connection out of the pool and the key of a change
+/// pending until the server has answered.
+struct Flight<'a> {
+    client: Option<Client>,
+    key: Option<&'a Key>,
+    link: &'a Link,
+}
+
+impl Flight<'_> {
+    async fn send(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        prepare: bool,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(client) = &self.client else { return Ok(Vec::new()) };
+        if prepare {
+            let prepared = client.prepare_typed_cached(&statement.sql, statement.types).await?;
+            return client.query(&prepared, values).await;
+        }
+        let typed: Vec<_> = values.iter().copied().zip(statement.types.iter().cloned()).collect();
+        client.query_typed(&statement.sql, &typed).await
+    }
+
+    /// The server has answered, or the connection is lost.
+    fn land(mut self) -> Option<Client> {
+        self.client.take()
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let (pending, key) = (Arc::clone(&self.link.pending), self.key.cloned());
+        if let Some(key) = &key {
+            pending.begin(key);
+        }
+        let limit = self.link.limit;
+        self.link.runtime.spawn(async move {
+            settle(client, limit).await;
+            if let Some(key) = &key {
+                pending.end(key);
+            }
+        });
+    }
+}
+
+/// Waits until the server has answered everything that was sent on a connection.
+async fn settle(client: Client, limit: Duration) {
+    // The answer to a later message comes after all earlier answers.
+    if timeout(limit, client.check_connection()).await.is_ok() {
+        return;
+    }
+    // The statement hangs. It is cancelled, because a backend does not notice that its client has gone.
+    let client = Client::take(client);
+    let cancel = client.cancel_token();
+    drop(timeout(limit, cancel.cancel_query(NoTls)).await);
+    drop(client.check_connection().await);
+}

@@ -1,0 +1,26 @@
+//! Removing expired records, a bounded step at a time.
+
+use session_core::{Operation, Purged, Result};
+
+use crate::error::Failure;
+use crate::open::Inner;
+use crate::read::{column, millis};
+
+/// Most rows of one statement, so that it locks few rows for a short time.
+const STEP: usize = 1_000;
+
+impl Inner {
+    /// One step. `more` says that the step was full.
+    pub(crate) async fn purge(&self, limit: usize) -> Result<Purged> {
+        let operation = Operation::Purge;
+        self.link.check(operation)?;
+        let mut purged = Purged::default();
+        let step = limit.min(STEP);
+        let values = (millis(self.config.clock.now()), step as i64);
+        let rows = self.link.ask(&self.statements.purge, &[&values.0, &values.1], operation, None).await?;
+        let [row] = &rows[..] else { return Err(Failure::Unexpected.during(operation)) };
+        purged.removed = u64::try_from(column::<i64>(row, 0, operation)?).unwrap_or(0);
+        purged.more = column::<i64>(row, 1, operation)? >= step as i64;
+        Ok(purged)
+    }
+}

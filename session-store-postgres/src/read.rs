@@ -1,0 +1,55 @@
+//! Reading a record, and how a row becomes one.
+
+use session_core::{Key, Operation, Record, Result, Revision, Timestamp, is_live};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::error::{Failure, INDEX, REVISION, corrupt};
+use crate::open::Inner;
+
+impl Inner {
+    pub(crate) async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let operation = Operation::Retrieve;
+        let rows = self.link.ask(&self.statements.retrieve, &[&key.as_bytes()], operation, None).await?;
+        let [row] = &rows[..] else { return Err(Failure::Unexpected.during(operation)) };
+        let Some(found) = column::<Option<&[u8]>>(row, 1, operation)? else { return Ok(None) };
+        if found != key.as_bytes() {
+            return Err(corrupt(operation, INDEX));
+        }
+        let expires = deadline(row, 3, operation)?;
+        // An expired record is absent, even if its other columns are damaged.
+        if !is_live(expires, self.config.clock.now()) {
+            return Ok(None);
+        }
+        Ok(Some(record(row, 2, operation)?))
+    }
+}
+
+/// The record in three columns: revision, deadline, data.
+pub(crate) fn record(row: &Row, first: usize, operation: Operation) -> Result<Record> {
+    let revision = revision(row, first, operation)?;
+    let data = column::<Option<&[u8]>>(row, first + 2, operation)?;
+    let data = data.ok_or_else(|| Failure::Unexpected.during(operation))?;
+    Ok(Record::new(data.to_vec(), deadline(row, first + 1, operation)?, revision))
+}
+
+pub(crate) fn revision(row: &Row, at: usize, operation: Operation) -> Result<Revision> {
+    let bytes = column::<&[u8]>(row, at, operation)?;
+    bytes.try_into().map(Revision::from_bytes).map_err(|_| corrupt(operation, REVISION))
+}
+
+pub(crate) fn deadline(row: &Row, at: usize, operation: Operation) -> Result<Option<Timestamp>> {
+    let millis = column::<Option<i64>>(row, at, operation)?;
+    // The driver writes no negative deadline. One is before every moment.
+    Ok(millis.map(|millis| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))))
+}
+
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, operation: Operation) -> Result<T> {
+    row.try_get(at).map_err(|_| Failure::Unexpected.during(operation))
+}
+
+/// A moment as the table stores it. A deadline beyond `i64::MAX` milliseconds (the year 292,278,994) is stored as
+/// `i64::MAX`.
+pub(crate) fn millis(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,162 @@
+//! The SQL of each operation.
+//!
+//! Each operation is one statement outside of a transaction block, so it is a transaction of its own. Isolation is
+//! `READ COMMITTED`: a statement that finds a row changed by another transaction waits for it and evaluates its
+//! expressions again on the row's newest version. So `CASE` compares with what is really stored, and `RETURNING` shows
+//! it. A `WHERE` on the revision would compare with the snapshot, which may be older, and could not return the live row.
+//! The price is that a conflict rewrites the row with its own values.
+//!
+//! `due` is when a purge looks at the record: at its deadline, or earlier if the deadline was moved since, never later.
+//! The index is on `due`. So a write that extends a session changes no indexed column (a heap-only tuple).
+
+use session_core::Durability;
+use tokio_postgres::types::Type;
+
+/// A statement and the types of its parameters.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) types: &'static [Type],
+}
+
+/// The statements for one table.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    pub(crate) retrieve: Statement,
+    pub(crate) put: Statement,
+    pub(crate) create: Statement,
+    pub(crate) replace: Statement,
+    pub(crate) remove: Statement,
+    pub(crate) touch: Statement,
+    pub(crate) traverse: Statement,
+    pub(crate) purge: Statement,
+    pub(crate) flush: Statement,
+}
+
+impl Statements {
+    /// `table` is quoted.
+    pub(crate) fn new(table: &str, durability: Durability) -> Self {
+        let sync = synchronous_commit(durability);
+        let due = "CASE WHEN r.due IS NOT NULL AND (excluded.due IS NULL OR r.due <= excluded.due) \
+                   THEN r.due ELSE excluded.due END";
+        let statement = |sql: String, types| Statement { sql, types };
+        // `$1` is the key, `$2` the new revision, `$3` the new deadline, `$4` the new data.
+        let insert = format!(
+            "INSERT INTO {table} AS r (key, revision, deadline, due, data) SELECT $1, $2, $3, $3, $4 WHERE {sync} \
+             ON CONFLICT (key) DO UPDATE SET"
+        );
+        // `new` is the condition for taking the new values. A row under another key shows a damaged index.
+        let upsert = |new: &str, due: &str| {
+            format!(
+                "{insert} revision = CASE WHEN {new} THEN excluded.revision ELSE r.revision END, \
+                 deadline = CASE WHEN {new} THEN excluded.deadline ELSE r.deadline END, \
+                 due = CASE WHEN {new} THEN {due} ELSE r.due END, \
+                 data = CASE WHEN {new} THEN excluded.data ELSE r.data END \
+                 RETURNING key = $1, revision, deadline, CASE WHEN revision <> $2 THEN data END"
+            )
+        };
+        Self {
+            // A standby is recovering. Its rows may be old, so the answer says so.
+            retrieve: statement(
+                format!(
+                    "SELECT pg_is_in_recovery(), r.key, r.revision, r.deadline, r.data \
+                     FROM (SELECT 1) AS one LEFT JOIN {table} AS r ON r.key = $1"
+                ),
+                &[Type::BYTEA],
+            ),
+            put: statement(
+                upsert("r.key = excluded.key", due),
+                &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::BYTEA],
+            ),
+            create: statement(
+                upsert("r.deadline <= $5 AND r.key = excluded.key", due),
+                &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::BYTEA, Type::INT8],
+            ),
+            // `$5` is the expected revision, `$6` the time.
+            replace: statement(
+                format!(
+                    "UPDATE {table} AS r SET \
+                     revision = CASE WHEN r.revision = $5 AND r.key = $1 THEN $2 ELSE r.revision END, \
+                     deadline = CASE WHEN r.revision = $5 AND r.key = $1 THEN $3 ELSE r.deadline END, \
+                     due = CASE WHEN r.revision = $5 AND r.key = $1 AND (r.due IS NULL OR r.due > $3) \
+                     THEN $3 ELSE r.due END, \
+                     data = CASE WHEN r.revision = $5 AND r.key = $1 THEN $4 ELSE r.data END \
+                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $6) AND {sync} \
+                     RETURNING key = $1, revision, deadline, CASE WHEN revision <> $2 THEN data END"
+                ),
+                &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::BYTEA, Type::BYTEA, Type::INT8],
+            ),
+            // `$2` is the expected revision or null, `$3` whether no live record may be there, `$4` the time. The lock
+            // gives the newest version of the row, and keeps it until the row is deleted.
+            remove: statement(
+                format!(
+                    "WITH found AS MATERIALIZED ( \
+                     SELECT key, revision, deadline, data FROM {table} WHERE key = $1 AND {sync} FOR UPDATE \
+                     ), gone AS ( \
+                     DELETE FROM {table} AS r USING found AS f WHERE r.key = $1 AND f.key = $1 AND CASE \
+                     WHEN $3 THEN f.deadline <= $4 \
+                     WHEN $2 IS NULL THEN true \
+                     ELSE f.revision = $2 AND (f.deadline IS NULL OR f.deadline > $4) END RETURNING 1 \
+                     ) SELECT key = $1, revision, deadline, CASE WHEN NOT EXISTS (SELECT FROM gone) THEN data END \
+                     FROM found"
+                ),
+                &[Type::BYTEA, Type::BYTEA, Type::BOOL, Type::INT8],
+            ),
+            // `$2` is the revision before, `$3` after it, `$4` the new deadline, `$5` the time.
+            touch: statement(
+                format!(
+                    "UPDATE {table} AS r SET \
+                     revision = CASE WHEN r.revision = $2 AND r.key = $1 THEN $3 ELSE r.revision END, \
+                     deadline = CASE WHEN r.revision = $2 AND r.revision <> $3 AND r.key = $1 \
+                     THEN $4 ELSE r.deadline END, \
+                     due = CASE WHEN r.revision = $2 AND r.revision <> $3 AND r.key = $1 \
+                     AND (r.due IS NULL OR r.due > $4) THEN $4 ELSE r.due END \
+                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $5) AND {sync} \
+                     RETURNING key = $1, revision"
+                ),
+                &[Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8],
+            ),
+            traverse: statement(
+                format!(
+                    "SELECT pg_is_in_recovery(), key, revision, deadline, octet_length(data) FROM {table} \
+                     WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3"
+                ),
+                &[Type::BYTEA, Type::BYTEA, Type::INT8],
+            ),
+            // Two purges at once take different rows. A row that is being changed is left to the next purge.
+            purge: statement(
+                format!(
+                    "WITH due AS MATERIALIZED ( \
+                     SELECT key, deadline FROM {table} WHERE due <= $1 ORDER BY due LIMIT $2 \
+                     FOR UPDATE SKIP LOCKED \
+                     ), gone AS ( \
+                     DELETE FROM {table} AS r USING due AS d WHERE r.key = d.key AND d.deadline <= $1 RETURNING 1 \
+                     ), kept AS ( \
+                     UPDATE {table} AS r SET due = d.deadline FROM due AS d \
+                     WHERE r.key = d.key AND (d.deadline IS NULL OR d.deadline > $1) RETURNING 1 \
+                     ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM due), (SELECT count(*) FROM kept)"
+                ),
+                &[Type::INT8, Type::INT8],
+            ),
+            // Its own commit waits until the log is on disk, with all commits before it.
+            flush: statement(
+                format!(
+                    "SELECT {} AND pg_logical_emit_message(true, 'session-kit', '') IS NOT NULL",
+                    synchronous_commit(Durability::Power)
+                ),
+                &[],
+            ),
+        }
+    }
+}
+
+/// A condition that holds and sets `synchronous_commit` for this transaction, which is this statement. Every value
+/// except `off` waits for the local disk, and the operator may have chosen one that waits for standbys too.
+fn synchronous_commit(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Process => "set_config('synchronous_commit', 'off', true) = 'off'",
+        Durability::Power => {
+            "(current_setting('synchronous_commit') <> 'off' OR set_config('synchronous_commit', 'on', true) = 'on')"
+        }
+    }
+}

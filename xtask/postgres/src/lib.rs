@@ -1,0 +1,12 @@
+//! Temporary PostgreSQL servers, their standbys, and PgBouncer, for tests and the bench, each with its own directory and
+//! port. They end with their handle, and with the process that started them, even if that process is killed.
+
+mod bouncer;
+mod ports;
+mod process;
+mod program;
+mod server;
+
+pub use bouncer::Bouncer;
+pub use program::programs;
+pub use server::{Options, Server, sql};
