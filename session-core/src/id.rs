@@ -41,6 +41,12 @@ impl SessionId {
         Self(bytes)
     }
 
+    /// The 24 bytes. They are secret: put them only where this client alone can read them.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
     /// Parses the text. Anything but exactly 32 base64url characters is `None`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {

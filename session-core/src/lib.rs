@@ -44,10 +44,15 @@ mod id;
 #[cfg(feature = "state")]
 mod state;
 
+#[cfg(feature = "state")]
+mod carrier;
+
 pub use blocking::BlockingDriver;
 #[cfg(feature = "offload")]
 pub use blocking_adapter::Blocking;
 pub use capabilities::{Capabilities, ExpiryMode, RollsBack, Shared, Survives};
+#[cfg(feature = "state")]
+pub use carrier::{Carried, Carrier, Outgoing, Parts};
 pub use change::{
     Change, ChangeRequest, Condition, Decision, Found, Touch, decide_remove, decide_store, decide_touch,
 };

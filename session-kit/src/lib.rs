@@ -1,6 +1,6 @@
 // The examples of the README need these features.
 #![cfg_attr(
-    any(not(doctest), all(feature = "sqlite", feature = "test-kit")),
+    any(not(doctest), all(feature = "sealed", feature = "sqlite", feature = "test-kit")),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -55,8 +55,12 @@ pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
 
 #[cfg(feature = "cookie")]
 pub use session_state_cookie as cookie;
+#[cfg(feature = "sealed")]
+pub use session_state_cookie::SealedCookie;
 #[cfg(feature = "cookie")]
 pub use session_state_cookie::{CookieConfig, CookieState};
+#[cfg(feature = "signed")]
+pub use session_state_cookie::{KeyError, KeyRing, SecretKey};
 #[cfg(feature = "delegate")]
 pub use session_store_delegate as delegate;
 #[cfg(feature = "file")]
@@ -74,4 +78,6 @@ pub use session_store_sqlite as sqlite;
 #[cfg(feature = "tower")]
 pub use session_tower as tower;
 #[cfg(feature = "tower")]
-pub use session_tower::{ClientAddress, LazySession, RoutePolicy, SessionLayer, SessionValue, Typed};
+pub use session_tower::{
+    CarriedSessionLayer, ClientAddress, LazySession, RoutePolicy, SessionLayer, SessionValue, Typed,
+};

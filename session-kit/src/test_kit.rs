@@ -30,7 +30,8 @@ pub fn sessions() -> (Sessions, TestClock) {
 
 /// A client of an application in this process: it keeps cookies as a browser does, by name.
 ///
-/// It ignores attributes other than `Max-Age`, so a `Secure` cookie needs no HTTPS here, and sends `X-Forwarded-Proto:
+/// It ignores attributes other than `Max-Age`, so a `Secure` cookie needs no HTTPS here. As in browsers, a cookie whose
+/// name and value have more than 4,096 bytes together is ignored (RFC 6265bis §5.7). The client sends `X-Forwarded-Proto:
 /// https` unless the request has that header. A clone is another tab with
 /// the same cookies; later ones are its own.
 #[derive(Clone, Debug)]
@@ -82,6 +83,16 @@ where
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies.get(name).map(String::as_str)
+    }
+
+    /// The names of the cookies that it keeps, in their order.
+    pub fn cookie_names(&self) -> impl Iterator<Item = &str> {
+        self.cookies.keys().map(String::as_str)
+    }
+
+    /// Keeps this cookie, in place of one with the same name: for tests of planted and of older cookies.
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
     }
 
     /// Forgets all cookies.
@@ -141,6 +152,9 @@ where
     fn keep(&mut self, line: &str) {
         let mut attributes = line.split(';').map(str::trim);
         let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else { return };
+        if name.len() + value.len() > 4_096 {
+            return;
+        }
         if attributes.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0")) {
             self.cookies.remove(name);
         } else {

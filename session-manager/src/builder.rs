@@ -56,12 +56,13 @@ impl<D: Driver> Sessions<D> {
             on_corrupt: OnCorrupt::default(),
             observer: None,
             last_write_wins: false,
-            ids: Box::new(SessionId::generate),
+            ids: Arc::new(SessionId::generate),
             index_users: true,
             user_epochs: false,
             limits: Limits { keys: 1 << 16, bytes: 16 << 20 },
             max_user_sessions: None,
             poll_interval: Duration::from_secs(10),
+            carried: None,
         };
         SessionsBuilder { driver, config }
     }
@@ -174,7 +175,7 @@ impl<D: Driver> SessionsBuilder<D> {
         mut self,
         source: impl Fn() -> session_core::Result<SessionId> + Send + Sync + 'static,
     ) -> Self {
-        self.config.ids = Box::new(source);
+        self.config.ids = Arc::new(source);
         self
     }
 

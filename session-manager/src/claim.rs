@@ -21,12 +21,13 @@ impl Session {
     /// A value that this request has written and not committed is not claimed: the result is `None`.
     ///
     /// # Errors
-    /// `Decode`, `Codec`, and then the value stays; `Store`; `Uncertain` if the answer was lost: the value may be gone;
+    /// `NoStore` for a session that the client keeps; `Decode`, `Codec`, and then the value stays; `Store`; `Uncertain` if the answer was lost: the value may be gone;
     /// `Contention` after too many conflicts; `Committed`, `NotLoaded`.
     ///
     /// # Cancellation
     /// If dropped, the value is there or has been taken.
     pub async fn claim<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.needs_store()?;
         let mut turn = self.turn(false).await;
         if self.is_sealed() {
             return Err(Error::new(ErrorKind::Committed));

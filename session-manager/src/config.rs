@@ -33,7 +33,7 @@ pub enum OnTooMany {
 }
 
 /// The source of new ids: the operating system, except in tests.
-pub(crate) type IdSource = Box<dyn Fn() -> session_core::Result<SessionId> + Send + Sync>;
+pub(crate) type IdSource = Arc<dyn Fn() -> session_core::Result<SessionId> + Send + Sync>;
 
 /// The shortest timeout.
 pub(crate) const MIN_TIME: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ impl Limits {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Option<Duration>,
@@ -71,6 +72,9 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) max_user_sessions: Option<(usize, OnTooMany)>,
     pub(crate) poll_interval: Duration,
+    /// The client keeps the sessions, so no store decides between two requests of one session. How many bytes of data it
+    /// keeps.
+    pub(crate) carried: Option<usize>,
 }
 
 impl Config {

@@ -165,6 +165,10 @@ pub enum ErrorKind {
     /// [`SessionRef`](crate::SessionRef), outside of every request.
     #[error("no response carries a new session id")]
     NoResponse,
+    /// The client keeps the session ([`CarriedSessions`](crate::CarriedSessions)), so no store decides which of two
+    /// requests takes a value, and no reference finds the session later.
+    #[error("no store keeps the session")]
+    NoStore,
     /// Another task of this request is loading, committing or destroying this session.
     #[error("session is in use by another task of the request")]
     Busy,

@@ -62,7 +62,10 @@ mod users;
 
 mod data;
 
+mod carried;
+
 pub use builder::SessionsBuilder;
+pub use carried::{CarriedSessions, NoStore, OneRequest};
 pub use client::AddressCheck;
 pub use codec::Codec;
 pub use config::{OnCorrupt, OnTooMany};

@@ -46,6 +46,20 @@ impl<D: Driver> Manager<D> {
         Self { driver, clock, config, last_write_wins, at_once, watches, tags, swept }
     }
 
+    /// The manager of one request, whose events and references are those of `base`.
+    pub(crate) fn carried<B>(base: &Manager<B>, driver: D, config: Config) -> Self {
+        Self {
+            driver,
+            clock: Arc::clone(&base.clock),
+            config,
+            last_write_wins: false,
+            at_once: base.at_once,
+            watches: Arc::clone(&base.watches),
+            tags: base.tags.clone(),
+            swept: AtomicU64::new(NO_SWEEP),
+        }
+    }
+
     /// Removes expired records.
     pub(crate) async fn purge(&self, limit: usize) -> session_core::Result<Purged> {
         let purged = self.driver.purge(limit).await?;

@@ -34,8 +34,10 @@ impl Session {
     /// A reference to the session that outlives this request.
     ///
     /// # Errors
-    /// `NotLoaded`, `Busy`; `Store` for a [detached](Self::is_detached) session.
+    /// `NotLoaded`, `Busy`; `Store` for a [detached](Self::is_detached) session; `NoStore` for a session that the client
+    /// keeps.
     pub fn reference(&self) -> Result<SessionRef, Error> {
+        self.needs_store()?;
         Ok(SessionRef { follower: self.follower()?, backend: Arc::clone(self.backend()) })
     }
 }

@@ -431,6 +431,11 @@ impl Session {
         self.0.backend.config()
     }
 
+    /// An error if the client keeps the session.
+    pub(crate) fn needs_store(&self) -> Result<(), Error> {
+        if self.config().carried.is_some() { Err(Error::new(ErrorKind::NoStore)) } else { Ok(()) }
+    }
+
     pub(crate) fn request(&self) -> &RequestInfo {
         &self.0.request
     }

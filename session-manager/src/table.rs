@@ -78,6 +78,14 @@ pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 /// What precedes the anonymous session in the tombstone of a login.
 const TOMBSTONE_HEAD: [u8; 8] = [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0];
 
+/// The shortest header: the fixed part, and three empty fields.
+pub(crate) const LEAST_HEADER: usize = FIXED + 3;
+
+/// Whether a record's data is a tombstone.
+pub(crate) fn is_tombstone(data: &[u8]) -> bool {
+    data.starts_with(&[VERSION, TOMBSTONE])
+}
+
 /// A record's data.
 pub(crate) enum Content {
     Session(Table),

@@ -89,12 +89,13 @@ impl<D: Driver> Sessions<D> {
     /// session that stays, and a request of that session at this moment would find it ended.
     ///
     /// # Errors
-    /// As [`end_user`](Self::end_user); `NotLoaded`, `Busy`.
+    /// As [`end_user`](Self::end_user); `NotLoaded`, `Busy`; `NoStore` for a session that the client keeps.
     pub async fn end_others(
         &self,
         session: &Session,
         reason: impl Into<Cow<'static, str>>,
     ) -> Result<usize, Error> {
+        session.needs_store()?;
         self.needs_index()?;
         let own = session.read(|work| {
             let table = work.loaded().map(|loaded| (loaded.key.clone(), &work.table().header));

@@ -194,8 +194,10 @@ impl Session {
     /// or changed it first, the commit fails with `Contention` and the response is refused.
     ///
     /// # Errors
-    /// `Decode`, and then the value stays; `Committed`, `NotLoaded`, `Busy`.
+    /// `NoStore` for a session that the client keeps; `Decode`, and then the value stays; `Committed`, `NotLoaded`,
+    /// `Busy`.
     pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.needs_store()?;
         for _ in 0..TRIES {
             let Some(entry) = self.write(|work| self.value_in(work, key))? else { return Ok(None) };
             let value = decoded(key, &entry)?;

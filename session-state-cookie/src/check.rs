@@ -7,7 +7,7 @@ use crate::error::ConfigError;
 const MAX_ATTRIBUTE: usize = 1024;
 /// Browsers ignore a cookie whose name and value together are longer (RFC 6265bis §5.6, §5.7). RFC 6265 §6.1 also counted
 /// the attributes, but as the size that a browser should support.
-const MAX_NAME_AND_VALUE: usize = 4096;
+pub(crate) const MAX_NAME_AND_VALUE: usize = 4096;
 
 pub(crate) fn name(name: &str, value_len: usize) -> Result<(), ConfigError> {
     if name.is_empty() || !name.bytes().all(is_token) {

@@ -31,7 +31,14 @@ pub(crate) fn collect(header: &[u8], name: &[u8], found: &mut Candidates) {
     }
 }
 
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+/// The pairs of one `Cookie` header.
+#[cfg(feature = "signed")]
+pub(crate) fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    header.split(|byte| *byte == b';')
+}
+
+/// The value of a pair with exactly this name.
+pub(crate) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let blanks = pair.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     pair.get(blanks..)?.strip_prefix(name)?.strip_prefix(b"=")
 }

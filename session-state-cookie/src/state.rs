@@ -34,6 +34,8 @@ pub struct CookieState {
     lifetime: Lifetime,
     expires: bool,
     deletion: HeaderValue,
+    #[cfg(feature = "signed")]
+    signer: Option<std::sync::Arc<crate::signed::Signer>>,
 }
 
 impl CookieState {
@@ -60,7 +62,31 @@ impl CookieState {
         // but every browser's algorithm accepts it (RFC 6265bis §5.6.2).
         let deletion = format!("{}={fixed}{MAX_AGE}0{EXPIRES}{}", identity.name, HttpDate::from(UNIX_EPOCH));
         let deletion = HeaderValue::try_from(deletion).map_err(|_| ConfigError::InvalidName)?;
-        Ok(Self { identity, fixed, secure, lifetime, expires, deletion })
+        Ok(Self {
+            identity,
+            fixed,
+            secure,
+            lifetime,
+            expires,
+            deletion,
+            #[cfg(feature = "signed")]
+            signer: None,
+        })
+    }
+
+    /// The same cookie with signed ids.
+    #[cfg(feature = "signed")]
+    pub(crate) fn signed(mut self, signer: crate::signed::Signer) -> Self {
+        self.signer = Some(std::sync::Arc::new(signer));
+        self
+    }
+
+    /// Another cookie with the same attributes, whose name has this at its end.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn named(&self, end: &str) -> Result<Self, ConfigError> {
+        let mut identity = self.identity.clone();
+        identity.name.push_str(end);
+        Self::new(identity, self.fixed.clone(), self.secure, self.lifetime, self.expires)
     }
 
     /// How many seconds the browser keeps a cookie that is sent at `now`, and the moment when the cookie ends.
@@ -88,9 +114,8 @@ impl CookieState {
 
     /// The header's value, in one allocation of exactly its length: a `Vec` with spare capacity would be reallocated
     /// when it becomes the value.
-    fn value(&self, id: &SessionId, keeps: Option<(u64, Timestamp)>) -> std::io::Result<Vec<u8>> {
-        let id = id.reveal();
-        let parts = [self.name(), "=", id.as_str(), &self.fixed];
+    fn value(&self, content: &str, keeps: Option<(u64, Timestamp)>) -> std::io::Result<Vec<u8>> {
+        let parts = [self.name(), "=", content, &self.fixed];
         let mut len = parts.iter().map(|part| part.len()).sum::<usize>();
         if let Some((seconds, _)) = keeps {
             len += MAX_AGE.len() + seconds.checked_ilog10().unwrap_or(0) as usize + 1;
@@ -132,9 +157,39 @@ impl CookieState {
     }
 }
 
+impl CookieState {
+    /// Adds the header for this content. A session whose deadline has passed is erased.
+    pub(crate) fn write_content(
+        &self,
+        content: &str,
+        deadline: Option<Timestamp>,
+        persistence: Persistence,
+        now: Timestamp,
+        response: &mut HeaderMap,
+    ) -> Result<()> {
+        let lifetime = self.lifetime_of(persistence);
+        if lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
+            // A Max-Age of zero deletes the cookie; the deletion header does so without the id.
+            return self.put(self.deletion.clone(), response);
+        }
+        let value = self.value(content, Self::keeps(lifetime, deadline, now)).map_err(unwritable)?;
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(unwritable)?;
+        // Keeps the id out of `Debug` and out of HTTP/2's compression tables.
+        value.set_sensitive(true);
+        self.put(value, response)
+    }
+}
+
 impl State for CookieState {
     fn read(&self, request: &HeaderMap) -> Candidates {
         let mut found = Candidates::none();
+        #[cfg(feature = "signed")]
+        if let Some(signer) = &self.signer {
+            for header in request.get_all(COOKIE) {
+                signer.collect(header.as_bytes(), self.name().as_bytes(), &mut found);
+            }
+            return found;
+        }
         // HTTP/2 and HTTP/3 may send one header per cookie (RFC 9113 §8.2.3).
         for header in request.get_all(COOKIE) {
             parse::collect(header.as_bytes(), self.name().as_bytes(), &mut found);
@@ -150,16 +205,11 @@ impl State for CookieState {
         now: Timestamp,
         response: &mut HeaderMap,
     ) -> Result<()> {
-        let lifetime = self.lifetime_of(persistence);
-        if lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
-            // A Max-Age of zero deletes the cookie; the deletion header does so without the id.
-            return self.erase(response);
+        #[cfg(feature = "signed")]
+        if let Some(signer) = &self.signer {
+            return self.write_content(&signer.value(id), deadline, persistence, now, response);
         }
-        let value = self.value(id, Self::keeps(lifetime, deadline, now)).map_err(unwritable)?;
-        let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(unwritable)?;
-        // Keeps the id out of `Debug` and out of HTTP/2's compression tables.
-        value.set_sensitive(true);
-        self.put(value, response)
+        self.write_content(id.reveal().as_str(), deadline, persistence, now, response)
     }
 
     fn erase(&self, response: &mut HeaderMap) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap, Method, Uri};
-use session_core::{Driver, State};
+use session_core::{Candidates, Driver, State};
 use session_manager::{
     Closed, Committed, Error, IdUpdate, OnHandlerError, OnNotStored, OnStoreError, RequestInfo, Session,
     Sessions,
@@ -18,10 +18,16 @@ use crate::mistakes::Mistakes;
 
 pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, Error>> + Send>>;
 
-pub(crate) trait Engine: Send + Sync {
-    /// The session of a request, not loaded. No I/O.
-    fn begin(&self, request: Head<'_>) -> Begun;
+/// Begins the requests of a layer.
+pub(crate) trait Source: Send + Sync {
+    /// The session of a request, not loaded, and the engine that completes the request. No I/O.
+    fn begin(self: Arc<Self>, request: Head<'_>) -> (Begun, Arc<dyn Engine>);
 
+    fn mistakes(&self) -> &Mistakes;
+}
+
+/// Completes a request, or all requests of a layer.
+pub(crate) trait Engine: Send + Sync {
     /// Closes an unchanged session.
     fn try_finish(&self, session: &Session) -> Option<Closed>;
 
@@ -57,6 +63,21 @@ pub(crate) struct Begun {
     pub(crate) objection: Option<&'static str>,
 }
 
+impl Begun {
+    pub(crate) fn new<D: Driver>(
+        sessions: &Sessions<D>,
+        request: RequestInfo,
+        head: &Head<'_>,
+        mistakes: &Mistakes,
+        objection: impl FnOnce() -> Option<&'static str>,
+    ) -> Self {
+        // A client that sends an id keeps its cookies.
+        let watched = request.candidates.is_empty() && mistakes.watches_cookie();
+        let objection = if watched { objection() } else { None };
+        Self { session: sessions.lazy(request), is_head: *head.method == Method::HEAD, objection }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) on_store_error: OnStoreError,
@@ -64,6 +85,36 @@ pub(crate) struct Options {
     pub(crate) on_not_stored: OnNotStored,
     pub(crate) no_store: bool,
     pub(crate) address: Option<ClientAddress>,
+}
+
+impl Options {
+    pub(crate) const fn new() -> Self {
+        Self {
+            on_store_error: OnStoreError::Reject,
+            on_handler_error: OnHandlerError::Discard,
+            on_not_stored: OnNotStored::Continue,
+            no_store: true,
+            address: None,
+        }
+    }
+
+    pub(crate) fn request<D: Driver>(
+        &self,
+        candidates: Candidates,
+        sessions: &Sessions<D>,
+        head: &Head<'_>,
+    ) -> RequestInfo {
+        let mut request = RequestInfo::new(candidates);
+        request.address =
+            self.address.as_ref().and_then(|address| address.find(head.headers, head.extensions));
+        if sessions.checks_user_agent() {
+            request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
+        }
+        request.on_store_error = self.on_store_error;
+        request.on_handler_error = self.on_handler_error;
+        request.on_not_stored = self.on_not_stored;
+        request
+    }
 }
 
 /// The parts of a layer.
@@ -88,14 +139,12 @@ impl<D, S> Clone for Parts<D, S> {
 
 impl<D: Driver, S: State> Parts<D, S> {
     pub(crate) fn new(sessions: Sessions<D>, state: S) -> Self {
-        let options = Options {
-            on_store_error: OnStoreError::default(),
-            on_handler_error: OnHandlerError::default(),
-            on_not_stored: OnNotStored::default(),
-            no_store: true,
-            address: None,
-        };
-        Self { sessions, state: Arc::new(state), options, mistakes: Arc::new(Mistakes::new()) }
+        Self {
+            sessions,
+            state: Arc::new(state),
+            options: Options::new(),
+            mistakes: Arc::new(Mistakes::new()),
+        }
     }
 
     /// Whether the sessions check an address that the layer cannot find.
@@ -104,22 +153,19 @@ impl<D: Driver, S: State> Parts<D, S> {
     }
 }
 
-impl<D: Driver, S: State> Engine for Parts<D, S> {
-    fn begin(&self, Head { method, uri, headers, extensions }: Head<'_>) -> Begun {
-        let mut request = RequestInfo::new(self.state.read(headers));
-        request.address = self.options.address.as_ref().and_then(|address| address.find(headers, extensions));
-        if self.sessions.checks_user_agent() {
-            request.user_agent = headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
-        }
-        request.on_store_error = self.options.on_store_error;
-        request.on_handler_error = self.options.on_handler_error;
-        request.on_not_stored = self.options.on_not_stored;
-        // A client that sends an id keeps its cookies.
-        let watched = request.candidates.is_empty() && self.mistakes.watches_cookie();
-        let objection = if watched { self.state.objection(uri, headers) } else { None };
-        Begun { session: self.sessions.lazy(request), is_head: *method == Method::HEAD, objection }
+impl<D: Driver, S: State> Source for Parts<D, S> {
+    fn begin(self: Arc<Self>, head: Head<'_>) -> (Begun, Arc<dyn Engine>) {
+        let request = self.options.request(self.state.read(head.headers), &self.sessions, &head);
+        let objection = || self.state.objection(head.uri, head.headers);
+        (Begun::new(&self.sessions, request, &head, &self.mistakes, objection), self)
     }
 
+    fn mistakes(&self) -> &Mistakes {
+        &self.mistakes
+    }
+}
+
+impl<D: Driver, S: State> Engine for Parts<D, S> {
     fn try_finish(&self, session: &Session) -> Option<Closed> {
         self.sessions.try_finish(session)
     }

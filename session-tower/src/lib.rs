@@ -3,6 +3,7 @@
 
 mod layer;
 
+mod carried;
 mod client;
 mod engine;
 mod future;
@@ -16,6 +17,7 @@ mod typed;
 #[cfg(feature = "axum")]
 mod extract;
 
+pub use carried::CarriedSessionLayer;
 pub use client::ClientAddress;
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use session_manager::AskedOutside;
 use tower_service::Service;
 
-use crate::engine::{Engine, Head};
+use crate::engine::{Head, Source};
 use crate::future::ResponseFuture;
 use crate::lazy::LazySession;
 
@@ -19,12 +19,12 @@ use crate::lazy::LazySession;
 #[derive(Clone)]
 pub struct SessionService<Svc> {
     inner: Svc,
-    engine: Arc<dyn Engine>,
+    source: Arc<dyn Source>,
 }
 
 impl<Svc> SessionService<Svc> {
-    pub(crate) fn new(inner: Svc, engine: Arc<dyn Engine>) -> Self {
-        Self { inner, engine }
+    pub(crate) fn new(inner: Svc, source: Arc<dyn Source>) -> Self {
+        Self { inner, source }
     }
 }
 
@@ -43,16 +43,16 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if request.extensions_mut().remove::<AskedOutside>().is_some() {
-            self.engine.mistakes().report_wrong_order();
+            self.source.mistakes().report_wrong_order();
         }
-        let begun = self.engine.begin(Head {
+        let (begun, engine) = Arc::clone(&self.source).begin(Head {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
         });
         LazySession::insert(begun.session.clone(), request.extensions_mut());
-        ResponseFuture::new(self.inner.call(request), begun, Arc::clone(&self.engine))
+        ResponseFuture::new(self.inner.call(request), begun, engine)
     }
 }
 

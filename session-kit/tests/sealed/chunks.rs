@@ -1,0 +1,67 @@
+//! Sessions in several cookies.
+
+use axum::Router;
+use session_kit::test_kit::Client;
+
+use super::app::{NAME, app, clock, no_store, ring, sealed};
+
+fn names(client: &Client<Router>) -> Vec<String> {
+    client.cookie_names().map(str::to_owned).collect()
+}
+
+fn expected(count: usize) -> Vec<String> {
+    let further = (1..count).map(|at| format!("{NAME}.{at}"));
+    if count == 0 { Vec::new() } else { std::iter::once(NAME.to_owned()).chain(further).collect() }
+}
+
+#[tokio::test]
+async fn cookies_grow_shrink_and_end_with_the_session() {
+    let mut client = Client::new(app(no_store(&clock()), sealed(&ring(), 4)));
+    for (bytes, count) in [(100, 1), (3_000, 2), (6_200, 3), (12_000, 4), (3_500, 2), (100, 1), (9_300, 4)] {
+        let answer = client.post(&format!("/fill/{bytes}"), "").await;
+        assert_eq!((answer.status.as_u16(), names(&client)), (200, expected(count)), "{bytes} bytes");
+        assert_eq!(client.get("/show").await.text(), "guest true 1");
+    }
+    let answer = client.post("/fill/12500", "").await;
+    assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (500, None), "four cookies are full");
+    assert_eq!(client.get("/show").await.text(), "guest true 1");
+    client.post("/logout", "").await;
+    assert_eq!(names(&client), expected(0), "nothing is left");
+}
+
+#[tokio::test]
+async fn parts_of_two_sessions_do_not_mix() {
+    let mut one = Client::new(app(no_store(&clock()), sealed(&ring(), 4)));
+    let mut other = one.clone();
+    for client in [&mut one, &mut other] {
+        client.post("/fill/5000", "").await;
+    }
+    let second = format!("{NAME}.1");
+    let theirs = other.cookie(&second).unwrap().to_owned();
+    let ours = one.cookie(&second).unwrap().to_owned();
+    one.set_cookie(&second, &theirs);
+    assert_eq!(one.get("/show").await.text(), "guest false 0");
+    one.set_cookie(&second, &ours);
+    assert_eq!(one.get("/show").await.text(), "guest true 1");
+    // The leftover of a larger session, which a lost response did not delete, does no harm and is removed later.
+    one.set_cookie(&format!("{NAME}.3"), &theirs);
+    assert_eq!(one.get("/show").await.text(), "guest true 1");
+    one.get("/count").await;
+    assert_eq!(names(&one), expected(2));
+}
+
+#[tokio::test]
+async fn smaller_configuration_reads_larger_sessions() {
+    let (clock, ring) = (clock(), ring());
+    let mut client = Client::new(app(no_store(&clock), sealed(&ring, 4)));
+    client.post("/fill/9000", "").await;
+    let cookies: Vec<_> =
+        names(&client).into_iter().map(|name| (client.cookie(&name).unwrap().to_owned(), name)).collect();
+    let mut client = Client::new(app(no_store(&clock), sealed(&ring, 1)));
+    for (value, name) in &cookies {
+        client.set_cookie(name, value);
+    }
+    assert_eq!(client.get("/show").await.text(), "guest true 1");
+    assert_eq!(client.post("/fill/20", "").await.status, 200);
+    assert_eq!(names(&client), expected(1));
+}

@@ -1,0 +1,98 @@
+//! Revocation: by keys, and by the epoch of a user in a store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_kit::cookie::SealedCookie;
+use session_kit::memory::{MemoryConfig, MemoryStore};
+use session_kit::test_kit::{Client, TestClock};
+use session_kit::{CarriedSessions, ErrorKind, KeyRing, OnTooMany, SecretKey, Sessions};
+
+use super::app::{NAME, app, clock, no_store, sealed};
+
+fn with_epochs(clock: &TestClock) -> Sessions<MemoryStore> {
+    let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
+    Sessions::builder(store).user_epochs(true).build().unwrap()
+}
+
+#[tokio::test]
+async fn end_user_ends_every_copy_at_once() {
+    let clock = clock();
+    let sessions = with_epochs(&clock);
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let mut browsers: Vec<_> = (0..3).map(|_| Client::new(app(sessions.clone(), sealed(&ring, 1)))).collect();
+    for (browser, user) in browsers.iter_mut().zip(["ada", "ada", "bob"]) {
+        browser.post(&format!("/login/{user}"), "").await;
+        assert_eq!(browser.get("/show").await.text(), format!("{user} true 0"));
+    }
+    sessions.end_user("ada", "stolen device").await.unwrap();
+    for (browser, seen) in browsers.iter_mut().zip(["guest false 0", "guest false 0", "bob true 0"]) {
+        assert_eq!(browser.get("/show").await.text(), seen);
+    }
+    // A login after it is valid, for as long as the session may live.
+    browsers[0].post("/login/ada", "").await;
+    for _ in 0..23 {
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(browsers[0].get("/show").await.text(), "ada true 0");
+        sessions.sweep_once(100).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(browsers[0].get("/show").await.text(), "guest false 0", "the absolute lifetime");
+}
+
+/// Over a day, with a login just before the first epoch's record would end.
+#[tokio::test]
+async fn epoch_lives_as_long_as_the_sessions_that_have_it() {
+    let clock = clock();
+    let sessions = with_epochs(&clock);
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    sessions.end_user("ada", "first").await.unwrap();
+    clock.advance(Duration::from_secs(86_400 - 60));
+    browser.post("/login/ada", "").await;
+    clock.advance(Duration::from_secs(3_600));
+    sessions.sweep_once(100).await.unwrap();
+    assert_eq!(browser.get("/show").await.text(), "ada true 0");
+}
+
+#[tokio::test]
+async fn newest_key_seals_all_open_and_a_removed_one_revokes() {
+    let clock = clock();
+    let [old, new] = [SecretKey::generate().unwrap(), SecretKey::generate().unwrap()];
+    let client = |ring: &KeyRing| Client::new(app(no_store(&clock), sealed(ring, 1)));
+    let (only_old, only_new) = (KeyRing::new(old.clone()), KeyRing::new(new.clone()));
+    let mut before = client(&only_old);
+    before.post("/login/ada", "").await;
+    let cookie = before.cookie(NAME).unwrap();
+    let mut during = client(&KeyRing::new(new).and_older(old).unwrap());
+    during.set_cookie(NAME, cookie);
+    assert_eq!(during.get("/show").await.text(), "ada true 0");
+    during.get("/count").await;
+    for (ring, cookie, seen) in [
+        (&only_new, cookie, "guest false 0"),
+        (&only_new, during.cookie(NAME).unwrap(), "ada true 1"),
+        (&only_old, during.cookie(NAME).unwrap(), "guest false 0"),
+    ] {
+        let mut after = client(ring);
+        after.set_cookie(NAME, cookie);
+        assert_eq!(after.get("/show").await.text(), seen);
+    }
+}
+
+#[test]
+fn limit_of_sessions_needs_a_store() {
+    let store = MemoryStore::open(MemoryConfig::new()).unwrap();
+    let sessions = Sessions::builder(store).max_user_sessions(2, OnTooMany::Reject).build().unwrap();
+    assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// `Debug` shows neither keys nor values.
+#[test]
+fn debug_shows_no_key() {
+    let key = SecretKey::generate().unwrap();
+    let text = key.to_text();
+    let ring = KeyRing::new(key.clone());
+    let cookie: SealedCookie = sealed(&ring, 1);
+    let shown = format!("{key:?} {ring:?} {cookie:?}");
+    assert!(!shown.contains(&text[14..24]) && shown.contains("SecretKey"), "{shown}");
+}

@@ -1,0 +1,107 @@
+//! A session in one cookie behaves as one in a store.
+
+use std::time::Duration;
+
+use axum::Router;
+use session_kit::session_core::Carrier as _;
+use session_kit::test_kit::{Client, TestClock};
+
+use super::app::{NAME, app, clock, no_store, ring, sealed};
+
+fn client() -> (Client<Router>, TestClock) {
+    let clock = clock();
+    (Client::new(app(no_store(&clock), sealed(&ring(), 1))), clock)
+}
+
+#[tokio::test]
+async fn values_flash_and_csrf_work_without_a_store() {
+    let (mut client, _) = client();
+    assert_eq!(client.get("/show").await.text(), "guest false 0");
+    assert!(client.cookie(NAME).is_none(), "a read makes no session");
+    for visits in ["1", "2", "3"] {
+        let answer = client.get("/count").await;
+        assert_eq!(answer.text(), visits);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("vary"), Some("Cookie"));
+    }
+    let token = client.get("/form").await.text().to_owned();
+    assert_eq!((token.len(), client.get("/form").await.text()), (32, token.as_str()));
+    client.post("/say/hello", "").await;
+    assert_eq!(client.get("/said").await.text(), "hello");
+    assert_eq!(client.get("/said").await.text(), "");
+    let before = client.cookie(NAME).unwrap().to_owned();
+    for path in ["/show", "/static"] {
+        let answer = client.get(path).await;
+        assert_eq!(answer.header("set-cookie"), None, "nothing changed: {path}");
+    }
+    assert_eq!(client.post("/fail", "").await.status, 500);
+    assert_eq!(client.cookie(NAME), Some(before.as_str()));
+}
+
+#[tokio::test]
+async fn login_renews_the_id_and_logout_deletes_the_cookie() {
+    let (mut client, _) = client();
+    client.get("/count").await;
+    let planted = client.cookie(NAME).unwrap().to_owned();
+    client.post("/login/ada", "").await;
+    assert_eq!(client.get("/show").await.text(), "ada true 1");
+    // The cookie from before the login shows nothing of it.
+    let mut other = client.clone();
+    other.set_cookie(NAME, &planted);
+    assert_eq!(other.get("/show").await.text(), "guest true 1");
+    let answer = client.post("/logout", "").await;
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(client.cookie(NAME), None);
+    assert_eq!(client.get("/show").await.text(), "guest false 0");
+}
+
+#[tokio::test]
+async fn deadline_is_inside_the_seal() {
+    let (mut client, clock) = client();
+    client.post("/login/ada", "").await;
+    let old = client.cookie(NAME).unwrap().to_owned();
+    clock.advance(Duration::from_secs(3_600));
+    let answer = client.get("/show").await;
+    assert!(answer.header("set-cookie").is_some(), "a use moves the deadline");
+    clock.advance(Duration::from_secs(3_601));
+    assert_eq!(client.get("/show").await.text(), "ada true 0");
+    client.set_cookie(NAME, &old);
+    assert_eq!(client.get("/show").await.text(), "guest false 0", "a copy ends at its own deadline");
+    assert_eq!(client.get("/count").await.text(), "1", "and a new session begins");
+}
+
+#[tokio::test]
+async fn size_is_exact_and_one_more_byte_is_a_typed_error() {
+    let cookie = sealed(&ring(), 1);
+    assert_eq!(cookie.max_data_bytes(), 2_987);
+    let clock = clock();
+    let mut client = Client::new(app(no_store(&clock), cookie));
+    // The largest text that fits, by bisection: the response for one more is refused, and the session stays.
+    let (mut fits, mut fails) = (1, 4_096);
+    while fails - fits > 1 {
+        let bytes = (fits + fails) / 2;
+        let answer = client.post(&format!("/fill/{bytes}"), "").await;
+        match answer.status.as_u16() {
+            200 => fits = bytes,
+            status => (fails, _) = (bytes, assert_eq!((status, answer.header("set-cookie")), (500, None))),
+        }
+    }
+    client.clear_cookies();
+    client.post(&format!("/fill/{fits}"), "").await;
+    let len = NAME.len() + client.cookie(NAME).unwrap().len();
+    assert!((4_095..=4_096).contains(&len), "{len}");
+    assert_eq!(client.get("/show").await.text(), "guest true 1");
+    let before = client.cookie(NAME).unwrap().to_owned();
+    // Only the commit finds that the user's name is too long.
+    let answer = client.post(&format!("/login/{}", "u".repeat(200)), "").await;
+    assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (500, None), "before the head");
+    assert_eq!(client.cookie(NAME), Some(before.as_str()));
+    client.post("/fill/0", "").await;
+    assert_eq!(client.get("/show").await.text(), "guest true 0");
+}
+
+#[tokio::test]
+async fn calls_that_need_a_store_are_refused() {
+    let (mut client, _) = client();
+    assert_eq!(client.post("/refused", "").await.text(), "[true, true, true]");
+}
