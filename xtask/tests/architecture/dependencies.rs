@@ -12,6 +12,7 @@ fn layer(package: &str) -> Option<u32> {
     Some(match package {
         "session-core" => 0,
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
+        "session-handover" => 1,
         "session-manager" => 2,
         "session-tower" => 3,
         "session-kit" => 4,

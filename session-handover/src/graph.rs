@@ -1,0 +1,241 @@
+//! Values that refer to each other, before they become a tree.
+//!
+//! Marshal, Storable and Data::Dumper number the values they write and refer back to them. A [`Graph`] holds the numbered
+//! values; [`Graph::into_value`] gives the tree, in which a value that is met twice stands once and is named after that.
+
+#![allow(dead_code, reason = "each format uses a part")]
+
+use crate::{Error, ErrorKind, Object, Value};
+
+/// The number of a node.
+pub(crate) type Id = usize;
+
+/// One value with the numbers of its parts.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    /// Announced and not read yet. Left over only in damaged input.
+    Pending,
+    /// A value without parts.
+    Leaf(Value),
+    List(Vec<Id>),
+    Set(Vec<Id>),
+    Map {
+        entries: Vec<(Id, Id)>,
+        default: Option<Id>,
+    },
+    /// A reference to a single value (Perl).
+    Ref(Id),
+    /// The same as another node, without a number of its own.
+    Alias(Id),
+    Object {
+        class: String,
+        part: Part,
+    },
+}
+
+/// What an object holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Fields(Vec<(Id, Id)>),
+    Items(Vec<Id>),
+    Value(Id),
+    /// Text that the class itself wrote, and the values it refers to.
+    Hook {
+        frozen: Vec<u8>,
+        refs: Vec<Id>,
+    },
+    Raw(Vec<u8>),
+}
+
+/// Numbered values.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    pub(crate) fn add(&mut self, node: Node) -> Id {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn leaf(&mut self, value: Value) -> Id {
+        self.add(Node::Leaf(value))
+    }
+
+    pub(crate) fn set(&mut self, id: Id, node: Node) {
+        if let Some(slot) = self.nodes.get_mut(id) {
+            *slot = node;
+        }
+    }
+
+    pub(crate) fn get(&self, id: Id) -> &Node {
+        self.nodes.get(id).unwrap_or(&Node::Pending)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut Node> {
+        self.nodes.get_mut(id)
+    }
+
+    /// Follows aliases. `None` where they only lead to each other.
+    pub(crate) fn resolve(&self, mut id: Id) -> Option<Id> {
+        for _ in 0..=self.nodes.len() {
+            match self.nodes.get(id)? {
+                Node::Alias(next) => id = *next,
+                _ => return Some(id),
+            }
+        }
+        None
+    }
+
+    /// The node that `id` stands for: references to containers, objects and code are written as the thing itself.
+    fn meant(&self, id: Id) -> Option<Id> {
+        let id = self.resolve(id)?;
+        let Node::Ref(target) = self.get(id) else { return Some(id) };
+        let target = self.resolve(*target)?;
+        let itself = match self.get(target) {
+            Node::List(_) | Node::Map { .. } | Node::Object { .. } => true,
+            Node::Leaf(value) => matches!(value, Value::Regex { .. } | Value::Opaque(_)),
+            _ => false,
+        };
+        Some(if itself { target } else { id })
+    }
+
+    fn children(node: &Node, mut visit: impl FnMut(Id)) {
+        match node {
+            Node::Pending | Node::Leaf(_) => {}
+            Node::List(items) | Node::Set(items) => items.iter().copied().for_each(visit),
+            Node::Map { entries, default } => {
+                for &(key, value) in entries {
+                    visit(key);
+                    visit(value);
+                }
+                if let Some(id) = default {
+                    visit(*id);
+                }
+            }
+            Node::Ref(id) | Node::Alias(id) => visit(*id),
+            Node::Object { part, .. } => match part {
+                Part::Fields(entries) => {
+                    for &(key, value) in entries {
+                        visit(key);
+                        visit(value);
+                    }
+                }
+                Part::Items(items) => items.iter().copied().for_each(visit),
+                Part::Value(id) => visit(*id),
+                Part::Hook { refs, .. } => refs.iter().copied().for_each(visit),
+                Part::Raw(_) => {}
+            },
+        }
+    }
+
+    /// The tree below `root`. Fails beyond `depth` levels, and where a value was announced and never came.
+    pub(crate) fn into_value(self, root: Id, depth: usize) -> Result<Value, Error> {
+        // Known before the nodes are taken apart.
+        let meant: Vec<Option<Id>> = (0..self.nodes.len()).map(|id| self.meant(id)).collect();
+        let find = |id: Id| meant.get(id).copied().flatten().ok_or_else(dangling);
+        let mut met = vec![0_u8; self.nodes.len()];
+        let mut open = vec![root];
+        while let Some(id) = open.pop() {
+            let id = find(id)?;
+            let Some(count) = met.get_mut(id) else { return Err(dangling()) };
+            *count = count.saturating_add(1);
+            if *count == 1 {
+                Self::children(&self.nodes[id], |child| open.push(child));
+            }
+        }
+        let names = vec![0; met.len()];
+        let mut build = Build { graph: self, meant, met, names, next: 1 };
+        build.value(root, depth)
+    }
+}
+
+fn dangling() -> Error {
+    Error::new(ErrorKind::Malformed, 0, "reference leads nowhere")
+}
+
+struct Build {
+    graph: Graph,
+    meant: Vec<Option<Id>>,
+    met: Vec<u8>,
+    /// The name that a value got where it was first met; 0: none.
+    names: Vec<u32>,
+    next: u32,
+}
+
+impl Build {
+    fn value(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
+        let id = self.meant.get(id).copied().flatten().ok_or_else(dangling)?;
+        if let Node::Leaf(value) = self.graph.get(id)
+            && !is_text(value)
+        {
+            return Ok(value.clone());
+        }
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(Error::new(ErrorKind::TooDeep, 0, "values nest too deeply"));
+        };
+        if self.met[id] < 2 {
+            return self.plain(id, depth);
+        }
+        if self.names[id] != 0 {
+            return Ok(Value::Same(self.names[id]));
+        }
+        let name = self.next;
+        self.next += 1;
+        self.names[id] = name;
+        let of = self.plain(id, depth)?;
+        Ok(Value::Shared(name, Box::new(of)))
+    }
+
+    fn plain(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
+        // Each node is taken at most once: a second meeting is answered with its name.
+        let node = match self.graph.get_mut(id) {
+            Some(node) => std::mem::replace(node, Node::Pending),
+            None => return Err(dangling()),
+        };
+        match node {
+            Node::Pending | Node::Alias(_) => Err(dangling()),
+            Node::Leaf(value) => Ok(value),
+            Node::List(items) => Ok(Value::List(self.items(items, depth)?)),
+            Node::Set(items) => Ok(Value::Set(self.items(items, depth)?)),
+            Node::Ref(target) => Ok(Value::Ref(Box::new(self.value(target, depth)?))),
+            Node::Map { entries, default } => {
+                let map = self.entries(entries, depth)?;
+                match default {
+                    None => Ok(Value::Map(map)),
+                    Some(default) => Ok(Value::MapWithDefault(map, Box::new(self.value(default, depth)?))),
+                }
+            }
+            Node::Object { class, part } => {
+                let object = match part {
+                    Part::Fields(fields) => Object::Fields(self.entries(fields, depth)?),
+                    Part::Items(items) => Object::Items(self.items(items, depth)?),
+                    Part::Value(id) => Object::Value(self.value(id, depth)?),
+                    Part::Raw(bytes) => Object::Raw(bytes),
+                    Part::Hook { frozen, refs } => Object::Hook { frozen, refs: self.items(refs, depth)? },
+                };
+                Ok(Value::object(class, object))
+            }
+        }
+    }
+
+    fn items(&mut self, items: Vec<Id>, depth: usize) -> Result<Vec<Value>, Error> {
+        items.into_iter().map(|id| self.value(id, depth)).collect()
+    }
+
+    fn entries(&mut self, entries: Vec<(Id, Id)>, depth: usize) -> Result<Vec<(Value, Value)>, Error> {
+        entries
+            .into_iter()
+            .map(|(key, value)| Ok((self.value(key, depth)?, self.value(value, depth)?)))
+            .collect()
+    }
+}
+
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::Text(_) | Value::Bytes(_) | Value::Regex { .. } | Value::Opaque(_))
+}

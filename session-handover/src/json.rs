@@ -1,0 +1,193 @@
+//! JSON as other systems write it: keys stay in order, integers keep all digits, and a lone surrogate does not lose the rest.
+
+use crate::{Bounds, Error, ErrorKind, Reader, Value};
+
+/// Reads one JSON text.
+pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    let mut json = Json { input: Reader::new(bytes, bounds) };
+    let value = json.value()?;
+    json.space();
+    match json.input.peek() {
+        None => Ok(value),
+        Some(_) => Err(Error::new(ErrorKind::Trailing, json.input.offset(), "text follows the value")),
+    }
+}
+
+struct Json<'a> {
+    input: Reader<'a>,
+}
+
+impl Json<'_> {
+    fn value(&mut self) -> Result<Value, Error> {
+        self.input.enter()?;
+        self.input.count_item()?;
+        self.space();
+        let at = self.input.offset();
+        let value = match self.input.peek() {
+            Some(b'{') => self.map()?,
+            Some(b'[') => self.list()?,
+            Some(b'"') => self.text()?,
+            Some(b't') => self.word(b"true", Value::Bool(true))?,
+            Some(b'f') => self.word(b"false", Value::Bool(false))?,
+            Some(b'n') => self.word(b"null", Value::Null)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(_) => return Err(Error::new(ErrorKind::Malformed, at, "value expected")),
+            None => return Err(Error::new(ErrorKind::Truncated, at, "input ends early")),
+        };
+        self.input.leave();
+        Ok(value)
+    }
+
+    fn word(&mut self, word: &'static [u8], value: Value) -> Result<Value, Error> {
+        let at = self.input.offset();
+        if self.input.take(word.len())? == word {
+            Ok(value)
+        } else {
+            Err(Error::new(ErrorKind::Malformed, at, "unknown word"))
+        }
+    }
+
+    fn map(&mut self) -> Result<Value, Error> {
+        self.input.byte()?;
+        let mut entries = Vec::new();
+        self.space();
+        if self.input.peek() == Some(b'}') {
+            self.input.byte()?;
+            return Ok(Value::Map(entries));
+        }
+        loop {
+            self.space();
+            if self.input.peek() != Some(b'"') {
+                return Err(Error::new(ErrorKind::Malformed, self.input.offset(), "key expected"));
+            }
+            let key = self.text()?;
+            self.space();
+            self.expect(b':')?;
+            entries.push((key, self.value()?));
+            if self.end(b'}')? {
+                return Ok(Value::Map(entries));
+            }
+        }
+    }
+
+    fn list(&mut self) -> Result<Value, Error> {
+        self.input.byte()?;
+        let mut items = Vec::new();
+        self.space();
+        if self.input.peek() == Some(b']') {
+            self.input.byte()?;
+            return Ok(Value::List(items));
+        }
+        loop {
+            items.push(self.value()?);
+            if self.end(b']')? {
+                return Ok(Value::List(items));
+            }
+        }
+    }
+
+    /// Takes a comma, or the end of a collection.
+    fn end(&mut self, close: u8) -> Result<bool, Error> {
+        self.space();
+        let at = self.input.offset();
+        match self.input.byte()? {
+            b',' => Ok(false),
+            byte if byte == close => Ok(true),
+            _ => Err(Error::new(ErrorKind::Malformed, at, "comma or end of a collection expected")),
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, Error> {
+        let at = self.input.offset();
+        let mut text = String::new();
+        while let Some(byte @ (b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')) = self.input.peek() {
+            self.input.byte()?;
+            text.push(char::from(byte));
+        }
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let bad = Error::new(ErrorKind::Malformed, at, "number");
+        if digits.is_empty()
+            || (digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit())
+        {
+            return Err(bad);
+        }
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(text.parse().map_or_else(|_| Value::BigInt(text), Value::Int));
+        }
+        if digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
+            return Err(bad);
+        }
+        text.parse().map(Value::Float).map_err(|_| bad)
+    }
+
+    fn text(&mut self) -> Result<Value, Error> {
+        let start = self.input.offset();
+        self.input.byte()?;
+        let mut bytes = Vec::new();
+        loop {
+            let at = self.input.offset();
+            match self.input.byte()? {
+                b'"' => break,
+                b'\\' => match self.input.byte()? {
+                    byte @ (b'"' | b'\\' | b'/') => bytes.push(byte),
+                    b'b' => bytes.push(8),
+                    b'f' => bytes.push(12),
+                    b'n' => bytes.push(b'\n'),
+                    b'r' => bytes.push(b'\r'),
+                    b't' => bytes.push(b'\t'),
+                    b'u' => {
+                        let mut unit = self.unit(at)?;
+                        if (0xd800..0xdc00).contains(&unit) && self.input.rest().starts_with(b"\\u") {
+                            self.input.take(2)?;
+                            let low = self.unit(at)?;
+                            if (0xdc00..0xe000).contains(&low) {
+                                unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                            } else {
+                                push(&mut bytes, unit);
+                                unit = low;
+                            }
+                        }
+                        push(&mut bytes, unit);
+                    }
+                    _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown escape")),
+                },
+                byte => bytes.push(byte),
+            }
+        }
+        self.input.grow(bytes.len())?;
+        String::from_utf8(bytes)
+            .map(Value::Text)
+            .map_err(|_| Error::new(ErrorKind::Malformed, start, "text is not UTF-8"))
+    }
+
+    fn unit(&mut self, at: usize) -> Result<u32, Error> {
+        std::str::from_utf8(self.input.take(4)?)
+            .ok()
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .ok_or_else(|| Error::new(ErrorKind::Malformed, at, "escape of a character"))
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Error> {
+        let at = self.input.offset();
+        if self.input.byte()? == byte {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Malformed, at, "unexpected text"))
+        }
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.input.peek() {
+            if self.input.byte().is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A lone surrogate becomes the replacement character.
+fn push(bytes: &mut Vec<u8>, unit: u32) {
+    let letter = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+    bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+}

@@ -1,0 +1,59 @@
+//! Catalyst::Plugin::Session: its File, FastMmap, DBI and Redis stores.
+
+use super::{apache, storable};
+use crate::{Bounds, Error, ErrorKind, Object, Value, seal};
+
+/// What a store keeps under a key.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The key: `session:ID` or `expires:ID`.
+    pub key: String,
+    /// The session, or the moment of its end.
+    pub value: Value,
+    /// The end that the cache itself keeps, in seconds since 1970. `None`: never.
+    pub expires: Option<f64>,
+}
+
+/// Reads the list that a file of Store::File holds: the key and a `Cache::Object`.
+pub fn read_file(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    storable::read(bytes, bounds)
+}
+
+/// Takes the key and the content out of the list that [`read_file`] gives.
+pub fn stored(file: Value) -> Result<Stored, Error> {
+    let bad = || Error::new(ErrorKind::Malformed, 0, "not a file of Cache::FileCache");
+    let Value::List(items) = file else { return Err(bad()) };
+    let Ok([Value::Text(key), Value::Object(object)]) = <[Value; 2]>::try_from(items) else {
+        return Err(bad());
+    };
+    let Object::Fields(fields) = object.1 else { return Err(bad()) };
+    let (mut value, mut expires) = (Value::Null, None);
+    for (name, field) in fields {
+        match name {
+            Value::Text(name) if name == "_Data" => value = field,
+            Value::Text(name) if name == "_Expires_At" => {
+                expires = match field {
+                    #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
+                    Value::Int(number) => Some(number as f64),
+                    Value::Text(text) => text.parse().ok(),
+                    _ => None,
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Stored { key, value, expires })
+}
+
+/// The path of a key's file below the root of Store::File: three folders of one digit, and the SHA-1 of the key.
+pub fn file_path(key: &str) -> String {
+    use sha1::Digest as _;
+    let name = seal::hex(&sha1::Sha1::digest(key.as_bytes()));
+    format!("{}/{}/{}/{name}", &name[..1], &name[1..2], &name[2..3])
+}
+
+/// Reads the column `session_data` of Store::DBI, or a value of Store::Redis: Storable in base64 with line breaks.
+pub fn read_text(data: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    apache::read(data, bounds)
+}

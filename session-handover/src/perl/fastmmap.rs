@@ -1,0 +1,176 @@
+//! The file of Cache::FastMmap: pages with a hash table of entries each.
+//!
+//! | page offset | bytes | content |
+//! |---|---|---|
+//! | 0 | 4 | `92f7e3b1` |
+//! | 4 | 4 | number of slots |
+//! | 8 | 24 | free slots, deleted slots, offset of free space, free bytes, reads, hits |
+//! | 32 | 4 each | slots: 0 free, 1 deleted, else the offset of an entry |
+//!
+//! An entry has the time of its last use, its end (seconds since 1970, 0: none), hash, flags, length of the key, length of the
+//! value, key and value. Numbers have the byte order of the machine.
+
+use super::storable;
+use crate::{Bounds, Error, ErrorKind, Reader, Value};
+
+/// One entry.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The key: text, or bytes where it is not.
+    pub key: Value,
+    /// The value, or why it cannot be read.
+    pub value: Result<Value, Error>,
+    /// The end in seconds since 1970, where there is one.
+    pub expires: Option<u32>,
+}
+
+impl Entry {
+    /// Whether the entry has ended at `now`.
+    pub fn ended(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| i64::from(expires) <= now)
+    }
+}
+
+const MAGIC: u32 = 0x92f7_e3b1;
+
+/// How the cache keeps values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Serializer {
+    /// Storable of a reference to the value, the default.
+    #[default]
+    Storable,
+    /// `raw_values`, or the empty serializer: text.
+    Raw,
+}
+
+/// Reads every entry of a file with pages of `page_size` bytes. Without a size it is found from the second page.
+pub fn read(
+    file: &[u8],
+    page_size: Option<usize>,
+    serializer: Serializer,
+    bounds: &Bounds,
+) -> Result<Vec<Entry>, Error> {
+    let page_size = match page_size {
+        Some(size) => size,
+        None => guess(file)?,
+    };
+    if page_size < 64 || !file.len().is_multiple_of(page_size) {
+        return Err(Error::new(ErrorKind::Malformed, 0, "file is not a multiple of its page size"));
+    }
+    let mut count = Reader::new(file, bounds);
+    let mut entries = Vec::new();
+    for (number, page) in file.chunks(page_size).enumerate() {
+        let page = Page::new(page, number * page_size)?;
+        for slot in 0..page.slots {
+            let Some(entry) = page.entry(slot, &mut count)? else { continue };
+            let value = match serializer {
+                Serializer::Storable => storable::read(entry.value, bounds),
+                Serializer::Raw => Ok(text_or_bytes(entry.value, false)),
+            };
+            entries.push(Entry {
+                key: text_or_bytes(entry.key, entry.flags & UTF8_KEY != 0),
+                value: if entry.flags & UNDEFINED != 0 { Ok(Value::Null) } else { value },
+                expires: (entry.expires != 0).then_some(entry.expires),
+            });
+        }
+    }
+    Ok(entries)
+}
+
+const UTF8_KEY: u32 = 0x4000_0000;
+const UNDEFINED: u32 = 0x2000_0000;
+
+/// The distance of the first two pages, or the whole file where there is one page.
+fn guess(file: &[u8]) -> Result<usize, Error> {
+    let little = Page::new(file, 0)?.little;
+    let magic = if little { MAGIC.to_le_bytes() } else { MAGIC.to_be_bytes() };
+    let mut size = 512;
+    while size < file.len() {
+        if file.len().is_multiple_of(size) && file.chunks(size).all(|page| page.starts_with(&magic)) {
+            return Ok(size);
+        }
+        size *= 2;
+    }
+    Ok(file.len())
+}
+
+struct Page<'f> {
+    bytes: &'f [u8],
+    /// Offset of the page in the file.
+    at: usize,
+    little: bool,
+    slots: usize,
+}
+
+struct RawEntry<'f> {
+    key: &'f [u8],
+    value: &'f [u8],
+    flags: u32,
+    expires: u32,
+}
+
+impl<'f> Page<'f> {
+    fn new(bytes: &'f [u8], at: usize) -> Result<Self, Error> {
+        let little = if bytes.starts_with(&MAGIC.to_le_bytes()) {
+            true
+        } else if bytes.starts_with(&MAGIC.to_be_bytes()) {
+            false
+        } else {
+            return Err(Error::new(ErrorKind::Version, at, "page does not begin with its magic number"));
+        };
+        let mut page = Self { bytes, at, little, slots: 0 };
+        page.slots = page.number(4)?;
+        if page.slots > bytes.len() / 4 {
+            return Err(Error::new(ErrorKind::Malformed, at + 4, "more slots than the page holds"));
+        }
+        Ok(page)
+    }
+
+    fn word(&self, offset: usize) -> Result<u32, Error> {
+        let bytes = offset
+            .checked_add(4)
+            .and_then(|end| self.bytes.get(offset..end))
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Truncated, self.at.saturating_add(offset), "entry beyond its page")
+            })?;
+        Ok(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    }
+
+    fn number(&self, offset: usize) -> Result<usize, Error> {
+        usize::try_from(self.word(offset)?)
+            .map_err(|_| Error::new(ErrorKind::Malformed, self.at + offset, "length"))
+    }
+
+    fn entry(&self, slot: usize, count: &mut Reader<'_>) -> Result<Option<RawEntry<'f>>, Error> {
+        let offset = self.number(32 + slot * 4)?;
+        if offset < 2 {
+            return Ok(None);
+        }
+        count.count_item()?;
+        let beyond =
+            || Error::new(ErrorKind::Truncated, self.at.saturating_add(offset), "entry beyond its page");
+        let expires = self.word(offset.checked_add(4).ok_or_else(beyond)?)?;
+        let flags = self.word(offset.checked_add(12).ok_or_else(beyond)?)?;
+        let key_length = self.number(offset + 16)?;
+        let value_length = self.number(offset + 20)?;
+        let start = offset + 24;
+        let middle = start.checked_add(key_length).ok_or_else(beyond)?;
+        let end = middle.checked_add(value_length).ok_or_else(beyond)?;
+        let key = self.bytes.get(start..middle).ok_or_else(beyond)?;
+        let value = self.bytes.get(middle..end).ok_or_else(beyond)?;
+        // Slots may all lead to one entry in a damaged page: its bytes are counted each time.
+        count.grow(key.len() + value.len())?;
+        Ok(Some(RawEntry { key, value, flags, expires }))
+    }
+}
+
+/// Text where it is marked as UTF-8 or ASCII, else bytes.
+fn text_or_bytes(bytes: &[u8], utf8: bool) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if utf8 || text.is_ascii() => Value::Text(text.to_owned()),
+        _ => Value::Bytes(bytes.to_vec()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Sessions of Perl's web frameworks.
+
+#[cfg(feature = "apache-session")]
+pub mod apache;
+#[cfg(feature = "catalyst")]
+pub mod catalyst;
+#[cfg(feature = "cgi-session")]
+pub mod cgi_session;
+#[cfg(feature = "dumper")]
+pub mod dumper;
+#[cfg(feature = "fastmmap")]
+pub mod fastmmap;
+#[cfg(feature = "mojolicious")]
+pub mod mojolicious;
+#[cfg(feature = "plack")]
+pub mod plack;
+#[cfg(feature = "storable")]
+pub mod storable;
+#[cfg(feature = "yaml-pm")]
+pub mod yaml;

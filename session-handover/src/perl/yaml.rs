@@ -1,0 +1,600 @@
+//! The text that YAML.pm writes, with the meaning that YAML.pm gives it: every scalar is text, and only a bare `~` is `undef`.
+//!
+//! Dancer, Dancer2 and CGI::Session's YAML serializer store it. A general YAML library would turn `007`, `yes` and `2025-01-15`
+//! into other types.
+
+use std::collections::HashMap;
+
+use crate::graph::{Graph, Id, Node, Part};
+use crate::{Bounds, Error, ErrorKind, Reader, Value};
+
+/// Reads the first document of a text.
+pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    // The reader counts; the text is read line by line.
+    let mut count = Reader::new(bytes, bounds);
+    count.grow(bytes.len())?;
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        // Written without a layer for UTF-8: characters of Latin-1.
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    };
+    let mut lines = Vec::new();
+    let mut offset = 0;
+    for line in text.split('\n') {
+        lines.push(Line { at: offset, text: line.strip_suffix('\r').unwrap_or(line) });
+        offset += line.len() + 1;
+    }
+    let mut load = Load { lines: &lines, next: 0, graph: Graph::default(), anchors: HashMap::new(), count };
+    load.skip_blank();
+    let first = load.peek().ok_or_else(|| Error::new(ErrorKind::Truncated, 0, "no document"))?;
+    let root = match first.text.strip_prefix("---") {
+        Some(rest) if rest.is_empty() || rest.starts_with([' ', '\t']) => {
+            load.next += 1;
+            load.node(rest.trim_start(), None, first.at + 3)?
+        }
+        _ => load.node("", None, 0)?,
+    };
+    load.skip_blank();
+    if let Some(line) = load.peek()
+        && !line.text.starts_with("---")
+    {
+        return Err(malformed(line.at, "text after the document"));
+    }
+    load.graph.into_value(root, bounds.depth)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line<'a> {
+    /// Offset of the line in the text.
+    at: usize,
+    text: &'a str,
+}
+
+impl Line<'_> {
+    fn indent(&self) -> usize {
+        self.text.len() - self.text.trim_start_matches(' ').len()
+    }
+
+    fn content(&self) -> &str {
+        self.text.trim_start_matches(' ')
+    }
+}
+
+struct Load<'a> {
+    lines: &'a [Line<'a>],
+    next: usize,
+    graph: Graph,
+    anchors: HashMap<String, Id>,
+    count: Reader<'a>,
+}
+
+impl<'a> Load<'a> {
+    fn peek(&self) -> Option<Line<'a>> {
+        self.lines.get(self.next).copied()
+    }
+
+    fn skip_blank(&mut self) {
+        while let Some(line) = self.peek() {
+            let content = line.content();
+            if !content.trim().is_empty() && !content.starts_with('#') {
+                return;
+            }
+            self.next += 1;
+        }
+    }
+
+    /// Reads a node whose first line has `rest` after its key or dash. Lines that are indented by more than `parent` belong to it.
+    fn node(&mut self, rest: &str, parent: Option<usize>, at: usize) -> Result<Id, Error> {
+        self.count.enter()?;
+        self.count.count_item()?;
+        let id = self.node_at(rest, parent, at)?;
+        self.count.leave();
+        Ok(id)
+    }
+
+    fn node_at(&mut self, rest: &str, parent: Option<usize>, at: usize) -> Result<Id, Error> {
+        let (marks, rest) = Marks::read(rest, at)?;
+        if let Some(name) = marks.alias {
+            return self
+                .anchors
+                .get(&name)
+                .copied()
+                .ok_or_else(|| malformed(at, "alias of an unknown anchor"));
+        }
+        // The anchor is known before the parts: they may refer to it.
+        let id = self.graph.add(Node::Pending);
+        if let Some(name) = marks.anchor {
+            self.anchors.insert(name, id);
+        }
+        let target = if rest.is_empty() {
+            self.block(parent, at)?
+        } else if let Some(style) = rest.strip_prefix(['|', '>']) {
+            let text = self.literal(style, rest.starts_with('>'), parent);
+            self.graph.leaf(Value::Text(text))
+        } else {
+            self.inline_all(rest, at, marks.tag.is_some())?
+        };
+        let node = self.tagged(marks.tag.as_deref(), target, at)?;
+        self.graph.set(id, node);
+        Ok(id)
+    }
+
+    /// The collection on the lines that follow, or an empty text.
+    fn block(&mut self, parent: Option<usize>, at: usize) -> Result<Id, Error> {
+        self.skip_blank();
+        let Some(line) = self.peek() else { return Ok(self.graph.leaf(Value::Text(String::new()))) };
+        let indent = line.indent();
+        let dash = is_item(line.content());
+        // A list may stand at the indentation of its key.
+        let inside = parent.is_none_or(|parent| indent > parent || (indent == parent && dash));
+        if !inside || line.text.starts_with("---") {
+            return Ok(self.graph.leaf(Value::Text(String::new())));
+        }
+        if dash {
+            self.list(indent)
+        } else if find_key(line.content(), at)?.is_some() {
+            self.map(indent)
+        } else {
+            Err(malformed(line.at, "neither a list nor a map"))
+        }
+    }
+
+    fn list(&mut self, indent: usize) -> Result<Id, Error> {
+        let mut items = Vec::new();
+        loop {
+            self.skip_blank();
+            let Some(line) = self.peek() else { break };
+            if line.indent() != indent || !is_item(line.content()) || line.text.starts_with("---") {
+                break;
+            }
+            self.next += 1;
+            let content: &'a str = &line.text[indent..];
+            let rest = content[1..].trim_start_matches(' ');
+            let inner = indent + (content.len() - rest.len());
+            items.push(self.item(rest, inner, indent, line.at + inner)?);
+        }
+        self.end_of_block(indent)?;
+        Ok(self.graph.add(Node::List(items)))
+    }
+
+    /// An item of a list: a node, or a collection that begins on the same line.
+    fn item(&mut self, rest: &'a str, inner: usize, indent: usize, at: usize) -> Result<Id, Error> {
+        let nested = is_item(rest)
+            || (!rest.starts_with(['&', '*', '!', '[', '{', '|', '>', '#']) && find_key(rest, at)?.is_some());
+        if !nested {
+            return self.node(rest, Some(indent), at);
+        }
+        self.count.enter()?;
+        self.count.count_item()?;
+        let id =
+            if is_item(rest) { self.nested_list(rest, inner, at)? } else { self.map_from(rest, inner, at)? };
+        self.count.leave();
+        Ok(id)
+    }
+
+    fn nested_list(&mut self, first: &'a str, indent: usize, at: usize) -> Result<Id, Error> {
+        let rest = first[1..].trim_start_matches(' ');
+        let inner = indent + (first.len() - rest.len());
+        let mut items = vec![self.item(rest, inner, indent, at)?];
+        loop {
+            self.skip_blank();
+            let Some(line) = self.peek() else { break };
+            if line.indent() != indent || !is_item(line.content()) {
+                break;
+            }
+            self.next += 1;
+            let content: &'a str = &line.text[indent..];
+            let rest = content[1..].trim_start_matches(' ');
+            let inner = indent + (content.len() - rest.len());
+            items.push(self.item(rest, inner, indent, line.at + inner)?);
+        }
+        Ok(self.graph.add(Node::List(items)))
+    }
+
+    fn map(&mut self, indent: usize) -> Result<Id, Error> {
+        let Some(line) = self.peek() else { return Err(malformed(0, "map expected")) };
+        self.next += 1;
+        self.map_from(&line.text[indent..], indent, line.at + indent)
+    }
+
+    /// A map whose first entry was already taken from its line.
+    fn map_from(&mut self, first: &'a str, indent: usize, at: usize) -> Result<Id, Error> {
+        let mut entries = Vec::new();
+        let mut content = first;
+        let mut at = at;
+        loop {
+            let (key, rest) = find_key(content, at)?.ok_or_else(|| malformed(at, "key expected"))?;
+            let value = self.node(rest, Some(indent), at + (content.len() - rest.len()))?;
+            entries.push((self.graph.leaf(Value::Text(key)), value));
+            self.skip_blank();
+            let Some(line) = self.peek() else { break };
+            if line.indent() != indent || line.text.starts_with("---") {
+                break;
+            }
+            if is_item(line.content()) {
+                break;
+            }
+            self.next += 1;
+            content = &line.text[indent..];
+            at = line.at + indent;
+        }
+        self.end_of_block(indent)?;
+        Ok(self.graph.add(Node::Map { entries, default: None }))
+    }
+
+    /// A line that is indented further than the block it follows belongs to nothing.
+    fn end_of_block(&mut self, indent: usize) -> Result<(), Error> {
+        match self.peek() {
+            Some(line) if line.indent() > indent => Err(malformed(line.at, "unexpected indentation")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A literal (`|`) or folded (`>`) text.
+    fn literal(&mut self, style: &str, folded: bool, parent: Option<usize>) -> String {
+        let style = style.split('#').next().unwrap_or_default().trim();
+        let keep = style.contains('+');
+        let strip = style.contains('-');
+        let given = style.chars().find_map(|digit| digit.to_digit(10)).map(|digit| digit as usize);
+        let least = parent.map_or(0, |parent| parent + 1);
+        let mut lines: Vec<&str> = Vec::new();
+        let mut indent = given.map(|given| parent.unwrap_or(0) + given);
+        while let Some(line) = self.peek() {
+            let blank = line.text.trim().is_empty();
+            if !blank
+                && (line.indent() < indent.unwrap_or(least)
+                    || (parent.is_none() && line.text.starts_with("---")))
+            {
+                break;
+            }
+            if !blank && indent.is_none() {
+                indent = Some(line.indent());
+            }
+            self.next += 1;
+            lines.push(line.text.get(indent.unwrap_or(least).min(line.indent())..).unwrap_or_default());
+        }
+        let mut text = String::new();
+        for (index, line) in lines.iter().enumerate() {
+            text.push_str(line);
+            let next = lines.get(index + 1);
+            let joins = folded
+                && !line.is_empty()
+                && !line.starts_with(' ')
+                && next.is_some_and(|next| !next.is_empty() && !next.starts_with(' '));
+            text.push(if joins { ' ' } else { '\n' });
+        }
+        if !keep {
+            let end = text.trim_end_matches('\n').len();
+            text.truncate(end);
+            if !strip && !text.is_empty() {
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// A node that is written on the rest of a line.
+    fn inline_all(&mut self, text: &str, at: usize, tagged: bool) -> Result<Id, Error> {
+        if text.starts_with(['[', '{', '"', '\'']) {
+            let mut inline = Inline { text, rest: text, at };
+            let id = self.inline(&mut inline)?;
+            let rest = inline.rest.trim_start();
+            let comment = rest.starts_with('#') && rest.len() < inline.rest.len();
+            if !rest.is_empty() && !comment {
+                return Err(malformed(inline.offset(), "text after the value"));
+            }
+            return Ok(id);
+        }
+        let value = plain(text, at, tagged)?;
+        Ok(self.graph.leaf(value))
+    }
+
+    fn inline(&mut self, inline: &mut Inline<'_>) -> Result<Id, Error> {
+        self.count.enter()?;
+        self.count.count_item()?;
+        inline.space();
+        let (marks, rest) = Marks::read(inline.rest, inline.offset())?;
+        inline.rest = rest;
+        let at = inline.offset();
+        let id = if let Some(name) = marks.alias {
+            self.anchors.get(&name).copied().ok_or_else(|| malformed(at, "alias of an unknown anchor"))?
+        } else {
+            let id = self.graph.add(Node::Pending);
+            if let Some(name) = marks.anchor {
+                self.anchors.insert(name, id);
+            }
+            let target = self.inline_value(inline)?;
+            let node = self.tagged(marks.tag.as_deref(), target, at)?;
+            self.graph.set(id, node);
+            id
+        };
+        self.count.leave();
+        Ok(id)
+    }
+
+    fn inline_value(&mut self, inline: &mut Inline<'_>) -> Result<Id, Error> {
+        let at = inline.offset();
+        match inline.rest.chars().next() {
+            Some('[') => {
+                inline.skip(1);
+                let mut items = Vec::new();
+                loop {
+                    inline.space();
+                    if inline.take(']') {
+                        return Ok(self.graph.add(Node::List(items)));
+                    }
+                    items.push(self.inline(inline)?);
+                    inline.space();
+                    if !inline.take(',') && !inline.rest.starts_with(']') {
+                        return Err(malformed(inline.offset(), "comma or end of a list expected"));
+                    }
+                }
+            }
+            Some('{') => {
+                inline.skip(1);
+                let mut entries = Vec::new();
+                loop {
+                    inline.space();
+                    if inline.take('}') {
+                        return Ok(self.graph.add(Node::Map { entries, default: None }));
+                    }
+                    let key = self.inline(inline)?;
+                    inline.space();
+                    if !inline.take(':') {
+                        return Err(malformed(inline.offset(), "colon expected"));
+                    }
+                    entries.push((key, self.inline(inline)?));
+                    inline.space();
+                    if !inline.take(',') && !inline.rest.starts_with('}') {
+                        return Err(malformed(inline.offset(), "comma or end of a map expected"));
+                    }
+                }
+            }
+            Some('"' | '\'') => {
+                let (text, rest) = quoted(inline.rest, at)?;
+                inline.rest = rest;
+                Ok(self.graph.leaf(Value::Text(text)))
+            }
+            _ => {
+                let end = inline
+                    .rest
+                    .char_indices()
+                    .find(|&(index, letter)| {
+                        matches!(letter, '[' | ']' | '{' | '}' | ',')
+                            || (letter == ':' && inline.rest[index + 1..].starts_with([' ', ',', '}']))
+                    })
+                    .map_or(inline.rest.len(), |(index, _)| index);
+                let (text, rest) = inline.rest.split_at(end);
+                inline.rest = rest;
+                let value = plain(text, at, false)?;
+                Ok(self.graph.leaf(value))
+            }
+        }
+    }
+
+    /// Gives a node the class of its tag. The name stays text.
+    fn tagged(&mut self, tag: Option<&str>, id: Id, at: usize) -> Result<Node, Error> {
+        let Some(tag) = tag else { return Ok(Node::Alias(id)) };
+        let Some((kind, class)) =
+            tag.strip_prefix("!perl/").or_else(|| tag.strip_prefix("perl/")).map(|tag| {
+                tag.split_once(':').map_or((tag, None), |(kind, class)| (kind, Some(class.to_owned())))
+            })
+        else {
+            return Ok(Node::Alias(id));
+        };
+        let node = self.graph.get(id).clone();
+        Ok(match (kind, node, class) {
+            ("hash", Node::Map { entries, .. }, Some(class)) => {
+                Node::Object { class, part: Part::Fields(entries) }
+            }
+            ("array", Node::List(items), Some(class)) => Node::Object { class, part: Part::Items(items) },
+            // An empty collection of a class may stand as an empty text.
+            ("hash", Node::Leaf(_), Some(class)) => Node::Object { class, part: Part::Fields(Vec::new()) },
+            ("array", Node::Leaf(_), Some(class)) => Node::Object { class, part: Part::Items(Vec::new()) },
+            ("scalar", _, Some(class)) => Node::Object { class, part: Part::Value(id) },
+            ("ref", Node::Map { entries, .. }, class) => {
+                let &[(_, value)] = entries.as_slice() else {
+                    return Err(malformed(at, "reference without one value"));
+                };
+                match class {
+                    Some(class) => Node::Object { class, part: Part::Value(value) },
+                    None => Node::Ref(value),
+                }
+            }
+            ("regexp", Node::Leaf(Value::Text(text)), class) => {
+                let regex = regex(&text);
+                match class {
+                    Some(class) if class != "Regexp" => {
+                        let inner = self.graph.leaf(regex);
+                        Node::Object { class, part: Part::Value(inner) }
+                    }
+                    _ => Node::Leaf(regex),
+                }
+            }
+            ("code", ..) => Node::Leaf(Value::Opaque("code".to_owned())),
+            ("glob", ..) => Node::Leaf(Value::Opaque("glob".to_owned())),
+            _ => Node::Alias(id),
+        })
+    }
+}
+
+/// What may stand before a node.
+#[derive(Debug, Default)]
+struct Marks {
+    anchor: Option<String>,
+    alias: Option<String>,
+    tag: Option<String>,
+}
+
+impl Marks {
+    fn read(text: &str, at: usize) -> Result<(Self, &str), Error> {
+        let mut marks = Self::default();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next().filter(|first| matches!(first, '&' | '*' | '!')) {
+            let end = match first {
+                '!' => rest.find(|letter: char| letter.is_whitespace()),
+                _ => rest[1..].find([' ', ',', ':', ']', '}']).map(|end| end + 1),
+            }
+            .unwrap_or(rest.len());
+            let name = rest[1..end].to_owned();
+            match first {
+                '&' => marks.anchor = Some(name),
+                '*' => marks.alias = Some(name),
+                _ => marks.tag = Some(name),
+            }
+            if end == 1 && first != '!' {
+                return Err(malformed(at, "name of an anchor"));
+            }
+            rest = rest[end..].trim_start();
+        }
+        Ok((marks, rest))
+    }
+}
+
+struct Inline<'t> {
+    text: &'t str,
+    rest: &'t str,
+    at: usize,
+}
+
+impl Inline<'_> {
+    fn offset(&self) -> usize {
+        self.at + (self.text.len() - self.rest.len())
+    }
+
+    fn space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    fn take(&mut self, letter: char) -> bool {
+        match self.rest.strip_prefix(letter) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn is_item(content: &str) -> bool {
+    content == "-" || content.starts_with("- ")
+}
+
+/// The key of a line and what follows its colon.
+fn find_key(content: &str, at: usize) -> Result<Option<(String, &str)>, Error> {
+    if content.starts_with(['"', '\'']) {
+        let (key, rest) = quoted(content, at)?;
+        let Some(rest) = rest.trim_start().strip_prefix(':') else { return Ok(None) };
+        if !rest.is_empty() && !rest.starts_with(' ') {
+            return Ok(None);
+        }
+        return Ok(Some((key, comment(rest.trim_start()))));
+    }
+    let mut colons = content.match_indices(':');
+    let Some((colon, _)) = colons.find(|&(index, _)| {
+        let rest = &content[index + 1..];
+        rest.is_empty() || rest.starts_with(' ')
+    }) else {
+        return Ok(None);
+    };
+    let key = content[..colon].trim_end();
+    Ok(Some((key.to_owned(), comment(content[colon + 1..].trim_start()))))
+}
+
+/// Nothing where only a comment follows.
+fn comment(rest: &str) -> &str {
+    if rest.starts_with('#') { "" } else { rest.trim_end() }
+}
+
+/// A scalar without quotes: text, or `undef` for `~`.
+fn plain(text: &str, at: usize, tagged: bool) -> Result<Value, Error> {
+    if tagged {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    let mut end = text.len();
+    for (index, _) in text.match_indices('#') {
+        if text[..index].ends_with([' ', '\t']) {
+            end = index;
+            break;
+        }
+    }
+    let text = text[..end].trim_end();
+    match text {
+        "~" => Ok(Value::Null),
+        _ if text.starts_with(['@', '`']) || text.starts_with("- ") || text.starts_with("? ") => {
+            Err(malformed(at, "plain text with a reserved beginning"))
+        }
+        _ => Ok(Value::Text(text.to_owned())),
+    }
+}
+
+/// A text in quotes and what follows it.
+fn quoted(text: &str, at: usize) -> Result<(String, &str), Error> {
+    let mut letters = text.char_indices();
+    let quote = letters.next().map_or('"', |(_, letter)| letter);
+    let mut out = String::new();
+    while let Some((index, letter)) = letters.next() {
+        if letter == quote {
+            let rest = &text[index + letter.len_utf8()..];
+            if quote == '\'' && rest.starts_with('\'') {
+                letters.next();
+                out.push('\'');
+                continue;
+            }
+            return Ok((out, rest));
+        }
+        if letter != '\\' || quote == '\'' {
+            out.push(letter);
+            continue;
+        }
+        let Some((_, escaped)) = letters.next() else { break };
+        match escaped {
+            '0' | 'z' => out.push('\0'),
+            'a' => out.push('\x07'),
+            'b' => out.push('\x08'),
+            't' => out.push('\t'),
+            'n' => out.push('\n'),
+            'v' => out.push('\x0b'),
+            'f' => out.push('\x0c'),
+            'r' => out.push('\r'),
+            'e' => out.push('\x1b'),
+            'x' => {
+                let digits = letters.as_str().get(..2).unwrap_or_default();
+                match u8::from_str_radix(digits, 16) {
+                    Ok(number) => {
+                        out.push(char::from(number));
+                        letters.next();
+                        letters.next();
+                    }
+                    Err(_) => return Err(malformed(at + index, "escape of a character")),
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    Err(Error::new(ErrorKind::Truncated, at, "text without its closing quote"))
+}
+
+/// A pattern in the form `(?^i:PATTERN)`, `(?i-xsm:PATTERN)` or alone.
+fn regex(text: &str) -> Value {
+    let whole = |text: &str| {
+        let inner = text.strip_prefix("(?")?.strip_suffix(')')?;
+        let (flags, pattern) = inner.split_once(':')?;
+        let flags = flags.strip_prefix('^').unwrap_or(flags);
+        let flags = flags.split('-').next().unwrap_or_default();
+        flags
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase())
+            .then(|| Value::Regex { pattern: pattern.to_owned(), flags: flags.to_owned() })
+    };
+    whole(text).unwrap_or_else(|| Value::Regex { pattern: text.to_owned(), flags: String::new() })
+}
+
+fn malformed(at: usize, what: &'static str) -> Error {
+    Error::new(ErrorKind::Malformed, at, what)
+}

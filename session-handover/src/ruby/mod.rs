@@ -1,0 +1,59 @@
+//! Sessions of Ruby's Rack and Rails.
+
+#[cfg(feature = "marshal")]
+pub mod marshal;
+#[cfg(feature = "rails")]
+pub mod msgpack;
+#[cfg(feature = "rack")]
+pub mod rack;
+#[cfg(feature = "rails")]
+pub mod rails;
+#[cfg(feature = "rails")]
+pub mod rails_cache;
+#[cfg(feature = "rails")]
+pub mod rails_json;
+#[cfg(feature = "marshal")]
+pub(crate) mod time;
+
+#[cfg(feature = "rack")]
+use crate::{Bounds, Error, ErrorKind, Object, Value};
+
+#[cfg(feature = "rack")]
+/// Rack keeps the id of a session as an object in it. Its variable is shown under the name of its reader, `public_id`.
+pub(crate) fn public_id(mut value: Value) -> Value {
+    let inner = match &mut value {
+        Value::Shared(_, inner) => inner.as_mut(),
+        other => other,
+    };
+    if let Value::Map(entries) = inner {
+        for (_, value) in entries {
+            if let Value::Object(object) = value
+                && object.0 == "Rack::Session::SessionId"
+                && let Object::Fields(fields) = &mut object.1
+            {
+                for (name, _) in fields {
+                    if matches!(name, Value::Text(name) if name == "@public_id") {
+                        *name = Value::Text("public_id".to_owned());
+                    }
+                }
+            }
+        }
+    }
+    value
+}
+
+#[cfg(feature = "rack")]
+/// Inflates zlib data up to the size that is allowed.
+pub(crate) fn inflate(bytes: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Error> {
+    use std::io::Read as _;
+    let limit = u64::try_from(bounds.size).unwrap_or(u64::MAX);
+    let mut plain = Vec::new();
+    flate2::read::ZlibDecoder::new(bytes)
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut plain)
+        .map_err(|_| Error::new(ErrorKind::Malformed, 0, "compressed data"))?;
+    if plain.len() > bounds.size {
+        return Err(Error::new(ErrorKind::TooLarge, 0, "inflated data is larger than allowed"));
+    }
+    Ok(plain)
+}

@@ -1,0 +1,275 @@
+//! `ActiveSupport::MessagePack`: MessagePack behind the bytes `CC 80`, with extensions for Ruby's types.
+
+use super::time;
+use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
+
+/// What such a text begins with: the integer 128.
+pub(crate) const SIGNATURE: &[u8] = b"\xcc\x80";
+
+/// Reads one text with its signature.
+pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    let mut pack = Unpack { input: Reader::new(bytes, bounds) };
+    if pack.input.take(2)? != SIGNATURE {
+        return Err(Error::new(ErrorKind::Version, 0, "no signature of MessagePack"));
+    }
+    let value = pack.value()?;
+    if pack.input.remaining() != 0 {
+        return Err(Error::new(ErrorKind::Trailing, pack.input.offset(), "bytes follow the value"));
+    }
+    Ok(value)
+}
+
+struct Unpack<'a> {
+    input: Reader<'a>,
+}
+
+impl Unpack<'_> {
+    fn value(&mut self) -> Result<Value, Error> {
+        self.input.enter()?;
+        self.input.count_item()?;
+        let value = self.value_at()?;
+        self.input.leave();
+        Ok(value)
+    }
+
+    fn value_at(&mut self) -> Result<Value, Error> {
+        let at = self.input.offset();
+        let code = self.input.byte()?;
+        Ok(match code {
+            0x00..=0x7f => Value::Int(code.into()),
+            0x80..=0x8f => self.map((code & 0xf).into())?,
+            0x90..=0x9f => Value::List(self.items((code & 0xf).into())?),
+            0xa0..=0xbf => self.text((code & 0x1f).into())?,
+            0xc0 => Value::Null,
+            0xc2 => Value::Bool(false),
+            0xc3 => Value::Bool(true),
+            0xc4..=0xc6 => {
+                let length = self.length(code - 0xc4)?;
+                Value::Bytes(self.input.take(length)?.to_vec())
+            }
+            0xc7..=0xc9 => {
+                let length = self.length(code - 0xc7)?;
+                self.extension(length)?
+            }
+            0xca => Value::Float(f32::from_be_bytes(self.input.array()?).into()),
+            0xcb => Value::Float(f64::from_be_bytes(self.input.array()?)),
+            0xcc => Value::Int(self.input.byte()?.into()),
+            0xcd => Value::Int(u16::from_be_bytes(self.input.array()?).into()),
+            0xce => Value::Int(u32::from_be_bytes(self.input.array()?).into()),
+            0xcf => {
+                let number = u64::from_be_bytes(self.input.array()?);
+                Value::big(false, &number.to_le_bytes())
+            }
+            0xd0 => Value::Int(i8::from_be_bytes(self.input.array()?).into()),
+            0xd1 => Value::Int(i16::from_be_bytes(self.input.array()?).into()),
+            0xd2 => Value::Int(i32::from_be_bytes(self.input.array()?).into()),
+            0xd3 => Value::Int(i64::from_be_bytes(self.input.array()?)),
+            0xd4..=0xd8 => self.extension(1 << (code - 0xd4))?,
+            0xd9..=0xdb => {
+                let length = self.length(code - 0xd9)?;
+                self.text(length)?
+            }
+            0xdc | 0xdd => {
+                let length = self.length(code - 0xdc + 1)?;
+                Value::List(self.items(length)?)
+            }
+            0xde | 0xdf => {
+                let length = self.length(code - 0xde + 1)?;
+                self.map(length)?
+            }
+            0xe0..=0xff => Value::Int(i64::from(code) - 256),
+            0xc1 => return Err(Error::new(ErrorKind::Malformed, at, "unknown type code")),
+        })
+    }
+
+    /// A length of one, two or four bytes.
+    fn length(&mut self, width: u8) -> Result<usize, Error> {
+        let at = self.input.offset();
+        let length = match width {
+            0 => u32::from(self.input.byte()?),
+            1 => u16::from_be_bytes(self.input.array()?).into(),
+            _ => u32::from_be_bytes(self.input.array()?),
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > self.input.remaining() {
+            return Err(Error::new(ErrorKind::Truncated, at, "length beyond the input"));
+        }
+        Ok(length)
+    }
+
+    fn text(&mut self, length: usize) -> Result<Value, Error> {
+        let bytes = self.input.take(length)?.to_vec();
+        Ok(String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text))
+    }
+
+    fn items(&mut self, count: usize) -> Result<Vec<Value>, Error> {
+        let mut items = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            items.push(self.value()?);
+        }
+        Ok(items)
+    }
+
+    fn map(&mut self, count: usize) -> Result<Value, Error> {
+        let mut entries = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            let key = self.value()?;
+            entries.push((key, self.value()?));
+        }
+        Ok(Value::Map(entries))
+    }
+
+    /// An extension. The parts of most types are MessagePack values themselves.
+    fn extension(&mut self, length: usize) -> Result<Value, Error> {
+        let at = self.input.offset();
+        let kind = self.input.byte()?;
+        let end = self.input.offset() + length;
+        if length > self.input.remaining() {
+            return Err(Error::new(ErrorKind::Truncated, at, "length beyond the input"));
+        }
+        let bad = || Error::new(ErrorKind::Malformed, at, "extension");
+        let value = match kind {
+            0 => Value::Symbol(self.name(length)?),
+            1 => self.big(length)?,
+            2 => {
+                let text = self.name(length)?;
+                Value::Decimal(text.split_once(':').map_or(text.clone(), |(_, number)| number.to_owned()))
+            }
+            3 => {
+                let parts = self.rational()?;
+                Value::object("Rational".to_owned(), Object::Value(Value::List(parts)))
+            }
+            4 => {
+                let parts = vec![self.value()?, self.value()?];
+                Value::object("Complex".to_owned(), Object::Value(Value::List(parts)))
+            }
+            5 => self.date_time().and_then(|moment| moment.ok_or_else(bad))?,
+            6 => {
+                let day = self.integer()?;
+                Value::Date(time::date_of_julian_day(day).ok_or_else(bad)?)
+            }
+            7 => Value::Time(self.time()?.ok_or_else(bad)?),
+            8 => {
+                let moment = Value::Time(self.time()?.ok_or_else(bad)?);
+                let zone = self.value()?;
+                Value::object("ActiveSupport::TimeWithZone".to_owned(), Object::Items(vec![moment, zone]))
+            }
+            9 => Value::object(
+                "ActiveSupport::TimeZone".to_owned(),
+                Object::Value(Value::Text(self.name(length)?)),
+            ),
+            10 => {
+                let parts = vec![self.value()?, self.value()?];
+                Value::object("ActiveSupport::Duration".to_owned(), Object::Items(parts))
+            }
+            11 => {
+                let (begin, last, open) = (self.value()?, self.value()?, self.value()?);
+                let field = |name: &str, value| (Value::Text(name.to_owned()), value);
+                Value::object(
+                    "Range".to_owned(),
+                    Object::Fields(vec![field("excl", open), field("begin", begin), field("end", last)]),
+                )
+            }
+            12 => match self.value()? {
+                Value::List(items) => Value::Set(items),
+                _ => return Err(bad()),
+            },
+            13 => Value::object("URI::Generic".to_owned(), Object::Value(Value::Text(self.name(length)?))),
+            14 => Value::object("IPAddr".to_owned(), Object::Value(self.value()?)),
+            15 => Value::object("Pathname".to_owned(), Object::Value(Value::Text(self.name(length)?))),
+            16 => regex(&self.name(length)?),
+            17 => match self.value()? {
+                Value::Map(entries) => Value::object(
+                    "ActiveSupport::HashWithIndifferentAccess".to_owned(),
+                    Object::Fields(entries),
+                ),
+                _ => return Err(bad()),
+            },
+            127 => {
+                self.value()?;
+                let (class, content) = (self.value()?, self.value()?);
+                let Value::Text(class) = class else { return Err(bad()) };
+                Value::object(class, Object::Value(content))
+            }
+            _ => Value::object(format!("extension {kind}"), Object::Raw(self.input.take(length)?.to_vec())),
+        };
+        if self.input.offset() != end {
+            return Err(Error::new(ErrorKind::Malformed, at, "length of an extension"));
+        }
+        Ok(value)
+    }
+
+    fn name(&mut self, length: usize) -> Result<String, Error> {
+        let at = self.input.offset();
+        String::from_utf8(self.input.take(length)?.to_vec())
+            .map_err(|_| Error::new(ErrorKind::Malformed, at, "name is not text"))
+    }
+
+    fn integer(&mut self) -> Result<i64, Error> {
+        let at = self.input.offset();
+        match self.value()? {
+            Value::Int(number) => Ok(number),
+            _ => Err(Error::new(ErrorKind::Malformed, at, "integer expected")),
+        }
+    }
+
+    /// A sign byte and words of 32 bits, the lowest first, each big-endian.
+    fn big(&mut self, length: usize) -> Result<Value, Error> {
+        let at = self.input.offset();
+        let bytes = self.input.take(length)?;
+        let (&sign, words) =
+            bytes.split_first().ok_or_else(|| Error::new(ErrorKind::Malformed, at, "big integer"))?;
+        if words.len() % 4 != 0 {
+            return Err(Error::new(ErrorKind::Malformed, at, "big integer"));
+        }
+        let digits: Vec<u8> = words.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
+        Ok(Value::big(sign != 0, &digits))
+    }
+
+    fn rational(&mut self) -> Result<Vec<Value>, Error> {
+        let numerator = self.value()?;
+        // The denominator of zero is left out.
+        let denominator = if numerator == Value::Int(0) { Value::Int(1) } else { self.value()? };
+        Ok(vec![numerator, denominator])
+    }
+
+    fn time(&mut self) -> Result<Option<String>, Error> {
+        let (seconds, nano, offset) = (self.integer()?, self.integer()?, self.integer()?);
+        Ok(u32::try_from(nano).ok().and_then(|nano| time::moment(seconds, nano, offset)))
+    }
+
+    fn date_time(&mut self) -> Result<Option<Value>, Error> {
+        let (day, hour, minute, second) =
+            (self.integer()?, self.integer()?, self.integer()?, self.integer()?);
+        let fraction = self.rational()?;
+        let offset = self.rational()?;
+        let scaled = |parts: &[Value], scale: i64| match parts {
+            &[Value::Int(number), Value::Int(of)] if of != 0 => {
+                number.checked_mul(scale).map(|number| number / of)
+            }
+            _ => None,
+        };
+        Ok((|| {
+            let offset = scaled(&offset, 86_400)?;
+            let nano = u32::try_from(scaled(&fraction, 1_000_000_000)?).ok()?;
+            let day = day.checked_sub(2_440_588).filter(|day| day.abs() < 4_000_000)?;
+            if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..61).contains(&second) {
+                return None;
+            }
+            // The clock shows local time.
+            let seconds = day * 86_400 + hour * 3600 + minute * 60 + second - offset;
+            time::moment(seconds, nano, offset).map(Value::DateTime)
+        })())
+    }
+}
+
+/// A pattern as `Regexp#to_s` shows it: `(?i-mx:a.b)`.
+fn regex(text: &str) -> Value {
+    let parts = || {
+        let (flags, pattern) = text.strip_prefix("(?")?.strip_suffix(')')?.split_once(':')?;
+        let flags = flags.split('-').next().unwrap_or_default();
+        flags.bytes().all(|flag| b"mix".contains(&flag)).then(|| (pattern.to_owned(), flags.to_owned()))
+    };
+    let (pattern, flags) = parts().unwrap_or_else(|| (text.to_owned(), String::new()));
+    Value::Regex { pattern, flags }
+}

@@ -1,0 +1,194 @@
+//! Moments and days as Ruby's classes dump them.
+
+use crate::Value;
+use crate::graph::{Graph, Id, Node};
+
+/// A moment, a day or a number that a class of Ruby's library wrote with `_dump`. `None`: another class, or damaged.
+pub(crate) fn from_dump(
+    class: &str,
+    text: &[u8],
+    attributes: &[(Value, Id)],
+    graph: &Graph,
+) -> Option<Value> {
+    match class {
+        "Time" => time(text, attributes, graph),
+        "BigDecimal" => {
+            // Digits of precision, a colon, the number.
+            let text = std::str::from_utf8(text).ok()?;
+            let (_, number) = text.split_once(':')?;
+            Some(Value::Decimal(number.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn time(text: &[u8], attributes: &[(Value, Id)], graph: &Graph) -> Option<Value> {
+    let bytes: [u8; 8] = text.try_into().ok()?;
+    let high = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let low = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let integer = |name: &str| {
+        attributes.iter().find_map(|(key, id)| match (key, graph.get(*id)) {
+            (Value::Symbol(key), Node::Leaf(Value::Int(number))) if key == name => Some(*number),
+            _ => None,
+        })
+    };
+    if high & 0x8000_0000 == 0 {
+        // Ruby before 1.8: seconds and microseconds since 1970.
+        return Some(Value::Time(moment(i64::from(high), low.checked_mul(1000)?, 0)?));
+    }
+    let year = i64::from((high >> 14) & 0xffff) + 1900;
+    let month = ((high >> 10) & 0xf) + 1;
+    let day = (high >> 5) & 0x1f;
+    let hour = high & 0x1f;
+    let minute = (low >> 26) & 0x3f;
+    let second = (low >> 20) & 0x3f;
+    let micro = low & 0xf_ffff;
+    if !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || hour > 24
+        || minute > 59
+        || second > 60
+        || micro > 999_999
+    {
+        return None;
+    }
+    let mut nano = micro * 1000;
+    if let (Some(number), Some(of)) = (integer("nano_num"), integer("nano_den"))
+        && of > 0
+        && let Ok(more) = u32::try_from(number / of)
+        && more < 1000
+    {
+        nano += more;
+    }
+    let offset = integer("offset").unwrap_or(0);
+    let seconds = days_from_civil(year, month, day) * 86_400
+        + i64::from(hour) * 3600
+        + i64::from(minute) * 60
+        + i64::from(second);
+    Some(Value::Time(moment(seconds, nano, offset)?))
+}
+
+/// `Date` and `DateTime`, which keep their state as a list: period, Julian day, second of the day, nanosecond, offset, calendar.
+pub(crate) fn from_state(class: &str, state: Id, graph: &mut Graph) -> Option<Node> {
+    if !matches!(class, "Date" | "DateTime") {
+        return None;
+    }
+    let Node::List(items) = graph.get(state) else { return None };
+    let number = |index: usize| match items.get(index).map(|id| graph.get(*id)) {
+        Some(Node::Leaf(Value::Int(number))) => Some(*number),
+        _ => None,
+    };
+    if items.len() != 6 {
+        return None;
+    }
+    let (period, day, second, nano, offset) = (number(0)?, number(1)?, number(2)?, number(3)?, number(4)?);
+    // A period is the least common multiple of the calendars' cycles, in days.
+    let day = period.checked_mul(71_149_239)?.checked_add(day)?;
+    if !(-800_000_000..=800_000_000).contains(&day) || !(0..86_400).contains(&second) || offset.abs() > 86_400
+    {
+        return None;
+    }
+    if class == "Date" {
+        return Some(Node::Leaf(Value::Date(date_of_julian_day(day)?)));
+    }
+    let nano = u32::try_from(nano).ok().filter(|nano| *nano < 1_000_000_000)?;
+    let seconds = (day - UNIX_JULIAN_DAY) * 86_400 + second;
+    Some(Node::Leaf(Value::DateTime(moment(seconds, nano, offset)?)))
+}
+
+const UNIX_JULIAN_DAY: i64 = 2_440_588;
+
+/// `YYYY-MM-DD` of a Julian day number.
+pub(crate) fn date_of_julian_day(day: i64) -> Option<String> {
+    let (year, month, day) = civil_from_days(day.checked_sub(UNIX_JULIAN_DAY)?);
+    (0..=9999).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02}"))
+}
+
+/// RFC 3339 text of a moment: seconds since 1970 in UTC, shown at an offset in seconds.
+pub(crate) fn moment(seconds: i64, nano: u32, offset: i64) -> Option<String> {
+    if offset.abs() > 86_400 || nano > 999_999_999 {
+        return None;
+    }
+    let local = seconds.checked_add(offset)?;
+    let (year, month, day) = civil_from_days(local.div_euclid(86_400));
+    if !(0..=9999).contains(&year) {
+        return None;
+    }
+    let clock = local.rem_euclid(86_400);
+    let mut text =
+        format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60);
+    if nano != 0 {
+        let digits = format!(".{nano:09}");
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    if offset == 0 {
+        text.push('Z');
+    } else {
+        let minutes = offset.abs() / 60;
+        text.push(if offset < 0 { '-' } else { '+' });
+        text.push_str(&format!("{:02}:{:02}", minutes / 60, minutes % 60));
+    }
+    Some(text)
+}
+
+/// Days since 1970-01-01 of a day of the Gregorian calendar (Hinnant's algorithm).
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let month = i64::from(month);
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days.saturating_add(719_468);
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Seconds since 1970 of an RFC 3339 text with an offset.
+pub(crate) fn parse(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize, to: usize| -> Option<u32> {
+        let part = bytes.get(from..to)?;
+        part.iter().all(u8::is_ascii_digit).then_some(())?;
+        std::str::from_utf8(part).ok()?.parse().ok()
+    };
+    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 24 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut at = 19;
+    let mut fraction = 0.0;
+    if bytes.get(at) == Some(&b'.') {
+        let end = bytes[at + 1..]
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .map_or(bytes.len(), |end| at + 1 + end);
+        fraction = text.get(at..end)?.parse::<f64>().ok()?;
+        at = end;
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' if bytes.len() == at + 1 => 0,
+        sign @ (b'+' | b'-') if bytes.len() == at + 6 => {
+            let seconds = i64::from(digits(at + 1, at + 3)? * 3600 + digits(at + 4, at + 6)? * 60);
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    let seconds = days_from_civil(year.into(), month, day) * 86_400
+        + i64::from(hour) * 3600
+        + i64::from(minute) * 60
+        + i64::from(second)
+        - offset;
+    #[expect(clippy::cast_precision_loss, reason = "a moment of four-digit years is far below 2^53")]
+    Some(seconds as f64 + fraction)
+}

@@ -1,0 +1,172 @@
+//! The tree of values.
+
+/// A decoded value. Names of classes are text: nothing is ever loaded or called.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// `nil`, `undef`, `null`.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// An integer beyond 64 bits signed, in decimal digits.
+    BigInt(String),
+    /// A floating point number with any bits.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Bytes that are not text, or text of an unknown encoding.
+    Bytes(Vec<u8>),
+    /// Text that was stored in another encoding than UTF-8.
+    Encoded {
+        /// The text.
+        text: String,
+        /// The name of the encoding.
+        encoding: String,
+    },
+    /// A list.
+    List(Vec<Value>),
+    /// A map in the order in which it was stored, with any keys.
+    Map(Vec<(Value, Value)>),
+    /// A map that gives a default for keys it does not have (Ruby).
+    MapWithDefault(Vec<(Value, Value)>, Box<Value>),
+    /// A set.
+    Set(Vec<Value>),
+    /// A moment, as RFC 3339 text.
+    Time(String),
+    /// A day: `YYYY-MM-DD`.
+    Date(String),
+    /// A moment of a type that stands beside [`Time`](Value::Time), as RFC 3339 text.
+    DateTime(String),
+    /// A decimal number, in the digits that were stored.
+    Decimal(String),
+    /// Text that is marked as safe HTML.
+    Markup(String),
+    /// A symbol (Ruby).
+    Symbol(String),
+    /// A class or module (Ruby).
+    Class(String),
+    /// A regular expression.
+    Regex {
+        /// The pattern.
+        pattern: String,
+        /// Its flags, one letter each.
+        flags: String,
+    },
+    /// A reference to a single value (Perl).
+    Ref(Box<Value>),
+    /// A value that is met again: its name, and the value. [`Same`](Value::Same) has the name.
+    Shared(u32, Box<Value>),
+    /// A value that stands elsewhere as [`Shared`](Value::Shared): it may be a value around this one.
+    Same(u32),
+    /// Something that cannot be carried over, such as code.
+    Opaque(String),
+    /// An object: its class and what it holds.
+    Object(Box<(String, Object)>),
+}
+
+/// What an object holds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Object {
+    /// Named variables.
+    Fields(Vec<(Value, Value)>),
+    /// A list.
+    Items(Vec<Value>),
+    /// One value.
+    Value(Value),
+    /// Bytes that the class wrote itself.
+    Raw(Vec<u8>),
+    /// Bytes that the class wrote itself, and the values that it refers to (Perl).
+    Hook {
+        /// The bytes.
+        frozen: Vec<u8>,
+        /// The values.
+        refs: Vec<Value>,
+    },
+}
+
+impl Value {
+    #[allow(dead_code, reason = "each format uses a part")]
+    pub(crate) fn object(class: String, object: Object) -> Self {
+        Self::Object(Box::new((class, object)))
+    }
+
+    /// The value of a key: of a map, or of an object with fields.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        let entries = match self {
+            Self::Map(entries) | Self::MapWithDefault(entries, _) => entries,
+            Self::Shared(_, inner) => return inner.get(key),
+            Self::Object(object) => match &object.1 {
+                Object::Fields(entries) => entries,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        // Where a key stands twice, the systems keep the last.
+        let same = |name: &Value| matches!(name, Self::Text(name) | Self::Symbol(name) if name == key);
+        entries.iter().rev().find(|(name, _)| same(name)).map(|(_, value)| value)
+    }
+
+    /// The text of this value.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Markup(text) | Self::Encoded { text, .. } => Some(text),
+            Self::Shared(_, inner) => inner.as_text(),
+            _ => None,
+        }
+    }
+
+    /// The integer of this value, or of its text. Perl and YAML.pm do not tell the two apart.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            Self::Text(text) => text.parse().ok(),
+            Self::Shared(_, inner) => inner.as_integer(),
+            _ => None,
+        }
+    }
+
+    /// An integer of little-endian bytes.
+    #[allow(dead_code, reason = "each format uses a part")]
+    pub(crate) fn big(negative: bool, digits: &[u8]) -> Self {
+        let end = digits.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let digits = &digits[..end];
+        if end <= 8 {
+            let mut bytes = [0; 8];
+            bytes[..end].copy_from_slice(digits);
+            let number = i128::from(u64::from_le_bytes(bytes));
+            if let Ok(number) = i64::try_from(if negative { -number } else { number }) {
+                return Self::Int(number);
+            }
+        }
+        // Decimal digits in groups of nine, by repeated division.
+        let mut words: Vec<u32> = digits
+            .chunks(4)
+            .map(|chunk| chunk.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)))
+            .collect();
+        let mut groups = Vec::new();
+        while !words.is_empty() {
+            let mut rest = 0_u64;
+            for word in words.iter_mut().rev() {
+                let number = rest << 32 | u64::from(*word);
+                *word = u32::try_from(number / 1_000_000_000).unwrap_or(u32::MAX);
+                rest = number % 1_000_000_000;
+            }
+            groups.push(rest);
+            while words.last() == Some(&0) {
+                words.pop();
+            }
+        }
+        let mut text = if negative { "-".to_owned() } else { String::new() };
+        for (index, group) in groups.iter().rev().enumerate() {
+            if index == 0 {
+                text.push_str(&group.to_string());
+            } else {
+                text.push_str(&format!("{group:09}"));
+            }
+        }
+        if groups.is_empty() { Self::Int(0) } else { Self::BigInt(text) }
+    }
+}

@@ -1,0 +1,179 @@
+//! Damaged input: no panic, no hang, and memory that follows the size of the input.
+//!
+//! The short form decodes thousands of inputs per family. `SESSION_KIT_FULL=1` decodes ten million.
+
+use std::path::PathBuf;
+
+use fastrand::Rng;
+use session_conformance::testing::amount;
+use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
+use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
+use session_handover::{Bounds, Value, notation};
+
+/// Peak of live bytes that an input may cause: the bounds, and a multiple of the input for the tree.
+fn limit(input: usize) -> u64 {
+    (4 << 20) + 1024 * u64::try_from(input).expect("a length")
+}
+
+fn seeds(names: &[&str]) -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    names.iter().map(|name| std::fs::read(folder.join(name)).expect("a sample")).collect()
+}
+
+fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = seeds[rng.usize(..seeds.len())].clone();
+    for _ in 0..=rng.usize(..6) {
+        let at = rng.usize(..=input.len());
+        match rng.u8(..8) {
+            0 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
+            1 if at < input.len() => {
+                input[at] =
+                    *rng.choice(b"\0\x01\x02\x03\x04\x7f\x80\xff{}[]'\"\\$@!&*:;,-=\n ").expect("a byte")
+            }
+            2 => input.truncate(at),
+            3 => {
+                let end = rng.usize(at..=input.len());
+                input.drain(at..end);
+            }
+            4 => {
+                let other = &seeds[rng.usize(..seeds.len())];
+                let from = rng.usize(..=other.len());
+                let end = rng.usize(from..=other.len());
+                input.splice(at..at, other[from..end].iter().copied());
+            }
+            5 => {
+                // A part many times: depth and counts.
+                let end = rng.usize(at..=input.len()).min(at + 24);
+                let part = input[at..end].repeat(rng.usize(..64));
+                input.splice(at..at, part);
+            }
+            6 if at + 4 <= input.len() => {
+                let number =
+                    *rng.choice(&[0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX, 0x10_0000]).expect("a number");
+                let bytes = if rng.bool() { number.to_be_bytes() } else { number.to_le_bytes() };
+                input[at..at + 4].copy_from_slice(&bytes);
+            }
+            _ => input.insert(at, rng.u8(..)),
+        }
+        input.truncate(1 << 16);
+    }
+    input
+}
+
+fn run(seeds: &[Vec<u8>], decode: impl Fn(&[u8])) {
+    for seed in seeds {
+        decode(seed);
+    }
+    let mut rng = session_conformance::testing::rng();
+    for _ in 0..amount(10_000, 10_000_000) {
+        let input = mutate(&mut rng, seeds);
+        let used = allocation_counter::measure(|| decode(&input));
+        assert!(
+            used.bytes_max <= limit(input.len()),
+            "{} bytes of memory for {} of input",
+            used.bytes_max,
+            input.len()
+        );
+    }
+}
+
+/// Walks what was decoded, as a caller does.
+fn walk(value: Result<Value, session_handover::Error>) {
+    if let Ok(value) = value {
+        notation::write(&value);
+    }
+}
+
+#[test]
+fn damaged_storable_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "storable/refs-native.storable",
+        "storable/refs-net.storable",
+        "storable/hook-net.storable",
+        "storable/numbers-native.storable",
+        "storable/strings-net.storable",
+        "storable/booleans-perl-5.40-net.storable",
+        "catalyst/file-session.storable",
+        "plack/file.storable",
+    ]);
+    run(&seeds, |input| walk(storable::read(input, &Bounds::default())));
+}
+
+#[test]
+fn damaged_dump_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "cgi-session/nested.dump",
+        "cgi-session/strings.dump",
+        "cgi-session/numbers.dump",
+        "cgi-session/expiry.dump",
+        "cgi-session/booleans-perl-5.40.dump",
+    ]);
+    run(&seeds, |input| walk(dumper::read(input, &Bounds::default())));
+}
+
+#[test]
+fn damaged_yaml_is_an_error_or_a_value() {
+    let seeds = seeds(&["cgi-session/yaml.yml", "dancer/session.yml", "dancer2/session.yml"]);
+    run(&seeds, |input| walk(yaml::read(input, &Bounds::default())));
+}
+
+#[test]
+fn damaged_pages_are_an_error_or_entries() {
+    let seeds = seeds(&["cache-fastmmap/pages.fm", "catalyst/fastmmap.fm"]);
+    run(&seeds, |input| {
+        if let Ok(entries) =
+            fastmmap::read(input, Some(4096), fastmmap::Serializer::Storable, &Bounds::default())
+        {
+            entries.into_iter().for_each(|entry| walk(entry.value));
+        }
+        let _ = fastmmap::read(input, None, fastmmap::Serializer::Raw, &Bounds::default());
+    });
+}
+
+#[test]
+fn damaged_perl_cookies_are_errors_or_sessions() {
+    let seeds = seeds(&["plack/cookie.txt", "mojolicious/cookie-set.txt", "mojolicious/cookie-forever.txt"]);
+    let plack = plack::Cookie::new("plack secret");
+    let mojolicious = mojolicious::Cookie::new(["mojo secret"]);
+    run(&seeds, |input| {
+        let _ = plack.read(input, 0.0, &Bounds::default());
+        let _ = mojolicious.read(input, 0.0, &Bounds::default());
+    });
+}
+
+#[test]
+fn damaged_marshal_is_an_error_or_a_value() {
+    let seeds = seeds(&["rack/marshal-types.marshal", "rack/redis.value"]);
+    run(&seeds, |input| walk(marshal::read(input, &Bounds::default())));
+}
+
+#[test]
+fn damaged_cache_entries_are_errors_or_values() {
+    let mut seeds = seeds(&["rails/cache-redis-6.1.value", "rails/cache-redis-7.2.value"]);
+    seeds.push(b"\xcc\x80\x85\xa1a\xc7\x03\x07\x00\x01\x00\xa1b\xd6\x06\xce\x00\x25\x8c\x13\xa1c\xc7\x02\x0c\x91\x01\xa1d\xd4\x00x\xa1e\x93\xc0\xc3\xcb\x3f\xf8\0\0\0\0\0\0".to_vec());
+    run(&seeds, |input| {
+        walk(rails_cache::read(input, &Bounds::default()).map(|entry| entry.value));
+        walk(msgpack::read(input, &Bounds::default()));
+    });
+}
+
+#[test]
+fn damaged_ruby_cookies_are_errors_or_sessions() {
+    let rack_seeds = seeds(&["rack/cookie-2.2.cookie", "rack/cookie-3.1.cookie"]);
+    let secret = "rack-secret-".repeat(8);
+    let rack = rack::Cookie::new([secret]);
+    run(&rack_seeds, |input| walk(rack.read(input, &Bounds::default())));
+}
+
+#[test]
+fn damaged_rails_cookies_are_errors_or_sessions() {
+    let seeds = seeds(&[
+        "rails/cookie-5-cbc.cookie",
+        "rails/cookie-6.1-marshal.cookie",
+        "rails/cookie-7.2-json.cookie",
+    ]);
+    let rails = rails::Cookie::new("_myapp_session", ["a1b2c3d4".repeat(16)]);
+    run(&seeds, |input| {
+        let _ = rails.read(input, 1.8e9, &Bounds::default());
+    });
+}

@@ -1,0 +1,202 @@
+//! Samples of Perl's frameworks.
+
+mod common;
+
+use common::{Sample, same};
+use session_handover::perl::{apache, catalyst, cgi_session, fastmmap, mojolicious, plack, storable, yaml};
+use session_handover::{Bounds, ErrorKind, Value};
+
+macro_rules! samples {
+    ($system:literal, $read:expr, $($test:ident = $name:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            let sample = Sample::named($system, $name);
+            let read: fn(&[u8]) -> Result<Value, session_handover::Error> = $read;
+            sample.check(&read(&sample.bytes).unwrap());
+        })*
+    };
+}
+
+samples!(
+    "storable",
+    |bytes| storable::read(bytes, &Bounds::default()),
+    storable_booleans_5_40_decode = "booleans-perl-5.40-net",
+    storable_file_decodes = "file-net",
+    storable_hook_decodes = "hook-net",
+    storable_native_numbers_decode = "numbers-native",
+    storable_network_numbers_decode = "numbers-net",
+    storable_native_references_decode = "refs-native",
+    storable_network_references_decode = "refs-net",
+    storable_native_strings_decode = "strings-native",
+    storable_network_strings_decode = "strings-net",
+);
+
+samples!(
+    "cgi-session",
+    |bytes| cgi_session::read(bytes, cgi_session::Serializer::Detect, &Bounds::default()),
+    cgi_basic_decodes = "basic",
+    cgi_booleans_5_36_decode = "booleans-perl-5.36",
+    cgi_booleans_5_40_decode = "booleans-perl-5.40",
+    cgi_nested_decodes = "nested",
+    cgi_numbers_decode = "numbers",
+    cgi_storable_decodes = "storable",
+    cgi_strings_decode = "strings",
+    cgi_yaml_decodes = "yaml",
+);
+
+samples!("apache-session", |bytes| apache::read(bytes, &Bounds::default()), apache_base64_decodes = "base64");
+samples!("dancer", |bytes| yaml::read(bytes, &Bounds::default()), dancer_session_decodes = "session");
+samples!("dancer2", |bytes| yaml::read(bytes, &Bounds::default()), dancer2_session_decodes = "session");
+samples!("plack", |bytes| storable::read(bytes, &Bounds::default()), plack_file_decodes = "file");
+samples!(
+    "catalyst",
+    |bytes| catalyst::read_file(bytes, &Bounds::default()),
+    catalyst_session_file_decodes = "file-session",
+    catalyst_expires_file_decodes = "file-expires",
+);
+samples!(
+    "catalyst",
+    |bytes| catalyst::read_text(bytes, &Bounds::default()),
+    catalyst_redis_decodes = "redis-session"
+);
+
+#[test]
+fn cgi_expiry_decodes() {
+    let sample = Sample::named("cgi-session", "expiry");
+    let value =
+        cgi_session::read(&sample.bytes, cgi_session::Serializer::Detect, &Bounds::default()).unwrap();
+    sample.check(&value);
+    let life = cgi_session::Life::of(&value);
+    assert_eq!(life.idle, sample.about["expires"]["idle_seconds"].as_i64());
+    assert_eq!(life.keys, [("cart".to_owned(), 600)]);
+    assert!(life.key_ended("cart", 1_700_000_700) && !life.key_ended("cart", 1_700_000_699));
+    assert!(life.ended(1_700_003_700) && !life.ended(1_700_003_699));
+}
+
+#[test]
+fn cgi_cancelled_expiry_decodes() {
+    let sample = Sample::named("cgi-session", "expiry-cancelled");
+    let value =
+        cgi_session::read(&sample.bytes, cgi_session::Serializer::Detect, &Bounds::default()).unwrap();
+    sample.check(&value);
+    assert!(!cgi_session::Life::of(&value).ended(i64::MAX));
+}
+
+#[test]
+fn cgi_sqlite_row_decodes() {
+    let sample = Sample::named("cgi-session", "sqlite");
+    let db = rusqlite::Connection::open(&sample.path).unwrap();
+    let data: Vec<u8> = db
+        .query_row(
+            "select cast(a_session as blob) from sessions where id = ?1",
+            [sample.about["id"].as_str()],
+            |row| row.get(0),
+        )
+        .unwrap();
+    sample.check(&cgi_session::read(&data, cgi_session::Serializer::Detect, &Bounds::default()).unwrap());
+}
+
+#[test]
+fn catalyst_row_decodes() {
+    let sample = Sample::named("catalyst", "dbi");
+    let db = rusqlite::Connection::open(&sample.path).unwrap();
+    let (data, expires): (String, i64) = db
+        .query_row(
+            "select session_data, expires from sessions where id = ?1",
+            [sample.about["key"].as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(Some(expires), sample.about["expires"]["absolute_epoch_s"].as_i64());
+    sample.check(&catalyst::read_text(data.as_bytes(), &Bounds::default()).unwrap());
+}
+
+#[test]
+fn catalyst_file_holds_key_and_session() {
+    let sample = Sample::named("catalyst", "file-session");
+    let stored = catalyst::stored(catalyst::read_file(&sample.bytes, &Bounds::default()).unwrap()).unwrap();
+    assert_eq!(stored.key, format!("session:{}", sample.about["id"].as_str().unwrap()));
+    assert_eq!(stored.expires, None);
+    same(&sample.expect()[1]["fields"]["_Data"], &stored.value);
+    assert!(sample.about["stored_as"].as_str().unwrap().ends_with(&catalyst::file_path(&stored.key)));
+}
+
+fn pages(system: &str, name: &str) {
+    let sample = Sample::named(system, name);
+    let entries =
+        fastmmap::read(&sample.bytes, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap();
+    let (ended, live): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.ended(1_795_883_800));
+    let expect = sample.expect()["entries"].as_array().unwrap();
+    assert_eq!(live.len(), expect.len());
+    for entry in expect {
+        let found = live
+            .iter()
+            .find(|found| found.key == Value::Text(entry["key"].as_str().unwrap().to_owned()))
+            .unwrap();
+        same(&entry["value"], found.value.as_ref().unwrap());
+        if let Some(expires) = entry["expires_epoch_s"].as_u64() {
+            assert_eq!(found.expires.map(u64::from), Some(expires));
+        }
+    }
+    let ended: Vec<_> = ended.iter().map(|entry| entry.key.clone()).collect();
+    let expired: Vec<_> = sample.expect()["expired"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|name| Value::Text(name.as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(ended, expired);
+}
+
+#[test]
+fn fastmmap_pages_decode() {
+    pages("cache-fastmmap", "pages");
+}
+
+#[test]
+fn catalyst_fastmmap_decodes() {
+    pages("catalyst", "fastmmap");
+}
+
+#[test]
+fn plack_cookie_decodes() {
+    let sample = Sample::named("plack", "cookie");
+    let cookie = plack::Cookie::new(sample.secrets().remove(0));
+    let opened = cookie.read(&sample.bytes, 0.0, &Bounds::default()).unwrap();
+    sample.check(&opened.value);
+    assert_eq!(opened.written, Some(1_795_883_697.622_91));
+    let late = cookie.expires(60.0).read(&sample.bytes, 1_795_883_760.0, &Bounds::default()).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Expired);
+    let wrong = plack::Cookie::new("wrong").read(&sample.bytes, 0.0, &Bounds::default()).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Signature);
+}
+
+fn mojo(name: &str, expires: Option<f64>) {
+    let sample = Sample::named("mojolicious", name);
+    let cookie = mojolicious::Cookie::new(sample.secrets());
+    let opened = cookie.read(&sample.bytes, 1.8e9, &Bounds::default()).unwrap();
+    sample.check(&opened.value);
+    assert_eq!(opened.expires, expires);
+    let wrong =
+        mojolicious::Cookie::new(["wrong"]).read(&sample.bytes, 1.8e9, &Bounds::default()).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Signature);
+    if expires.is_some() {
+        let late = cookie.read(&sample.bytes, 2e9, &Bounds::default()).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Expired);
+    }
+}
+
+#[test]
+fn mojolicious_cookie_decodes() {
+    mojo("cookie-set", Some(2e9));
+}
+
+#[test]
+fn mojolicious_big_cookie_decodes() {
+    mojo("cookie-big", Some(2e9));
+}
+
+#[test]
+fn mojolicious_endless_cookie_decodes() {
+    mojo("cookie-forever", None);
+}

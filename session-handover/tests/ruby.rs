@@ -1,0 +1,128 @@
+//! Samples of Rack and Rails.
+
+mod common;
+
+use common::{Sample, same};
+use session_handover::ruby::{marshal, rack, rails, rails_cache};
+use session_handover::{Bounds, ErrorKind, Value};
+
+#[test]
+fn marshal_types_decode() {
+    let sample = Sample::named("rack", "marshal-types");
+    sample.check(&marshal::read(&sample.bytes, &Bounds::default()).unwrap());
+}
+
+fn rack_cookie(name: &str) {
+    let sample = Sample::named("rack", name);
+    let cookie = rack::Cookie::new(sample.secrets());
+    sample.check(&cookie.read(&sample.bytes, &Bounds::default()).unwrap());
+    let other = rack::Cookie::new(["x".repeat(96)]);
+    assert_eq!(other.read(&sample.bytes, &Bounds::default()).unwrap_err().kind(), ErrorKind::Signature);
+}
+
+#[test]
+fn rack_2_2_signed_cookie_decodes() {
+    rack_cookie("cookie-2.2");
+}
+
+#[test]
+fn rack_3_1_sealed_cookie_decodes() {
+    rack_cookie("cookie-3.1");
+}
+
+#[test]
+fn rack_redis_value_decodes() {
+    let sample = Sample::named("rack", "redis");
+    sample.check(&rack::read_redis(&sample.bytes, &Bounds::default()).unwrap());
+    let key = sample.about["key"].as_str().unwrap();
+    assert!(key.ends_with(&rack::private_id(sample.about["id"].as_str().unwrap())));
+}
+
+fn rails_cookie(name: &str) -> (rails::Cookie, rails::Opened, Sample) {
+    let sample = Sample::named("rails", name);
+    let cookie = rails::Cookie::new("_myapp_session", sample.secrets());
+    let opened = cookie.read(&sample.bytes, 1.8e9, &Bounds::default()).unwrap();
+    sample.check(&opened.value);
+    let wrong = rails::Cookie::new("_myapp_session", ["wrong"]);
+    let error = wrong.read(&sample.bytes, 1.8e9, &Bounds::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Signature);
+    (cookie, opened, sample)
+}
+
+#[test]
+fn rails_5_cbc_cookie_decodes() {
+    let (cookie, opened, _) = rails_cookie("cookie-5-cbc");
+    let error = cookie.write(&opened.value, &opened.envelope, &[0; 16]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unwritable);
+}
+
+#[test]
+fn rails_6_1_marshal_cookie_decodes() {
+    let (_, _, sample) = rails_cookie("cookie-6.1-marshal");
+    // The value under another name is a cookie made for another purpose.
+    let other = rails::Cookie::new("_other_session", sample.secrets());
+    let value = sample.bytes.strip_prefix(b"_myapp_session=").unwrap();
+    assert_eq!(other.read(value, 1.8e9, &Bounds::default()).unwrap_err().kind(), ErrorKind::Purpose);
+}
+
+#[test]
+fn rails_7_2_json_cookie_decodes_and_is_written_back() {
+    let (cookie, opened, sample) = rails_cookie("cookie-7.2-json");
+    let written = cookie.write(&opened.value, &opened.envelope, opened.envelope.iv()).unwrap();
+    assert_eq!(format!("_myapp_session={written}"), String::from_utf8(sample.bytes).unwrap().trim_end());
+}
+
+#[test]
+fn rails_active_record_row_decodes() {
+    let sample = Sample::named("rails", "active-record-marshal");
+    let db = rusqlite::Connection::open(&sample.path).unwrap();
+    let (id, data): (String, String) = db
+        .query_row("select session_id, data from sessions", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(id, rack::private_id(sample.about["id"].as_str().unwrap()));
+    let value = rails::read_row(data.as_bytes(), &Bounds::default()).unwrap();
+    // The description has a key `nothing` that the stored bytes do not have: Ruby's own Marshal gives none either.
+    let mut expect = sample.expect().clone();
+    let nothing = expect.as_object_mut().unwrap().shift_remove("nothing");
+    assert_eq!(nothing, Some(serde_json::Value::Null));
+    assert_eq!(value.get("nothing"), None);
+    same(&expect, &value);
+}
+
+fn cache(name: &str) -> rails_cache::Entry {
+    let sample = Sample::named("rails", name);
+    let entry = rails_cache::read(&sample.bytes, &Bounds::default()).unwrap();
+    sample.check(&entry.value);
+    let id = rack::private_id(sample.about["id"].as_str().unwrap());
+    assert_eq!(sample.about["key"].as_str().unwrap(), format!("_session_id:{id}"));
+    entry
+}
+
+#[test]
+fn rails_6_1_cache_entry_decodes() {
+    assert_eq!(cache("cache-redis-6.1").expires, Some(1_795_883_705.486_684_3 + 3.1536e8));
+}
+
+#[test]
+fn rails_7_2_cache_entry_decodes() {
+    assert!(cache("cache-redis-7.2").expires.is_some_and(|expires| expires > 1.7e9));
+}
+
+#[test]
+fn float_text_is_that_of_ruby() {
+    let text = rails_json_of(&[1.0, 0.1, 1e16, 1e15, 1e-4, 1e-5, -0.0, 1.5e300, 123_456_789.125]);
+    assert_eq!(text, "[1.0,0.1,1.0e+16,1000000000000000.0,0.0001,1.0e-05,-0.0,1.5e+300,123456789.125]");
+}
+
+fn rails_json_of(numbers: &[f64]) -> String {
+    let list = Value::List(numbers.iter().copied().map(Value::Float).collect());
+    session_handover::ruby::rails_json::to_json(&list).unwrap()
+}
+
+#[test]
+fn notation_compares() {
+    same(
+        &serde_json::json!({"a": {"$float": "1.5"}}),
+        &Value::Map(vec![(Value::Text("a".into()), Value::Float(1.5))]),
+    );
+}
