@@ -1,6 +1,6 @@
 //! The error.
 
-/// Why there is no session.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -33,7 +33,7 @@ pub(crate) enum Node {
     },
 }
 
-/// What an object holds.
+/// The content of an object.
 #[derive(Debug, Clone)]
 pub(crate) enum Part {
     Fields(Vec<(Id, Id)>),

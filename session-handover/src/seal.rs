@@ -9,8 +9,10 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use crate::{Error, ErrorKind};
 
 #[cfg(feature = "sealed")]
+#[allow(unused_imports, reason = "each system uses a part")]
 pub(crate) use cipher::{open_cbc, open_ctr, open_gcm, pbkdf2, seal_cbc, seal_gcm};
 #[cfg(feature = "signed")]
+#[allow(unused_imports, reason = "each system uses a part")]
 pub(crate) use signature::{hmac, same, same_hex};
 
 /// The digest of a signature or of a derived key.

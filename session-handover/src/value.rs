@@ -66,7 +66,7 @@ pub enum Value {
     Object(Box<(String, Object)>),
 }
 
-/// What an object holds.
+/// The content of an object.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Object {

@@ -1,4 +1,5 @@
 //! Samples of Rack and Rails.
+#![allow(clippy::unwrap_used, reason = "a sample that cannot be read fails its test")]
 
 mod common;
 

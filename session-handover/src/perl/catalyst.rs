@@ -3,7 +3,7 @@
 use super::{apache, storable};
 use crate::{Bounds, Error, ErrorKind, Object, Value, seal};
 
-/// What a store keeps under a key.
+/// The content of a key in a store.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stored {

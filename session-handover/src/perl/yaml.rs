@@ -418,7 +418,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// What may stand before a node.
+/// Anchor, alias and tag before a node.
 #[derive(Debug, Default)]
 struct Marks {
     anchor: Option<String>,

@@ -83,7 +83,7 @@ pub struct Opened {
     pub value: Value,
     /// The end of its life in seconds since 1970, where the seal has one.
     pub expires: Option<f64>,
-    /// What is needed to write it back in the same way.
+    /// The envelope, for writing the session back in the same way.
     pub envelope: Envelope,
 }
 

@@ -52,7 +52,7 @@ fn since_7_1(bytes: &[u8], bounds: &Bounds) -> Result<Entry, Error> {
     Ok(Entry { value: super::public_id(value), expires: (expires >= 0.0).then_some(expires) })
 }
 
-/// The entry as a list: value, end, version, each left out where the rest is nothing.
+/// The entry as a list: value, end, version, each left out if no other follows.
 fn packed(value: Value) -> Result<Entry, Error> {
     let Value::List(items) = value else {
         return Err(Error::new(ErrorKind::Malformed, 0, "cache entry is not a list"));
