@@ -1,5 +1,7 @@
 //! The user of a session, and the new id that a change of the user needs.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::entry::{LABEL, NewEntry};
@@ -7,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::login::Login;
 use crate::op::{Op, UserChange};
 use crate::session::Session;
+use crate::table::CLOCK_DIFFERENCE;
 use crate::work::Work;
 
 impl Session {
@@ -101,6 +104,25 @@ impl Session {
     /// `NotLoaded`, `Busy`.
     pub fn user(&self) -> Result<Option<String>, Error> {
         self.read(|work| work.header().user().map(str::to_owned))
+    }
+
+    /// Whether the session has a user whose last login, or rotation, is less than `age` ago: for actions that need a
+    /// recent proof of identity (OWASP ASVS 5.0, 7.5.1 and 7.5.3). A time that a wrong clock has written ahead of now is
+    /// not recent.
+    ///
+    /// It relies on the application to call [`login`](Self::login) or [`rotate`](Self::rotate) only after such a proof. A
+    /// login of this request counts after its commit. A session that is extended by use gets older.
+    ///
+    /// # Errors
+    /// `NotLoaded`; `Busy` while another task commits.
+    pub fn is_fresh(&self, age: Duration) -> Result<bool, Error> {
+        let now = self.now();
+        self.read(|work| {
+            let table = work.table();
+            let ahead = table.header.started > now.saturating_add(CLOCK_DIFFERENCE);
+            let recent = now.saturating_since(table.header.started) < age;
+            work.loaded().is_some() && table.header.user().is_some() && recent && !ahead
+        })
     }
 
     /// Gives the session a new id and a new absolute lifetime at the commit: on every privilege change (OWASP: renew the

@@ -58,6 +58,7 @@ mod find;
 #[cfg(test)]
 mod golden;
 mod sweep;
+mod timeouts;
 mod users;
 
 mod data;
@@ -81,4 +82,5 @@ pub use request::RequestInfo;
 pub use session::{Closed, Session};
 pub use sessions::Sessions;
 pub use sweep::{Sweep, Sweeper};
+pub use timeouts::Timeouts;
 pub use users::Handle;

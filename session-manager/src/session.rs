@@ -284,6 +284,15 @@ impl Session {
         self.read(|work| work.loaded().map(|_| work.header().created))
     }
 
+    /// When the absolute lifetime of the session began: its creation, last login or rotation. `None` while it is not
+    /// stored.
+    ///
+    /// # Errors
+    /// `NotLoaded`; `Busy` while another task commits.
+    pub fn started(&self) -> Result<Option<Timestamp>, Error> {
+        self.read(|work| work.loaded().map(|_| work.header().started))
+    }
+
     /// When the session was last changed; `None` while it is not stored.
     ///
     /// # Errors
