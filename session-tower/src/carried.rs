@@ -11,6 +11,7 @@ use session_manager::{
 };
 use tower_layer::Layer;
 
+use crate::clear::ClearSiteData;
 use crate::client::ClientAddress;
 use crate::engine::{Begun, Commit, Engine, Head, Options, Source};
 use crate::headers;
@@ -68,6 +69,12 @@ impl<D: Driver, C: Carrier> CarriedSessionLayer<D, C> {
     #[must_use]
     pub fn cache_control_no_store(self, yes: bool) -> Self {
         self.with(|options| options.no_store = yes)
+    }
+
+    /// As [`SessionLayer::clear_site_data`](crate::SessionLayer::clear_site_data).
+    #[must_use]
+    pub fn clear_site_data(self, data: ClearSiteData) -> Self {
+        self.with(|options| options.clear = data)
     }
 
     /// As [`SessionLayer::client_address`](crate::SessionLayer::client_address).
@@ -152,7 +159,10 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
                 let session = Outgoing::new(&id, &record, sessions.now()).persistence(persistence);
                 carrier.write(session, self.kept, headers)?;
             }
-            IdUpdate::Clear => carrier.erase(self.kept, headers)?,
+            IdUpdate::Clear => {
+                options.clear.write(headers);
+                carrier.erase(self.kept, headers)?;
+            }
             _ => return Ok(()),
         }
         if options.no_store {

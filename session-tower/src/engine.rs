@@ -12,6 +12,7 @@ use session_manager::{
     Sessions,
 };
 
+use crate::clear::ClearSiteData;
 use crate::client::ClientAddress;
 use crate::headers;
 use crate::mistakes::Mistakes;
@@ -84,6 +85,7 @@ pub(crate) struct Options {
     pub(crate) on_handler_error: OnHandlerError,
     pub(crate) on_not_stored: OnNotStored,
     pub(crate) no_store: bool,
+    pub(crate) clear: ClearSiteData,
     pub(crate) address: Option<ClientAddress>,
 }
 
@@ -94,6 +96,7 @@ impl Options {
             on_handler_error: OnHandlerError::Discard,
             on_not_stored: OnNotStored::Continue,
             no_store: true,
+            clear: ClearSiteData::new(),
             address: None,
         }
     }
@@ -184,7 +187,10 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
             IdUpdate::Extend { id, deadline, persistence } if self.state.follows_deadline(persistence) => {
                 self.state.write(&id, deadline, persistence, now(), headers)
             }
-            IdUpdate::Clear => self.state.erase(headers),
+            IdUpdate::Clear => {
+                self.options.clear.write(headers);
+                self.state.erase(headers)
+            }
             _ => return Ok(()),
         };
         match written {

@@ -7,6 +7,7 @@ use session_core::{Driver, State};
 use session_manager::{OnHandlerError, OnNotStored, OnStoreError, Sessions};
 use tower_layer::Layer;
 
+use crate::clear::ClearSiteData;
 use crate::client::ClientAddress;
 use crate::engine::{Options, Parts};
 use crate::service::SessionService;
@@ -58,6 +59,12 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
     #[must_use]
     pub fn cache_control_no_store(self, yes: bool) -> Self {
         self.with(|options| options.no_store = yes)
+    }
+
+    /// The data that a browser clears besides the cookie when a response ends its session; nothing by default.
+    #[must_use]
+    pub fn clear_site_data(self, data: ClearSiteData) -> Self {
+        self.with(|options| options.clear = data)
     }
 
     /// How to find the client's address, for `Sessions` that check it; none by default.

@@ -4,6 +4,7 @@
 mod layer;
 
 mod carried;
+mod clear;
 mod client;
 mod engine;
 mod future;
@@ -18,6 +19,7 @@ mod typed;
 mod extract;
 
 pub use carried::CarriedSessionLayer;
+pub use clear::ClearSiteData;
 pub use client::ClientAddress;
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;
