@@ -30,15 +30,24 @@ mod url;
 mod error;
 
 pub mod csrf;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "axum")]
 mod require_user;
+
+#[cfg(feature = "axum")]
+mod require_fresh;
 #[cfg(feature = "tower")]
 mod same_origin;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 
 pub use error::{OpenError, OpenErrorKind};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
 pub use open::{StoreUrl, open};
+#[cfg(feature = "axum")]
+pub use require_fresh::RequireFresh;
 #[cfg(feature = "axum")]
 pub use require_user::{LoginPage, RequireUser};
 #[cfg(feature = "tower")]
@@ -79,5 +88,6 @@ pub use session_store_sqlite as sqlite;
 pub use session_tower as tower;
 #[cfg(feature = "tower")]
 pub use session_tower::{
-    CarriedSessionLayer, ClientAddress, LazySession, RoutePolicy, SessionLayer, SessionValue, Typed,
+    CarriedSessionLayer, ClearSiteData, ClientAddress, LazySession, RoutePolicy, SessionLayer, SessionValue,
+    Typed,
 };

@@ -60,7 +60,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequireUser {
     }
 }
 
-fn refusal(parts: &Parts) -> Response {
+pub(crate) fn refusal(parts: &Parts) -> Response {
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     let page = parts.extensions.get::<LoginPage>().filter(|_| accepts_html(&parts.headers));
     let headers = [(CACHE_CONTROL, NO_STORE), (VARY, HeaderValue::from_static("Accept"))];

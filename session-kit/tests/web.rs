@@ -1,6 +1,7 @@
 //! What every application writes by itself, in an axum application without a socket.
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,9 +9,12 @@ use axum::extract::Path;
 use axum::http::Request;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use session_kit::memory::{MemoryConfig, MemoryStore};
 use session_kit::prelude::*;
 use session_kit::test_kit::{Client, TestClock, sessions};
-use session_kit::{Error, IdUpdate, LoginPage, RequireUser, SameOriginLayer, csrf};
+use session_kit::{
+    ClearSiteData, Error, IdUpdate, LoginPage, RequireFresh, RequireUser, SameOriginLayer, Timeouts, csrf,
+};
 
 fn app() -> (Client<Router>, TestClock) {
     let (sessions, clock) = sessions();
@@ -106,4 +110,72 @@ async fn form_of_another_site_is_refused_before_the_session() {
     let answer = client.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (403, "The form came from another site."));
     assert_eq!(client.cookie("__Host-session"), None);
+}
+
+#[tokio::test]
+async fn fresh_login_is_required_and_gets_old() {
+    let (sessions, clock) = sessions();
+    let app = Router::new()
+        .route("/password", post(async |user: RequireFresh<300>| user.name))
+        .route("/account", get(async |user: RequireUser| user.name))
+        .route("/cart", post(async |session: Session| session.insert("cart", &1)))
+        .route("/login", post(async |session: Session| session.login("ada")))
+        .layer(SessionLayer::new(sessions, CookieState::default()))
+        .layer(Extension(LoginPage::new("/login").unwrap()));
+    let mut client = Client::new(app);
+    assert_eq!(client.post("/password", "").await.status, 401);
+    assert_eq!(client.post("/cart", "").await.status, 200);
+    assert_eq!(client.post("/password", "").await.status, 401, "an anonymous session is not fresh");
+    for _ in 0..2 {
+        client.post("/login", "").await;
+        for (seconds, status) in [(0, 200), (299, 200), (1, 401)] {
+            clock.advance(Duration::from_secs(seconds));
+            client.post("/cart", "").await;
+            assert_eq!(client.get("/account").await.status, 200);
+            assert_eq!(client.post("/password", "").await.status.as_u16(), status, "{seconds}");
+        }
+    }
+    clock.set(session_kit::Timestamp::from_millis(1_800_000_000_000 - 3_600_000));
+    assert_eq!(client.post("/password", "").await.status, 401, "the login is ahead of the clock");
+}
+
+#[tokio::test]
+async fn logout_clears_the_chosen_data() {
+    for (data, expected) in [
+        (ClearSiteData::new(), None),
+        (ClearSiteData::new().cache().storage(), Some("\"cache\", \"storage\"")),
+        (ClearSiteData::new().cache().cookies().storage(), Some("\"cache\", \"cookies\", \"storage\"")),
+    ] {
+        let app = Router::new()
+            .route("/login", post(async |session: Session| session.login("ada")))
+            .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
+            .layer(SessionLayer::new(sessions().0, CookieState::default()).clear_site_data(data));
+        let mut client = Client::new(app);
+        assert_eq!(client.post("/login", "").await.header("clear-site-data"), None);
+        assert_eq!(client.post("/logout", "").await.header("clear-site-data"), expected);
+        assert_eq!(client.post("/logout", "").await.header("clear-site-data"), None, "no session was ended");
+    }
+}
+
+#[tokio::test]
+async fn timeouts_of_a_guideline_end_the_session() {
+    let clock = TestClock::new(session_kit::Timestamp::from_millis(1_800_000_000_000));
+    let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
+    let sessions = session_kit::Sessions::builder(store).timeouts(Timeouts::NIST_AAL2).build().unwrap();
+    let app = Router::new()
+        .route("/account", get(async |user: RequireUser| user.name))
+        .route("/login", post(async |session: Session| session.login("ada")))
+        .layer(SessionLayer::new(sessions, CookieState::default()));
+    let mut idle = Client::new(app);
+    let mut active = idle.clone();
+    for client in [&mut idle, &mut active] {
+        client.post("/login", "").await;
+    }
+    for minutes in (30..24 * 60).step_by(30) {
+        clock.advance(Duration::from_secs(30 * 60));
+        assert_eq!(active.get("/account").await.status, 200, "{minutes} minutes");
+    }
+    assert_eq!(idle.get("/account").await.status, 401);
+    clock.advance(Duration::from_secs(30 * 60));
+    assert_eq!(active.get("/account").await.status, 401, "a day");
 }
