@@ -34,13 +34,13 @@ const LOST: u32 = 3;
 
 /// The stored index of a user.
 pub(crate) struct Stored {
-    key: Key,
+    pub(crate) key: Key,
     pub(crate) index: Index,
     /// `None` while there is no record.
     revision: Option<Revision>,
-    deadline: Option<Option<Timestamp>>,
-    /// The driver cannot read the record. It is replaced without a condition.
-    damaged: bool,
+    pub(crate) deadline: Option<Option<Timestamp>>,
+    /// The driver cannot read the record. `repair.rs` replaces it before a change.
+    pub(crate) damaged: bool,
 }
 
 /// A session that enters the index.
@@ -237,22 +237,14 @@ impl<D: Driver> Manager<D> {
     /// Stores a changed index on the condition of its revision. `false` if another request has changed it, or the answer
     /// was lost: the caller starts again.
     async fn swap(&self, stored: Stored, tries: &mut Tries) -> Result<bool, Error> {
-        let Stored { key, index, revision, deadline, damaged } = stored;
+        let Stored { key, index, revision, deadline, .. } = stored;
         let condition = revision.map_or(Condition::Absent, Condition::Revision);
         let answer = if index.is_empty() {
-            if damaged {
-                self.driver.remove(&key, Condition::Any).await
-            } else {
-                self.remove_if(&key, condition).await
-            }
+            self.remove_if(&key, condition).await
         } else {
             let expires = index.deadline(deadline);
             let record = Record { data: index.data(), expires, revision: Revision::random()? };
-            if damaged {
-                self.driver.store(&key, record, Condition::Any).await
-            } else {
-                self.store_if(&key, record, condition).await
-            }
+            self.store_if(&key, record, condition).await
         };
         match answer {
             Ok(Change::Applied) => return Ok(true),
@@ -351,20 +343,6 @@ impl<D: Driver> Manager<D> {
             index.epoch = u64::from_le_bytes(epoch) | 1 << 63;
         }
         Ok(index)
-    }
-
-    /// The index that is about to be changed. One that the driver cannot read has no revision for a compare-and-swap, so an empty index
-    /// replaces it first. Of two requests that do this at the same moment, the second may drop what the first has
-    /// entered since.
-    async fn index_to_change(&self, user: &str) -> Result<Stored, Error> {
-        let mut tries = Tries::new();
-        loop {
-            let stored = self.index_of(user).await?;
-            if !stored.damaged {
-                return Ok(stored);
-            }
-            self.swap(stored, &mut tries).await.map(drop)?;
-        }
     }
 
     /// Whether a session has the epoch of its user. Sessions with another epoch have ended.

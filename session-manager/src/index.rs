@@ -20,7 +20,8 @@
 //! | 16 | 8 | absolute deadline; 2^64 - 1 for none |
 //! | 24 | | the id part, then additions of later releases, kept unchanged |
 //!
-//! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name.
+//! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name. While a request replaces an index
+//! that the driver cannot read, the key with `-repair` after it has an empty record, for at most 30 s.
 
 use bytes::Bytes;
 use session_core::{Key, Prefix, Timestamp, is_live};
@@ -60,6 +61,12 @@ pub(crate) fn key_of(user: &str) -> Key {
 /// The key of a user's data.
 pub(crate) fn data_key_of(user: &str) -> Key {
     key_in("user", user)
+}
+
+/// The key of the lease under which a damaged index is replaced.
+pub(crate) fn lease_key_of(user: &str) -> Key {
+    let key = key_of(user);
+    Key::parse(&format!("{}-repair", key.as_str())).expect("the id part is still short")
 }
 
 fn key_in(prefix: &str, user: &str) -> Key {

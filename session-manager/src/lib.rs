@@ -39,6 +39,7 @@ mod manager;
 mod settle;
 
 mod enter;
+mod repair;
 
 mod claim;
 mod commit;

@@ -1,8 +1,13 @@
 //! The sessions of a user, over SQLite with real threads.
 
-use session_conformance::testing::MapDriver;
-use session_core::{Cursor, Driver, Prefix};
-use session_manager::{IdUpdate, Sessions};
+use std::sync::{Arc, Mutex};
+
+use session_conformance::testing::{MapDriver, Probe, Request, step};
+use session_core::{
+    Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, StoreError, StoreErrorKind,
+    Touch,
+};
+use session_manager::{Error, IdUpdate, Sessions};
 use session_store_sqlite::SqliteStore;
 
 /// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
@@ -65,4 +70,108 @@ async fn damaged_index_brings_back_no_session_of_an_older_epoch() {
     assert!(!lives(old).await);
     let new = login().await;
     assert!(lives(new).await && lives(login().await).await && lives(new).await && !lives(old).await);
+}
+
+/// A driver with one record that it cannot read, until it is replaced or removed without a condition.
+#[derive(Clone)]
+struct Rotten(MapDriver, Arc<Mutex<Option<Key>>>);
+
+impl Rotten {
+    fn check(&self, key: &Key, operation: Operation, condition: Option<Condition>) -> Result<()> {
+        let mut rotten = self.1.lock().unwrap();
+        if rotten.as_ref() != Some(key) {
+            return Ok(());
+        }
+        if condition == Some(Condition::Any) {
+            *rotten = None;
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::Corrupt, operation))
+    }
+}
+
+impl Driver for Rotten {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        self.check(key, Operation::Retrieve, None)?;
+        self.0.retrieve(key).await
+    }
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        self.check(key, Operation::Store, Some(condition))?;
+        self.0.store(key, record, condition).await
+    }
+    async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
+        self.check(key, Operation::Remove, Some(condition))?;
+        self.0.remove(key, condition).await
+    }
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
+        self.check(key, Operation::Touch, None)?;
+        self.0.touch(key, touch).await
+    }
+    session_core::forward!(0: traverse purge flush close capabilities clock);
+}
+
+/// Three logins meet at an index that the driver cannot read, in 300 random orders.
+#[tokio::test(start_paused = true)]
+async fn concurrent_repairs_of_an_index_drop_no_entry() {
+    for epochs in [false, true] {
+        for seed in 0..150 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (map, rotten) = (MapDriver::new(crate::clock()), Arc::new(Mutex::new(None)));
+            let probe = Probe::new(Rotten(map.clone(), Arc::clone(&rotten)));
+            let sessions = Sessions::builder(probe.clone()).user_epochs(epochs).build().unwrap();
+            login(&sessions).await.unwrap();
+            let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
+            *rotten.lock().unwrap() = Some(index.entries[0].key.clone());
+            probe.close_gates();
+            let mut logins: Vec<Request<'_, std::result::Result<(), Error>>> =
+                (0..3).map(|_| Box::pin(login(&sessions)) as _).collect();
+            while !logins.is_empty() {
+                let chosen = random.usize(..logins.len());
+                if let Some(done) = step(&probe, &mut logins[chosen]).await {
+                    done.unwrap();
+                    drop(logins.remove(chosen));
+                }
+            }
+            probe.open_gates();
+            assert_eq!(sessions.of_user("ada").await.unwrap().len(), 3, "epochs {epochs}, seed {seed}");
+            assert_eq!(
+                map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10)
+                    .await
+                    .unwrap()
+                    .entries
+                    .len(),
+                1
+            );
+        }
+    }
+}
+
+/// A request that is killed while it repairs an index delays others for half a minute, and no longer.
+#[tokio::test(start_paused = true)]
+async fn killed_repair_of_an_index_ends_with_its_lease() {
+    let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
+    let map = MapDriver::new(clock.clone());
+    let probe = Probe::new(Rotten(map.clone(), Arc::clone(&rotten)));
+    let sessions = Sessions::new(probe.clone()).unwrap();
+    login(&sessions).await.unwrap();
+    let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
+    *rotten.lock().unwrap() = Some(index.entries[0].key.clone());
+    probe.close_gates();
+    let mut killed: Request<'_, std::result::Result<(), Error>> = Box::pin(login(&sessions));
+    while !probe.applied().iter().any(|applied| applied.key.as_str().ends_with("-repair")) {
+        assert!(step(&probe, &mut killed).await.is_none());
+    }
+    drop(killed);
+    probe.open_gates();
+    let refused = login(&sessions).await.unwrap_err();
+    assert_eq!(refused.kind(), session_manager::ErrorKind::Contention);
+    clock.advance(std::time::Duration::from_secs(30));
+    login(&sessions).await.unwrap();
+    assert_eq!(sessions.of_user("ada").await.unwrap().len(), 1);
+}
+
+async fn login<D: Driver>(sessions: &Sessions<D>) -> std::result::Result<(), Error> {
+    let session = sessions.load(None).await?;
+    session.login("ada")?;
+    sessions.finish(&session).await.map(drop)
 }
