@@ -14,6 +14,8 @@ pub(crate) enum Area {
     File,
     Sled,
     Scale,
+    /// The longest pause of other tasks.
+    Stall,
 }
 
 /// Which program a subject is part of.

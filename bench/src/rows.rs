@@ -92,7 +92,9 @@ pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
         Group { subjects: subjects.collect(), rows, ..group }
     };
     let mut different: Vec<Group> = Vec::new();
-    for group in groups.into_iter().map(compare) {
+    // An absolute limit, which earlier builds do not measure.
+    let groups = groups.into_iter().filter(|group| group.area != Area::Stall);
+    for group in groups.map(compare) {
         // Groups that differ only in their peers are one group here.
         let same = |known: &Group| {
             known.args.words() == group.args.words() && known.subjects.first() == group.subjects.first()
@@ -106,7 +108,10 @@ pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
 
 /// All rows, in the order of measurement.
 pub(crate) fn groups() -> Vec<Group> {
-    [web(), memory(), sqlite(), mmap(), redis(), file(), sled(), scale()].into_iter().flatten().collect()
+    [web(), memory(), sqlite(), mmap(), redis(), file(), sled(), scale(), stall()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn web() -> Vec<Group> {
@@ -314,6 +319,39 @@ fn purging(ours: Subject, figure: Figure) -> Group {
         target: Some(1.0),
     });
     group
+}
+
+/// How long an operation may keep other tasks of its thread waiting.
+const LONGEST_STALL_MS: f64 = 5.0;
+
+/// The longest gap of a heartbeat beside each long operation, with default options.
+fn stall() -> Vec<Group> {
+    const GAPS: [Figure; 6] = [
+        cost("walk_gap_ms", "ms, gap in a walk of 100 k"),
+        cost("find_gap_ms", "ms, gap in find over 100 k"),
+        cost("read_gap_ms", "ms, gap reading 8 MiB"),
+        cost("write_gap_ms", "ms, gap writing 8 MiB"),
+        cost("keys_gap_ms", "ms, gap with 16 k keys"),
+        cost("purge_gap_ms", "ms, gap in a purge of 10 k"),
+    ];
+    let group = |ours: Subject| {
+        // A Redis server removes expired records itself.
+        let gaps = if ours == REDIS { &GAPS[..5] } else { &GAPS[..] };
+        let row = |figure: &Figure| Compare {
+            figure: *figure,
+            ours: 0,
+            against: Against::Limit(LONGEST_STALL_MS),
+            target: Some(1.0),
+        };
+        Group {
+            area: Area::Stall,
+            label: "longest stall".into(),
+            args: Args { work: Work::Stall, tasks: 1, ..Args::default() },
+            subjects: vec![ours],
+            rows: gaps.iter().map(row).collect(),
+        }
+    };
+    [MEMORY, MMAP, SQLITE, FILE, SLED, REDIS].map(group).into()
 }
 
 /// How long a purge may block other tasks of the runtime at a time.

@@ -11,7 +11,7 @@ use session_core::{
     Clock, Condition, Driver, Key, Prefix, Record, Revision, SystemClock, TestClock, Timestamp, Touch,
 };
 
-use super::purge;
+use super::{purge, stall};
 
 /// Measures a driver whose store outlives the program. `open` opens the store with the given clock.
 pub(crate) fn sample<D, const IN_A_ROW: u64>(
@@ -25,7 +25,7 @@ where
     let clock = TestClock::new(purge::BEFORE);
     let start = stopwatch();
     let store = Ours::<D, IN_A_ROW>::new(runner.block_on(open(match args.work {
-        Work::Purge => Arc::new(clock.clone()),
+        Work::Purge | Work::Stall => Arc::new(clock.clone()),
         _ => SystemClock::shared(),
     }))?);
     let sample = match args.work {
@@ -38,6 +38,7 @@ where
             Sample::new().with("open_us", start.elapsed().as_secs_f64() * 1e6)
         }
         Work::Purge => purge::sample(&runner, args, &clock, &store)?,
+        Work::Stall => stall::sample(&runner, args, &clock, &store)?,
         _ => answer(&runner, args, &store)?,
     };
     runner.block_on(store.driver.close())?;

@@ -8,14 +8,16 @@ use session_core::TestClock;
 use session_store_memory::{MemoryConfig, MemoryStore};
 
 use super::driver::Ours;
-use super::purge;
+use super::{purge, stall};
 
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let runner = Runner::new(args)?;
     let clock = TestClock::new(purge::BEFORE);
     let (store, bytes) = with_heap(args, || {
         let store = Ours::<_, 64>::new(match args.work {
-            Work::Purge => MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone())))?,
+            Work::Purge | Work::Stall => {
+                MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone())))?
+            }
             _ => MemoryStore::new()?,
         });
         fill(&runner, &store, 0..args.records, args.size)?;
@@ -24,6 +26,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     match args.work {
         Work::Heap => Ok(Sample::new().with("bytes", bytes)),
         Work::Purge => purge::sample(&runner, args, &clock, &store),
+        Work::Stall => stall::sample(&runner, args, &clock, &store),
         _ => answer(&runner, args, &store),
     }
 }

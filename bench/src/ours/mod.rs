@@ -4,6 +4,7 @@ mod driver;
 mod memory;
 mod purge;
 mod session;
+mod stall;
 mod stores;
 mod web;
 

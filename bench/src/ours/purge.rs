@@ -10,10 +10,10 @@ use super::driver::Ours;
 /// A time when all records are live.
 pub(crate) const BEFORE: Timestamp = Timestamp::from_millis(3_000_000_000_000);
 /// A time when some records have expired; the others stay live.
-const DEADLINE: Timestamp = Timestamp::from_millis(3_100_000_000_000);
-const AFTER: Timestamp = Timestamp::from_millis(3_200_000_000_000);
+pub(crate) const DEADLINE: Timestamp = Timestamp::from_millis(3_100_000_000_000);
+pub(crate) const AFTER: Timestamp = Timestamp::from_millis(3_200_000_000_000);
 /// The number of records that expire.
-const EXPIRING: usize = 10_000;
+pub(crate) const EXPIRING: usize = 10_000;
 /// The limit of one purge call, the same as in the session layer's sweep.
 const BATCH: usize = 500;
 
@@ -27,19 +27,7 @@ pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
     let expiring = Ours::<D, IN_A_ROW>::expiring(store.driver.clone(), DEADLINE);
     fill(runner, &expiring, args.records..args.records + EXPIRING, args.size)?;
     clock.set(AFTER);
-    let driver = store.driver.clone();
-    let purge = async move {
-        let mut removed = 0;
-        loop {
-            let purged = driver.purge(BATCH).await?;
-            removed += purged.removed;
-            if !purged.more {
-                return Ok::<_, session_core::StoreError>(removed);
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let (removed, took, gap_ms) = Runner::with_workers(args, 1)?.watch(purge)?;
+    let (removed, took, gap_ms) = Runner::with_workers(args, 1)?.watch(all(store.driver.clone()))?;
     let removed = removed?;
     if removed != EXPIRING as u64 {
         return Err(format!("{removed} of {EXPIRING} expired records were removed").into());
@@ -50,4 +38,17 @@ pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
         .with("removed_ns", took.as_secs_f64() * 1e9 / removed)
         .with("scanned_ns", took.as_secs_f64() * 1e9 / held)
         .with("gap_ms", gap_ms))
+}
+
+/// Purges until nothing is left, like the sweep of the session layer.
+pub(crate) async fn all<D: Driver>(driver: D) -> session_core::Result<u64> {
+    let mut removed = 0;
+    loop {
+        let purged = driver.purge(BATCH).await?;
+        removed += purged.removed;
+        if !purged.more {
+            return Ok(removed);
+        }
+        tokio::task::yield_now().await;
+    }
 }

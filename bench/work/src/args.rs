@@ -36,6 +36,8 @@ pub enum Work {
     Purge,
     /// Opening a store that holds records.
     Open,
+    /// Long operations beside a heartbeat on one thread.
+    Stall,
 }
 
 /// The failures that an acknowledged write must survive.

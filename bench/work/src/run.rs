@@ -84,6 +84,15 @@ impl Runner {
         Ok(Self { runtime, args: args.clone() })
     }
 
+    /// A runtime without workers: everything runs on the thread that waits, as in a `current_thread` application.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn on_one_thread(args: &Args) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, args: args.clone() })
+    }
+
     /// Runs preparations on the runtime, such as opening and filling a store.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
