@@ -141,6 +141,11 @@ impl Thaw<'_> {
             11..=13 => {
                 let id = self.tag(Node::Pending);
                 let behind = self.value(None)?;
+                // A tied hash or array stands for its object, which a reference leads to.
+                let behind = match self.graph.get(behind) {
+                    Node::Ref(object) if code != 13 => *object,
+                    _ => behind,
+                };
                 self.finish(id, Node::Alias(behind), class);
                 Ok(id)
             }

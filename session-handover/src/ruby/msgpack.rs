@@ -146,7 +146,7 @@ impl Unpack<'_> {
             5 => self.date_time().and_then(|moment| moment.ok_or_else(bad))?,
             6 => {
                 let day = self.integer()?;
-                Value::Date(time::date_of_julian_day(day).ok_or_else(bad)?)
+                Value::Date(time::date_of_julian_day(day, time::REFORM).ok_or_else(bad)?)
             }
             7 => Value::Time(self.time()?.ok_or_else(bad)?),
             8 => {

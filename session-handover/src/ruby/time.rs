@@ -89,7 +89,16 @@ pub(crate) fn from_state(class: &str, state: Id, graph: &mut Graph) -> Option<No
         return None;
     }
     if class == "Date" {
-        return Some(Node::Leaf(Value::Date(date_of_julian_day(day)?)));
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a day, or an infinity that becomes the largest one"
+        )]
+        let reform = match items.get(5).map(|id| graph.get(*id)) {
+            Some(Node::Leaf(Value::Float(reform))) => *reform as i64,
+            Some(Node::Leaf(Value::Int(reform))) => *reform,
+            _ => REFORM,
+        };
+        return Some(Node::Leaf(Value::Date(date_of_julian_day(day, reform)?)));
     }
     let nano = u32::try_from(nano).ok().filter(|nano| *nano < 1_000_000_000)?;
     let seconds = (day - UNIX_JULIAN_DAY) * 86_400 + second;
@@ -98,10 +107,22 @@ pub(crate) fn from_state(class: &str, state: Id, graph: &mut Graph) -> Option<No
 
 const UNIX_JULIAN_DAY: i64 = 2_440_588;
 
-/// `YYYY-MM-DD` of a Julian day number.
-pub(crate) fn date_of_julian_day(day: i64) -> Option<String> {
-    let (year, month, day) = civil_from_days(day.checked_sub(UNIX_JULIAN_DAY)?);
+/// The day of the reform of the calendar in Italy, with which Ruby's dates begin to be Gregorian.
+pub(crate) const REFORM: i64 = 2_299_161;
+
+/// `YYYY-MM-DD` of a Julian day number, in the Julian calendar before the day `reform`, as Ruby shows it.
+pub(crate) fn date_of_julian_day(day: i64, reform: i64) -> Option<String> {
+    let (year, month, day) =
+        if day < reform { julian_from_day(day)? } else { civil_from_days(day.checked_sub(UNIX_JULIAN_DAY)?) };
     (0..=9999).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02}"))
+}
+
+fn julian_from_day(day: i64) -> Option<(i64, i64, i64)> {
+    let day = day.checked_add(32_082).filter(|day| (0..=10_000_000).contains(day))?;
+    let year = (4 * day + 3) / 1461;
+    let of_year = day - 1461 * year / 4;
+    let month = (5 * of_year + 2) / 153;
+    Some((year - 4800 + month / 10, month + 3 - 12 * (month / 10), of_year - (153 * month + 2) / 5 + 1))
 }
 
 /// RFC 3339 text of a moment: seconds since 1970 in UTC, shown at an offset in seconds.
