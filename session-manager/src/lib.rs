@@ -34,6 +34,8 @@ mod values;
 mod recover;
 mod remember;
 
+mod fields;
+
 mod manager;
 
 mod settle;
@@ -73,6 +75,7 @@ pub use codec::Codec;
 pub use config::{OnCorrupt, OnTooMany};
 pub use error::{AskedOutside, Error, ErrorKind, Refused};
 pub use event::{Event, Observer, SessionTag};
+pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
 pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};

@@ -8,6 +8,7 @@
 mod codecs;
 mod cuts;
 mod erased;
+mod fields;
 mod handle;
 mod killed;
 mod lost;
