@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_core::{
     Applied, Change, Condition, Driver, Key, Record, Revision, StoreError, StoreErrorKind, Timestamp, random,
-    yield_now,
 };
 
 use crate::config::{OnCorrupt, OnTooMany};
@@ -260,7 +259,8 @@ impl<D: Driver> Manager<D> {
 /// Gives other tasks a turn after every few items of a long loop.
 pub(crate) async fn yield_after(done: usize) {
     if done % 16 == 15 {
-        yield_now().await;
+        // Not session-core's: tokio's lets the runtime look at its timers and sockets.
+        tokio::task::yield_now().await;
     }
 }
 

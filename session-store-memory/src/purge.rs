@@ -6,7 +6,7 @@ use crate::shard::STEP;
 use crate::store::Inner;
 
 /// How many records a purge looks at before it lets other tasks run.
-const BATCH: usize = 8 * STEP;
+const BATCH: usize = 2 * STEP;
 
 impl Inner {
     /// Removes at most `limit` expired records.

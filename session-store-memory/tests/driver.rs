@@ -64,7 +64,7 @@ async fn all(store: &MemoryStore, prefix: &Prefix, limit: usize) -> Vec<Entry> {
     let (mut entries, mut next) = (Vec::new(), Some(Cursor::start()));
     while let Some(from) = next {
         let page = store.traverse(prefix, from, limit).await.unwrap();
-        assert!(page.entries.len() <= limit.clamp(1, 1_024));
+        assert!(page.entries.len() <= limit.clamp(1, 128));
         entries.extend(page.entries);
         next = page.next;
     }

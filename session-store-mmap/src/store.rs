@@ -17,7 +17,6 @@ use crate::layout::superblock;
 use crate::open;
 use crate::protocol::Words;
 use crate::record::LARGE;
-use crate::traverse::BATCH;
 
 /// How many worker threads there may be. Most of their work is waiting.
 const THREADS: usize = 4;
@@ -203,7 +202,7 @@ impl Driver for MmapStore {
         let file = &self.0.file;
         let shards = file.geometry.shards;
         let limit = limit as u64;
-        let (mut removed, mut steps) = (0, 0);
+        let mut removed = 0;
         // Each purge begins with another shard, so that a small limit reaches all of them.
         let first = self.0.next_purge.fetch_add(1, Ordering::Relaxed);
         for number in (0..shards).map(|step| first.wrapping_add(step) & (shards - 1)) {
@@ -220,10 +219,7 @@ impl Driver for MmapStore {
                 if under_way.is_none() {
                     break;
                 }
-                steps += 1;
-                if steps % BATCH == 0 {
-                    yield_now().await;
-                }
+                yield_now().await;
             }
         }
         self.0.gate.check(Operation::Purge)?;

@@ -8,9 +8,6 @@ use crate::file::SessionFile;
 use crate::shard::{Located, Locked};
 use crate::table::{EMPTY, TAGS, tag_of, unit_of};
 
-/// How many steps run before other tasks of the runtime.
-pub(crate) const BATCH: usize = 4;
-
 /// How much a walk may look at: a slot costs about 1 ns, the record behind it about 100 ns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -19,10 +16,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Under one lock.
+    /// Under one lock, and before other tasks of the runtime run. Also for one page, even if it stays empty.
     pub(crate) const STEP: Self = Self { slots: 16_384, records: 256 };
-    /// For one page, even if it stays empty.
-    const PAGE: Self = Self { slots: BATCH * Self::STEP.slots, records: BATCH * Self::STEP.records };
     pub(crate) const ALL: Self = Self { slots: usize::MAX, records: usize::MAX };
 
     fn is_spent(&self) -> bool {
@@ -97,7 +92,7 @@ impl SessionFile {
         let now = self.clock.now();
         let mut at = self.position(prefix, from).ok_or(Fault::Cursor)?;
         let mut entries = Vec::new();
-        let mut left = Budget::PAGE;
+        let mut left = Budget::STEP;
         while at.shard < self.geometry.shards {
             if entries.len() >= limit.max(1) || left.is_spent() {
                 return Ok(Page { entries, next: Some(self.cursor(prefix, at)) });

@@ -43,18 +43,6 @@ impl Readers {
         })
     }
 
-    /// Runs `query` on the caller's thread, or on a worker thread if it may have to wait.
-    pub(crate) async fn read<T, Q>(&self, operation: Operation, query: Q) -> Result<T>
-    where
-        T: Send + 'static,
-        Q: Fn(&Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
-    {
-        match self.in_place(operation, &query) {
-            Some(answer) => answer,
-            None => self.on_a_worker(operation, query).await,
-        }
-    }
-
     /// Runs `query` on the caller's thread. `None` if it may have to wait.
     pub(crate) fn in_place<T>(
         &self,
@@ -148,6 +136,18 @@ mod tests {
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(5), None).into()
     }
 
+    /// As `retrieve` does: on the caller's thread, or on a worker thread if it may have to wait.
+    async fn read<T, Q>(readers: &Readers, operation: Operation, query: Q) -> Result<T>
+    where
+        T: Send + 'static,
+        Q: Fn(&Connection, Timestamp) -> Result<T, Fault> + Send + 'static,
+    {
+        match readers.in_place(operation, &query) {
+            Some(answer) => answer,
+            None => readers.on_a_worker(operation, query).await,
+        }
+    }
+
     fn readers(busy_timeout: Duration) -> (tempfile::TempDir, Readers) {
         let directory = tempfile::tempdir().unwrap();
         let config = SqliteConfig::new(directory.path().join("sessions.db"));
@@ -164,16 +164,16 @@ mod tests {
             0..5 => Err(busy()),
             _ => Ok(std::thread::current().id()),
         };
-        assert_ne!(readers.read(Operation::Retrieve, query).await.unwrap(), here);
+        assert_ne!(read(&readers, Operation::Retrieve, query).await.unwrap(), here);
         readers.close();
-        let closed = readers.read(Operation::Retrieve, |_, _| Ok(())).await.unwrap_err();
+        let closed = read(&readers, Operation::Retrieve, |_, _| Ok(())).await.unwrap_err();
         assert_eq!(closed.kind(), StoreErrorKind::Closed);
     }
 
     #[tokio::test]
     async fn a_read_locked_too_long_is_unavailable() {
         let (_directory, readers) = readers(Duration::ZERO);
-        let refused = readers.read(Operation::Retrieve, |_, _| Err::<(), _>(busy())).await.unwrap_err();
+        let refused = read(&readers, Operation::Retrieve, |_, _| Err::<(), _>(busy())).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
     }
 

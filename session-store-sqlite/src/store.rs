@@ -6,7 +6,7 @@ use std::sync::Arc;
 use session_core::offload::{FileWatch, start_thread};
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Driver, Key, Opener, Operation, Page,
-    Prefix, Purged, Record, Result, Touch, check_record_bytes, yield_now,
+    Prefix, Purged, Record, Result, Touch, check_record_bytes,
 };
 
 use crate::config::SqliteConfig;
@@ -94,11 +94,8 @@ impl Driver for SqliteStore {
         let (prefix, after) = (prefix.clone(), from.key(prefix)?);
         let query =
             move |connection: &_, now| traverse::page(connection, &prefix, after.as_ref(), limit, now);
-        let page = self.0.readers.read(Operation::Traverse, query).await?;
-        if page.next.is_some() {
-            yield_now().await;
-        }
-        Ok(page)
+        // Most keys of a page are a read of the file, and a walk has many pages.
+        self.0.readers.on_a_worker(Operation::Traverse, query).await
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {

@@ -14,7 +14,7 @@ const PAGE: &str = "SELECT i.key, r.revision, r.deadline, length(r.data), r.key 
 /// Prepared when a connection is opened, so that a missing column is found then.
 pub(crate) const STATEMENTS: &[&str] = &[PAGE];
 
-/// Most keys of one page: a read runs on the caller's thread and has to be short.
+/// Most keys of one page. The page's connection serves no other call meanwhile.
 const LONGEST_PAGE: usize = 256;
 
 /// The live keys of `prefix` that come after `after`.

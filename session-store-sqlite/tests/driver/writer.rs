@@ -177,6 +177,22 @@ fn dropping_the_last_handle_does_not_wait() {
     });
 }
 
+/// A walk has many pages, and a page many reads of the file.
+#[test]
+fn pages_are_read_on_a_worker_thread() {
+    let file = Database::new();
+    let store = file.open();
+    run(async {
+        for number in 0..3 {
+            assert!(store.store(&key(number), record("x"), Condition::Any).await.unwrap().is_applied());
+        }
+        let prefix = prefix();
+        let mut page = pin!(store.traverse(&prefix, Cursor::start(), 2));
+        assert!(poll_once(page.as_mut()).is_none(), "not on the caller's thread");
+        assert_eq!(page.await.unwrap().entries.len(), 2);
+    });
+}
+
 #[test]
 fn offloaded_reads_answer_the_same() {
     let file = Database::new();
