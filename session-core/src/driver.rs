@@ -150,6 +150,9 @@ pub trait Driver: Send + Sync + 'static {
 pub trait DriverExt: Driver {
     /// Counts the live keys of `prefix`. An upper bound if the driver does not claim `exactly_once`.
     ///
+    /// It counts records, and so more than sessions: `session-manager` leaves a record under the old key for a minute
+    /// after each rotation and login. To count sessions, walk with its `Sessions::find`.
+    ///
     /// # Errors
     /// As [`traverse`](Driver::traverse).
     fn count(&self, prefix: &Prefix) -> impl Future<Output = Result<u64>> + Send {
