@@ -1,126 +1,239 @@
-//! Prints a session of another system, for people who support a takeover.
+//! Prints a session of another system in the notation of `session_handover::notation`, for support and for checks.
 //!
-//! ```text
-//! decode SYSTEM FILE [--secret-file FILE]... [--name NAME] [--now SECONDS]
-//! ```
+//! `decode SYSTEM FORMAT [OPTIONS] FILE`
 //!
-//! Secrets come from files, one secret each, and are never printed. The output is the notation of `session_handover::notation`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+//! | system | formats | options |
+//! |---|---|---|
+//! | `php` | `php`, `php_binary`, `php_serialize`, `igbinary`, `msgpack` | `--lzf` |
+//! | `symfony` | `php`, `pdo` | `--id` |
+//! | `laravel` | `file`, `file-json`, `cached`, `encrypted`, `cookie`, `database` | `--key`, `--name`, `--id` |
+//! | `cgi-session` | `file` (the first bytes tell), `dumper`, `storable`, `yaml`, `sqlite` | `--id` |
+//! | `catalyst` | `file`, `redis`, `dbi`, `fastmmap` | `--id` |
+//! | `cache-fastmmap` | `fastmmap` | `--now` |
+//! | `apache-session` | `file` | |
+//! | `dancer`, `dancer2` | `yaml` | |
+//! | `storable`, `dumper`, `yaml-pm`, `marshal`, `messagepack` (of Rails) | `value` | |
+//! | `plack` | `file`, `cookie` | `--key`, `--now` |
+//! | `mojolicious` | `cookie` | `--key`, `--now` |
+//! | `rack` | `cookie`, `redis` | `--key`, `--name` |
+//! | `rails` | `cookie`, `cache`, `active-record` | `--key`, `--name`, `--now`, `--id` |
+//!
+//! `--key TEXT` or `--key-file FILE`, newest first, may be repeated; other users of a machine can see `--key`. `--now
+//! SECONDS` is the time at which ends are judged, now by default. Nothing is printed of a key. `-` as the file is the standard input.
+//!
+//! Exit code: 0 for a session, 1 for none (damaged, ended, wrong key), 2 for a wrong call.
 
+use std::io::Read as _;
 use std::process::ExitCode;
 
-use session_handover::perl::{
-    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
-};
-use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
-use session_handover::{Bounds, Error, Value, notation};
+use session_handover::php::{igbinary, laravel, lzf, msgpack, session};
+use session_handover::{Bounds, Value, notation};
+use session_handover::{perl, ruby};
 
-const SYSTEMS: &str = "apache-session catalyst-file catalyst-text cgi-session dancer dumper fastmmap marshal messagepack \
-                       mojolicious-cookie plack-cookie plack-file rack-cookie rack-redis rails-cache rails-cookie rails-row \
-                       storable yaml-pm";
+#[derive(Default)]
+struct Call {
+    words: Vec<String>,
+    keys: Vec<String>,
+    name: Option<String>,
+    id: Option<String>,
+    now: f64,
+    lzf: bool,
+}
 
-fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!(
-                "{error}\nusage: decode SYSTEM FILE [--secret-file FILE]... [--name NAME] [--now SECONDS]\nsystems: {SYSTEMS}"
-            );
-            return ExitCode::from(2);
+fn call() -> Result<Call, String> {
+    #[expect(clippy::disallowed_methods, reason = "the program's clock, where --now gives none")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut call = Call { now: now.map_or(0.0, |now| now.as_secs_f64()), ..Call::default() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut next = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--key" => call.keys.push(next()?),
+            "--key-file" => {
+                let path = next()?;
+                let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+                call.keys.push(text.trim_end().to_owned());
+            }
+            "--name" => call.name = Some(next()?),
+            "--id" => call.id = Some(next()?),
+            "--now" => call.now = next()?.parse().map_err(|_| "--now needs seconds since 1970")?,
+            "--lzf" => call.lzf = true,
+            option if option.starts_with("--") => return Err(format!("unknown option {option}")),
+            _ => call.words.push(argument),
         }
+    }
+    if call.words.len() == 3 { Ok(call) } else { Err("decode SYSTEM FORMAT [OPTIONS] FILE".to_owned()) }
+}
+
+fn input(path: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = match path {
+        "-" => std::io::stdin().read_to_end(&mut bytes).map(drop),
+        path => std::fs::read(path).map(|read| bytes = read),
     };
-    match options.decode() {
-        Some(Ok(text)) => {
-            println!("{text}");
+    read.map(|()| bytes).map_err(|error| format!("{path}: {error}"))
+}
+
+/// One column of the row with this id.
+fn row(path: &str, query: &str, id: Option<&str>) -> Result<Vec<u8>, String> {
+    let id = id.ok_or("--id names the row")?;
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let found = rusqlite::Connection::open_with_flags(path, flags).and_then(|database| {
+        database
+            .query_row(query, [id], |row| row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec).map_err(Into::into))
+    });
+    found.map_err(|error| format!("{path}: {error}"))
+}
+
+/// All entries of a page file: key, value, and whether it lives.
+fn entries(bytes: &[u8], now: f64, bounds: &Bounds) -> Result<Value, session_handover::Error> {
+    use perl::fastmmap::{Serializer, read};
+    #[expect(clippy::cast_possible_truncation, reason = "a moment in seconds")]
+    let now = now as i64;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let entries = read(bytes, None, Serializer::Storable, bounds)?.into_iter().map(|entry| {
+        let live = Value::Bool(!entry.ended(now));
+        let value = match entry.value {
+            Ok(value) => (text("value"), value),
+            Err(error) => (text("damaged"), Value::Text(error.to_string())),
+        };
+        Value::Map(vec![(text("key"), entry.key), value, (text("live"), live)])
+    });
+    Ok(Value::Map(vec![(text("entries"), Value::List(entries.collect()))]))
+}
+
+enum Failure {
+    /// The call is wrong.
+    Call(String),
+    /// There is no session.
+    Session(session_handover::Error),
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::Call(text)
+    }
+}
+
+impl From<session_handover::Error> for Failure {
+    fn from(error: session_handover::Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+fn decode(call: &Call) -> Result<Value, Failure> {
+    let [system, format, path] = &call.words[..] else { return Err(String::new().into()) };
+    let bounds = &Bounds::default();
+    let name = |default: &str| call.name.clone().unwrap_or_else(|| default.to_owned());
+    let handler = match format.as_str() {
+        "php_binary" => session::Handler::PhpBinary,
+        "php_serialize" => session::Handler::PhpSerialize,
+        _ => session::Handler::Php,
+    };
+    let (php, json) = (laravel::Serialization::Php, laravel::Serialization::Json);
+    let encrypter = || laravel::Encrypter::new(call.keys.iter().map(String::as_str));
+    let id = call.id.as_deref();
+    let read = || {
+        let bytes = input(path)?;
+        Ok::<_, Failure>(if call.lzf { lzf::decompress(&bytes, bounds)? } else { bytes })
+    };
+    Ok(match (system.as_str(), format.as_str()) {
+        ("php", "php" | "php_binary" | "php_serialize") | ("symfony", "php") => {
+            session::read(handler, &read()?, bounds)?
+        }
+        ("php", "igbinary") => igbinary::read_session(&read()?, bounds)?,
+        ("php", "msgpack") => msgpack::read_session(&read()?, bounds)?,
+        ("symfony", "pdo") => {
+            let data = row(path, "SELECT sess_data FROM sessions WHERE sess_id = ?1", id)?;
+            session::read(session::Handler::Php, &data, bounds)?
+        }
+        ("laravel", "file") => laravel::read(php, &read()?, bounds)?,
+        ("laravel", "file-json") => laravel::read(json, &read()?, bounds)?,
+        ("laravel", "cached") => laravel::read_cached(php, &read()?, bounds)?,
+        ("laravel", "encrypted") => encrypter()?.read(php, &read()?, bounds)?,
+        ("laravel", "cookie") => {
+            Value::Text(encrypter()?.session_id(&name("laravel_session"), &read()?, bounds)?)
+        }
+        ("laravel", "database") => {
+            let payload = row(path, "SELECT payload FROM sessions WHERE id = ?1", id)?;
+            laravel::read_row(php, &payload, bounds)?
+        }
+        ("cgi-session", serializer) => {
+            use perl::cgi_session::Serializer;
+            let serializer = match serializer {
+                "file" => Serializer::Detect,
+                "dumper" => Serializer::Dumper,
+                "storable" => Serializer::Storable,
+                "yaml" => Serializer::Yaml,
+                "sqlite" => {
+                    let data = row(path, "SELECT a_session FROM sessions WHERE id = ?1", id)?;
+                    return Ok(perl::cgi_session::read(&data, Serializer::Detect, bounds)?);
+                }
+                other => return Err(format!("cgi-session has no serializer {other}").into()),
+            };
+            perl::cgi_session::read(&read()?, serializer, bounds)?
+        }
+        ("catalyst", "file") => perl::catalyst::stored(perl::catalyst::read_file(&read()?, bounds)?)?.value,
+        ("catalyst", "redis") => perl::catalyst::read_text(&read()?, bounds)?,
+        ("catalyst", "dbi") => {
+            let data = row(path, "SELECT session_data FROM sessions WHERE id = ?1", id)?;
+            perl::catalyst::read_text(&data, bounds)?
+        }
+        ("cache-fastmmap" | "catalyst", "fastmmap") => entries(&read()?, call.now, bounds)?,
+        ("apache-session", "file") => perl::apache::read(&read()?, bounds)?,
+        ("dancer" | "dancer2", "yaml") => perl::yaml::read(&read()?, bounds)?,
+        ("plack", "file") => perl::storable::read(&read()?, bounds)?,
+        ("rails", "active-record") => {
+            let data = row(path, "SELECT data FROM sessions WHERE session_id = ?1", id)?;
+            ruby::rails::read_row(&data, bounds)?
+        }
+        ("dumper", "value") => perl::dumper::read(&read()?, bounds)?,
+        ("storable", "value") => perl::storable::read(&read()?, bounds)?,
+        ("yaml-pm", "value") => perl::yaml::read(&read()?, bounds)?,
+        ("messagepack", "value") => ruby::msgpack::read(&read()?, bounds)?,
+        ("marshal", "value") => ruby::marshal::read(&read()?, bounds)?,
+        ("plack", "cookie") => {
+            let key = call.keys.first().ok_or_else(|| "--key is needed".to_owned())?;
+            perl::plack::Cookie::new(key.as_str()).read(&read()?, call.now, bounds)?.value
+        }
+        ("mojolicious", "cookie") => {
+            perl::mojolicious::Cookie::new(call.keys.iter().map(String::as_str))
+                .read(&read()?, call.now, bounds)?
+                .value
+        }
+        ("rack", "cookie") => {
+            ruby::rack::Cookie::new(call.keys.clone()).name(name("rack.session")).read(&read()?, bounds)?
+        }
+        ("rack", "redis") => ruby::rack::read_redis(&read()?, bounds)?,
+        ("rails", "cookie") => {
+            let keys = call.keys.iter().map(String::as_str);
+            ruby::rails::Cookie::new(name("_myapp_session").as_str(), keys)
+                .read(&read()?, call.now, bounds)?
+                .value
+        }
+        ("rails", "cache") => ruby::rails_cache::read(&read()?, bounds)?.value,
+        _ => {
+            return Err(
+                format!("{system} has no format {format}: see the table at the top of this example").into()
+            );
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
+fn main() -> ExitCode {
+    match call().map_err(Failure::Call).and_then(|call| decode(&call)) {
+        Ok(value) => {
+            println!("{}", notation::write(&value));
             ExitCode::SUCCESS
         }
-        Some(Err(error)) => {
-            eprintln!("{:?}: {error}", error.kind());
-            ExitCode::FAILURE
+        Err(Failure::Session(error)) => {
+            eprintln!("no session: {error}");
+            ExitCode::from(1)
         }
-        None => {
-            eprintln!("unknown system\nsystems: {SYSTEMS}");
+        Err(Failure::Call(text)) => {
+            eprintln!("{text}");
             ExitCode::from(2)
         }
-    }
-}
-
-struct Options {
-    system: String,
-    input: Vec<u8>,
-    secrets: Vec<Vec<u8>>,
-    name: Option<String>,
-    now: f64,
-}
-
-impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let read = |path: &str| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
-        let system = arguments.next().ok_or("system is missing")?;
-        let input = read(&arguments.next().ok_or("file is missing")?)?;
-        #[expect(clippy::disallowed_methods, reason = "the program's clock, where --now gives none")]
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0.0, |since| since.as_secs_f64());
-        let mut options = Self { system, input, secrets: Vec::new(), name: None, now };
-        while let Some(option) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{option} has no value"))?;
-            match option.as_str() {
-                "--secret-file" => options.secrets.push(read(&value)?.trim_ascii_end().to_vec()),
-                "--name" => options.name = Some(value),
-                "--now" => options.now = value.parse().map_err(|_| "--now takes seconds")?,
-                _ => return Err(format!("unknown option {option}")),
-            }
-        }
-        Ok(options)
-    }
-
-    fn decode(&self) -> Option<Result<String, Error>> {
-        let bounds = &Bounds::default();
-        let bytes = self.input.as_slice();
-        let name = |default: &str| self.name.clone().unwrap_or_else(|| default.to_owned());
-        let secrets = || self.secrets.iter().cloned();
-        let value: Result<Value, Error> = match self.system.as_str() {
-            "apache-session" => apache::read(bytes, bounds),
-            "catalyst-file" => catalyst::read_file(bytes, bounds),
-            "catalyst-text" => catalyst::read_text(bytes, bounds),
-            "cgi-session" => cgi_session::read(bytes, cgi_session::Serializer::Detect, bounds),
-            "dumper" => dumper::read(bytes, bounds),
-            "dancer" | "yaml-pm" => yaml::read(bytes, bounds),
-            "fastmmap" => return Some(self.entries(bounds)),
-            "marshal" => marshal::read(bytes, bounds),
-            "messagepack" => msgpack::read(bytes, bounds),
-            "mojolicious-cookie" => mojolicious::Cookie::new(secrets())
-                .name(name("mojolicious"))
-                .read(bytes, self.now, bounds)
-                .map(|opened| opened.value),
-            "plack-cookie" => plack::Cookie::new(self.secrets.first().cloned().unwrap_or_default())
-                .name(name("plack_session"))
-                .read(bytes, self.now, bounds)
-                .map(|opened| opened.value),
-            "plack-file" | "storable" => storable::read(bytes, bounds),
-            "rack-cookie" => rack::Cookie::new(secrets()).name(name("rack.session")).read(bytes, bounds),
-            "rack-redis" => rack::read_redis(bytes, bounds),
-            "rails-cache" => rails_cache::read(bytes, bounds).map(|entry| entry.value),
-            "rails-cookie" => rails::Cookie::new(name("_session_id"), secrets())
-                .read(bytes, self.now, bounds)
-                .map(|opened| opened.value),
-            "rails-row" => rails::read_row(bytes, bounds),
-            _ => return None,
-        };
-        Some(value.map(|value| notation::write(&value)))
-    }
-
-    /// One line per entry: whether it lives, its key and its value.
-    fn entries(&self, bounds: &Bounds) -> Result<String, Error> {
-        let entries = fastmmap::read(&self.input, None, fastmmap::Serializer::Storable, bounds)?;
-        #[expect(clippy::cast_possible_truncation, reason = "a moment in seconds")]
-        let now = self.now as i64;
-        let lines = entries.iter().map(|entry| {
-            let state = if entry.ended(now) { "ended" } else { "live" };
-            let value = entry.value.as_ref().map_or_else(Error::to_string, notation::write);
-            format!("{state} {} {value}", notation::write(&entry.key))
-        });
-        Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 }

@@ -1,12 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
-#[cfg(any(feature = "marshal", feature = "storable", feature = "dumper", feature = "yaml-pm"))]
+#[cfg(any(
+    feature = "marshal",
+    feature = "storable",
+    feature = "dumper",
+    feature = "yaml-pm",
+    feature = "php"
+))]
 mod graph;
 #[cfg(feature = "json")]
 mod json;
 pub mod notation;
 pub mod perl;
+#[cfg(feature = "php")]
+pub mod php;
 mod reader;
 pub mod ruby;
 #[cfg(feature = "base64")]
@@ -16,7 +24,7 @@ mod value;
 pub use error::{Error, ErrorKind};
 pub use reader::Bounds;
 #[cfg_attr(
-    not(any(feature = "perl", feature = "ruby")),
+    not(any(feature = "perl", feature = "ruby", feature = "php")),
     allow(unused_imports, reason = "each format uses it")
 )]
 pub(crate) use reader::Reader;

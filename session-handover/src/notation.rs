@@ -62,6 +62,13 @@ fn put(value: &Value, out: &mut String) {
             string(flags, out);
             out.push('}');
         }
+        Value::Enum { class, case } => {
+            out.push_str("{\"$enum\":");
+            string(class, out);
+            out.push_str(",\"case\":");
+            string(case, out);
+            out.push('}');
+        }
         Value::Ref(of) => {
             out.push_str("{\"$ref\":");
             put(of, out);

@@ -160,13 +160,19 @@ mod cipher {
         tag: &[u8],
         about: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let cipher = aes_gcm::Aes256Gcm::new_from_slice(key).map_err(|_| unsealed())?;
         let nonce = iv.try_into().map_err(|_| unsealed())?;
         if tag.len() != 16 {
             return Err(unsealed());
         }
         let joined = [sealed, tag].concat();
-        cipher.decrypt(nonce, Payload { msg: &joined, aad: about }).map_err(|_| unsealed())
+        let payload = Payload { msg: &joined, aad: about };
+        let opened = match aes_gcm::Aes128Gcm::new_from_slice(key) {
+            Ok(cipher) => cipher.decrypt(nonce, payload),
+            Err(_) => {
+                aes_gcm::Aes256Gcm::new_from_slice(key).map_err(|_| unsealed())?.decrypt(nonce, payload)
+            }
+        };
+        opened.map_err(|_| unsealed())
     }
 
     /// Seals with AES-256-GCM. Gives the sealed bytes and the tag.
@@ -178,8 +184,15 @@ mod cipher {
     }
 
     pub(crate) fn open_cbc(key: &[u8], iv: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        let cipher = cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv).map_err(|_| unsealed())?;
-        cipher.decrypt_padded_vec::<Pkcs7>(sealed).map_err(|_| unsealed())
+        let opened = match cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv) {
+            Ok(cipher) => cipher.decrypt_padded_vec::<Pkcs7>(sealed),
+            Err(_) => {
+                let cipher =
+                    cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv).map_err(|_| unsealed())?;
+                cipher.decrypt_padded_vec::<Pkcs7>(sealed)
+            }
+        };
+        opened.map_err(|_| unsealed())
     }
 
     pub(crate) fn seal_cbc(key: &[u8], iv: &[u8; 16], plain: &[u8]) -> Result<Vec<u8>, Error> {

@@ -54,6 +54,13 @@ pub enum Value {
         /// Its flags, one letter each.
         flags: String,
     },
+    /// A case of an enumeration (PHP).
+    Enum {
+        /// The enumeration.
+        class: String,
+        /// The case.
+        case: String,
+    },
     /// A reference to a single value (Perl).
     Ref(Box<Value>),
     /// A value that is met again: its name, and the value. [`Same`](Value::Same) has the name.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use fastrand::Rng;
 use session_conformance::testing::amount;
 use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
+use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
 use session_handover::{Bounds, Value, notation};
 
@@ -175,5 +176,60 @@ fn damaged_rails_cookies_are_errors_or_sessions() {
     let rails = rails::Cookie::new("_myapp_session", ["a1b2c3d4".repeat(16)]);
     run(&seeds, |input| {
         let _ = rails.read(input, 1.8e9, &Bounds::default());
+    });
+}
+
+#[test]
+fn damaged_php_session_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "php/arrays.sess",
+        "php/references.sess",
+        "php/objects.sess",
+        "php/objects-builtin.sess",
+        "php/enums.sess",
+        "php/floats.sess",
+        "php/strings.sess",
+        "php/cycle.sess",
+        "php/keys-binary.sess",
+        "php/references-serialize.sess",
+        "symfony/native.sess",
+    ]);
+    run(&seeds, |input| {
+        for handler in [session::Handler::Php, session::Handler::PhpBinary, session::Handler::PhpSerialize] {
+            let value = session::read(handler, input, &Bounds::default());
+            if let Ok(value) = &value {
+                let _ = session::write(handler, value);
+            }
+            walk(value);
+        }
+    });
+}
+
+#[test]
+fn damaged_packed_php_session_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "php/basic-igbinary.igb",
+        "php/objects-igbinary.igb",
+        "php/basic-msgpack.mpk",
+        "php/redis-lzf.value",
+    ]);
+    run(&seeds, |input| {
+        walk(igbinary::read_session(input, &Bounds::default()));
+        walk(php_msgpack::read_session(input, &Bounds::default()));
+        if let Ok(plain) = lzf::decompress(input, &Bounds::default()) {
+            walk(serialize::read(&plain, &Bounds::default()));
+        }
+    });
+}
+
+#[test]
+fn damaged_laravel_cookies_are_errors_or_sessions() {
+    let seeds =
+        seeds(&["laravel/cookie-cbc.txt", "laravel/file-encrypted-cbc.sess", "laravel/file-json.sess"]);
+    let keys = laravel::Encrypter::new(["0123456789abcdef0123456789abcdef"]).expect("a key");
+    run(&seeds, |input| {
+        let _ = keys.session_id("laravel_session", input, &Bounds::default());
+        walk(keys.read(laravel::Serialization::Php, input, &Bounds::default()));
+        walk(laravel::read(laravel::Serialization::Json, input, &Bounds::default()));
     });
 }

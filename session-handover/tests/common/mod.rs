@@ -136,6 +136,9 @@ impl<'v> Compare<'v> {
                 ("$regex", Value::Regex { pattern, flags }) => {
                     check(text == pattern && map["flags"] == flags.as_str())
                 }
+                ("$enum", Value::Enum { class, case }) => {
+                    check(text == class && map["case"] == case.as_str())
+                }
                 ("$ref", Value::Ref(of)) => self.compare(content, of, &format!("{at}/ref")),
                 ("$map", value) => {
                     let entries = match value {
@@ -146,13 +149,7 @@ impl<'v> Compare<'v> {
                         }
                         _ => return wrong(),
                     };
-                    let pairs = content.as_array().expect("a well-formed sample");
-                    check(pairs.len() == entries.len())?;
-                    for (pair, (key, value)) in pairs.iter().zip(entries) {
-                        self.compare(&pair[0], key, &format!("{at}/key"))?;
-                        self.compare(&pair[1], value, &format!("{at}/value"))?;
-                    }
-                    Ok(())
+                    self.pairs(content, entries, at)
                 }
                 ("$set", Value::Set(items)) => self.list(content, items, at),
                 ("$object", Value::Object(object)) => {
@@ -165,7 +162,13 @@ impl<'v> Compare<'v> {
                         map.get("hook"),
                         map.get("raw"),
                     ) {
-                        (Object::Fields(entries), Some(fields), ..) => self.map(fields, entries, at),
+                        (Object::Fields(entries), Some(fields), ..) => match fields.get("$map") {
+                            Some(pairs) => self.pairs(pairs, entries, at),
+                            None => self.map(fields, entries, at),
+                        },
+                        (Object::Raw(bytes), .., Some(raw)) => {
+                            check(raw.as_str().expect("a well-formed sample").as_bytes() == bytes)
+                        }
                         (Object::Items(items), _, Some(expect), ..) => self.list(expect, items, at),
                         (Object::Value(value), _, _, Some(expect), ..) => {
                             self.compare(expect, value, &format!("{at}/of"))
@@ -200,6 +203,18 @@ impl<'v> Compare<'v> {
         }
         for (index, (json, value)) in expect.iter().zip(items).enumerate() {
             self.compare(json, value, &format!("{at}/{index}"))?;
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, json: &'v Json, entries: &'v [(Value, Value)], at: &str) -> Result<(), String> {
+        let pairs = json.as_array().expect("a well-formed sample");
+        if pairs.len() != entries.len() {
+            return Err(format!("{at}: expected {} entries, decoded {}", pairs.len(), entries.len()));
+        }
+        for (pair, (key, value)) in pairs.iter().zip(entries) {
+            self.compare(&pair[0], key, &format!("{at}/key"))?;
+            self.compare(&pair[1], value, &format!("{at}/value"))?;
         }
         Ok(())
     }

@@ -1,0 +1,148 @@
+//! Laravel: payloads of its session stores, and its encrypted cookie.
+//!
+//! | driver | what to read |
+//! |---|---|
+//! | `file` | [`read`] of `storage/framework/sessions/ID`; idle: the file's time and `session.lifetime` minutes |
+//! | `database` | [`read_row`] of `payload`; idle: `last_activity` (seconds) and `session.lifetime` minutes |
+//! | `redis`, `memcached` | [`read_cached`] of the value of `PREFIX:ID`; the TTL counts |
+//! | `cookie` | [`Encrypter::open`] of the cookie named by the id |
+//!
+//! The browser's cookie is the encrypted id: [`Encrypter::session_id`].
+
+use super::serialize;
+use crate::{Bounds, Digest, Error, ErrorKind, Value, json, seal};
+
+/// The setting `session.serialization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Serialization {
+    /// `php`, the default.
+    #[default]
+    Php,
+    /// `json`.
+    Json,
+}
+
+/// Reads the payload of a session.
+///
+/// # Errors
+/// A kind and the offset of the damage.
+pub fn read(serialization: Serialization, bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    match serialization {
+        Serialization::Php => serialize::read_session(bytes, bounds),
+        Serialization::Json if bytes.is_empty() => Ok(Value::Map(Vec::new())),
+        Serialization::Json => super::as_map(json::read(bytes, bounds)?),
+    }
+}
+
+/// Reads the column `payload` of the table `sessions`: base64 of the payload.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_row(serialization: Serialization, payload: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    read(serialization, &seal::base64(payload)?, bounds)
+}
+
+/// Reads a value of a cache: the payload is a text that the cache serializes once more.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_cached(serialization: Serialization, value: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    match serialize::read(value, bounds)? {
+        Value::Text(text) => read(serialization, text.as_bytes(), bounds),
+        Value::Bytes(bytes) => read(serialization, &bytes, bounds),
+        _ => Err(Error::new(ErrorKind::Malformed, 0, "a text in the cache expected")),
+    }
+}
+
+/// The application's keys.
+#[derive(Clone)]
+pub struct Encrypter {
+    keys: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Encrypter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encrypter").field("keys", &self.keys.len()).finish()
+    }
+}
+
+impl Encrypter {
+    /// `APP_KEY` first, then `APP_PREVIOUS_KEYS`. Each has 16 or 32 bytes, or is their base64 after `base64:`.
+    ///
+    /// # Errors
+    /// `Malformed` for a key that is neither.
+    pub fn new<'k>(keys: impl IntoIterator<Item = &'k str>) -> Result<Self, Error> {
+        let keys = keys.into_iter().map(|key| {
+            let bytes = match key.strip_prefix("base64:") {
+                Some(text) => seal::base64(text.as_bytes())?,
+                None => key.as_bytes().to_vec(),
+            };
+            match bytes.len() {
+                16 | 32 => Ok(bytes),
+                _ => Err(Error::new(ErrorKind::Malformed, 0, "a key of Laravel has 16 or 32 bytes")),
+            }
+        });
+        Ok(Self { keys: keys.collect::<Result<_, _>>()? })
+    }
+
+    /// Opens a sealed text: base64 of JSON with `iv`, `value`, `mac` and `tag`. Of the ciphers, CBC has a `mac`, GCM a
+    /// `tag`.
+    ///
+    /// # Errors
+    /// `Signature` if no key opens it.
+    pub fn open(&self, sealed: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Error> {
+        self.open_with_key(sealed, bounds).map(|(plain, _)| plain)
+    }
+
+    fn open_with_key(&self, sealed: &[u8], bounds: &Bounds) -> Result<(Vec<u8>, &[u8]), Error> {
+        if sealed.len() > bounds.size {
+            return Err(Error::new(ErrorKind::TooLarge, 0, "sealed text is larger than allowed"));
+        }
+        let text = seal::base64(&seal::unescape(sealed)).map_err(|_| seal::unsealed())?;
+        let parts = json::read(&text, bounds).map_err(|_| seal::unsealed())?;
+        let part = |name| parts.get(name).and_then(Value::as_text).unwrap_or_default();
+        let (iv, value, mac, tag) = (part("iv"), part("value"), part("mac"), part("tag"));
+        let decode = |text: &str| seal::base64(text.as_bytes()).map_err(|_| seal::unsealed());
+        let (nonce, cipher, seal_tag) = (decode(iv)?, decode(value)?, decode(tag)?);
+        for key in &self.keys {
+            let opened = if tag.is_empty() {
+                let expected = seal::hmac(Digest::Sha256, key, &[iv.as_bytes(), value.as_bytes()]);
+                if !seal::same_hex(mac.as_bytes(), &expected) {
+                    continue;
+                }
+                seal::open_cbc(key, &nonce, &cipher)
+            } else {
+                seal::open_gcm(key, &nonce, &cipher, &seal_tag, b"")
+            };
+            if let Ok(plain) = opened {
+                return Ok((plain, key));
+            }
+        }
+        Err(seal::unsealed())
+    }
+
+    /// The id of the session in the cookie `name` (`laravel_session`, or the value of `SESSION_COOKIE`). Since Laravel 8
+    /// the plain text begins with an HMAC of the cookie's name; text without it is refused.
+    ///
+    /// # Errors
+    /// `Signature` if no key opens it, `Purpose` if it was made for another cookie.
+    pub fn session_id(&self, name: &str, cookie: &[u8], bounds: &Bounds) -> Result<String, Error> {
+        let (plain, key) = self.open_with_key(seal::cookie_value(cookie, name), bounds)?;
+        let prefix = seal::hmac(Digest::Sha1, key, &[name.as_bytes(), b"v2"]);
+        let other = || Error::new(ErrorKind::Purpose, 0, "the cookie was made under another name");
+        let at = plain.iter().position(|&byte| byte == b'|').ok_or_else(other)?;
+        if !seal::same_hex(&plain[..at], &prefix) {
+            return Err(other());
+        }
+        String::from_utf8(plain[at + 1..].to_vec()).map_err(|_| other())
+    }
+
+    /// Reads a payload that `session.encrypt` has sealed. What is sealed is a serialized text, which is the payload.
+    ///
+    /// # Errors
+    /// `Signature` if no key opens it, and as [`read`].
+    pub fn read(&self, serialization: Serialization, sealed: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+        read_cached(serialization, &self.open(sealed, bounds)?, bounds)
+    }
+}

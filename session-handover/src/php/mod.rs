@@ -1,0 +1,87 @@
+//! Sessions of PHP, Laravel and Symfony.
+//!
+//! Nothing in the data says which handler, serializer or compression wrote it: these are settings of the old application.
+
+#[cfg(feature = "igbinary")]
+pub mod igbinary;
+#[cfg(feature = "laravel")]
+pub mod laravel;
+pub mod lzf;
+#[cfg(feature = "php-msgpack")]
+pub mod msgpack;
+pub mod serialize;
+pub mod session;
+
+use crate::graph::{Graph, Id, Node};
+use crate::{Error, ErrorKind, Value};
+
+/// Text, or bytes where it is not UTF-8. PHP does not tell the two apart.
+pub(crate) fn string(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.to_owned()),
+        Err(_) => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+/// A key of an array. Text that is the canonical form of an integer is that integer.
+pub(crate) fn key(bytes: &[u8]) -> Value {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(number) = text.parse::<i64>()
+        && number.to_string() == text
+    {
+        return Value::Int(number);
+    }
+    string(bytes)
+}
+
+/// The name of a variable of an object, without the class of a private one and the star of a protected one.
+pub(crate) fn bare_name(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"\0")
+        .and_then(|rest| rest.iter().position(|&byte| byte == 0).map(|end| &rest[end + 1..]))
+        .unwrap_or(name)
+}
+
+/// An array: a list if its keys count from zero, else a map. A key that stands twice keeps its place and its last value.
+pub(crate) fn array(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Node {
+    let is_list =
+        entries.iter().zip(0_i64..).all(|((key, _), index)| matches!(key, Value::Int(key) if *key == index));
+    if is_list {
+        return Node::List(entries.into_iter().map(|(_, value)| value).collect());
+    }
+    Node::Map { entries: unique(graph, entries), default: None }
+}
+
+/// Entries without repeated keys.
+pub(crate) fn unique(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, Id)> {
+    let mut places = std::collections::HashMap::with_capacity(entries.len());
+    let mut kept: Vec<(Id, Id)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let place = match &key {
+            Value::Int(number) => (true, number.to_le_bytes().to_vec()),
+            Value::Text(text) => (false, text.as_bytes().to_vec()),
+            Value::Bytes(bytes) => (false, bytes.clone()),
+            _ => (false, Vec::new()),
+        };
+        match places.entry(place) {
+            std::collections::hash_map::Entry::Occupied(at) => {
+                let at: &usize = at.get();
+                kept[*at].1 = value;
+            }
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(kept.len());
+                kept.push((graph.leaf(key), value));
+            }
+        }
+    }
+    kept
+}
+
+/// The whole session is a map, whatever its keys are.
+pub(crate) fn as_map(value: Value) -> Result<Value, Error> {
+    Ok(match value {
+        Value::List(items) => Value::Map((0..).map(Value::Int).zip(items).collect()),
+        value @ Value::Map(_) => value,
+        Value::Shared(name, of) => Value::Shared(name, Box::new(as_map(*of)?)),
+        _ => return Err(Error::new(ErrorKind::Malformed, 0, "a session is an array")),
+    })
+}

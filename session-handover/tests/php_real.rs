@@ -1,0 +1,124 @@
+//! What a real PHP writes, on values of chance: read, and written back. Skipped where `php` cannot be started.
+
+use std::collections::HashMap;
+use std::process::Command;
+
+use base64::Engine as _;
+use session_handover::php::{igbinary, session, session::Handler};
+use session_handover::{Bounds, Object, Value, notation};
+
+/// Prints lines: a session as `php_serialize`, `php`, `php_binary` and igbinary, in base64; `-` where PHP cannot.
+const PROGRAM: &str = r#"
+function value($depth) {
+    $floats = [0.1, 1e15, 1e16, 1e17, 123456789012345678.0, 1e-4, 1e-5, 1.5e-7, -0.0, INF, -INF, NAN, M_PI, 1/3, 1e300, 5e-324, -2.5];
+    switch (mt_rand(0, $depth > 0 ? 8 : 5)) {
+        case 0: return null;
+        case 1: return (bool) mt_rand(0, 1);
+        case 2: return mt_rand(0, 3) ? mt_rand(-1000000, 1000000) : [PHP_INT_MIN, PHP_INT_MAX, 0, -1][mt_rand(0, 3)];
+        case 3: return $floats[mt_rand(0, count($floats) - 1)];
+        case 4: return random_bytes(mt_rand(1, 5));
+        case 5: return "t\u{f6}|x;\"}" . mt_rand(0, 9);
+        case 6: $list = []; for ($i = mt_rand(0, 4); $i > 0; $i--) $list[] = value($depth - 1); return $list;
+        case 7:
+            $map = [];
+            for ($i = mt_rand(0, 4); $i > 0; $i--) $map[mt_rand(0, 1) ? mt_rand(-3, 3) : "k" . mt_rand(0, 9)] = value($depth - 1);
+            return $map;
+        case 8: $object = new stdClass; $object->a = value($depth - 1); $object->{"x y"} = value($depth - 1); return $object;
+    }
+}
+for ($n = 0; $n < 400; $n++) {
+    $all = ['first' => value(3), 'b c' => value(3)];
+    if ($n % 4 == 0) {
+        $all['same'] = &$all['first'];
+        $all['object'] = new stdClass;
+        $all['again'] = $all['object'];
+        $all['inner'] = [$all['object'], value(2)];
+    }
+    $php = $binary = '';
+    if ($n % 4) foreach ($all as $name => $value) {
+        $php .= $name . '|' . serialize($value);
+        $binary .= chr(strlen($name)) . $name . serialize($value);
+    }
+    // References count over the whole session, so these two are made of sessions without them.
+    $plain = $n % 4 && !str_contains($php, 'O:');
+    $pack = function_exists('igbinary_serialize') ? base64_encode(igbinary_serialize($all)) : '-';
+    echo base64_encode(serialize($all)), ' ', $plain ? base64_encode($php) : '-', ' ', $plain ? base64_encode($binary) : '-', ' ', $pack, "\n";
+}
+"#;
+
+/// The notation of a value without circles, in which each value stands in all its places.
+fn apart(value: &Value) -> String {
+    let mut known = HashMap::new();
+    notation::write(&copied(value, &mut known))
+}
+
+fn copied(value: &Value, known: &mut HashMap<u32, Value>) -> Value {
+    match value {
+        Value::Shared(name, of) => {
+            let of = copied(of, known);
+            known.insert(*name, of.clone());
+            of
+        }
+        Value::Same(name) => known[name].clone(),
+        Value::List(items) => Value::List(items.iter().map(|item| copied(item, known)).collect()),
+        Value::Map(entries) => Value::Map(pairs(entries, known)),
+        Value::Object(object) => match &object.1 {
+            Object::Fields(fields) => {
+                let fields = Value::Map(pairs(fields, known));
+                Value::List(vec![Value::Text(object.0.clone()), fields])
+            }
+            other => panic!("{other:?}"),
+        },
+        other => other.clone(),
+    }
+}
+
+fn pairs(entries: &[(Value, Value)], known: &mut HashMap<u32, Value>) -> Vec<(Value, Value)> {
+    entries.iter().map(|(key, value)| (key.clone(), copied(value, known))).collect()
+}
+
+#[test]
+fn sessions_of_a_real_php_are_read_and_written() {
+    let output = match Command::new("php").args(["-r", PROGRAM]).output() {
+        Ok(output) if output.status.success() => output.stdout,
+        Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => {
+            eprintln!(
+                "\x1b[31mSKIPPED: php could not be started ({error}); Debian's package is php-cli\x1b[0m"
+            );
+            return;
+        }
+    };
+    let text = String::from_utf8(output).unwrap();
+    let (mut written, mut packed) = (0, 0);
+    for line in text.lines() {
+        let columns: Vec<_> = line.split(' ').collect();
+        let bytes = |column: usize| {
+            let text = Some(columns[column]).filter(|text| *text != "-");
+            text.map(|text| base64::engine::general_purpose::STANDARD.decode(text).unwrap())
+        };
+        let whole = bytes(0).unwrap();
+        let bounds = Bounds::default();
+        let value = session::read(Handler::PhpSerialize, &whole, &bounds)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&whole)));
+        if let Ok(again) = session::write(Handler::PhpSerialize, &value) {
+            assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&whole));
+            written += 1;
+        }
+        for (column, handler) in [(1, Handler::Php), (2, Handler::PhpBinary)] {
+            if let Some(bytes) = bytes(column) {
+                let same = session::read(handler, &bytes, &bounds).unwrap();
+                assert_eq!(notation::write(&same), notation::write(&value));
+                assert_eq!(session::write(handler, &same).unwrap(), bytes);
+            }
+        }
+        if let Some(bytes) = bytes(3) {
+            let same = igbinary::read_session(&bytes, &bounds).unwrap();
+            // igbinary writes equal arrays once.
+            assert_eq!(apart(&same), apart(&value), "{}", String::from_utf8_lossy(&whole));
+            packed += 1;
+        }
+    }
+    assert!(written > 100, "{written} of {} sessions were written", text.lines().count());
+    eprintln!("{written} sessions written back, {packed} read as igbinary");
+}
