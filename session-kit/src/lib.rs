@@ -9,6 +9,7 @@
         feature = "file",
         feature = "memory",
         feature = "mmap",
+        feature = "postgres",
         feature = "redis",
         feature = "sled",
         feature = "sqlite"
@@ -78,6 +79,8 @@ pub use session_store_file as file;
 pub use session_store_memory as memory;
 #[cfg(feature = "mmap")]
 pub use session_store_mmap as mmap;
+#[cfg(feature = "postgres")]
+pub use session_store_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use session_store_redis as redis;
 #[cfg(feature = "sled")]

@@ -33,6 +33,14 @@ pub(crate) fn opener(url: &Url) -> std::result::Result<Opener, OpenError> {
         }
         #[cfg(feature = "sled")]
         "sled" => local(url, |config: crate::sled::SledConfig| crate::sled::SledStore::open(config)),
+        #[cfg(feature = "postgres")]
+        "postgres" => {
+            let config: crate::postgres::PostgresConfig = read(url)?;
+            Ok(Arc::new(move || {
+                let opening = crate::postgres::PostgresStore::open(config.clone());
+                Box::pin(async { opening.await.map(DynDriver::new) })
+            }))
+        }
         #[cfg(feature = "redis")]
         name if name.starts_with("redis") => {
             let config: crate::redis::RedisConfig = read(url)?;
@@ -46,7 +54,7 @@ pub(crate) fn opener(url: &Url) -> std::result::Result<Opener, OpenError> {
 }
 
 /// A driver whose opening waits for a disk or for another process, so it runs on a thread for blocking calls.
-#[allow(dead_code, reason = "Redis alone does not need it")]
+#[allow(dead_code, reason = "a driver of a server alone does not need it")]
 fn local<C, D>(url: &Url, open: fn(C) -> Result<D>) -> std::result::Result<Opener, OpenError>
 where
     C: DeserializeOwned + Clone + Send + Sync + 'static,

@@ -20,6 +20,7 @@ pub(crate) fn read<C: DeserializeOwned>(url: &Url) -> Result<C, OpenError> {
     match &url.place {
         Place::Nowhere => {}
         Place::Path(path) => options.push(("path", Value::Text(path.clone()))),
+        Place::Database(url) => options.push(("url", Value::Text(url.clone()))),
         Place::Servers(urls) => options.push(("urls", Value::List(urls.clone()))),
     }
     if url.scheme.form == Form::Nodes {
@@ -186,7 +187,7 @@ mod tests {
     fn assert_names<C: DeserializeOwned>(scheme: &str) {
         let mut fields = Vec::new();
         assert!(C::deserialize(Fields(&mut fields)).is_err());
-        fields.retain(|field| !["path", "urls", "cluster"].contains(field));
+        fields.retain(|field| !["path", "url", "urls", "cluster"].contains(field));
         for scheme in SCHEMES.iter().filter(|known| known.name.starts_with(scheme)) {
             let (mut names, mut fields) = (scheme.options.to_vec(), fields.clone());
             names.sort_unstable();
@@ -205,6 +206,8 @@ mod tests {
         assert_names::<crate::mmap::MmapConfig>("mmap");
         #[cfg(feature = "sqlite")]
         assert_names::<crate::sqlite::SqliteConfig>("sqlite");
+        #[cfg(feature = "postgres")]
+        assert_names::<crate::postgres::PostgresConfig>("postgres");
         #[cfg(feature = "redis")]
         assert_names::<crate::redis::RedisConfig>("redis");
         #[cfg(feature = "sled")]

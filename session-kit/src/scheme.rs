@@ -25,6 +25,8 @@ pub(crate) enum Form {
     Nodes,
     /// The path of a socket.
     Socket,
+    /// A database on a server, or on one of several hosts, with a user.
+    Database,
 }
 
 const REDIS: (&str, bool) = ("redis", cfg!(feature = "redis"));
@@ -33,7 +35,7 @@ const TLS: (&str, bool) = ("redis-tls", cfg!(feature = "redis-tls"));
 const OF_REDIS: &[&str] =
     &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes"];
 
-pub(crate) const SCHEMES: [Scheme; 10] = [
+pub(crate) const SCHEMES: [Scheme; 11] = [
     Scheme {
         name: "memory",
         form: Form::Nothing,
@@ -92,6 +94,22 @@ pub(crate) const SCHEMES: [Scheme; 10] = [
             "sync_every",
             "checkpoint_after",
             "max_wal_bytes",
+        ],
+    },
+    Scheme {
+        name: "postgres",
+        form: Form::Database,
+        features: &[("postgres", cfg!(feature = "postgres"))],
+        options: &[
+            "password",
+            "table",
+            "create_table",
+            "durability",
+            "prepare",
+            "connections",
+            "response_timeout",
+            "connect_timeout",
+            "max_record_bytes",
         ],
     },
     Scheme { name: "redis", form: Form::Server, features: &[REDIS], options: OF_REDIS },

@@ -21,6 +21,8 @@ pub(crate) enum Place {
     Path(String),
     /// The Redis driver's URLs: one server, or some nodes of a cluster.
     Servers(Vec<String>),
+    /// The PostgreSQL driver's URL.
+    Database(String),
 }
 
 impl Url {
@@ -91,6 +93,7 @@ fn place(scheme: &Scheme, text: &str, query: &str) -> Result<Place, OpenError> {
             }
             _ => invalid(format!("{name} needs the absolute path of a socket: `{name}:///path/to/socket`")),
         },
+        Form::Database => database(scheme, text, query).map(Place::Database),
         Form::Server | Form::Nodes => servers(scheme, text, query).map(Place::Servers),
     }
 }
@@ -126,10 +129,7 @@ fn servers(scheme: &Scheme, text: &str, query: &str) -> Result<Vec<String>, Open
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => return invalid(format!("{name} needs a host: `{name}://host`")),
     };
-    if database.contains('@') || query.contains('@') {
-        let hint = "in a user name or password write `%2F` for `/`, `%3F` for `?` and `%40` for `@`";
-        return invalid(format!("`@` stands after the host; {hint}"));
-    }
+    no_at(&[database, query])?;
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
         None => (String::new(), authority),
@@ -148,6 +148,38 @@ fn servers(scheme: &Scheme, text: &str, query: &str) -> Result<Vec<String>, Open
     let engine = if name.starts_with("rediss") { "rediss" } else { "redis" };
     let slash = if database.is_empty() { "" } else { "/" };
     Ok(hosts.iter().map(|host| format!("{engine}://{user}{host}{slash}{database}")).collect())
+}
+
+/// `//user[:password]@host[:port][,host[:port]]/database`.
+fn database(scheme: &Scheme, text: &str, query: &str) -> Result<String, OpenError> {
+    let name = scheme.name;
+    let form = format!("{name}://user@host/database");
+    let Some((authority, database)) =
+        text.strip_prefix("//").map(|rest| rest.split_once('/').unwrap_or((rest, "")))
+    else {
+        return invalid(format!("{name} needs a host: `{form}`"));
+    };
+    no_at(&[database, query])?;
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    decoded(user)?;
+    for host in hosts.split(',') {
+        check_host(name, host)?;
+    }
+    if user.is_empty() || user.starts_with(':') {
+        return invalid(format!("{name} needs a user: `{form}`"));
+    }
+    if decoded(database)?.is_empty() || database.contains('/') {
+        return invalid(format!("{name} needs the name of a database: `{form}`"));
+    }
+    Ok(format!("{name}:{text}"))
+}
+
+fn no_at(parts: &[&str]) -> Result<(), OpenError> {
+    if parts.iter().any(|part| part.contains('@')) {
+        let hint = "in a user name or password write `%2F` for `/`, `%3F` for `?` and `%40` for `@`";
+        return invalid(format!("`@` stands after the host; {hint}"));
+    }
+    Ok(())
 }
 
 fn check_host(scheme: &str, text: &str) -> Result<(), OpenError> {

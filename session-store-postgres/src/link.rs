@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
 use session_core::{Gate, Key, Opener, Operation, Result, StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
@@ -116,6 +116,8 @@ impl Link {
         if let Some(key) = key {
             self.pending.settled(key).await;
         }
+        // A statement that is sent at the last moment would have an unknown effect instead of a reason.
+        let last_repeat = Instant::now() + self.limit / 4 * 3;
         loop {
             let failure = match self.get().await {
                 Ok(client) => {
@@ -141,7 +143,7 @@ impl Link {
                 }
                 Err(failure) => failure,
             };
-            if !failure.may_repeat(operation.is_change()) {
+            if !failure.may_repeat(operation.is_change()) || Instant::now() > last_repeat {
                 return Err(failure);
             }
             trial.last = Some(failure);

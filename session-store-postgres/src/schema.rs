@@ -4,6 +4,7 @@
 //! is enough after the table was made.
 
 use session_core::{Operation, Result, StoreError, StoreErrorKind};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
 use crate::error::{Cause, Failure};
@@ -72,23 +73,42 @@ pub(crate) async fn prepare(client: &mut Client, table: &Table, create: bool) ->
     let wrong =
         |text: String| Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text));
     let name = &table.quoted;
-    match inspect(client, table).await.map_err(failed)? {
-        State::Version(version) if version == STEPS.len() => Ok(()),
-        State::Missing | State::Version(_) if create => match migrate(client, table).await {
-            Ok(()) => Ok(()),
-            Err(cause) => Err(Failure::Refused(Cause::new(&cause))
-                .during(Operation::Open)
-                .with_detail(format!("cannot create or migrate the table {name}"))),
-        },
-        State::Missing => wrong(format!("the table {name} is missing, and create_table is off")),
-        State::Version(version) => wrong(format!(
-            "the table {name} has version {version} and needs a migration, and create_table is off"
-        )),
-        State::Future(version) => {
-            wrong(format!("the table {name} has version {version}, which is newer than this driver"))
+    for again in [true, true, false] {
+        match inspect(client, table).await.map_err(failed)? {
+            State::Version(version) if version == STEPS.len() => return Ok(()),
+            // `to_regclass` sees a table that another process committed after the snapshot, in which the comment is missing.
+            State::Foreign if again => {}
+            State::Missing | State::Version(_) if create => match migrate(client, table).await {
+                Ok(()) => return Ok(()),
+                Err(cause) if again && is_made_meanwhile(&cause) => {}
+                Err(cause) => {
+                    return Err(Failure::Refused(Cause::new(&cause))
+                        .during(Operation::Open)
+                        .with_detail(format!("cannot create or migrate the table {name}")));
+                }
+            },
+            State::Missing => return wrong(format!("the table {name} is missing, and create_table is off")),
+            State::Version(version) => {
+                return wrong(format!(
+                    "the table {name} has version {version} and needs a migration, and create_table is off"
+                ));
+            }
+            State::Future(version) => {
+                return wrong(format!(
+                    "the table {name} has version {version}, which is newer than this driver"
+                ));
+            }
+            State::Foreign => break,
         }
-        State::Foreign => wrong(format!("the table {name} is not a table of this driver")),
     }
+    wrong(format!("the table {name} is not a table of this driver"))
+}
+
+/// Whether another process has created the table since this one looked. The look before the creation may come from the
+/// server's cache of names.
+fn is_made_meanwhile(cause: &Error) -> bool {
+    let made = [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION];
+    cause.code().is_some_and(|code| made.contains(code))
 }
 
 async fn inspect(client: &Client, table: &Table) -> Result<State, Error> {

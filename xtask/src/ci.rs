@@ -100,12 +100,13 @@ fn features() -> Result {
 }
 
 /// Feature sets of session-kit that applications use, and none.
-const USUAL_SETS: [&str; 7] = [
+const USUAL_SETS: [&str; 8] = [
     "",
     "default,axum",
     "axum,cookie,sqlite",
     "axum,cookie,redis,redis-tls,sqlite",
     "axum,cookie,redis-cluster,redis-tls,serde",
+    "axum,cookie,postgres",
     "tower,cookie,file,mmap,json",
     "axum,sealed",
 ];

@@ -137,6 +137,19 @@ async fn urls_of_redis_servers_open_with_their_options() {
 }
 
 #[tokio::test]
+async fn urls_of_databases_open_with_their_options() {
+    let server = xtask_postgres::Server::start(xtask_postgres::Options::new()).unwrap();
+    let port = server.port();
+    opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?max_record_bytes=1MiB"), 1 << 20).await;
+    let options = "table=public.visits&durability=process&prepare=true&connections=2&response_timeout=20s";
+    opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?{options}"), 16 << 20).await;
+    assert_eq!(server.sql("SELECT count(*) FROM visits").unwrap(), "0");
+    let error = open(&format!("postgres://app:hunter2@127.0.0.1:{port}/postgres")).await.unwrap_err();
+    assert_eq!(error.kind(), OpenErrorKind::Store);
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+}
+
+#[tokio::test]
 async fn url_of_a_cluster_names_some_of_its_nodes() {
     let cluster = Cluster::start().unwrap();
     let nodes: Vec<_> = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
@@ -154,6 +167,7 @@ async fn refused_options_and_missing_files_are_errors_of_the_store() {
         ("file:a?threads=257", "threads is outside 1 to 256"),
         ("sled:a?cache_bytes=1", "cache_bytes is below 1 MiB"),
         ("redis://127.0.0.1?response_timeout=1ms", "a timeout is shorter than 10 ms"),
+        ("postgres://app@127.0.0.1/app?connections=0", "connections is not in 1..=1000"),
         ("sqlite:missing.db?create=false", "missing.db: file does not exist, and create is off"),
         ("sqlite:///missing/directory/a.db", "directory does not exist, and create_directory is off"),
     ] {

@@ -4,16 +4,21 @@ use session_kit::OpenErrorKind::{self, *};
 use session_kit::StoreUrl;
 
 /// Lists that several texts contain.
-const LISTS: [(&str, &str); 3] = [
+const LISTS: [(&str, &str); 4] = [
     (
         "{schemes}",
-        "`memory`, `file`, `mmap`, `sqlite`, `redis`, `rediss`, `redis+unix`, `redis-cluster`, `rediss-cluster` or `sled`",
+        "`memory`, `file`, `mmap`, `sqlite`, `postgres`, `redis`, `rediss`, `redis+unix`, `redis-cluster`, `rediss-cluster` or `sled`",
     ),
     (
         "{sqlite}",
         "`durability`, `create`, `create_directory`, `readers`, `cache_bytes`, `offload_reads`, \
          `max_record_bytes`, `max_bytes`, `max_queue`, `max_queue_bytes`, `max_batch`, `busy_timeout`, \
          `sync_every`, `checkpoint_after` and `max_wal_bytes`",
+    ),
+    (
+        "{postgres}",
+        "`password`, `table`, `create_table`, `durability`, `prepare`, `connections`, `response_timeout`, \
+         `connect_timeout` and `max_record_bytes`",
     ),
     ("{redis}", "`namespace`, `password`, `response_timeout`, `connect_timeout` and `max_record_bytes`"),
 ];
@@ -41,7 +46,11 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
     ),
     (UnknownScheme, "scheme `sqlight` is unknown; did you mean `sqlite`?", &["sqlight:sessions.db"]),
     (UnknownScheme, "scheme `sqlite3` is unknown; did you mean `sqlite`?", &["sqlite3:sessions.db"]),
-    (UnknownScheme, "scheme `postgres` is unknown; use {schemes}", &["postgres://localhost/app"]),
+    (
+        UnknownScheme,
+        "scheme `postgresql` is unknown; did you mean `postgres`?",
+        &["postgresql://u@localhost/app"],
+    ),
     (UnknownScheme, "scheme `mysql` is unknown; use {schemes}", &["mysql://app:hunter2@localhost/app"]),
     (UnknownScheme, "scheme is unknown; use {schemes}", &["hunter2-is-a-long-secret-token:x"]),
     (
@@ -116,7 +125,7 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
     ),
     (
         UnknownOption,
-        "option `durability` belongs to `file` and `sqlite`; memory has `max_entries`, `max_bytes`, `on_full`, `max_record_bytes` and `shards`",
+        "option `durability` belongs to `file`, `sqlite` and `postgres`; memory has `max_entries`, `max_bytes`, `on_full`, `max_record_bytes` and `shards`",
         &["memory:?durability=power"],
     ),
     (UnknownOption, "option `cluster` is unknown; redis has {redis}", &["redis://127.0.0.1?cluster=true"]),
@@ -184,6 +193,33 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
         &["mmap:a?open_timeout=ms"],
     ),
     (InvalidValue, "option `flush_each_change` takes `true` or `false`", &["sled:a?flush_each_change=1"]),
+    (
+        InvalidUrl,
+        "postgres needs a host: `postgres://user@host/database`",
+        &["postgres:app", "postgres:/app"],
+    ),
+    (InvalidUrl, "postgres needs a host: `postgres://host`", &["postgres://", "postgres://app:hunter2@/app"]),
+    (
+        InvalidUrl,
+        "postgres needs a user: `postgres://user@host/database`",
+        &["postgres://localhost/app", "postgres://:hunter2@localhost/app"],
+    ),
+    (
+        InvalidUrl,
+        "postgres needs the name of a database: `postgres://user@host/database`",
+        &["postgres://app:hunter2@host", "postgres://app@host/", "postgres://app@one,two/app/more"],
+    ),
+    (InvalidUrl, "port is not a number from 1 to 65535", &["postgres://app:hunter2@one,two:port/app"]),
+    (
+        InvalidUrl,
+        "`@` stands after the host; in a user name or password write `%2F` for `/`, `%3F` for `?` and `%40` for `@`",
+        &["postgres://app:hun/ter2@host/app", "postgres://app:hun?ter2@host/app"],
+    ),
+    (
+        UnknownOption,
+        "option `sslmode` is unknown; postgres has {postgres}",
+        &["postgres://app@host/app?sslmode=require"],
+    ),
     (
         InvalidUrl,
         "redis needs a host: `redis://host`",

@@ -1,0 +1,55 @@
+//! The table, its versions, and the rights of the role.
+
+use session_core::Applied::No;
+use session_core::StoreErrorKind::Misconfigured;
+use session_core::{Condition, Driver};
+use session_store_postgres::PostgresStore;
+
+use crate::{config, fails, key, open, put, record, server};
+
+#[tokio::test]
+async fn open_creates_one_table_and_keeps_it() {
+    let server = server();
+    fails(PostgresStore::open(config(server.url()).create_table(false)).await, Misconfigured, No);
+    let opened = tokio::join!(open(&server), open(&server), open(&server));
+    put(&opened.0, &key("a"), record(1)).await;
+    let again = PostgresStore::open(config(server.url()).create_table(false)).await.unwrap();
+    assert_eq!(again.retrieve(&key("a")).await.unwrap(), Some(record(1)));
+    let other = PostgresStore::open(config(server.url()).table("public.Other one")).await.unwrap();
+    assert_eq!(other.retrieve(&key("a")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn foreign_and_newer_tables_are_refused_unchanged() {
+    let server = server();
+    server.sql("CREATE TABLE sessions (id int)").unwrap();
+    fails(PostgresStore::open(config(server.url())).await, Misconfigured, No);
+    server.sql("COMMENT ON TABLE sessions IS 'session-store-postgres, version 99'").unwrap();
+    fails(PostgresStore::open(config(server.url())).await, Misconfigured, No);
+    assert_eq!(server.sql("SELECT count(*) FROM sessions").unwrap(), "0");
+}
+
+#[tokio::test]
+async fn power_needs_a_server_that_syncs() {
+    let server = xtask_postgres::Server::start(xtask_postgres::Options::new().set("fsync", "off")).unwrap();
+    fails(PostgresStore::open(config(server.url())).await, Misconfigured, No);
+    let process = config(server.url()).durability(session_core::Durability::Process);
+    put(&PostgresStore::open(process).await.unwrap(), &key("a"), record(1)).await;
+}
+
+#[tokio::test]
+async fn wrong_user_database_and_right_are_misconfigured() {
+    let server = server();
+    open(&server).await;
+    server.sql("CREATE ROLE app LOGIN").unwrap();
+    fails(PostgresStore::open(config(server.url_of("nobody"))).await, Misconfigured, No);
+    fails(PostgresStore::open(config(format!("{}x", server.url()))).await, Misconfigured, No);
+    let store = PostgresStore::open(config(server.url_of("app"))).await.unwrap();
+    fails(store.retrieve(&key("a")).await, Misconfigured, No);
+    fails(store.store(&key("a"), record(1), Condition::Any).await, Misconfigured, No);
+    server.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO app").unwrap();
+    put(&store, &key("a"), record(1)).await;
+    assert!(store.remove(&key("a"), Condition::Any).await.unwrap().is_applied());
+    assert_eq!(store.purge(10).await.unwrap().removed, 0);
+    store.close().await.unwrap();
+}
