@@ -175,6 +175,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// Seconds since 1970 of an RFC 3339 text with an offset.
+#[allow(dead_code, reason = "of Rails alone")]
 pub(crate) fn parse(text: &str) -> Option<f64> {
     let bytes = text.as_bytes();
     let digits = |from: usize, to: usize| -> Option<u32> {
