@@ -50,7 +50,7 @@ impl Harness for InMemory {
 
 session_conformance::suite!(
     InMemory { compares: true },
-    lacks: [VOLATILE] {
+    lacks: [VOLATILE] { AtOnce: "a model may wait",
         Checksum: "a field has no checksum",
         Index: "the model finds its objects",
         Outage: "a process cannot lose its own memory",
@@ -65,7 +65,7 @@ mod blind {
 
     session_conformance::suite!(
         InMemory { compares: false },
-        lacks: [VOLATILE, UNBOUNDED] {
+        lacks: [VOLATILE, UNBOUNDED] { AtOnce: "a model may wait",
             Conditional: "the model cannot compare",
             Purge: "a record that is stored between a look and a removal would be lost",
             Checksum: "a field has no checksum",

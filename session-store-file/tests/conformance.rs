@@ -122,7 +122,7 @@ fn record_of(root: &Path, key: &Key) -> Result<PathBuf, HarnessError> {
 
 session_conformance::suite!(
     FileHarness { name: "file", durability: Durability::Process },
-    lacks: {
+    lacks: { AtOnce: "a large file is read on a worker thread",
         PowerLoss: "opened with the durability `Process`",
         Index: "the kernel finds the files; a file under the name of another key is in driver/damage.rs",
     },
@@ -133,6 +133,6 @@ mod power {
 
     session_conformance::suite!(
         FileHarness { name: "file-power", durability: Durability::Power },
-        lacks: { Index: "the kernel finds the files; a file under the name of another key is in driver/damage.rs" },
+        lacks: { AtOnce: "a large file is read on a worker thread", Index: "the kernel finds the files; a file under the name of another key is in driver/damage.rs" },
     );
 }

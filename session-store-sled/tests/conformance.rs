@@ -144,7 +144,7 @@ impl Harness for SledHarness {
 
 session_conformance::suite!(
     SledHarness { flushes: false },
-    lacks: {
+    lacks: { AtOnce: "a read from the disk runs on a worker thread",
         Kill: "opened without `flush_each_change`",
         Processes: "one process has a sled database open at a time",
         PowerLoss: "opened without `flush_each_change`",
@@ -161,7 +161,7 @@ mod process {
 
     session_conformance::suite!(
         SledHarness { flushes: true },
-        lacks: {
+        lacks: { AtOnce: "a read from the disk runs on a worker thread",
             Processes: "one process has a sled database open at a time",
             PowerLoss: "sled 0.34 does not promise that a flush survives power loss",
             Checksum: "the position of a record in sled's log is unknown; driver.rs damages each byte of a frame",

@@ -108,7 +108,7 @@ impl Harness for Site {
 
 session_conformance::suite!(
     Site,
-    lacks: {
+    lacks: { AtOnce: "a model may wait",
         PowerLoss: "the file is opened with `synchronous = NORMAL`",
         Checksum: "a column has no checksum",
         Files: "the application has the file open, and no driver",

@@ -109,7 +109,7 @@ impl Driver for MapStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().conditional(true).exactly_once(true)
+        Capabilities::none().conditional(true).exactly_once(true).at_once(true)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -8,7 +8,7 @@ mod harness;
 mod single {
     session_conformance::suite!(
         crate::harness::Redis::Single,
-        lacks: {
+        lacks: { AtOnce: "records are on a server",
             Purge: "the server removes expired records by itself",
             ExactlyOnce: "SCAN may report a key twice",
             PowerLoss: "the server's own configuration decides what survives power loss",
@@ -23,7 +23,7 @@ mod single {
 mod cluster {
     session_conformance::suite!(
         crate::harness::Redis::Cluster,
-        lacks: {
+        lacks: { AtOnce: "records are on a server",
             Purge: "the servers remove expired records by themselves",
             ExactlyOnce: "SCAN may report a key twice",
             PowerLoss: "the servers' own configuration decides what survives power loss",
