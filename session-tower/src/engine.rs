@@ -7,15 +7,11 @@ use std::sync::Arc;
 use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap, Method, Uri};
 use session_core::{Candidates, Driver, State};
-use session_manager::{
-    Closed, Committed, Error, IdUpdate, OnHandlerError, OnNotStored, OnStoreError, RequestInfo, Session,
-    Sessions,
-};
+use session_manager::{Closed, Committed, Error, IdUpdate, RequestInfo, Session, Sessions};
 
-use crate::clear::ClearSiteData;
-use crate::client::ClientAddress;
 use crate::headers;
 use crate::mistakes::Mistakes;
+use crate::options::{Options, Parts};
 
 pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, Error>> + Send>>;
 
@@ -79,87 +75,29 @@ impl Begun {
     }
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) on_store_error: OnStoreError,
-    pub(crate) on_handler_error: OnHandlerError,
-    pub(crate) on_not_stored: OnNotStored,
-    pub(crate) no_store: bool,
-    pub(crate) clear: ClearSiteData,
-    pub(crate) address: Option<ClientAddress>,
+/// What the session of a request needs to know.
+pub(crate) fn request_info<D: Driver>(
+    options: &Options,
+    candidates: Candidates,
+    sessions: &Sessions<D>,
+    head: &Head<'_>,
+) -> RequestInfo {
+    let mut request = RequestInfo::new(candidates);
+    request.address =
+        options.address.as_ref().and_then(|address| address.find(head.headers, head.extensions));
+    if sessions.checks_user_agent() {
+        request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
+    }
+    request.on_store_error = options.on_store_error;
+    request.on_handler_error = options.on_handler_error;
+    request.on_not_stored = options.on_not_stored;
+    request
 }
 
-impl Options {
-    pub(crate) const fn new() -> Self {
-        Self {
-            on_store_error: OnStoreError::Reject,
-            on_handler_error: OnHandlerError::Discard,
-            on_not_stored: OnNotStored::Continue,
-            no_store: true,
-            clear: ClearSiteData::new(),
-            address: None,
-        }
-    }
-
-    pub(crate) fn request<D: Driver>(
-        &self,
-        candidates: Candidates,
-        sessions: &Sessions<D>,
-        head: &Head<'_>,
-    ) -> RequestInfo {
-        let mut request = RequestInfo::new(candidates);
-        request.address =
-            self.address.as_ref().and_then(|address| address.find(head.headers, head.extensions));
-        if sessions.checks_user_agent() {
-            request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
-        }
-        request.on_store_error = self.on_store_error;
-        request.on_handler_error = self.on_handler_error;
-        request.on_not_stored = self.on_not_stored;
-        request
-    }
-}
-
-/// The parts of a layer.
-pub(crate) struct Parts<D, S> {
-    sessions: Sessions<D>,
-    state: Arc<S>,
-    pub(crate) options: Options,
-    pub(crate) mistakes: Arc<Mistakes>,
-}
-
-impl<D, S> Clone for Parts<D, S> {
-    fn clone(&self) -> Self {
-        let Self { sessions, state, options, mistakes } = self;
-        Self {
-            sessions: sessions.clone(),
-            state: Arc::clone(state),
-            options: options.clone(),
-            mistakes: Arc::clone(mistakes),
-        }
-    }
-}
-
-impl<D: Driver, S: State> Parts<D, S> {
-    pub(crate) fn new(sessions: Sessions<D>, state: S) -> Self {
-        Self {
-            sessions,
-            state: Arc::new(state),
-            options: Options::new(),
-            mistakes: Arc::new(Mistakes::new()),
-        }
-    }
-
-    /// Whether the sessions check an address that the layer cannot find.
-    pub(crate) fn misses_address(&self) -> bool {
-        self.sessions.checks_address() && self.options.address.is_none()
-    }
-}
-
-impl<D: Driver, S: State> Source for Parts<D, S> {
+impl<D: Driver, S: State> Source for Parts<Sessions<D>, S> {
     fn begin(self: Arc<Self>, head: Head<'_>) -> (Begun, Arc<dyn Engine>) {
-        let request = self.options.request(self.state.read(head.headers), &self.sessions, &head);
-        let objection = || self.state.objection(head.uri, head.headers);
+        let request = request_info(&self.options, self.exchange.read(head.headers), &self.sessions, &head);
+        let objection = || self.exchange.objection(head.uri, head.headers);
         (Begun::new(&self.sessions, request, &head, &self.mistakes, objection), self)
     }
 
@@ -168,7 +106,7 @@ impl<D: Driver, S: State> Source for Parts<D, S> {
     }
 }
 
-impl<D: Driver, S: State> Engine for Parts<D, S> {
+impl<D: Driver, S: State> Engine for Parts<Sessions<D>, S> {
     fn try_finish(&self, session: &Session) -> Option<Closed> {
         self.sessions.try_finish(session)
     }
@@ -181,15 +119,15 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
         let now = || self.sessions.now();
         let written = match update {
             IdUpdate::Set { id, deadline, persistence } => {
-                self.state.write(&id, deadline, persistence, now(), headers)?;
+                self.exchange.write(&id, deadline, persistence, now(), headers)?;
                 Ok(())
             }
-            IdUpdate::Extend { id, deadline, persistence } if self.state.follows_deadline(persistence) => {
-                self.state.write(&id, deadline, persistence, now(), headers)
+            IdUpdate::Extend { id, deadline, persistence } if self.exchange.follows_deadline(persistence) => {
+                self.exchange.write(&id, deadline, persistence, now(), headers)
             }
             IdUpdate::Clear => {
                 self.options.clear.write(headers);
-                self.state.erase(headers)
+                self.exchange.erase(headers)
             }
             _ => return Ok(()),
         };
@@ -204,7 +142,7 @@ impl<D: Driver, S: State> Engine for Parts<D, S> {
     }
 
     fn vary(&self, headers: &mut HeaderMap) {
-        headers::vary(headers, self.state.varies_on());
+        headers::vary(headers, self.exchange.varies_on());
     }
 
     fn mistakes(&self) -> &Mistakes {

@@ -11,6 +11,7 @@ mod future;
 mod headers;
 mod lazy;
 mod mistakes;
+mod options;
 mod route;
 mod service;
 mod typed;
