@@ -12,6 +12,8 @@ mod graph;
 #[cfg(feature = "json")]
 mod json;
 pub mod notation;
+#[cfg(any(feature = "php-msgpack", feature = "rails"))]
+mod pack;
 pub mod perl;
 #[cfg(feature = "php")]
 pub mod php;

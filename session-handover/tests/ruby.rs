@@ -127,3 +127,21 @@ fn notation_compares() {
         &Value::Map(vec![(Value::Text("a".into()), Value::Float(1.5))]),
     );
 }
+
+#[test]
+fn text_that_is_marked_unsafe_is_no_markup() {
+    let buffer = |flag: &str, value: char| {
+        let name = char::from(u8::try_from(flag.len() + 5).unwrap());
+        format!("\x04\x08IC:\x1eActiveSupport::SafeBuffer\"\x08<b>\x07:\x06ET:{name}{flag}{value}")
+    };
+    let (markup, text) = (Value::Markup("<b>".into()), Value::Text("<b>".into()));
+    for (flag, value, expected) in [
+        ("@html_safe", 'T', &markup),
+        ("@html_safe", 'F', &text),
+        ("@html_unsafe", 'F', &markup),
+        ("@html_unsafe", 'T', &text),
+    ] {
+        let bytes = buffer(flag, value).into_bytes();
+        assert_eq!(marshal::read(&bytes, &Bounds::default()).unwrap(), *expected, "{flag} {value}");
+    }
+}

@@ -7,7 +7,7 @@ use session_bench_work::{Args, Runner, Sample, fill};
 use session_core::{
     Condition, Cursor, Driver, DriverExt, ExpiryMode, Key, Prefix, Record, Revision, TestClock,
 };
-use session_manager::{IdUpdate, Sessions};
+use session_manager::{Committed, IdUpdate, Outcome, Sessions};
 use session_store_memory::{MemoryConfig, MemoryStore};
 
 use super::driver::Ours;
@@ -78,7 +78,7 @@ async fn become_sessions<D: Driver>(driver: &D, records: usize) -> Result<(), Bo
     let sessions = Sessions::new(MemoryStore::open(MemoryConfig::new().clock(driver.clock()))?)?;
     let session = sessions.load(None).await?;
     session.insert("text", &"x".repeat(900))?;
-    let _ = sessions.finish(&session).await?;
+    expect(Outcome::Created, &sessions.finish(&session).await?)?;
     let page = sessions.driver().traverse(&Prefix::SESSION, Cursor::start(), 1).await?;
     let key_of_it = page.entries.first().map(|entry| entry.key.clone()).ok_or("no session was stored")?;
     let template = sessions.driver().retrieve(&key_of_it).await?.ok_or("no session was stored")?;
@@ -89,9 +89,20 @@ async fn become_sessions<D: Driver>(driver: &D, records: usize) -> Result<(), Bo
         }
         let expires = known.and_then(|known| known.expires);
         let record = Record { expires, revision: Revision::random()?, ..template.clone() };
-        let _ = driver.store(&key(number), record, Condition::Any).await?;
+        if !driver.store(&key(number), record, Condition::Any).await?.is_applied() {
+            return Err("a session was not stored".into());
+        }
     }
     Ok(())
+}
+
+/// A row whose work was not done would tell nothing.
+fn expect(wanted: Outcome, committed: &Committed) -> Done<()> {
+    if committed.outcome == wanted {
+        Ok(())
+    } else {
+        Err(format!("{:?} instead of {wanted:?}", committed.outcome).into())
+    }
 }
 
 async fn walk<D: Driver>(driver: D, least: usize) -> Done<()> {
@@ -149,7 +160,7 @@ async fn many_keys<D: Driver>(driver: D, limit: u64) -> Done<()> {
         session.insert(&format!("key-{number}"), &number)?;
         tokio::task::yield_now().await;
     }
-    let _ = sessions.finish(&session).await?;
+    expect(Outcome::Created, &sessions.finish(&session).await?)?;
     let IdUpdate::Set { id, .. } = session.id_update() else { return Err("no session was created".into()) };
     tokio::task::yield_now().await;
     let session = sessions.load(id).await?;
@@ -157,8 +168,7 @@ async fn many_keys<D: Driver>(driver: D, limit: u64) -> Done<()> {
         session.insert(&format!("key-{}", number * (keys / 100)), &0)?;
         tokio::task::yield_now().await;
     }
-    let _ = sessions.finish(&session).await?;
+    expect(Outcome::Updated, &sessions.finish(&session).await?)?;
     let session = sessions.load(id).await?;
-    session.destroy("done").await?;
-    Ok(())
+    if session.destroy("done").await? { Ok(()) } else { Err("it was gone".into()) }
 }

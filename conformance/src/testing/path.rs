@@ -103,9 +103,9 @@ impl FreshPath {
     }
 
     fn away(&self) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".away");
-        self.path.with_file_name(name)
+        let mut path = self.path.clone().into_os_string();
+        path.push(".away");
+        path.into()
     }
 
     /// Changes the room of the small disk to `bytes`, for [`Harness::free_space`](crate::Harness::free_space). Returns

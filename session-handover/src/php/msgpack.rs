@@ -2,6 +2,7 @@
 //! of that class. References to values met before are [`Value::Opaque`].
 
 use super::{as_map, bare_name, string};
+use crate::pack::{Token, token};
 use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
 
 /// Reads one value.
@@ -43,73 +44,17 @@ impl Unpack<'_> {
 
     fn typed(&mut self) -> Result<Value, Error> {
         let at = self.input.offset();
-        let code = self.input.byte()?;
-        Ok(match code {
-            0x00..=0x7f => Value::Int(code.into()),
-            0x80..=0x8f => self.map((code & 0xf).into())?,
-            0x90..=0x9f => self.list((code & 0xf).into())?,
-            0xa0..=0xbf => string(self.input.take((code & 0x1f).into())?),
-            0xc0 => Value::Null,
-            0xc2 => Value::Bool(false),
-            0xc3 => Value::Bool(true),
-            0xc4 | 0xd9 => {
-                let len = self.input.byte()?;
-                string(self.input.take(len.into())?)
-            }
-            0xc5 | 0xda => {
-                let len = u16::from_be_bytes(self.input.array()?);
-                string(self.input.take(len.into())?)
-            }
-            0xc6 | 0xdb => {
-                let len = u32::from_be_bytes(self.input.array()?);
-                string(self.input.take(len as usize)?)
-            }
-            0xca => Value::Float(f32::from_be_bytes(self.input.array()?).into()),
-            0xcb => Value::Float(f64::from_be_bytes(self.input.array()?)),
-            0xcc => Value::Int(self.input.byte()?.into()),
-            0xcd => Value::Int(u16::from_be_bytes(self.input.array()?).into()),
-            0xce => Value::Int(u32::from_be_bytes(self.input.array()?).into()),
-            0xcf => Value::big(false, &u64::from_be_bytes(self.input.array()?).to_le_bytes()),
-            0xd0 => Value::Int(i8::from_be_bytes(self.input.array()?).into()),
-            0xd1 => Value::Int(i16::from_be_bytes(self.input.array()?).into()),
-            0xd2 => Value::Int(i32::from_be_bytes(self.input.array()?).into()),
-            0xd3 => Value::Int(i64::from_be_bytes(self.input.array()?)),
-            0xdc => {
-                let len = u16::from_be_bytes(self.input.array()?);
-                self.list(len.into())?
-            }
-            0xdd => {
-                let len = u32::from_be_bytes(self.input.array()?);
-                self.list(len as usize)?
-            }
-            0xde => {
-                let len = u16::from_be_bytes(self.input.array()?);
-                self.map(len.into())?
-            }
-            0xdf => {
-                let len = u32::from_be_bytes(self.input.array()?);
-                self.map(len as usize)?
-            }
-            0xe0..=0xff => Value::Int(i64::from(code) - 256),
-            _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown type")),
+        Ok(match token(&mut self.input)? {
+            Token::Scalar(value) => value,
+            Token::Text(len) | Token::Bytes(len) => string(self.input.take(len)?),
+            Token::List(count) => Value::List((0..count).map(|_| self.value()).collect::<Result<_, _>>()?),
+            Token::Map(count) => self.map(count)?,
+            Token::Extension(_) => return Err(Error::new(ErrorKind::Malformed, at, "PHP has no extensions")),
         })
     }
 
-    fn check(&self, count: usize) -> Result<(), Error> {
-        if count <= self.input.remaining() {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Malformed, self.input.offset(), "more entries than bytes"))
-    }
-
-    fn list(&mut self, count: usize) -> Result<Value, Error> {
-        self.check(count)?;
-        (0..count).map(|_| self.value()).collect::<Result<_, _>>().map(Value::List)
-    }
-
     fn map(&mut self, count: usize) -> Result<Value, Error> {
-        self.check(count)?;
-        let mut entries = Vec::with_capacity(count);
+        let mut entries = Vec::with_capacity(count.min(64));
         for _ in 0..count {
             entries.push((self.value()?, self.value()?));
         }

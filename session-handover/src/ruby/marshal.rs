@@ -239,9 +239,10 @@ impl Marshal<'_> {
     /// Puts instance variables on a value: the encoding of a text, or the variables of an object of a built-in class.
     fn apply(&mut self, id: Id, attributes: Attributes) {
         let encoding = self.encoding(&attributes);
-        let markup = attributes.iter().any(|(name, value)| {
-            matches!(name, Value::Symbol(name) if name == "@html_safe")
-                && matches!(self.graph.get(*value), Node::Leaf(Value::Bool(true)))
+        // Older releases of Active Support say that a text is safe, newer ones that it is not.
+        let is_unsafe = attributes.iter().any(|(name, value)| {
+            let says = matches!(self.graph.get(*value), Node::Leaf(Value::Bool(true)));
+            matches!(name, Value::Symbol(name) if (name == "@html_safe" && !says) || (name == "@html_unsafe" && says))
         });
         // A text of a subclass stands behind its object.
         let (text, behind) = match self.graph.get(id) {
@@ -265,8 +266,7 @@ impl Marshal<'_> {
             && let Node::Leaf(Value::Text(text)) = self.graph.get(text)
         {
             let text = text.clone();
-            let _ = markup;
-            self.graph.set(id, Node::Leaf(Value::Markup(text)));
+            self.graph.set(id, Node::Leaf(if is_unsafe { Value::Text(text) } else { Value::Markup(text) }));
         }
     }
 

@@ -1,6 +1,7 @@
 //! `ActiveSupport::MessagePack`: MessagePack behind the bytes `CC 80`, with extensions for Ruby's types.
 
 use super::time;
+use crate::pack::{Token, token};
 use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
 
 /// What such a text begins with: the integer 128.
@@ -33,68 +34,14 @@ impl Unpack<'_> {
     }
 
     fn value_at(&mut self) -> Result<Value, Error> {
-        let at = self.input.offset();
-        let code = self.input.byte()?;
-        Ok(match code {
-            0x00..=0x7f => Value::Int(code.into()),
-            0x80..=0x8f => self.map((code & 0xf).into())?,
-            0x90..=0x9f => Value::List(self.items((code & 0xf).into())?),
-            0xa0..=0xbf => self.text((code & 0x1f).into())?,
-            0xc0 => Value::Null,
-            0xc2 => Value::Bool(false),
-            0xc3 => Value::Bool(true),
-            0xc4..=0xc6 => {
-                let length = self.length(code - 0xc4)?;
-                Value::Bytes(self.input.take(length)?.to_vec())
-            }
-            0xc7..=0xc9 => {
-                let length = self.length(code - 0xc7)?;
-                self.extension(length)?
-            }
-            0xca => Value::Float(f32::from_be_bytes(self.input.array()?).into()),
-            0xcb => Value::Float(f64::from_be_bytes(self.input.array()?)),
-            0xcc => Value::Int(self.input.byte()?.into()),
-            0xcd => Value::Int(u16::from_be_bytes(self.input.array()?).into()),
-            0xce => Value::Int(u32::from_be_bytes(self.input.array()?).into()),
-            0xcf => {
-                let number = u64::from_be_bytes(self.input.array()?);
-                Value::big(false, &number.to_le_bytes())
-            }
-            0xd0 => Value::Int(i8::from_be_bytes(self.input.array()?).into()),
-            0xd1 => Value::Int(i16::from_be_bytes(self.input.array()?).into()),
-            0xd2 => Value::Int(i32::from_be_bytes(self.input.array()?).into()),
-            0xd3 => Value::Int(i64::from_be_bytes(self.input.array()?)),
-            0xd4..=0xd8 => self.extension(1 << (code - 0xd4))?,
-            0xd9..=0xdb => {
-                let length = self.length(code - 0xd9)?;
-                self.text(length)?
-            }
-            0xdc | 0xdd => {
-                let length = self.length(code - 0xdc + 1)?;
-                Value::List(self.items(length)?)
-            }
-            0xde | 0xdf => {
-                let length = self.length(code - 0xde + 1)?;
-                self.map(length)?
-            }
-            0xe0..=0xff => Value::Int(i64::from(code) - 256),
-            0xc1 => return Err(Error::new(ErrorKind::Malformed, at, "unknown type code")),
+        Ok(match token(&mut self.input)? {
+            Token::Scalar(value) => value,
+            Token::Text(length) => self.text(length)?,
+            Token::Bytes(length) => Value::Bytes(self.input.take(length)?.to_vec()),
+            Token::List(count) => Value::List(self.items(count)?),
+            Token::Map(count) => self.map(count)?,
+            Token::Extension(length) => self.extension(length)?,
         })
-    }
-
-    /// A length of one, two or four bytes.
-    fn length(&mut self, width: u8) -> Result<usize, Error> {
-        let at = self.input.offset();
-        let length = match width {
-            0 => u32::from(self.input.byte()?),
-            1 => u16::from_be_bytes(self.input.array()?).into(),
-            _ => u32::from_be_bytes(self.input.array()?),
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > self.input.remaining() {
-            return Err(Error::new(ErrorKind::Truncated, at, "length beyond the input"));
-        }
-        Ok(length)
     }
 
     fn text(&mut self, length: usize) -> Result<Value, Error> {
