@@ -3,10 +3,13 @@
 //! Dancer, Dancer2 and CGI::Session's YAML serializer store it. A general YAML library would turn `007`, `yes` and `2025-01-15`
 //! into other types.
 
+mod scalar;
+
 use std::collections::HashMap;
 
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
+use scalar::{Inline, Marks, comment, find_key, is_item, is_long_key, malformed, plain, quoted, regex};
 
 /// Reads the first document of a text.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
@@ -132,7 +135,7 @@ impl<'a> Load<'a> {
         }
         if dash {
             self.list(indent)
-        } else if find_key(line.content(), at)?.is_some() {
+        } else if is_long_key(line.content()) || find_key(line.content(), at)?.is_some() {
             self.map(indent)
         } else {
             Err(malformed(line.at, "neither a list nor a map"))
@@ -140,26 +143,29 @@ impl<'a> Load<'a> {
     }
 
     fn list(&mut self, indent: usize) -> Result<Id, Error> {
-        let mut items = Vec::new();
-        loop {
-            self.skip_blank();
-            let Some(line) = self.peek() else { break };
-            if line.indent() != indent || !is_item(line.content()) || line.text.starts_with("---") {
-                break;
-            }
-            self.next += 1;
-            let content: &'a str = &line.text[indent..];
-            let rest = content[1..].trim_start_matches(' ');
-            let inner = indent + (content.len() - rest.len());
-            items.push(self.item(rest, inner, indent, line.at + inner)?);
-        }
+        let items = self.items(Vec::new(), indent)?;
         self.end_of_block(indent)?;
         Ok(self.graph.add(Node::List(items)))
+    }
+
+    /// The items at the beginning of the next lines, after those that are read already.
+    fn items(&mut self, mut items: Vec<Id>, indent: usize) -> Result<Vec<Id>, Error> {
+        loop {
+            self.skip_blank();
+            let Some(line) = self.peek().filter(|line| line.indent() == indent && is_item(line.content()))
+            else {
+                return Ok(items);
+            };
+            self.next += 1;
+            let (rest, inner) = after_dash(&line.text[indent..], indent);
+            items.push(self.item(rest, inner, indent, line.at + inner)?);
+        }
     }
 
     /// An item of a list: a node, or a collection that begins on the same line.
     fn item(&mut self, rest: &'a str, inner: usize, indent: usize, at: usize) -> Result<Id, Error> {
         let nested = is_item(rest)
+            || is_long_key(rest)
             || (!rest.starts_with(['&', '*', '!', '[', '{', '|', '>', '#']) && find_key(rest, at)?.is_some());
         if !nested {
             return self.node(rest, Some(indent), at);
@@ -173,21 +179,9 @@ impl<'a> Load<'a> {
     }
 
     fn nested_list(&mut self, first: &'a str, indent: usize, at: usize) -> Result<Id, Error> {
-        let rest = first[1..].trim_start_matches(' ');
-        let inner = indent + (first.len() - rest.len());
-        let mut items = vec![self.item(rest, inner, indent, at)?];
-        loop {
-            self.skip_blank();
-            let Some(line) = self.peek() else { break };
-            if line.indent() != indent || !is_item(line.content()) {
-                break;
-            }
-            self.next += 1;
-            let content: &'a str = &line.text[indent..];
-            let rest = content[1..].trim_start_matches(' ');
-            let inner = indent + (content.len() - rest.len());
-            items.push(self.item(rest, inner, indent, line.at + inner)?);
-        }
+        let (rest, inner) = after_dash(first, indent);
+        let first = self.item(rest, inner, indent, at)?;
+        let items = self.items(vec![first], indent)?;
         Ok(self.graph.add(Node::List(items)))
     }
 
@@ -203,8 +197,13 @@ impl<'a> Load<'a> {
         let mut content = first;
         let mut at = at;
         loop {
-            let (key, rest) = find_key(content, at)?.ok_or_else(|| malformed(at, "key expected"))?;
-            let value = self.node(rest, Some(indent), at + (content.len() - rest.len()))?;
+            let (key, rest, start) = if is_long_key(content) {
+                self.long_key(content, indent, at)?
+            } else {
+                let (key, rest) = find_key(content, at)?.ok_or_else(|| malformed(at, "key expected"))?;
+                (key, rest, at + (content.len() - rest.len()))
+            };
+            let value = self.node(rest, Some(indent), start)?;
             entries.push((self.graph.leaf(Value::Text(key)), value));
             self.skip_blank();
             let Some(line) = self.peek() else { break };
@@ -222,6 +221,29 @@ impl<'a> Load<'a> {
         Ok(self.graph.add(Node::Map { entries, default: None }))
     }
 
+    /// A key of several lines: `? |-` and its lines, then a line with `:` and the value.
+    fn long_key(
+        &mut self,
+        content: &'a str,
+        indent: usize,
+        at: usize,
+    ) -> Result<(String, &'a str, usize), Error> {
+        let id = self.node(content[1..].trim(), Some(indent), at)?;
+        let key = match self.graph.resolve(id).map(|id| self.graph.get(id)) {
+            Some(Node::Leaf(Value::Text(key))) => key.clone(),
+            Some(Node::Leaf(Value::Null)) => String::new(),
+            _ => return Err(malformed(at, "key is not text")),
+        };
+        self.skip_blank();
+        let line = self.peek().ok_or_else(|| Error::new(ErrorKind::Truncated, at, "key without a value"))?;
+        // YAML.pm writes the colon without indentation, and reads it with any.
+        let rest = line.text.trim_start_matches(' ').strip_prefix(':');
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(' '));
+        let rest = rest.ok_or_else(|| malformed(line.at, "colon expected"))?;
+        self.next += 1;
+        Ok((key, comment(rest.trim_start()), line.at + line.indent() + 1))
+    }
+
     /// A line that is indented further than the block it follows belongs to nothing.
     fn end_of_block(&mut self, indent: usize) -> Result<(), Error> {
         match self.peek() {
@@ -232,7 +254,7 @@ impl<'a> Load<'a> {
 
     /// A literal (`|`) or folded (`>`) text.
     fn literal(&mut self, style: &str, folded: bool, parent: Option<usize>) -> String {
-        let style = style.split('#').next().unwrap_or_default().trim();
+        let style = style.split_once('#').map_or(style, |(style, _)| style).trim();
         let keep = style.contains('+');
         let strip = style.contains('-');
         let given = style.chars().find_map(|digit| digit.to_digit(10)).map(|digit| digit as usize);
@@ -251,7 +273,8 @@ impl<'a> Load<'a> {
                 indent = Some(line.indent());
             }
             self.next += 1;
-            lines.push(line.text.get(indent.unwrap_or(least).min(line.indent())..).unwrap_or_default());
+            // A blank line may have fewer spaces than the block.
+            lines.push(&line.text[indent.unwrap_or(least).min(line.indent())..]);
         }
         let mut text = String::new();
         for (index, line) in lines.iter().enumerate() {
@@ -316,7 +339,7 @@ impl<'a> Load<'a> {
         let at = inline.offset();
         match inline.rest.chars().next() {
             Some('[') => {
-                inline.skip(1);
+                inline.take('[');
                 let mut items = Vec::new();
                 loop {
                     inline.space();
@@ -331,7 +354,7 @@ impl<'a> Load<'a> {
                 }
             }
             Some('{') => {
-                inline.skip(1);
+                inline.take('{');
                 let mut entries = Vec::new();
                 loop {
                     inline.space();
@@ -382,6 +405,7 @@ impl<'a> Load<'a> {
         else {
             return Ok(Node::Alias(id));
         };
+        let id = self.graph.resolve(id).ok_or_else(|| malformed(at, "anchor of itself"))?;
         let node = self.graph.get(id).clone();
         Ok(match (kind, node, class) {
             ("hash", Node::Map { entries, .. }, Some(class)) => {
@@ -396,6 +420,10 @@ impl<'a> Load<'a> {
                 let &[(_, value)] = entries.as_slice() else {
                     return Err(malformed(at, "reference without one value"));
                 };
+                // The single value is itself a reference where it is a container.
+                let target = self.graph.resolve(value).map_or(&Node::Pending, |value| self.graph.get(value));
+                let container = matches!(target, Node::List(_) | Node::Map { .. } | Node::Object { .. });
+                let value = if container { self.graph.add(Node::Ref(value)) } else { value };
                 match class {
                     Some(class) => Node::Object { class, part: Part::Value(value) },
                     None => Node::Ref(value),
@@ -418,183 +446,8 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Anchor, alias and tag before a node.
-#[derive(Debug, Default)]
-struct Marks {
-    anchor: Option<String>,
-    alias: Option<String>,
-    tag: Option<String>,
-}
-
-impl Marks {
-    fn read(text: &str, at: usize) -> Result<(Self, &str), Error> {
-        let mut marks = Self::default();
-        let mut rest = text;
-        while let Some(first) = rest.chars().next().filter(|first| matches!(first, '&' | '*' | '!')) {
-            let end = match first {
-                '!' => rest.find(|letter: char| letter.is_whitespace()),
-                _ => rest[1..].find([' ', ',', ':', ']', '}']).map(|end| end + 1),
-            }
-            .unwrap_or(rest.len());
-            let name = rest[1..end].to_owned();
-            match first {
-                '&' => marks.anchor = Some(name),
-                '*' => marks.alias = Some(name),
-                _ => marks.tag = Some(name),
-            }
-            if end == 1 && first != '!' {
-                return Err(malformed(at, "name of an anchor"));
-            }
-            rest = rest[end..].trim_start();
-        }
-        Ok((marks, rest))
-    }
-}
-
-struct Inline<'t> {
-    text: &'t str,
-    rest: &'t str,
-    at: usize,
-}
-
-impl Inline<'_> {
-    fn offset(&self) -> usize {
-        self.at + (self.text.len() - self.rest.len())
-    }
-
-    fn space(&mut self) {
-        self.rest = self.rest.trim_start();
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-    }
-
-    fn take(&mut self, letter: char) -> bool {
-        match self.rest.strip_prefix(letter) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-fn is_item(content: &str) -> bool {
-    content == "-" || content.starts_with("- ")
-}
-
-/// The key of a line and what follows its colon.
-fn find_key(content: &str, at: usize) -> Result<Option<(String, &str)>, Error> {
-    if content.starts_with(['"', '\'']) {
-        let (key, rest) = quoted(content, at)?;
-        let Some(rest) = rest.trim_start().strip_prefix(':') else { return Ok(None) };
-        if !rest.is_empty() && !rest.starts_with(' ') {
-            return Ok(None);
-        }
-        return Ok(Some((key, comment(rest.trim_start()))));
-    }
-    let mut colons = content.match_indices(':');
-    let Some((colon, _)) = colons.find(|&(index, _)| {
-        let rest = &content[index + 1..];
-        rest.is_empty() || rest.starts_with(' ')
-    }) else {
-        return Ok(None);
-    };
-    let key = content[..colon].trim_end();
-    Ok(Some((key.to_owned(), comment(content[colon + 1..].trim_start()))))
-}
-
-/// Nothing where only a comment follows.
-fn comment(rest: &str) -> &str {
-    if rest.starts_with('#') { "" } else { rest.trim_end() }
-}
-
-/// A scalar without quotes: text, or `undef` for `~`.
-fn plain(text: &str, at: usize, tagged: bool) -> Result<Value, Error> {
-    if tagged {
-        return Ok(Value::Text(text.to_owned()));
-    }
-    let mut end = text.len();
-    for (index, _) in text.match_indices('#') {
-        if text[..index].ends_with([' ', '\t']) {
-            end = index;
-            break;
-        }
-    }
-    let text = text[..end].trim_end();
-    match text {
-        "~" => Ok(Value::Null),
-        _ if text.starts_with(['@', '`']) || text.starts_with("- ") || text.starts_with("? ") => {
-            Err(malformed(at, "plain text with a reserved beginning"))
-        }
-        _ => Ok(Value::Text(text.to_owned())),
-    }
-}
-
-/// A text in quotes and what follows it.
-fn quoted(text: &str, at: usize) -> Result<(String, &str), Error> {
-    let mut letters = text.char_indices();
-    let quote = letters.next().map_or('"', |(_, letter)| letter);
-    let mut out = String::new();
-    while let Some((index, letter)) = letters.next() {
-        if letter == quote {
-            let rest = &text[index + letter.len_utf8()..];
-            if quote == '\'' && rest.starts_with('\'') {
-                letters.next();
-                out.push('\'');
-                continue;
-            }
-            return Ok((out, rest));
-        }
-        if letter != '\\' || quote == '\'' {
-            out.push(letter);
-            continue;
-        }
-        let Some((_, escaped)) = letters.next() else { break };
-        match escaped {
-            '0' | 'z' => out.push('\0'),
-            'a' => out.push('\x07'),
-            'b' => out.push('\x08'),
-            't' => out.push('\t'),
-            'n' => out.push('\n'),
-            'v' => out.push('\x0b'),
-            'f' => out.push('\x0c'),
-            'r' => out.push('\r'),
-            'e' => out.push('\x1b'),
-            'x' => {
-                let digits = letters.as_str().get(..2).unwrap_or_default();
-                match u8::from_str_radix(digits, 16) {
-                    Ok(number) => {
-                        out.push(char::from(number));
-                        letters.next();
-                        letters.next();
-                    }
-                    Err(_) => return Err(malformed(at + index, "escape of a character")),
-                }
-            }
-            other => out.push(other),
-        }
-    }
-    Err(Error::new(ErrorKind::Truncated, at, "text without its closing quote"))
-}
-
-/// A pattern in the form `(?^i:PATTERN)`, `(?i-xsm:PATTERN)` or alone.
-fn regex(text: &str) -> Value {
-    let whole = |text: &str| {
-        let inner = text.strip_prefix("(?")?.strip_suffix(')')?;
-        let (flags, pattern) = inner.split_once(':')?;
-        let flags = flags.strip_prefix('^').unwrap_or(flags);
-        let flags = flags.split('-').next().unwrap_or_default();
-        flags
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase())
-            .then(|| Value::Regex { pattern: pattern.to_owned(), flags: flags.to_owned() })
-    };
-    whole(text).unwrap_or_else(|| Value::Regex { pattern: text.to_owned(), flags: String::new() })
-}
-
-fn malformed(at: usize, what: &'static str) -> Error {
-    Error::new(ErrorKind::Malformed, at, what)
+/// What follows the dash of an item at `indent`, and where it begins.
+fn after_dash(content: &str, indent: usize) -> (&str, usize) {
+    let rest = content[1..].trim_start_matches(' ');
+    (rest, indent + (content.len() - rest.len()))
 }
