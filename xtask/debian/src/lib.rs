@@ -1,7 +1,12 @@
-//! Programs that tests need, such as `redis-server`: on the path, or from Debian's packages.
+//! Programs that tests need, such as `redis-server`: on the path, or from Debian's packages. Servers run until their
+//! handle is dropped or the process ends that started them.
 
 mod apt;
+mod ports;
 mod programs;
+mod running;
 
 pub use apt::{install, run};
+pub use ports::free_port;
 pub use programs::{Programs, in_target};
+pub use running::{Running, wait};

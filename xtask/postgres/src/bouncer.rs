@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Result;
 
 use tempfile::TempDir;
+use xtask_debian::{Running, free_port};
 
 use crate::Server;
-use crate::ports::free_port;
-use crate::process::{Running, command, give};
+use crate::process::{command, give};
 use crate::program::bouncer;
 
 /// A running PgBouncer in transaction mode. Dropping it kills it.
@@ -25,7 +25,7 @@ impl Bouncer {
     /// # Errors
     /// pgbouncer is missing and cannot be fetched, or does not start.
     pub fn start(server: &Server, users: &[&str]) -> Result<Self> {
-        let (port, directory) = (free_port()?, tempfile::tempdir()?);
+        let (port, directory) = (free_port(0)?, tempfile::tempdir()?);
         give(directory.path())?;
         let (list, settings) = (directory.path().join("users"), directory.path().join("pgbouncer.ini"));
         fs::write(&list, users.iter().map(|user| format!("\"{user}\" \"\"\n")).collect::<String>())?;

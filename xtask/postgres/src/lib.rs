@@ -2,7 +2,6 @@
 //! port. They end with their handle, and with the process that started them, even if that process is killed.
 
 mod bouncer;
-mod ports;
 mod process;
 mod program;
 mod server;

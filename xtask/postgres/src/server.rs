@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use xtask_debian::{Running, free_port, wait};
 
-use crate::ports::free_port;
-use crate::process::{Running, command, give, run, wait};
+use crate::process::{command, give, run};
 use crate::program::programs;
 
 /// Settings of a server. Each server has its own port and directory, trusts all local users, and has the superuser
@@ -73,7 +73,7 @@ impl Server {
     fn start_on(options: Options, create: impl Fn(&Self) -> Result<()>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         give(directory.path())?;
-        let mut server = Self { running: None, port: free_port()?, options, directory };
+        let mut server = Self { running: None, port: free_port(0)?, options, directory };
         create(&server)?;
         let mut attempt = 0;
         loop {
@@ -81,7 +81,7 @@ impl Server {
                 Ok(()) => return Ok(server),
                 // Another program took the port meanwhile.
                 Err(error) if attempt < 20 && error.to_string().contains("Address already in use") => {
-                    server.port = free_port()?;
+                    server.port = free_port(0)?;
                     attempt += 1;
                 }
                 Err(error) => return Err(error),

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::io::{Error, Result};
 use std::time::Duration;
 
-use crate::server::{Options, Server, wait};
+use xtask_debian::wait;
+
+use crate::server::{Options, Server};
 
 /// A running cluster. The first three servers begin as primaries, the others as their replicas.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 
 mod cluster;
 mod known;
-mod ports;
 mod program;
 mod server;
 mod shim;

@@ -1,15 +1,13 @@
 //! One server.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-
-use crate::ports::free_port;
+use xtask_debian::{Running, free_port};
 
 /// Options of a server. Each server has its own port and directory, and no snapshots.
 #[derive(Clone, Debug, Default)]
@@ -88,11 +86,8 @@ pub struct Server {
     directory: TempDir,
 }
 
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    watcher: Child,
-}
+/// The distance from a server's port to its cluster bus port.
+const BUS: u16 = 10_000;
 
 impl Server {
     /// Starts a server on a free port and waits until it answers.
@@ -102,7 +97,7 @@ impl Server {
     pub fn start(options: Options) -> Result<Self> {
         let mut attempt = 0;
         loop {
-            let (port, directory) = (free_port()?, tempfile::tempdir()?);
+            let (port, directory) = (free_port(BUS)?, tempfile::tempdir()?);
             let mut server = Self { running: None, port, options: options.clone(), directory };
             match server.restart() {
                 Ok(()) => return Ok(server),
@@ -137,34 +132,14 @@ impl Server {
         }
         command.args(["--bind", "127.0.0.1", "--save", ""]).arg("--dir").arg(self.directory.path());
         command.args(&self.options.arguments);
-        // A pipe would fill up and block the server.
-        let said = File::create(self.log())?;
-        let mut child = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
-        let watcher = match watch(&child, self.directory.path()) {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                drop(child.kill());
-                drop(child.wait());
-                return Err(error);
-            }
-        };
-        let mut running = Running { child, watcher };
-        let ended = running.until_ready(&self.log());
-        self.running = Some(running);
-        match ended? {
-            None => Ok(()),
-            Some(status) => {
-                let said = std::fs::read_to_string(self.log())?;
-                Err(Error::other(format!("redis-server ended ({status}): {}", said.trim())))
-            }
-        }
+        let ready = ["Ready to accept connections"];
+        self.running = Some(Running::start(&mut command, &self.log(), self.directory.path(), &ready)?);
+        Ok(())
     }
 
     /// Kills the server with SIGKILL and keeps its directory for [`restart`](Self::restart).
     pub fn kill(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.end();
-        }
+        self.running = None;
     }
 
     /// Stops the process (SIGSTOP): it neither answers nor refuses.
@@ -184,15 +159,14 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
-        let id = self.process_id().ok_or_else(|| Error::other("the server is not running"))?;
-        let status = Command::new("kill").args([signal, &id.to_string()]).status()?;
-        if status.success() { Ok(()) } else { Err(Error::other("kill failed")) }
+        let running = self.running.as_ref().ok_or_else(|| Error::other("the server is not running"))?;
+        running.signal(signal)
     }
 
     /// The process id; `None` after [`kill`](Self::kill).
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.child.id())
+        self.running.as_ref().map(Running::id)
     }
 
     /// The port.
@@ -258,48 +232,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-impl Running {
-    /// Waits until the server's log says that it is ready; returns how it ended instead, if it did. An answer on its
-    /// port could come from another server that took the port.
-    fn until_ready(&mut self, log: &Path) -> Result<Option<ExitStatus>> {
-        for _ in 0..3_000 {
-            if std::fs::read_to_string(log)?.contains("Ready to accept connections") {
-                return Ok(None);
-            }
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(Some(status));
-            }
-            wait(Duration::from_millis(10));
-        }
-        Err(Error::other("redis-server was not ready within 30 s"))
-    }
-
-    fn end(mut self) {
-        // The server may be dead already. It stays a zombie until `wait`, so the watcher cannot kill a new process with
-        // the same id, even if this process is killed here.
-        drop(self.child.kill());
-        if let Some(mut pipe) = self.watcher.stdin.take() {
-            drop(pipe.write_all(b"keep\n"));
-        }
-        drop(self.watcher.wait());
-        drop(self.child.wait());
-    }
-}
-
-/// A process that kills the server and removes its directory when this process ends, which closes its standard input.
-/// A server in a `static` is never dropped, and a killed test drops nothing. The kernel's signal at a parent's death
-/// would come at the end of the *thread* that started the server.
-fn watch(server: &Child, directory: &Path) -> Result<Child> {
-    const SCRIPT: &str =
-        r#"trap '' INT TERM HUP; read -r word; kill -9 "$0"; [ "$word" = keep ] || rm -rf "$1""#;
-    let mut command = Command::new("sh");
-    command.args(["-c", SCRIPT, &server.id().to_string()]).arg(directory);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-}
-
-#[expect(clippy::disallowed_methods, reason = "waits for another process, which runs in real time")]
-pub(crate) fn wait(time: Duration) {
-    std::thread::sleep(time);
 }
