@@ -49,6 +49,14 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.offset
     }
 
+    /// Fails where bytes are left.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        match self.remaining() {
+            0 => Ok(()),
+            _ => Err(Error::new(ErrorKind::Trailing, self.offset, "bytes follow the value")),
+        }
+    }
+
     pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.offset).copied()
     }

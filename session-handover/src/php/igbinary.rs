@@ -22,9 +22,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
         return Err(Error::new(ErrorKind::Version, 0, "no header of igbinary"));
     }
     let root = pack.value(false)?;
-    if pack.input.remaining() != 0 {
-        return Err(Error::new(ErrorKind::Trailing, pack.input.offset(), "bytes follow the value"));
-    }
+    pack.input.end()?;
     pack.graph.into_value(root, bounds.depth)
 }
 

@@ -12,9 +12,7 @@ use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut pack = Unpack { input: Reader::new(bytes, bounds) };
     let value = pack.value()?;
-    if pack.input.remaining() != 0 {
-        return Err(Error::new(ErrorKind::Trailing, pack.input.offset(), "bytes follow the value"));
-    }
+    pack.input.end()?;
     Ok(value)
 }
 

@@ -14,7 +14,7 @@ use crate::{Bounds, Error, ErrorKind, Reader, Value};
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut text = Text::new(bytes, bounds);
     let root = text.value()?;
-    text.end()?;
+    text.input.end()?;
     text.graph.into_value(root, bounds.depth)
 }
 
@@ -127,13 +127,6 @@ pub(crate) struct Text<'a> {
 impl<'a> Text<'a> {
     pub(crate) fn new(bytes: &'a [u8], bounds: &Bounds) -> Self {
         Self { input: Reader::new(bytes, bounds), graph: Graph::default(), slots: Vec::new() }
-    }
-
-    pub(crate) fn end(&self) -> Result<(), Error> {
-        if self.input.remaining() == 0 {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Trailing, self.input.offset(), "text follows the value"))
     }
 
     fn malformed<T>(&self, what: &'static str) -> Result<T, Error> {

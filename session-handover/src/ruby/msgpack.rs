@@ -14,9 +14,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
         return Err(Error::new(ErrorKind::Version, 0, "no signature of MessagePack"));
     }
     let value = pack.value()?;
-    if pack.input.remaining() != 0 {
-        return Err(Error::new(ErrorKind::Trailing, pack.input.offset(), "bytes follow the value"));
-    }
+    pack.input.end()?;
     Ok(value)
 }
 
