@@ -11,7 +11,7 @@ use std::net::TcpListener;
 /// # Errors
 /// No port was free in a thousand attempts.
 pub fn free_port(bus: u16) -> Result<u16> {
-    // A system without this file has the range of the RFC 6335, which begins above Linux's.
+    // A system without this file has the range of RFC 6335 §6, which begins higher than that of Linux.
     let outgoing = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let first = outgoing.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
     let outgoing = first.unwrap_or(32_768);
