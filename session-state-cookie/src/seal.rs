@@ -42,6 +42,10 @@ const AAD: &[u8] = b"session-kit:sealed-session:v1";
 /// How much longer a sealed session is than its data, in bytes.
 pub(crate) const OVERHEAD: usize = BODY_AT + FIXED + TAG;
 
+/// The cipher overwrites its keys when it is dropped.
+const _: fn() = overwrites_keys::<aes::Aes256>;
+const fn overwrites_keys<T: zeroize::ZeroizeOnDrop>() {}
+
 #[derive(Clone)]
 pub(crate) struct Sealer {
     name: String,

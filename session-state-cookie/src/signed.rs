@@ -12,6 +12,10 @@ const MAC_BYTES: usize = 16;
 /// Its base64url text.
 const MAC_CHARS: usize = 22;
 
+/// A keyed HMAC is two states of SHA-256, which are overwritten when it is dropped.
+const _: fn() = overwrites_keys::<Sha256>;
+const fn overwrites_keys<T: zeroize::ZeroizeOnDrop>() {}
+
 /// Signs and verifies ids. The value is the id's 32 characters, a dot, and 22 characters of HMAC-SHA-256.
 #[derive(Clone)]
 pub(crate) struct Signer {
