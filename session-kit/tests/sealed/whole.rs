@@ -105,3 +105,29 @@ async fn calls_that_need_a_store_are_refused() {
     let (mut client, _) = client();
     assert_eq!(client.post("/refused", "").await.text(), "[true, true, true]");
 }
+
+/// No store compares two requests: the response that arrives last decides.
+#[tokio::test]
+async fn last_response_wins() {
+    let (mut client, _) = client();
+    client.get("/count").await;
+    let mut other = client.clone();
+    assert_eq!(client.get("/count").await.text(), "2");
+    assert_eq!(other.get("/count").await.text(), "2", "it does not know of the other request");
+    client.set_cookie(NAME, other.cookie(NAME).unwrap());
+    assert_eq!(client.get("/count").await.text(), "3");
+}
+
+/// Another host of the site can set a cookie of the same name without a prefix; the browser sends both.
+#[tokio::test]
+async fn planted_cookie_hides_no_session() {
+    let (mut client, _) = client();
+    client.post("/login/ada", "").await;
+    let genuine = client.cookie(NAME).unwrap().to_owned();
+    for planted in ["", "1", "1AAAA", &genuine[..90], &"1".repeat(3_000)] {
+        for value in [format!("{planted}; {NAME}={genuine}"), format!("{genuine}; {NAME}={planted}")] {
+            client.set_cookie(NAME, &value);
+            assert_eq!(client.get("/show").await.text(), "ada true 0", "{planted}");
+        }
+    }
+}
