@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use session_core::{Operation, StoreError, StoreErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// An error of the server or of the connection: its SQLSTATE and message. Without the detail, which can show the values
 /// of a row.
@@ -13,6 +13,8 @@ use tokio_postgres::error::SqlState;
 pub(crate) struct Cause {
     code: Option<SqlState>,
     io: Option<std::io::ErrorKind>,
+    /// Whether the server ended the session with this error (`FATAL` or `PANIC`).
+    ends_session: bool,
     text: String,
 }
 
@@ -21,7 +23,12 @@ impl Cause {
         let io = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
         Self {
             code: error.code().cloned(),
-            io: io.map(std::io::Error::kind),
+            io: match io {
+                Some(io) => Some(io.kind()),
+                // The other side closed the connection, for example in the handshake.
+                None => error.is_closed().then_some(std::io::ErrorKind::ConnectionAborted),
+            },
+            ends_session: error.as_db_error().is_some_and(ends_session),
             text: match (error.as_db_error(), error.source()) {
                 (Some(answer), _) => answer.message().to_owned(),
                 (None, Some(cause)) => format!("{error}: {cause}"),
@@ -32,7 +39,7 @@ impl Cause {
 
     /// A cause without a server.
     pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self { code: None, io: None, text: text.into() }
+        Self { code: None, io: None, ends_session: false, text: text.into() }
     }
 
     pub(crate) fn timed_out(text: &str) -> Self {
@@ -52,8 +59,8 @@ impl Cause {
             "53100" => StoreErrorKind::Full,
             // A standby; a closed idle transaction of a proxy.
             "25006" | "25P03" => StoreErrorKind::Unavailable,
-            // The system of the server failed, such as a disk.
-            "58030" => StoreErrorKind::Backend,
+            // A constraint was violated, or the system of the server failed, such as a disk.
+            "40002" | "58030" => StoreErrorKind::Backend,
             "XX001" | "XX002" => StoreErrorKind::Corrupt,
             // A statement is unknown or known already: `prepare` behind a proxy that does not keep statements apart.
             "26000" | "42P05" => StoreErrorKind::Misconfigured,
@@ -87,6 +94,14 @@ impl Cause {
     }
 }
 
+fn ends_session(error: &DbError) -> bool {
+    match error.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        // A proxy may leave out the field that is never translated.
+        None => matches!(error.severity(), "FATAL" | "PANIC"),
+    }
+}
+
 /// How a statement failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -104,17 +119,26 @@ pub(crate) enum Failure {
     Standby,
     /// An answer that these statements do not have.
     Unexpected,
+    /// It was not sent, because the store was closed meanwhile.
+    Closed,
 }
 
 impl Failure {
     /// The failure of a statement that was sent.
     pub(crate) fn of(error: &Error) -> Self {
-        let cause = Cause::new(error);
+        Self::sent(Cause::new(error))
+    }
+
+    fn sent(cause: Cause) -> Self {
         match cause.code.as_ref().map(SqlState::code) {
             Some("25006") => Self::Standby,
-            // The backend was terminated, or the proxy lost it. The commit may have happened before.
-            Some("57P01" | "57P02" | "57P04" | "57P05") => Self::Lost(cause),
+            // The server is starting or ending, and accepts no session.
+            Some("57P03") => Self::Refused(cause),
+            // The backend was terminated, or the server does not know whether the commit happened.
+            Some("57P01" | "57P02" | "57P04" | "57P05" | "40003") => Self::Lost(cause),
             Some(code) if code.starts_with("08") => Self::Lost(cause),
+            // The session may have ended after the commit.
+            Some(_) if cause.ends_session => Self::Lost(cause),
             Some(_) => Self::Refused(cause),
             None => Self::Lost(cause),
         }
@@ -130,13 +154,14 @@ impl Failure {
             Self::Unsent(cause) => {
                 matches!(cause.of_connecting(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout)
             }
-            // Another transaction was in the way (40), or the server is starting or ending.
+            // Another transaction was in the way, or the server is starting or ending.
             Self::Refused(cause) => {
-                cause.class() == "40" || cause.code.as_ref().is_some_and(|code| code.code() == "57P03")
+                let code = cause.code.as_ref().map(SqlState::code);
+                matches!(code, Some("40001" | "40P01" | "57P03"))
             }
             Self::Lost(_) => !is_change,
             Self::Standby => true,
-            Self::Late | Self::Stuck | Self::Unexpected => false,
+            Self::Late | Self::Stuck | Self::Unexpected | Self::Closed => false,
         }
     }
 
@@ -149,6 +174,7 @@ impl Failure {
             Self::Late => new(StoreErrorKind::Timeout).applied_unknown(),
             Self::Stuck => new(StoreErrorKind::Timeout).with_detail("no connection was free in time"),
             Self::Standby => new(StoreErrorKind::Unavailable).with_detail("the server is a standby"),
+            Self::Closed => StoreError::closed(operation),
             Self::Unexpected => {
                 new(StoreErrorKind::Backend).with_detail("unexpected answer").applied_unknown()
             }
@@ -167,7 +193,19 @@ pub(crate) const REVISION: &str = "revision is not 8 bytes";
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind as Io;
+
+    use session_core::Applied;
+
     use super::*;
+
+    fn answer(code: &str) -> Cause {
+        Cause { code: Some(SqlState::from_code(code)), ..Cause::text("") }
+    }
+
+    fn fatal(code: &str) -> Cause {
+        Cause { ends_session: true, ..answer(code) }
+    }
 
     #[test]
     fn codes_have_the_right_kinds() {
@@ -180,11 +218,91 @@ mod tests {
             (StoreErrorKind::Full, &["53100"]),
             (StoreErrorKind::Misconfigured, &["42501", "28P01", "28000", "3D000", "42P01", "42703", "26000"]),
             (StoreErrorKind::Corrupt, &["XX001", "XX002"]),
-            (StoreErrorKind::Backend, &["58030", "XX000", "22000"]),
+            (StoreErrorKind::Backend, &["58030", "40002", "XX000", "22000"]),
         ] {
             for code in codes {
-                let cause = Cause { code: Some(SqlState::from_code(code)), io: None, text: String::new() };
-                assert_eq!(cause.of_answer(), kind, "{code}");
+                assert_eq!(answer(code).of_answer(), kind, "{code}");
+            }
+        }
+    }
+
+    /// A change may be applied unless the server refused it in a session that goes on.
+    #[test]
+    fn lost_answers_leave_a_change_unknown() {
+        let lost = |cause| matches!(Failure::sent(cause), Failure::Lost(_));
+        for code in ["40001", "53200", "XX000", "25P04", "58030", "57P01", "57P02", "57P05", "08006", "40003"]
+        {
+            assert!(lost(fatal(code)), "{code}");
+        }
+        for code in ["57P01", "57P02", "57P05", "08006", "08P01", "40003"] {
+            assert!(lost(answer(code)), "{code}");
+        }
+        assert!(lost(Cause::text("connection closed")));
+        for cause in ["40001", "40P01", "40002", "53100", "57014", "55P03", "42501", "XX000"].map(answer) {
+            assert!(matches!(Failure::sent(cause.clone()), Failure::Refused(_)), "{cause}");
+        }
+        assert!(matches!(Failure::sent(fatal("57P03")), Failure::Refused(_)));
+        assert!(matches!(Failure::sent(answer("25006")), Failure::Standby));
+        for (cause, applied) in [
+            (fatal("XX000"), Applied::Unknown),
+            (answer("40003"), Applied::Unknown),
+            (answer("40001"), Applied::No),
+            (fatal("57P03"), Applied::No),
+        ] {
+            let error = Failure::sent(cause.clone()).during(Operation::Store);
+            assert_eq!(error.applied(), applied, "{cause}");
+        }
+    }
+
+    #[test]
+    fn only_safe_failures_are_repeated() {
+        for cause in [answer("40001"), answer("40P01"), fatal("57P03")] {
+            assert!(Failure::sent(cause.clone()).may_repeat(true), "{cause}");
+        }
+        for cause in [answer("40002"), answer("40003"), fatal("40001"), fatal("40P01"), answer("57014")] {
+            assert!(!Failure::sent(cause.clone()).may_repeat(true), "{cause}");
+        }
+        for cause in [answer("40003"), fatal("40001"), answer("08006")] {
+            assert!(Failure::sent(cause.clone()).may_repeat(false), "{cause}");
+        }
+        for (failure, is_change, repeats) in [
+            (Failure::Standby, true, true),
+            (Failure::Unsent(fatal("57P03")), true, true),
+            (Failure::Unsent(fatal("28P01")), false, false),
+            (Failure::Unsent(Cause::timed_out("")), true, true),
+            (Failure::Late, false, false),
+            (Failure::Stuck, false, false),
+            (Failure::Closed, false, false),
+            (Failure::Unexpected, false, false),
+        ] {
+            assert_eq!(failure.may_repeat(is_change), repeats, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn failed_connections_have_the_right_kinds() {
+        let io = |io| Cause { io: Some(io), ..Cause::text("") };
+        for (kind, causes) in [
+            (
+                StoreErrorKind::Unavailable,
+                vec![
+                    io(Io::ConnectionRefused),
+                    io(Io::ConnectionAborted),
+                    io(Io::UnexpectedEof),
+                    io(Io::PermissionDenied),
+                    fatal("57P03"),
+                    fatal("53300"),
+                    fatal("XX000"),
+                ],
+            ),
+            (StoreErrorKind::Timeout, vec![io(Io::TimedOut), Cause::timed_out("")]),
+            (
+                StoreErrorKind::Misconfigured,
+                vec![io(Io::InvalidData), fatal("28P01"), fatal("3D000"), Cause::text("no TLS")],
+            ),
+        ] {
+            for cause in causes {
+                assert_eq!(cause.of_connecting(), kind, "{cause:?}");
             }
         }
     }

@@ -160,6 +160,7 @@ impl Link {
                 Failure::Unsent(Cause::timed_out("connecting timed out"))
             }
             PoolError::Timeout(TimeoutType::Wait) => Failure::Stuck,
+            PoolError::Closed if self.gate.is_closed() => Failure::Closed,
             other => Failure::Unsent(Cause::text(other.to_string())),
         })
     }

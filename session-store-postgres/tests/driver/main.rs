@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
 mod bouncer;
+mod connect;
 mod durability;
 mod failover;
 mod faults;
