@@ -20,6 +20,9 @@ use crate::table;
 /// [`user_epochs`](crate::SessionsBuilder::user_epochs) the epochs by which
 /// [`end_user`](Sessions::end_user) ends all sessions of a user. Without such a driver use [`NoStore`].
 ///
+/// With epochs, a session of a user is valid only while the driver has the user's epoch. A store that loses the epochs
+/// ends these sessions, and so does a server that turns `user_epochs` on.
+///
 /// The last response that reaches the client wins, because no store compares the sessions of two requests. A client can
 /// send an older copy of its session until that copy's deadline, also after a logout. So `take`, `claim`, `reference`
 /// and [`end_others`](Sessions::end_others) fail with [`ErrorKind::NoStore`].

@@ -125,7 +125,8 @@ impl<D: Driver> Manager<D> {
         reason: Cow<'static, str>,
     ) -> Result<usize, Error> {
         if self.config.user_epochs && but.is_none() {
-            self.renew_epoch(user).await?;
+            // One write after which no present session of the user is accepted.
+            self.epoch_of(user, |_| false).await?;
         }
         let mut ended = 0;
         let mut tries = Tries::new();
@@ -167,18 +168,22 @@ impl<D: Driver> Manager<D> {
         Ok(header.user() == Some(user) && (!self.config.user_epochs || header.epoch == epoch))
     }
 
-    /// One write after which no present session of the user is accepted.
-    async fn renew_epoch(&self, user: &str) -> Result<(), Error> {
+    /// The epoch of a user, if `keeps` accepts it; otherwise a new one.
+    async fn epoch_of(&self, user: &str, keeps: impl Fn(u64) -> bool) -> Result<u64, Error> {
         let mut tries = Tries::new();
         loop {
             let mut stored = self.index_to_change(user).await?;
-            stored.index.epoch = u64::from_le_bytes(random::eight_bytes()?).max(1);
+            if keeps(stored.index.epoch) {
+                return Ok(stored.index.epoch);
+            }
+            let epoch = u64::from_le_bytes(random::eight_bytes()?).max(1);
+            stored.index.epoch = epoch;
             // The epoch is there for as long as any session from before it could live.
             let last = stored.index.deadline(stored.deadline);
             let least = self.config.lifetime.map(|lifetime| self.clock.now().saturating_add(lifetime));
             stored.deadline = Some(last.zip(least).map(|(last, least)| last.max(least)));
             if self.swap(stored, &mut tries).await? {
-                return Ok(());
+                return Ok(epoch);
             }
         }
     }
@@ -348,7 +353,12 @@ impl<D: Driver> Manager<D> {
     /// Whether a session has the epoch of its user. Sessions with another epoch have ended.
     pub(crate) async fn has_epoch(&self, header: Header) -> Result<bool, Error> {
         match header.user() {
-            Some(user) => Ok(self.index_of(user).await?.index.epoch == header.epoch),
+            Some(user) => {
+                let epoch = self.index_of(user).await?.index.epoch;
+                // No session that a client keeps has epoch 0. It is the epoch of a user without an index, and an index
+                // may end or be lost before a copy of a session does.
+                Ok(epoch == header.epoch && !(epoch == 0 && self.config.carried.is_some()))
+            }
             None => Ok(true),
         }
     }
@@ -436,7 +446,8 @@ impl<D: Driver> Manager<D> {
     /// Gives a session whose user this request binds the user's present epoch.
     pub(crate) async fn stamp_epoch(&self, work: &mut Work) -> Result<(), Error> {
         let Some(user) = work.binds_user().filter(|_| self.config.user_epochs) else { return Ok(()) };
-        let epoch = Box::pin(self.index_to_change(user)).await?.index.epoch;
+        let keeps = |epoch| epoch != 0 || self.config.carried.is_none();
+        let epoch = Box::pin(self.epoch_of(user, keeps)).await.map_err(Error::without_effect)?;
         work.set_epoch(epoch);
         Ok(())
     }

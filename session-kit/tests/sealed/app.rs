@@ -1,6 +1,7 @@
 //! The application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
@@ -65,6 +66,13 @@ fn routes() -> Router {
         .route("/show", get(show))
         .route("/fill/{bytes}", post(fill))
         .route("/login/{name}", post(async |session: Session, Path(name): Path<String>| session.login(&name)))
+        .route(
+            "/remember/{name}",
+            post(async |session: Session, Path(name): Path<String>| {
+                session.login(&name)?;
+                session.remember(Duration::from_secs(30 * 86_400))
+            }),
+        )
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
         .route("/form", get(async |session: Session| csrf::token(&session).await))
         .route(

@@ -55,6 +55,69 @@ async fn epoch_lives_as_long_as_the_sessions_that_have_it() {
     assert_eq!(browser.get("/show").await.text(), "ada true 0");
 }
 
+/// The epoch's record ends before the cookie that it ended.
+#[tokio::test]
+async fn revoked_cookie_outlives_the_epoch_in_vain() {
+    for end_of_entry in ["/login/ada", "/logout"] {
+        let clock = clock();
+        let sessions = with_epochs(&clock);
+        let ring = KeyRing::new(SecretKey::generate().unwrap());
+        let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+        browser.post("/remember/ada", "").await;
+        let mut thief = browser.clone();
+        browser.post(end_of_entry, "").await;
+        assert_eq!(thief.get("/show").await.text(), "ada true 0");
+        sessions.end_user("ada", "stolen device").await.unwrap();
+        for _ in 0..30 {
+            assert_eq!(thief.get("/show").await.text(), "guest false 0", "after {end_of_entry}");
+            clock.advance(Duration::from_secs(25 * 3_600));
+            sessions.sweep_once(100).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn lost_epoch_store_ends_the_sessions_of_users() {
+    let clock = clock();
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let sessions = with_epochs(&clock);
+    let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    browser.post("/remember/ada", "").await;
+    let mut thief = browser.clone();
+    sessions.end_user("ada", "stolen device").await.unwrap();
+    let mut empty = Client::new(app(with_epochs(&clock), sealed(&ring, 1)));
+    empty.set_cookie(NAME, thief.cookie(NAME).unwrap());
+    assert_eq!(empty.get("/show").await.text(), "guest false 0");
+    // Nor is a cookie accepted from before epochs were in use.
+    let mut without = Client::new(app(no_store(&clock), sealed(&ring, 1)));
+    without.post("/login/ada", "").await;
+    thief.set_cookie(NAME, without.cookie(NAME).unwrap());
+    empty.set_cookie(NAME, without.cookie(NAME).unwrap());
+    for client in [&mut thief, &mut empty] {
+        assert_eq!(client.get("/show").await.text(), "guest false 0");
+    }
+    empty.post("/login/ada", "").await;
+    assert_eq!(empty.get("/show").await.text(), "ada true 0", "a new login begins a new epoch");
+}
+
+/// Two first logins, and each one's later requests.
+#[tokio::test]
+async fn first_logins_of_a_user_agree_on_an_epoch() {
+    let clock = clock();
+    let sessions = with_epochs(&clock);
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let mut one = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    let mut other = one.clone();
+    tokio::join!(one.post("/login/ada", ""), other.post("/login/ada", ""));
+    for client in [&mut one, &mut other] {
+        assert_eq!(client.get("/show").await.text(), "ada true 0");
+    }
+    clock.advance(Duration::from_secs(3_600));
+    other.post("/logout", "").await;
+    sessions.sweep_once(100).await.unwrap();
+    assert_eq!(one.get("/show").await.text(), "ada true 0");
+}
+
 #[tokio::test]
 async fn newest_key_seals_all_open_and_a_removed_one_revokes() {
     let clock = clock();
