@@ -1,5 +1,6 @@
 //! Sessions that the client keeps: the store of one request holds what that request carried.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use session_core::{
@@ -17,8 +18,8 @@ use crate::table;
 ///
 /// Timeouts, limits, codecs, the observer and all methods of [`Session`](crate::Session) are those of the [`Sessions`] it
 /// was made of. Their driver keeps no session. It keeps the data of users, and with
-/// [`user_epochs`](crate::SessionsBuilder::user_epochs) the epochs by which
-/// [`end_user`](Sessions::end_user) ends all sessions of a user. Without such a driver use [`NoStore`].
+/// [`user_epochs`](crate::SessionsBuilder::user_epochs) the epochs by which [`end_user`](Self::end_user) ends all sessions
+/// of a user. Without such a driver use [`NoStore`].
 ///
 /// With epochs, a session of a user is valid only while the driver has the user's epoch. A store that loses the epochs
 /// ends these sessions, and so does a server that turns `user_epochs` on.
@@ -62,7 +63,23 @@ impl<D: Driver> CarriedSessions<D> {
         Sessions { manager: Arc::new(Manager::carried(&self.base.manager, driver, config)) }
     }
 
-    /// The sessions that this was made of.
+    /// Ends all sessions of a user with one write of a new epoch: "log out everywhere". How many they are is not known.
+    ///
+    /// # Errors
+    /// `Config` without [`user_epochs`](crate::SessionsBuilder::user_epochs); otherwise as [`Sessions::end_user`].
+    pub async fn end_user(
+        &self,
+        user: &str,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), Error> {
+        if !self.config.user_epochs {
+            return Err(Error::new(ErrorKind::Config).with_detail("user_epochs is off"));
+        }
+        self.base.end_user(user, reason).await.map(drop)
+    }
+
+    /// The sessions that this was made of. Its [`of_user`](Sessions::of_user), [`find`](Sessions::find),
+    /// [`end`](Sessions::end) and [`end_user`](Sessions::end_user) see no session that a client keeps.
     #[must_use]
     pub fn base(&self) -> &Sessions<D> {
         &self.base

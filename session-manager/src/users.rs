@@ -70,6 +70,8 @@ impl<D: Driver> Sessions<D> {
     /// [`user_epochs`](crate::SessionsBuilder::user_epochs) the first write ends all sessions that were stored before
     /// it, and those of logins that had read the epoch; the rest of the call frees their space.
     ///
+    /// Sessions that clients keep are ended by [`CarriedSessions::end_user`](crate::CarriedSessions::end_user).
+    ///
     /// # Errors
     /// `Store`, `Uncertain`, `Contention`, `Corrupt`: some sessions may still exist, and the call may be repeated.
     /// `Config` without [`index_users`](crate::SessionsBuilder::index_users).

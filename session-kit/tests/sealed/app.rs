@@ -98,6 +98,9 @@ fn routes() -> Router {
 }
 
 pub(crate) fn app<D: Driver>(sessions: session_kit::Sessions<D>, cookie: SealedCookie) -> Router {
-    let sessions = CarriedSessions::new(sessions).unwrap();
+    app_of(CarriedSessions::new(sessions).unwrap(), cookie)
+}
+
+pub(crate) fn app_of<D: Driver>(sessions: CarriedSessions<D>, cookie: SealedCookie) -> Router {
     routes().layer(CarriedSessionLayer::new(sessions, cookie))
 }

@@ -8,11 +8,11 @@ use session_kit::memory::{MemoryConfig, MemoryStore};
 use session_kit::test_kit::{Client, TestClock};
 use session_kit::{CarriedSessions, ErrorKind, KeyRing, OnTooMany, SecretKey, Sessions};
 
-use super::app::{NAME, app, clock, no_store, sealed};
+use super::app::{NAME, app, app_of, clock, no_store, sealed};
 
-fn with_epochs(clock: &TestClock) -> Sessions<MemoryStore> {
+fn with_epochs(clock: &TestClock) -> CarriedSessions<MemoryStore> {
     let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
-    Sessions::builder(store).user_epochs(true).build().unwrap()
+    CarriedSessions::new(Sessions::builder(store).user_epochs(true).build().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -20,7 +20,8 @@ async fn end_user_ends_every_copy_at_once() {
     let clock = clock();
     let sessions = with_epochs(&clock);
     let ring = KeyRing::new(SecretKey::generate().unwrap());
-    let mut browsers: Vec<_> = (0..3).map(|_| Client::new(app(sessions.clone(), sealed(&ring, 1)))).collect();
+    let mut browsers: Vec<_> =
+        (0..3).map(|_| Client::new(app_of(sessions.clone(), sealed(&ring, 1)))).collect();
     for (browser, user) in browsers.iter_mut().zip(["ada", "ada", "bob"]) {
         browser.post(&format!("/login/{user}"), "").await;
         assert_eq!(browser.get("/show").await.text(), format!("{user} true 0"));
@@ -34,7 +35,7 @@ async fn end_user_ends_every_copy_at_once() {
     for _ in 0..23 {
         clock.advance(Duration::from_secs(3_600));
         assert_eq!(browsers[0].get("/show").await.text(), "ada true 0");
-        sessions.sweep_once(100).await.unwrap();
+        sessions.base().sweep_once(100).await.unwrap();
     }
     clock.advance(Duration::from_secs(3_600));
     assert_eq!(browsers[0].get("/show").await.text(), "guest false 0", "the absolute lifetime");
@@ -46,12 +47,12 @@ async fn epoch_lives_as_long_as_the_sessions_that_have_it() {
     let clock = clock();
     let sessions = with_epochs(&clock);
     let ring = KeyRing::new(SecretKey::generate().unwrap());
-    let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    let mut browser = Client::new(app_of(sessions.clone(), sealed(&ring, 1)));
     sessions.end_user("ada", "first").await.unwrap();
     clock.advance(Duration::from_secs(86_400 - 60));
     browser.post("/login/ada", "").await;
     clock.advance(Duration::from_secs(3_600));
-    sessions.sweep_once(100).await.unwrap();
+    sessions.base().sweep_once(100).await.unwrap();
     assert_eq!(browser.get("/show").await.text(), "ada true 0");
 }
 
@@ -62,7 +63,7 @@ async fn revoked_cookie_outlives_the_epoch_in_vain() {
         let clock = clock();
         let sessions = with_epochs(&clock);
         let ring = KeyRing::new(SecretKey::generate().unwrap());
-        let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+        let mut browser = Client::new(app_of(sessions.clone(), sealed(&ring, 1)));
         browser.post("/remember/ada", "").await;
         let mut thief = browser.clone();
         browser.post(end_of_entry, "").await;
@@ -71,7 +72,7 @@ async fn revoked_cookie_outlives_the_epoch_in_vain() {
         for _ in 0..30 {
             assert_eq!(thief.get("/show").await.text(), "guest false 0", "after {end_of_entry}");
             clock.advance(Duration::from_secs(25 * 3_600));
-            sessions.sweep_once(100).await.unwrap();
+            sessions.base().sweep_once(100).await.unwrap();
         }
     }
 }
@@ -81,11 +82,11 @@ async fn lost_epoch_store_ends_the_sessions_of_users() {
     let clock = clock();
     let ring = KeyRing::new(SecretKey::generate().unwrap());
     let sessions = with_epochs(&clock);
-    let mut browser = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    let mut browser = Client::new(app_of(sessions.clone(), sealed(&ring, 1)));
     browser.post("/remember/ada", "").await;
     let mut thief = browser.clone();
     sessions.end_user("ada", "stolen device").await.unwrap();
-    let mut empty = Client::new(app(with_epochs(&clock), sealed(&ring, 1)));
+    let mut empty = Client::new(app_of(with_epochs(&clock), sealed(&ring, 1)));
     empty.set_cookie(NAME, thief.cookie(NAME).unwrap());
     assert_eq!(empty.get("/show").await.text(), "guest false 0");
     // Nor is a cookie accepted from before epochs were in use.
@@ -106,7 +107,7 @@ async fn first_logins_of_a_user_agree_on_an_epoch() {
     let clock = clock();
     let sessions = with_epochs(&clock);
     let ring = KeyRing::new(SecretKey::generate().unwrap());
-    let mut one = Client::new(app(sessions.clone(), sealed(&ring, 1)));
+    let mut one = Client::new(app_of(sessions.clone(), sealed(&ring, 1)));
     let mut other = one.clone();
     tokio::join!(one.post("/login/ada", ""), other.post("/login/ada", ""));
     for client in [&mut one, &mut other] {
@@ -114,7 +115,7 @@ async fn first_logins_of_a_user_agree_on_an_epoch() {
     }
     clock.advance(Duration::from_secs(3_600));
     other.post("/logout", "").await;
-    sessions.sweep_once(100).await.unwrap();
+    sessions.base().sweep_once(100).await.unwrap();
     assert_eq!(one.get("/show").await.text(), "ada true 0");
 }
 
@@ -147,6 +148,16 @@ fn limit_of_sessions_needs_a_store() {
     let store = MemoryStore::open(MemoryConfig::new()).unwrap();
     let sessions = Sessions::builder(store).max_user_sessions(2, OnTooMany::Reject).build().unwrap();
     assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// Instead of a result that says that no session had to be ended.
+#[tokio::test]
+async fn end_user_needs_epochs() {
+    let store = MemoryStore::open(MemoryConfig::new()).unwrap();
+    let sessions = CarriedSessions::new(Sessions::new(store).unwrap()).unwrap();
+    assert_eq!(sessions.end_user("ada", "all").await.unwrap_err().kind(), ErrorKind::Config);
+    let sessions = CarriedSessions::new(no_store(&clock())).unwrap();
+    assert_eq!(sessions.end_user("ada", "all").await.unwrap_err().kind(), ErrorKind::Config);
 }
 
 /// `Debug` shows neither keys nor values.
