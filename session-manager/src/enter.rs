@@ -311,6 +311,11 @@ impl<D: Driver> Manager<D> {
 
     /// The index of a user. A damaged one is an event, and lists nothing or is an error, as [`OnCorrupt`] says.
     pub(crate) async fn index_of(&self, user: &str) -> Result<Stored, Error> {
+        self.index_reporting(user, &mut false).await
+    }
+
+    /// [`index_of`](Self::index_of), for a caller that reads it several times: the event is emitted once.
+    pub(crate) async fn index_reporting(&self, user: &str, reported: &mut bool) -> Result<Stored, Error> {
         let key = key_of(user);
         let Record { data, expires, revision } = match self.driver.retrieve(&key).await {
             Ok(Some(record)) => record,
@@ -319,7 +324,7 @@ impl<D: Driver> Manager<D> {
                 return Ok(Stored { key, index, revision: None, deadline: None, damaged: false });
             }
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                let index = self.instead_of_damaged(Some(error), random::eight_bytes()?)?;
+                let index = self.instead_of_damaged(Some(error), random::eight_bytes()?, reported)?;
                 // Its deadline is unknown, and so are those of its sessions.
                 return Ok(Stored { key, index, revision: None, deadline: Some(None), damaged: true });
             }
@@ -327,15 +332,22 @@ impl<D: Driver> Manager<D> {
         };
         let index = match Index::parse(&data) {
             Ok(index) => index,
-            Err(_) => self.instead_of_damaged(None, revision.to_bytes())?,
+            Err(_) => self.instead_of_damaged(None, revision.to_bytes(), reported)?,
         };
         Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires), damaged: false })
     }
 
     /// An index with an epoch that no session has: epoch 0 would bring back sessions that an epoch has ended.
     #[cold]
-    fn instead_of_damaged(&self, cause: Option<StoreError>, epoch: [u8; 8]) -> Result<Index, Error> {
-        self.emit(None, &Event::Corrupt);
+    fn instead_of_damaged(
+        &self,
+        cause: Option<StoreError>,
+        epoch: [u8; 8],
+        reported: &mut bool,
+    ) -> Result<Index, Error> {
+        if !std::mem::replace(reported, true) {
+            self.emit(None, &Event::Corrupt);
+        }
         if self.config.on_corrupt == OnCorrupt::Fail {
             let error = Error::new(ErrorKind::Corrupt).with_detail("the index of a user");
             return Err(match cause {

@@ -21,7 +21,7 @@
 //! | 24 | | the id part, then additions of later releases, kept unchanged |
 //!
 //! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name. While a request replaces an index
-//! that the driver cannot read, the key with `-repair` after it has an empty record, for at most 30 s.
+//! that the driver cannot read, the key with `-repair` after it has an empty record, for at most 40 s.
 
 use bytes::Bytes;
 use session_core::{Key, Prefix, Timestamp, is_live};

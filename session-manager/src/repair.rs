@@ -7,32 +7,41 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Applied, Change, Condition, Driver, Record, Revision, StoreError};
+use session_core::{
+    Applied, Change, Condition, Driver, Operation, Record, Revision, StoreError, StoreErrorKind, Timestamp,
+};
+use tokio::time::timeout;
 
 use crate::enter::Stored;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::index::lease_key_of;
 use crate::manager::Manager;
 use crate::settle::Patience;
+use crate::table::CLOCK_DIFFERENCE;
 
-/// How long a lease lasts if its holder does not return it. Longer than a driver waits for its engine, so a store whose
-/// answer was lost has happened or failed by then.
+/// How long a lease lasts if its holder does not return it, by the clock of the holder. The clock of the next one may be
+/// ahead of it by [`CLOCK_DIFFERENCE`], so the record lives for that much longer.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// How long the holder waits for each of its two calls. It begins the second in the first half of the lease.
+const CALL_TIME: Duration = Duration::from_secs(10);
 
 impl<D: Driver> Manager<D> {
     /// The index that is about to be changed. An empty index replaces one that the driver cannot read.
     ///
     /// # Errors
-    /// `Contention` while another request has the lease: for some milliseconds, or for half a minute after it was
-    /// killed or its answer was lost.
+    /// `Contention` while another request has the lease: for some milliseconds, or for 40 seconds after it was killed or
+    /// its answer was lost. Also if this request had the lease and was stalled.
     pub(crate) async fn index_to_change(&self, user: &str) -> Result<Stored, Error> {
         let mut patience = Patience::new();
+        // One event, however often the damaged record is read.
+        let mut reported = false;
         loop {
-            let stored = self.index_of(user).await?;
+            let stored = self.index_reporting(user, &mut reported).await?;
             if !stored.damaged {
                 return Ok(stored);
             }
-            if !Box::pin(self.repair(user)).await? {
+            if !Box::pin(self.repair(user, &mut reported)).await? {
                 patience.spend().await?;
             }
         }
@@ -40,37 +49,54 @@ impl<D: Driver> Manager<D> {
 
     /// Replaces the damaged index. Returns `false` if another request has the lease.
     #[cold]
-    async fn repair(&self, user: &str) -> Result<bool, Error> {
-        let (lease, revision) = (lease_key_of(user), Revision::random()?);
-        let expires = Some(self.clock.now().saturating_add(LEASE));
+    async fn repair(&self, user: &str, reported: &mut bool) -> Result<bool, Error> {
+        let (lease, revision, new) = (lease_key_of(user), Revision::random()?, Revision::random()?);
+        let now = self.clock.now();
+        let expires = Some(now.saturating_add(LEASE + CLOCK_DIFFERENCE));
         let record = Record { data: Bytes::new(), expires, revision };
         if !self.store_if(&lease, record, Condition::Absent).await?.is_applied() {
             return Ok(false);
         }
-        let replaced = match self.index_of(user).await {
-            Ok(stored) if stored.damaged => self.replace_damaged(stored).await?,
-            // An earlier holder of the lease has replaced it.
-            Ok(_) => Ok(()),
-            Err(error) => {
-                drop(self.remove_if(&lease, Condition::Revision(revision)).await);
-                return Err(error);
-            }
-        };
-        match replaced {
-            // The store may still happen. The lease keeps other requests away until then.
-            Err(error) if error.applied() == Applied::Unknown => return Err(error.into()),
-            _ => drop(self.remove_if(&lease, Condition::Revision(revision)).await),
+        let repaired = self.repair_leased(user, new, now.saturating_add(LEASE / 2), reported).await;
+        let cause = repaired.as_ref().err().and_then(Error::store_error);
+        // A store whose answer was lost may still happen. The lease keeps other requests away until then.
+        if cause.is_none_or(|error| error.applied() == Applied::No) {
+            drop(self.remove_if(&lease, Condition::Revision(revision)).await);
         }
-        replaced.map(|()| true).map_err(Error::from)
+        repaired.map(|()| true)
     }
 
-    async fn replace_damaged(&self, stored: Stored) -> Result<Result<(), StoreError>, Error> {
-        let Stored { key, index, deadline, .. } = stored;
-        if index.is_empty() {
-            return Ok(self.driver.remove(&key, Condition::Any).await.map(|_: Change| ()));
+    /// The calls of the holder of the lease. The second begins before `latest`.
+    async fn repair_leased(
+        &self,
+        user: &str,
+        new: Revision,
+        latest: Timestamp,
+        reported: &mut bool,
+    ) -> Result<(), Error> {
+        let late = |during| StoreError::new(StoreErrorKind::Timeout, during).applied_unknown();
+        let read = timeout(CALL_TIME, self.index_reporting(user, reported)).await;
+        let stored = read.map_err(|_| late(Operation::Retrieve))??;
+        if !stored.damaged {
+            // An earlier holder of the lease has replaced it.
+            return Ok(());
         }
-        let record =
-            Record { data: index.data(), expires: index.deadline(deadline), revision: Revision::random()? };
-        Ok(self.driver.store(&key, record, Condition::Any).await.map(|_: Change| ()))
+        // A stalled request must not overwrite the index that a later holder has repaired.
+        if self.clock.now() >= latest {
+            return Err(Error::new(ErrorKind::Contention).with_detail("the repair of an index was stalled"));
+        }
+        let replaced = timeout(CALL_TIME, self.replace_damaged(stored, new)).await;
+        Ok(replaced.map_err(|_| late(Operation::Store))??)
+    }
+
+    async fn replace_damaged(&self, stored: Stored, revision: Revision) -> Result<(), StoreError> {
+        let Stored { key, index, deadline, .. } = stored;
+        let replaced = if index.is_empty() {
+            self.driver.remove(&key, Condition::Any).await
+        } else {
+            let record = Record { data: index.data(), expires: index.deadline(deadline), revision };
+            self.driver.store(&key, record, Condition::Any).await
+        };
+        replaced.map(|_: Change| ())
     }
 }

@@ -1,13 +1,15 @@
 //! The sessions of a user, over SQLite with real threads.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use session_conformance::testing::{MapDriver, Probe, Request, step};
 use session_core::{
     Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, StoreError, StoreErrorKind,
-    Touch,
+    TestClock, Touch,
 };
-use session_manager::{Error, IdUpdate, Sessions};
+use session_manager::{Error, Event, IdUpdate, Observer, SessionTag, Sessions};
 use session_store_sqlite::SqliteStore;
 
 /// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
@@ -146,13 +148,15 @@ async fn concurrent_repairs_of_an_index_drop_no_entry() {
     }
 }
 
-/// A request that is killed while it repairs an index delays others for half a minute, and no longer.
+/// A request that is killed while it repairs an index delays others for 40 seconds, and no longer. The damage is one event
+/// of each request.
 #[tokio::test(start_paused = true)]
 async fn killed_repair_of_an_index_ends_with_its_lease() {
     let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
     let map = MapDriver::new(clock.clone());
     let probe = Probe::new(Rotten(map.clone(), Arc::clone(&rotten)));
-    let sessions = Sessions::new(probe.clone()).unwrap();
+    let damages = Arc::new(Damages::default());
+    let sessions = Sessions::builder(probe.clone()).observer(damages.clone()).build().unwrap();
     login(&sessions).await.unwrap();
     let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
     *rotten.lock().unwrap() = Some(index.entries[0].key.clone());
@@ -163,11 +167,78 @@ async fn killed_repair_of_an_index_ends_with_its_lease() {
     }
     drop(killed);
     probe.open_gates();
-    let refused = login(&sessions).await.unwrap_err();
-    assert_eq!(refused.kind(), session_manager::ErrorKind::Contention);
-    clock.advance(std::time::Duration::from_secs(30));
+    assert_eq!(damages.0.swap(0, Ordering::Relaxed), 1);
+    for seconds in [30, 9, 1] {
+        let refused = login(&sessions).await.unwrap_err();
+        assert_eq!(refused.kind(), session_manager::ErrorKind::Contention);
+        assert_eq!(damages.0.swap(0, Ordering::Relaxed), 1);
+        clock.advance(Duration::from_secs(seconds));
+    }
     login(&sessions).await.unwrap();
+    assert_eq!(damages.0.swap(0, Ordering::Relaxed), 1);
     assert_eq!(sessions.of_user("ada").await.unwrap().len(), 1);
+}
+
+/// Counts the events of damaged records.
+#[derive(Default)]
+struct Damages(AtomicU32);
+
+impl Observer for Damages {
+    fn event(&self, _: Option<SessionTag>, event: &Event) {
+        self.0.fetch_add(u32::from(matches!(event, Event::Corrupt)), Ordering::Relaxed);
+    }
+}
+
+/// A request that is stalled with the lease of an index replaces nothing: another one may have repaired it since. A store
+/// that does not answer is given up before the lease ends, and the lease stays.
+#[tokio::test(start_paused = true)]
+async fn stalled_repair_of_an_index_is_given_up() {
+    use session_manager::ErrorKind::{Contention, Store};
+    for (seconds, answers, error, leases) in
+        [(14, true, None, 0), (15, true, Some(Contention), 0), (14, false, Some(Store), 1)]
+    {
+        let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
+        let map = MapDriver::new(clock.clone());
+        let driver = Rotten(map.clone(), Arc::clone(&rotten));
+        let driver = Stalling { driver, clock, seconds, answers };
+        let sessions = Sessions::builder(driver).user_epochs(true).build().unwrap();
+        login(&sessions).await.unwrap();
+        let prefix = Prefix::new("index").unwrap();
+        let records = || map.traverse(&prefix, Cursor::start(), 10);
+        *rotten.lock().unwrap() = Some(records().await.unwrap().entries[0].key.clone());
+        let began = tokio::time::Instant::now();
+        assert_eq!(login(&sessions).await.err().map(|error| error.kind()), error);
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        assert_eq!(rotten.lock().unwrap().is_some(), error.is_some(), "{seconds} s, {answers}");
+        assert_eq!(records().await.unwrap().entries.len(), 1 + leases, "{seconds} s, {answers}");
+    }
+}
+
+/// The process is suspended for a while after it has read a damaged index under its lease.
+struct Stalling {
+    driver: Rotten,
+    clock: TestClock,
+    seconds: u64,
+    /// Whether the store that replaces the index returns.
+    answers: bool,
+}
+
+impl Driver for Stalling {
+    async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
+        let found = self.driver.retrieve(key).await;
+        let lease = Key::parse(&format!("{}-repair", key.as_str())).unwrap();
+        if found.is_err() && self.driver.retrieve(&lease).await?.is_some() {
+            self.clock.advance(Duration::from_secs(self.seconds));
+        }
+        found
+    }
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        if condition == Condition::Any && !self.answers {
+            std::future::pending::<()>().await;
+        }
+        self.driver.store(key, record, condition).await
+    }
+    session_core::forward!(driver: remove touch traverse purge flush close capabilities clock);
 }
 
 async fn login<D: Driver>(sessions: &Sessions<D>) -> std::result::Result<(), Error> {
