@@ -1,5 +1,6 @@
 //! The whole session in a cookie, or in a few.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -14,11 +15,9 @@ use crate::check::MAX_NAME_AND_VALUE;
 use crate::error::ConfigError;
 use crate::keys::KeyRing;
 use crate::parse;
-use crate::seal::{OVERHEAD, Sealer};
+use crate::seal::{MOST, OVERHEAD, Sealer};
 use crate::state::CookieState;
 
-/// The most cookies of one session. A browser sends at most some 8 to 16 KiB of them before servers refuse the request.
-const MOST: usize = 4;
 /// The value of a cookie whose session has no data: the number of cookies, and base64url.
 pub(crate) const LEAST_CHARS: usize = 1 + OVERHEAD.div_ceil(3) * 4;
 
@@ -96,14 +95,14 @@ impl SealedCookie {
         // Usually there is one of each. More come from another path or domain, whose order is the same for each name.
         let sets = further.iter().map(Vec::len).max().unwrap_or(1).min(Candidates::MAX);
         (0..sets).find_map(|set| {
-            let mut whole = text.to_vec();
+            let mut whole = Cow::Borrowed(text);
             for of_one in further {
-                whole.extend_from_slice(of_one.get(set).or(of_one.first())?);
+                whole.to_mut().extend_from_slice(of_one.get(set).or(of_one.first())?);
             }
             if whole.len() > MOST * MAX_NAME_AND_VALUE {
                 return None;
             }
-            self.sealer.open(&BASE64URL_NOPAD.decode(&whole).ok()?, count as u8)
+            self.sealer.open(BASE64URL_NOPAD.decode(&whole).ok()?, count as u8)
         })
     }
 

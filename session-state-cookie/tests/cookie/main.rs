@@ -9,6 +9,8 @@ mod lifetime;
 mod random;
 mod reading;
 mod response;
+#[cfg(feature = "sealed")]
+mod sealed;
 
 use std::time::Duration;
 
