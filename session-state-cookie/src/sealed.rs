@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, Uri};
 use session_core::{
     Candidates, Carried, Carrier, Operation, Outgoing, Parts, Record, Result, SessionId, State as _,
@@ -126,15 +126,14 @@ impl Carrier for SealedCookie {
     fn open(&self, request: &HeaderMap) -> Carried {
         let mut carried = Carried::default();
         let mut values: [Vec<&[u8]>; MOST] = Default::default();
-        let headers = request.get_all(COOKIE).iter();
-        for pair in headers.flat_map(|header| parse::pairs(header.as_bytes())) {
+        parse::each_pair(request, |pair| {
             if let Some(value) = parse::value_of(pair, self.name().as_bytes()) {
                 values[0].push(value);
             } else if let Some((at, value)) = self.further(pair) {
                 carried.parts.insert(at as u8);
                 values[at].push(value);
             }
-        }
+        });
         for (at, first) in values[0].iter().enumerate() {
             let opened = if at < Candidates::MAX { self.open_in(&values, first) } else { None };
             match opened {

@@ -1,11 +1,10 @@
 //! Session ids with a signature, checked before any store call.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use session_core::{Candidates, SessionId};
+use session_core::SessionId;
 use sha2::Sha256;
 
 use crate::keys::KeyRing;
-use crate::parse;
 
 /// Half of the hash, the shortest that RFC 2104 §5 recommends.
 const MAC_BYTES: usize = 16;
@@ -45,17 +44,8 @@ impl Signer {
         value
     }
 
-    /// Adds the ids with a valid signature. An id without one is malformed, so no client can go back to unsigned ids.
-    pub(crate) fn collect(&self, header: &[u8], name: &[u8], found: &mut Candidates) {
-        for value in parse::pairs(header).filter_map(|pair| parse::value_of(pair, name)) {
-            match self.verify(value) {
-                Some(id) => found.push(id),
-                None => found.push_malformed(),
-            }
-        }
-    }
-
-    fn verify(&self, value: &[u8]) -> Option<SessionId> {
+    /// The id of a value with a valid signature. An id without one is malformed, so no client can go back to unsigned ids.
+    pub(crate) fn verify(&self, value: &[u8]) -> Option<SessionId> {
         let (id, rest) = value.split_at_checked(SessionId::CHARS)?;
         let text = rest.strip_prefix(b".").filter(|text| text.len() == MAC_CHARS)?;
         let mac = data_encoding::BASE64URL_NOPAD.decode(text).ok()?;

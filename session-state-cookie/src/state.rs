@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{COOKIE, Entry, MaxSizeReached, SET_COOKIE};
+use http::header::{Entry, MaxSizeReached, SET_COOKIE};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Uri};
 use httpdate::HttpDate;
@@ -183,17 +183,17 @@ impl CookieState {
 impl State for CookieState {
     fn read(&self, request: &HeaderMap) -> Candidates {
         let mut found = Candidates::none();
+        let mut add = |id: Option<SessionId>| match id {
+            Some(id) => found.push(id),
+            None => found.push_malformed(),
+        };
+        let name = self.name().as_bytes();
         #[cfg(feature = "signed")]
         if let Some(signer) = &self.signer {
-            for header in request.get_all(COOKIE) {
-                signer.collect(header.as_bytes(), self.name().as_bytes(), &mut found);
-            }
+            parse::each_value(request, name, |value| add(signer.verify(value)));
             return found;
         }
-        // HTTP/2 and HTTP/3 may send one header per cookie (RFC 9113 §8.2.3).
-        for header in request.get_all(COOKIE) {
-            parse::collect(header.as_bytes(), self.name().as_bytes(), &mut found);
-        }
+        parse::each_value(request, name, |value| add(SessionId::parse(value)));
         found
     }
 
