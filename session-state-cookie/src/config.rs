@@ -120,7 +120,9 @@ impl CookieConfig {
     /// costs no store call. The newest key signs.
     ///
     /// Ids are random and hashed in the store, so a signature adds no secrecy. It saves the store the requests of clients
-    /// that try ids, and lets a lost key void all cookies. A signature is checked at each request: about 1 µs per key.
+    /// that try ids, and lets a lost key void all cookies. The signature is verified in each request that has the cookie,
+    /// whether or not the handler uses the session: about 1 µs per key. Of several cookies of the name only the first four
+    /// are verified, and the others are malformed.
     ///
     /// # Errors
     /// As [`build`](Self::build).

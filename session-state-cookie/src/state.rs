@@ -190,7 +190,11 @@ impl State for CookieState {
         let name = self.name().as_bytes();
         #[cfg(feature = "signed")]
         if let Some(signer) = &self.signer {
-            parse::each_value(request, name, |value| add(signer.verify(value)));
+            let mut seen = 0;
+            parse::each_value(request, name, |value| {
+                seen += 1;
+                add(if seen <= Candidates::MAX { signer.verify(value) } else { None });
+            });
             return found;
         }
         parse::each_value(request, name, |value| add(SessionId::parse(value)));

@@ -93,3 +93,23 @@ fn signed_id_is_written_and_read_by_each_key_of_the_ring() {
     assert_eq!(written(&state(&both), None), written(&state(&KeyRing::new(new)), None));
     assert_eq!(erased(&state(&both)), format!("__Host-session={DEFAULTS}{GONE}"));
 }
+
+/// A header of 8 KiB has space for a hundred values, and each signature costs a hash per key.
+#[test]
+fn signatures_of_the_first_four_values_are_checked() {
+    let state = CookieConfig::new().build_signed(&KeyRing::new(SecretKey::generate().unwrap())).unwrap();
+    let genuine = written(&state, None).split(';').next().unwrap().to_owned();
+    let forged = format!("__Host-session={SEVENS}.{}", "A".repeat(22));
+    let read = |cookies: &[&str]| {
+        let (one, several) = (with_cookies([cookies.join("; ")]), with_cookies(cookies.iter().copied()));
+        let [one, several] = [one, several].map(|request| {
+            let found = state.read(&request);
+            (found.iter().count(), found.malformed())
+        });
+        assert_eq!(one, several, "each in a header of its own");
+        one
+    };
+    assert_eq!(read(&[&forged, "a=b", &forged, &forged, "a=b", &genuine]), (1, 3));
+    assert_eq!(read(&[&forged, &forged, &forged, &forged, &genuine]), (0, 5));
+    assert_eq!(read(&[&*genuine; 100]), (1, 96));
+}
