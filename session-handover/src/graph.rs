@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "each format uses a part")]
 
-use crate::{Error, ErrorKind, Object, Value};
+use crate::{Bounds, Error, ErrorKind, Object, Value};
 
 /// The number of a node.
 pub(crate) type Id = usize;
@@ -92,11 +92,37 @@ impl Graph {
         None
     }
 
+    /// [`resolve`](Self::resolve) of each node, in a time that does not grow with the length of chains.
+    fn resolved(&self) -> Vec<Option<Id>> {
+        let mut found: Vec<Option<Option<Id>>> = vec![None; self.nodes.len()];
+        let mut walk = Vec::new();
+        for start in 0..self.nodes.len() {
+            let mut id = start;
+            let end = loop {
+                match (found.get(id), self.nodes.get(id)) {
+                    (Some(Some(known)), _) => break *known,
+                    (_, Some(Node::Alias(next))) => {
+                        // Until the end of the walk, so that a circle has no end.
+                        found[id] = Some(None);
+                        walk.push(id);
+                        id = *next;
+                    }
+                    (_, Some(_)) => break Some(id),
+                    (_, None) => break None,
+                }
+            };
+            found[start] = Some(end);
+            walk.drain(..).for_each(|passed| found[passed] = Some(end));
+        }
+        found.into_iter().map(Option::flatten).collect()
+    }
+
     /// The node that `id` stands for: references to containers, objects and code are written as the thing itself.
-    fn meant(&self, id: Id) -> Option<Id> {
-        let id = self.resolve(id)?;
+    fn meant(&self, id: Id, resolved: &[Option<Id>]) -> Option<Id> {
+        let find = |id: Id| resolved.get(id).copied().flatten();
+        let id = find(id)?;
         let Node::Ref(target) = self.get(id) else { return Some(id) };
-        let target = self.resolve(*target)?;
+        let target = find(*target)?;
         let itself = match self.get(target) {
             Node::List(_) | Node::Map { .. } | Node::Object { .. } => true,
             Node::Leaf(value) => matches!(value, Value::Regex { .. } | Value::Opaque(_)),
@@ -134,10 +160,11 @@ impl Graph {
         }
     }
 
-    /// The tree below `root`. Fails beyond `depth` levels, and where a value was announced and never came.
-    pub(crate) fn into_value(self, root: Id, depth: usize) -> Result<Value, Error> {
+    /// The tree below `root`. Fails beyond the bounds, and where a value was announced and never came.
+    pub(crate) fn into_value(self, root: Id, bounds: &Bounds) -> Result<Value, Error> {
         // Known before the nodes are taken apart.
-        let meant: Vec<Option<Id>> = (0..self.nodes.len()).map(|id| self.meant(id)).collect();
+        let resolved = self.resolved();
+        let meant: Vec<Option<Id>> = (0..self.nodes.len()).map(|id| self.meant(id, &resolved)).collect();
         let find = |id: Id| meant.get(id).copied().flatten().ok_or_else(dangling);
         let mut met = vec![0_u8; self.nodes.len()];
         let mut open = vec![root];
@@ -150,8 +177,8 @@ impl Graph {
             }
         }
         let names = vec![0; met.len()];
-        let mut build = Build { graph: self, meant, met, names, next: 1 };
-        build.value(root, depth)
+        let mut build = Build { graph: self, meant, met, names, next: 1, size: bounds.size };
+        build.value(root, bounds.depth)
     }
 }
 
@@ -166,6 +193,8 @@ struct Build {
     /// The name that a value got where it was first met; 0: none.
     names: Vec<u32>,
     next: u32,
+    /// How many bytes may still be copied.
+    size: usize,
 }
 
 impl Build {
@@ -174,6 +203,12 @@ impl Build {
         if let Node::Leaf(value) = self.graph.get(id)
             && !is_text(value)
         {
+            // Each further meeting is a copy.
+            if self.met[id] > 1 {
+                let rest = self.size.checked_sub(heap(value));
+                let more = || Error::new(ErrorKind::TooLarge, 0, "more bytes than allowed");
+                self.size = rest.ok_or_else(more)?;
+            }
             return Ok(value.clone());
         }
         let Some(depth) = depth.checked_sub(1) else {
@@ -238,4 +273,21 @@ impl Build {
 
 fn is_text(value: &Value) -> bool {
     matches!(value, Value::Text(_) | Value::Bytes(_) | Value::Regex { .. } | Value::Opaque(_))
+}
+
+/// The bytes that a leaf has beside itself.
+fn heap(value: &Value) -> usize {
+    match value {
+        Value::BigInt(text)
+        | Value::Time(text)
+        | Value::Date(text)
+        | Value::DateTime(text)
+        | Value::Decimal(text)
+        | Value::Markup(text)
+        | Value::Symbol(text)
+        | Value::Class(text) => text.len(),
+        Value::Encoded { text, encoding } => text.len() + encoding.len(),
+        Value::Enum { class, case } => class.len() + case.len(),
+        _ => 0,
+    }
 }

@@ -9,9 +9,14 @@ use session_handover::{Bounds, Object, Value, notation};
 
 /// Prints lines: a session as `php_serialize`, `php`, `php_binary` and igbinary, in base64; `-` where PHP cannot.
 const PROGRAM: &str = r#"
+enum Suit: string { case Hearts = "h"; case Spades = "s"; }
+class Outer { private $x = 1; protected $y = 2; public $z = 3; }
+class Inner extends Outer { private $x = "own"; }
+class Own { function __serialize(): array { return ["a" => 1, 7 => [Suit::Spades]]; } function __unserialize(array $d): void {} }
+class Old implements Serializable { function serialize() { return "{raw;}"; } function unserialize($text) {} }
 function value($depth) {
     $floats = [0.1, 1e15, 1e16, 1e17, 123456789012345678.0, 1e-4, 1e-5, 1.5e-7, -0.0, INF, -INF, NAN, M_PI, 1/3, 1e300, 5e-324, -2.5];
-    switch (mt_rand(0, $depth > 0 ? 8 : 5)) {
+    switch (mt_rand(0, $depth > 0 ? 12 : 5)) {
         case 0: return null;
         case 1: return (bool) mt_rand(0, 1);
         case 2: return mt_rand(0, 3) ? mt_rand(-1000000, 1000000) : [PHP_INT_MIN, PHP_INT_MAX, 0, -1][mt_rand(0, 3)];
@@ -23,6 +28,10 @@ function value($depth) {
             $map = [];
             for ($i = mt_rand(0, 4); $i > 0; $i--) $map[mt_rand(0, 1) ? mt_rand(-3, 3) : "k" . mt_rand(0, 9)] = value($depth - 1);
             return $map;
+        case 9: return mt_rand(0, 1) ? Suit::Hearts : Suit::Spades;
+        case 10: return new Inner;
+        case 11: return new Own;
+        case 12: return $depth > 2 ? new Old : 0;
         case 8: $object = new stdClass; $object->a = value($depth - 1); $object->{"x y"} = value($depth - 1); return $object;
     }
 }
@@ -40,7 +49,7 @@ for ($n = 0; $n < 400; $n++) {
         $binary .= chr(strlen($name)) . $name . serialize($value);
     }
     // References count over the whole session, so these two are made of sessions without them.
-    $plain = $n % 4 && !str_contains($php, 'O:');
+    $plain = $n % 4 && !preg_match('/[OCEr]:/', $php);
     $pack = function_exists('igbinary_serialize') ? base64_encode(igbinary_serialize($all)) : '-';
     echo base64_encode(serialize($all)), ' ', $plain ? base64_encode($php) : '-', ' ', $plain ? base64_encode($binary) : '-', ' ', $pack, "\n";
 }
@@ -67,6 +76,9 @@ fn copied(value: &Value, known: &mut HashMap<u32, Value>) -> Value {
                 let fields = Value::Map(pairs(fields, known));
                 Value::List(vec![Value::Text(object.0.clone()), fields])
             }
+            Object::Raw(bytes) => {
+                Value::List(vec![Value::Text(object.0.clone()), Value::Bytes(bytes.clone())])
+            }
             other => panic!("{other:?}"),
         },
         other => other.clone(),
@@ -79,7 +91,7 @@ fn pairs(entries: &[(Value, Value)], known: &mut HashMap<u32, Value>) -> Vec<(Va
 
 #[test]
 fn sessions_of_a_real_php_are_read_and_written() {
-    let output = match Command::new("php").args(["-r", PROGRAM]).output() {
+    let output = match Command::new("php").args(["-d", "error_reporting=0", "-r", PROGRAM]).output() {
         Ok(output) if output.status.success() => output.stdout,
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
         Err(error) => {
@@ -119,6 +131,6 @@ fn sessions_of_a_real_php_are_read_and_written() {
             packed += 1;
         }
     }
-    assert!(written > 100, "{written} of {} sessions were written", text.lines().count());
+    assert!(written > 60, "{written} of {} sessions were written", text.lines().count());
     eprintln!("{written} sessions written back, {packed} read as igbinary");
 }

@@ -7,7 +7,7 @@ use common::{Sample, same};
 use session_handover::php::laravel::{Encrypter, Serialization};
 use session_handover::php::session::{Handler, read, write};
 use session_handover::php::{igbinary, laravel, lzf, msgpack, serialize};
-use session_handover::{Bounds, ErrorKind, Value};
+use session_handover::{Bounds, ErrorKind, Value, notation};
 
 const BOUNDS: fn() -> Bounds = Bounds::default;
 
@@ -219,4 +219,60 @@ fn symfony_sessions_decode() {
         database.query_row(row, [sample.about["id"].as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     sample.check(&read(Handler::Php, &data, &BOUNDS()).unwrap());
     assert_eq!(sample.about["expires"]["absolute_epoch_s"], expires);
+}
+
+/// Bytes of hexadecimal text.
+fn hex(text: &str) -> Vec<u8> {
+    let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    text.as_bytes().chunks(2).map(digits).collect()
+}
+
+/// Written by PHP 8.2 with igbinary 3.2.13 and msgpack 2.2.
+#[test]
+fn enums_parents_and_marks_of_the_extensions_are_read() {
+    let written = |value: Value| notation::write(&value);
+    let igbinary = |text| written(igbinary::read(&hex(text), &BOUNDS()).unwrap());
+    let msgpack = |text| written(msgpack::read(&hex(text), &BOUNDS()).unwrap());
+    let suit = r#"{"$enum":"Suit","case":"H"}"#;
+    assert_eq!(igbinary("00000002140206001704537569742711014806012201"), format!("[{suit},{suit}]"));
+    let both = r#"{"$object":"Q","fields":{"x":2,"x":1}}"#;
+    assert_eq!(
+        igbinary("000000021701511402110400510078060211040050007806 01".replace(' ', "").as_str()),
+        both
+    );
+    assert_eq!(msgpack("83c0a151a40051007802a40050007801"), both);
+    assert_eq!(msgpack("82c0a157c082a16101a16c920102"), r#"{"$object":"W","fields":{"a":1,"l":[1,2]}}"#);
+    let reference = r#"{"$object":"C","fields":{"n":1}}"#;
+    assert_eq!(msgpack("83c001c0a143a16e01"), reference);
+}
+
+#[test]
+fn numbers_after_bytes_of_a_class_are_uncertain() {
+    let text = br#"a:3:{i:0;C:1:"S":22:{a:2:{i:0;i:1;i:1;i:2;}}i:1;O:1:"N":1:{s:1:"n";i:1;}i:2;r:6;}"#;
+    let Value::List(items) = serialize::read(text, &BOUNDS()).unwrap() else { panic!("a list") };
+    assert_eq!(items[2], Value::Opaque("reference".into()));
+    let error = serialize::read(br#"a:2:{i:0;i:5;i:1;r:2;}"#, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed, "only objects are met again");
+}
+
+#[test]
+fn copies_are_bounded() {
+    let name = "N".repeat(100_000);
+    let many = (1..8_000).map(|at| format!("i:{at};R:2;")).collect::<String>();
+    let text = format!(r#"a:8000:{{i:0;E:{}:"{name}:A";{many}}}"#, name.len() + 2);
+    assert_eq!(serialize::read(text.as_bytes(), &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
+    let texts = hex("0e00").repeat(4_000);
+    let head = [&hex("0000000215")[..], &4_001_u16.to_be_bytes()].concat();
+    let mut packed =
+        [head, hex("0600"), hex("13"), 100_000_u32.to_be_bytes().to_vec(), vec![b'x'; 100_000]].concat();
+    for at in 1..4_001_u16 {
+        packed.extend([&[8][..], &at.to_be_bytes(), &texts[..2]].concat());
+    }
+    assert_eq!(igbinary::read(&packed, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
+    // Each level announces more than it has.
+    let deep = [0xdf, 0, 0xff, 0xff, 0xff].repeat(63);
+    let used = allocation_counter::measure(|| {
+        drop(msgpack::read(&[deep.clone(), vec![0; 1 << 20]].concat(), &BOUNDS()))
+    });
+    assert!(used.bytes_max < 16 << 20, "{} bytes", used.bytes_max);
 }

@@ -36,7 +36,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     dump.space();
     dump.statements()?;
     let root = dump.root;
-    dump.graph.into_value(root, bounds.depth)
+    dump.graph.into_value(root, bounds)
 }
 
 /// Scalars are nodes, and a container is reached through a [`Node::Ref`]: `[1]` is a reference to an array.

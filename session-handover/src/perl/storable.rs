@@ -20,7 +20,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     if rest != bytes.len() {
         return Err(Error::new(ErrorKind::Trailing, rest, "bytes follow the value"));
     }
-    thaw.graph.into_value(root, bounds.depth)
+    thaw.graph.into_value(root, bounds)
 }
 
 /// How numbers are written.

@@ -43,7 +43,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     {
         return Err(malformed(line.at, "text after the document"));
     }
-    load.graph.into_value(root, bounds.depth)
+    load.graph.into_value(root, bounds)
 }
 
 #[derive(Debug, Clone, Copy)]

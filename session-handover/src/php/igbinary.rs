@@ -3,7 +3,7 @@
 //! Texts and names of classes are numbered in the order of their first appearance. Arrays, objects and values that are
 //! PHP references are numbered in a second list.
 
-use super::{array, as_map, bare_name, key, string, unique};
+use super::{array, as_map, fields, key, string};
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
@@ -23,7 +23,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     }
     let root = pack.value(false)?;
     pack.input.end()?;
-    pack.graph.into_value(root, bounds.depth)
+    pack.graph.into_value(root, bounds)
 }
 
 /// Reads the whole session of `session.serialize_handler = igbinary`.
@@ -69,13 +69,6 @@ impl<'a> Unpack<'a> {
             0x06..=0x0b | 0x20 | 0x21 => self.long(code)?,
             0x0c => Value::Float(f64::from_be_bytes(self.input.array()?)),
             0x0d..=0x13 | 0x26 => string(self.text(code)?),
-            0x27 => {
-                let (class, case) = (self.name()?, self.name()?);
-                let id = self.graph.leaf(Value::Enum { class, case });
-                self.slots.push(id);
-                self.input.leave();
-                return Ok(id);
-            }
             _ => {
                 let id = self.compound(code)?;
                 self.input.leave();
@@ -143,10 +136,10 @@ impl<'a> Unpack<'a> {
             0x0d => Ok(b""),
             0x0e..=0x10 => {
                 let number = self.number(code - 0x0e)?;
-                match self.texts.get(number) {
-                    Some(text) => Ok(text),
-                    None => self.malformed("text leads nowhere"),
-                }
+                let Some(&text) = self.texts.get(number) else { return self.malformed("text leads nowhere") };
+                // Each use is a copy.
+                self.input.grow(text.len())?;
+                Ok(text)
             }
             0x11..=0x13 => {
                 let len = self.number(code - 0x11)?;
@@ -183,9 +176,15 @@ impl<'a> Unpack<'a> {
         let id = self.pending();
         let code = self.input.byte()?;
         let part = match code {
+            // A case of an enumeration.
+            0x27 => {
+                let case = self.name()?;
+                self.graph.set(id, Node::Leaf(Value::Enum { class, case }));
+                return Ok(id);
+            }
             0x14..=0x16 => {
-                let entries = self.entries(code, |name| string(bare_name(name)))?;
-                Part::Fields(unique(&mut self.graph, entries))
+                let entries = self.entries(code, string)?;
+                Part::Fields(fields(&mut self.graph, entries))
             }
             0x1d..=0x1f => {
                 let len = self.number(code - 0x1d)?;
@@ -202,11 +201,13 @@ impl<'a> Unpack<'a> {
         if count > self.input.remaining() / 2 {
             return self.malformed("more entries than bytes");
         }
-        let mut entries = Vec::with_capacity(count);
+        let mut entries = Vec::with_capacity(count.min(64));
         for _ in 0..count {
             self.input.count_item()?;
             let code = self.input.byte()?;
             let key = match code {
+                // No entry.
+                0x00 => continue,
                 0x06..=0x0b | 0x20 | 0x21 => self.long(code)?,
                 _ => name(self.text(code)?),
             };

@@ -12,6 +12,9 @@ pub mod msgpack;
 pub mod serialize;
 pub mod session;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::graph::{Graph, Id, Node};
 use crate::{Error, ErrorKind, Value};
 
@@ -35,10 +38,17 @@ pub(crate) fn key(bytes: &[u8]) -> Value {
 }
 
 /// The name of a variable of an object, without the class of a private one and the star of a protected one.
-pub(crate) fn bare_name(name: &[u8]) -> &[u8] {
-    name.strip_prefix(b"\0")
-        .and_then(|rest| rest.iter().position(|&byte| byte == 0).map(|end| &rest[end + 1..]))
-        .unwrap_or(name)
+pub(crate) fn bare(name: Value) -> Value {
+    let bytes = match &name {
+        Value::Text(text) => text.as_bytes(),
+        Value::Bytes(bytes) => bytes,
+        _ => return name,
+    };
+    let rest = bytes.strip_prefix(b"\0");
+    match rest.and_then(|rest| rest.iter().position(|&byte| byte == 0).map(|end| &rest[end + 1..])) {
+        Some(bare) => string(bare),
+        None => name,
+    }
 }
 
 /// An array: a list if its keys count from zero, else a map. A key that stands twice keeps its place and its last value.
@@ -53,8 +63,18 @@ pub(crate) fn array(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Node {
 
 /// Entries without repeated keys.
 pub(crate) fn unique(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, Id)> {
-    let mut places = std::collections::HashMap::with_capacity(entries.len());
-    let mut kept: Vec<(Id, Id)> = Vec::with_capacity(entries.len());
+    last_of_each(entries).into_iter().map(|(key, value)| (graph.leaf(key), value)).collect()
+}
+
+/// The variables of an object under their bare names. A class and its parent may each have a private one of a name.
+pub(crate) fn fields(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, Id)> {
+    last_of_each(entries).into_iter().map(|(name, value)| (graph.leaf(bare(name)), value)).collect()
+}
+
+/// A key that stands twice keeps its place and its last value.
+fn last_of_each(entries: Vec<(Value, Id)>) -> Vec<(Value, Id)> {
+    let mut places: HashMap<_, usize> = HashMap::with_capacity(entries.len());
+    let mut kept: Vec<(Value, Id)> = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         let place = match &key {
             Value::Int(number) => (true, number.to_le_bytes().to_vec()),
@@ -63,13 +83,10 @@ pub(crate) fn unique(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, I
             _ => (false, Vec::new()),
         };
         match places.entry(place) {
-            std::collections::hash_map::Entry::Occupied(at) => {
-                let at: &usize = at.get();
-                kept[*at].1 = value;
-            }
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Occupied(at) => kept[*at.get()].1 = value,
+            Entry::Vacant(free) => {
                 free.insert(kept.len());
-                kept.push((graph.leaf(key), value));
+                kept.push((key, value));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! The format of the extension msgpack. A map that begins with a key nil is marked: by 1 an array, by a text the object
-//! of that class. References to values met before are [`Value::Opaque`].
+//! The format of the extension msgpack. A map that begins with a key nil is marked: by 1 a PHP reference, by a text the
+//! object of that class. A value that is met again stands once, and then as [`Value::Opaque`].
 
-use super::{as_map, bare_name, string};
+use super::{as_map, bare, string};
 use crate::pack::{Token, token};
 use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
 
@@ -56,36 +56,41 @@ impl Unpack<'_> {
         for _ in 0..count {
             entries.push((self.value()?, self.value()?));
         }
-        let mark = match entries.first() {
-            Some((Value::Null, mark)) => mark.clone(),
-            _ => return Ok(plain(entries)),
-        };
-        entries.remove(0);
-        Ok(match mark {
-            Value::Text(class) => {
-                let fields = entries.into_iter().map(|(name, value)| (bare(name), value)).collect();
-                Value::object(class, Object::Fields(fields))
-            }
-            Value::Int(1) => plain(entries),
-            // A class that wrote its own bytes.
-            Value::Int(3) => match entries.into_iter().next() {
-                Some((Value::Text(class), Value::Text(text))) => {
-                    Value::object(class, Object::Raw(text.into_bytes()))
-                }
-                Some((Value::Text(class), Value::Bytes(bytes))) => Value::object(class, Object::Raw(bytes)),
-                _ => Value::Opaque("object".to_owned()),
-            },
-            _ => Value::Opaque("reference".to_owned()),
-        })
+        Ok(marked(entries))
     }
 }
 
-fn bare(name: Value) -> Value {
-    match &name {
-        Value::Text(text) => string(bare_name(text.as_bytes())),
-        Value::Bytes(bytes) => string(bare_name(bytes)),
-        _ => name,
+/// What a map means by its mark, the value of a first key nil.
+fn marked(mut entries: Vec<(Value, Value)>) -> Value {
+    if !matches!(entries.first(), Some((Value::Null, _))) {
+        return plain(entries);
     }
+    match entries.remove(0).1 {
+        Value::Text(class) => Value::object(class, content(entries)),
+        // A PHP reference to what the rest says.
+        Value::Int(1) => marked(entries),
+        // A class that wrote its own bytes.
+        Value::Int(3) => match entries.into_iter().next() {
+            Some((Value::Text(class), Value::Text(text))) => {
+                Value::object(class, Object::Raw(text.into_bytes()))
+            }
+            Some((Value::Text(class), Value::Bytes(bytes))) => Value::object(class, Object::Raw(bytes)),
+            _ => Value::Opaque("object".to_owned()),
+        },
+        _ => Value::Opaque("reference".to_owned()),
+    }
+}
+
+/// The content of an object: what its `__serialize` gave under one key nil, or its variables.
+fn content(mut entries: Vec<(Value, Value)>) -> Object {
+    if let [(Value::Null, _)] = entries[..] {
+        return match entries.remove(0).1 {
+            Value::Map(fields) => Object::Fields(fields),
+            Value::List(items) => Object::Items(items),
+            other => Object::Value(other),
+        };
+    }
+    Object::Fields(entries.into_iter().map(|(name, value)| (bare(name), value)).collect())
 }
 
 /// An array: a list if its keys count from zero.

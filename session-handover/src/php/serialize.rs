@@ -3,7 +3,7 @@
 //! Lengths are bytes. Values are numbered from 1, keys are not: `R:` names a number and takes none, `r:` names one and
 //! takes one itself. Classes are names here, and nothing is loaded.
 
-use super::{array, as_map, bare_name, key, string, unique};
+use super::{array, as_map, fields, key, string};
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
@@ -15,7 +15,7 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut text = Text::new(bytes, bounds);
     let root = text.value()?;
     text.input.end()?;
-    text.graph.into_value(root, bounds.depth)
+    text.graph.into_value(root, bounds)
 }
 
 /// Reads the whole session of `session.serialize_handler = php_serialize`, of Laravel and of others: an array.
@@ -122,11 +122,18 @@ pub(crate) struct Text<'a> {
     pub(crate) graph: Graph,
     /// The values by number, from 1.
     slots: Vec<Id>,
+    /// Numbers up to this one are certain. A class that writes its own bytes may number the values in them.
+    certain: usize,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(bytes: &'a [u8], bounds: &Bounds) -> Self {
-        Self { input: Reader::new(bytes, bounds), graph: Graph::default(), slots: Vec::new() }
+        Self {
+            input: Reader::new(bytes, bounds),
+            graph: Graph::default(),
+            slots: Vec::new(),
+            certain: usize::MAX,
+        }
     }
 
     fn malformed<T>(&self, what: &'static str) -> Result<T, Error> {
@@ -184,8 +191,13 @@ impl<'a> Text<'a> {
             b'R' | b'r' => {
                 self.expect(b":")?;
                 let number: usize = self.number(b';')?;
-                let Some(&target) = number.checked_sub(1).and_then(|index| self.slots.get(index)) else {
-                    return Err(Error::new(ErrorKind::Malformed, at, "reference leads nowhere"));
+                let target = if number > self.certain {
+                    self.graph.leaf(Value::Opaque("reference".to_owned()))
+                } else {
+                    let target = number.checked_sub(1).and_then(|index| self.slots.get(index)).copied();
+                    // Only objects are met again without being a reference.
+                    let target = target.filter(|id| code == b'R' || self.is_object(*id));
+                    target.ok_or_else(|| Error::new(ErrorKind::Malformed, at, "reference leads nowhere"))?
                 };
                 if code == b'r' {
                     self.slots.push(target);
@@ -199,6 +211,15 @@ impl<'a> Text<'a> {
         };
         self.input.leave();
         Ok(id)
+    }
+
+    fn is_object(&self, id: Id) -> bool {
+        match self.graph.get(id) {
+            // An object that is being read, or an array.
+            Node::Pending | Node::Object { .. } => true,
+            Node::Leaf(value) => matches!(value, Value::Enum { .. } | Value::Opaque(_)),
+            _ => false,
+        }
     }
 
     fn leaf(&mut self, value: Value) -> Id {
@@ -247,8 +268,8 @@ impl<'a> Text<'a> {
                 self.expect(b":")?;
                 let id = self.leaf(Value::Null);
                 self.graph.set(id, Node::Pending);
-                let entries = self.entries(|name| string(bare_name(name)))?;
-                let fields = unique(&mut self.graph, entries);
+                let entries = self.entries(string)?;
+                let fields = fields(&mut self.graph, entries);
                 self.graph.set(id, Node::Object { class, part: Part::Fields(fields) });
                 id
             }
@@ -260,6 +281,9 @@ impl<'a> Text<'a> {
                 let raw = self.input.take(len)?.to_vec();
                 self.expect(b"}")?;
                 let id = self.leaf(Value::Null);
+                if may_hold_values(&raw) {
+                    self.certain = self.certain.min(self.slots.len());
+                }
                 self.graph.set(id, Node::Object { class, part: Part::Raw(raw) });
                 id
             }
@@ -330,7 +354,7 @@ impl<'a> Text<'a> {
         if count > self.input.remaining() / 4 {
             return self.malformed("more entries than bytes");
         }
-        let mut entries = Vec::with_capacity(count);
+        let mut entries = Vec::with_capacity(count.min(64));
         for _ in 0..count {
             self.input.count_item()?;
             let at = self.input.offset();
@@ -351,4 +375,10 @@ impl<'a> Text<'a> {
         self.expect(b"}")?;
         Ok(entries)
     }
+}
+
+/// Whether bytes that a class wrote itself may hold values, which PHP numbers.
+fn may_hold_values(raw: &[u8]) -> bool {
+    let begins = |pair: &[u8]| pair == b"N;" || (pair[1] == b':' && b"RrabdisSOCE".contains(&pair[0]));
+    raw.windows(2).any(begins)
 }

@@ -64,7 +64,7 @@ pub fn read(handler: Handler, bytes: &[u8], bounds: &Bounds) -> Result<Value, Er
     }
     let entries = super::unique(&mut text.graph, entries);
     let root = text.graph.add(Node::Map { entries, default: None });
-    text.graph.into_value(root, bounds.depth.saturating_add(1))
+    text.graph.into_value(root, &Bounds { depth: bounds.depth.saturating_add(1), ..*bounds })
 }
 
 /// Writes a session.

@@ -35,7 +35,7 @@ pub fn read_prefix(bytes: &[u8], bounds: &Bounds) -> Result<(Value, usize), Erro
     }
     let root = marshal.value()?;
     let end = marshal.input.offset();
-    Ok((marshal.graph.into_value(root, bounds.depth)?, end))
+    Ok((marshal.graph.into_value(root, bounds)?, end))
 }
 
 struct Marshal<'a> {
