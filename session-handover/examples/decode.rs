@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `php` | `php`, `php_binary`, `php_serialize`, `igbinary`, `msgpack` | `--lzf` |
 //! | `symfony` | `php`, `pdo` | `--id` |
-//! | `laravel` | `file`, `file-json`, `cached`, `encrypted`, `cookie`, `database` | `--key`, `--name`, `--id` |
+//! | `laravel` | `file`, `file-json`, `cached`, `encrypted`, `cookie`, `session-cookie`, `database` | `--key`, `--name`, `--id` |
 //! | `cgi-session` | `file` (the first bytes tell), `dumper`, `storable`, `yaml`, `sqlite` | `--id` |
 //! | `catalyst` | `file`, `redis`, `dbi`, `fastmmap` | `--id` |
 //! | `cache-fastmmap` | `fastmmap` | `--now` |
@@ -153,6 +153,10 @@ fn decode(call: &Call) -> Result<Value, Failure> {
         ("laravel", "encrypted") => encrypter()?.read(php, &read()?, bounds)?,
         ("laravel", "cookie") => {
             Value::Text(encrypter()?.session_id(&name("laravel_session"), &read()?, bounds)?)
+        }
+        ("laravel", "session-cookie") => {
+            let id = id.ok_or_else(|| "--id names the cookie".to_owned())?;
+            encrypter()?.read_cookie(php, id, &read()?, call.now, bounds)?
         }
         ("laravel", "database") => {
             let payload = row(path, "SELECT payload FROM sessions WHERE id = ?1", id)?;

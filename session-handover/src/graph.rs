@@ -51,9 +51,16 @@ pub(crate) enum Part {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
+    /// A writer can tell a value that is met again from an equal one.
+    names_all: bool,
 }
 
 impl Graph {
+    /// A graph in which numbers and the like that are met again get a name too.
+    pub(crate) fn that_names_all() -> Self {
+        Self { names_all: true, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, node: Node) -> Id {
         self.nodes.push(node);
         self.nodes.len() - 1
@@ -201,7 +208,7 @@ impl Build {
     fn value(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
         let id = self.meant.get(id).copied().flatten().ok_or_else(dangling)?;
         if let Node::Leaf(value) = self.graph.get(id)
-            && !is_text(value)
+            && !(is_text(value) || self.graph.names_all)
         {
             // Each further meeting is a copy.
             if self.met[id] > 1 {

@@ -1,4 +1,5 @@
-//! JSON as other systems write it: keys stay in order, integers keep all digits, and a lone surrogate does not lose the rest.
+//! JSON as other systems write it: keys stay in order, integers keep all digits, and a lone surrogate does not lose the rest: such text is
+//! bytes.
 #![allow(dead_code, reason = "each system uses a part")]
 
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
@@ -125,6 +126,7 @@ impl Json<'_> {
         let start = self.input.offset();
         self.input.byte()?;
         let mut bytes = Vec::new();
+        let mut lone = false;
         loop {
             let at = self.input.offset();
             match self.input.byte()? {
@@ -138,17 +140,18 @@ impl Json<'_> {
                     b't' => bytes.push(b'\t'),
                     b'u' => {
                         let mut unit = self.unit(at)?;
-                        if (0xd800..0xdc00).contains(&unit) && self.input.rest().starts_with(b"\\u") {
+                        // A high surrogate without a low one stands alone, and what follows it may begin a pair.
+                        while (0xd800..0xdc00).contains(&unit) && self.input.rest().starts_with(b"\\u") {
                             self.input.take(2)?;
-                            let low = self.unit(at)?;
-                            if (0xdc00..0xe000).contains(&low) {
-                                unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                            let next = self.unit(at)?;
+                            if (0xdc00..0xe000).contains(&next) {
+                                unit = 0x10000 + ((unit - 0xd800) << 10) + (next - 0xdc00);
                             } else {
-                                push(&mut bytes, unit);
-                                unit = low;
+                                lone |= push(&mut bytes, unit);
+                                unit = next;
                             }
                         }
-                        push(&mut bytes, unit);
+                        lone |= push(&mut bytes, unit);
                     }
                     _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown escape")),
                 },
@@ -156,6 +159,9 @@ impl Json<'_> {
             }
         }
         self.input.grow(bytes.len())?;
+        if lone {
+            return Ok(Value::Bytes(bytes));
+        }
         String::from_utf8(bytes)
             .map(Value::Text)
             .map_err(|_| Error::new(ErrorKind::Malformed, start, "text is not UTF-8"))
@@ -187,8 +193,15 @@ impl Json<'_> {
     }
 }
 
-/// A lone surrogate becomes the replacement character.
-fn push(bytes: &mut Vec<u8>, unit: u32) {
-    let letter = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-    bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+/// Appends a character. Returns whether it is a lone surrogate, which gets the three bytes of WTF-8: UTF-8 has no form
+/// for it.
+fn push(bytes: &mut Vec<u8>, unit: u32) -> bool {
+    match char::from_u32(unit) {
+        Some(letter) => bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => {
+            let six = |shift: u32| 0x80 | (unit >> shift & 0x3f) as u8;
+            bytes.extend_from_slice(&[0xe0 | (unit >> 12) as u8, six(6), six(0)]);
+        }
+    }
+    (0xd800..0xe000).contains(&unit)
 }

@@ -8,9 +8,9 @@ use crate::{Error, ErrorKind};
 pub struct Bounds {
     /// Levels of nesting. Each level takes about one KiB of stack.
     pub depth: usize,
-    /// Bytes of text beyond the input: inflated, copied or decoded.
+    /// Bytes of text beyond the input: inflated, copied or decoded. A file of a cache counts once.
     pub size: usize,
-    /// Values.
+    /// Values. In PHP's formats a key counts as one.
     pub count: usize,
 }
 

@@ -1,5 +1,7 @@
 //! The tree of values.
 
+use crate::{Error, ErrorKind};
+
 /// A decoded value. Names of classes are text: nothing is ever loaded or called.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -133,6 +135,15 @@ impl Value {
             Self::Shared(_, inner) => inner.as_integer(),
             _ => None,
         }
+    }
+
+    /// [`big`](Self::big) of at most 1,024 bytes: decimal digits take a time that grows with the square.
+    #[allow(dead_code, reason = "each format uses a part")]
+    pub(crate) fn bounded_big(negative: bool, digits: &[u8], at: usize) -> Result<Self, Error> {
+        if digits.len() > 1_024 {
+            return Err(Error::new(ErrorKind::TooLarge, at, "integer of more than 1,024 bytes"));
+        }
+        Ok(Self::big(negative, digits))
     }
 
     /// An integer of little-endian bytes.

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{Sample, same};
-use session_handover::perl::{apache, catalyst, cgi_session, fastmmap, mojolicious, plack, storable, yaml};
+use session_handover::perl::{
+    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
+};
 use session_handover::{Bounds, ErrorKind, Value};
 
 macro_rules! samples {
@@ -200,4 +202,33 @@ fn mojolicious_big_cookie_decodes() {
 #[test]
 fn mojolicious_endless_cookie_decodes() {
     mojo("cookie-forever", None);
+}
+
+#[test]
+fn sessions_without_readable_times_have_ended() {
+    let read = |text: &str| dumper::read(text.as_bytes(), &Bounds::default()).unwrap();
+    for (text, ended) in [
+        ("$D = {'_SESSION_ETIME' => 60};;$D", true),
+        ("$D = {'_SESSION_ETIME' => 'soon','_SESSION_ATIME' => 90};;$D", true),
+        ("$D = {'_SESSION_ETIME' => undef,'_SESSION_ATIME' => 1};;$D", false),
+        ("$D = {'_SESSION_ETIME' => 60,'_SESSION_ATIME' => 90};;$D", false),
+    ] {
+        assert_eq!(cgi_session::Life::of(&read(text)).ended(100), ended, "{text}");
+    }
+    assert!(dumper::read(b"$D = {};;xD", &Bounds::default()).is_err(), "a name without its sigil");
+}
+
+#[test]
+fn damaged_page_loses_no_other() {
+    let sample = Sample::named("cache-fastmmap", "pages");
+    let read = |bytes: &[u8]| {
+        fastmmap::read(bytes, Some(4096), fastmmap::Serializer::Storable, &Bounds::default()).unwrap()
+    };
+    let all = read(&sample.bytes);
+    let mut bytes = sample.bytes.clone();
+    bytes[..4].fill(0);
+    let rest = read(&bytes);
+    let good = |entries: &[fastmmap::Entry]| entries.iter().filter(|entry| entry.value.is_ok()).count();
+    assert!(good(&rest) > 0 && good(&rest) < good(&all), "{} of {}", good(&rest), good(&all));
+    assert_eq!(rest.iter().filter(|entry| entry.key == Value::Null).count(), 1);
 }

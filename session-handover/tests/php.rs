@@ -112,11 +112,19 @@ fn names_that_php_would_lose_are_refused() {
         (Handler::Php, Value::Int(5)),
         (Handler::PhpBinary, long.clone()),
         (Handler::PhpBinary, Value::Int(5)),
+        (Handler::Php, Value::Text("5".into())),
+        (Handler::PhpBinary, Value::Bytes(b"-7".to_vec())),
         (Handler::PhpSerialize, Value::Text("5".into())),
+        (Handler::PhpSerialize, Value::Bytes(b"5".to_vec())),
         (Handler::PhpSerialize, Value::Null),
     ] {
         let error = write(handler, &session(name.clone())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unwritable, "{handler:?} {name:?}");
+    }
+    let twice = [0, 1].map(|number| (Value::Text("a".into()), Value::Int(number)));
+    for handler in [Handler::Php, Handler::PhpBinary, Handler::PhpSerialize] {
+        let error = write(handler, &Value::Map(twice.to_vec())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unwritable, "{handler:?}");
     }
     for (handler, name) in [(Handler::Php, long), (Handler::PhpSerialize, Value::Int(5))] {
         assert!(write(handler, &session(name)).is_ok());
@@ -234,7 +242,10 @@ fn enums_parents_and_marks_of_the_extensions_are_read() {
     let igbinary = |text| written(igbinary::read(&hex(text), &BOUNDS()).unwrap());
     let msgpack = |text| written(msgpack::read(&hex(text), &BOUNDS()).unwrap());
     let suit = r#"{"$enum":"Suit","case":"H"}"#;
-    assert_eq!(igbinary("00000002140206001704537569742711014806012201"), format!("[{suit},{suit}]"));
+    assert_eq!(
+        igbinary("00000002140206001704537569742711014806012201"),
+        format!(r#"[{{"$id":1,"of":{suit}}},{{"$same":1}}]"#)
+    );
     let both = r#"{"$object":"Q","fields":{"x":2,"x":1}}"#;
     assert_eq!(
         igbinary("000000021701511402110400510078060211040050007806 01".replace(' ', "").as_str()),
@@ -257,22 +268,67 @@ fn numbers_after_bytes_of_a_class_are_uncertain() {
 
 #[test]
 fn copies_are_bounded() {
+    // A value that is met again stands once.
     let name = "N".repeat(100_000);
     let many = (1..8_000).map(|at| format!("i:{at};R:2;")).collect::<String>();
     let text = format!(r#"a:8000:{{i:0;E:{}:"{name}:A";{many}}}"#, name.len() + 2);
-    assert_eq!(serialize::read(text.as_bytes(), &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
-    let texts = hex("0e00").repeat(4_000);
+    let used = allocation_counter::measure(|| drop(serialize::read(text.as_bytes(), &BOUNDS()).unwrap()));
+    assert!(used.bytes_max < 8 << 20, "{} bytes", used.bytes_max);
     let head = [&hex("0000000215")[..], &4_001_u16.to_be_bytes()].concat();
     let mut packed =
         [head, hex("0600"), hex("13"), 100_000_u32.to_be_bytes().to_vec(), vec![b'x'; 100_000]].concat();
     for at in 1..4_001_u16 {
-        packed.extend([&[8][..], &at.to_be_bytes(), &texts[..2]].concat());
+        packed.extend([&[8][..], &at.to_be_bytes(), &[0x0e, 0]].concat());
     }
-    assert_eq!(igbinary::read(&packed, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
+    let kind = igbinary::read(&packed, &BOUNDS()).map(drop).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::TooLarge);
     // Each level announces more than it has.
     let deep = [0xdf, 0, 0xff, 0xff, 0xff].repeat(63);
     let used = allocation_counter::measure(|| {
         drop(msgpack::read(&[deep.clone(), vec![0; 1 << 20]].concat(), &BOUNDS()))
     });
     assert!(used.bytes_max < 16 << 20, "{} bytes", used.bytes_max);
+}
+
+#[test]
+fn values_that_are_met_again_are_not_written_as_equal_ones() {
+    for text in ["p|i:1;q|R:1;", r#"a|E:6:"Suit:H";b|r:1;"#] {
+        let value = read(Handler::Php, text.as_bytes(), &BOUNDS()).unwrap();
+        assert_eq!(write(Handler::Php, &value).unwrap_err().kind(), ErrorKind::Unwritable, "{text}");
+    }
+    let once = r#"a|E:6:"Suit:H";"#.as_bytes();
+    assert_eq!(write(Handler::Php, &read(Handler::Php, once, &BOUNDS()).unwrap()).unwrap(), once);
+    let deep = (0..1_000).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    assert_eq!(serialize::write(&deep).unwrap_err().kind(), ErrorKind::Unwritable);
+}
+
+/// The cookie of a name with this plain text, as `EncryptCookies` seals it. The IV does not matter here.
+fn laravel_cookie(key: &str, name: &str, plain: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use cbc::cipher::block_padding::Pkcs7;
+    use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut prefix = <Hmac<sha1::Sha1>>::new_from_slice(key.as_bytes()).unwrap();
+    prefix.update(format!("{name}v2").as_bytes());
+    let plain = format!("{}|{plain}", text(&prefix.finalize().into_bytes()));
+    let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(key.as_bytes(), &[7; 16]).unwrap();
+    let value = STANDARD.encode(cipher.encrypt_padded_vec::<Pkcs7>(plain.as_bytes()));
+    let iv = STANDARD.encode([7; 16]);
+    let mut mac = <Hmac<sha2::Sha256>>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(format!("{iv}{value}").as_bytes());
+    let mac = text(&mac.finalize().into_bytes());
+    STANDARD.encode(format!(r#"{{"iv":"{iv}","value":"{value}","mac":"{mac}","tag":""}}"#))
+}
+
+#[test]
+fn laravel_session_in_a_cookie_ends_at_its_time() {
+    let (key, id) = ("0123456789abcdef0123456789abcdef", "Abcd1234Abcd1234Abcd1234Abcd1234Abcd1234");
+    let cookie = laravel_cookie(key, id, r#"{"data":"a:1:{s:4:\"user\";s:3:\"ada\";}","expires":1000}"#);
+    let keys = Encrypter::new([key]).unwrap();
+    let read = |id, now| keys.read_cookie(Serialization::Php, id, cookie.as_bytes(), now, &BOUNDS());
+    assert_eq!(read(id, 1000.0).unwrap().get("user").and_then(Value::as_text), Some("ada"));
+    assert_eq!(read(id, 1001.0).unwrap_err().kind(), ErrorKind::Expired);
+    assert_eq!(read("another", 0.0).unwrap_err().kind(), ErrorKind::Purpose);
 }

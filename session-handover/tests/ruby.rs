@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Sample, same};
-use session_handover::ruby::{marshal, rack, rails, rails_cache};
+use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
 use session_handover::{Bounds, ErrorKind, Value};
 
 #[test]
@@ -143,5 +143,58 @@ fn text_that_is_marked_unsafe_is_no_markup() {
     ] {
         let bytes = buffer(flag, value).into_bytes();
         assert_eq!(marshal::read(&bytes, &Bounds::default()).unwrap(), *expected, "{flag} {value}");
+    }
+}
+
+#[test]
+fn numbers_that_cost_much_or_overflow_are_refused() {
+    let mut big = b"\x04\x08l+\x02\x01\x02".to_vec();
+    big.resize(big.len() + 1_026, 1);
+    assert_eq!(marshal::read(&big, &Bounds::default()).unwrap_err().kind(), ErrorKind::TooLarge);
+    // A large one that is met again is a copy each time.
+    let mut links = b"\x04\x08[\x02\x41\x1fl+\x02\xf4\x01".to_vec();
+    links.resize(links.len() + 1_000, 1);
+    (0..8_000).for_each(|_| links.extend(b"@\x06"));
+    let kind = marshal::read(&links, &Bounds::default()).map(drop).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::TooLarge);
+    let least = [&[0xd3][..], &i64::MIN.to_be_bytes()].concat();
+    // A time with the least offset, and a date of the least day.
+    let time = [b"\xcc\x80\xc7\x0b\x07\x00\x00".to_vec(), least.clone()].concat();
+    let date = [b"\xcc\x80\xc7\x09\x06".to_vec(), least].concat();
+    for text in [time, date] {
+        assert!(msgpack::read(&text, &Bounds::default()).is_err());
+    }
+}
+
+#[test]
+fn encodings_are_those_of_ruby() {
+    let text = |name: &str, byte: u8| {
+        let len = |text: &str| u8::try_from(text.len() + 5).unwrap();
+        let head = [&b"\x04\x08I\"\x06"[..], &[byte], b"\x06:\x0dencoding\""].concat();
+        marshal::read(&[&head[..], &[len(name)], name.as_bytes()].concat(), &Bounds::default()).unwrap()
+    };
+    let encoded =
+        |text: &str, encoding: &str| Value::Encoded { text: text.into(), encoding: encoding.into() };
+    assert_eq!(text("ISO-8859-1", 0x80), encoded("\u{80}", "ISO-8859-1"));
+    assert_eq!(text("Windows-1252", 0x80), encoded("\u{20ac}", "Windows-1252"));
+    assert_eq!(text("ISO-8859-9", 0x80), Value::Bytes(vec![0x80]));
+    assert_eq!(text("ISO-8859-9", 0xfd), encoded("\u{131}", "ISO-8859-9"));
+    assert_eq!(text("UTF-16", 0x41), Value::Bytes(vec![0x41]));
+}
+
+#[test]
+fn short_and_empty_secrets_open_nothing() {
+    // Version 1, whose signature would have an empty key.
+    let sealed = {
+        use base64::Engine as _;
+        use hmac::{Hmac, KeyInit as _, Mac as _};
+        let body = [&[1][..], &[0; 32 + 16 + 8]].concat();
+        let mut mac = <Hmac<sha2::Sha256>>::new_from_slice(b"").unwrap();
+        mac.update(&body);
+        base64::engine::general_purpose::URL_SAFE.encode([&body[..], &mac.finalize().into_bytes()].concat())
+    };
+    for secret in ["x".repeat(32), String::new()] {
+        let error = rack::Cookie::new([secret]).read(sealed.as_bytes(), &Bounds::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Signature);
     }
 }

@@ -16,11 +16,17 @@ pub struct Stored {
 }
 
 /// Reads the list that a file of Store::File holds: the key and a `Cache::Object`.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read_file(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     storable::read(bytes, bounds)
 }
 
 /// Takes the key and the content out of the list that [`read_file`] gives.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn stored(file: Value) -> Result<Stored, Error> {
     let bad = || Error::new(ErrorKind::Malformed, 0, "not a file of Cache::FileCache");
     let Value::List(items) = file else { return Err(bad()) };
@@ -28,14 +34,15 @@ pub fn stored(file: Value) -> Result<Stored, Error> {
         return Err(bad());
     };
     let Object::Fields(fields) = object.1 else { return Err(bad()) };
-    let (mut value, mut expires) = (Value::Null, None);
+    let (mut value, mut expires) = (None, None);
     for (name, field) in fields {
         match name {
-            Value::Text(name) if name == "_Data" => value = field,
+            Value::Text(name) if name == "_Data" => value = Some(field),
             Value::Text(name) if name == "_Expires_At" => {
                 expires = match field {
                     #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
                     Value::Int(number) => Some(number as f64),
+                    Value::Float(number) => Some(number),
                     Value::Text(text) => text.parse().ok(),
                     _ => None,
                 }
@@ -43,7 +50,7 @@ pub fn stored(file: Value) -> Result<Stored, Error> {
             _ => {}
         }
     }
-    Ok(Stored { key, value, expires })
+    Ok(Stored { key, value: value.ok_or_else(bad)?, expires })
 }
 
 /// The path of a key's file below the root of Store::File: three folders of one digit, and the SHA-1 of the key.
@@ -54,6 +61,9 @@ pub fn file_path(key: &str) -> String {
 }
 
 /// Reads the column `session_data` of Store::DBI, or a value of Store::Redis: Storable in base64 with line breaks.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read_text(data: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     apache::read(data, bounds)
 }

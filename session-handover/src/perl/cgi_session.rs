@@ -19,6 +19,9 @@ pub enum Serializer {
 }
 
 /// Reads a file or the column `a_session`.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], serializer: Serializer, bounds: &Bounds) -> Result<Value, Error> {
     if bytes.is_empty() {
         return Err(Error::new(ErrorKind::Truncated, 0, "session is empty"));
@@ -42,7 +45,7 @@ pub fn read(bytes: &[u8], serializer: Serializer, bounds: &Bounds) -> Result<Val
 pub struct Life {
     /// `_SESSION_ATIME`, in seconds since 1970.
     pub accessed: Option<i64>,
-    /// `_SESSION_ETIME`. `None`: the session does not end, or its expiry was cancelled.
+    /// `_SESSION_ETIME`. `None`: the session does not end, or its expiry was cancelled. One that is no number is 1.
     pub idle: Option<i64>,
     /// `_SESSION_EXPIRE_LIST`.
     pub keys: Vec<(String, i64)>,
@@ -58,7 +61,11 @@ impl Life {
             match key.as_str() {
                 "_SESSION_ATIME" => life.accessed = integer(value),
                 // Zero and nothing both mean that the session does not end.
-                "_SESSION_ETIME" => life.idle = integer(value).filter(|seconds| *seconds != 0),
+                "_SESSION_ETIME" => {
+                    let none = matches!(value, Value::Null);
+                    let seconds = if none { 0 } else { integer(value).unwrap_or(1) };
+                    life.idle = Some(seconds).filter(|seconds| *seconds != 0);
+                }
                 "_SESSION_EXPIRE_LIST" => {
                     life.keys = map(value)
                         .into_iter()
@@ -75,16 +82,17 @@ impl Life {
         life
     }
 
-    /// Whether the session has ended at `now`, in seconds since 1970.
+    /// Whether the session has ended at `now`, in seconds since 1970. As in Perl, a session without a time of access was
+    /// accessed in 1970.
     pub fn ended(&self, now: i64) -> bool {
-        matches!((self.accessed, self.idle), (Some(accessed), Some(idle)) if accessed.saturating_add(idle) <= now)
+        self.idle.is_some_and(|idle| self.accessed.unwrap_or(0).saturating_add(idle) <= now)
     }
 
     /// Whether a key of the session has ended.
     pub fn key_ended(&self, key: &str, now: i64) -> bool {
-        self.keys.iter().any(|(name, seconds)| {
-            name == key && self.accessed.is_some_and(|accessed| accessed.saturating_add(*seconds) <= now)
-        })
+        self.keys
+            .iter()
+            .any(|(name, seconds)| name == key && self.accessed.unwrap_or(0).saturating_add(*seconds) <= now)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
 /// Reads a dump of one variable.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut dump = Dump {
         input: Reader::new(bytes, bounds),
@@ -325,6 +328,9 @@ impl Dump<'_> {
         self.input.enter()?;
         let at = self.input.offset();
         let sigil = self.input.byte()?;
+        if !b"$@%".contains(&sigil) {
+            return Err(self.malformed(at, "place expected"));
+        }
         let mut place = if self.input.peek() == Some(b'{') || self.input.peek() == Some(b'$') {
             let braced = self.input.peek() == Some(b'{');
             if braced {

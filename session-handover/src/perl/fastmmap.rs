@@ -17,7 +17,7 @@ use crate::{Bounds, Error, ErrorKind, Reader, Value};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The key: text, or bytes where it is not.
+    /// The key: text, or bytes where it is not. Null where a damaged page or entry has no readable key.
     pub key: Value,
     /// The value, or why it cannot be read.
     pub value: Result<Value, Error>,
@@ -46,6 +46,9 @@ pub enum Serializer {
 }
 
 /// Reads every entry of a file with pages of `page_size` bytes. Without a size it is found from the second page.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(
     file: &[u8],
     page_size: Option<usize>,
@@ -59,15 +62,34 @@ pub fn read(
     if page_size < 64 || !file.len().is_multiple_of(page_size) {
         return Err(Error::new(ErrorKind::Malformed, 0, "file is not a multiple of its page size"));
     }
-    let mut count = Reader::new(file, bounds);
+    // Entries are parts of the file: only those that several slots lead to are copies.
+    let mut count = Reader::new(file, &Bounds { size: bounds.size.max(file.len()), ..*bounds });
     let mut entries = Vec::new();
+    let damaged = |error| Entry { key: Value::Null, value: Err(error), expires: None };
     for (number, page) in file.chunks(page_size).enumerate() {
-        let page = Page::new(page, number * page_size)?;
+        // A damaged page or entry loses no other.
+        let page = match Page::new(page, number * page_size) {
+            Ok(page) => page,
+            Err(error) => {
+                entries.push(damaged(error));
+                continue;
+            }
+        };
         for slot in 0..page.slots {
-            let Some(entry) = page.entry(slot, &mut count)? else { continue };
+            let entry = match page.entry(slot, &mut count) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => continue,
+                Err(error) if matches!(error.kind(), ErrorKind::TooMany | ErrorKind::TooLarge) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    entries.push(damaged(error));
+                    continue;
+                }
+            };
             let value = match serializer {
                 Serializer::Storable => storable::read(entry.value, bounds),
-                Serializer::Raw => Ok(text_or_bytes(entry.value, false)),
+                Serializer::Raw => Ok(text_or_bytes(entry.value, entry.flags & UTF8_VALUE != 0)),
             };
             entries.push(Entry {
                 key: text_or_bytes(entry.key, entry.flags & UTF8_KEY != 0),
@@ -79,6 +101,7 @@ pub fn read(
     Ok(entries)
 }
 
+const UTF8_VALUE: u32 = 0x8000_0000;
 const UTF8_KEY: u32 = 0x4000_0000;
 const UNDEFINED: u32 = 0x2000_0000;
 

@@ -8,6 +8,9 @@ use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
 /// Reads a freeze, or a file with its header. The bytes must end where the value ends.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut input = Reader::new(bytes, bounds);
     if bytes.starts_with(b"pst0") {
@@ -252,11 +255,12 @@ impl Thaw<'_> {
             .ok_or_else(|| Error::new(ErrorKind::Malformed, at, "tag of a value that was not read"))
     }
 
-    fn class(&self, index: usize, at: usize) -> Result<String, Error> {
-        self.classes
-            .get(index)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::Malformed, at, "number of a class that was not read"))
+    fn class(&mut self, index: usize, at: usize) -> Result<String, Error> {
+        let name = self.classes.get(index).cloned();
+        let name =
+            name.ok_or_else(|| Error::new(ErrorKind::Malformed, at, "number of a class that was not read"))?;
+        self.input.grow(name.len())?;
+        Ok(name)
     }
 
     fn array(&mut self, class: Option<String>) -> Result<Id, Error> {

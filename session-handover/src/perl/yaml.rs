@@ -12,6 +12,9 @@ use crate::{Bounds, Error, ErrorKind, Reader, Value};
 use scalar::{Inline, Marks, comment, find_key, is_item, is_long_key, malformed, plain, quoted, regex};
 
 /// Reads the first document of a text.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     // The reader counts; the text is read line by line.
     let mut count = Reader::new(bytes, bounds);

@@ -14,7 +14,7 @@ use crate::{Bounds, Error, ErrorKind, Reader, Value};
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut pack = Unpack {
         input: Reader::new(bytes, bounds),
-        graph: Graph::default(),
+        graph: Graph::that_names_all(),
         texts: Vec::new(),
         slots: Vec::new(),
     };

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `file` | [`read`] of `storage/framework/sessions/ID`; idle: the file's time and `session.lifetime` minutes |
 //! | `database` | [`read_row`] of `payload`; idle: `last_activity` (seconds) and `session.lifetime` minutes |
-//! | `redis`, `memcached` | [`read_cached`] of the value of `PREFIX:ID`; the TTL counts |
-//! | `cookie` | [`Encrypter::open`] of the cookie named by the id |
+//! | `redis` | [`read_cached`] of the value of `PREFIX:ID`; the TTL counts |
+//! | `memcached` | [`read`] of the value of `PREFIX:ID`; the TTL counts |
+//! | `cookie` | [`Encrypter::read_cookie`] of the cookie named by the id |
 //!
 //! The browser's cookie is the encrypted id: [`Encrypter::session_id`].
 
@@ -53,6 +54,10 @@ pub fn read_cached(serialization: Serialization, value: &[u8], bounds: &Bounds) 
         Value::Bytes(bytes) => read(serialization, &bytes, bounds),
         _ => Err(Error::new(ErrorKind::Malformed, 0, "a text in the cache expected")),
     }
+}
+
+fn other_cookie() -> Error {
+    Error::new(ErrorKind::Purpose, 0, "the cookie was made under another name")
 }
 
 /// The application's keys.
@@ -122,20 +127,49 @@ impl Encrypter {
         Err(seal::unsealed())
     }
 
-    /// The id of the session in the cookie `name` (`laravel_session`, or the value of `SESSION_COOKIE`). Since Laravel 8
-    /// the plain text begins with an HMAC of the cookie's name; text without it is refused.
+    /// The id of the session in the cookie `name` (`laravel_session`, or the value of `SESSION_COOKIE`). The plain
+    /// text begins with an HMAC of the cookie's name, since Laravel 8 and the patches of that time for 6 and 7. Text without
+    /// it is refused.
     ///
     /// # Errors
     /// `Signature` if no key opens it, `Purpose` if it was made for another cookie.
     pub fn session_id(&self, name: &str, cookie: &[u8], bounds: &Bounds) -> Result<String, Error> {
+        String::from_utf8(self.open_cookie(name, cookie, bounds)?).map_err(|_| other_cookie())
+    }
+
+    /// Reads the session of the driver `cookie`: the cookie is named by the id and holds the payload and its end. `now` is
+    /// in seconds since 1970.
+    ///
+    /// # Errors
+    /// `Signature` if no key opens it, `Purpose` if it was made for another cookie, `Expired`, and as [`read`].
+    pub fn read_cookie(
+        &self,
+        serialization: Serialization,
+        id: &str,
+        cookie: &[u8],
+        now: f64,
+        bounds: &Bounds,
+    ) -> Result<Value, Error> {
+        let stored = json::read(&self.open_cookie(id, cookie, bounds)?, bounds)?;
+        let bad = || Error::new(ErrorKind::Malformed, 0, "not a session of the driver cookie");
+        let data = stored.get("data").and_then(Value::as_text).ok_or_else(bad)?;
+        #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
+        let expires = stored.get("expires").and_then(Value::as_integer).ok_or_else(bad)? as f64;
+        if now > expires {
+            return Err(Error::new(ErrorKind::Expired, 0, "session has expired"));
+        }
+        read(serialization, data.as_bytes(), bounds)
+    }
+
+    /// The text of a cookie behind the HMAC of its name.
+    fn open_cookie(&self, name: &str, cookie: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Error> {
         let (plain, key) = self.open_with_key(seal::cookie_value(cookie, name), bounds)?;
         let prefix = seal::hmac(Digest::Sha1, key, &[name.as_bytes(), b"v2"]);
-        let other = || Error::new(ErrorKind::Purpose, 0, "the cookie was made under another name");
-        let at = plain.iter().position(|&byte| byte == b'|').ok_or_else(other)?;
+        let at = plain.iter().position(|&byte| byte == b'|').ok_or_else(other_cookie)?;
         if !seal::same_hex(&plain[..at], &prefix) {
-            return Err(other());
+            return Err(other_cookie());
         }
-        String::from_utf8(plain[at + 1..].to_vec()).map_err(|_| other())
+        Ok(plain[at + 1..].to_vec())
     }
 
     /// Reads a payload that `session.encrypt` has sealed. What is sealed is a serialized text, which is the payload.

@@ -3,6 +3,8 @@
 //! Lengths are bytes. Values are numbered from 1, keys are not: `R:` names a number and takes none, `r:` names one and
 //! takes one itself. Classes are names here, and nothing is loaded.
 
+use std::collections::HashSet;
+
 use super::{array, as_map, fields, key, string};
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
@@ -36,7 +38,7 @@ pub fn read_session(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 /// keep, shared values, moments, and others that PHP does not have.
 pub fn write(value: &Value) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    put(value, &mut out)?;
+    put(value, &mut out, DEEPEST)?;
     Ok(out)
 }
 
@@ -44,7 +46,11 @@ pub(crate) fn unwritable() -> Error {
     Error::new(ErrorKind::Unwritable, 0, "PHP would not read this value back")
 }
 
-pub(crate) fn put(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
+/// How deeply values that are written may nest.
+pub(crate) const DEEPEST: usize = 512;
+
+pub(crate) fn put(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
+    let depth = depth.checked_sub(1).ok_or_else(unwritable)?;
     match value {
         Value::Null => out.extend_from_slice(b"N;"),
         Value::Bool(truth) => out.extend_from_slice(if *truth { b"b:1;" } else { b"b:0;" }),
@@ -53,10 +59,10 @@ pub(crate) fn put(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
         Value::Text(text) => put_string(text.as_bytes(), out),
         Value::Bytes(bytes) => put_string(bytes, out),
         Value::List(items) => {
-            put_array(items.len(), out, (0..).map(Value::Int).zip(items))?;
+            put_array(items.len(), out, depth, (0..).map(Value::Int).zip(items))?;
         }
         Value::Map(entries) => {
-            put_array(entries.len(), out, entries.iter().map(|(key, value)| (key.clone(), value)))?;
+            put_array(entries.len(), out, depth, entries.iter().map(|(key, value)| (key.clone(), value)))?;
         }
         Value::Enum { class, case } => {
             let name = format!("{class}:{case}");
@@ -76,19 +82,24 @@ fn put_string(bytes: &[u8], out: &mut Vec<u8>) {
 fn put_array<'v>(
     len: usize,
     out: &mut Vec<u8>,
+    depth: usize,
     entries: impl Iterator<Item = (Value, &'v Value)>,
 ) -> Result<(), Error> {
     out.extend_from_slice(format!("a:{len}:{{").as_bytes());
+    let mut names = HashSet::new();
     for (name, value) in entries {
+        let from = out.len();
         // PHP would read `"5"` as the integer 5.
         match &name {
-            Value::Int(_) => {}
-            Value::Text(text) if key(text.as_bytes()) == name => {}
-            Value::Bytes(_) => {}
+            Value::Int(number) => out.extend_from_slice(format!("i:{number};").as_bytes()),
+            Value::Text(text) if key(text.as_bytes()) == name => put_string(text.as_bytes(), out),
+            Value::Bytes(bytes) if key(bytes) == name => put_string(bytes, out),
             _ => return Err(unwritable()),
         }
-        put(&name, out)?;
-        put(value, out)?;
+        if !names.insert(out[from..].to_vec()) {
+            return Err(unwritable());
+        }
+        put(value, out, depth)?;
     }
     out.push(b'}');
     Ok(())
@@ -130,7 +141,7 @@ impl<'a> Text<'a> {
     pub(crate) fn new(bytes: &'a [u8], bounds: &Bounds) -> Self {
         Self {
             input: Reader::new(bytes, bounds),
-            graph: Graph::default(),
+            graph: Graph::that_names_all(),
             slots: Vec::new(),
             certain: usize::MAX,
         }

@@ -3,8 +3,10 @@
 //! A session of 0 bytes is a live, empty one: PHP creates the record when it opens the session. Deadlines are not in the
 //! data: for files the time of the last change and `session.gc_maxlifetime` count, for Redis the TTL of the key.
 
+use std::collections::HashSet;
+
 use super::serialize::{self, Text, unwritable};
-use super::string;
+use super::{key, string};
 use crate::graph::Node;
 use crate::{Bounds, Error, ErrorKind, Value};
 
@@ -71,19 +73,24 @@ pub fn read(handler: Handler, bytes: &[u8], bounds: &Bounds) -> Result<Value, Er
 ///
 /// # Errors
 /// `Unwritable` for what PHP would lose: values as [`serialize::write`] says; with `php` names that contain a bar, and
-/// with `php_binary` names over 127 bytes; with both, names that are integers.
+/// with `php_binary` names over 127 bytes; with both, names that
+/// are integers, as text too: PHP has no variables of such names. Names that stand twice.
 pub fn write(handler: Handler, session: &Value) -> Result<Vec<u8>, Error> {
     let Value::Map(entries) = session else { return Err(unwritable()) };
     if handler == Handler::PhpSerialize {
         return serialize::write(session);
     }
     let mut out = Vec::new();
+    let mut names = HashSet::new();
     for (name, value) in entries {
         let name = match name {
-            Value::Text(name) => name.as_bytes(),
-            Value::Bytes(name) => name,
+            Value::Text(text) if key(text.as_bytes()) == *name => text.as_bytes(),
+            Value::Bytes(bytes) if key(bytes) == *name => bytes,
             _ => return Err(unwritable()),
         };
+        if !names.insert(name) {
+            return Err(unwritable());
+        }
         match handler {
             Handler::PhpBinary => {
                 let len = u8::try_from(name.len()).ok().filter(|len| usize::from(*len) <= LONGEST);
@@ -96,7 +103,7 @@ pub fn write(handler: Handler, session: &Value) -> Result<Vec<u8>, Error> {
                 out.push(b'|');
             }
         }
-        serialize::put(value, &mut out)?;
+        serialize::put(value, &mut out, serialize::DEEPEST)?;
     }
     Ok(out)
 }

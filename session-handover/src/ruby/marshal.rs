@@ -11,6 +11,9 @@ use crate::ruby::time;
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
 /// Reads one Marshal text, which must end where the value ends.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let (value, rest) = read_prefix(bytes, bounds)?;
     if rest == bytes.len() {
@@ -21,6 +24,9 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 }
 
 /// Reads one Marshal text and tells where it ends.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read_prefix(bytes: &[u8], bounds: &Bounds) -> Result<(Value, usize), Error> {
     let mut marshal = Marshal {
         input: Reader::new(bytes, bounds),
@@ -424,7 +430,7 @@ impl Marshal<'_> {
         };
         let words = self.count(2)?;
         let digits = self.input.take(words * 2)?;
-        Ok(Value::big(negative, digits))
+        Value::bounded_big(negative, digits, at)
     }
 
     fn float(&mut self, at: usize) -> Result<f64, Error> {
@@ -510,7 +516,10 @@ impl Encoding {
         match self {
             Self::Utf8 => utf8(bytes),
             Self::Ascii | Self::Binary => raw_text(bytes),
-            Self::Named(name) => match encoding_rs::Encoding::for_label(name.as_bytes()) {
+            Self::Named(name) => match encoding_named(name, &bytes) {
+                Some(_) if name == "ISO-8859-1" => {
+                    Value::Encoded { text: latin1(&bytes), encoding: name.clone() }
+                }
                 Some(encoding) => {
                     match encoding.decode_without_bom_handling_and_without_replacement(&bytes) {
                         Some(text) => Value::Encoded { text: text.into_owned(), encoding: name.clone() },
@@ -520,6 +529,18 @@ impl Encoding {
                 None => Value::Bytes(bytes),
             },
         }
+    }
+}
+
+/// Ruby's encoding of this name, where the encodings of the web have the same. Names of more than 40 bytes are none.
+fn encoding_named(name: &str, bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    let web = encoding_rs::Encoding::for_label(Some(name).filter(|name| name.len() <= 40)?.as_bytes())?;
+    match name {
+        // The web reads these as Windows code pages, which differ in 80 to 9F.
+        "ISO-8859-9" | "ISO-8859-11" if bytes.iter().any(|byte| (0x80..0xa0).contains(byte)) => None,
+        // The order of the bytes is not in the name.
+        "UTF-16" | "UTF-32" => None,
+        _ => Some(web),
     }
 }
 

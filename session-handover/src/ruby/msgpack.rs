@@ -8,6 +8,9 @@ use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
 pub(crate) const SIGNATURE: &[u8] = b"\xcc\x80";
 
 /// Reads one text with its signature.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut pack = Unpack { input: Reader::new(bytes, bounds) };
     if pack.input.take(2)? != SIGNATURE {
@@ -168,7 +171,7 @@ impl Unpack<'_> {
             return Err(Error::new(ErrorKind::Malformed, at, "big integer"));
         }
         let digits: Vec<u8> = words.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
-        Ok(Value::big(sign != 0, &digits))
+        Value::bounded_big(sign != 0, &digits, at)
     }
 
     fn rational(&mut self) -> Result<Vec<Value>, Error> {
@@ -195,9 +198,9 @@ impl Unpack<'_> {
             _ => None,
         };
         Ok((|| {
-            let offset = scaled(&offset, 86_400)?;
+            let offset = scaled(&offset, 86_400).filter(|offset| time::OFFSETS.contains(offset))?;
             let nano = u32::try_from(scaled(&fraction, 1_000_000_000)?).ok()?;
-            let day = day.checked_sub(2_440_588).filter(|day| day.abs() < 4_000_000)?;
+            let day = day.checked_sub(2_440_588).filter(|day| (-4_000_000..4_000_000).contains(day))?;
             if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..61).contains(&second) {
                 return None;
             }

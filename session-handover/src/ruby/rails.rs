@@ -127,7 +127,10 @@ impl Cookie {
             name: name.into(),
             secrets: secrets
                 .into_iter()
-                .map(|text| Secret { text: text.into(), keys: Default::default() })
+                .map(Into::into)
+                // An empty setting signs for everybody.
+                .filter(|text: &Vec<u8>| !text.is_empty())
+                .map(|text| Secret { text, keys: Default::default() })
                 .collect(),
             serializer: Serializer::default(),
             salts: Salts {
@@ -203,7 +206,7 @@ impl Cookie {
             }
         }
         let (value, json) = match message {
-            Message::Value(value) => (value, true),
+            Message::Value(value, json) => (value, json),
             Message::Bytes(bytes) => self.decode(&bytes, bounds)?,
         };
         envelope.metadata = metadata;
@@ -290,11 +293,13 @@ impl Cookie {
     fn message(&self, plain: &[u8], bounds: &Bounds) -> Result<(Message, Option<Metadata>), Error> {
         let envelope = if plain.starts_with(b"{\"_rails\":{") {
             json::read(plain, bounds)?
-        } else if plain.starts_with(msgpack::SIGNATURE) {
+        } else if plain.starts_with(msgpack::SIGNATURE)
+            && matches!(self.serializer, Serializer::Detect | Serializer::MessagePack)
+        {
             // Rails 7.1 and later may keep the envelope in MessagePack too.
             match msgpack::read(plain, bounds)? {
                 envelope @ Value::Map(_) if is_envelope(&envelope) => envelope,
-                value => return Ok((Message::Value(value), None)),
+                value => return Ok((Message::Value(value, false), None)),
             }
         } else {
             return Ok((Message::Bytes(plain.to_vec()), None));
@@ -312,7 +317,7 @@ impl Cookie {
                 }
                 ("data", value) => {
                     metadata.inline = true;
-                    message = Some(Message::Value(value));
+                    message = Some(Message::Value(value, plain.starts_with(b"{")));
                 }
                 ("exp", Value::Text(text) | Value::Time(text)) => metadata.expires = Some(text),
                 ("exp", Value::Null) | ("pur", Value::Null) => {}
@@ -341,7 +346,8 @@ impl Cookie {
 
 enum Message {
     Bytes(Vec<u8>),
-    Value(Value),
+    /// Whether it is JSON, else MessagePack.
+    Value(Value, bool),
 }
 
 fn is_envelope(value: &Value) -> bool {
@@ -364,6 +370,9 @@ fn split(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Reads the `data` column of `activerecord-session_store`: base64 with line breaks around Marshal, JSON or the text itself.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read_row(data: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let data = data.trim_ascii();
     // `:json` and `:hybrid` keep the text itself.

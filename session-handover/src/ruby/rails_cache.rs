@@ -14,6 +14,9 @@ pub struct Entry {
 }
 
 /// Reads an entry in the format of Rails 5 to 6.1, 7.0, 7.1 and later, or MessagePack.
+///
+/// # Errors
+/// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Entry, Error> {
     match bytes {
         [0x00, 0x11, rest @ ..] => since_7_1(rest, bounds),

@@ -84,7 +84,9 @@ pub(crate) fn from_state(class: &str, state: Id, graph: &mut Graph) -> Option<No
     let (period, day, second, nano, offset) = (number(0)?, number(1)?, number(2)?, number(3)?, number(4)?);
     // A period is the least common multiple of the calendars' cycles, in days.
     let day = period.checked_mul(71_149_239)?.checked_add(day)?;
-    if !(-800_000_000..=800_000_000).contains(&day) || !(0..86_400).contains(&second) || offset.abs() > 86_400
+    if !(-800_000_000..=800_000_000).contains(&day)
+        || !(0..86_400).contains(&second)
+        || !OFFSETS.contains(&offset)
     {
         return None;
     }
@@ -104,6 +106,9 @@ pub(crate) fn from_state(class: &str, state: Id, graph: &mut Graph) -> Option<No
     let seconds = (day - UNIX_JULIAN_DAY) * 86_400 + second;
     Some(Node::Leaf(Value::DateTime(moment(seconds, nano, offset)?)))
 }
+
+/// Offsets of clocks from UTC, in seconds.
+pub(crate) const OFFSETS: std::ops::RangeInclusive<i64> = -86_400..=86_400;
 
 const UNIX_JULIAN_DAY: i64 = 2_440_588;
 
@@ -127,9 +132,11 @@ fn julian_from_day(day: i64) -> Option<(i64, i64, i64)> {
 
 /// RFC 3339 text of a moment: seconds since 1970 in UTC, shown at an offset in seconds.
 pub(crate) fn moment(seconds: i64, nano: u32, offset: i64) -> Option<String> {
-    if offset.abs() > 86_400 || nano > 999_999_999 {
+    if !OFFSETS.contains(&offset) || nano > 999_999_999 {
         return None;
     }
+    // RFC 3339 has no offsets with seconds.
+    let offset = if offset % 60 == 0 { offset } else { 0 };
     let local = seconds.checked_add(offset)?;
     let (year, month, day) = civil_from_days(local.div_euclid(86_400));
     if !(0..=9999).contains(&year) {
