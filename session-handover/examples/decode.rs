@@ -105,7 +105,7 @@ fn entries(bytes: &[u8], now: f64, bounds: &Bounds) -> Result<Value, session_han
 enum Failure {
     /// The call is wrong.
     Call(String),
-    /// There is no session.
+    /// The session does not exist, is damaged or has ended.
     Session(session_handover::Error),
 }
 

@@ -1,4 +1,4 @@
-//! What a real PHP writes, on values of chance: read, and written back. Skipped where `php` cannot be started.
+//! Sessions of random values, written by a real PHP: read, and written back. Skipped where `php` cannot be started.
 
 use std::collections::HashMap;
 use std::process::Command;

@@ -45,7 +45,7 @@ pub fn read(bytes: &[u8], serializer: Serializer, bounds: &Bounds) -> Result<Val
 pub struct Life {
     /// `_SESSION_ATIME`, in seconds since 1970.
     pub accessed: Option<i64>,
-    /// `_SESSION_ETIME`. `None`: the session does not end, or its expiry was cancelled. One that is no number is 1.
+    /// `_SESSION_ETIME`. `None`: the session does not end, or its expiry was cancelled. Text that cannot be read as a number counts as 1.
     pub idle: Option<i64>,
     /// `_SESSION_EXPIRE_LIST`.
     pub keys: Vec<(String, i64)>,

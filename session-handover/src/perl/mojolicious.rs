@@ -35,7 +35,7 @@ impl Cookie {
     pub fn new(secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         Self {
             name: "mojolicious".to_owned(),
-            // An empty setting signs for everybody.
+            // With an empty key anyone could sign.
             secrets: secrets
                 .into_iter()
                 .map(Into::into)

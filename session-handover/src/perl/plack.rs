@@ -90,7 +90,7 @@ impl Cookie {
         let (Some(time), Some(data), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(seal::unsealed());
         };
-        // An empty setting signs for everybody.
+        // With an empty key anyone could sign.
         if self.secret.is_empty()
             || !seal::same_hex(signature, &seal::hmac(Digest::Sha1, &self.secret, &[data]))
         {
@@ -100,7 +100,7 @@ impl Cookie {
             .ok()
             .and_then(|time| time.parse::<f64>().ok())
             .filter(|time| time.is_finite());
-        // A time that is no number is none from which the session lives.
+        // Without a readable time the age is unknown, so the session has expired.
         if let Some(seconds) = self.expires
             && written.is_none_or(|written| now >= written + seconds)
         {

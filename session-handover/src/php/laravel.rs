@@ -172,7 +172,7 @@ impl Encrypter {
         Ok(plain[at + 1..].to_vec())
     }
 
-    /// Reads a payload that `session.encrypt` has sealed. What is sealed is a serialized text, which is the payload.
+    /// Reads a payload that `session.encrypt` has sealed. The sealed text is a serialized text: the payload.
     ///
     /// # Errors
     /// `Signature` if no key opens it, and as [`read`].

@@ -60,7 +60,7 @@ impl Unpack<'_> {
     }
 }
 
-/// What a map means by its mark, the value of a first key nil.
+/// The meaning of a map by its mark, the value under a first key nil.
 fn marked(mut entries: Vec<(Value, Value)>) -> Value {
     if !matches!(entries.first(), Some((Value::Null, _))) {
         return plain(entries);

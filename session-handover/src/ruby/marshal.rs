@@ -532,7 +532,7 @@ impl Encoding {
     }
 }
 
-/// Ruby's encoding of this name, where the encodings of the web have the same. Names of more than 40 bytes are none.
+/// Ruby's encoding of this name, where the encodings of the web have the same. Longer names than 40 bytes name no encoding.
 fn encoding_named(name: &str, bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     let web = encoding_rs::Encoding::for_label(Some(name).filter(|name| name.len() <= 40)?.as_bytes())?;
     match name {

@@ -128,7 +128,7 @@ impl Cookie {
             secrets: secrets
                 .into_iter()
                 .map(Into::into)
-                // An empty setting signs for everybody.
+                // With an empty key anyone could sign.
                 .filter(|text: &Vec<u8>| !text.is_empty())
                 .map(|text| Secret { text, keys: Default::default() })
                 .collect(),
