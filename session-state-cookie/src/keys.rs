@@ -5,7 +5,7 @@ use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
 use hkdf::Hkdf;
-use session_core::{StoreError, random};
+use session_core::{Operation, StoreError, StoreErrorKind, random};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -30,14 +30,17 @@ impl SecretKey {
     /// A new key from the operating system.
     ///
     /// # Errors
-    /// `Entropy` if the operating system returns no random bytes.
+    /// `Entropy` if the operating system returns no random bytes, or bytes that [`from_bytes`](Self::from_bytes) refuses.
     pub fn generate() -> Result<Self, StoreError> {
         let mut bytes = Zeroizing::new(vec![0; Self::MIN_BYTES]);
         random::fill(&mut bytes)?;
-        Ok(Self(bytes))
+        Self::from_bytes(&bytes)
+            .map_err(|cause| StoreError::new(StoreErrorKind::Entropy, Operation::Random).with_source(cause))
     }
 
     /// A key from random bytes.
+    ///
+    /// Random bytes look like text or a pattern once in more than 10^10 keys.
     ///
     /// # Errors
     /// [`KeyError`] for a wrong length, for text, and for bytes that are not random.
@@ -45,11 +48,15 @@ impl SecretKey {
         if !(Self::MIN_BYTES..=Self::MAX_BYTES).contains(&bytes.len()) {
             return Err(KeyError::Length { len: bytes.len() });
         }
-        if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')) {
+        if is_text(bytes) {
             return Err(KeyError::Text);
         }
+        let zeros = bytes.iter().filter(|byte| **byte == 0).count();
         let steps = bytes.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
-        if distinct(bytes.iter().copied()) < LEAST_DISTINCT || distinct(steps) < LEAST_DISTINCT {
+        if zeros > bytes.len() / 4
+            || distinct(bytes.iter().copied()) < LEAST_DISTINCT
+            || distinct(steps) < LEAST_DISTINCT
+        {
             return Err(KeyError::NotRandom);
         }
         Ok(Self(Zeroizing::new(bytes.to_vec())))
@@ -92,6 +99,31 @@ impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretKey").finish_non_exhaustive()
     }
+}
+
+/// UTF-8 without control characters: a passphrase, hexadecimal, base64. 32 random bytes are such text once in 5 * 10^10
+/// keys, and longer keys less often.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_control = |char: char| char.is_control() && !matches!(char, '\t' | '\n' | '\r');
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(is_control))
+}
+
+/// Text in UTF-16 with a byte order mark, as some editors and shells write it. A random key begins with a mark once in
+/// 32,768 keys, so the rest counts too: it is text in one random key of 32 bytes in two million.
+fn is_utf16(bytes: &[u8]) -> bool {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return false,
+    };
+    let (units, odd) = bytes[2..].as_chunks();
+    let is_of_text = |char: char| {
+        char.is_alphanumeric()
+            || char.is_whitespace()
+            || matches!(char, '!'..='~' | '\u{2010}'..='\u{205e}' | '\u{3001}'..='\u{3030}' | '\u{ff01}'..='\u{ff65}')
+    };
+    odd.is_empty()
+        && char::decode_utf16(units.iter().map(|bytes| unit(*bytes))).all(|char| char.is_ok_and(is_of_text))
 }
 
 /// Of 32 random bytes about 30 differ. Fewer than 16 differ once in more than 10^12 keys.
@@ -175,12 +207,13 @@ impl KeyRing {
     /// container platforms come with permissions of their own.
     ///
     /// # Errors
-    /// `Io`, and as [`from_text`](Self::from_text) and [`SecretKey::from_bytes`].
+    /// `Io`, `Utf16`, and as [`from_text`](Self::from_text) and [`SecretKey::from_bytes`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let bytes = std::fs::read(path).map(Zeroizing::new).map_err(|error| KeyError::Io(error.kind()))?;
         let text = std::str::from_utf8(&bytes).ok().filter(|text| text.contains(TEXT));
         match text {
             Some(text) => Self::from_text(text),
+            None if is_utf16(&bytes) => Err(KeyError::Utf16),
             None => SecretKey::from_bytes(&bytes).map(Self::new),
         }
     }
@@ -229,9 +262,12 @@ pub enum KeyError {
     /// The bytes are text, such as a passphrase, or a key whose encoding was not undone.
     #[error("key is text: generate 32 random bytes")]
     Text,
-    /// The bytes repeat, or follow each other by few rules.
+    /// The bytes repeat, follow each other by few rules, or are 0 in more than a quarter of the places.
     #[error("key is not random")]
     NotRandom,
+    /// The file is text in UTF-16.
+    #[error("key file looks like text in UTF-16: save it as UTF-8")]
+    Utf16,
     /// The text is not that of a key.
     #[error("text of a key is session-key-1: and base64url without padding")]
     Encoding,

@@ -23,19 +23,35 @@ fn weak_material_is_refused_by_reason() {
     assert_eq!(error(&bytes(1, 1_025)), KeyError::Length { len: 1_025 });
     assert_eq!(error(b"correct horse battery staple correct horse"), KeyError::Text);
     assert_eq!(error("0123456789abcdef".repeat(4).as_bytes()), KeyError::Text, "hexadecimal was not decoded");
+    for text in [
+        "correct horse battery stäple correct",
+        "пароль для всех сеансов",
+        "令牌令牌令牌令牌令牌令牌",
+        "k\n\tk\r\u{a0}a key of four or more lines",
+    ] {
+        assert_eq!(error(text.as_bytes()), KeyError::Text, "{text}");
+    }
     assert_eq!(error(&[0; 32]), KeyError::NotRandom);
     assert_eq!(error(&bytes(1, 8).repeat(8)), KeyError::NotRandom, "repeated");
     assert_eq!(error(&(0..64).collect::<Vec<_>>()), KeyError::NotRandom, "counted");
     assert_eq!(error(&(0..64).map(|n| n * 3).collect::<Vec<u8>>()), KeyError::NotRandom, "counted by threes");
+    let with_zeros = |count: usize| {
+        let mut bytes = bytes(6, 64);
+        assert!(!bytes.contains(&0));
+        (0..count).for_each(|at| bytes[at * 7 % 64] = 0);
+        bytes
+    };
+    assert_eq!(error(&with_zeros(17)), KeyError::NotRandom, "more than a quarter");
+    assert!(SecretKey::from_bytes(&with_zeros(16)).is_ok());
     for len in [32, 33, 64, 1_024] {
         assert!(SecretKey::from_bytes(&bytes(2, len)).is_ok(), "{len}");
     }
 }
 
-/// The checks never refuse what a generator makes.
+/// The checks refuse once in 10^10 keys what a generator makes.
 #[test]
 fn random_keys_are_accepted_and_survive_text() {
-    for _ in 0..2_000 {
+    for _ in 0..20_000 {
         let key = SecretKey::generate().unwrap();
         assert_eq!(SecretKey::from_text(&key.to_text()), Ok(key));
     }
@@ -63,6 +79,26 @@ fn ring_comes_from_a_file_of_lines_or_bytes() {
     assert_eq!(read(b"a passphrase that a person typed by hand").unwrap_err(), KeyError::Text);
     assert_eq!(read(format!("{0}\n{0}", lines[0]).as_bytes()).unwrap_err(), KeyError::Duplicate);
     assert_eq!(read(format!("{}\nno key", lines[0]).as_bytes()).unwrap_err(), KeyError::Encoding);
+    for text in [
+        &*lines[0],
+        &lines.join("\r\n"),
+        "a passphrase",
+        "un mot de passe très long",
+        "пароль для всех",
+        "令牌。令牌令牌令牌令牌令牌",
+    ] {
+        let units = || "\u{feff}".encode_utf16().chain(text.encode_utf16());
+        for file in [
+            units().flat_map(u16::to_le_bytes).collect(),
+            units().flat_map(u16::to_be_bytes).collect::<Vec<_>>(),
+        ] {
+            assert_eq!(read(&file).unwrap_err(), KeyError::Utf16, "{text}");
+        }
+    }
+    // A random key may begin like a byte order mark.
+    for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+        assert_eq!(read(&[&mark[..], &bytes(7, 62)].concat()).unwrap().len(), 1);
+    }
     std::fs::remove_dir_all(&directory).unwrap();
     assert_eq!(KeyRing::from_file(&file).unwrap_err(), KeyError::Io(std::io::ErrorKind::NotFound));
     assert_eq!(KeyRing::from_text("# nothing\n").unwrap_err(), KeyError::Empty);
