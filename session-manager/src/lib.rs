@@ -25,6 +25,7 @@ mod work;
 
 mod watch;
 
+mod backend;
 mod session;
 
 mod flash;

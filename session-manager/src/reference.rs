@@ -8,10 +8,11 @@ use std::task::Poll;
 
 use tokio::time::timeout_at;
 
+use crate::backend::Backend;
 use crate::error::Error;
 use crate::outcome::{EndReason, Outcome};
 use crate::request::RequestInfo;
-use crate::session::{Backend, Session};
+use crate::session::Session;
 use crate::watch::{Follower, Now};
 use crate::work::{Loaded, Work};
 

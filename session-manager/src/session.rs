@@ -1,22 +1,20 @@
 //! The handle of a request, and the turn of a task that talks to the store.
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use session_core::{Key, Timestamp, is_live};
+use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
 
+use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, TARGET};
+use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
-use crate::watch::{Follower, Tie, Watches};
-use crate::work::{Claim, Loaded, Work};
+use crate::watch::{Follower, Tie};
+use crate::work::Work;
 
 /// The session of one request: reads, and a log of the request's changes.
 ///
@@ -66,38 +64,6 @@ enum Place {
     Taken {
         loaded: bool,
     },
-}
-
-/// The manager without the driver's type, so that handlers need not name the driver.
-pub(crate) trait Backend: Send + Sync {
-    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
-    fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
-    fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
-    fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
-    /// Reads a session that was loaded before: its work, or the reason why it has ended.
-    fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;
-    fn watches(&self) -> &Arc<Watches>;
-    fn emit(&self, key: Option<&Key>, event: &Event);
-    fn now(&self) -> Timestamp;
-    fn config(&self) -> &Config;
-}
-
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
-
-/// A load that has begun.
-pub(crate) enum Loading<'a> {
-    /// The driver has answered at once.
-    Ready(Result<Box<Work>, Error>),
-    Pending(Boxed<'a, Box<Work>>),
-}
-
-impl Loading<'_> {
-    async fn done(self) -> Result<Box<Work>, Error> {
-        match self {
-            Self::Ready(work) => work,
-            Self::Pending(load) => load.await,
-        }
-    }
 }
 
 /// The result of [`Session::close`], for the response.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use session_core::{Driver, Key, Purged, Timestamp};
 
+use crate::backend::{Backend, Boxed, Loading};
 use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
@@ -15,7 +16,7 @@ use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
-use crate::session::{Backend, Boxed, Closed, Loading, Session};
+use crate::session::{Closed, Session};
 use crate::watch::Watches;
 use crate::work::{Claim, Loaded, Work};
 

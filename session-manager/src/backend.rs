@@ -1,0 +1,49 @@
+//! The manager behind the handle of a request, without the type of its driver.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use session_core::{Key, Timestamp};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::Event;
+use crate::outcome::{Committed, EndReason};
+use crate::request::RequestInfo;
+use crate::watch::Watches;
+use crate::work::{Claim, Loaded, Work};
+
+/// The manager without the driver's type, so that handlers need not name the driver.
+pub(crate) trait Backend: Send + Sync {
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
+    fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
+    fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
+    fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
+    /// Reads a session that was loaded before: its work, or the reason why it has ended.
+    fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;
+    fn watches(&self) -> &Arc<Watches>;
+    fn emit(&self, key: Option<&Key>, event: &Event);
+    fn now(&self) -> Timestamp;
+    fn config(&self) -> &Config;
+}
+
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A load that has begun.
+pub(crate) enum Loading<'a> {
+    /// The driver has answered at once.
+    Ready(Result<Box<Work>, Error>),
+    Pending(Boxed<'a, Box<Work>>),
+}
+
+impl Loading<'_> {
+    pub(crate) async fn done(self) -> Result<Box<Work>, Error> {
+        match self {
+            Self::Ready(work) => work,
+            Self::Pending(load) => load.await,
+        }
+    }
+}
