@@ -168,6 +168,10 @@ impl Session {
     ///
     /// On a [detached](Self::is_detached) session this ends the client's own session, or fails with the store's error.
     ///
+    /// A session that the client keeps ([`CarriedSessions`](crate::CarriedSessions)) ends when the client receives the
+    /// response with the deletion. A service that fails without a response, or a timeout outside of the session layer,
+    /// sends none.
+    ///
     /// # Errors
     /// `Store`, `Uncertain`, `Contention`: the session may still exist; the call may be repeated. `Committed`.
     ///

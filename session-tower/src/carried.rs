@@ -89,8 +89,9 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
                 carrier.write(session, self.kept, headers)?;
             }
             IdUpdate::Clear => {
-                options.clear.write(headers);
                 carrier.erase(self.kept, headers)?;
+                // After the deletion, which ends the session, in case the space is short.
+                options.clear.write(headers);
             }
             _ => return Ok(()),
         }

@@ -159,7 +159,8 @@ impl OpenRequest {
     }
 
     /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
-    /// handler or the commit failed.
+    /// handler or the commit failed. A session that the client keeps ends by this response only, so a service that fails,
+    /// or an outer timeout, leaves it as it was.
     fn complete<R: Default>(&mut self, closed: Closed, response: &mut Response<R>) {
         self.closed = true;
         if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
@@ -168,6 +169,10 @@ impl OpenRequest {
         if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
             *response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
+            if closed.id_update == IdUpdate::Clear {
+                // The session has ended, whether or not the handler's headers had space for that.
+                let _ = self.engine.write(IdUpdate::Clear, response.headers_mut());
+            }
         }
         if closed.loaded {
             self.engine.vary(response.headers_mut());

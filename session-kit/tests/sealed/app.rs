@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use session_kit::prelude::*;
 use session_kit::test_kit::{TestClock, Timestamp};
@@ -60,7 +60,17 @@ async fn refused(session: Session) -> Result<String, Error> {
     Ok(format!("{all:?}"))
 }
 
-fn routes() -> Router {
+/// A logout whose response has space for one header more.
+async fn logout_with_all_headers(session: Session) -> Result<HeaderMap, Error> {
+    session.destroy("out").await?;
+    let mut headers = HeaderMap::new();
+    let mut names = (0..).map(|n| HeaderName::try_from(format!("x-{n}")).unwrap());
+    while headers.try_insert(names.next().unwrap(), HeaderValue::from_static("")).is_ok() {}
+    headers.remove("x-0");
+    Ok(headers)
+}
+
+pub(crate) fn routes() -> Router {
     Router::new()
         .route("/count", get(count))
         .route("/show", get(show))
@@ -74,6 +84,8 @@ fn routes() -> Router {
             }),
         )
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
+        .route("/logout-full", post(logout_with_all_headers))
+        .route("/rotate", post(async |session: Session| session.rotate()))
         .route("/form", get(async |session: Session| csrf::token(&session).await))
         .route(
             "/say/{text}",

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::Router;
 use session_kit::session_core::Carrier as _;
 use session_kit::test_kit::{Client, TestClock};
+use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData};
 
-use super::app::{NAME, app, clock, no_store, ring, sealed};
+use super::app::{NAME, app, clock, no_store, ring, routes, sealed};
 
 fn client() -> (Client<Router>, TestClock) {
     let clock = clock();
@@ -51,6 +52,22 @@ async fn login_renews_the_id_and_logout_deletes_the_cookie() {
     assert_eq!(other.get("/show").await.text(), "guest true 1");
     let answer = client.post("/logout", "").await;
     assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(client.cookie(NAME), None);
+    assert_eq!(client.get("/show").await.text(), "guest false 0");
+}
+
+/// The cookie is the session, so the refusal that replaces the response deletes it.
+#[tokio::test]
+async fn logout_without_space_for_its_deletion_is_a_logout() {
+    let cookie = sealed(&ring(), 2);
+    let sessions = CarriedSessions::new(no_store(&clock())).unwrap();
+    let layer = CarriedSessionLayer::new(sessions, cookie).clear_site_data(ClearSiteData::new().cache());
+    let mut client = Client::new(routes().layer(layer));
+    client.post("/login/ada", "").await;
+    let answer = client.post("/logout-full", "").await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.header("clear-site-data"), Some("\"cache\""));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(client.cookie(NAME), None);
     assert_eq!(client.get("/show").await.text(), "guest false 0");
 }
