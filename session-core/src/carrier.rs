@@ -26,8 +26,7 @@ pub trait Carrier: Send + Sync + 'static {
     /// Other headers stay unchanged.
     ///
     /// # Errors
-    /// `TooLarge` if the data is longer than [`max_data_bytes`](Self::max_data_bytes) or the headers cannot hold it,
-    /// `Entropy`, `Misconfigured`. The response is then unchanged.
+    /// `TooLarge` if the headers cannot hold the data, `Entropy`, `Misconfigured`. The response is then unchanged.
     fn write(&self, session: Outgoing<'_>, parts: Parts, response: &mut HeaderMap) -> Result<()>;
 
     /// Adds the headers that make the client forget the session.
@@ -36,7 +35,8 @@ pub trait Carrier: Send + Sync + 'static {
     /// As [`write`](Self::write).
     fn erase(&self, parts: Parts, response: &mut HeaderMap) -> Result<()>;
 
-    /// The longest [`Record::data`] that [`write`](Self::write) accepts, in bytes.
+    /// The longest [`Record::data`] that the session layer stores, in bytes. Sessions of an earlier configuration may be
+    /// longer: [`write`](Self::write) accepts all that [`open`](Self::open) reads, so that they stay usable.
     fn max_data_bytes(&self) -> usize;
 
     /// As [`State::objection`](crate::State::objection).

@@ -48,17 +48,19 @@ impl<D: Driver> CarriedSessions<D> {
         Ok(Self { base, config })
     }
 
-    /// The sessions of one request: what it carried, and at most `max_data_bytes` in the record that it leaves.
+    /// The sessions of one request: what it carried, and at most `max_data_bytes` in the record that it leaves. A longer
+    /// one, of an earlier configuration, may stay as long as it is.
     pub fn of_request(&self, carried: Carried, max_data_bytes: usize) -> Sessions<OneRequest<D>> {
         let mut config = self.config.clone();
         config.carried = Some(max_data_bytes);
         config.limits.bytes = config.limits.bytes.min(max_data_bytes.saturating_sub(table::LEAST_HEADER));
+        let longest = carried.sessions.iter().map(|(_, record)| record.data.len()).max();
         let driver = OneRequest {
             base: self.base.clone(),
             records: Mutex::new(
                 carried.sessions.into_iter().map(|(id, record)| (id.key(), record)).collect(),
             ),
-            max_data_bytes,
+            max_data_bytes: longest.map_or(max_data_bytes, |longest| longest.max(max_data_bytes)),
         };
         Sessions { manager: Arc::new(Manager::carried(&self.base.manager, driver, config)) }
     }

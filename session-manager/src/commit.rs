@@ -303,7 +303,8 @@ impl<D: Driver> Manager<D> {
     /// still shrink.
     pub(crate) fn check_size(&self, table: &Table, before: &Table) -> Result<(), Error> {
         let (limits, len) = (self.config.limits, table.body().len());
-        if self.config.carried.is_some_and(|most| table.data().len() > most) {
+        let grows = table.data().len() > before.data().len();
+        if grows && self.config.carried.is_some_and(|most| table.data().len() > most) {
             return Err(Error::new(ErrorKind::TooLarge).with_detail("the client cannot keep it"));
         }
         if limits.surely_allow(len) || len <= before.body().len() {

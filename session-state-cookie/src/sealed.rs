@@ -56,7 +56,7 @@ impl SealedCookie {
 
     /// How many cookies a session may have, 1 to 4; 1 by default. Values outside are moved to the nearest.
     ///
-    /// Sessions with more cookies, of an earlier configuration, stay readable.
+    /// Sessions with more cookies, of an earlier configuration, stay readable, and may shrink.
     #[must_use]
     pub fn max_cookies(mut self, most: u8) -> Self {
         self.max_cookies = most.clamp(1, MOST as u8);
@@ -78,6 +78,11 @@ impl SealedCookie {
     /// The most characters that this many cookies hold.
     fn rooms(&self, cookies: usize) -> usize {
         (0..cookies).map(|cookie| self.room(cookie)).sum()
+    }
+
+    /// The most bytes of data that this many cookies hold.
+    fn holds(&self, cookies: usize) -> usize {
+        (self.rooms(cookies) * 3 / 4).saturating_sub(OVERHEAD)
     }
 
     /// The number in the name of a further cookie.
@@ -146,13 +151,12 @@ impl Carrier for SealedCookie {
 
     fn write(&self, session: Outgoing<'_>, parts: Parts, response: &mut HeaderMap) -> Result<()> {
         let Outgoing { id, record, persistence, now, .. } = session;
-        let (len, most) = (record.data.len(), self.max_data_bytes());
-        if len > most {
-            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::State)
-                .with_detail(format!("a session of {len} bytes; the cookie holds {most}")));
-        }
+        let len = record.data.len();
         let chars = (4 * (len + OVERHEAD)).div_ceil(3);
-        let count = (1..=MOST).find(|count| chars <= self.rooms(*count)).unwrap_or(MOST);
+        let Some(count) = (1..=MOST).find(|count| chars <= self.rooms(*count)) else {
+            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::State)
+                .with_detail(format!("a session of {len} bytes; {MOST} cookies hold {}", self.holds(MOST))));
+        };
         let text = BASE64URL_NOPAD.encode(&self.sealer.seal(id, record, count as u8)?);
         Self::all_or_nothing(response, |response| {
             let mut rest = text.as_str();
@@ -183,7 +187,7 @@ impl Carrier for SealedCookie {
     }
 
     fn max_data_bytes(&self) -> usize {
-        (self.rooms(usize::from(self.max_cookies)) * 3 / 4).saturating_sub(OVERHEAD)
+        self.holds(usize::from(self.max_cookies))
     }
 
     fn objection(&self, uri: &Uri, request: &HeaderMap) -> Option<&'static str> {

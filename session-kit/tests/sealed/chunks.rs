@@ -1,5 +1,7 @@
 //! Sessions in several cookies.
 
+use std::time::Duration;
+
 use axum::Router;
 use session_kit::test_kit::Client;
 
@@ -61,6 +63,18 @@ async fn smaller_configuration_reads_larger_sessions() {
     for (value, name) in &cookies {
         client.set_cookie(name, value);
     }
+    assert_eq!(client.get("/show").await.text(), "guest true 1");
+    // A read moves the deadline, in all of its cookies.
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(3_600));
+        let answer = client.get("/show").await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, "guest true 1"));
+        assert_eq!((answer.header("set-cookie").is_some(), names(&client)), (true, expected(3)));
+    }
+    // A new id makes it no longer. It may not grow.
+    assert_eq!(client.post("/rotate", "").await.status, 200);
+    assert_eq!(client.post("/fill/9001", "").await.status, 500);
+    assert_eq!(client.post("/login/ada", "").await.status, 500);
     assert_eq!(client.get("/show").await.text(), "guest true 1");
     assert_eq!(client.post("/fill/20", "").await.status, 200);
     assert_eq!(names(&client), expected(1));
