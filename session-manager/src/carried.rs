@@ -36,12 +36,16 @@ impl<D: Driver> CarriedSessions<D> {
     /// Sessions with the options of `base`.
     ///
     /// # Errors
-    /// `Config` with [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions): no store lists the sessions.
+    /// `Config` with [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions): no store lists the sessions. `Config`
+    /// with [`user_epochs`](crate::SessionsBuilder::user_epochs) and [`NoStore`], or another driver that stores no data.
     pub fn new(base: Sessions<D>) -> std::result::Result<Self, Error> {
         let mut config = base.manager.config.clone();
         if config.max_user_sessions.is_some() {
             let error = Error::new(ErrorKind::Config);
             return Err(error.with_detail("max_user_sessions needs sessions in a store"));
+        }
+        if config.user_epochs && base.driver().capabilities().max_record_bytes == Some(0) {
+            return Err(Error::new(ErrorKind::Config).with_detail("user_epochs needs a store for the epochs"));
         }
         // The index keeps the epoch. Entries without a record are dropped at the next use.
         config.index_users = config.user_epochs;
@@ -262,7 +266,7 @@ impl Driver for NoStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().conditional(true)
+        Capabilities::none().conditional(true).max_record_bytes(Some(0))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

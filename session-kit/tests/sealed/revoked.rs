@@ -6,7 +6,7 @@ use std::time::Duration;
 use session_kit::cookie::SealedCookie;
 use session_kit::memory::{MemoryConfig, MemoryStore};
 use session_kit::test_kit::{Client, TestClock};
-use session_kit::{CarriedSessions, ErrorKind, KeyRing, OnTooMany, SecretKey, Sessions};
+use session_kit::{CarriedSessions, DynDriver, ErrorKind, KeyRing, NoStore, OnTooMany, SecretKey, Sessions};
 
 use super::app::{NAME, app, app_of, clock, no_store, sealed};
 
@@ -147,6 +147,16 @@ async fn newest_key_seals_all_open_and_a_removed_one_revokes() {
 fn limit_of_sessions_needs_a_store() {
     let store = MemoryStore::open(MemoryConfig::new()).unwrap();
     let sessions = Sessions::builder(store).max_user_sessions(2, OnTooMany::Reject).build().unwrap();
+    assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// Instead of an error in each login.
+#[test]
+fn epochs_need_a_store() {
+    let driver = NoStore::with_clock(Arc::new(clock()));
+    let sessions = Sessions::builder(driver.clone()).user_epochs(true).build().unwrap();
+    assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
+    let sessions = Sessions::builder(DynDriver::new(driver)).user_epochs(true).build().unwrap();
     assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
 }
 
