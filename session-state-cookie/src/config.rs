@@ -135,6 +135,8 @@ impl CookieConfig {
 
     /// Builds a carrier, which puts the whole session into the cookie.
     ///
+    /// It reserves the names `name.1` to `name.3` for sessions of several cookies. Give them to no other cookie of the host.
+    ///
     /// # Errors
     /// As [`build`](Self::build).
     #[cfg(feature = "sealed")]

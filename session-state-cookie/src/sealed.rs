@@ -31,7 +31,7 @@ pub(crate) const LEAST_CHARS: usize = 1 + OVERHEAD.div_ceil(3) * 4;
 /// Browsers keep at most 4,096 bytes of name and value per cookie (RFC 6265bis §5.7). With the default name one cookie
 /// holds a record of [`max_data_bytes`](Carrier::max_data_bytes) = 2,987 bytes. [`max_cookies`](Self::max_cookies) allows
 /// more cookies, named `name.1` to `name.3`. Each request sends all of them, and servers limit the headers of a request,
-/// many to 8 KiB.
+/// many to 8 KiB. These names are reserved: with `max_cookies(n)` a response may replace or delete `name.1` to `name.(n-1)`.
 ///
 /// # What a cookie cannot do
 /// - The client may keep a copy and send it again until the deadline inside of it, also after a logout. Keep timeouts
@@ -90,7 +90,8 @@ impl SealedCookie {
         (1..MOST).find_map(|at| Some((at, parse::value_of(pair, self.cookies[at].name().as_bytes())?)))
     }
 
-    fn open_in(&self, values: &[Vec<&[u8]>; MOST], first: &[u8]) -> Option<(SessionId, Record)> {
+    /// The session that begins with this value, and its number of cookies.
+    fn open_in(&self, values: &[Vec<&[u8]>; MOST], first: &[u8]) -> Option<(u8, (SessionId, Record))> {
         let (count, text) = first.split_first()?;
         let count = usize::from(count.checked_sub(b'0')?);
         if !(1..=MOST).contains(&count) {
@@ -107,7 +108,8 @@ impl SealedCookie {
             if whole.len() > MOST * MAX_NAME_AND_VALUE {
                 return None;
             }
-            self.sealer.open(BASE64URL_NOPAD.decode(&whole).ok()?, count as u8)
+            let session = self.sealer.open(BASE64URL_NOPAD.decode(&whole).ok()?, count as u8)?;
+            Some((count as u8, session))
         })
     }
 
@@ -135,14 +137,20 @@ impl Carrier for SealedCookie {
             if let Some(value) = parse::value_of(pair, self.name().as_bytes()) {
                 values[0].push(value);
             } else if let Some((at, value)) = self.further(pair) {
-                carried.parts.insert(at as u8);
+                // With fewer cookies the name may be that of the application.
+                if at < usize::from(self.max_cookies) {
+                    carried.parts.insert(at as u8);
+                }
                 values[at].push(value);
             }
         });
         for (at, first) in values[0].iter().enumerate() {
             let opened = if at < Candidates::MAX { self.open_in(&values, first) } else { None };
             match opened {
-                Some((id, record)) => carried.push(id, record),
+                Some((count, (id, record))) => {
+                    (1..count).for_each(|part| carried.parts.insert(part));
+                    carried.push(id, record);
+                }
                 None => carried.candidates.push_malformed(),
             }
         }

@@ -16,9 +16,9 @@ use crate::service::SessionService;
 /// [`RoutePolicy`](crate::RoutePolicy) overrides the first two, and [`on_not_stored`](Self::on_not_stored), for a route.
 ///
 /// # Several layers
-/// Two layers may be nested if their cookies have different names. A handler sees the inner layer's session; the outer
-/// one is [`LazySession::outer`](crate::LazySession::outer). Each layer commits its own session and writes its own
-/// cookie.
+/// Two layers may be nested if their cookies have different names; a sealed cookie has the names `name.1` to `name.3` as
+/// well. A handler sees the inner layer's session; the outer one is [`LazySession::outer`](crate::LazySession::outer).
+/// Each layer commits its own session and writes its own cookie.
 pub struct SessionLayer<D, S> {
     /// Shared, because axum calls [`Layer::layer`] for every request of a router without its state (`with_state`).
     parts: Arc<Parts<Sessions<D>, S>>,

@@ -10,6 +10,10 @@ fn sealed_cookie() -> SealedCookie {
     CookieConfig::new().build_sealed(&ring).unwrap()
 }
 
+fn record(bytes: usize) -> Record {
+    Record::new(vec![b'x'; bytes], None, Revision::random().unwrap())
+}
+
 /// The request of a client that keeps this session.
 fn request_with(cookie: &SealedCookie, record: &Record) -> HeaderMap {
     let mut response = HeaderMap::new();
@@ -17,11 +21,41 @@ fn request_with(cookie: &SealedCookie, record: &Record) -> HeaderMap {
     with_cookies(set_cookies(&response).iter().map(|header| header.split(';').next().unwrap()))
 }
 
+/// The names of the cookies that an answer to this request deletes, if it writes a small session and if it erases it.
+fn deleted(cookie: &SealedCookie, request: &HeaderMap) -> [Vec<String>; 2] {
+    let parts = cookie.open(request).parts;
+    let (mut written, mut erased) = (HeaderMap::new(), HeaderMap::new());
+    cookie.write(Outgoing::new(&id(7), &record(10), NOW), parts, &mut written).unwrap();
+    cookie.erase(parts, &mut erased).unwrap();
+    [written, erased].map(|response| {
+        let gone = set_cookies(&response).into_iter().filter(|header| header.ends_with(GONE));
+        gone.map(|header| header.split('=').next().unwrap().to_owned()).collect()
+    })
+}
+
+#[test]
+fn cookies_of_the_application_are_not_deleted() {
+    let cookie = sealed_cookie();
+    let (first, second) = ("__Host-session".to_owned(), "__Host-session.1".to_owned());
+    for bytes in [None, Some(10)] {
+        let mut request = bytes.map_or_else(HeaderMap::new, |bytes| request_with(&cookie, &record(bytes)));
+        request.append(COOKIE, "__Host-session.1=the application's".parse().unwrap());
+        assert_eq!(deleted(&cookie, &request), [vec![], vec![first.clone()]]);
+        let several = cookie.clone().max_cookies(2);
+        let both = vec![first.clone(), second.clone()];
+        assert_eq!(deleted(&several, &request), [vec![second.clone()], both], "the name is reserved");
+    }
+    let larger = request_with(&cookie.clone().max_cookies(4), &record(10_000));
+    let further: Vec<_> = (1..4).map(|at| format!("__Host-session.{at}")).collect();
+    let all = [&[first][..], &further].concat();
+    assert_eq!(deleted(&cookie, &larger), [further, all], "a session of an earlier configuration");
+}
+
 /// Base64 is decoded into one buffer, and the seal is opened in it.
 #[test]
 fn opening_holds_the_session_once() {
     let cookie = sealed_cookie();
-    let record = Record::new(vec![b'x'; cookie.max_data_bytes()], None, Revision::random().unwrap());
+    let record = record(cookie.max_data_bytes());
     let request = request_with(&cookie, &record);
     let opening = allocation_counter::measure(|| {
         assert_eq!(cookie.open(&request).sessions, [(id(7), record.clone())]);
