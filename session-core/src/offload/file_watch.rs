@@ -94,16 +94,23 @@ impl Shared {
         }
     }
 
-    /// Whether all files are there. A result that another look has overtaken does not count.
+    /// Whether all files are there. Afterwards `state` is the result of a look that began after this call.
     fn look(&self) -> bool {
-        loop {
+        self.look_by(|| self.files.iter().any(KnownFile::is_gone))
+    }
+
+    /// A look that began before this one may overtake it, with an older result. A look that overtakes the second attempt
+    /// began after the first was overtaken, so its result is new enough for F11. With more attempts, each of many flushes
+    /// at once would look once for each of the others.
+    fn look_by(&self, mut is_gone: impl FnMut() -> bool) -> bool {
+        let mut attempt = || {
             let seen = self.state.load(Ordering::Acquire);
-            let gone = self.files.iter().any(KnownFile::is_gone);
+            let gone = is_gone();
             let next = (seen & !1).wrapping_add(2) | u64::from(gone);
-            if self.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return !gone;
-            }
-        }
+            let counted = self.state.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
+            if counted.is_ok() { Ok(!gone) } else { Err(!gone) }
+        };
+        attempt().or_else(|_| attempt()).unwrap_or_else(|overtaken| overtaken)
     }
 }
 
@@ -147,6 +154,23 @@ mod tests {
         drop(watch);
         while Arc::strong_count(&shared) > 1 {
             std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn overtaken_look_is_repeated_once() {
+        let shared = Shared { files: Vec::new(), state: AtomicU64::new(0), stopped: AtomicBool::new(false) };
+        for (overtaken, attempts) in [(0, 1), (1, 2), (100, 2)] {
+            let mut looks = 0;
+            let there = shared.look_by(|| {
+                looks += 1;
+                if looks <= overtaken {
+                    assert!(shared.look_by(|| false), "the other look counts");
+                }
+                true
+            });
+            assert_eq!((there, looks), (false, attempts));
+            assert_eq!(shared.state.load(Ordering::Relaxed) & 1 == 0, overtaken == 100);
         }
     }
 }
