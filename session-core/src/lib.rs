@@ -73,7 +73,7 @@ pub use on_full::OnFull;
 #[cfg(feature = "serde")]
 pub use option::deserialize_duration;
 pub use page::{Cursor, Entry, EntryDeadline, Page, Purged};
-pub use path::check_path;
+pub use path::{check_path, is_url_scheme};
 pub use process::{OpenFile, Opener};
 pub use record::{Record, check_record_bytes};
 pub use revision::Revision;

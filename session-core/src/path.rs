@@ -21,12 +21,13 @@ pub fn check_path(path: &Path) -> Result<()> {
     let refuse = |detail: String| {
         Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(detail))
     };
-    let is_word = |text: &str| text.len() > 1 && text.chars().all(|c| c.is_ascii_alphanumeric());
+    // One letter is a drive of Windows.
+    let is_scheme = |text: &str| text.len() > 1 && is_url_scheme(text);
     if text.is_empty() {
         return refuse("path is empty".into());
     }
     if let Some((scheme, rest)) = text.split_once(':')
-        && ((is_word(scheme) && rest.starts_with("//"))
+        && ((is_scheme(scheme) && rest.starts_with("//"))
             || SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
     {
         return refuse(format!(
@@ -44,6 +45,13 @@ pub fn check_path(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether the text can be the scheme of a URL (RFC 3986, section 3.1). For code that reads or refuses the URL of a store.
+#[must_use]
+pub fn is_url_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +66,9 @@ mod tests {
             ("sqlite:sessions.db", "begins with `"),
             ("sqlite:///var/lib/sessions.db?durability=power", "begins with `"),
             ("postgres://host/name", "begins with `"),
+            ("redis+unix:///run/redis.sock", "begins with `"),
+            ("redis-cluster://host,host", "begins with `"),
+            ("s3.eu-1+v2://bucket", "begins with `"),
             ("sessions.db?mode=memory", "contains `?`"),
             ("/var/lib/sessions.db#1", "contains `?`"),
             ("missing?/sessions.db", "contains `?`"),
@@ -67,7 +78,9 @@ mod tests {
             assert!(error.to_string().contains(word), "{path}: {error}");
             assert!(!error.to_string().contains("db"), "{error}");
         }
-        for path in ["sessions.db", "./file:name", "/a:b/c", "C:\\sessions", "a/b://c", "file"] {
+        for path in
+            ["sessions.db", "./file:name", "/a:b/c", "C:\\sessions", "C://x", "a/b://c", "-a://b", "file"]
+        {
             check_path(Path::new(path)).unwrap();
         }
         let odd = std::env::temp_dir().join(format!("session-core-#{}?", std::process::id()));

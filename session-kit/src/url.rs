@@ -2,6 +2,8 @@
 //!
 //! No error text of this module contains a part of the URL after the scheme, except names of options.
 
+use session_core::is_url_scheme;
+
 use crate::error::{OpenError, OpenErrorKind};
 use crate::scheme::{Form, SCHEMES, Scheme};
 use crate::suggest::{closest, list};
@@ -31,7 +33,7 @@ impl Url {
             return invalid("URL contains white space or a control character; write `%20` for a space");
         }
         let (scheme, rest) = match text.split_once(':') {
-            Some((scheme, rest)) if is_scheme(scheme) => (find(scheme)?, rest),
+            Some((scheme, rest)) if is_url_scheme(scheme) => (find(scheme)?, rest),
             _ => {
                 return invalid(
                     "URL has no scheme; write `sqlite:` before the path of a file, or `redis://` before a host",
@@ -55,12 +57,6 @@ impl Url {
 
 fn invalid<T>(text: impl Into<String>) -> Result<T, OpenError> {
     Err(OpenError::new(OpenErrorKind::InvalidUrl, text))
-}
-
-/// RFC 3986, section 3.1.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&c))
 }
 
 fn find(name: &str) -> Result<&'static Scheme, OpenError> {
