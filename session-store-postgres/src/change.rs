@@ -7,10 +7,9 @@ use session_core::{
 use tokio_postgres::Row;
 
 use crate::error::{Failure, INDEX, REVISION, corrupt};
-use crate::link::Values;
 use crate::open::Inner;
 use crate::read::{column, deadline, millis, record, revision};
-use crate::statement::Statement;
+use crate::statement::{Statement, Values};
 
 impl Inner {
     /// Makes a change. A touch that finds another revision is `Conflict(None)`.

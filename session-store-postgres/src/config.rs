@@ -83,7 +83,7 @@ impl PostgresConfig {
         /// The time limit of one operation, including the wait for a connection. A statement without an answer by then
         /// is `Timeout`. At least 10 ms. Default: 2 s.
         response_timeout: Duration,
-        /// The time limit of one attempt to connect. At least 10 ms. Default: 1 s.
+        /// The time limit of connecting to one host of the URL. At least 10 ms. Default: 1 s.
         connect_timeout: Duration,
         /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 500,000,000.
         max_record_bytes: u64,

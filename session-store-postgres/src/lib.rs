@@ -13,7 +13,10 @@ mod traverse;
 mod schema;
 mod statement;
 
+mod connect;
 mod error;
+mod flight;
+mod home;
 mod link;
 mod pending;
 

@@ -3,36 +3,29 @@
 //! A statement is sent again only if that is safe: it was refused, was never sent, or only reads. A change whose answer
 //! is lost is an error with `Applied::Unknown`, because a second try could meet the effect of the first.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
-use session_core::{Gate, Key, Opener, Operation, Result, StoreError, StoreErrorKind};
-use tokio::runtime::Handle;
+use session_core::{Gate, Key, Opener, Operation, Result};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::Row;
 
 use crate::config::PostgresConfig;
 use crate::error::{Cause, Failure};
-use crate::pending::Pending;
-use crate::statement::Statement;
+use crate::flight::{Afterwards, Flight};
+use crate::home::Home;
+use crate::statement::{Statement, Values};
 
 /// The connections that all handles of a store share.
 pub(crate) struct Link {
     pool: Pool,
     /// Whether the pool is the driver's and not the application's.
     is_own: bool,
-    limit: Duration,
     prepare: bool,
     pub(crate) gate: Gate,
     opener: Opener,
-    runtime: Handle,
-    pending: Arc<Pending>,
+    after: Afterwards,
 }
-
-/// The values of a statement's parameters.
-pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The first pause before a retry. Each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -49,22 +42,15 @@ struct Trial {
 }
 
 impl Link {
-    pub(crate) fn new(pool: Pool, is_own: bool, config: &PostgresConfig) -> Result<Self> {
-        let runtime = Handle::try_current().map_err(|cause| {
-            StoreError::new(StoreErrorKind::Misconfigured, Operation::Open)
-                .with_detail("opened outside of a tokio runtime")
-                .with_source(cause)
-        })?;
-        Ok(Self {
+    pub(crate) fn new(pool: Pool, is_own: bool, home: Home, config: &PostgresConfig) -> Self {
+        Self {
             pool,
             is_own,
-            limit: config.response_timeout,
             prepare: config.prepare,
             gate: Gate::new(),
             opener: Opener::this_process(),
-            runtime,
-            pending: Arc::default(),
-        })
+            after: Afterwards { pending: Default::default(), home, limit: config.response_timeout },
+        }
     }
 
     /// Makes one attempt to connect.
@@ -94,7 +80,7 @@ impl Link {
         self.check(operation)?;
         let mut trial = Trial::default();
         let work = self.persist(statement, values, operation, key, &mut trial);
-        let answer = timeout(self.limit, work).await;
+        let answer = timeout(self.after.limit, work).await;
         let failure = match answer {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(failure)) => failure,
@@ -114,15 +100,15 @@ impl Link {
         trial: &mut Trial,
     ) -> std::result::Result<Vec<Row>, Failure> {
         if let Some(key) = key {
-            self.pending.settled(key).await;
+            self.after.pending.settled(key).await;
         }
         // A statement that is sent at the last moment would have an unknown effect instead of a reason.
-        let last_repeat = Instant::now() + self.limit / 4 * 3;
+        let last_repeat = Instant::now() + self.after.limit / 4 * 3;
         loop {
             let failure = match self.get().await {
                 Ok(client) => {
                     trial.sent = true;
-                    let flight = Flight { client: Some(client), key, link: self };
+                    let flight = Flight::new(client, key, &self.after);
                     let answer = flight.send(statement, values, self.prepare).await;
                     let failure = match answer {
                         Ok(rows) if is_of_standby(&rows, operation) => Failure::Standby,
@@ -178,64 +164,4 @@ impl Link {
 fn is_of_standby(rows: &[Row], operation: Operation) -> bool {
     matches!(operation, Operation::Retrieve | Operation::Traverse)
         && rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false))
-}
-
-/// A statement on its way. Dropped before its answer, it keeps the connection out of the pool and the key of a change
-/// pending until the server has answered.
-struct Flight<'a> {
-    client: Option<Client>,
-    key: Option<&'a Key>,
-    link: &'a Link,
-}
-
-impl Flight<'_> {
-    async fn send(
-        &self,
-        statement: &Statement,
-        values: Values<'_>,
-        prepare: bool,
-    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
-        let Some(client) = &self.client else { return Ok(Vec::new()) };
-        if prepare {
-            let prepared = client.prepare_typed_cached(&statement.sql, statement.types).await?;
-            return client.query(&prepared, values).await;
-        }
-        let typed: Vec<_> = values.iter().copied().zip(statement.types.iter().cloned()).collect();
-        client.query_typed(&statement.sql, &typed).await
-    }
-
-    /// The server has answered, or the connection is lost.
-    fn land(mut self) -> Option<Client> {
-        self.client.take()
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        let (pending, key) = (Arc::clone(&self.link.pending), self.key.cloned());
-        if let Some(key) = &key {
-            pending.begin(key);
-        }
-        let limit = self.link.limit;
-        self.link.runtime.spawn(async move {
-            settle(client, limit).await;
-            if let Some(key) = &key {
-                pending.end(key);
-            }
-        });
-    }
-}
-
-/// Waits until the server has answered everything that was sent on a connection.
-async fn settle(client: Client, limit: Duration) {
-    // The answer to a later message comes after all earlier answers.
-    if timeout(limit, client.check_connection()).await.is_ok() {
-        return;
-    }
-    // The statement hangs. It is cancelled, because a backend does not notice that its client has gone.
-    let client = Client::take(client);
-    let cancel = client.cancel_token();
-    drop(timeout(limit, cancel.cancel_query(NoTls)).await);
-    drop(client.check_connection().await);
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use session_core::{Durability, Operation, Result, StoreError, StoreErrorKind};
-use tokio_postgres::NoTls;
 
 use crate::config::PostgresConfig;
+use crate::connect::Hosts;
 use crate::error::{Cause, Failure};
+use crate::home::Home;
 use crate::link::Link;
 use crate::schema::{self, Table};
 use crate::statement::Statements;
@@ -22,11 +23,14 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Self> {
         config.check()?;
+        let (connection, home) = (config.connection()?, Home::current()?);
+        let hosts = Hosts::new(&connection, config.connect_timeout, home);
+        let limit = hosts.limit_of_all();
         let recycling_method = RecyclingMethod::Fast;
-        let manager = Manager::from_config(config.connection()?, NoTls, ManagerConfig { recycling_method });
+        let manager = Manager::from_connect(connection, hosts, ManagerConfig { recycling_method });
         let pool = Pool::builder(manager)
             .max_size(config.connections)
-            .create_timeout(Some(config.connect_timeout))
+            .create_timeout(Some(limit))
             .runtime(Runtime::Tokio1)
             .build();
         let failed = |text: String| {
@@ -39,7 +43,7 @@ impl Inner {
     pub(crate) async fn over(pool: Pool, is_own: bool, config: PostgresConfig) -> Result<Self> {
         config.check()?;
         let table = Table::new(&config.table)?;
-        let link = Link::new(pool, is_own, &config)?;
+        let link = Link::new(pool, is_own, Home::current()?, &config);
         // Migrating a large table takes long, so only the connection and each look have a limit.
         let mut client = link.connect(config.response_timeout.max(Duration::from_secs(1))).await?;
         let refused = |cause| Failure::refused(cause).during(Operation::Open);
@@ -54,7 +58,7 @@ impl Inner {
         }
         schema::prepare(&mut client, &table, config.create_table).await?;
         drop(client);
-        let statements = Statements::new(&table.quoted, config.durability);
+        let statements = Statements::new(&table.quoted, config.durability, config.response_timeout);
         Ok(Self { link, config, statements })
     }
 }

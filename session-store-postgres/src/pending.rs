@@ -10,6 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session_core::Key;
 use tokio::sync::Notify;
 
+/// An abandoned change. A task holds it until the server has answered. It ends with the task, also where a runtime drops
+/// the task because it shuts down.
+pub(crate) struct Abandoned {
+    pending: Arc<Pending>,
+    key: Key,
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.pending.end(&self.key);
+    }
+}
+
 /// The keys with an abandoned change.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -31,12 +44,14 @@ impl Pending {
         }
     }
 
-    pub(crate) fn begin(&self, key: &Key) {
+    /// The key is pending until the returned value is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, key: &Key) -> Abandoned {
         self.count.fetch_add(1, Ordering::SeqCst);
         self.lock().entry(key.clone()).or_default().0 += 1;
+        Abandoned { pending: Arc::clone(self), key: key.clone() }
     }
 
-    pub(crate) fn end(&self, key: &Key) {
+    fn end(&self, key: &Key) {
         let mut keys = self.lock();
         if let Some((left, ended)) = keys.get_mut(key) {
             *left -= 1;

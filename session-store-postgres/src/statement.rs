@@ -9,8 +9,10 @@
 //! `due` is when a purge looks at the record: at its deadline, or earlier if the deadline was moved since, never later.
 //! The index is on `due`. So a write that extends a session changes no indexed column (a heap-only tuple).
 
+use std::time::Duration;
+
 use session_core::Durability;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 /// A statement and the types of its parameters.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(crate) struct Statement {
     pub(crate) sql: String,
     pub(crate) types: &'static [Type],
 }
+
+/// The values of a statement's parameters.
+pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The statements for one table.
 #[derive(Debug)]
@@ -34,15 +39,15 @@ pub(crate) struct Statements {
 }
 
 impl Statements {
-    /// `table` is quoted.
-    pub(crate) fn new(table: &str, durability: Durability) -> Self {
-        let sync = synchronous_commit(durability);
+    /// `table` is quoted. `limit` is the time limit of an operation.
+    pub(crate) fn new(table: &str, durability: Durability, limit: Duration) -> Self {
+        let local = format!("{} AND {}", synchronous_commit(durability), lock_timeout(limit));
         let due = "CASE WHEN r.due IS NOT NULL AND (excluded.due IS NULL OR r.due <= excluded.due) \
                    THEN r.due ELSE excluded.due END";
         let statement = |sql: String, types| Statement { sql, types };
         // `$1` is the key, `$2` the new revision, `$3` the new deadline, `$4` the new data.
         let insert = format!(
-            "INSERT INTO {table} AS r (key, revision, deadline, due, data) SELECT $1, $2, $3, $3, $4 WHERE {sync} \
+            "INSERT INTO {table} AS r (key, revision, deadline, due, data) SELECT $1, $2, $3, $3, $4 WHERE {local} \
              ON CONFLICT (key) DO UPDATE SET"
         );
         // `new` is the condition for taking the new values. A row under another key shows a damaged index.
@@ -81,7 +86,7 @@ impl Statements {
                      due = CASE WHEN r.revision = $5 AND r.key = $1 AND (r.due IS NULL OR r.due > $3) \
                      THEN $3 ELSE r.due END, \
                      data = CASE WHEN r.revision = $5 AND r.key = $1 THEN $4 ELSE r.data END \
-                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $6) AND {sync} \
+                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $6) AND {local} \
                      RETURNING key = $1, revision, deadline, CASE WHEN revision <> $2 THEN data END"
                 ),
                 &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::BYTEA, Type::BYTEA, Type::INT8],
@@ -91,7 +96,7 @@ impl Statements {
             remove: statement(
                 format!(
                     "WITH found AS MATERIALIZED ( \
-                     SELECT key, revision, deadline, data FROM {table} WHERE key = $1 AND {sync} FOR UPDATE \
+                     SELECT key, revision, deadline, data FROM {table} WHERE key = $1 AND {local} FOR UPDATE \
                      ), gone AS ( \
                      DELETE FROM {table} AS r USING found AS f WHERE r.key = $1 AND f.key = $1 AND CASE \
                      WHEN $3 THEN f.deadline <= $4 \
@@ -111,7 +116,7 @@ impl Statements {
                      THEN $4 ELSE r.deadline END, \
                      due = CASE WHEN r.revision = $2 AND r.revision <> $3 AND r.key = $1 \
                      AND (r.due IS NULL OR r.due > $4) THEN $4 ELSE r.due END \
-                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $5) AND {sync} \
+                     WHERE r.key = $1 AND (r.deadline IS NULL OR r.deadline > $5) AND {local} \
                      RETURNING key = $1, revision"
                 ),
                 &[Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8],
@@ -159,4 +164,16 @@ fn synchronous_commit(durability: Durability) -> &'static str {
             "(current_setting('synchronous_commit') <> 'off' OR set_config('synchronous_commit', 'on', true) = 'on')"
         }
     }
+}
+
+/// A condition that holds and limits the waits of this statement for locks of other transactions. So an abandoned change
+/// ends by itself, also where it cannot be cancelled, and a change that waited has changed nothing instead of an unknown
+/// effect. A shorter limit of the operator stays.
+fn lock_timeout(limit: Duration) -> String {
+    // The caller learns the reason before its own time is up.
+    let millis = (limit / 4 * 3).as_millis();
+    format!(
+        "(current_setting('lock_timeout')::interval BETWEEN '1 ms' AND '{millis} ms' \
+         OR set_config('lock_timeout', '{millis}', true) IS NOT NULL)"
+    )
 }

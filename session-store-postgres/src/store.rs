@@ -31,7 +31,8 @@ impl PostgresStore {
     /// the options play no part.
     ///
     /// The pool must lead to the primary. Its connections must be outside of a transaction. [`close`](Driver::close)
-    /// leaves the pool open.
+    /// leaves the pool open. deadpool runs a new connection in the runtime of the call that needs it, and the connection
+    /// ends with that runtime.
     ///
     /// # Errors
     /// As [`open`](Self::open).

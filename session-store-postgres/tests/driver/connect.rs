@@ -1,5 +1,7 @@
 //! Connections that are closed, and errors that end a session.
 
+use std::time::Duration;
+
 use session_core::Applied::{No, Unknown};
 use session_core::StoreErrorKind::Unavailable;
 use session_core::{Condition, Driver};
@@ -25,6 +27,18 @@ async fn connection_closed_in_the_handshake_is_unavailable() {
         }
     });
     fails(PostgresStore::open(config(url)).await, Unavailable, No);
+}
+
+/// A host that went away may still have its connections accepted, for example by a proxy or a firewall.
+#[tokio::test]
+async fn silent_first_host_does_not_hide_the_second() {
+    let server = server();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (one, two) = (silent.local_addr().unwrap().port(), server.port());
+    let url = format!("postgres://postgres@127.0.0.1:{one},127.0.0.1:{two}/postgres");
+    let settings = config(url).connect_timeout(Duration::from_millis(300));
+    let store = PostgresStore::open(settings).await.unwrap();
+    put(&store, &key("a"), record(1)).await;
 }
 
 /// Forwards connections to a server. Answers a statement with `text` in it by an error of severity `FATAL`, as a server

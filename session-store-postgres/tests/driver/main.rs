@@ -8,6 +8,7 @@ mod durability;
 mod failover;
 mod faults;
 mod order;
+mod runtimes;
 mod schema;
 
 use std::time::Duration;
@@ -49,6 +50,11 @@ async fn raw(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// The number of the driver's connections.
+fn connections(server: &Server) -> String {
+    server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'session-kit'").unwrap()
 }
 
 /// Locks the row of a key until the client commits.

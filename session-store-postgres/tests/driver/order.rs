@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use session_core::{Condition, Driver};
+use session_store_postgres::{PostgresStore, deadpool_postgres as deadpool};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_postgres::NoTls;
 
-use crate::{key, lock, nap, open, put, raw, record, server, signal, waiting};
+use crate::{config, key, lock, nap, open, put, raw, record, server, signal, waiting};
 
 /// The abandoned change hangs in its backend. Without the driver's care the next one would overtake it on another
 /// connection.
@@ -32,4 +35,72 @@ async fn next_change_waits_for_an_abandoned_one() {
     signal(backend, "-CONT");
     assert!(next.await.unwrap().unwrap().is_applied());
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(3)));
+}
+
+/// Connections that do not know the address of their server, so a cancel fails, as it does where a server demands TLS.
+struct WithoutCancel;
+
+impl deadpool::Connect for WithoutCancel {
+    fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
+        let config = config.clone();
+        Box::pin(async move {
+            let socket = TcpStream::connect(("127.0.0.1", config.get_ports()[0])).await.unwrap();
+            let (client, connection) = config.connect_raw(socket, NoTls).await?;
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        })
+    }
+}
+
+type Connecting<'a> = std::pin::Pin<
+    Box<
+        dyn Future<
+                Output = Result<(tokio_postgres::Client, tokio::task::JoinHandle<()>), tokio_postgres::Error>,
+            > + Send
+            + 'a,
+    >,
+>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn abandoned_change_ends_without_a_cancel() {
+    let server = server();
+    put(&open(&server).await, &key("a"), record(1)).await;
+    let other = raw(&server.url()).await;
+    let url = server.url();
+    let manager = deadpool::Manager::from_connect(
+        url.parse().unwrap(),
+        WithoutCancel,
+        deadpool::ManagerConfig::default(),
+    );
+    let pool = deadpool::Pool::builder(manager).build().unwrap();
+    let settings = config(url).response_timeout(Duration::from_secs(2));
+    let store = PostgresStore::with_pool(pool, settings).await.unwrap();
+    for condition in [Condition::Any, Condition::Absent, Condition::Revision(record(1).revision)] {
+        lock(&other, &key("a")).await;
+        let place = key("a");
+        let abandoned = store.store(&place, record(2), condition);
+        assert!(timeout(Duration::from_millis(500), abandoned).await.is_err());
+        none_waits(&other).await;
+        let removal = store.remove(&place, condition);
+        assert!(timeout(Duration::from_millis(500), removal).await.is_err());
+        none_waits(&other).await;
+        let touch = session_core::Touch { from: record(1).revision, to: record(2).revision, deadline: None };
+        assert!(timeout(Duration::from_millis(500), store.touch(&place, touch)).await.is_err());
+        none_waits(&other).await;
+        other.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
+    }
+    put(&store, &key("a"), record(3)).await;
+}
+
+/// Waits until no statement waits for a lock, as the lock is held.
+async fn none_waits(client: &tokio_postgres::Client) {
+    waiting(client).await;
+    let sql = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    for _ in 0..500 {
+        if client.query(sql, &[]).await.unwrap().is_empty() {
+            return;
+        }
+        nap(10).await;
+    }
+    panic!("a statement waits for a lock");
 }

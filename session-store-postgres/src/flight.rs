@@ -1,0 +1,81 @@
+//! A statement between its sending and its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Client;
+use session_core::Key;
+use tokio::time::timeout;
+use tokio_postgres::{Error, NoTls, Row};
+
+use crate::home::Home;
+use crate::pending::Pending;
+use crate::statement::{Statement, Values};
+
+/// A statement on its way. Dropped before its answer, it keeps the connection out of the pool and the key of a change
+/// pending until the server has answered.
+pub(crate) struct Flight<'a> {
+    client: Option<Client>,
+    key: Option<&'a Key>,
+    after: &'a Afterwards,
+}
+
+/// What a dropped flight needs.
+pub(crate) struct Afterwards {
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) home: Home,
+    /// The time limit of each step of the wait.
+    pub(crate) limit: Duration,
+}
+
+impl<'a> Flight<'a> {
+    pub(crate) fn new(client: Client, key: Option<&'a Key>, after: &'a Afterwards) -> Self {
+        Self { client: Some(client), key, after }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        prepare: bool,
+    ) -> Result<Vec<Row>, Error> {
+        let Some(client) = &self.client else { return Ok(Vec::new()) };
+        if prepare {
+            let prepared = client.prepare_typed_cached(&statement.sql, statement.types).await?;
+            return client.query(&prepared, values).await;
+        }
+        let typed: Vec<_> = values.iter().copied().zip(statement.types.iter().cloned()).collect();
+        client.query_typed(&statement.sql, &typed).await
+    }
+
+    /// The server has answered, or the connection is lost.
+    pub(crate) fn land(mut self) -> Option<Client> {
+        self.client.take()
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let Afterwards { pending, home, limit } = self.after;
+        let (abandoned, limit) = (self.key.map(|key| pending.begin(key)), *limit);
+        home.handle().spawn(async move {
+            settle(client, limit).await;
+            drop(abandoned);
+        });
+    }
+}
+
+/// Waits until the server has answered everything that was sent on a connection, at most three times the limit.
+async fn settle(client: Client, limit: Duration) {
+    // The answer to a later message comes after all earlier answers.
+    if timeout(limit, client.check_connection()).await.is_ok() {
+        return;
+    }
+    // The statement hangs, although a lock would have ended its wait already. It is cancelled, because a backend does not
+    // notice that its client has gone. A server that demands TLS refuses this cancel.
+    let client = Client::take(client);
+    let cancel = client.cancel_token();
+    drop(timeout(limit, cancel.cancel_query(NoTls)).await);
+    drop(timeout(limit, client.check_connection()).await);
+}
