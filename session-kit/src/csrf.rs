@@ -9,7 +9,8 @@ use session_core::SessionId;
 const KEY: &str = "csrf";
 
 /// The token of this session: 192 random bits as text. The first call stores a new one under the key `csrf`, with all
-/// changes of this request so far ([`Session::update_now`]): of two first requests at once, both get the same token.
+/// changes of this request so far ([`Session::update_now`]): of two first requests at once, both get the same token. In a
+/// session that the client keeps, each gets a token of its own, and that of the last response is valid.
 ///
 /// It stays the same at a login, so forms in other tabs keep working.
 ///

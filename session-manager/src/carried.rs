@@ -25,7 +25,8 @@ use crate::table;
 /// ends these sessions, and so does a server that turns `user_epochs` on.
 ///
 /// The last response that reaches the client wins, because no store compares the sessions of two requests. A client can
-/// send an older copy of its session until that copy's deadline, also after a logout. So `take`, `claim`, `reference`
+/// send an older copy of its session, also after a logout. Each use of a copy before its deadline moves that deadline, up
+/// to the absolute lifetime, which begins again with each login and rotation. So `take`, `claim`, `reference`
 /// and [`end_others`](Sessions::end_others) fail with [`ErrorKind::NoStore`].
 pub struct CarriedSessions<D> {
     base: Sessions<D>,
@@ -38,6 +39,8 @@ impl<D: Driver> CarriedSessions<D> {
     /// # Errors
     /// `Config` with [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions): no store lists the sessions. `Config`
     /// with [`user_epochs`](crate::SessionsBuilder::user_epochs) and [`NoStore`], or another driver that stores no data.
+    /// `Config` without an [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) and without `user_epochs`:
+    /// nothing would end a copy that is used again and again.
     pub fn new(base: Sessions<D>) -> std::result::Result<Self, Error> {
         let mut config = base.manager.config.clone();
         if config.max_user_sessions.is_some() {
@@ -46,6 +49,12 @@ impl<D: Driver> CarriedSessions<D> {
         }
         if config.user_epochs && base.driver().capabilities().max_record_bytes == Some(0) {
             return Err(Error::new(ErrorKind::Config).with_detail("user_epochs needs a store for the epochs"));
+        }
+        if config.lifetime.is_none() && !config.user_epochs {
+            let error = Error::new(ErrorKind::Config);
+            return Err(
+                error.with_detail("without an absolute_lifetime, user_epochs must end copies of a session")
+            );
         }
         // The index keeps the epoch. Entries without a record are dropped at the next use.
         config.index_users = config.user_epochs;

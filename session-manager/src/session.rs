@@ -196,7 +196,8 @@ impl Session {
         self.0.backend.destroy(work, reason.into()).await
     }
 
-    /// Commits now and starts a new log: see [`Sessions::commit`](crate::Sessions::commit).
+    /// Commits now and starts a new log: see [`Sessions::commit`](crate::Sessions::commit). A session that the client
+    /// keeps is stored by the response only.
     ///
     /// # Errors
     /// The same.

@@ -168,6 +168,9 @@ impl Session {
     /// [`update`](Self::update) and [`commit`](Self::commit): returns the value as it is stored. Everything that this
     /// request has recorded is committed with it, and is final even if the handler fails later.
     ///
+    /// A session that the client keeps is stored by the response only, and the last response wins: the value is final
+    /// for this request alone.
+    ///
     /// ```
     /// # async fn handler(session: session_manager::Session, new: String) -> Result<String, session_manager::Error> {
     /// // Of two first pages that a visitor opens at once, each shows the token that is stored.

@@ -34,8 +34,9 @@ pub(crate) const LEAST_CHARS: usize = 1 + OVERHEAD.div_ceil(3) * 4;
 /// many to 8 KiB. These names are reserved: with `max_cookies(n)` a response may replace or delete `name.1` to `name.(n-1)`.
 ///
 /// # What a cookie cannot do
-/// - The client may keep a copy and send it again until the deadline inside of it, also after a logout. Keep timeouts
-///   short, and use epochs (`CarriedSessions` of session-manager) to end the sessions of a user.
+/// - The client may keep a copy and send it again until the deadline inside of it, also after a logout. A use before that
+///   gets a later deadline, up to the absolute lifetime. Keep both timeouts short, and use epochs (`CarriedSessions` of
+///   session-manager) to end the sessions of a user.
 /// - Of two parallel requests the response that arrives last wins.
 /// - The length of the cookie shows the length of the session.
 #[derive(Clone, Debug)]

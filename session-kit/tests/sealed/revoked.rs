@@ -150,6 +150,34 @@ fn limit_of_sessions_needs_a_store() {
     assert_eq!(CarriedSessions::new(sessions).unwrap_err().kind(), ErrorKind::Config);
 }
 
+/// Each use of a copy moves its deadline, so only an epoch would end it.
+#[test]
+fn endless_sessions_need_epochs() {
+    let store = || MemoryStore::open(MemoryConfig::new()).unwrap();
+    for (epochs, kind) in [(false, Some(ErrorKind::Config)), (true, None)] {
+        let sessions =
+            Sessions::builder(store()).absolute_lifetime(None).user_epochs(epochs).build().unwrap();
+        assert_eq!(CarriedSessions::new(sessions).err().map(|error| error.kind()), kind);
+    }
+}
+
+/// A copy that is used lives up to the absolute lifetime, and no longer.
+#[tokio::test]
+async fn used_copy_ends_with_the_absolute_lifetime() {
+    let clock = clock();
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let mut browser = Client::new(app(no_store(&clock), sealed(&ring, 1)));
+    browser.post("/login/ada", "").await;
+    let mut copy = browser.clone();
+    browser.post("/logout", "").await;
+    for _ in 0..23 {
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(copy.get("/show").await.text(), "ada true 0");
+    }
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(copy.get("/show").await.text(), "guest false 0");
+}
+
 /// Instead of an error in each login.
 #[test]
 fn epochs_need_a_store() {
