@@ -67,6 +67,16 @@ impl Codec {
         }
     }
 
+    /// Appends a value that is not stored: its encoding may leave a doubt.
+    pub(crate) fn encode_unchecked<T: Serialize>(
+        self,
+        key: &str,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.write(value, out).map(drop).map_err(|refusal| refused::<T>(key, refusal.text()))
+    }
+
     /// Appends a value, and decodes it again if its encoding leaves a doubt.
     pub(crate) fn encode_checked<T: Serialize + DeserializeOwned>(
         self,

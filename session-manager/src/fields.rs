@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
+use crate::event::TARGET;
 use crate::op::Op;
 use crate::recover::Undecoded;
 use crate::session::Session;
-use crate::values::encode_checked;
+use crate::values::{encode_checked, encode_unchecked};
 
 /// A struct whose fields are values of a session, each under a key of its own. No derive macro is needed.
 ///
@@ -114,8 +115,11 @@ impl Fields<'_> {
                     }
                     Err(error) => return Err(error),
                 }
-                // A default that its codec refuses is an error only if it is saved.
-                known.entries.push(encode_checked(key, field, codec).ok().filter(|_| !migrated));
+                let entry = encode_unchecked(key, field, codec).inspect_err(|error| {
+                    // An error only if it is saved.
+                    tracing::debug!(target: TARGET, key, %error, "field of a view cannot be encoded");
+                });
+                known.entries.push(entry.ok().filter(|_| !migrated));
             }
             Task::Save(known) => {
                 let entry = encode_checked(key, field, codec)?;

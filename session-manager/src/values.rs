@@ -302,6 +302,11 @@ pub(crate) fn encode_checked<T: Serialize + DeserializeOwned>(
     encode_entry(value_parts(key, codec), |out| codec.encode_checked(key, value, out))
 }
 
+/// Encodes a value as [`encode_checked`] does, for a comparison only.
+pub(crate) fn encode_unchecked<T: Serialize>(key: &str, value: &T, codec: Codec) -> Result<Vec<u8>, Error> {
+    encode_entry(value_parts(key, codec), |out| codec.encode_unchecked(key, value, out))
+}
+
 pub(crate) fn encode_entry(
     parts: NewEntry<'_>,
     fill: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,

@@ -117,3 +117,46 @@ async fn other_fields_than_before_are_an_error() {
     view.0 = true;
     assert_eq!(view.save().unwrap_err().kind(), ErrorKind::Config);
 }
+
+#[cfg(feature = "bincode")]
+mod counted {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use session_manager::{Codec, Error, Fields, SessionView, Sessions};
+
+    use crate::{Map, clock};
+
+    /// A value that counts how often it is decoded.
+    #[derive(Default, serde::Serialize)]
+    struct Counted(u8);
+
+    static DECODED: AtomicU32 = AtomicU32::new(0);
+
+    impl<'de> serde::Deserialize<'de> for Counted {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            DECODED.fetch_add(1, Ordering::Relaxed);
+            u8::deserialize(deserializer).map(Self)
+        }
+    }
+
+    impl SessionView for Counted {
+        fn fields(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+            fields.value("counted", self)
+        }
+    }
+
+    /// Bincode leaves a doubt about each type of an application. Only a field that is saved is decoded for that.
+    #[tokio::test]
+    async fn view_decodes_each_field_once() {
+        let sessions = Sessions::builder(Map::new(clock())).codec(Codec::Bincode).build().unwrap();
+        let session = sessions.load(None).await.unwrap();
+        let mut view = session.view::<Counted>().unwrap();
+        assert_eq!(DECODED.swap(0, Ordering::Relaxed), 0);
+        view.save().unwrap();
+        assert!(!session.is_changed().unwrap());
+        view.0 = 1;
+        view.save().unwrap();
+        assert_eq!(DECODED.swap(0, Ordering::Relaxed), 2);
+        assert_eq!((session.view::<Counted>().unwrap().0, DECODED.load(Ordering::Relaxed)), (1, 1));
+    }
+}
