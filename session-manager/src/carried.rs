@@ -30,7 +30,7 @@ use crate::table;
 /// and [`end_others`](Sessions::end_others) fail with [`ErrorKind::NoStore`].
 pub struct CarriedSessions<D> {
     base: Sessions<D>,
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl<D: Driver> CarriedSessions<D> {
@@ -42,7 +42,7 @@ impl<D: Driver> CarriedSessions<D> {
     /// `Config` without an [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) and without `user_epochs`:
     /// nothing would end a copy that is used again and again.
     pub fn new(base: Sessions<D>) -> std::result::Result<Self, Error> {
-        let mut config = base.manager.config.clone();
+        let mut config = Config::clone(&base.manager.config);
         if config.max_user_sessions.is_some() {
             let error = Error::new(ErrorKind::Config);
             return Err(error.with_detail("max_user_sessions needs sessions in a store"));
@@ -58,23 +58,31 @@ impl<D: Driver> CarriedSessions<D> {
         }
         // The index keeps the epoch. Entries without a record are dropped at the next use.
         config.index_users = config.user_epochs;
-        Ok(Self { base, config })
+        config.carried = Some(usize::MAX);
+        Ok(Self { base, config: Arc::new(config) })
     }
 
-    /// The sessions of one request: what it carried, and at most `max_data_bytes` in the record that it leaves. A longer
-    /// one, of an earlier configuration, may stay as long as it is.
-    pub fn of_request(&self, carried: Carried, max_data_bytes: usize) -> Sessions<OneRequest<D>> {
-        let mut config = self.config.clone();
-        config.carried = Some(max_data_bytes);
-        config.limits.bytes = config.limits.bytes.min(max_data_bytes.saturating_sub(table::LEAST_HEADER));
+    /// The same for a carrier that keeps at most this many bytes of data. A longer session, of an earlier configuration,
+    /// may stay as long as it is.
+    #[must_use]
+    pub fn max_data_bytes(mut self, most: usize) -> Self {
+        let config = Arc::make_mut(&mut self.config);
+        config.carried = Some(most);
+        config.limits.bytes = config.limits.bytes.min(most.saturating_sub(table::PLAIN));
+        self
+    }
+
+    /// The sessions of one request: what it carried.
+    pub fn of_request(&self, carried: Carried) -> Sessions<OneRequest<D>> {
         let longest = carried.sessions.iter().map(|(_, record)| record.data.len()).max();
         let driver = OneRequest {
             base: self.base.clone(),
             records: Mutex::new(
                 carried.sessions.into_iter().map(|(id, record)| (id.key(), record)).collect(),
             ),
-            max_data_bytes: longest.map_or(max_data_bytes, |longest| longest.max(max_data_bytes)),
+            max_data_bytes: longest.max(self.config.carried).unwrap_or(usize::MAX),
         };
+        let config = Arc::clone(&self.config);
         Sessions { manager: Arc::new(Manager::carried(&self.base.manager, driver, config)) }
     }
 
@@ -103,7 +111,7 @@ impl<D: Driver> CarriedSessions<D> {
 
 impl<D> Clone for CarriedSessions<D> {
     fn clone(&self) -> Self {
-        Self { base: self.base.clone(), config: self.config.clone() }
+        Self { base: self.base.clone(), config: Arc::clone(&self.config) }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::work::Loaded;
 pub(crate) struct Manager<D> {
     pub(crate) driver: D,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     /// The driver has no compare-and-swap: the last write wins.
     pub(crate) last_write_wins: bool,
     /// The driver retrieves at the first poll.
@@ -26,7 +26,7 @@ pub(crate) struct Manager<D> {
     pub(crate) watches: Arc<Watches>,
     tags: RandomState,
     /// The time of the last sweep, or of the start; [`NO_SWEEP`] if none is needed or its lack was reported.
-    swept: AtomicU64,
+    swept: Arc<AtomicU64>,
 }
 
 const NO_SWEEP: u64 = u64::MAX;
@@ -42,21 +42,24 @@ impl<D: Driver> Manager<D> {
             ExpiryMode::Caller => clock.now().as_millis(),
             _ => NO_SWEEP,
         };
-        let (tags, swept) = (RandomState::new(), AtomicU64::new(swept));
+        let (tags, swept) = (RandomState::new(), Arc::new(AtomicU64::new(swept)));
+        let config = Arc::new(config);
         Self { driver, clock, config, last_write_wins, at_once, watches, tags, swept }
     }
 
     /// The manager of one request, whose events and references are those of `base`.
-    pub(crate) fn carried<B>(base: &Manager<B>, driver: D, config: Config) -> Self {
+    pub(crate) fn carried<B>(base: &Manager<B>, driver: D, config: Arc<Config>) -> Self {
+        // The driver of the base keeps nothing that expires but epochs, and no load asks it for anything else.
+        let keeps = config.user_epochs;
         Self {
             driver,
             clock: Arc::clone(&base.clock),
             config,
             last_write_wins: false,
-            at_once: base.at_once,
+            at_once: base.at_once || !keeps,
             watches: Arc::clone(&base.watches),
             tags: base.tags.clone(),
-            swept: AtomicU64::new(NO_SWEEP),
+            swept: if keeps { Arc::clone(&base.swept) } else { Arc::new(AtomicU64::new(NO_SWEEP)) },
         }
     }
 

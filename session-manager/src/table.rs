@@ -56,8 +56,8 @@ const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
 const USER: u8 = 4;
 const FIXED: usize = 64;
-/// The length of a header without rare fields: its three last parts are empty.
-const PLAIN: usize = FIXED + 3;
+/// The length of the shortest header, without rare fields: its three last parts are empty.
+pub(crate) const PLAIN: usize = FIXED + 3;
 /// The offset of `updated`.
 const UPDATED_AT: usize = 16;
 const NONE: u64 = u64::MAX;
@@ -77,9 +77,6 @@ pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 
 /// What precedes the anonymous session in the tombstone of a login.
 const TOMBSTONE_HEAD: [u8; 8] = [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0];
-
-/// The shortest header: the fixed part, and three empty fields.
-pub(crate) const LEAST_HEADER: usize = FIXED + 3;
 
 /// Whether a record's data is a tombstone.
 pub(crate) fn is_tombstone(data: &[u8]) -> bool {

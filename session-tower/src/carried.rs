@@ -31,6 +31,7 @@ impl<D: Driver, C: Carrier> CarriedSessionLayer<D, C> {
     /// A layer whose sessions have the options of `sessions` and are exchanged with clients by `carrier`.
     #[must_use]
     pub fn new(sessions: CarriedSessions<D>, carrier: C) -> Self {
+        let sessions = sessions.max_data_bytes(carrier.max_data_bytes());
         Self { parts: Arc::new(Parts::new(sessions, carrier)) }
     }
 }
@@ -50,7 +51,7 @@ impl<D: Driver, C: Carrier> Source for Parts<CarriedSessions<D>, C> {
     fn begin(self: Arc<Self>, head: Head<'_>) -> (Begun, Arc<dyn Engine>) {
         let carried = self.exchange.open(head.headers);
         let (candidates, kept) = (carried.candidates, carried.parts);
-        let sessions = self.sessions.of_request(carried, self.exchange.max_data_bytes());
+        let sessions = self.sessions.of_request(carried);
         let request = request_info(&self.options, candidates, &sessions, &head);
         let objection = || self.exchange.objection(head.uri, head.headers);
         let begun = Begun::new(&sessions, request, &head, &self.mistakes, objection);
