@@ -5,6 +5,8 @@
 mod app;
 #[path = "sealed/chunks.rs"]
 mod chunks;
+#[path = "sealed/events.rs"]
+mod events;
 #[path = "sealed/forged.rs"]
 mod forged;
 #[path = "sealed/revoked.rs"]

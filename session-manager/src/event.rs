@@ -45,7 +45,7 @@ pub enum Event {
     /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
     /// index removes it.
     LeaveFailed,
-    /// A session was stored, and this process has not swept for a day, although the driver keeps expired records until a
+    /// A session, or the epoch of its user, was stored, and this process has not swept for a day, although the driver keeps expired records until a
     /// sweep. Reported once. Start [`Sessions::sweep`](crate::Sessions::sweep), unless another process sweeps the store.
     SweepMissing,
     /// The sweep failed. It continues at the next interval.

@@ -35,7 +35,10 @@ impl<D: Driver> Manager<D> {
             let found = match self.driver.retrieve(&key).await {
                 Ok(Some(record)) => self.open(request, *id, key, record)?,
                 Ok(None) => {
-                    self.emit(Some(&key), &Event::UnknownId);
+                    // The id of a session that the client keeps is genuine: only its deadline can have passed.
+                    let is_genuine = self.config.carried.is_some();
+                    let event = if is_genuine { Event::Ended(EndReason::Expired) } else { Event::UnknownId };
+                    self.emit(Some(&key), &event);
                     Found::Nothing
                 }
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
