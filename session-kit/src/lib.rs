@@ -58,6 +58,9 @@ pub use session_core;
 pub use session_core::{
     Clock, Cursor, Driver, DriverExt, DynDriver, Persistence, StoreError, StoreErrorKind, Timestamp,
 };
+/// Only the layer names it.
+#[doc(hidden)]
+pub use session_manager::OneRequest;
 pub use session_manager::*;
 
 /// The sessions of one store, by default of a store that [`open`] chose.
