@@ -20,6 +20,9 @@ use crate::state::{Candidates, Persistence};
 pub trait Carrier: Send + Sync + 'static {
     /// Returns the sessions of the request, in the order in which to try them, expired ones included. Values that do not
     /// open are counted and skipped. They are never an error and are never echoed.
+    ///
+    /// A session layer calls it when the session is first asked for, with the header of [`varies_on`](Self::varies_on)
+    /// only.
     fn open(&self, request: &HeaderMap) -> Carried;
 
     /// Adds the headers that make the client keep this session. `parts` are those that [`open`](Self::open) found in the request.
@@ -38,6 +41,10 @@ pub trait Carrier: Send + Sync + 'static {
     /// The longest [`Record::data`] that the session layer stores, in bytes. Sessions of an earlier configuration may be
     /// longer: [`write`](Self::write) accepts all that [`open`](Self::open) reads, so that they stay usable.
     fn max_data_bytes(&self) -> usize;
+
+    /// Whether the request has a value that [`open`](Self::open) would try. A session layer calls it before it knows
+    /// whether the session is needed, so it should not open the value.
+    fn is_sent(&self, request: &HeaderMap) -> bool;
 
     /// As [`State::objection`](crate::State::objection).
     fn objection(&self, uri: &Uri, request: &HeaderMap) -> Option<&'static str> {

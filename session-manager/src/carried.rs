@@ -1,16 +1,17 @@
 //! Sessions that the client keeps: the store of one request holds what that request carried.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use session_core::{
     Capabilities, Carried, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Found, Key,
-    Operation, Page, Prefix, Purged, Record, Result, SessionId, StoreError, SystemClock, Touch,
+    Operation, Page, Parts, Prefix, Purged, Record, Result, SessionId, StoreError, SystemClock, Touch,
 };
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
+use crate::opened::{Opened, Opening};
 use crate::sessions::Sessions;
 use crate::table;
 
@@ -72,18 +73,17 @@ impl<D: Driver> CarriedSessions<D> {
         self
     }
 
-    /// The sessions of one request: what it carried.
-    pub fn of_request(&self, carried: Carried) -> Sessions<OneRequest<D>> {
-        let longest = carried.sessions.iter().map(|(_, record)| record.data.len()).max();
+    /// The sessions of one request, which `open` reads from it: at most once, and not before a session is loaded. The ids
+    /// of the [`RequestInfo`](crate::RequestInfo) are not used.
+    pub fn of_request(&self, open: impl FnOnce() -> Carried + Send + 'static) -> Sessions<OneRequest<D>> {
+        let opening = Arc::new(Opened::later(open));
         let driver = OneRequest {
             base: self.base.clone(),
-            records: Mutex::new(
-                carried.sessions.into_iter().map(|(id, record)| (id.key(), record)).collect(),
-            ),
-            max_data_bytes: longest.max(self.config.carried).unwrap_or(usize::MAX),
+            opening: Arc::clone(&opening),
+            max_data_bytes: self.config.carried.unwrap_or(usize::MAX),
         };
         let config = Arc::clone(&self.config);
-        Sessions { manager: Arc::new(Manager::carried(&self.base.manager, driver, config)) }
+        Sessions { manager: Arc::new(Manager::carried(&self.base.manager, driver, config, opening)) }
     }
 
     /// Ends all sessions of a user with one write of a new epoch: "log out everywhere". How many they are is not known.
@@ -126,7 +126,8 @@ impl<D> std::fmt::Debug for CarriedSessions<D> {
 /// Records other than sessions are those of the driver behind it.
 pub struct OneRequest<D> {
     base: Sessions<D>,
-    records: Mutex<Vec<(Key, Record)>>,
+    opening: Arc<Opening>,
+    /// Of a new record.
     max_data_bytes: usize,
 }
 
@@ -137,15 +138,25 @@ impl<D: Driver> OneRequest<D> {
         self.find(&id.key())
     }
 
+    /// The further parts that the client keeps.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        self.opening.parts
+    }
+
+    fn most_bytes(&self) -> usize {
+        self.max_data_bytes.max(self.opening.longest)
+    }
+
     fn find(&self, key: &Key) -> Option<Record> {
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = self.opening.records();
         let found = records.iter().find(|(known, _)| known == key).map(|(_, record)| record.clone());
         found.filter(|record| record.is_live(self.base.now()))
     }
 
     fn change(&self, key: &Key, change: ChangeRequest) -> Change {
         let now = self.base.now();
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = self.opening.records();
         let at = records.iter().position(|(known, _)| known == key);
         let stored = at.map(|at| &records[at].1);
         match (change.decide(Found::of(stored, now), now), change) {
@@ -185,7 +196,7 @@ impl<D: Driver> Driver for OneRequest<D> {
             return self.base.driver().store(key, record, condition).await;
         }
         // The client never gets a tombstone.
-        let (len, most) = (record.data.len(), self.max_data_bytes);
+        let (len, most) = (record.data.len(), self.most_bytes());
         if len > most && !table::is_tombstone(&record.data) {
             return Err(StoreError::too_large(len, most as u64));
         }
@@ -224,7 +235,7 @@ impl<D: Driver> Driver for OneRequest<D> {
 
     fn capabilities(&self) -> Capabilities {
         // Between the tasks of the request.
-        let most = Some(self.max_data_bytes as u64);
+        let most = Some(self.most_bytes() as u64);
         self.base.driver().capabilities().conditional(true).max_record_bytes(most)
     }
 

@@ -37,6 +37,8 @@ mod remember;
 
 mod fields;
 
+mod opened;
+
 mod manager;
 
 mod settle;

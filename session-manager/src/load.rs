@@ -25,12 +25,13 @@ enum Found {
 impl<D: Driver> Manager<D> {
     /// Tries the ids of the request in order.
     pub(crate) async fn load(&self, request: &RequestInfo) -> Result<Box<Work>, Error> {
-        if request.candidates.malformed() > 0 {
-            self.emit(None, &Event::MalformedId { count: request.candidates.malformed() });
+        let candidates = self.carried.as_ref().map_or(&request.candidates, |carried| &carried.candidates);
+        if candidates.malformed() > 0 {
+            self.emit(None, &Event::MalformedId { count: candidates.malformed() });
         }
         let mut end = None;
         let mut replaced = None;
-        for id in request.candidates.iter() {
+        for id in candidates.iter() {
             let key = id.key();
             let found = match self.driver.retrieve(&key).await {
                 Ok(Some(record)) => self.open(request, *id, key, record)?,

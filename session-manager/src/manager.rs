@@ -10,6 +10,7 @@ use session_core::{Capabilities, Clock, Driver, ExpiryMode, Key, Purged, Revisio
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
+use crate::opened::Opening;
 use crate::outcome::EndReason;
 use crate::watch::Watches;
 use crate::work::Loaded;
@@ -22,6 +23,8 @@ pub(crate) struct Manager<D> {
     pub(crate) last_write_wins: bool,
     /// The driver retrieves at the first poll.
     pub(crate) at_once: bool,
+    /// What the request carried, if a client keeps the sessions.
+    pub(crate) carried: Option<Arc<Opening>>,
     /// The sessions with references.
     pub(crate) watches: Arc<Watches>,
     tags: RandomState,
@@ -44,11 +47,16 @@ impl<D: Driver> Manager<D> {
         };
         let (tags, swept) = (RandomState::new(), Arc::new(AtomicU64::new(swept)));
         let config = Arc::new(config);
-        Self { driver, clock, config, last_write_wins, at_once, watches, tags, swept }
+        Self { driver, clock, config, last_write_wins, at_once, carried: None, watches, tags, swept }
     }
 
     /// The manager of one request, whose events and references are those of `base`.
-    pub(crate) fn carried<B>(base: &Manager<B>, driver: D, config: Arc<Config>) -> Self {
+    pub(crate) fn carried<B>(
+        base: &Manager<B>,
+        driver: D,
+        config: Arc<Config>,
+        carried: Arc<Opening>,
+    ) -> Self {
         // The driver of the base keeps nothing that expires but epochs, and no load asks it for anything else.
         let keeps = config.user_epochs;
         Self {
@@ -57,6 +65,7 @@ impl<D: Driver> Manager<D> {
             config,
             last_write_wins: false,
             at_once: base.at_once || !keeps,
+            carried: Some(carried),
             watches: Arc::clone(&base.watches),
             tags: base.tags.clone(),
             swept: if keeps { Arc::clone(&base.swept) } else { Arc::new(AtomicU64::new(NO_SWEEP)) },

@@ -199,6 +199,12 @@ impl Carrier for SealedCookie {
         self.holds(usize::from(self.max_cookies))
     }
 
+    fn is_sent(&self, request: &HeaderMap) -> bool {
+        let mut sent = false;
+        parse::each_value(request, self.name().as_bytes(), |_| sent = true);
+        sent
+    }
+
     fn objection(&self, uri: &Uri, request: &HeaderMap) -> Option<&'static str> {
         self.cookies[0].objection(uri, request)
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use session_core::{Carrier, Driver, Outgoing};
+use http::{HeaderMap, HeaderName};
+use session_core::{Candidates, Carrier, Driver, Outgoing};
 use session_manager::{CarriedSessions, Closed, IdUpdate, OneRequest, Session, Sessions};
 use tower_layer::Layer;
 
@@ -49,13 +49,17 @@ impl<D: Driver, C: Carrier, Svc> Layer<Svc> for CarriedSessionLayer<D, C> {
 
 impl<D: Driver, C: Carrier> Source for Parts<CarriedSessions<D>, C> {
     fn begin(self: Arc<Self>, head: Head<'_>) -> (Begun, Arc<dyn Engine>) {
-        let carried = self.exchange.open(head.headers);
-        let (candidates, kept) = (carried.candidates, carried.parts);
-        let sessions = self.sessions.of_request(carried);
-        let request = request_info(&self.options, candidates, &sessions, &head);
-        let objection = || self.exchange.objection(head.uri, head.headers);
+        let carrier = &self.exchange;
+        let (opener, kept) = (Arc::clone(carrier), values_of(&carrier.varies_on(), head.headers));
+        let sessions = self.sessions.of_request(move || opener.open(&kept));
+        let request = request_info(&self.options, Candidates::none(), &sessions, &head);
+        // A client that sends a session keeps its cookies.
+        let objection = || {
+            let is_new = !carrier.is_sent(head.headers);
+            if is_new { carrier.objection(head.uri, head.headers) } else { None }
+        };
         let begun = Begun::new(&sessions, request, &head, &self.mistakes, objection);
-        (begun, Arc::new(OneEngine { layer: self, sessions, kept }))
+        (begun, Arc::new(OneEngine { layer: self, sessions }))
     }
 
     fn mistakes(&self) -> &Mistakes {
@@ -63,12 +67,15 @@ impl<D: Driver, C: Carrier> Source for Parts<CarriedSessions<D>, C> {
     }
 }
 
+/// The values of one header, which share their bytes with the request: many requests ask for no session.
+fn values_of(name: &HeaderName, headers: &HeaderMap) -> HeaderMap {
+    headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect()
+}
+
 /// The engine of one request.
 struct OneEngine<D, C> {
     layer: Arc<Parts<CarriedSessions<D>, C>>,
     sessions: Sessions<OneRequest<D>>,
-    /// The parts that the client keeps besides the first cookie.
-    kept: session_core::Parts,
 }
 
 impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
@@ -87,10 +94,10 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
                 // It may have ended since.
                 let Some(record) = sessions.driver().record(&id) else { return Ok(()) };
                 let session = Outgoing::new(&id, &record, sessions.now()).persistence(persistence);
-                carrier.write(session, self.kept, headers)?;
+                carrier.write(session, sessions.driver().parts(), headers)?;
             }
             IdUpdate::Clear => {
-                carrier.erase(self.kept, headers)?;
+                carrier.erase(sessions.driver().parts(), headers)?;
                 // After the deletion, which ends the session, in case the space is short.
                 options.clear.write(headers);
             }

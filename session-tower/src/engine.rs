@@ -68,9 +68,7 @@ impl Begun {
         mistakes: &Mistakes,
         objection: impl FnOnce() -> Option<&'static str>,
     ) -> Self {
-        // A client that sends an id keeps its cookies.
-        let watched = request.candidates.is_empty() && mistakes.watches_cookie();
-        let objection = if watched { objection() } else { None };
+        let objection = if mistakes.watches_cookie() { objection() } else { None };
         Self { session: sessions.lazy(request), is_head: *head.method == Method::HEAD, objection }
     }
 }
@@ -97,7 +95,9 @@ pub(crate) fn request_info<D: Driver>(
 impl<D: Driver, S: State> Source for Parts<Sessions<D>, S> {
     fn begin(self: Arc<Self>, head: Head<'_>) -> (Begun, Arc<dyn Engine>) {
         let request = request_info(&self.options, self.exchange.read(head.headers), &self.sessions, &head);
-        let objection = || self.exchange.objection(head.uri, head.headers);
+        // A client that sends an id keeps its cookies.
+        let is_new = request.candidates.is_empty();
+        let objection = || if is_new { self.exchange.objection(head.uri, head.headers) } else { None };
         (Begun::new(&self.sessions, request, &head, &self.mistakes, objection), self)
     }
 

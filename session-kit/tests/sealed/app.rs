@@ -8,6 +8,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use session_kit::prelude::*;
+use session_kit::session_core::Carrier;
 use session_kit::test_kit::{TestClock, Timestamp};
 use session_kit::{
     CarriedSessionLayer, CarriedSessions, Driver, Error, ErrorKind, KeyRing, NoStore, SealedCookie,
@@ -109,10 +110,10 @@ pub(crate) fn routes() -> Router {
         .route("/refused", post(refused))
 }
 
-pub(crate) fn app<D: Driver>(sessions: session_kit::Sessions<D>, cookie: SealedCookie) -> Router {
+pub(crate) fn app<D: Driver>(sessions: session_kit::Sessions<D>, cookie: impl Carrier) -> Router {
     app_of(CarriedSessions::new(sessions).unwrap(), cookie)
 }
 
-pub(crate) fn app_of<D: Driver>(sessions: CarriedSessions<D>, cookie: SealedCookie) -> Router {
+pub(crate) fn app_of<D: Driver>(sessions: CarriedSessions<D>, cookie: impl Carrier) -> Router {
     routes().layer(CarriedSessionLayer::new(sessions, cookie))
 }

@@ -1,11 +1,14 @@
 //! A session in one cookie behaves as one in a store.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use session_kit::session_core::Carrier as _;
+use axum::http::HeaderMap;
+use session_kit::session_core::{Carried, Carrier, Outgoing, Parts, StoreError};
 use session_kit::test_kit::{Client, TestClock};
-use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData};
+use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData, SealedCookie};
 
 use super::app::{NAME, app, clock, no_store, ring, routes, sealed};
 
@@ -147,4 +150,46 @@ async fn planted_cookie_hides_no_session() {
             assert_eq!(client.get("/show").await.text(), "ada true 0", "{planted}");
         }
     }
+}
+
+/// Counts how often the seal is opened.
+struct Counted(SealedCookie, Arc<AtomicUsize>);
+
+impl Carrier for Counted {
+    fn open(&self, request: &HeaderMap) -> Carried {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.open(request)
+    }
+
+    fn write(&self, session: Outgoing<'_>, parts: Parts, response: &mut HeaderMap) -> Result<(), StoreError> {
+        self.0.write(session, parts, response)
+    }
+
+    fn erase(&self, parts: Parts, response: &mut HeaderMap) -> Result<(), StoreError> {
+        self.0.erase(parts, response)
+    }
+
+    fn max_data_bytes(&self) -> usize {
+        self.0.max_data_bytes()
+    }
+
+    fn is_sent(&self, request: &HeaderMap) -> bool {
+        self.0.is_sent(request)
+    }
+}
+
+/// Most requests of a page are for its static files.
+#[tokio::test]
+async fn seal_is_opened_once_and_only_if_the_session_is_asked_for() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let cookie = Counted(sealed(&ring(), 4), Arc::clone(&opened));
+    let mut client = Client::new(app(no_store(&clock()), cookie));
+    client.post("/fill/9000", "").await;
+    opened.store(0, Ordering::Relaxed);
+    for (path, times) in [("/static", 0), ("/show", 1), ("/count", 1), ("/static", 0)] {
+        assert_eq!(client.get(path).await.status, 200);
+        assert_eq!(opened.swap(0, Ordering::Relaxed), times, "{path}");
+    }
+    assert_eq!(client.post("/logout", "").await.status, 200);
+    assert_eq!((opened.load(Ordering::Relaxed), client.cookie_names().count()), (1, 0));
 }

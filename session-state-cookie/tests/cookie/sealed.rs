@@ -62,3 +62,17 @@ fn opening_holds_the_session_once() {
     });
     assert!(opening.bytes_total < 3_072 + 1_024, "{} bytes", opening.bytes_total);
 }
+
+#[test]
+fn cookie_of_the_name_is_sent_whether_or_not_it_opens() {
+    let cookie = sealed_cookie();
+    for (header, sent) in [
+        ("a=b; __Host-session=1AAAA", true),
+        ("__Host-session=", true),
+        ("__Host-session.1=AAAA; __Host-sessions=a", false),
+        ("", false),
+    ] {
+        assert_eq!(cookie.is_sent(&with_cookies([header])), sent, "{header}");
+    }
+    assert!(!cookie.is_sent(&HeaderMap::new()));
+}
