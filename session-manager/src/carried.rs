@@ -51,15 +51,10 @@ impl<D: Driver> CarriedSessions<D> {
         if config.user_epochs && base.driver().capabilities().max_record_bytes == Some(0) {
             return Err(Error::new(ErrorKind::Config).with_detail("user_epochs needs a store for the epochs"));
         }
-        if config.lifetime.is_none() && !config.user_epochs {
-            let error = Error::new(ErrorKind::Config);
-            return Err(
-                error.with_detail("without an absolute_lifetime, user_epochs must end copies of a session")
-            );
-        }
         // The index keeps the epoch. Entries without a record are dropped at the next use.
         config.index_users = config.user_epochs;
         config.carried = Some(usize::MAX);
+        config.check_lifetime(config.lifetime)?;
         Ok(Self { base, config: Arc::new(config) })
     }
 

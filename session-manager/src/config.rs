@@ -8,6 +8,7 @@ use session_core::SessionId;
 use crate::client::AddressCheck;
 use crate::codec::Codec;
 use crate::entry::ENTRY_FIXED;
+use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
 use crate::table::Header;
 
@@ -78,6 +79,16 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// An error for no absolute lifetime where nothing else ends a copy of a session: the client keeps it, and its user has
+    /// no epoch.
+    pub(crate) fn check_lifetime(&self, lifetime: Option<Duration>) -> Result<(), Error> {
+        if lifetime.is_some() || self.carried.is_none() || self.user_epochs {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Config);
+        Err(error.with_detail("without an absolute lifetime, user_epochs must end copies of a session"))
+    }
+
     /// The header of a session that is not stored yet. Creation sets its times.
     pub(crate) fn new_header(&self) -> Header {
         Header::new(self.idle, self.lifetime)

@@ -276,9 +276,11 @@ impl Session {
     /// wins.
     ///
     /// # Errors
-    /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    /// As [`set_idle_timeout`](Self::set_idle_timeout); `Config` for `None` in a session that the client keeps, without
+    /// [`user_epochs`](crate::SessionsBuilder::user_epochs).
     pub fn set_absolute_lifetime(&self, lifetime: Option<Duration>) -> Result<(), Error> {
         at_least_a_second(lifetime)?;
+        self.config().check_lifetime(lifetime)?;
         self.write(|work| work.record(Op::Lifetime(lifetime)))
     }
 

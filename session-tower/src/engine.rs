@@ -73,7 +73,7 @@ impl Begun {
     }
 }
 
-/// What the session of a request needs to know.
+/// The parts of a request that its session needs.
 pub(crate) fn request_info<D: Driver>(
     options: &Options,
     candidates: Candidates,

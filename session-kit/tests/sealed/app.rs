@@ -86,6 +86,7 @@ pub(crate) fn routes() -> Router {
         )
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
         .route("/logout-full", post(logout_with_all_headers))
+        .route("/endless", post(async |session: Session| session.set_absolute_lifetime(None)))
         .route("/rotate", post(async |session: Session| session.rotate()))
         .route("/form", get(async |session: Session| csrf::token(&session).await))
         .route(

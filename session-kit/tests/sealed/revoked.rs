@@ -151,13 +151,18 @@ fn limit_of_sessions_needs_a_store() {
 }
 
 /// Each use of a copy moves its deadline, so only an epoch would end it.
-#[test]
-fn endless_sessions_need_epochs() {
+#[tokio::test]
+async fn endless_sessions_need_epochs() {
     let store = || MemoryStore::open(MemoryConfig::new()).unwrap();
     for (epochs, kind) in [(false, Some(ErrorKind::Config)), (true, None)] {
         let sessions =
             Sessions::builder(store()).absolute_lifetime(None).user_epochs(epochs).build().unwrap();
         assert_eq!(CarriedSessions::new(sessions).err().map(|error| error.kind()), kind);
+        // Nor does one session choose it.
+        let sessions = Sessions::builder(store()).user_epochs(epochs).build().unwrap();
+        let ring = KeyRing::new(SecretKey::generate().unwrap());
+        let mut client = Client::new(app(sessions, sealed(&ring, 1)));
+        assert_eq!(client.post("/endless", "").await.status, if epochs { 200 } else { 500 });
     }
 }
 
