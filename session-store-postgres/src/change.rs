@@ -2,47 +2,45 @@
 
 use session_core::{
     Change, ChangeRequest, Condition, Decision, Found, Key, Operation, Record, Result, Revision, Timestamp,
-    Touch, check_record_bytes,
+    Touch, check_record_bytes, is_live,
 };
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::error::{Failure, INDEX, REVISION, corrupt};
+use crate::link::Link;
 use crate::open::Inner;
-use crate::read::{column, deadline, millis, record, revision};
-use crate::statement::{Statement, Values};
+use crate::read::{column, deadline, record, revision};
+use crate::statement::{Statement, Values, millis};
 
 impl Inner {
     /// Makes a change. A touch that finds another revision is `Conflict(None)`.
     pub(crate) async fn change(&self, key: &Key, request: &ChangeRequest) -> Result<Change> {
         self.link.check(request.operation())?;
         check_record_bytes(request.data_len(), self.config.max_record_bytes)?;
+        // A record that expires before the statement is sent is written and absent at once.
         let now = self.config.clock.now();
         match request {
             ChangeRequest::Store { record, condition } if record.is_live(now) => {
-                self.write(key, record, *condition, now).await
+                self.write(key, record, *condition).await
             }
             ChangeRequest::Store { condition, .. } | ChangeRequest::Remove { condition } => {
                 self.take_away(key, request, *condition, now).await
             }
-            ChangeRequest::Touch(touch) => self.move_deadline(key, *touch, now).await,
+            ChangeRequest::Touch(touch) => self.move_deadline(key, *touch).await,
         }
     }
 
-    async fn write(&self, key: &Key, new: &Record, condition: Condition, now: Timestamp) -> Result<Change> {
-        let (key_bytes, offered, now) = (key.as_bytes(), new.revision.to_bytes(), millis(now));
+    async fn write(&self, key: &Key, new: &Record, condition: Condition) -> Result<Change> {
+        let (key_bytes, offered) = (key.as_bytes(), new.revision.to_bytes());
         let (offered, expires, data) = (&offered[..], new.expires.map(millis), &new.data[..]);
-        let row = match condition {
-            Condition::Any => {
-                let values: Values<'_> = &[&key_bytes, &offered, &expires, &data];
-                self.row(key, &self.statements.put, values, Operation::Store).await?
-            }
-            Condition::Absent => {
-                let values: Values<'_> = &[&key_bytes, &offered, &expires, &data, &now];
-                self.row(key, &self.statements.create, values, Operation::Store).await?
-            }
+        let values: [&(dyn ToSql + Sync); 4] = [&key_bytes, &offered, &expires, &data];
+        let (row, _) = match condition {
+            Condition::Any => self.row(key, &self.statements.put, &values, Operation::Store).await?,
+            Condition::Absent => self.row(key, &self.statements.create, &values, Operation::Store).await?,
             Condition::Revision(expected) => {
                 let expected = expected.to_bytes();
-                let values: Values<'_> = &[&key_bytes, &offered, &expires, &data, &&expected[..], &now];
+                let values: Values<'_> = &[&key_bytes, &offered, &expires, &data, &&expected[..]];
                 self.row(key, &self.statements.replace, values, Operation::Store).await?
             }
         };
@@ -56,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// A removal, and a store of a record that is expired already.
+    /// A removal, and a store of a record that is expired at `now`.
     async fn take_away(
         &self,
         key: &Key,
@@ -70,18 +68,23 @@ impl Inner {
             Condition::Any | Condition::Absent => None,
         };
         let (expected, absent) = (expected.as_ref().map(|bytes| &bytes[..]), condition == Condition::Absent);
-        let values: Values<'_> = &[&key.as_bytes(), &expected, &absent, &millis(now)];
-        let row = self.row(key, &self.statements.remove, values, operation).await?;
+        let values: Values<'_> = &[&key.as_bytes(), &expected, &absent];
+        let (row, sent) = self.row(key, &self.statements.remove, values, operation).await?;
         let found = match &row {
             None => Found::Nothing,
             Some(row) => {
                 check_key(row, operation)?;
-                let expires = deadline(row, 2, operation)?;
-                revision(row, 1, operation).map_or(Found::Damaged, |found| Found::at(expires, found, now))
+                // An expired record is absent, even if its other columns are damaged.
+                if is_live(deadline(row, 2, operation)?, sent) {
+                    revision(row, 1, operation).map_or(Found::Damaged, Found::Live)
+                } else {
+                    Found::Expired
+                }
             }
         };
-        // The statement follows the same rule, and has deleted the row already.
-        match request.decide(found, now) {
+        // The statement follows the same rule, and has deleted the row already. An offered record that was expired at `now`
+        // stays so, even if the clock was set back since.
+        match request.decide(found, now.max(sent)) {
             Decision::Delete | Decision::AlreadyApplied | Decision::AlreadyAbsent => Ok(Change::Applied),
             Decision::Corrupt => Err(corrupt(operation, REVISION)),
             Decision::Conflict => match (&row, found) {
@@ -93,44 +96,50 @@ impl Inner {
         }
     }
 
-    async fn move_deadline(&self, key: &Key, touch: Touch, now: Timestamp) -> Result<Change> {
+    async fn move_deadline(&self, key: &Key, touch: Touch) -> Result<Change> {
         let (from, to) = (touch.from.to_bytes(), touch.to.to_bytes());
-        let values: Values<'_> =
-            &[&key.as_bytes(), &&from[..], &&to[..], &touch.deadline.map(millis), &millis(now)];
-        let row = self.row(key, &self.statements.touch, values, Operation::Touch).await?;
+        let values: Values<'_> = &[&key.as_bytes(), &&from[..], &&to[..], &touch.deadline.map(millis)];
+        let (row, _) = self.row(key, &self.statements.touch, values, Operation::Touch).await?;
         let Some(row) = row else { return Ok(Change::Conflict(None)) };
         check_key(&row, Operation::Touch)?;
         let stored: Revision = revision(&row, 1, Operation::Touch)?;
         Ok(if stored == touch.to { Change::Applied } else { Change::Conflict(None) })
     }
 
+    /// The row of the answer, and when the statement was sent.
     async fn row(
         &self,
         key: &Key,
         statement: &Statement,
         values: Values<'_>,
         operation: Operation,
-    ) -> Result<Option<Row>> {
-        let rows = self.link.ask(statement, values, operation, Some(key)).await?;
-        Ok(rows.into_iter().next())
+    ) -> Result<(Option<Row>, Timestamp)> {
+        let answer = self.link.ask(statement, values, operation, Some(key)).await?;
+        Ok((answer.rows.into_iter().next(), answer.sent))
     }
 
     pub(crate) async fn flush(&self) -> Result<()> {
-        self.flush_during(Operation::Flush).await
+        self.link.ask(&self.statements.flush, &[], Operation::Flush, None).await.map(drop)
     }
 
-    async fn flush_during(&self, operation: Operation) -> Result<()> {
-        self.link.ask(&self.statements.flush, &[], operation, None).await.map(drop)
-    }
-
-    /// Flushes and closes. The store is closed even if the flush fails.
+    /// Closes and flushes. The store is closed even if the flush fails or is abandoned.
     pub(crate) async fn close(&self) -> Result<()> {
-        if self.link.gate.is_closed() {
+        self.link.check_process(Operation::Close)?;
+        if !self.link.gate.close() {
             return Ok(());
         }
-        let flushed = self.flush_during(Operation::Close).await;
-        self.link.close();
-        flushed
+        // The gate lets no more changes in that the flush would not cover.
+        let _closing = ClosesPool(&self.link);
+        self.link.ask_inside(&self.statements.flush, &[], Operation::Close, None).await.map(drop)
+    }
+}
+
+/// Closes the pool at the end of a `close`.
+struct ClosesPool<'a>(&'a Link);
+
+impl Drop for ClosesPool<'_> {
+    fn drop(&mut self) {
+        self.0.close_pool();
     }
 }
 

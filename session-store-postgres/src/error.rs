@@ -113,8 +113,8 @@ pub(crate) enum Failure {
     Lost(Cause),
     /// It was sent, and no answer arrived in time.
     Late,
-    /// It was not sent in time.
-    Stuck,
+    /// It was not sent in time, because of this.
+    Stuck(&'static str),
     /// The server is a standby, whose rows may be old.
     Standby,
     /// An answer that these statements do not have.
@@ -161,7 +161,7 @@ impl Failure {
             }
             Self::Lost(_) => !is_change,
             Self::Standby => true,
-            Self::Late | Self::Stuck | Self::Unexpected | Self::Closed => false,
+            Self::Late | Self::Stuck(_) | Self::Unexpected | Self::Closed => false,
         }
     }
 
@@ -172,7 +172,7 @@ impl Failure {
             Self::Refused(cause) => new(cause.of_answer()).with_source(cause),
             Self::Lost(cause) => new(StoreErrorKind::Unavailable).with_source(cause).applied_unknown(),
             Self::Late => new(StoreErrorKind::Timeout).applied_unknown(),
-            Self::Stuck => new(StoreErrorKind::Timeout).with_detail("no connection was free in time"),
+            Self::Stuck(detail) => new(StoreErrorKind::Timeout).with_detail(detail),
             Self::Standby => new(StoreErrorKind::Unavailable).with_detail("the server is a standby"),
             Self::Closed => StoreError::closed(operation),
             Self::Unexpected => {
@@ -271,7 +271,7 @@ mod tests {
             (Failure::Unsent(fatal("28P01")), false, false),
             (Failure::Unsent(Cause::timed_out("")), true, true),
             (Failure::Late, false, false),
-            (Failure::Stuck, false, false),
+            (Failure::Stuck(""), false, false),
             (Failure::Closed, false, false),
             (Failure::Unexpected, false, false),
         ] {

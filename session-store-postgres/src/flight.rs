@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Client;
-use session_core::Key;
+use session_core::{Clock, Key, Timestamp};
 use tokio::time::timeout;
 use tokio_postgres::{Error, NoTls, Row};
 
 use crate::home::Home;
 use crate::pending::Pending;
-use crate::statement::{Statement, Values};
+use crate::statement::{Statement, Values, millis};
 
 /// A statement on its way. Dropped before its answer, it keeps the connection out of the pool and the key of a change
 /// pending until the server has answered.
@@ -18,6 +18,13 @@ pub(crate) struct Flight<'a> {
     client: Option<Client>,
     key: Option<&'a Key>,
     after: &'a Afterwards,
+}
+
+/// The answer to a statement.
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<Row>,
+    /// When the statement was sent, by the caller's clock.
+    pub(crate) sent: Timestamp,
 }
 
 /// What a dropped flight needs.
@@ -33,19 +40,32 @@ impl<'a> Flight<'a> {
         Self { client: Some(client), key, after }
     }
 
+    /// Sends a statement, with the time if the statement has it.
     pub(crate) async fn send(
         &self,
         statement: &Statement,
         values: Values<'_>,
         prepare: bool,
-    ) -> Result<Vec<Row>, Error> {
-        let Some(client) = &self.client else { return Ok(Vec::new()) };
-        if prepare {
-            let prepared = client.prepare_typed_cached(&statement.sql, statement.types).await?;
-            return client.query(&prepared, values).await;
+        clock: &dyn Clock,
+    ) -> Result<Answer, Error> {
+        let Some(client) = &self.client else { return Ok(Answer { rows: Vec::new(), sent: clock.now() }) };
+        let prepared = match prepare {
+            true => Some(client.prepare_typed_cached(&statement.sql, statement.types).await?),
+            false => None,
+        };
+        let sent = clock.now();
+        let (now, mut values) = (millis(sent), values.to_vec());
+        if values.len() < statement.types.len() {
+            values.push(&now);
         }
-        let typed: Vec<_> = values.iter().copied().zip(statement.types.iter().cloned()).collect();
-        client.query_typed(&statement.sql, &typed).await
+        let rows = match prepared {
+            Some(prepared) => client.query(&prepared, &values).await?,
+            None => {
+                let typed: Vec<_> = values.into_iter().zip(statement.types.iter().cloned()).collect();
+                client.query_typed(&statement.sql, &typed).await?
+            }
+        };
+        Ok(Answer { rows, sent })
     }
 
     /// The server has answered, or the connection is lost.

@@ -3,16 +3,17 @@
 //! A statement is sent again only if that is safe: it was refused, was never sent, or only reads. A change whose answer
 //! is lost is an error with `Applied::Unknown`, because a second try could meet the effect of the first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
-use session_core::{Gate, Key, Opener, Operation, Result};
+use session_core::{Clock, Gate, Key, Opener, Operation, Result};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Row;
 
 use crate::config::PostgresConfig;
 use crate::error::{Cause, Failure};
-use crate::flight::{Afterwards, Flight};
+use crate::flight::{Afterwards, Answer, Flight};
 use crate::home::Home;
 use crate::statement::{Statement, Values};
 
@@ -24,18 +25,22 @@ pub(crate) struct Link {
     prepare: bool,
     pub(crate) gate: Gate,
     opener: Opener,
+    clock: Arc<dyn Clock>,
     after: Afterwards,
 }
 
 /// The first pause before a retry. Each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The detail of a call that waited for a connection.
+const NO_CONNECTION: &str = "no connection was free in time";
 
 /// The progress of one call, for when its time runs out.
 #[derive(Default)]
 struct Trial {
     /// Whether a statement without an answer was sent.
     sent: bool,
+    waits_for: &'static str,
     /// Why the statement was not sent or must be sent again.
     last: Option<Failure>,
     pauses: u32,
@@ -49,6 +54,7 @@ impl Link {
             prepare: config.prepare,
             gate: Gate::new(),
             opener: Opener::this_process(),
+            clock: Arc::clone(&config.clock),
             after: Afterwards { pending: Default::default(), home, limit: config.response_timeout },
         }
     }
@@ -58,34 +64,50 @@ impl Link {
         let failure = match timeout(limit, self.get()).await {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(failure)) => failure,
-            Err(_) => Failure::Stuck,
+            Err(_) => Failure::Unsent(Cause::timed_out("connecting timed out")),
         };
         Err(failure.during(Operation::Open))
     }
 
     /// Passes while the store is open, in the process that opened it.
     pub(crate) fn check(&self, operation: Operation) -> Result<()> {
-        self.opener.check(operation)?;
+        self.check_process(operation)?;
         self.gate.check(operation)
     }
 
-    /// Sends a statement and returns the rows of its answer, within `response_timeout`. `key` is the key of a change.
+    /// Passes in the process that opened the store.
+    pub(crate) fn check_process(&self, operation: Operation) -> Result<()> {
+        self.opener.check(operation)
+    }
+
+    /// Sends a statement and returns its answer, within `response_timeout`. `key` is the key of a change.
     pub(crate) async fn ask(
         &self,
         statement: &Statement,
         values: Values<'_>,
         operation: Operation,
         key: Option<&Key>,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Answer> {
         self.check(operation)?;
+        self.ask_inside(statement, values, operation, key).await
+    }
+
+    /// As [`ask`](Self::ask), also while the gate is closed.
+    pub(crate) async fn ask_inside(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        operation: Operation,
+        key: Option<&Key>,
+    ) -> Result<Answer> {
         let mut trial = Trial::default();
         let work = self.persist(statement, values, operation, key, &mut trial);
         let answer = timeout(self.after.limit, work).await;
         let failure = match answer {
-            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => failure,
             Err(_) if trial.sent => Failure::Late,
-            Err(_) => trial.last.unwrap_or(Failure::Stuck),
+            Err(_) => trial.last.unwrap_or(Failure::Stuck(trial.waits_for)),
         };
         Err(failure.during(operation))
     }
@@ -98,10 +120,12 @@ impl Link {
         operation: Operation,
         key: Option<&Key>,
         trial: &mut Trial,
-    ) -> std::result::Result<Vec<Row>, Failure> {
+    ) -> std::result::Result<Answer, Failure> {
         if let Some(key) = key {
+            trial.waits_for = "an abandoned change of the key was not answered in time";
             self.after.pending.settled(key).await;
         }
+        trial.waits_for = NO_CONNECTION;
         // A statement that is sent at the last moment would have an unknown effect instead of a reason.
         let last_repeat = Instant::now() + self.after.limit / 4 * 3;
         loop {
@@ -109,20 +133,22 @@ impl Link {
                 Ok(client) => {
                     trial.sent = true;
                     let flight = Flight::new(client, key, &self.after);
-                    let answer = flight.send(statement, values, self.prepare).await;
+                    let answer = flight.send(statement, values, self.prepare, &*self.clock).await;
                     let failure = match answer {
-                        Ok(rows) if is_of_standby(&rows, operation) => Failure::Standby,
-                        Ok(rows) => {
+                        Ok(answer) if is_of_standby(&answer.rows, operation) => Failure::Standby,
+                        Ok(answer) => {
                             flight.land();
-                            return Ok(rows);
+                            return Ok(answer);
                         }
                         Err(cause) => Failure::of(&cause),
                     };
                     let client = flight.land();
                     if matches!(failure, Failure::Standby) {
-                        // The same name may lead to the primary next time.
+                        // The same name may lead to the primary next time. The application decides about its own pool.
                         drop(client.map(Client::take));
-                        self.pool.retain(|_, _| false);
+                        if self.is_own {
+                            self.pool.retain(|_, _| false);
+                        }
                     }
                     trial.sent = false;
                     failure
@@ -145,23 +171,23 @@ impl Link {
             PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
                 Failure::Unsent(Cause::timed_out("connecting timed out"))
             }
-            PoolError::Timeout(TimeoutType::Wait) => Failure::Stuck,
+            PoolError::Timeout(TimeoutType::Wait) => Failure::Stuck(NO_CONNECTION),
             PoolError::Closed if self.gate.is_closed() => Failure::Closed,
             other => Failure::Unsent(Cause::text(other.to_string())),
         })
     }
 
-    /// Closes the gate, and the connections if they are the driver's own. Calls in progress finish by themselves.
-    pub(crate) fn close(&self) {
-        self.gate.close();
+    /// Closes the connections if they are the driver's own. Calls in progress finish by themselves.
+    pub(crate) fn close_pool(&self) {
         if self.is_own {
             self.pool.close();
         }
     }
 }
 
-/// Whether a read was answered by a standby: the first column of each read says so.
+/// Whether a standby answered. The first column of each statement that a standby executes says so.
 fn is_of_standby(rows: &[Row], operation: Operation) -> bool {
-    matches!(operation, Operation::Retrieve | Operation::Traverse)
-        && rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false))
+    let says =
+        matches!(operation, Operation::Retrieve | Operation::Traverse | Operation::Flush | Operation::Close);
+    says && rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false))
 }

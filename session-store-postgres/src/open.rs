@@ -47,11 +47,14 @@ impl Inner {
         // Migrating a large table takes long, so only the connection and each look have a limit.
         let mut client = link.connect(config.response_timeout.max(Duration::from_secs(1))).await?;
         let refused = |cause| Failure::refused(cause).during(Operation::Open);
-        let durable: bool = client
-            .query_typed_one("SELECT current_setting('fsync')::boolean", &[])
+        let (is_standby, durable): (bool, bool) = client
+            .query_typed_one("SELECT pg_is_in_recovery(), current_setting('fsync')::boolean", &[])
             .await
-            .and_then(|row| row.try_get(0))
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .map_err(refused)?;
+        if is_standby {
+            return Err(Failure::Standby.during(Operation::Open));
+        }
         if config.durability == Durability::Power && !durable {
             let text = "durability is power, and the server has fsync = off";
             return Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text));

@@ -4,7 +4,7 @@ use session_core::{Operation, Purged, Result};
 
 use crate::error::Failure;
 use crate::open::Inner;
-use crate::read::{column, millis};
+use crate::read::column;
 
 /// Most rows of one statement, so that it locks few rows for a short time.
 const STEP: usize = 1_000;
@@ -16,9 +16,8 @@ impl Inner {
         self.link.check(operation)?;
         let mut purged = Purged::default();
         let step = limit.min(STEP);
-        let values = (millis(self.config.clock.now()), step as i64);
-        let rows = self.link.ask(&self.statements.purge, &[&values.0, &values.1], operation, None).await?;
-        let [row] = &rows[..] else { return Err(Failure::Unexpected.during(operation)) };
+        let answer = self.link.ask(&self.statements.purge, &[&(step as i64)], operation, None).await?;
+        let [row] = &answer.rows[..] else { return Err(Failure::Unexpected.during(operation)) };
         purged.removed = u64::try_from(column::<i64>(row, 0, operation)?).unwrap_or(0);
         purged.more = column::<i64>(row, 1, operation)? >= step as i64;
         Ok(purged)

@@ -10,8 +10,8 @@ use crate::open::Inner;
 impl Inner {
     pub(crate) async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         let operation = Operation::Retrieve;
-        let rows = self.link.ask(&self.statements.retrieve, &[&key.as_bytes()], operation, None).await?;
-        let [row] = &rows[..] else { return Err(Failure::Unexpected.during(operation)) };
+        let answer = self.link.ask(&self.statements.retrieve, &[&key.as_bytes()], operation, None).await?;
+        let [row] = &answer.rows[..] else { return Err(Failure::Unexpected.during(operation)) };
         let Some(found) = column::<Option<&[u8]>>(row, 1, operation)? else { return Ok(None) };
         if found != key.as_bytes() {
             return Err(corrupt(operation, INDEX));
@@ -46,10 +46,4 @@ pub(crate) fn deadline(row: &Row, at: usize, operation: Operation) -> Result<Opt
 
 pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, operation: Operation) -> Result<T> {
     row.try_get(at).map_err(|_| Failure::Unexpected.during(operation))
-}
-
-/// A moment as the table stores it. A deadline beyond `i64::MAX` milliseconds (the year 292,278,994) is stored as
-/// `i64::MAX`.
-pub(crate) fn millis(moment: Timestamp) -> i64 {
-    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
 }

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use session_core::Durability;
+use session_core::{Durability, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 
 /// A statement and the types of its parameters.
@@ -21,7 +21,8 @@ pub(crate) struct Statement {
     pub(crate) types: &'static [Type],
 }
 
-/// The values of a statement's parameters.
+/// The values of a statement's parameters. The time, which is the last parameter of most statements, is not among them: a
+/// statement with one parameter more than values gets it when it is sent. A call may wait long before that.
 pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The statements for one table.
@@ -121,32 +122,36 @@ impl Statements {
                 ),
                 &[Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8],
             ),
+            // One row without a key if the page is empty.
             traverse: statement(
                 format!(
-                    "SELECT pg_is_in_recovery(), key, revision, deadline, octet_length(data) FROM {table} \
-                     WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3"
+                    "SELECT pg_is_in_recovery(), r.key, r.revision, r.deadline, r.size FROM (SELECT 1) AS one \
+                     LEFT JOIN (SELECT key, revision, deadline, octet_length(data) AS size FROM {table} \
+                     WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3) AS r ON true ORDER BY r.key"
                 ),
                 &[Type::BYTEA, Type::BYTEA, Type::INT8],
             ),
-            // Two purges at once take different rows. A row that is being changed is left to the next purge.
+            // `$1` is the limit, `$2` the time. Two purges at once take different rows. A row that is being changed is
+            // left to the next purge.
             purge: statement(
                 format!(
                     "WITH due AS MATERIALIZED ( \
-                     SELECT key, deadline FROM {table} WHERE due <= $1 ORDER BY due LIMIT $2 \
+                     SELECT key, deadline FROM {table} WHERE due <= $2 ORDER BY due LIMIT $1 \
                      FOR UPDATE SKIP LOCKED \
                      ), gone AS ( \
-                     DELETE FROM {table} AS r USING due AS d WHERE r.key = d.key AND d.deadline <= $1 RETURNING 1 \
+                     DELETE FROM {table} AS r USING due AS d WHERE r.key = d.key AND d.deadline <= $2 RETURNING 1 \
                      ), kept AS ( \
                      UPDATE {table} AS r SET due = d.deadline FROM due AS d \
-                     WHERE r.key = d.key AND (d.deadline IS NULL OR d.deadline > $1) RETURNING 1 \
-                     ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM due), (SELECT count(*) FROM kept)"
+                     WHERE r.key = d.key AND (d.deadline IS NULL OR d.deadline > $2) \
+                     ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM due)"
                 ),
                 &[Type::INT8, Type::INT8],
             ),
-            // Its own commit waits until the log is on disk, with all commits before it.
+            // Its own commit waits until the log is on disk, with all commits before it. A standby has no log to write.
             flush: statement(
                 format!(
-                    "SELECT {} AND pg_logical_emit_message(true, 'session-kit', '') IS NOT NULL",
+                    "SELECT pg_is_in_recovery(), CASE WHEN NOT pg_is_in_recovery() \
+                     THEN {} AND pg_logical_emit_message(true, 'session-kit', '') IS NOT NULL END",
                     synchronous_commit(Durability::Power)
                 ),
                 &[],
@@ -176,4 +181,10 @@ fn lock_timeout(limit: Duration) -> String {
         "(current_setting('lock_timeout')::interval BETWEEN '1 ms' AND '{millis} ms' \
          OR set_config('lock_timeout', '{millis}', true) IS NOT NULL)"
     )
+}
+
+/// A moment as the table stores it. A deadline beyond `i64::MAX` milliseconds (the year 292,278,994) is stored as
+/// `i64::MAX`.
+pub(crate) fn millis(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@ use session_core::{Cursor, Entry, Key, Operation, Page, Prefix, Result, is_live}
 
 use crate::open::Inner;
 use crate::read::{column, deadline, revision};
+use crate::statement::Values;
 
 /// Most keys of one page.
 const LONGEST_PAGE: usize = 1_000;
@@ -22,8 +23,14 @@ impl Inner {
         let end = format!("{prefix};").into_bytes();
         loop {
             let count = limit as i64;
-            let rows =
-                self.link.ask(&self.statements.traverse, &[&after, &end, &count], operation, None).await?;
+            let values: Values<'_> = &[&after, &end, &count];
+            let mut rows = self.link.ask(&self.statements.traverse, values, operation, None).await?.rows;
+            // Of an empty page the answer has one row without a key.
+            if let [row] = &rows[..]
+                && column::<Option<&[u8]>>(row, 1, operation)?.is_none()
+            {
+                rows.clear();
+            }
             let now = self.config.clock.now();
             let (mut entries, mut last) = (Vec::new(), None);
             for row in &rows {

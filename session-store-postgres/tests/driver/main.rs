@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
 mod bouncer;
+mod close;
 mod connect;
 mod durability;
 mod failover;
@@ -10,11 +11,13 @@ mod faults;
 mod order;
 mod runtimes;
 mod schema;
+mod switch;
+mod time;
 
 use std::time::Duration;
 
 use session_core::{Applied, Condition, Driver, Key, Record, Revision, StoreError, StoreErrorKind};
-use session_store_postgres::{PostgresConfig, PostgresStore};
+use session_store_postgres::{PostgresConfig, PostgresStore, deadpool_postgres};
 use tokio_postgres::{Client, NoTls};
 use xtask_postgres::{Options, Server};
 
@@ -50,6 +53,12 @@ async fn raw(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// A pool as an application makes it.
+fn pool(url: &str) -> deadpool_postgres::Pool {
+    let manager = deadpool_postgres::Manager::new(url.parse().unwrap(), NoTls);
+    deadpool_postgres::Pool::builder(manager).build().unwrap()
 }
 
 /// The number of the driver's connections.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use session_core::{Condition, Driver};
-use session_store_postgres::{PostgresStore, deadpool_postgres as deadpool};
-use tokio::net::TcpStream;
+use session_store_postgres::PostgresStore;
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
 
+use crate::switch::Switch;
 use crate::{config, key, lock, nap, open, put, raw, record, server, signal, waiting};
 
 /// The abandoned change hangs in its backend. Without the driver's care the next one would overtake it on another
@@ -37,42 +36,13 @@ async fn next_change_waits_for_an_abandoned_one() {
     assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(3)));
 }
 
-/// Connections that do not know the address of their server, so a cancel fails, as it does where a server demands TLS.
-struct WithoutCancel;
-
-impl deadpool::Connect for WithoutCancel {
-    fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
-        let config = config.clone();
-        Box::pin(async move {
-            let socket = TcpStream::connect(("127.0.0.1", config.get_ports()[0])).await.unwrap();
-            let (client, connection) = config.connect_raw(socket, NoTls).await?;
-            Ok((client, tokio::spawn(async move { drop(connection.await) })))
-        })
-    }
-}
-
-type Connecting<'a> = std::pin::Pin<
-    Box<
-        dyn Future<
-                Output = Result<(tokio_postgres::Client, tokio::task::JoinHandle<()>), tokio_postgres::Error>,
-            > + Send
-            + 'a,
-    >,
->;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoned_change_ends_without_a_cancel() {
     let server = server();
     put(&open(&server).await, &key("a"), record(1)).await;
     let other = raw(&server.url()).await;
-    let url = server.url();
-    let manager = deadpool::Manager::from_connect(
-        url.parse().unwrap(),
-        WithoutCancel,
-        deadpool::ManagerConfig::default(),
-    );
-    let pool = deadpool::Pool::builder(manager).build().unwrap();
-    let settings = config(url).response_timeout(Duration::from_secs(2));
+    let settings = config(String::new()).response_timeout(Duration::from_secs(2));
+    let pool = Switch::new(server.port()).pool(4);
     let store = PostgresStore::with_pool(pool, settings).await.unwrap();
     for condition in [Condition::Any, Condition::Absent, Condition::Revision(record(1).revision)] {
         lock(&other, &key("a")).await;
