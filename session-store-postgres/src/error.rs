@@ -144,8 +144,12 @@ impl Failure {
         }
     }
 
-    pub(crate) fn refused(error: Error) -> Self {
-        Self::Refused(Cause::new(&error))
+    /// The SQLSTATE of a refusal.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Refused(cause) => cause.code.as_ref().map_or("", SqlState::code),
+            _ => "",
+        }
     }
 
     /// Whether the same statement may be sent again, and succeed later without a change of the configuration.
@@ -155,10 +159,7 @@ impl Failure {
                 matches!(cause.of_connecting(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout)
             }
             // Another transaction was in the way, or the server is starting or ending.
-            Self::Refused(cause) => {
-                let code = cause.code.as_ref().map(SqlState::code);
-                matches!(code, Some("40001" | "40P01" | "57P03"))
-            }
+            Self::Refused(_) => matches!(self.code(), "40001" | "40P01" | "57P03"),
             Self::Lost(_) => !is_change,
             Self::Standby => true,
             Self::Late | Self::Stuck(_) | Self::Unexpected | Self::Closed => false,

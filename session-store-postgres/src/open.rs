@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use session_core::{Durability, Operation, Result, StoreError, StoreErrorKind};
 
 use crate::config::PostgresConfig;
@@ -44,24 +44,32 @@ impl Inner {
         config.check()?;
         let table = Table::new(&config.table)?;
         let link = Link::new(pool, is_own, Home::current()?, &config);
-        // Migrating a large table takes long, so only the connection and each look have a limit.
-        let mut client = link.connect(config.response_timeout.max(Duration::from_secs(1))).await?;
-        let refused = |cause| Failure::refused(cause).during(Operation::Open);
-        let (is_standby, durable): (bool, bool) = client
-            .query_typed_one("SELECT pg_is_in_recovery(), current_setting('fsync')::boolean", &[])
-            .await
-            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .map_err(refused)?;
-        if is_standby {
-            return Err(Failure::Standby.during(Operation::Open));
+        let limit = config.response_timeout.max(Duration::from_secs(1));
+        let mut client = link.connect(limit).await?;
+        if let Err(failed) = prepare(&mut client, &table, &config, limit).await {
+            // The connection may have an answer on its way.
+            drop(Client::take(client));
+            return Err(failed);
         }
-        if config.durability == Durability::Power && !durable {
-            let text = "durability is power, and the server has fsync = off";
-            return Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text));
-        }
-        schema::prepare(&mut client, &table, config.create_table).await?;
         drop(client);
         let statements = Statements::new(&table.quoted, config.durability, config.response_timeout);
         Ok(Self { link, config, statements })
     }
+}
+
+/// Checks the server, and checks or creates the table.
+async fn prepare(client: &mut Client, table: &Table, config: &PostgresConfig, limit: Duration) -> Result<()> {
+    let look = "SELECT pg_is_in_recovery(), current_setting('fsync')::boolean";
+    let row = schema::within(limit, client.query_typed_one(look, &[])).await;
+    let unexpected = |_| Failure::Unexpected;
+    let checked = row.and_then(|row| {
+        let is_standby: bool = row.try_get(0).map_err(unexpected)?;
+        if is_standby { Err(Failure::Standby) } else { row.try_get::<_, bool>(1).map_err(unexpected) }
+    });
+    let is_durable = checked.map_err(|failure| failure.during(Operation::Open))?;
+    if config.durability == Durability::Power && !is_durable {
+        let text = "durability is power, and the server has fsync = off";
+        return Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text));
+    }
+    schema::prepare(client, table, config.create_table, limit).await
 }

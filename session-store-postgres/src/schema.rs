@@ -3,11 +3,14 @@
 //! The comment of the table holds its version. Reading a comment needs no right, so a role with the four rights on rows
 //! is enough after the table was made.
 
+use std::time::Duration;
+
 use session_core::{Operation, Result, StoreError, StoreErrorKind};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
-use crate::error::{Cause, Failure};
+use crate::error::Failure;
 
 /// Step `n` leads from version `n` to version `n + 1`. Steps are added and never changed. `{table}` is the quoted table,
 /// `{index}` the quoted name of its index.
@@ -67,26 +70,35 @@ enum State {
     Foreign,
 }
 
-/// Checks the table's version, and creates or migrates the table if `create`.
-pub(crate) async fn prepare(client: &mut Client, table: &Table, create: bool) -> Result<()> {
-    let failed = |cause: Error| Failure::refused(cause).during(Operation::Open);
-    let wrong =
-        |text: String| Err(StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text));
+/// Checks the table's version, and creates or migrates the table if `create`. Each look has a limit, and so has the wait
+/// for another process that migrates. Migrating a large table itself takes long, so it has none.
+pub(crate) async fn prepare(client: &mut Client, table: &Table, create: bool, limit: Duration) -> Result<()> {
+    let new = |kind, text: String| Err(StoreError::new(kind, Operation::Open).with_detail(text));
+    let wrong = |text| new(StoreErrorKind::Misconfigured, text);
     let name = &table.quoted;
-    for again in [true, true, false] {
-        match inspect(client, table).await.map_err(failed)? {
+    for again in [true, true, true, false] {
+        match within(limit, inspect(client, table))
+            .await
+            .map_err(|failure| failure.during(Operation::Open))?
+        {
             State::Version(version) if version == STEPS.len() => return Ok(()),
             // `to_regclass` sees a table that another process committed after the snapshot, in which the comment is missing.
             State::Foreign if again => {}
-            State::Missing | State::Version(_) if create => match migrate(client, table).await {
-                Ok(()) => return Ok(()),
-                Err(cause) if again && is_made_meanwhile(&cause) => {}
-                Err(cause) => {
-                    return Err(Failure::Refused(Cause::new(&cause))
-                        .during(Operation::Open)
-                        .with_detail(format!("cannot create or migrate the table {name}")));
+            State::Missing | State::Version(_) if create && again => {
+                match migrate(client, table, limit).await {
+                    // The next look decides, because another program may have made the table.
+                    Ok(()) => {}
+                    Err(failure) if is_made_meanwhile(&failure) => {}
+                    Err(failure) => {
+                        return Err(failure
+                            .during(Operation::Open)
+                            .with_detail(format!("cannot create or migrate the table {name}")));
+                    }
                 }
-            },
+            }
+            State::Missing | State::Version(_) if create => {
+                return new(StoreErrorKind::Unavailable, format!("other processes change the table {name}"));
+            }
             State::Missing => return wrong(format!("the table {name} is missing, and create_table is off")),
             State::Version(version) => {
                 return wrong(format!(
@@ -104,11 +116,22 @@ pub(crate) async fn prepare(client: &mut Client, table: &Table, create: bool) ->
     wrong(format!("the table {name} is not a table of this driver"))
 }
 
+/// The answer of the server within a limit.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(|cause| Failure::of(&cause)),
+        Err(_) => Err(Failure::Late),
+    }
+}
+
 /// Whether another process has created the table since this one looked. The look before the creation may come from the
 /// server's cache of names.
-fn is_made_meanwhile(cause: &Error) -> bool {
+fn is_made_meanwhile(failure: &Failure) -> bool {
     let made = [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION];
-    cause.code().is_some_and(|code| made.contains(code))
+    made.iter().any(|code| code.code() == failure.code())
 }
 
 async fn inspect(client: &Client, table: &Table) -> Result<State, Error> {
@@ -129,18 +152,22 @@ async fn inspect(client: &Client, table: &Table) -> Result<State, Error> {
 }
 
 /// One transaction. Of two processes at once, one does it and the other finds it done.
-async fn migrate(client: &mut Client, table: &Table) -> Result<(), Error> {
+async fn migrate(client: &mut Client, table: &Table, limit: Duration) -> Result<(), Failure> {
     /// "session" in ASCII.
     const LOCK: i64 = 0x0073_6573_7369_6f6e;
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    let from = match inspect(transaction.client(), table).await? {
+    // The server gives its reason before this side stops to wait.
+    let (wait, limit) = (limit.as_millis(), limit * 2);
+    let transaction = within(limit, client.transaction()).await?;
+    let lock = format!("SET LOCAL lock_timeout = {wait}; SELECT pg_advisory_xact_lock({LOCK})");
+    within(limit, transaction.batch_execute(&lock)).await?;
+    let from = match within(limit, inspect(transaction.client(), table)).await? {
         State::Missing => 0,
         State::Version(version) if version < STEPS.len() => version,
         _ => return Ok(()),
     };
-    transaction.batch_execute(&table.sql(from)).await?;
-    transaction.commit().await
+    let failed = |cause| Failure::of(&cause);
+    transaction.batch_execute(&table.sql(from)).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
 }
 
 #[cfg(test)]

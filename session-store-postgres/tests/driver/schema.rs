@@ -1,11 +1,11 @@
 //! The table, its versions, and the rights of the role.
 
 use session_core::Applied::No;
-use session_core::StoreErrorKind::Misconfigured;
+use session_core::StoreErrorKind::{Misconfigured, Timeout};
 use session_core::{Condition, Driver};
 use session_store_postgres::PostgresStore;
 
-use crate::{config, fails, key, open, put, record, server};
+use crate::{config, fails, key, open, put, raw, record, server, waiting};
 
 #[tokio::test]
 async fn open_creates_one_table_and_keeps_it() {
@@ -52,4 +52,34 @@ async fn wrong_user_database_and_right_are_misconfigured() {
     assert!(store.remove(&key("a"), Condition::Any).await.unwrap().is_applied());
     assert_eq!(store.purge(10).await.unwrap().removed, 0);
     store.close().await.unwrap();
+}
+
+/// The lock that migrations take.
+const LOCK: &str = "SELECT pg_advisory_lock(x'0073657373696f6e'::bigint)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_table_that_appears_meanwhile_is_refused() {
+    let server = server();
+    let other = raw(&server.url()).await;
+    for (table, version) in [("foreign_one", ""), ("newer", "session-store-postgres, version 99")] {
+        other.batch_execute(LOCK).await.unwrap();
+        let opening = tokio::spawn(PostgresStore::open(config(server.url()).table(table)));
+        waiting(&other).await;
+        let create =
+            format!("CREATE TABLE {table} (id int); COMMENT ON TABLE {table} IS '{version}'; {UNLOCK}");
+        other.batch_execute(&create).await.unwrap();
+        fails(opening.await.unwrap(), Misconfigured, No);
+    }
+}
+
+#[tokio::test]
+async fn open_waits_a_limited_time_for_a_migration() {
+    let server = server();
+    let other = raw(&server.url()).await;
+    other.batch_execute(LOCK).await.unwrap();
+    let settings = || config(server.url()).response_timeout(std::time::Duration::from_secs(1));
+    fails(PostgresStore::open(settings()).await, Timeout, No);
+    other.batch_execute(UNLOCK).await.unwrap();
+    PostgresStore::open(settings()).await.unwrap();
 }
