@@ -1,13 +1,14 @@
 //! The options of a store.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
     Clock, Durability, Operation, Result, StoreError, StoreErrorKind, SystemClock, check_options,
 };
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::schema::Table;
 
@@ -34,12 +35,16 @@ pub struct PostgresConfig {
 }
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A value of PostgreSQL ends at 1 GB, and text forms in its logs take twice the room.
 const LARGEST_RECORD: u64 = 500_000_000;
 
 impl PostgresConfig {
     /// The database at `postgres://user[:password]@host[:port]/database`. The URL takes the options of libpq that
-    /// tokio-postgres knows, such as `sslmode` and several hosts. Options of the driver are methods of this type.
+    /// tokio-postgres knows, such as several hosts. Options of the driver are methods of this type.
+    ///
+    /// TLS is not built in, so another host than this machine needs `?sslmode=disable`. Its connections carry the password
+    /// and all sessions in clear text. For TLS, see [`PostgresStore::with_pool`](crate::PostgresStore::with_pool).
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), ..Self::unset() }
     }
@@ -81,9 +86,9 @@ impl PostgresConfig {
         /// Most connections to the server, 1 to 1,000. They are opened when they are needed. Default: 16.
         connections: usize,
         /// The time limit of one operation, including the wait for a connection. A statement without an answer by then
-        /// is `Timeout`. At least 10 ms. Default: 2 s.
+        /// is `Timeout`. 10 ms to 1 h. Default: 2 s.
         response_timeout: Duration,
-        /// The time limit of connecting to one host of the URL. At least 10 ms. Default: 1 s.
+        /// The time limit of connecting to one host of the URL. 10 ms to 1 h. Default: 1 s.
         connect_timeout: Duration,
         /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 500,000,000.
         max_record_bytes: u64,
@@ -107,16 +112,32 @@ impl PostgresConfig {
         if !["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme)) {
             return Err(wrong("a URL begins with `postgres://`"));
         }
-        // The parser's error repeats no part of the URL except the name of an option.
         let mut config: tokio_postgres::Config =
             self.url.parse().map_err(|cause: tokio_postgres::Error| {
-                wrong("malformed URL").with_source(crate::error::Cause::new(&cause))
+                // The parser's error repeats the name of an unknown option, which may be a part of a password. It repeats
+                // no other part of the URL.
+                match crate::error::Cause::new(&cause) {
+                    cause if cause.to_string().contains("unknown option") => {
+                        wrong("unknown option after `?`; in a password write `%3F` for `?` and `%26` for `&`")
+                    }
+                    cause => wrong("malformed URL").with_source(cause),
+                }
             })?;
         if config.get_hosts().is_empty() {
             return Err(wrong("the URL has no host"));
         }
         if config.get_user().is_none() {
             return Err(wrong("the URL has no user"));
+        }
+        match config.get_ssl_mode() {
+            SslMode::Disable => {}
+            SslMode::Prefer if is_this_machine(&config) => {}
+            _ => {
+                return Err(wrong(
+                    "TLS is not built in; pass a pool with TLS to `PostgresStore::with_pool`, or write \
+                     `sslmode=disable` to connect to another host in clear text",
+                ));
+            }
         }
         if let Some(password) = &self.password {
             config.password(password);
@@ -140,11 +161,30 @@ impl PostgresConfig {
                 "a timeout is shorter than 10 ms",
             ),
             (
+                self.response_timeout <= LONGEST_TIMEOUT && self.connect_timeout <= LONGEST_TIMEOUT,
+                "a timeout is longer than an hour",
+            ),
+            (
                 (1..=LARGEST_RECORD).contains(&self.max_record_bytes),
                 "max_record_bytes is not in 1..=500000000",
             ),
         ])
     }
+}
+
+/// Whether no host of the URL is another machine.
+fn is_this_machine(config: &tokio_postgres::Config) -> bool {
+    // Addresses replace the names, which only a certificate needs.
+    if !config.get_hostaddrs().is_empty() {
+        return config.get_hostaddrs().iter().all(IpAddr::is_loopback);
+    }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
 }
 
 session_core::from_path!(PostgresConfig: &str, String);
@@ -173,14 +213,28 @@ mod tests {
             ("postgres://app:hunter2@/app", "no host"),
             ("postgres://host/app", "no user"),
             ("postgres://app:hunter2@host:port/app", "malformed URL"),
-            ("postgres://app:hunter2@host/app?table=x", "malformed URL"),
+            ("postgres://app:hunter2@host/app?table=x", "unknown option"),
+            ("postgres://app@host/app?password=a&hunter2=b", "unknown option"),
+            ("postgres://app:hunter2@host/app", "TLS is not built in"),
+            ("postgres://app:hunter2@127.0.0.1,10.0.0.1/app", "TLS is not built in"),
+            ("postgres://app:hunter2@localhost/app?hostaddr=10.0.0.1", "TLS is not built in"),
+            ("postgres://app:hunter2@localhost/app?sslmode=require", "TLS is not built in"),
         ] {
             let error = PostgresConfig::new(url).connection().unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
             assert!(error.to_string().contains(said), "{url}: {error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{url}: {error:?}");
         }
-        let fine = || PostgresConfig::new("postgres://app:hunter2@host/app");
+        for fine in [
+            "postgres://app@localhost,127.0.0.2/app",
+            "postgres://app@[::1]/app",
+            "postgres://app@%2Frun%2Fpostgresql/app",
+            "postgres://app@host/app?hostaddr=127.0.0.1",
+            "postgres://app@host/app?sslmode=disable",
+        ] {
+            assert!(PostgresConfig::new(fine).connection().is_ok(), "{fine}");
+        }
+        let fine = || PostgresConfig::new("postgres://app:hunter2@localhost/app");
         assert!(!format!("{:?}", fine()).contains("hunter2"));
         assert!(fine().check().is_ok() && fine().connection().is_ok());
         for wrong in [
@@ -190,6 +244,8 @@ mod tests {
             fine().max_record_bytes(u64::MAX),
             fine().response_timeout(Duration::ZERO),
             fine().connect_timeout(Duration::ZERO),
+            fine().response_timeout(Duration::MAX),
+            fine().connect_timeout(Duration::MAX),
         ] {
             assert_eq!(wrong.check().unwrap_err().kind(), StoreErrorKind::Misconfigured);
         }
