@@ -122,7 +122,7 @@ pub enum RollsBack {
     Never,
     /// Power loss. The driver documents how much can be lost.
     PowerLoss,
-    /// A failover of the engine to a replica.
+    /// A failover of the engine to a replica. Power loss too, if [`survives`](Capabilities::survives) is less than that.
     Failover,
 }
 

@@ -84,14 +84,14 @@ impl Driver for PostgresStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let (survives, rolls_back) = match self.0.config.durability {
-            Durability::Process => (Survives::Kill, RollsBack::PowerLoss),
-            Durability::Power => (Survives::PowerLoss, RollsBack::Failover),
+        let survives = match self.0.config.durability {
+            Durability::Process => Survives::Kill,
+            Durability::Power => Survives::PowerLoss,
         };
         Capabilities::none()
             .conditional(true)
             .survives(survives)
-            .rolls_back(rolls_back)
+            .rolls_back(RollsBack::Failover)
             .shared(Shared::Network)
             .expiry(ExpiryMode::Caller)
             .max_record_bytes(Some(self.0.config.max_record_bytes))
