@@ -127,18 +127,19 @@ pub(crate) async fn d08_writes_survive_power_loss(stage: &Stage) -> Check {
     put(&driver, &stage.key("one"), &record(1)).await?;
     driver.flush().await?;
     holds(&driver, &stage.key("one"), &record(1), "after flush").await?;
-    let traced = match stage.child("acknowledge", &[], STRACE) {
-        _ if driver.capabilities().shared == session_core::Shared::Network => {
-            "not traced, because the server syncs in a process of its own".to_owned()
+    let traced = if driver.capabilities().shared == session_core::Shared::Network {
+        "not traced, because the server syncs in a process of its own".to_owned()
+    } else {
+        match stage.child("acknowledge", &[], STRACE) {
+            Ok(mut child) => {
+                child.begin().await?;
+                child.finish().await?;
+                let answers = synced_answers(&child.read("trace")?)?;
+                format!("traced here: a sync before each of {answers} answers")
+            }
+            // A tracer is optional. The matrix shows whether one was used.
+            Err(_) => "not traced here, because strace cannot be run".to_owned(),
         }
-        Ok(mut child) => {
-            child.begin().await?;
-            child.finish().await?;
-            let answers = synced_answers(&child.read("trace")?)?;
-            format!("traced here: a sync before each of {answers} answers")
-        }
-        // A tracer is optional. The matrix shows whether one was used.
-        Err(_) => "not traced here, because strace cannot be run".to_owned(),
     };
     stage.remark(format!("claimed: {evidence}; {traced}"));
     Ok(())

@@ -1,9 +1,12 @@
 //! Terminated backends and limits of the server.
 
+use std::time::Duration;
+
 use session_core::Applied::{No, Unknown};
 use session_core::StoreErrorKind::{Timeout, Unavailable};
-use session_core::{Condition, Driver};
-use session_store_postgres::PostgresStore;
+use session_core::{Condition, Cursor, Driver, Prefix, Touch};
+use session_store_postgres::{PostgresConfig, PostgresStore};
+use tokio::time::timeout;
 
 use crate::{config, fails, key, lock, open, put, raw, record, server, waiting};
 
@@ -65,4 +68,62 @@ async fn purge_skips_locked_rows() {
     assert_eq!(store.purge(10).await.unwrap().removed, 2);
     other.batch_execute("COMMIT").await.unwrap();
     assert_eq!(store.purge(10).await.unwrap().removed, 1);
+}
+
+/// A server that is stopped keeps its connections and answers nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_server_times_out() {
+    let server = server();
+    let settings = || {
+        let limit = Duration::from_secs(2);
+        PostgresConfig::new(server.url()).response_timeout(limit).connect_timeout(limit)
+    };
+    let store = PostgresStore::open(settings()).await.unwrap();
+    put(&store, &key("a"), record(1)).await;
+    server.pause().unwrap();
+    fails(store.store(&key("a"), record(2), Condition::Any).await, Timeout, Unknown);
+    fails(store.retrieve(&key("a")).await, Timeout, No);
+    fails(timeout(Duration::from_secs(20), PostgresStore::open(settings())).await.unwrap(), Timeout, No);
+    server.resume().unwrap();
+    // The abandoned change comes first.
+    let mut last = store.store(&key("a"), record(3), Condition::Any).await;
+    for _ in 0..10 {
+        if last.is_ok() {
+            break;
+        }
+        last = store.store(&key("a"), record(3), Condition::Any).await;
+    }
+    assert!(last.unwrap().is_applied());
+    assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(3)));
+}
+
+/// Prepared statements answer as the others do, also after an error and on a new connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prepared_statements_make_every_operation() {
+    let server = server();
+    let store = PostgresStore::open(config(server.url()).prepare(true).connections(1)).await.unwrap();
+    let at = |n| Condition::Revision(record(n).revision);
+    for _ in 0..2 {
+        for name in ["a", "b"] {
+            let place = key(name);
+            assert!(store.store(&place, record(1), Condition::Absent).await.unwrap().is_applied());
+            assert!(!store.store(&place, record(2), Condition::Absent).await.unwrap().is_applied());
+            assert!(store.store(&place, record(2), at(1)).await.unwrap().is_applied());
+            put(&store, &place, record(3)).await;
+            let touch = Touch { from: record(3).revision, to: record(4).revision, deadline: None };
+            assert!(store.touch(&place, touch).await.unwrap());
+            assert_eq!(store.retrieve(&place).await.unwrap().unwrap().revision, record(4).revision);
+        }
+        let page = store.traverse(&Prefix::new("user").unwrap(), Cursor::start(), 10).await.unwrap();
+        assert_eq!(page.entries.len(), 2);
+        for name in ["a", "b"] {
+            assert!(!store.remove(&key(name), at(1)).await.unwrap().is_applied());
+            assert!(store.remove(&key(name), at(4)).await.unwrap().is_applied());
+        }
+        assert_eq!(store.purge(10).await.unwrap().removed, 0);
+        store.flush().await.unwrap();
+        let names = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
+                     WHERE application_name = 'session-kit'";
+        assert_eq!(server.sql(names).unwrap(), "1");
+    }
 }
