@@ -80,7 +80,7 @@ pub fn run(command: &mut Command) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    // apt-get prints warnings too; its error begins with `E:`.
-    let why = said.lines().find(|line| line.starts_with("E:")).or_else(|| said.lines().last());
-    Err(Error::other(format!("{name}: {}", why.unwrap_or("failed"))))
+    // apt-get prints warnings too; its error begins with `E:`. Other programs explain an error in several lines.
+    let why = said.lines().find(|line| line.starts_with("E:")).unwrap_or(said.trim());
+    Err(Error::other(format!("{name}: {}", if why.is_empty() { "failed" } else { why })))
 }

@@ -18,13 +18,13 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The programs, in their order: on the path, or from the packages. These are installed where this process has the
+    /// The programs, in their order: on the path, or from the packages. Missing packages are installed where this process has the
     /// right to, or else unpacked in the target directory.
     ///
     /// # Errors
     /// Where none of these works; the error names the packages to install and what was tried.
     pub fn find(&self) -> Result<Vec<PathBuf>> {
-        if let Some(programs) = self.on_path() {
+        if let Some(programs) = self.present() {
             return Ok(programs);
         }
         let home = in_target(self.packages[0]);
@@ -32,14 +32,14 @@ impl Programs {
         // Several test programs may run at once. One installs while the others wait.
         let lock = File::create(home.join("lock"))?;
         lock.lock()?;
-        if let Some(programs) = self.on_path().or_else(|| self.unpacked(&home)) {
+        if let Some(programs) = self.present().or_else(|| self.unpacked(&home)) {
             return Ok(programs);
         }
         let (packages, programs) = (self.packages.join(" "), self.launchers(Path::new("")));
         let programs = programs.map(|name| name.display().to_string()).collect::<Vec<_>>().join(" or ");
         let install = || {
             install(self.packages)?;
-            self.on_path().ok_or_else(|| Error::other(format!("apt-get installed no {packages} that runs")))
+            self.present().ok_or_else(|| Error::other(format!("apt-get installed no {packages} that runs")))
         };
         let installed = match install() {
             Ok(programs) => return Ok(programs),
@@ -111,8 +111,10 @@ impl Programs {
         Ok(self.launchers(home).collect())
     }
 
-    fn on_path(&self) -> Option<Vec<PathBuf>> {
+    /// On the path, or where the packages install them: `/usr/sbin` is not on the path of every user.
+    fn present(&self) -> Option<Vec<PathBuf>> {
         all_run(self.programs.iter().map(|(name, _)| PathBuf::from(name)))
+            .or_else(|| all_run(self.programs.iter().map(|(_, path)| Path::new("/").join(path))))
     }
 
     fn unpacked(&self, home: &Path) -> Option<Vec<PathBuf>> {

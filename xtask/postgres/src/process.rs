@@ -1,7 +1,7 @@
 //! Processes of an unprivileged user, because PostgreSQL and PgBouncer refuse to run as root.
 
 use std::fs;
-use std::io::{Error, Result};
+use std::io::Result;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -37,16 +37,5 @@ pub(crate) fn give(path: &Path) -> Result<()> {
     match user() {
         Some((user, group)) => chown(path, Some(user), Some(group)),
         None => Ok(()),
-    }
-}
-
-/// The output of a command that must succeed.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-    } else {
-        Err(Error::other(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
 }

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use xtask_debian::{Running, free_port, wait};
+use xtask_debian::{Running, free_port, run, wait};
 
-use crate::process::{command, give, run};
+use crate::process::{command, give};
 use crate::program::programs;
 
 /// Settings of a server. Each server has its own port and directory, trusts all local users, and has the superuser
@@ -226,13 +226,9 @@ impl Drop for Server {
 pub fn sql(port: u16, text: &str) -> Result<String> {
     let port = port.to_string();
     let arguments = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-X", "-A", "-t", "-q"];
-    run(Command::new(programs()?.join("psql")).args(arguments).args([
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-c",
-        text,
-        "postgres",
-    ]))
+    let mut psql = Command::new(programs()?.join("psql"));
+    psql.args(arguments).args(["-v", "ON_ERROR_STOP=1", "-c", text, "postgres"]);
+    Ok(run(&mut psql)?.trim_end().to_owned())
 }
 
 fn children(parent: u32) -> Result<Vec<u32>> {
