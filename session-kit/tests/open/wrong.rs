@@ -217,8 +217,17 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
     ),
     (
         UnknownOption,
-        "option `sslmode` is unknown; postgres has {postgres}",
-        &["postgres://app@host/app?sslmode=require"],
+        "`postgres:` has no TLS; use `PostgresStore::with_pool`, or write `sslmode=disable` for clear text",
+        &[
+            "postgres://app@host/app?sslmode=require",
+            "postgres://app@host/app?connections=2&sslmode=prefer",
+            "postgres://app@host/app?sslmode",
+        ],
+    ),
+    (
+        UnknownOption,
+        "option `sslmode` is unknown; redis has {redis}",
+        &["redis://host?sslmode=disable"],
     ),
     (
         InvalidUrl,
