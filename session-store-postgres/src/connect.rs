@@ -39,8 +39,8 @@ impl Hosts {
         self.limit.saturating_mul(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX))
     }
 
-    /// Connects to the first host that accepts, each within its limit. The limit of the last one is that of the caller,
-    /// who can tell a timeout from an error.
+    /// Connects to the first host that accepts, each within its limit. The pool limits the last
+    /// attempt, because only the pool can report a timeout.
     async fn connect_to_any(&self) -> Opened {
         let mut left = self.hosts.len();
         loop {

@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// A change may be applied unless the server refused it in a session that goes on.
+    /// A change may be applied unless the server refused it in a session that continues.
     #[test]
     fn lost_answers_leave_a_change_unknown() {
         let lost = |cause| matches!(Failure::sent(cause), Failure::Lost(_));

@@ -27,7 +27,7 @@ pub(crate) struct Answer {
     pub(crate) sent: Timestamp,
 }
 
-/// What a dropped flight needs.
+/// The parts of the store that a dropped flight needs.
 pub(crate) struct Afterwards {
     pub(crate) pending: Arc<Pending>,
     pub(crate) home: Home,

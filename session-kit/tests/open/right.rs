@@ -144,7 +144,11 @@ async fn urls_of_databases_open_with_their_options() {
     let options = "table=public.visits&durability=process&prepare=true&connections=2&response_timeout=20s";
     opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?{options}"), 16 << 20).await;
     assert_eq!(server.sql("SELECT count(*) FROM visits").unwrap(), "0");
-    opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable&max_record_bytes=1MiB"), 1 << 20).await;
+    opens(
+        &format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable&max_record_bytes=1MiB"),
+        1 << 20,
+    )
+    .await;
     let error = open(&format!("postgres://app:hunter2@127.0.0.1:{port}/postgres")).await.unwrap_err();
     assert_eq!(error.kind(), OpenErrorKind::Store);
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
@@ -170,7 +174,10 @@ async fn refused_options_and_missing_files_are_errors_of_the_store() {
         ("redis://127.0.0.1?response_timeout=1ms", "a timeout is shorter than 10 ms"),
         ("postgres://app@127.0.0.1/app?connections=0", "connections is not in 1..=1000"),
         ("postgres://app@192.0.2.1/app", "`sslmode=disable` to connect to another host in clear text"),
-        ("postgres://app@localhost,192.0.2.1/app", "`sslmode=disable` to connect to another host in clear text"),
+        (
+            "postgres://app@localhost,192.0.2.1/app",
+            "`sslmode=disable` to connect to another host in clear text",
+        ),
         ("sqlite:missing.db?create=false", "missing.db: file does not exist, and create is off"),
         ("sqlite:///missing/directory/a.db", "directory does not exist, and create_directory is off"),
     ] {

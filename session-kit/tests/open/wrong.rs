@@ -224,11 +224,7 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
             "postgres://app@host/app?sslmode",
         ],
     ),
-    (
-        UnknownOption,
-        "option `sslmode` is unknown; redis has {redis}",
-        &["redis://host?sslmode=disable"],
-    ),
+    (UnknownOption, "option `sslmode` is unknown; redis has {redis}", &["redis://host?sslmode=disable"]),
     (
         InvalidUrl,
         "redis needs a host: `redis://host`",
