@@ -4,6 +4,7 @@ use session_core::Applied::No;
 use session_core::StoreErrorKind::{Misconfigured, Timeout};
 use session_core::{Condition, Driver};
 use session_store_postgres::PostgresStore;
+use xtask_postgres::Bouncer;
 
 use crate::{config, fails, key, open, put, raw, record, server, waiting};
 
@@ -58,17 +59,28 @@ async fn wrong_user_database_and_right_are_misconfigured() {
 const LOCK: &str = "SELECT pg_advisory_lock(x'0073657373696f6e'::bigint)";
 const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
 
+/// Behind PgBouncer the look and the migration use different backends. One backend alone would remember that the table was
+/// missing, and fail to create it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_table_that_appears_meanwhile_is_refused() {
     let server = server();
     let other = raw(&server.url()).await;
+    let bouncer = Bouncer::start(&server, &["postgres"]).unwrap();
+    let url = bouncer.url_of("postgres");
+    // Both of PgBouncer's connections exist before the look.
+    let (one, two) = (raw(&url).await, raw(&url).await);
+    for text in ["BEGIN", "COMMIT"] {
+        one.batch_execute(text).await.unwrap();
+        two.batch_execute(text).await.unwrap();
+    }
     for (table, version) in [("foreign_one", ""), ("newer", "session-store-postgres, version 99")] {
         other.batch_execute(LOCK).await.unwrap();
-        let opening = tokio::spawn(PostgresStore::open(config(server.url()).table(table)));
+        let opening = tokio::spawn(PostgresStore::open(config(url.clone()).table(table)));
         waiting(&other).await;
-        let create =
-            format!("CREATE TABLE {table} (id int); COMMENT ON TABLE {table} IS '{version}'; {UNLOCK}");
+        let create = format!("CREATE TABLE {table} (id int); COMMENT ON TABLE {table} IS '{version}'");
         other.batch_execute(&create).await.unwrap();
+        // After the table is committed.
+        other.batch_execute(UNLOCK).await.unwrap();
         fails(opening.await.unwrap(), Misconfigured, No);
     }
 }
