@@ -344,6 +344,14 @@ impl Session {
         closed
     }
 
+    /// Whether the request never used its session and no other handle exists. A web layer need not close it then.
+    #[must_use]
+    pub fn is_unused(&mut self) -> bool {
+        let slot = Arc::get_mut(&mut self.0).map(|shared| &mut shared.slot);
+        let slot = slot.map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner));
+        slot.is_some_and(|slot| matches!(slot.place, Place::Unloaded))
+    }
+
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> R) -> Result<R, Error> {
         self.slot().open().map(|work| read(work))
     }

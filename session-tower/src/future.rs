@@ -80,6 +80,10 @@ where
                         request.close();
                         return Poll::Ready(answer);
                     };
+                    if request.session.is_unused() {
+                        request.closed = true;
+                        return Poll::Ready(answer);
+                    }
                     match request.finish(response) {
                         Ok(closed) => {
                             request.complete(closed, response);
