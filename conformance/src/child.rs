@@ -108,8 +108,19 @@ impl Stage {
 impl Child {
     /// Waits until the child has opened its storage.
     pub(crate) async fn ready(&mut self) -> Check {
+        self.told("is ready", |lines| lines.iter().any(|line| matches!(line, Line::Ready))).await
+    }
+
+    /// Waits until the child has got `count` answers.
+    pub(crate) async fn answered(&mut self, count: usize) -> Check {
+        let what = format!("has got {count} answers");
+        self.told(&what, |lines| calls_in(lines).iter().filter(|call| call.end.is_some()).count() >= count)
+            .await
+    }
+
+    async fn told(&mut self, what: &str, is_told: impl Fn(&[Line]) -> bool) -> Check {
         for _ in 0..10_000 {
-            if lines(self.dir.path(), &self.role)?.iter().any(|line| matches!(line, Line::Ready)) {
+            if is_told(&lines(self.dir.path(), &self.role)?) {
                 return Ok(());
             }
             if let Some(status) = self.process.ended() {
@@ -117,7 +128,7 @@ impl Child {
             }
             nap(Duration::from_millis(2)).await;
         }
-        Err(unmet(format!("the process '{}' is ready within 20 s", self.role), "it is not ready"))
+        Err(unmet(format!("the process '{}' {what} within 20 s", self.role), "not within 20 s"))
     }
 
     /// Gives the starting signal.

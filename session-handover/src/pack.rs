@@ -14,7 +14,7 @@ pub(crate) enum Token {
     /// Pairs.
     Map(usize),
     /// Bytes after the type of an extension.
-    Extension(usize),
+    Extension(#[cfg_attr(not(feature = "rails"), expect(dead_code, reason = "PHP has none"))] usize),
 }
 
 /// Reads a token. No length is beyond the input.

@@ -68,13 +68,11 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
     let mut rng = stage.rng(0xdead);
     let mut initial: [Option<Rec>; KEYS] = [None; KEYS];
     let mix_text = serde_json::to_string(&mix).expect("a word is JSON");
-    let mut answered = 0;
-    let kills = stage.amount(15, 200) as u64;
-    for kill in 0..kills {
-        let child = stage.started("work", &[mix_text.clone(), (kill + 1).to_string()]).await?;
-        nap(Duration::from_micros(3_000 + rng.u64(..15_000))).await;
+    for kill in 0..stage.amount(15, 200) as u64 {
+        let mut child = stage.started("work", &[mix_text.clone(), (kill + 1).to_string()]).await?;
+        child.answered(2).await?;
+        nap(Duration::from_micros(rng.u64(..15_000))).await;
         let mut calls = calls_in(&child.kill()?);
-        answered += calls.iter().filter(|call| call.end.is_some()).count();
         stage.storage.settle().await?;
 
         let driver = stage.reopen().await?;
@@ -89,7 +87,7 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         linear::check(&initial, &calls)?;
         initial = found;
     }
-    ensure(answered as u64 > kills, format!("more than {kills} answers before the kills"), answered)
+    Ok(())
 }
 
 pub(crate) async fn d07_store_works_after_kill(stage: &Stage) -> Check {
