@@ -19,6 +19,7 @@ pub(crate) enum Node {
     Leaf(Value),
     List(Vec<Id>),
     Set(Vec<Id>),
+    Tuple(Vec<Id>),
     Map {
         entries: Vec<(Id, Id)>,
         default: Option<Id>,
@@ -51,14 +52,30 @@ pub(crate) enum Part {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    /// A writer can tell a value that is met again from an equal one.
-    names_all: bool,
+    named: Named,
+}
+
+/// The values that get a name where they are met again. Values with parts always do.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Text too.
+    #[default]
+    Texts,
+    /// All, for a writer that tells a value that is met again from an equal one.
+    All,
+    /// No others: text cannot change in place.
+    Parts,
 }
 
 impl Graph {
     /// A graph in which numbers and the like that are met again get a name too.
     pub(crate) fn that_names_all() -> Self {
-        Self { names_all: true, ..Self::default() }
+        Self { named: Named::All, ..Self::default() }
+    }
+
+    /// A graph in which text that is met again stands in each place.
+    pub(crate) fn that_names_parts() -> Self {
+        Self { named: Named::Parts, ..Self::default() }
     }
 
     pub(crate) fn add(&mut self, node: Node) -> Id {
@@ -141,7 +158,9 @@ impl Graph {
     fn children(node: &Node, mut visit: impl FnMut(Id)) {
         match node {
             Node::Pending | Node::Leaf(_) => {}
-            Node::List(items) | Node::Set(items) => items.iter().copied().for_each(visit),
+            Node::List(items) | Node::Set(items) | Node::Tuple(items) => {
+                items.iter().copied().for_each(visit);
+            }
             Node::Map { entries, default } => {
                 for &(key, value) in entries {
                     visit(key);
@@ -208,7 +227,7 @@ impl Build {
     fn value(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
         let id = self.meant.get(id).copied().flatten().ok_or_else(dangling)?;
         if let Node::Leaf(value) = self.graph.get(id)
-            && !(is_text(value) || self.graph.names_all)
+            && !self.graph.named.includes(value)
         {
             // Each further meeting is a copy.
             if self.met[id] > 1 {
@@ -245,6 +264,7 @@ impl Build {
             Node::Leaf(value) => Ok(value),
             Node::List(items) => Ok(Value::List(self.items(items, depth)?)),
             Node::Set(items) => Ok(Value::Set(self.items(items, depth)?)),
+            Node::Tuple(items) => Ok(Value::Tuple(self.items(items, depth)?)),
             Node::Ref(target) => Ok(Value::Ref(Box::new(self.value(target, depth)?))),
             Node::Map { entries, default } => {
                 let map = self.entries(entries, depth)?;
@@ -278,8 +298,11 @@ impl Build {
     }
 }
 
-fn is_text(value: &Value) -> bool {
-    matches!(value, Value::Text(_) | Value::Bytes(_) | Value::Regex { .. } | Value::Opaque(_))
+impl Named {
+    fn includes(self, leaf: &Value) -> bool {
+        let texts = matches!(leaf, Value::Text(_) | Value::Bytes(_) | Value::Regex { .. } | Value::Opaque(_));
+        self == Self::All || (self == Self::Texts && texts)
+    }
 }
 
 /// The bytes that a leaf has beside itself.
@@ -292,7 +315,13 @@ fn heap(value: &Value) -> usize {
         | Value::Decimal(text)
         | Value::Markup(text)
         | Value::Symbol(text)
-        | Value::Class(text) => text.len(),
+        | Value::Class(text)
+        | Value::TimeOfDay(text)
+        | Value::Uuid(text)
+        | Value::Opaque(text)
+        | Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Utf16(units) => 2 * units.len(),
         Value::Encoded { text, encoding } => text.len() + encoding.len(),
         Value::Enum { class, case } => class.len() + case.len(),
         _ => 0,

@@ -1,12 +1,28 @@
-//! JSON as other systems write it: keys stay in order, integers keep all digits, and a lone surrogate does not lose the rest: such text is
-//! bytes.
+//! JSON as other systems write it: keys stay in order, integers keep all digits, and a lone surrogate does not lose the rest.
 #![allow(dead_code, reason = "each system uses a part")]
 
-use crate::{Bounds, Error, ErrorKind, Reader, Value};
+use crate::keys::last_of_each;
+use crate::{Bounds, Error, ErrorKind, Reader, Value, wtf8};
+
+/// How a system's JSON differs from that of others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dialect {
+    /// Text with lone surrogates is [`Value::Utf16`], else the bytes of WTF-8.
+    pub(crate) utf16: bool,
+    /// `NaN`, `Infinity` and `-Infinity` are numbers.
+    pub(crate) infinite: bool,
+    /// A key that stands twice keeps its place and its last value.
+    pub(crate) unique: bool,
+}
 
 /// Reads one JSON text.
 pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
-    let mut json = Json { input: Reader::new(bytes, bounds) };
+    read_as(Dialect::default(), bytes, bounds)
+}
+
+/// Reads one JSON text of a dialect.
+pub(crate) fn read_as(dialect: Dialect, bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    let mut json = Json { input: Reader::new(bytes, bounds), dialect };
     let value = json.value()?;
     json.space();
     match json.input.peek() {
@@ -17,6 +33,7 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 
 struct Json<'a> {
     input: Reader<'a>,
+    dialect: Dialect,
 }
 
 impl Json<'_> {
@@ -32,6 +49,11 @@ impl Json<'_> {
             Some(b't') => self.word(b"true", Value::Bool(true))?,
             Some(b'f') => self.word(b"false", Value::Bool(false))?,
             Some(b'n') => self.word(b"null", Value::Null)?,
+            Some(b'N') if self.dialect.infinite => self.word(b"NaN", Value::Float(f64::NAN))?,
+            Some(b'I') if self.dialect.infinite => self.word(b"Infinity", Value::Float(f64::INFINITY))?,
+            Some(b'-') if self.dialect.infinite && self.input.rest().starts_with(b"-I") => {
+                self.word(b"-Infinity", Value::Float(f64::NEG_INFINITY))?
+            }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(_) => return Err(Error::new(ErrorKind::Malformed, at, "value expected")),
             None => return Err(Error::new(ErrorKind::Truncated, at, "input ends early")),
@@ -67,7 +89,7 @@ impl Json<'_> {
             self.expect(b':')?;
             entries.push((key, self.value()?));
             if self.end(b'}')? {
-                return Ok(Value::Map(entries));
+                return Ok(Value::Map(if self.dialect.unique { last_of_each(entries) } else { entries }));
             }
         }
     }
@@ -116,7 +138,8 @@ impl Json<'_> {
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(text.parse().map_or_else(|_| Value::BigInt(text), Value::Int));
         }
-        if digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
+        let dangling = digits.contains(".e") || digits.contains(".E");
+        if dangling || digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
             return Err(bad);
         }
         text.parse().map(Value::Float).map_err(|_| bad)
@@ -147,11 +170,11 @@ impl Json<'_> {
                             if (0xdc00..0xe000).contains(&next) {
                                 unit = 0x10000 + ((unit - 0xd800) << 10) + (next - 0xdc00);
                             } else {
-                                lone |= push(&mut bytes, unit);
+                                lone |= wtf8::push(&mut bytes, unit);
                                 unit = next;
                             }
                         }
-                        lone |= push(&mut bytes, unit);
+                        lone |= wtf8::push(&mut bytes, unit);
                     }
                     _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown escape")),
                 },
@@ -160,7 +183,11 @@ impl Json<'_> {
         }
         self.input.grow(bytes.len())?;
         if lone {
-            return Ok(Value::Bytes(bytes));
+            return Ok(if self.dialect.utf16 {
+                Value::Utf16(wtf8::units(&bytes))
+            } else {
+                Value::Bytes(bytes)
+            });
         }
         String::from_utf8(bytes)
             .map(Value::Text)
@@ -191,17 +218,4 @@ impl Json<'_> {
             }
         }
     }
-}
-
-/// Appends a character. Returns whether it is a lone surrogate, which gets the three bytes of WTF-8: UTF-8 has no form
-/// for it.
-fn push(bytes: &mut Vec<u8>, unit: u32) -> bool {
-    match char::from_u32(unit) {
-        Some(letter) => bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => {
-            let six = |shift: u32| 0x80 | (unit >> shift & 0x3f) as u8;
-            bytes.extend_from_slice(&[0xe0 | (unit >> 12) as u8, six(6), six(0)]);
-        }
-    }
-    (0xd800..0xe000).contains(&unit)
 }

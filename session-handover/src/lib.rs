@@ -11,6 +11,8 @@ mod error;
 mod graph;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(any(feature = "json", feature = "php"))]
+mod keys;
 pub mod notation;
 #[cfg(any(feature = "php-msgpack", feature = "rails"))]
 mod pack;
@@ -22,6 +24,8 @@ pub mod ruby;
 #[cfg(feature = "base64")]
 mod seal;
 mod value;
+#[cfg(feature = "json")]
+mod wtf8;
 
 pub use error::{Error, ErrorKind};
 pub use reader::Bounds;

@@ -5,7 +5,9 @@
 //! | `{"$float": "1.5"}` | a float; also `inf`, `-inf`, `nan` |
 //! | `{"$int": "…"}` | an integer beyond 64 bits |
 //! | `{"$bytes": "hex"}` | bytes |
+//! | `{"$utf16": "d800"}` | text with lone surrogates |
 //! | `{"$map": [[key, value], …]}` | a map whose keys are not all text |
+//! | `{"$tuple": […]}`, `{"$set": […]}` | a fixed list, a set |
 //! | `{"$object": "Class", "fields" / "items" / "value" / "raw" / "hook": …}` | an object |
 //! | `{"$id": 1, "of": …}`, `{"$same": 1}` | a value that is met again |
 //! | `{"$ref": …}`, `{"$symbol": …}`, `{"$time": …}`, … | what the name says |
@@ -32,6 +34,10 @@ fn put(value: &Value, out: &mut String) {
         Value::Float(number) => tag("$float", &float(*number), out),
         Value::Text(text) => string(text, out),
         Value::Bytes(bytes) => tag("$bytes", &hex(bytes), out),
+        Value::Utf16(units) => {
+            let units: String = units.iter().map(|unit| format!("{unit:04x}")).collect();
+            tag("$utf16", &units, out);
+        }
         Value::Encoded { text, encoding } => {
             out.push_str("{\"$text\":");
             string(text, out);
@@ -42,12 +48,10 @@ fn put(value: &Value, out: &mut String) {
         Value::List(items) => list(items, out),
         Value::Map(entries) => map(entries, None, out),
         Value::MapWithDefault(entries, default) => map(entries, Some(default), out),
-        Value::Set(items) => {
-            out.push_str("{\"$set\":");
-            list(items, out);
-            out.push('}');
-        }
-        Value::Time(text) => tag("$time", text, out),
+        Value::Set(items) => tagged_list("$set", items, out),
+        Value::Tuple(items) => tagged_list("$tuple", items, out),
+        Value::Time(text) | Value::TimeOfDay(text) => tag("$time", text, out),
+        Value::Uuid(text) => tag("$uuid", text, out),
         Value::Date(text) => tag("$date", text, out),
         Value::DateTime(text) => tag("$datetime", text, out),
         Value::Decimal(text) => tag("$decimal", text, out),
@@ -124,6 +128,12 @@ fn list(items: &[Value], out: &mut String) {
         put(item, out);
     }
     out.push(']');
+}
+
+fn tagged_list(name: &str, items: &[Value], out: &mut String) {
+    let _ = write!(out, "{{\"{name}\":");
+    list(items, out);
+    out.push('}');
 }
 
 /// Entries with text keys are a JSON map, others a list of pairs. A key that looks like a mark makes pairs too.

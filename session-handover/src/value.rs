@@ -20,6 +20,8 @@ pub enum Value {
     Text(String),
     /// Bytes that are not text, or text of an unknown encoding.
     Bytes(Vec<u8>),
+    /// Text with lone surrogates, which UTF-8 cannot hold: its UTF-16 units.
+    Utf16(Vec<u16>),
     /// Text that was stored in another encoding than UTF-8.
     Encoded {
         /// The text.
@@ -29,6 +31,8 @@ pub enum Value {
     },
     /// A list.
     List(Vec<Value>),
+    /// A list of a fixed length (Python).
+    Tuple(Vec<Value>),
     /// A map in the order in which it was stored, with any keys.
     Map(Vec<(Value, Value)>),
     /// A map that gives a default for keys it does not have (Ruby).
@@ -39,8 +43,13 @@ pub enum Value {
     Time(String),
     /// A day: `YYYY-MM-DD`.
     Date(String),
-    /// A moment of a type that stands beside [`Time`](Value::Time), as RFC 3339 text.
+    /// A moment of a type that stands beside [`Time`](Value::Time), as RFC 3339 text. A moment of Python may have no zone,
+    /// and a zone that the data only names follows it in brackets.
     DateTime(String),
+    /// A time of day: `HH:MM:SS`, with a fraction and an offset where it has them.
+    TimeOfDay(String),
+    /// A UUID in its usual form.
+    Uuid(String),
     /// A decimal number, in the digits that were stored.
     Decimal(String),
     /// Text that is marked as safe HTML.

@@ -12,10 +12,8 @@ pub mod msgpack;
 pub mod serialize;
 pub mod session;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use crate::graph::{Graph, Id, Node};
+use crate::keys::last_of_each;
 use crate::{Error, ErrorKind, Value};
 
 /// Text, or bytes where it is not UTF-8. PHP does not tell the two apart.
@@ -69,28 +67,6 @@ pub(crate) fn unique(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, I
 /// The variables of an object under their bare names. A class and its parent may each have a private one of a name.
 pub(crate) fn fields(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Vec<(Id, Id)> {
     last_of_each(entries).into_iter().map(|(name, value)| (graph.leaf(bare(name)), value)).collect()
-}
-
-/// A key that stands twice keeps its place and its last value.
-fn last_of_each(entries: Vec<(Value, Id)>) -> Vec<(Value, Id)> {
-    let mut places: HashMap<_, usize> = HashMap::with_capacity(entries.len());
-    let mut kept: Vec<(Value, Id)> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        let place = match &key {
-            Value::Int(number) => (true, number.to_le_bytes().to_vec()),
-            Value::Text(text) => (false, text.as_bytes().to_vec()),
-            Value::Bytes(bytes) => (false, bytes.clone()),
-            _ => (false, Vec::new()),
-        };
-        match places.entry(place) {
-            Entry::Occupied(at) => kept[*at.get()].1 = value,
-            Entry::Vacant(free) => {
-                free.insert(kept.len());
-                kept.push((key, value));
-            }
-        }
-    }
-    kept
 }
 
 /// The whole session is a map, whatever its keys are.

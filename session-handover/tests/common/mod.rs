@@ -129,6 +129,8 @@ impl<'v> Compare<'v> {
                 | ("$class", Value::Class(name))
                 | ("$opaque", Value::Opaque(name))
                 | ("$time", Value::Time(name))
+                | ("$time", Value::TimeOfDay(name))
+                | ("$uuid", Value::Uuid(name))
                 | ("$date", Value::Date(name))
                 | ("$datetime", Value::DateTime(name))
                 | ("$decimal", Value::Decimal(name))
@@ -151,7 +153,12 @@ impl<'v> Compare<'v> {
                     };
                     self.pairs(content, entries, at)
                 }
-                ("$set", Value::Set(items)) => self.list(content, items, at),
+                ("$utf16", Value::Utf16(units)) => {
+                    check(text == units.iter().map(|unit| format!("{unit:04x}")).collect::<String>())
+                }
+                ("$set", Value::Set(items)) | ("$tuple", Value::Tuple(items)) => {
+                    self.list(content, items, at)
+                }
                 ("$object", Value::Object(object)) => {
                     check(object.0 == text)?;
                     match (
@@ -235,7 +242,7 @@ impl<'v> Compare<'v> {
 
 fn children<'v>(value: &'v Value, visit: &mut impl FnMut(&'v Value)) {
     match value {
-        Value::List(items) | Value::Set(items) => items.iter().for_each(visit),
+        Value::List(items) | Value::Set(items) | Value::Tuple(items) => items.iter().for_each(visit),
         Value::Map(entries) => entries.iter().for_each(|(key, value)| {
             visit(key);
             visit(value);
