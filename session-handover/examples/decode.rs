@@ -15,6 +15,8 @@
 //! | `storable`, `dumper`, `yaml-pm`, `marshal`, `messagepack` (of Rails) | `value` | |
 //! | `plack` | `file`, `cookie` | `--key`, `--now` |
 //! | `mojolicious` | `cookie` | `--key`, `--now` |
+//! | `django` | `row` (also a file), `cookie`, `cache`, `cache-row`, `cache-file`, `database` | `--key`, `--name`, `--now`, `--id` |
+//! | `pickle` | `value` | |
 //! | `rack` | `cookie`, `redis` | `--key`, `--name` |
 //! | `rails` | `cookie`, `cache`, `active-record` | `--key`, `--name`, `--now`, `--id` |
 //!
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 
 use session_handover::php::{igbinary, laravel, lzf, msgpack, session};
 use session_handover::{Bounds, Value, notation};
-use session_handover::{perl, ruby};
+use session_handover::{perl, python, ruby};
 
 #[derive(Default)]
 struct Call {
@@ -107,6 +109,8 @@ enum Failure {
     Call(String),
     /// The session does not exist, is damaged or has ended.
     Session(session_handover::Error),
+    /// The row says that the session has ended.
+    Ended,
 }
 
 impl From<String> for Failure {
@@ -205,6 +209,8 @@ fn decode(call: &Call) -> Result<Value, Failure> {
                 .read(&read()?, call.now, bounds)?
                 .value
         }
+        ("pickle", "value") => python::pickle::read(&read()?, bounds)?,
+        ("django", format) => django(call, format, path)?,
         ("rack", "cookie") => {
             ruby::rack::Cookie::new(call.keys.clone()).name(name("rack.session")).read(&read()?, bounds)?
         }
@@ -224,6 +230,34 @@ fn decode(call: &Call) -> Result<Value, Failure> {
     })
 }
 
+fn django(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
+    use python::{django, django_cache};
+    let bounds = &Bounds::default();
+    let mut sessions = django::Sessions::new(call.keys.iter().map(String::as_str));
+    if let Some(name) = &call.name {
+        sessions = sessions.name(name);
+    }
+    Ok(match format {
+        "row" => sessions.read_row(&input(path)?, bounds)?.value,
+        "cookie" => sessions.read_cookie(&input(path)?, call.now, bounds)?.value,
+        "database" => {
+            let id = call.id.as_deref();
+            let column =
+                |name| row(path, &format!("SELECT {name} FROM django_session WHERE session_key = ?1"), id);
+            let end =
+                String::from_utf8(column("expire_date")?).ok().and_then(|end| django::expire_date(&end));
+            if end.is_none_or(|end| end <= call.now) {
+                return Err(Failure::Ended);
+            }
+            sessions.read_row(&column("session_data")?, bounds)?.value
+        }
+        "cache" => django_cache::read(&input(path)?, bounds)?,
+        "cache-row" => django_cache::read_row(&input(path)?, bounds)?,
+        "cache-file" => django_cache::read_file(&input(path)?, call.now, bounds)?.value,
+        other => return Err(format!("django has no format {other}").into()),
+    })
+}
+
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 fn main() -> ExitCode {
     match call().map_err(Failure::Call).and_then(|call| decode(&call)) {
@@ -233,6 +267,10 @@ fn main() -> ExitCode {
         }
         Err(Failure::Session(error)) => {
             eprintln!("no session: {error}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Ended) => {
+            eprintln!("no session: its row has ended");
             ExitCode::from(1)
         }
         Err(Failure::Call(text)) => {

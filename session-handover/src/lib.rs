@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(feature = "marshal", feature = "pickle"))]
+mod calendar;
 mod error;
 #[cfg(any(
     feature = "marshal",
     feature = "storable",
     feature = "dumper",
     feature = "yaml-pm",
-    feature = "php"
+    feature = "php",
+    feature = "pickle"
 ))]
 mod graph;
 #[cfg(feature = "json")]
@@ -19,18 +22,21 @@ mod pack;
 pub mod perl;
 #[cfg(feature = "php")]
 pub mod php;
+pub mod python;
 mod reader;
 pub mod ruby;
 #[cfg(feature = "base64")]
 mod seal;
 mod value;
-#[cfg(feature = "json")]
+#[cfg(any(feature = "json", feature = "pickle"))]
 mod wtf8;
+#[cfg(feature = "zlib")]
+mod zlib;
 
 pub use error::{Error, ErrorKind};
 pub use reader::Bounds;
 #[cfg_attr(
-    not(any(feature = "perl", feature = "ruby", feature = "php")),
+    not(any(feature = "perl", feature = "ruby", feature = "php", feature = "pickle")),
     allow(unused_imports, reason = "each format uses it")
 )]
 pub(crate) use reader::Reader;

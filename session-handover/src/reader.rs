@@ -98,9 +98,14 @@ impl<'a> Reader<'a> {
 
     /// Counts a value.
     pub(crate) fn count_item(&mut self) -> Result<(), Error> {
+        self.count_items(1)
+    }
+
+    /// Counts values.
+    pub(crate) fn count_items(&mut self, items: usize) -> Result<(), Error> {
         self.count = self
             .count
-            .checked_sub(1)
+            .checked_sub(items)
             .ok_or_else(|| Error::new(ErrorKind::TooMany, self.offset, "more values than allowed"))?;
         Ok(())
     }

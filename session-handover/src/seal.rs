@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 pub(crate) use cipher::{open_cbc, open_ctr, open_gcm, pbkdf2, seal_cbc, seal_gcm};
 #[cfg(feature = "signed")]
 #[allow(unused_imports, reason = "each system uses a part")]
-pub(crate) use signature::{hmac, same, same_hex};
+pub(crate) use signature::{hash, hmac, same, same_hex};
 
 /// The digest of a signature or of a derived key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,11 @@ pub(crate) fn base64_url(text: &[u8]) -> Result<Vec<u8>, Error> {
 
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Base64 for URLs without padding.
+pub(crate) fn to_base64_url(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Undoes percent-encoding. `+` is a space in forms and stays a plus here: it is a letter of base64.
@@ -121,6 +126,21 @@ mod signature {
         match digest {
             Digest::Sha1 => run::<Hmac<sha1::Sha1>>(key, parts),
             Digest::Sha256 => run::<Hmac<sha2::Sha256>>(key, parts),
+        }
+    }
+
+    /// The digest of the parts.
+    pub(crate) fn hash(digest: Digest, parts: &[&[u8]]) -> Vec<u8> {
+        fn run<D: sha2::Digest>(parts: &[&[u8]]) -> Vec<u8> {
+            let mut hash = D::new();
+            for part in parts {
+                hash.update(part);
+            }
+            hash.finalize().to_vec()
+        }
+        match digest {
+            Digest::Sha1 => run::<sha1::Sha1>(parts),
+            Digest::Sha256 => run::<sha2::Sha256>(parts),
         }
     }
 

@@ -4,12 +4,16 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fastrand::Rng;
+use hmac::{Hmac, KeyInit, Mac};
 use session_conformance::testing::amount;
 use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
+use session_handover::python::{django, django_cache, pickle};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
-use session_handover::{Bounds, Value, notation};
+use session_handover::{Bounds, ErrorKind, Value, notation};
 
 /// Peak of live bytes that an input may cause: the bounds, and a multiple of the input for the tree.
 fn limit(input: usize) -> u64 {
@@ -177,6 +181,95 @@ fn damaged_rails_cookies_are_errors_or_sessions() {
     run(&seeds, |input| {
         let _ = rails.read(input, 1.8e9, &Bounds::default());
     });
+}
+
+#[test]
+fn damaged_pickle_is_an_error_or_a_value() {
+    let mut seeds = seeds(&[
+        "django/cache-redis.value",
+        "django/cache-redis-types.value",
+        "django/cache-file.djcache",
+        "flask-session/redis-old-pickle.value",
+        "beaker/file-pickle.cache",
+    ]);
+    // Protocol 0: a map with text, an object of an old class, and Python 2's numbers and text.
+    seeds.push(b"(dp0\nVuser\np1\nVal\\u0069ce\np2\nsS'o'\n(iapp\nOld\np3\n(dS'x'\nI01\nsL12345678901234567890L\nF1e+25\nsbs.".to_vec());
+    // Protocol 2: a set, bytes, a UUID and an object with variables in slots.
+    seeds.push(b"\x80\x02}(X\x01\0\0\0sc__builtin__\nset\n]K\x01a\x85RX\x01\0\0\0bc_codecs\nencode\nX\x01\0\0\0yX\x06\0\0\0latin1\x86RX\x01\0\0\0uc__builtin__\nobject\n)\x81cuuid\nUUID\n)\x81}X\x03\0\0\0intK\x05sbX\x01\0\0\0ocapp\nSlots\n)\x81N}X\x01\0\0\0aK\x01s\x86bu.".to_vec());
+    run(&seeds, |input| {
+        walk(pickle::read(input, &Bounds::default()));
+        walk(django_cache::read(input, &Bounds::default()));
+        walk(django_cache::read_file(input, 0.0, &Bounds::default()).map(|entry| entry.value));
+    });
+}
+
+#[test]
+fn damaged_django_sessions_are_errors_or_sessions() {
+    let seeds = seeds(&[
+        "django/db-2.2-json.txt",
+        "django/db-2.2-pickle.txt",
+        "django/db-4.2-pickle.txt",
+        "django/db-compressed.txt",
+        "django/db-numbers.txt",
+        "django/signed-cookie.txt",
+        "django/signed-cookie-3.0.txt",
+    ]);
+    let sessions = django::Sessions::new(["django-sample-secret-A-0123456789"]);
+    run(&seeds, |input| {
+        if let Ok(opened) = sessions.read_row(input, &Bounds::default()) {
+            let _ = sessions.write(&opened.value, &opened.envelope, 0);
+            walk(Ok(opened.value));
+        }
+        let _ = sessions.read_cookie(input, 0.0, &Bounds::default());
+    });
+}
+
+#[test]
+fn damaged_django_sessions_that_are_signed_are_errors_or_sessions() {
+    let mut seeds = seeds(&["django/db-compressed.txt", "django/db-text.txt", "django/db-4.2-pickle.txt"]);
+    seeds.iter_mut().for_each(|seed| {
+        let end = seed.iter().position(|&byte| byte == b':').expect("a payload");
+        seed.truncate(end);
+    });
+    seeds.push(
+        br#"{"a":[1,-0.5e3,NaN,-Infinity,"\ud83d\ude00\ud800"],"b":{"n":123456789012345678901}}"#.to_vec(),
+    );
+    let secret = b"a secret";
+    let sessions = django::Sessions::new([secret]);
+    run(&seeds, |input| {
+        // As a row of Django 5, and as one of Django 2.
+        let payload = [input, b":1xXLOS"].concat();
+        let key = sha256(&[b"django.contrib.sessions.SessionStoresigner", &secret[..]].concat());
+        let mac = hmac::<Hmac<sha2::Sha256>>(&key, &payload);
+        let row = [&payload, b":".as_slice(), URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat();
+        let opened = sessions.read_row(&row, &Bounds::default());
+        assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
+        if let Ok(opened) = opened {
+            let _ = sessions.write(&opened.value, &opened.envelope, 0);
+            walk(Ok(opened.value));
+        }
+        let key = sha1(&[b"django.contrib.sessionsSessionStore", &secret[..]].concat());
+        let mac: String =
+            hmac::<Hmac<sha1::Sha1>>(&key, input).iter().map(|byte| format!("{byte:02x}")).collect();
+        let row = STANDARD.encode([mac.as_bytes(), b":", input].concat());
+        let opened = sessions.read_row(row.as_bytes(), &Bounds::default());
+        assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
+        walk(opened.map(|opened| opened.value));
+    });
+}
+
+fn hmac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn sha1(text: &[u8]) -> Vec<u8> {
+    <sha1::Sha1 as sha1::Digest>::digest(text).to_vec()
+}
+
+fn sha256(text: &[u8]) -> Vec<u8> {
+    <sha2::Sha256 as sha2::Digest>::digest(text).to_vec()
 }
 
 #[test]

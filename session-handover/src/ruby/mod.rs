@@ -16,7 +16,7 @@ pub mod rails_json;
 pub(crate) mod time;
 
 #[cfg(feature = "rack")]
-use crate::{Bounds, Error, ErrorKind, Object, Value};
+use crate::{Object, Value};
 
 #[cfg(feature = "rack")]
 /// Rack keeps the id of a session as an object in it. Its variable is shown under the name of its reader, `public_id`.
@@ -40,20 +40,4 @@ pub(crate) fn public_id(mut value: Value) -> Value {
         }
     }
     value
-}
-
-#[cfg(feature = "rack")]
-/// Inflates zlib data up to the size that is allowed.
-pub(crate) fn inflate(bytes: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Error> {
-    use std::io::Read as _;
-    let limit = u64::try_from(bounds.size).unwrap_or(u64::MAX);
-    let mut plain = Vec::new();
-    flate2::read::ZlibDecoder::new(bytes)
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut plain)
-        .map_err(|_| Error::new(ErrorKind::Malformed, 0, "compressed data"))?;
-    if plain.len() > bounds.size {
-        return Err(Error::new(ErrorKind::TooLarge, 0, "inflated data is larger than allowed"));
-    }
-    Ok(plain)
 }

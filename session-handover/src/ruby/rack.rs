@@ -2,7 +2,7 @@
 
 use super::marshal;
 use crate::seal::{self, Digest};
-use crate::{Bounds, Error, ErrorKind, Value, json};
+use crate::{Bounds, Error, ErrorKind, Value, json, zlib};
 
 /// How a cookie holds its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,7 +105,7 @@ impl Cookie {
         let value = match self.coder {
             Coder::Marshal => marshal::read(&bytes, bounds)?,
             Coder::Json => json::read(&bytes, bounds)?,
-            Coder::ZipJson => json::read(&super::inflate(&bytes, bounds)?, bounds)?,
+            Coder::ZipJson => json::read(&zlib::inflate(&bytes, bounds)?, bounds)?,
         };
         Ok(super::public_id(value))
     }

@@ -1,6 +1,7 @@
 //! Entries of Rails' caches (`ActiveSupport::Cache`), which the cache store keeps sessions in.
 
-use super::{inflate, marshal, msgpack};
+use super::{marshal, msgpack};
+use crate::zlib::inflate;
 use crate::{Bounds, Error, ErrorKind, Object, Value};
 
 /// A cached session.

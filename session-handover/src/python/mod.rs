@@ -1,0 +1,23 @@
+//! Sessions of Python's frameworks.
+
+#[cfg(feature = "django")]
+pub mod django;
+#[cfg(feature = "django")]
+pub mod django_cache;
+#[cfg(feature = "json")]
+pub(crate) mod json;
+#[cfg(feature = "pickle")]
+pub(crate) mod moment;
+#[cfg(feature = "pickle")]
+pub mod pickle;
+
+#[cfg(any(feature = "pickle", feature = "json"))]
+#[allow(dead_code, reason = "the formats alone do not need it")]
+/// A session is a map.
+pub(crate) fn session(value: crate::Value) -> Result<crate::Value, crate::Error> {
+    match &value {
+        crate::Value::Map(_) => Ok(value),
+        crate::Value::Shared(_, of) if matches!(**of, crate::Value::Map(_)) => Ok(value),
+        _ => Err(crate::Error::new(crate::ErrorKind::Malformed, 0, "a session is a map")),
+    }
+}

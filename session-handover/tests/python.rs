@@ -1,0 +1,197 @@
+//! Samples of Django, Flask, Flask-Session, Starlette and Beaker.
+#![allow(clippy::unwrap_used, reason = "a test that cannot decode its sample has failed")]
+
+mod common;
+
+use common::{Sample, same};
+use session_handover::python::django::{self, Expiry, Serializer};
+use session_handover::python::{django_cache, pickle};
+use session_handover::{Bounds, ErrorKind, Value, notation};
+
+const BOUNDS: fn() -> Bounds = Bounds::default;
+
+fn as_of(sample: &Sample) -> f64 {
+    sample.about["as_of"].as_f64().unwrap()
+}
+
+/// A row of the database is read, refused with another secret, and written back byte by byte.
+fn django_row(name: &str) -> Value {
+    let sample = Sample::named("django", name);
+    let sessions = django::Sessions::new(sample.secrets());
+    let opened = sessions.read_row(&sample.bytes, &BOUNDS()).unwrap();
+    sample.check(&opened.value);
+    let later = django::Sessions::new(["new".to_owned()].into_iter().chain(sample.secrets()));
+    assert_eq!(later.read_row(&sample.bytes, &BOUNDS()).unwrap().value.get("user"), opened.value.get("user"));
+    for other in [django::Sessions::new(["wrong"]), sessions.clone().class("OtherStore")] {
+        assert_eq!(other.read_row(&sample.bytes, &BOUNDS()).unwrap_err().kind(), ErrorKind::Signature);
+    }
+    let written = sessions.write(&opened.value, &opened.envelope, opened.signed.unwrap_or(0));
+    if sample.about["format"].as_str().unwrap().contains("pickle") {
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::Unwritable);
+        let json = sessions.clone().serializer(Serializer::Json);
+        assert_eq!(json.read_row(&sample.bytes, &BOUNDS()).unwrap_err().kind(), ErrorKind::Malformed);
+    } else {
+        assert_eq!(written.unwrap().as_bytes(), sample.bytes.trim_ascii_end());
+        // Changed data is read again.
+        let Value::Map(mut entries) = opened.value.clone() else { panic!("a map") };
+        entries.push((Value::Text("more".into()), Value::List(vec![Value::Text("more".repeat(9)); 20])));
+        let changed = Value::Map(entries.clone());
+        let written = sessions.write(&changed, &opened.envelope, 1_800_000_000).unwrap();
+        let again = sessions.read_row(written.as_bytes(), &BOUNDS()).unwrap();
+        assert_eq!(notation::write(&again.value), notation::write(&changed));
+        assert_eq!(again.signed, opened.signed.map(|_| 1_800_000_000));
+        entries.push((Value::Text("pair".into()), Value::Tuple(Vec::new())));
+        let error = sessions.write(&Value::Map(entries), &opened.envelope, 0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unwritable);
+    }
+    opened.value
+}
+
+macro_rules! django_rows {
+    ($($test:ident $name:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            django_row($name);
+        }
+    )*};
+}
+
+django_rows! {
+    django_basic_row_is_read_and_written "db-basic",
+    django_compressed_row_is_read_and_written "db-compressed",
+    django_login_row_is_read_and_written "db-login",
+    django_numbers_are_read_and_written "db-numbers",
+    django_text_is_read_and_written "db-text",
+    django_2_2_row_is_read_and_written "db-2.2-json",
+    django_2_2_pickle_decodes "db-2.2-pickle",
+    django_4_2_pickle_decodes "db-4.2-pickle",
+}
+
+#[test]
+fn django_expiry_has_three_forms() {
+    let value = django_row("db-expiry-seconds");
+    assert_eq!(django::expiry(&value).unwrap(), Expiry::Idle(300));
+    let with = |expiry| Value::Map(vec![(Value::Text("_session_expiry".into()), expiry)]);
+    assert_eq!(django::expiry(&Value::Map(Vec::new())).unwrap(), Expiry::Default);
+    assert_eq!(django::expiry(&with(Value::Int(0))).unwrap(), Expiry::Browser);
+    let moment = Value::Text("2025-01-15T13:00:00.500000+01:00".into());
+    assert_eq!(django::expiry(&with(moment)).unwrap(), Expiry::At(1_736_942_400.5));
+    let naive = Value::DateTime("2025-01-15T12:00:00".into());
+    assert_eq!(django::expiry(&with(naive)).unwrap(), Expiry::At(1_736_942_400.0));
+    assert!(django::expiry(&with(Value::Bool(true))).is_err());
+}
+
+#[test]
+fn django_rows_of_sqlite_decode() {
+    let sample = Sample::named("django", "sessions");
+    let sessions = django::Sessions::new(sample.secrets());
+    let db = rusqlite::Connection::open(&sample.path).unwrap();
+    for expect in sample.expect()["rows"].as_array().unwrap() {
+        let query = "select session_data, expire_date from django_session where session_key = ?1";
+        let (data, end): (String, String) = db
+            .query_row(query, [expect["key"].as_str().unwrap()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        same(&expect["data"], &sessions.read_row(data.as_bytes(), &BOUNDS()).unwrap().value);
+        let end = django::expire_date(&end).unwrap();
+        assert_eq!(end > 1.8e9, expect["live"].as_bool().unwrap());
+        assert_eq!(end.fract() != 0.0, expect["expire"].as_str().unwrap().contains('.'));
+    }
+}
+
+fn django_cookie(name: &str) {
+    let sample = Sample::named("django", name);
+    let sessions = django::Sessions::new(sample.secrets());
+    let opened = sessions.read_cookie(&sample.bytes, as_of(&sample), &BOUNDS()).unwrap();
+    sample.check(&opened.value);
+    let named = [b"sessionid=", sample.bytes.as_slice()].concat();
+    assert!(sessions.read_cookie(&named, as_of(&sample), &BOUNDS()).is_ok());
+    let late = sessions.read_cookie(&sample.bytes, as_of(&sample) + 1_209_601.0, &BOUNDS()).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Expired);
+    // A cookie is no row, and the other way round.
+    assert_eq!(sessions.read_row(&sample.bytes, &BOUNDS()).unwrap_err().kind(), ErrorKind::Signature);
+    let mut forged = sample.bytes.clone();
+    forged[3] ^= 1;
+    let error = sessions.read_cookie(&forged, as_of(&sample), &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Signature);
+    let none = django::Sessions::new([""]);
+    let error = none.read_cookie(&sample.bytes, as_of(&sample), &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Signature);
+}
+
+#[test]
+fn django_signed_cookie_decodes() {
+    django_cookie("signed-cookie");
+}
+
+#[test]
+fn django_3_0_signed_cookie_decodes() {
+    django_cookie("signed-cookie-3.0");
+}
+
+fn django_cached(name: &str) {
+    let sample = Sample::named("django", name);
+    sample.check(&django_cache::read(&sample.bytes, &BOUNDS()).unwrap());
+}
+
+#[test]
+fn django_redis_cache_decodes() {
+    django_cached("cache-redis");
+    assert_eq!(
+        Sample::named("django", "cache-redis").about["key"],
+        django_cache::key("", 1, "cached_db", "<session key>")
+    );
+}
+
+#[test]
+fn django_redis_cache_of_all_types_decodes() {
+    django_cached("cache-redis-types");
+}
+
+#[test]
+fn django_redis_package_decodes() {
+    django_cached("cache-django-redis");
+}
+
+#[test]
+fn django_file_cache_decodes() {
+    let sample = Sample::named("django", "cache-file");
+    let entry = django_cache::read_file(&sample.bytes, 1.7e9, &BOUNDS()).unwrap();
+    sample.check(&entry.value);
+    let end = entry.expires.unwrap();
+    assert!(end > 1.79e9);
+    let error = django_cache::read_file(&sample.bytes, end + 1.0, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired);
+}
+
+#[test]
+fn pickles_that_do_harm_are_data_or_errors() {
+    // os.system('id')
+    let call = pickle::read(b"cos\nsystem\n(S'id'\ntR.", &BOUNDS()).unwrap();
+    assert_eq!(notation::write(&call), r#"{"$object":"os.system","value":"id"}"#);
+    let circle = pickle::read(b"\x80\x04]\x94h\x00a.", &BOUNDS()).unwrap();
+    assert_eq!(notation::write(&circle), r#"{"$id":1,"of":[{"$same":1}]}"#);
+    for (bytes, kind) in [
+        (&b"Pid\n."[..], ErrorKind::Malformed),
+        (b"\x80\x06N.", ErrorKind::Version),
+        (b"\x80\x04]", ErrorKind::Truncated),
+        (b"X\xff\xff\xff\xffabc.", ErrorKind::Truncated),
+        (b"h\x00.", ErrorKind::Malformed),
+        (b"\x80\x04(0..", ErrorKind::Malformed),
+    ] {
+        assert_eq!(pickle::read(bytes, &BOUNDS()).unwrap_err().kind(), kind, "{bytes:?}");
+    }
+    let deep = [&b"]".repeat(200)[..], &b"a".repeat(199), b"."].concat();
+    assert_eq!(pickle::read(&deep, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooDeep);
+    let many = [&b"("[..], &b"N".repeat(100_001), b"t."].concat();
+    assert_eq!(pickle::read(&many, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooMany);
+    // A list of ten copies of a list of ten copies, and so on.
+    let mut laughs = b"]".to_vec();
+    (0..40).for_each(|_| laughs.extend(b"p0\n(g0\ng0\ng0\ng0\ng0\ng0\ng0\ng0\ng0\ng0\nl"));
+    laughs.extend(b".");
+    assert!(notation::write(&pickle::read(&laughs, &BOUNDS()).unwrap()).len() < 10_000);
+    // A large text that is met again is a copy each time.
+    let mut texts = [&b"](X\x00\x00\x01\x00"[..], &[b'x'; 1 << 16], b"q\x00"].concat();
+    (0..100).for_each(|_| texts.extend(b"h\x00"));
+    texts.extend(b"e.");
+    assert_eq!(pickle::read(&texts, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
+}
