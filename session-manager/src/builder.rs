@@ -19,6 +19,7 @@ use crate::sessions::Sessions;
 /// | `idle_timeout` | 2 hours |
 /// | `absolute_lifetime` | 24 hours |
 /// | `touch_threshold` | a twentieth of the session's idle timeout |
+/// | `touch_timeout` | 500 milliseconds |
 /// | `codec` | MessagePack |
 /// | `check_address` | off |
 /// | `check_user_agent` | off |
@@ -51,6 +52,7 @@ impl<D: Driver> Sessions<D> {
             lifetime: Some(Duration::from_secs(24 * 3_600)),
             codec: Codec::default(),
             touch_threshold: None,
+            touch_timeout: Duration::from_millis(500),
             address: AddressCheck::default(),
             agent: false,
             on_corrupt: OnCorrupt::default(),
@@ -86,6 +88,13 @@ impl<D: Driver> SessionsBuilder<D> {
     /// timeout. A small threshold makes the idle timeout exact and costs more writes.
     pub fn touch_threshold(mut self, threshold: Duration) -> Self {
         self.config.touch_threshold = Some(threshold);
+        self
+    }
+
+    /// How long a request that only reads waits while the store moves the deadline. After that the response is sent, an
+    /// event says so, and the next request of the session tries again.
+    pub fn touch_timeout(mut self, time: Duration) -> Self {
+        self.config.touch_timeout = time.min(LONGEST);
         self
     }
 

@@ -1,8 +1,6 @@
 //! Commit, top-down: the decision, then creation, update and touch. A rotation and a lost answer have modules of their
 //! own, which use the rules at the end of this one.
 
-use std::time::Duration;
-
 use session_core::{Change, Driver, Record, Revision, StoreErrorKind, Timestamp, Touch, is_live};
 
 use crate::client::Agent;
@@ -15,9 +13,6 @@ use crate::request::RequestInfo;
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Header, Table};
 use crate::work::{Loaded, Pending, Work};
-
-/// How long a request waits for a touch.
-const TOUCH_TIME: Duration = Duration::from_millis(500);
 
 /// The task of a commit.
 pub(crate) enum Step {
@@ -269,7 +264,8 @@ impl<D: Driver> Manager<D> {
         };
         let touch = Touch { from: loaded.revision, to: Revision::random()?, deadline: Some(deadline) };
         // The response does not depend on a touch, so it neither waits long nor fails: the next request touches.
-        let Ok(Ok(touched)) = tokio::time::timeout(TOUCH_TIME, self.touch_if(&loaded.key, touch)).await
+        let Ok(Ok(touched)) =
+            tokio::time::timeout(self.config.touch_timeout, self.touch_if(&loaded.key, touch)).await
         else {
             self.emit(Some(&loaded.key), &Event::TouchFailed);
             return Ok(Committed::unchanged());

@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) codec: Codec,
     pub(crate) touch_threshold: Option<Duration>,
+    /// How long a request waits for a touch.
+    pub(crate) touch_timeout: Duration,
     pub(crate) address: AddressCheck,
     pub(crate) agent: bool,
     pub(crate) on_corrupt: OnCorrupt,

@@ -43,7 +43,9 @@ pub(super) async fn with(
     options: impl FnOnce(SessionsBuilder<Probe>) -> SessionsBuilder<Probe>,
 ) -> Result<(Probe, Manager), Failure> {
     let probe = Probe::new(stage.open().await?);
-    let sessions = options(Sessions::builder(probe.clone())).build()?;
+    // No clause is about a slow machine.
+    let builder = Sessions::builder(probe.clone()).touch_timeout(HOUR);
+    let sessions = options(builder).build()?;
     Ok((probe, sessions))
 }
 
