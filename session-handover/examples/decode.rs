@@ -17,8 +17,13 @@
 //! | `mojolicious` | `cookie` | `--key`, `--now` |
 //! | `django` | `row` (also a file), `cookie`, `cache`, `cache-row`, `cache-file`, `database` | `--key`, `--name`, `--now`, `--id` |
 //! | `pickle` | `value` | |
+//! | `flask`, `starlette` | `cookie` | `--key`, `--name`, `--now` |
+//! | `flask-session` | `value`, `file`, `database`, `id` (of a signed cookie) | `--key`, `--now`, `--id` |
+//! | `beaker` | `file`, `value`, `cookie` and these with `encrypted-` or `json-` before them | `--key`, `--name`, `--now` |
 //! | `rack` | `cookie`, `redis` | `--key`, `--name` |
 //! | `rails` | `cookie`, `cache`, `active-record` | `--key`, `--name`, `--now`, `--id` |
+//!
+//! Beaker needs its validate_key last, and its encrypt_key before that.
 //!
 //! `--key TEXT` or `--key-file FILE`, newest first, may be repeated; other users of a machine can see `--key`. `--now
 //! SECONDS` is the time at which ends are judged, now by default. Nothing is printed of a key. `-` as the file is the standard input.
@@ -211,6 +216,20 @@ fn decode(call: &Call) -> Result<Value, Failure> {
         }
         ("pickle", "value") => python::pickle::read(&read()?, bounds)?,
         ("django", format) => django(call, format, path)?,
+        ("flask", "cookie") => {
+            python::flask::Cookie::new(call.keys.iter().map(String::as_str))
+                .name(name("session"))
+                .read(&read()?, call.now, bounds)?
+                .value
+        }
+        ("starlette", "cookie") => {
+            python::starlette::Cookie::new(call.keys.iter().map(String::as_str))
+                .name(name("session"))
+                .read(&read()?, call.now, bounds)?
+                .value
+        }
+        ("flask-session", format) => flask_session(call, format, path)?,
+        ("beaker", format) => beaker(call, format, path)?,
         ("rack", "cookie") => {
             ruby::rack::Cookie::new(call.keys.clone()).name(name("rack.session")).read(&read()?, bounds)?
         }
@@ -256,6 +275,67 @@ fn django(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
         "cache-file" => django_cache::read_file(&input(path)?, call.now, bounds)?.value,
         other => return Err(format!("django has no format {other}").into()),
     })
+}
+
+fn flask_session(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
+    use python::flask_session::{expiry, read, read_file, unsign_id};
+    let bounds = &Bounds::default();
+    Ok(match format {
+        "value" => read(&input(path)?, bounds)?,
+        "file" => read_file(&input(path)?, call.now, bounds)?.value,
+        "id" => {
+            let key = call.keys.first().ok_or_else(|| "--key is needed".to_owned())?;
+            Value::Text(unsign_id(key.as_bytes(), &input(path)?)?)
+        }
+        "database" => {
+            let id = call.id.as_ref().map(|id| format!("session:{id}"));
+            let column = |name| {
+                row(path, &format!("SELECT {name} FROM sessions WHERE session_id = ?1"), id.as_deref())
+            };
+            let end = String::from_utf8(column("expiry")?).ok().and_then(|end| expiry(&end));
+            if end.is_none_or(|end| end <= call.now) {
+                return Err(Failure::Ended);
+            }
+            read(&column("data")?, bounds)?
+        }
+        other => return Err(format!("flask-session has no format {other}").into()),
+    })
+}
+
+fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
+    use python::beaker::{Cipher, Serializer, Sessions};
+    let bounds = &Bounds::default();
+    let mut sessions = Sessions::default().validate_key(call.keys.last().cloned().unwrap_or_default());
+    if let Some(name) = &call.name {
+        sessions = sessions.name(name);
+    }
+    let (mut rest, mut ciphers) = (format, vec![None]);
+    if let Some(after) = rest.strip_prefix("encrypted-") {
+        rest = after;
+        ciphers = vec![Some(Cipher::Gcm), Some(Cipher::Ctr)];
+    }
+    if let Some(after) = rest.strip_prefix("json-") {
+        rest = after;
+        sessions = sessions.serializer(Serializer::Json);
+    }
+    let bytes = input(path)?;
+    let mut outcome = Err(format!("beaker has no format {format}").into());
+    for cipher in ciphers {
+        let mut sessions = sessions.clone();
+        if let Some(cipher) = cipher {
+            sessions = sessions.encrypt_key(call.keys.first().cloned().unwrap_or_default(), cipher);
+        }
+        outcome = match rest {
+            "file" => sessions.read_file(&bytes, call.now, bounds).map_err(Failure::from),
+            "value" => sessions.read_value(&bytes, call.now, bounds).map_err(Failure::from),
+            "cookie" => sessions.read_cookie(&bytes, call.now, bounds).map_err(Failure::from),
+            _ => break,
+        };
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(any(feature = "marshal", feature = "pickle"))]
+#[cfg(any(feature = "marshal", feature = "pickle", feature = "flask"))]
 mod calendar;
 mod error;
 #[cfg(any(
@@ -17,7 +17,7 @@ mod json;
 #[cfg(any(feature = "json", feature = "php"))]
 mod keys;
 pub mod notation;
-#[cfg(any(feature = "php-msgpack", feature = "rails"))]
+#[cfg(any(feature = "php-msgpack", feature = "rails", feature = "flask-session"))]
 mod pack;
 pub mod perl;
 #[cfg(feature = "php")]

@@ -14,7 +14,13 @@ pub(crate) enum Token {
     /// Pairs.
     Map(usize),
     /// Bytes after the type of an extension.
-    Extension(#[cfg_attr(not(feature = "rails"), expect(dead_code, reason = "PHP has none"))] usize),
+    Extension(
+        #[cfg_attr(
+            not(any(feature = "rails", feature = "flask-session")),
+            expect(dead_code, reason = "PHP has none")
+        )]
+        usize,
+    ),
 }
 
 /// Reads a token. No length is beyond the input.

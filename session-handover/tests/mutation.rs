@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use session_conformance::testing::amount;
 use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
-use session_handover::python::{django, django_cache, pickle};
+use session_handover::python::{beaker, django, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
 use session_handover::{Bounds, ErrorKind, Value, notation};
 
@@ -255,6 +255,93 @@ fn damaged_django_sessions_that_are_signed_are_errors_or_sessions() {
         let opened = sessions.read_row(row.as_bytes(), &Bounds::default());
         assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
         walk(opened.map(|opened| opened.value));
+    });
+}
+
+#[test]
+fn damaged_flask_and_starlette_cookies_are_errors_or_sessions() {
+    let mut seeds = seeds(&[
+        "flask/cookie-compressed.txt",
+        "flask/cookie-permanent-flash.txt",
+        "flask/cookie-tag-lookalike.txt",
+        "flask/cookie-tags.txt",
+        "starlette/cookie-basic.txt",
+    ]);
+    seeds.push(
+        br#"{"a":{" t":[{" b":"AP8="},{" di":{" u__":1}}]},"d":{" d":"Wed, 15 Jan 2025 12:00:00 GMT"}}"#
+            .to_vec(),
+    );
+    let (flask, starlette) = (flask::Cookie::new(["a secret"]), starlette::Cookie::new(["a secret"]));
+    let sign = |key: &[u8], payload: &[u8]| {
+        let signed =
+            [payload, b".", URL_SAFE_NO_PAD.encode(1_800_000_000_u32.to_be_bytes()).as_bytes()].concat();
+        let mac = hmac::<Hmac<sha1::Sha1>>(key, &signed);
+        [&signed, b".".as_slice(), URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat()
+    };
+    run(&seeds, |input| {
+        let _ = flask.read(input, 1.8e9, &Bounds::default());
+        let _ = starlette.read(input, 1.8e9, &Bounds::default());
+        // The damage is in what a valid signature covers: the payload as it stands, and the text in it.
+        let payload = match input.iter().position(|&byte| byte == b'.') {
+            Some(0) | None => input.to_vec(),
+            Some(end) => input[..end].to_vec(),
+        };
+        let key = hmac::<Hmac<sha1::Sha1>>(b"a secret", b"cookie-session");
+        for payload in [payload, URL_SAFE_NO_PAD.encode(input).into_bytes()] {
+            let opened = flask.read(&sign(&key, &payload), 1.8e9, &Bounds::default());
+            walk(opened.map(|opened| opened.value));
+        }
+        let key = sha1(b"itsdangerous.Signersignera secret");
+        let cookie = sign(&key, STANDARD.encode(input).as_bytes());
+        let opened = starlette.read(&cookie, 1.8e9, &Bounds::default());
+        assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
+        walk(opened.map(|opened| opened.value));
+    });
+}
+
+#[test]
+fn damaged_flask_session_values_are_errors_or_sessions() {
+    let seeds = seeds(&[
+        "flask-session/file.cachelib",
+        "flask-session/redis-browser-session.value",
+        "flask-session/redis-msgpack.value",
+        "flask-session/redis-msgpack-types.value",
+        "flask-session/redis-old-pickle.value",
+        "flask-session/redis-signed-id.value",
+    ]);
+    run(&seeds, |input| {
+        walk(flask_session::read(input, &Bounds::default()));
+        walk(flask_session::read_file(input, 0.0, &Bounds::default()).map(|entry| entry.value));
+        let _ = flask_session::unsign_id(b"a secret", input);
+    });
+}
+
+#[test]
+fn damaged_beaker_sessions_are_errors_or_sessions() {
+    let seeds =
+        seeds(&["beaker/file-pickle.cache", "beaker/file-encrypted.cache", "beaker/cookie-signed.txt"]);
+    let plain = beaker::Sessions::default().validate_key("a secret");
+    let keys = beaker::Sessions::default().validate_key("beaker-validate-A");
+    let gcm = keys.clone().encrypt_key("beaker-encrypt-A", beaker::Cipher::Gcm);
+    let json = keys.encrypt_key("beaker-encrypt-A", beaker::Cipher::Ctr).serializer(beaker::Serializer::Json);
+    run(&seeds, |input| {
+        for sessions in [&plain, &gcm, &json] {
+            walk(sessions.read_file(input, 0.0, &Bounds::default()));
+            walk(sessions.read_value(input, 0.0, &Bounds::default()));
+            walk(sessions.read_cookie(input, 0.0, &Bounds::default()));
+        }
+        // The pickle itself is damaged, and the signature is valid.
+        let content =
+            input.strip_prefix(b"beaker.session.id=").and_then(|rest| rest.get(40..)).unwrap_or(input);
+        let bytes = STANDARD.decode(content).unwrap_or_else(|_| input.to_vec());
+        let text = STANDARD.encode(bytes);
+        let mac: String = hmac::<Hmac<sha1::Sha1>>(b"a secret", text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let opened = plain.read_cookie(format!("{mac}{text}").as_bytes(), 0.0, &Bounds::default());
+        assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
+        walk(opened);
     });
 }
 

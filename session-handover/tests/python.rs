@@ -5,7 +5,7 @@ mod common;
 
 use common::{Sample, same};
 use session_handover::python::django::{self, Expiry, Serializer};
-use session_handover::python::{django_cache, pickle};
+use session_handover::python::{beaker, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::{Bounds, ErrorKind, Value, notation};
 
 const BOUNDS: fn() -> Bounds = Bounds::default;
@@ -194,4 +194,184 @@ fn pickles_that_do_harm_are_data_or_errors() {
     (0..100).for_each(|_| texts.extend(b"h\x00"));
     texts.extend(b"e.");
     assert_eq!(pickle::read(&texts, &BOUNDS()).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+fn flask_cookie(name: &str) {
+    let sample = Sample::named("flask", name);
+    let cookie = flask::Cookie::new(["new".to_owned()].into_iter().chain(sample.secrets()));
+    let now = as_of(&sample);
+    sample.check(&cookie.read(&sample.bytes, now, &BOUNDS()).unwrap().value);
+    let named = [b"session=", sample.bytes.as_slice()].concat();
+    let signed = cookie.read(&named, now, &BOUNDS()).unwrap().signed;
+    assert!((0.0..2.0).contains(&(now - signed as f64)));
+    for late in [now + 2_678_402.0, now - 3.0] {
+        assert_eq!(cookie.read(&sample.bytes, late, &BOUNDS()).unwrap_err().kind(), ErrorKind::Expired);
+    }
+    for wrong in ["wrong", ""] {
+        let error = flask::Cookie::new([wrong]).read(&sample.bytes, now, &BOUNDS()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Signature);
+    }
+    let salted = cookie.signature("other-salt", session_handover::Digest::Sha1);
+    assert_eq!(salted.read(&sample.bytes, now, &BOUNDS()).unwrap_err().kind(), ErrorKind::Signature);
+}
+
+#[test]
+fn flask_basic_cookie_decodes() {
+    flask_cookie("cookie-basic");
+}
+
+#[test]
+fn flask_compressed_cookie_decodes() {
+    flask_cookie("cookie-compressed");
+}
+
+#[test]
+fn flask_permanent_cookie_with_flashes_decodes() {
+    flask_cookie("cookie-permanent-flash");
+}
+
+#[test]
+fn flask_lookalikes_of_tags_decode() {
+    flask_cookie("cookie-tag-lookalike");
+}
+
+#[test]
+fn flask_tags_decode() {
+    flask_cookie("cookie-tags");
+}
+
+fn flask_session_value(name: &str) -> Sample {
+    let sample = Sample::named("flask-session", name);
+    sample.check(&flask_session::read(&sample.bytes, &BOUNDS()).unwrap());
+    sample
+}
+
+#[test]
+fn flask_session_messagepack_decodes() {
+    flask_session_value("redis-msgpack");
+    flask_session_value("redis-browser-session");
+}
+
+#[test]
+fn flask_session_messagepack_of_all_types_decodes() {
+    flask_session_value("redis-msgpack-types");
+}
+
+#[test]
+fn flask_session_pickle_decodes() {
+    flask_session_value("redis-old-pickle");
+    let empty = Value::Map(Vec::new());
+    for bytes in [&b"\x80"[..], b"{}", b"\x80\x04}."] {
+        assert_eq!(flask_session::read(bytes, &BOUNDS()).unwrap(), empty);
+    }
+}
+
+#[test]
+fn flask_session_signed_id_leads_to_the_key() {
+    let sample = flask_session_value("redis-signed-id");
+    let cookie = sample.about["id"].as_str().unwrap();
+    let id = flask_session::unsign_id(sample.secrets()[0].as_bytes(), cookie.as_bytes()).unwrap();
+    assert_eq!(sample.about["key"], format!("session:{id}"));
+    for (secret, cookie) in [("wrong", cookie), ("flask-sample-secret-A", "id.AAAA"), ("", cookie)] {
+        let error = flask_session::unsign_id(secret.as_bytes(), cookie.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Signature);
+    }
+}
+
+#[test]
+fn flask_session_file_decodes() {
+    let sample = Sample::named("flask-session", "file");
+    let entry = flask_session::read_file(&sample.bytes, 1.7e9, &BOUNDS()).unwrap();
+    sample.check(&entry.value);
+    let end = entry.expires.unwrap();
+    assert!(end > 1_790_000_000);
+    let error = flask_session::read_file(&sample.bytes, end as f64 + 1.0, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired);
+    let name = flask_session::file_name(&format!("session:{}", sample.about["id"].as_str().unwrap()));
+    assert_eq!(sample.about["stored_as"], format!("file {name}"));
+    // Older versions of cachelib: the end as a pickle of protocol 1, or of the highest one.
+    let rest = &sample.bytes[4..];
+    let old = [&b"J"[..], &sample.bytes[..4], b".", rest].concat();
+    let newer = [&b"\x80\x05J"[..], &sample.bytes[..4], b".", rest].concat();
+    for bytes in [old, newer] {
+        let old = flask_session::read_file(&bytes, 1.7e9, &BOUNDS()).unwrap();
+        assert_eq!((old.expires, old.value), (Some(end), entry.value.clone()));
+    }
+    let kept = flask_session::read_file(&[&b"\0\0\0\0"[..], rest].concat(), 1.9e9, &BOUNDS()).unwrap();
+    assert_eq!(kept.expires, None);
+}
+
+#[test]
+fn flask_session_row_decodes() {
+    let sample = Sample::named("flask-session", "sqlalchemy");
+    let db = rusqlite::Connection::open(&sample.path).unwrap();
+    let id = format!("session:{}", sample.about["id"].as_str().unwrap());
+    let (data, end): (Vec<u8>, String) = db
+        .query_row("select data, expiry from sessions where session_id = ?1", [id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    sample.check(&flask_session::read(&data, &BOUNDS()).unwrap());
+    assert!(flask_session::expiry(&end).unwrap() > 1.79e9);
+}
+
+#[test]
+fn starlette_cookie_decodes() {
+    let sample = Sample::named("starlette", "cookie-basic");
+    let cookie = starlette::Cookie::new(sample.secrets());
+    let now = as_of(&sample);
+    sample.check(&cookie.read(&sample.bytes, now, &BOUNDS()).unwrap().value);
+    let late = cookie.read(&sample.bytes, now + 1_209_602.0, &BOUNDS()).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Expired);
+    assert!(cookie.max_age(None).read(&sample.bytes, 9e9, &BOUNDS()).is_ok());
+    let error = starlette::Cookie::new(["wrong"]).read(&sample.bytes, now, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Signature);
+}
+
+#[test]
+fn beaker_file_decodes() {
+    let sample = Sample::named("beaker", "file-pickle");
+    let sessions = beaker::Sessions::default();
+    sample.check(&sessions.read_file(&sample.bytes, 9e9, &BOUNDS()).unwrap());
+    let timed = sessions.timeout(60.0);
+    assert!(timed.read_file(&sample.bytes, 1_700_000_160.0, &BOUNDS()).is_ok());
+    let error = timed.read_file(&sample.bytes, 1_700_000_161.0, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired);
+}
+
+#[test]
+fn beaker_encrypted_file_decodes() {
+    let sample = Sample::named("beaker", "file-encrypted");
+    let [encrypt, validate] =
+        ["encrypt_key", "validate_key"].map(|name| sample.about["secret"][name].as_str().unwrap().to_owned());
+    let sessions = beaker::Sessions::default().validate_key(validate);
+    let gcm = sessions.clone().encrypt_key(encrypt.as_str(), beaker::Cipher::Gcm);
+    sample.check(&gcm.read_file(&sample.bytes, 9e9, &BOUNDS()).unwrap());
+    let wrong = sessions.clone().encrypt_key("wrong", beaker::Cipher::Gcm);
+    for other in [wrong, gcm.validate_key("wrong")] {
+        let error = other.read_file(&sample.bytes, 9e9, &BOUNDS()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Signature);
+    }
+    let counter = sessions.encrypt_key(encrypt, beaker::Cipher::Ctr);
+    assert!(counter.read_file(&sample.bytes, 9e9, &BOUNDS()).is_err());
+}
+
+#[test]
+fn beaker_signed_cookie_decodes() {
+    let sample = Sample::named("beaker", "cookie-signed");
+    let key = sample.about["secret"]["validate_key"].as_str().unwrap();
+    let value =
+        beaker::Sessions::default().validate_key(key).read_cookie(&sample.bytes, 9e9, &BOUNDS()).unwrap();
+    // The description leaves these out.
+    let Value::Map(mut entries) = value else { panic!("a map") };
+    let all = entries.len();
+    entries
+        .retain(|(name, _)| !["_id", "_creation_time", "_accessed_time"].contains(&name.as_text().unwrap()));
+    assert_eq!(entries.len() + 3, all);
+    sample.check(&Value::Map(entries));
+    for wrong in ["wrong", ""] {
+        let sessions = beaker::Sessions::default().validate_key(wrong);
+        let error = sessions.read_cookie(&sample.bytes, 9e9, &BOUNDS()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Signature);
+    }
 }

@@ -1,8 +1,8 @@
 //! Django's signed sessions, from Django 1.4 to 5.2: rows of the database, files, and the signed cookie.
 
-use super::{json, pickle};
+use super::{json, moment, pickle};
 use crate::seal::{self, Digest};
-use crate::{Bounds, Error, ErrorKind, Value, calendar, zlib};
+use crate::{Bounds, Error, ErrorKind, Value, zlib};
 
 /// How the session stands in its text (`SESSION_SERIALIZER`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -283,21 +283,16 @@ pub fn expiry(session: &Value) -> Result<Expiry, Error> {
         None | Some(Value::Null) => Expiry::Default,
         Some(Value::Int(0)) => Expiry::Browser,
         Some(Value::Int(seconds)) => Expiry::Idle(*seconds),
-        Some(Value::Text(text) | Value::DateTime(text)) => {
-            Expiry::At(moment(text).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "moment of the end"))?)
-        }
+        Some(Value::Text(text) | Value::DateTime(text)) => Expiry::At(
+            moment::seconds(text).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "moment of the end"))?,
+        ),
         Some(_) => return Err(Error::new(ErrorKind::Malformed, 0, "end of the session")),
     })
 }
 
 /// The seconds since 1970 of a row's `expire_date` in SQLite, which is text in UTC. `None` for other text.
 pub fn expire_date(text: &str) -> Option<f64> {
-    moment(&text.trim().replacen(' ', "T", 1))
-}
-
-/// A moment without a zone is in UTC.
-fn moment(text: &str) -> Option<f64> {
-    calendar::parse(text).or_else(|| calendar::parse(&format!("{text}Z")))
+    moment::seconds(text)
 }
 
 fn within(data: &[u8], bounds: &Bounds) -> Result<(), Error> {

@@ -1,15 +1,27 @@
 //! Sessions of Python's frameworks.
 
+#[cfg(feature = "beaker")]
+pub mod beaker;
 #[cfg(feature = "django")]
 pub mod django;
 #[cfg(feature = "django")]
 pub mod django_cache;
+#[cfg(feature = "flask")]
+pub mod flask;
+#[cfg(feature = "flask-session")]
+pub mod flask_session;
+#[cfg(any(feature = "flask", feature = "flask-session", feature = "starlette"))]
+pub(crate) mod itsdangerous;
 #[cfg(feature = "json")]
 pub(crate) mod json;
-#[cfg(feature = "pickle")]
+#[cfg(any(feature = "pickle", feature = "flask"))]
 pub(crate) mod moment;
+#[cfg(feature = "flask-session")]
+pub(crate) mod msgpack;
 #[cfg(feature = "pickle")]
 pub mod pickle;
+#[cfg(feature = "starlette")]
+pub mod starlette;
 
 #[cfg(any(feature = "pickle", feature = "json"))]
 #[allow(dead_code, reason = "the formats alone do not need it")]

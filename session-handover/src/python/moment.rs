@@ -1,6 +1,7 @@
 //! Moments, days and UUIDs as Python's library packs them. Their text is that of `isoformat`.
+#![allow(dead_code, reason = "each system uses a part")]
 
-use crate::calendar::{civil_from_days, days_from_civil};
+use crate::calendar::{civil_from_days, days_from_civil, moment, parse};
 
 /// The text of a UUID.
 pub(crate) fn uuid(number: u128) -> String {
@@ -50,4 +51,26 @@ pub(crate) fn offset(micros: i64) -> Option<String> {
         text.push_str(&format!(".{:06}", size % 1_000_000));
     }
     Some(text)
+}
+
+/// The seconds since 1970 of a moment as Python or a database writes it. Without a zone it is in UTC.
+pub(crate) fn seconds(text: &str) -> Option<f64> {
+    let text = text.trim().replacen(' ', "T", 1);
+    parse(&text).or_else(|| parse(&format!("{text}Z")))
+}
+
+/// The moment of an HTTP date, such as `Wed, 15 Jan 2025 12:00:00 GMT`.
+pub(crate) fn http_date(text: &str) -> Option<String> {
+    const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let words: Vec<&str> = text.split(' ').collect();
+    let &[_, day, month, year, clock, "GMT"] = words.as_slice() else { return None };
+    let month = MONTHS.chunks(3).zip(1_u8..).find(|(name, _)| *name == month.as_bytes())?.1;
+    let year: u16 = year.parse().ok()?;
+    let [high, low] = year.to_be_bytes();
+    let day = day.parse().ok()?;
+    date(&[high, low, month, day])?;
+    let clock: Vec<i64> = clock.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let &[hour @ 0..24, minute @ 0..60, second @ 0..60] = clock.as_slice() else { return None };
+    let days = days_from_civil(year.into(), month.into(), day.into());
+    moment(days * 86_400 + hour * 3600 + minute * 60 + second, 0, 0)
 }
