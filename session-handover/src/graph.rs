@@ -61,7 +61,7 @@ enum Named {
     /// Text too.
     #[default]
     Texts,
-    /// All, for a writer that tells a value that is met again from an equal one.
+    /// All: the writer can tell a value that is met again from an equal one.
     All,
     /// No others: text cannot change in place.
     Parts,

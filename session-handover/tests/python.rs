@@ -107,7 +107,7 @@ fn django_cookie(name: &str) {
     assert!(sessions.read_cookie(&named, as_of(&sample), &BOUNDS()).is_ok());
     let late = sessions.read_cookie(&sample.bytes, as_of(&sample) + 1_209_601.0, &BOUNDS()).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Expired);
-    // A cookie is no row, and the other way round.
+    // Rows and cookies have different salts.
     assert_eq!(sessions.read_row(&sample.bytes, &BOUNDS()).unwrap_err().kind(), ErrorKind::Signature);
     let mut forged = sample.bytes.clone();
     forged[3] ^= 1;

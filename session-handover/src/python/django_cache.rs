@@ -1,4 +1,4 @@
-//! Sessions in Django's caches, for the backends `cache` and `cached_db`. They are pickles whatever `SESSION_SERIALIZER` is.
+//! Sessions of the backends `cache` and `cached_db` in Django's caches. They are pickles whatever `SESSION_SERIALIZER` is.
 
 use super::{json, pickle};
 use crate::{Bounds, Error, ErrorKind, Value, seal, zlib};

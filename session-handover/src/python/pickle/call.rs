@@ -82,7 +82,7 @@ impl Machine<'_> {
 
     fn reduce(&mut self, callable: Id, arguments: Id, keywords: Option<Id>) -> Result<(), Error> {
         let Node::Tuple(items) = self.graph.get(arguments) else {
-            return Err(self.bad("arguments are no tuple"));
+            return Err(self.bad("tuple of arguments expected"));
         };
         let class = self.class_name(callable)?;
         let text = |id: &Id| match self.graph.get(*id) {
@@ -116,7 +116,7 @@ impl Machine<'_> {
 
     fn reduce_once(&mut self, of: Id, arguments: Id, keywords: Id) -> Result<(), Error> {
         if !matches!(self.graph.get(arguments), Node::Tuple(_)) {
-            return Err(self.bad("arguments are no tuple"));
+            return Err(self.bad("tuple of arguments expected"));
         }
         let class = self.class_name(of)?;
         self.call(class, arguments, 0, Some(keywords))
@@ -167,7 +167,7 @@ fn qualified(module: &str, name: &str) -> String {
 }
 
 impl Call {
-    /// What the call and the instructions after it make.
+    /// The result of the call and of the instructions after it.
     pub(super) fn finish(self, graph: &mut Graph, input: &mut Reader<'_>) -> Result<Node, Error> {
         if let Some(node) = known::node(&self, graph, input)? {
             return Ok(node);
