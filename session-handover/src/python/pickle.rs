@@ -8,7 +8,7 @@
 //! | sets, tuples, `bytes`, `bytearray` | [`Value::Set`], [`Value::Tuple`], [`Value::Bytes`] |
 //! | `OrderedDict`, `defaultdict`, `Counter`, `deque` of `collections` | a map, a list |
 //! | `Markup`, Django's `SafeString` | [`Value::Markup`] |
-//! | the name of a class or function | [`Value::Class`] |
+//! | the name of a class, a function or a method; the case of an `Enum` in Python 3.11.0 to 3.11.3 | [`Value::Class`] |
 //! | `str` of Python 2 | text if it is ASCII, else bytes |
 //! | an object of another class | [`Object`](crate::Object): its variables; or its items; or the arguments of the call that makes it |
 //!

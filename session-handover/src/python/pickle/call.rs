@@ -13,6 +13,8 @@ pub(super) struct Call {
     /// The tuple of the arguments, of which the first are left out.
     pub(super) arguments: Id,
     pub(super) skip: usize,
+    /// The argument that is the content of the object.
+    content: Option<Id>,
     pub(super) keywords: Option<Id>,
     pub(super) state: Option<Id>,
     pub(super) items: Vec<Id>,
@@ -105,10 +107,14 @@ impl Machine<'_> {
             }
             ("copyreg.__newobj_ex__", &[of, inner, keywords]) => self.reduce_once(of, inner, keywords),
             // A class, the class that gives its content, and that content.
-            ("copyreg._reconstructor", &[of, base, _]) => {
+            ("copyreg._reconstructor", &[of, base, content]) => {
                 let skip = if self.class_name(base)? == "builtins.object" { 3 } else { 2 };
                 let class = self.class_name(of)?;
-                self.call(class, arguments, skip, keywords)
+                self.call(class, arguments, skip, keywords)?;
+                if let Some(mut last) = self.calls.last_entry() {
+                    last.get_mut().content = Some(content);
+                }
+                Ok(())
             }
             _ => self.call(class, arguments, 0, keywords),
         }
@@ -125,8 +131,16 @@ impl Machine<'_> {
     fn call(&mut self, class: String, arguments: Id, skip: usize, keywords: Option<Id>) -> Result<(), Error> {
         self.input.grow(class.len())?;
         self.node(Node::Pending)?;
-        let call =
-            Call { class, arguments, skip, keywords, state: None, items: Vec::new(), entries: Vec::new() };
+        let call = Call {
+            class,
+            arguments,
+            skip,
+            content: None,
+            keywords,
+            state: None,
+            items: Vec::new(),
+            entries: Vec::new(),
+        };
         self.calls.insert(self.graph.len() - 1, call);
         Ok(())
     }
@@ -154,13 +168,16 @@ impl Machine<'_> {
 /// The name of a class, under the module's name in Python 3.
 fn qualified(module: &str, name: &str) -> String {
     let module = match module {
-        "__builtin__" => "builtins",
+        "__builtin__" | "exceptions" => "builtins",
         "copy_reg" => "copyreg",
+        "UserDict" | "UserList" | "UserString" => "collections",
         module => module,
     };
     let name = match (module, name) {
-        ("builtins", "unicode") => "str",
+        ("builtins", "unicode" | "basestring") => "str",
         ("builtins", "long") => "int",
+        ("builtins", "xrange") => "range",
+        ("builtins", "unichr") => "chr",
         (_, name) => name,
     };
     format!("{module}.{name}")
@@ -168,7 +185,8 @@ fn qualified(module: &str, name: &str) -> String {
 
 impl Call {
     /// The result of the call and of the instructions after it.
-    pub(super) fn finish(self, graph: &mut Graph, input: &mut Reader<'_>) -> Result<Node, Error> {
+    pub(super) fn finish(mut self, graph: &mut Graph, input: &mut Reader<'_>) -> Result<Node, Error> {
+        self.unpack(graph, input)?;
         if let Some(node) = known::node(&self, graph, input)? {
             return Ok(node);
         }
@@ -213,6 +231,24 @@ impl Call {
             }
         };
         Ok(Node::Object { class: self.class, part })
+    }
+
+    /// Takes the content of an object of protocol 0 or 1 whose class has a list, a tuple, a set or a map as its base.
+    fn unpack(&mut self, graph: &Graph, input: &mut Reader<'_>) -> Result<(), Error> {
+        let Some(content) = self.content else { return Ok(()) };
+        match graph.get(content) {
+            Node::List(items) | Node::Tuple(items) | Node::Set(items) => {
+                input.count_items(items.len())?;
+                self.items.splice(..0, items.iter().copied());
+            }
+            Node::Map { entries, .. } => {
+                input.count_items(entries.len())?;
+                self.entries.splice(..0, entries.iter().copied());
+            }
+            _ => return Ok(()),
+        }
+        self.skip += 1;
+        Ok(())
     }
 
     /// The arguments that are not left out.
