@@ -22,11 +22,20 @@
 //! | `beaker` | `file`, `value`, `cookie` and these with `encrypted-` or `json-` before them | `--key`, `--name`, `--now` |
 //! | `rack` | `cookie`, `redis` | `--key`, `--name` |
 //! | `rails` | `cookie`, `cache`, `active-record` | `--key`, `--name`, `--now`, `--id` |
+//! | `express` | `value` (of Redis or a file), `cookie` (its id), `connect-sqlite3`, `better-sqlite3` | `--key`, `--name`, `--id` |
+//! | `cookie-session` | `cookie` | `--key`, `--name` |
+//! | `iron-session` | `cookie` | `--key` (each has the id of its place, from 1), `--name`, `--now` |
+//! | `tower-sessions` | `record`, `sqlx` (SQLite), `cookie` (its key, plain without `--key`), `cookie-private` | `--key`, `--name`, `--id` |
+//! | `actix-session` | `value` (of Redis), `cookie-signed`, `cookie-private`, `key-signed`, `key-private` | `--key`, `--name` |
+//! | `axum-session` | `value`, `sqlite` | `--key` (of the database), `--id` |
+//! | `async-session` | `value`, `cookie` (of CookieStore, signed where there is a `--key`) | `--key`, `--name` |
 //!
 //! Beaker needs its validate_key last, and its encrypt_key before that.
 //!
 //! `--key TEXT` or `--key-file FILE`, newest first, may be repeated; other users of a machine can see `--key`. `--now
 //! SECONDS` is the time at which ends are judged, now by default. Nothing is printed of a key. `-` as the file is the standard input.
+//!
+//! Keys of Rust's libraries are 64 bytes: text, `hex:DIGITS`, or `derive:TEXT` for `Key::derive_from`.
 //!
 //! Exit code: 0 for a session, 1 for none (damaged, ended, wrong key), 2 for a wrong call.
 
@@ -35,7 +44,7 @@ use std::process::ExitCode;
 
 use session_handover::php::{igbinary, laravel, lzf, msgpack, session};
 use session_handover::{Bounds, Value, notation};
-use session_handover::{perl, python, ruby};
+use session_handover::{node, perl, python, ruby, rust};
 
 #[derive(Default)]
 struct Call {
@@ -240,12 +249,154 @@ fn decode(call: &Call) -> Result<Value, Failure> {
                 .read(&read()?, call.now, bounds)?
                 .value
         }
+        ("express" | "cookie-session" | "iron-session", _) => node(call, bounds)?,
+        ("tower-sessions" | "actix-session" | "axum-session" | "async-session", _) => rust(call, bounds)?,
         ("rails", "cache") => ruby::rails_cache::read(&read()?, bounds)?.value,
-        _ => {
-            return Err(
-                format!("{system} has no format {format}: see the table at the top of this example").into()
-            );
+        _ => return Err(unknown(call)),
+    })
+}
+
+fn unknown(call: &Call) -> Failure {
+    let [system, format, _] = &call.words[..] else { return String::new().into() };
+    format!("{system} has no format {format}: see the table at the top of this example").into()
+}
+
+/// The rows of a table, or the session of one row: a query for id, end and session, and how a session and its end are read.
+fn rows(
+    call: &Call,
+    query: &str,
+    read: impl Fn(&[u8], Value) -> Result<(Value, Value), session_handover::Error>,
+) -> Result<Value, Failure> {
+    use rusqlite::types::ValueRef;
+    let path = &call.words[2];
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let table = rusqlite::Connection::open_with_flags(path, flags).and_then(|database| {
+        let mut statement = database.prepare(query)?;
+        let rows = statement.query_map([], |row| {
+            let end = match row.get_ref(1)? {
+                ValueRef::Integer(number) => Value::Int(number),
+                ValueRef::Real(number) => Value::Float(number),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                _ => Value::Null,
+            };
+            Ok((row.get::<_, String>(0)?, end, row.get_ref(2)?.as_bytes()?.to_vec()))
+        })?;
+        rows.collect::<Result<Vec<_>, _>>()
+    });
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut all = Vec::new();
+    for (id, end, data) in table.map_err(|error| format!("{path}: {error}"))? {
+        if call.id.as_ref().is_some_and(|wanted| *wanted != id) {
+            continue;
         }
+        let read = read(&data, end.clone());
+        if call.id.is_some() {
+            return Ok(read?.0);
+        }
+        let (name, data, end) = match read {
+            Ok((data, end)) => ("data", data, end),
+            Err(error) => ("damaged", Value::Text(error.to_string()), end),
+        };
+        all.push(Value::Map(vec![(text("id"), text(&id)), (text("expires"), end), (text(name), data)]));
+    }
+    match &call.id {
+        Some(id) => Err(format!("{path}: no row {id}").into()),
+        None => Ok(Value::Map(vec![(text("rows"), Value::List(all))])),
+    }
+}
+
+fn node(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
+    use node::{cookie_session, express, iron_session};
+    let [system, format, path] = &call.words[..] else { return Err(unknown(call)) };
+    let name = |default: &str| call.name.clone().unwrap_or_else(|| default.to_owned());
+    let session = |data: &[u8], end: Value| Ok((express::read(data, bounds)?, end));
+    Ok(match (system.as_str(), format.as_str()) {
+        ("express", "value") => express::read(&input(path)?, bounds)?,
+        ("express", "cookie") => {
+            let cookie = express::Cookie::new(call.keys.clone()).name(name("connect.sid"));
+            Value::Text(cookie.session_id(&input(path)?, bounds)?)
+        }
+        ("express", "connect-sqlite3") => rows(call, "SELECT sid, expired, sess FROM sessions", session)?,
+        ("express", "better-sqlite3") => rows(call, "SELECT sid, expire, sess FROM sessions", session)?,
+        ("cookie-session", "cookie") => cookie_session::Cookie::new(call.keys.clone())
+            .name(name("session"))
+            .read(&input(path)?, bounds)?,
+        ("iron-session", "cookie") => {
+            let first = call.keys.first().ok_or_else(|| "--key is needed".to_owned())?;
+            let mut cookie = iron_session::Cookie::new(name("session"), first)?;
+            for (index, key) in call.keys.iter().enumerate().skip(1) {
+                cookie = cookie.password((index + 1).to_string(), key)?;
+            }
+            cookie.read(&input(path)?, call.now, bounds)?.value
+        }
+        _ => return Err(unknown(call)),
+    })
+}
+
+fn rust(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
+    use rust::cookie::{Cookie, Key, Security};
+    use rust::{actix_session, async_session, axum_session, tower_sessions};
+    let [system, format, path] = &call.words[..] else { return Err(unknown(call)) };
+    let key = || {
+        let Some(text) = call.keys.first() else { return Ok(None) };
+        if let Some(master) = text.strip_prefix("derive:") {
+            return Ok::<_, Failure>(Some(Key::derive_from(master.as_bytes())?));
+        }
+        let Some(digits) = text.strip_prefix("hex:") else { return Ok(Some(Key::new(text.as_bytes())?)) };
+        let bytes = digits
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        let bytes: Option<Vec<u8>> = bytes.collect();
+        Ok(Some(Key::new(&bytes.ok_or_else(|| "--key hex: needs digits".to_owned())?)?))
+    };
+    let needed = || Ok::<_, Failure>(key()?.ok_or_else(|| "--key is needed".to_owned())?);
+    let signed = || Ok::<_, Failure>(key()?.map_or(Security::Plain, Security::Signed));
+    let text = |cookie: Cookie| {
+        let cookie = match &call.name {
+            Some(name) => cookie.name(name),
+            None => cookie,
+        };
+        Ok::<_, Failure>(cookie.open(&input(path)?, bounds)?)
+    };
+    Ok(match (system.as_str(), format.as_str()) {
+        ("tower-sessions", "record") => tower_sessions::read(&input(path)?, bounds)?.value,
+        ("tower-sessions", "sqlx") => {
+            rows(call, "SELECT id, expiry_date, data FROM tower_sessions", |data, end| {
+                Ok((tower_sessions::read(data, bounds)?.value, end))
+            })?
+        }
+        ("tower-sessions", "cookie") => Value::Text(text(tower_sessions::cookie(signed()?))?),
+        ("tower-sessions", "cookie-private") => {
+            Value::Text(text(tower_sessions::cookie(Security::Private(needed()?)))?)
+        }
+        ("actix-session", "value") => actix_session::read(&input(path)?, bounds)?,
+        ("actix-session", "cookie-signed" | "cookie-private" | "key-signed" | "key-private") => {
+            let key = needed()?;
+            let security =
+                if format.ends_with("signed") { Security::Signed(key) } else { Security::Private(key) };
+            let text = text(actix_session::cookie(security))?;
+            if format.starts_with("key") {
+                Value::Text(text)
+            } else {
+                actix_session::read(text.as_bytes(), bounds)?
+            }
+        }
+        ("axum-session", "value") => axum_session::read(&input(path)?, bounds)?.value,
+        ("axum-session", "sqlite") => {
+            let query = "SELECT session FROM sessions WHERE id = ?1";
+            let data = row(path, query, call.id.as_deref())?;
+            match (key()?, &call.id) {
+                (Some(key), Some(id)) => axum_session::read_sealed(&key, id, &data, bounds)?.value,
+                _ => axum_session::read(&data, bounds)?.value,
+            }
+        }
+        ("async-session", "value") => async_session::read(&input(path)?, bounds)?.value,
+        ("async-session", "cookie") => {
+            let text = text(async_session::cookie("sid", signed()?))?;
+            async_session::read_cookie(text.as_bytes(), bounds)?.value
+        }
+        _ => return Err(unknown(call)),
     })
 }
 

@@ -1,6 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(any(feature = "marshal", feature = "pickle", feature = "flask"))]
+#[cfg(any(
+    feature = "marshal",
+    feature = "pickle",
+    feature = "flask",
+    feature = "express",
+    feature = "tower-sessions",
+    feature = "async-session"
+))]
 mod calendar;
 mod error;
 #[cfg(any(
@@ -16,8 +23,15 @@ mod graph;
 mod json;
 #[cfg(any(feature = "json", feature = "php"))]
 mod keys;
+#[cfg(any(feature = "express", feature = "cookie-session", feature = "iron-session"))]
+pub mod node;
 pub mod notation;
-#[cfg(any(feature = "php-msgpack", feature = "rails", feature = "flask-session"))]
+#[cfg(any(
+    feature = "php-msgpack",
+    feature = "rails",
+    feature = "flask-session",
+    feature = "tower-sessions"
+))]
 mod pack;
 pub mod perl;
 #[cfg(feature = "php")]
@@ -25,6 +39,13 @@ pub mod php;
 pub mod python;
 mod reader;
 pub mod ruby;
+#[cfg(any(
+    feature = "tower-sessions",
+    feature = "actix-session",
+    feature = "axum-session",
+    feature = "async-session"
+))]
+pub mod rust;
 #[cfg(feature = "base64")]
 mod seal;
 mod value;

@@ -9,10 +9,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fastrand::Rng;
 use hmac::{Hmac, KeyInit, Mac};
 use session_conformance::testing::amount;
+use session_handover::node::{cookie_session, express, iron_session};
 use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
 use session_handover::python::{beaker, django, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
+use session_handover::rust::cookie::{Key, Security};
+use session_handover::rust::{actix_session, async_session, axum_session, tower_sessions};
 use session_handover::{Bounds, ErrorKind, Value, notation};
 
 /// Peak of live bytes that an input may cause: the bounds, and a multiple of the input for the tree.
@@ -411,5 +414,97 @@ fn damaged_laravel_cookies_are_errors_or_sessions() {
         let _ = keys.session_id("laravel_session", input, &Bounds::default());
         walk(keys.read(laravel::Serialization::Php, input, &Bounds::default()));
         walk(laravel::read(laravel::Serialization::Json, input, &Bounds::default()));
+    });
+}
+
+#[test]
+fn damaged_express_session_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "express/json-types.value",
+        "express/json-all-cookie-options.value",
+        "express/json-expires-false.value",
+        "express/file-store.value",
+    ]);
+    run(&seeds, |input| {
+        let value = express::read(input, &Bounds::default());
+        if let Ok(value) = &value {
+            express::file_end(value, 3600.0);
+            // A session that is written is read as the same.
+            if let Ok(text) = express::write(value) {
+                let again = express::read(&text, &Bounds::default()).expect("a session that was written");
+                assert_eq!(express::write(&again).expect("a session that was read"), text);
+            }
+        }
+        walk(value);
+    });
+}
+
+#[test]
+fn damaged_node_cookies_are_errors_or_sessions() {
+    let seeds = seeds(&[
+        "express/cookie-signed-escapes.txt",
+        "express/cookie-signed.txt",
+        "cookie-session/signed.txt",
+        "iron-session/sealed.txt",
+    ]);
+    let express = express::Cookie::new(["express-sample-secret-A"]);
+    let cookie_session = cookie_session::Cookie::new(["older", "express-sample-secret-A"]);
+    let iron_session =
+        iron_session::Cookie::new("iron", "iron-sample-password-A-0123456789abcdef").expect("a password");
+    run(&seeds, |input| {
+        let _ = express.session_id(input, &Bounds::default());
+        walk(cookie_session.read(input, &Bounds::default()));
+        walk(iron_session.read(input, 0.0, &Bounds::default()).map(|opened| opened.value));
+    });
+}
+
+#[test]
+fn damaged_tower_sessions_record_is_an_error_or_a_value() {
+    let seeds = seeds(&[
+        "tower-sessions/record-basic.msgpack",
+        "tower-sessions/record-values.msgpack",
+        "tower-sessions/redis.msgpack",
+    ]);
+    run(&seeds, |input| {
+        walk(tower_sessions::read(input, &Bounds::default()).map(|record| record.value));
+    });
+}
+
+#[test]
+fn damaged_rust_sessions_are_errors_or_values() {
+    let mut seeds = seeds(&[
+        "async-session/session.value",
+        "async-session/session-expiry.value",
+        "async-session/cookie-store.txt",
+    ]);
+    seeds.push(br#"{"data":{"o":"[1,null]","user":"\"alice\"","n":"3"},"longterm":false}"#.to_vec());
+    seeds.push(br#"{"o":"[1,{\"a\":[]}]","user":"\"alice\"","n":"3"}"#.to_vec());
+    run(&seeds, |input| {
+        let bounds = Bounds::default();
+        walk(async_session::read(input, &bounds).map(|session| session.value));
+        walk(async_session::read_cookie(input, &bounds).map(|session| session.value));
+        walk(axum_session::read(input, &bounds).map(|row| row.value));
+        walk(actix_session::read(input, &bounds));
+    });
+}
+
+#[test]
+fn damaged_rust_cookies_are_errors_or_sessions() {
+    let seeds = seeds(&[
+        "actix-session/cookie-store-private.txt",
+        "actix-session/cookie-store-signed.txt",
+        "actix-session/redis-cookie-signed.txt",
+    ]);
+    let key = Key::new(&[7; 64]).expect("a key");
+    let signed = actix_session::cookie(Security::Signed(key.clone()));
+    let private = tower_sessions::cookie(Security::Private(key.clone()));
+    let axum = axum_session::SessionCookie::new(Some(key.clone()));
+    run(&seeds, |input| {
+        let bounds = Bounds::default();
+        for text in [signed.open(input, &bounds), private.open(input, &bounds)].into_iter().flatten() {
+            walk(actix_session::read(text.as_bytes(), &bounds));
+        }
+        let _ = axum.session_id(input, Some(&axum_session::Peer::default()), &bounds);
+        walk(axum_session::read_sealed(&key, "id", input, &bounds).map(|row| row.value));
     });
 }
