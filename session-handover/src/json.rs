@@ -36,7 +36,7 @@ struct Json<'a> {
     dialect: Dialect,
 }
 
-impl Json<'_> {
+impl<'a> Json<'a> {
     fn value(&mut self) -> Result<Value, Error> {
         self.input.enter()?;
         self.input.count_item()?;
@@ -123,20 +123,18 @@ impl Json<'_> {
 
     fn number(&mut self) -> Result<Value, Error> {
         let at = self.input.offset();
-        let mut text = String::new();
-        while let Some(byte @ (b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')) = self.input.peek() {
-            self.input.byte()?;
-            text.push(char::from(byte));
-        }
-        let digits = text.strip_prefix('-').unwrap_or(&text);
         let bad = Error::new(ErrorKind::Malformed, at, "number");
+        let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+        let length = self.input.rest().iter().take_while(|byte| is_part(byte)).count();
+        let Ok(text) = std::str::from_utf8(self.input.take(length)?) else { return Err(bad) };
+        let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty()
             || (digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit())
         {
             return Err(bad);
         }
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(text.parse().map_or_else(|_| Value::BigInt(text), Value::Int));
+            return Ok(text.parse().map_or_else(|_| Value::BigInt(text.to_owned()), Value::Int));
         }
         let dangling = digits.contains(".e") || digits.contains(".E");
         if dangling || digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
@@ -147,8 +145,17 @@ impl Json<'_> {
 
     fn text(&mut self) -> Result<Value, Error> {
         let start = self.input.offset();
+        let damaged = || Error::new(ErrorKind::Malformed, start, "text is not UTF-8");
         self.input.byte()?;
-        let mut bytes = Vec::new();
+        let plain = self.plain()?;
+        if self.input.peek() == Some(b'"') {
+            self.input.byte()?;
+            self.input.grow(plain.len())?;
+            return std::str::from_utf8(plain)
+                .map(|text| Value::Text(text.to_owned()))
+                .map_err(|_| damaged());
+        }
+        let mut bytes = plain.to_vec();
         let mut lone = false;
         loop {
             let at = self.input.offset();
@@ -161,24 +168,13 @@ impl Json<'_> {
                     b'n' => bytes.push(b'\n'),
                     b'r' => bytes.push(b'\r'),
                     b't' => bytes.push(b'\t'),
-                    b'u' => {
-                        let mut unit = self.unit(at)?;
-                        // A high surrogate without a low one stands alone, and what follows it may begin a pair.
-                        while (0xd800..0xdc00).contains(&unit) && self.input.rest().starts_with(b"\\u") {
-                            self.input.take(2)?;
-                            let next = self.unit(at)?;
-                            if (0xdc00..0xe000).contains(&next) {
-                                unit = 0x10000 + ((unit - 0xd800) << 10) + (next - 0xdc00);
-                            } else {
-                                lone |= wtf8::push(&mut bytes, unit);
-                                unit = next;
-                            }
-                        }
-                        lone |= wtf8::push(&mut bytes, unit);
-                    }
+                    b'u' => lone |= self.escape(at, &mut bytes)?,
                     _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown escape")),
                 },
-                byte => bytes.push(byte),
+                byte => {
+                    bytes.push(byte);
+                    bytes.extend_from_slice(self.plain()?);
+                }
             }
         }
         self.input.grow(bytes.len())?;
@@ -189,9 +185,32 @@ impl Json<'_> {
                 Value::Bytes(bytes)
             });
         }
-        String::from_utf8(bytes)
-            .map(Value::Text)
-            .map_err(|_| Error::new(ErrorKind::Malformed, start, "text is not UTF-8"))
+        String::from_utf8(bytes).map(Value::Text).map_err(|_| damaged())
+    }
+
+    /// The bytes up to a quote or a backslash.
+    fn plain(&mut self) -> Result<&'a [u8], Error> {
+        let rest = self.input.rest();
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
+        self.input.take(length)
+    }
+
+    /// The character of an escape. Returns whether it is a lone surrogate.
+    fn escape(&mut self, at: usize, bytes: &mut Vec<u8>) -> Result<bool, Error> {
+        let mut lone = false;
+        let mut unit = self.unit(at)?;
+        // A high surrogate without a low one stands alone, and what follows it may begin a pair.
+        while (0xd800..0xdc00).contains(&unit) && self.input.rest().starts_with(b"\\u") {
+            self.input.take(2)?;
+            let next = self.unit(at)?;
+            if (0xdc00..0xe000).contains(&next) {
+                unit = 0x10000 + ((unit - 0xd800) << 10) + (next - 0xdc00);
+            } else {
+                lone |= wtf8::push(bytes, unit);
+                unit = next;
+            }
+        }
+        Ok(lone | wtf8::push(bytes, unit))
     }
 
     fn unit(&mut self, at: usize) -> Result<u32, Error> {

@@ -1,33 +1,54 @@
 //! Keys of maps that stand twice.
 #![allow(dead_code, reason = "each format uses a part")]
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use crate::Value;
 
 /// A key that stands twice keeps its place and its last value. Keys are integers and text.
 pub(crate) fn last_of_each<T>(entries: Vec<(Value, T)>) -> Vec<(Value, T)> {
-    if entries.len() < 2 {
+    // Few maps have such a key, so nothing is moved before one is found.
+    let repeated = if entries.len() <= 16 {
+        let before = |at: usize| entries[..at].iter().any(|(key, _)| *key == entries[at].0);
+        (1..entries.len()).any(before)
+    } else {
+        let mut met = HashSet::with_capacity(entries.len());
+        !entries.iter().all(|(key, _)| met.insert(place(key)))
+    };
+    if !repeated {
         return entries;
     }
-    let mut places: HashMap<_, usize> = HashMap::with_capacity(entries.len());
-    let mut kept: Vec<(Value, T)> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        let place = match &key {
-            Value::Int(number) => (0, number.to_le_bytes().to_vec()),
-            Value::Text(text) => (1, text.as_bytes().to_vec()),
-            Value::Bytes(bytes) => (1, bytes.clone()),
-            Value::Utf16(units) => (2, units.iter().flat_map(|unit| unit.to_le_bytes()).collect()),
-            _ => (3, Vec::new()),
-        };
-        match places.entry(place) {
-            Entry::Occupied(at) => kept[*at.get()].1 = value,
-            Entry::Vacant(free) => {
-                free.insert(kept.len());
-                kept.push((key, value));
-            }
-        }
+    let mut last = HashMap::with_capacity(entries.len());
+    for (at, (key, _)) in entries.iter().enumerate() {
+        last.insert(place(key), at);
     }
-    kept
+    // The first place of each key, and the place of its last value.
+    let mut met = HashSet::with_capacity(entries.len());
+    let places: Vec<_> =
+        entries.iter().map(|(key, _)| (met.insert(place(key)), last.get(&place(key)).copied())).collect();
+    let (keys, values): (Vec<_>, Vec<_>) = entries.into_iter().map(|(key, value)| (key, Some(value))).unzip();
+    let mut values = values;
+    keys.into_iter()
+        .zip(places)
+        .filter(|(_, (first, _))| *first)
+        .filter_map(|(key, (_, last))| Some((key, values.get_mut(last?)?.take()?)))
+        .collect()
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Place<'k> {
+    Int(i64),
+    Text(&'k [u8]),
+    Utf16(&'k [u16]),
+    Other,
+}
+
+fn place(key: &Value) -> Place<'_> {
+    match key {
+        Value::Int(number) => Place::Int(*number),
+        Value::Text(text) => Place::Text(text.as_bytes()),
+        Value::Bytes(bytes) => Place::Text(bytes),
+        Value::Utf16(units) => Place::Utf16(units),
+        _ => Place::Other,
+    }
 }

@@ -53,6 +53,10 @@ pub(crate) fn base64(text: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// Base64 of the alphabet for URLs, and of the standard one.
 pub(crate) fn base64_url(text: &[u8]) -> Result<Vec<u8>, Error> {
+    let bad = |_| Error::new(ErrorKind::Malformed, 0, "not base64");
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'/')) {
+        return URL_SAFE.decode(text).map_err(bad);
+    }
     let text: Vec<u8> = text
         .iter()
         .map(|byte| match byte {
@@ -61,7 +65,7 @@ pub(crate) fn base64_url(text: &[u8]) -> Result<Vec<u8>, Error> {
             other => *other,
         })
         .collect();
-    URL_SAFE.decode(text).map_err(|_| Error::new(ErrorKind::Malformed, 0, "not base64"))
+    URL_SAFE.decode(text).map_err(bad)
 }
 
 pub(crate) fn to_base64(bytes: &[u8]) -> String {

@@ -375,3 +375,35 @@ fn beaker_signed_cookie_decodes() {
         assert_eq!(error.kind(), ErrorKind::Signature);
     }
 }
+
+#[test]
+fn json_is_that_of_python() {
+    let read = |text: &str| {
+        flask_session::read(text.as_bytes(), &BOUNDS())
+            .map(|value| notation::write(&value))
+            .map_err(|error| error.kind())
+    };
+    // A key that stands twice keeps its place and its last value.
+    assert_eq!(read(r#"{"a":1,"b":2,"a":3}"#).unwrap(), r#"{"a":3,"b":2}"#);
+    let keys: Vec<_> = (0..40).map(|key| format!("\"k{}\":{key}", key % 20)).collect();
+    let last: Vec<_> = (20..40).map(|key| format!("\"k{}\":{key}", key - 20)).collect();
+    assert_eq!(read(&format!("{{{}}}", keys.join(","))).unwrap(), format!("{{{}}}", last.join(",")));
+    let numbers = read(r#"{"n":[NaN,-Infinity,Infinity,-0,-0.0,1e5,1E400,12345678901234567890]}"#).unwrap();
+    let floats: Vec<_> =
+        ["nan", "-inf", "inf"].iter().map(|text| format!(r#"{{"$float":"{text}"}}"#)).collect();
+    assert_eq!(
+        numbers,
+        format!(
+            r#"{{"n":[{},0,{{"$float":"-0.0"}},{{"$float":"100000.0"}},{{"$float":"inf"}},{{"$int":"12345678901234567890"}}]}}"#,
+            floats.join(",")
+        )
+    );
+    let texts = read(r#"{"t":["\ud83d\ude00","\ud83d","\ude00\ud83d\ud83d\ude00","é\/\u0000"]}"#).unwrap();
+    assert_eq!(texts, r#"{"t":["😀",{"$utf16":"d83d"},{"$utf16":"de00d83dd83dde00"},"é/\u0000"]}"#);
+    for text in [r#"{"a":1.e5}"#, r#"{"a":01}"#, r#"{"a":.5}"#, r#"{"a":-}"#, r#"{"a":"\x"}"#, r#"{"a":nan}"#]
+    {
+        assert_eq!(read(text), Err(ErrorKind::Malformed), "{text}");
+    }
+    assert_eq!(read(r#"{"a":"x"#), Err(ErrorKind::Truncated));
+    assert_eq!(read("{} x"), Err(ErrorKind::Trailing));
+}
