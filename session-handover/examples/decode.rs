@@ -15,7 +15,7 @@
 //! | `storable`, `dumper`, `yaml-pm`, `marshal`, `messagepack` (of Rails) | `value` | |
 //! | `plack` | `file`, `cookie` | `--key`, `--now` |
 //! | `mojolicious` | `cookie` | `--key`, `--now` |
-//! | `django` | `row` (also a file), `cookie`, `cache`, `cache-row`, `cache-file`, `database` | `--key`, `--name`, `--now`, `--id` |
+//! | `django` | `row` (also a file), `cookie`, `cache`, `cache-row`, `cache-file`, `database` (all rows without `--id`) | `--key`, `--name`, `--now`, `--id` |
 //! | `pickle` | `value` | |
 //! | `flask`, `starlette` | `cookie` | `--key`, `--name`, `--now` |
 //! | `flask-session` | `value`, `file`, `database`, `id` (of a signed cookie) | `--key`, `--now`, `--id` |
@@ -411,7 +411,8 @@ fn django(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
         "row" => sessions.read_row(&input(path)?, bounds)?.value,
         "cookie" => sessions.read_cookie(&input(path)?, call.now, bounds)?.value,
         "database" => {
-            let id = call.id.as_deref();
+            let Some(id) = &call.id else { return django_rows(&sessions, call.now, path) };
+            let id = Some(id.as_str());
             let column =
                 |name| row(path, &format!("SELECT {name} FROM django_session WHERE session_key = ?1"), id);
             let end =
@@ -426,6 +427,34 @@ fn django(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
         "cache-file" => django_cache::read_file(&input(path)?, call.now, bounds)?.value,
         other => return Err(format!("django has no format {other}").into()),
     })
+}
+
+/// All rows of Django: key, session, end, and whether it lives.
+fn django_rows(sessions: &python::django::Sessions, now: f64, path: &str) -> Result<Value, Failure> {
+    let failed = |error: rusqlite::Error| format!("{path}: {error}");
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+    let query = "SELECT session_key, session_data, expire_date FROM django_session";
+    let mut statement = database.prepare(query).map_err(failed)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(failed)?;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut found = Vec::new();
+    for row in rows {
+        let (key, data, end): (String, String, String) = row.map_err(failed)?;
+        let data = match sessions.read_row(data.as_bytes(), &Bounds::default()) {
+            Ok(opened) => (text("data"), opened.value),
+            Err(error) => (text("damaged"), Value::Text(error.to_string())),
+        };
+        let live = python::django::expire_date(&end).is_some_and(|end| end > now);
+        let end = format!("{}Z", end.replacen(' ', "T", 1));
+        found.push(Value::Map(vec![
+            (text("key"), Value::Text(key)),
+            data,
+            (text("expire"), Value::Text(end)),
+            (text("live"), Value::Bool(live)),
+        ]));
+    }
+    Ok(Value::Map(vec![(text("rows"), Value::List(found))]))
 }
 
 fn flask_session(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
@@ -460,10 +489,11 @@ fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
     if let Some(name) = &call.name {
         sessions = sessions.name(name);
     }
-    let (mut rest, mut ciphers) = (format, vec![None]);
+    let (mut rest, mut ciphers) = (format, vec![(None, 128)]);
     if let Some(after) = rest.strip_prefix("encrypted-") {
         rest = after;
-        ciphers = vec![Some(Cipher::Gcm), Some(Cipher::Ctr)];
+        let all = [(Cipher::Gcm, 128), (Cipher::Ctr, 128), (Cipher::Gcm, 48), (Cipher::Ctr, 48)];
+        ciphers = all.map(|(cipher, bits)| (Some(cipher), bits)).to_vec();
     }
     if let Some(after) = rest.strip_prefix("json-") {
         rest = after;
@@ -471,10 +501,11 @@ fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
     }
     let bytes = input(path)?;
     let mut outcome = Err(format!("beaker has no format {format}").into());
-    for cipher in ciphers {
+    for (cipher, bits) in ciphers {
         let mut sessions = sessions.clone();
         if let Some(cipher) = cipher {
-            sessions = sessions.encrypt_key(call.keys.first().cloned().unwrap_or_default(), cipher);
+            let key = call.keys.first().cloned().unwrap_or_default();
+            sessions = sessions.encrypt_key(key, cipher).nonce_bits(bits);
         }
         outcome = match rest {
             "file" => sessions.read_file(&bytes, call.now, bounds).map_err(Failure::from),

@@ -22,7 +22,7 @@ pub enum Cipher {
     /// The package cryptography.
     #[default]
     Gcm,
-    /// The packages pycryptodome and pycrypto. This mode does not notice damage.
+    /// The packages pycryptodome and pycrypto, since Beaker 1.7. This mode does not notice damage.
     Ctr,
 }
 

@@ -13,6 +13,7 @@ pub struct Cookie {
     salt: Vec<u8>,
     digest: Digest,
     max_age: f64,
+    epoch: u32,
     signer: Signer,
 }
 
@@ -41,7 +42,7 @@ impl Cookie {
         let secrets: Vec<_> = secrets.into_iter().map(Into::into).collect();
         let (salt, digest) = (b"cookie-session".to_vec(), Digest::Sha1);
         let signer = Signer::new(digest, Derivation::Hmac, &salt, &secrets);
-        Self { name: "session".to_owned(), secrets, salt, digest, max_age: 2_678_400.0, signer }
+        Self { name: "session".to_owned(), secrets, salt, digest, max_age: 2_678_400.0, epoch: 0, signer }
     }
 
     /// Sets the name (`SESSION_COOKIE_NAME`).
@@ -66,6 +67,13 @@ impl Cookie {
         self
     }
 
+    /// Sets that times count from 2011, as those of itsdangerous 0.24 and older do.
+    #[must_use]
+    pub fn epoch_of_2011(mut self) -> Self {
+        self.epoch = 1_293_840_000;
+        self
+    }
+
     /// Reads a cookie: `name=value` or the value alone. `now` is in seconds since 1970.
     ///
     /// # Errors
@@ -76,7 +84,9 @@ impl Cookie {
             return Err(Error::new(ErrorKind::TooLarge, 0, "cookie is larger than allowed"));
         }
         let text = seal::cookie_value(cookie, &self.name);
-        let (payload, signed) = self.signer.unsign_timed(text, now, Some(self.max_age))?;
+        let since = now - f64::from(self.epoch);
+        let (payload, time) = self.signer.unsign_timed(text, since, Some(self.max_age))?;
+        let signed = time + u64::from(self.epoch);
         let plain = match payload.strip_prefix(b".") {
             Some(packed) => zlib::inflate(&seal::base64_url(packed)?, bounds)?,
             None => seal::base64_url(payload)?,

@@ -448,6 +448,7 @@ def beaker(directory):
             ("pickle", whole, {}),
             ("json", plain, {"data_serializer": "json"}),
             ("encrypted", whole, {"encrypt_key": "an encrypt key", "validate_key": "a validate key"}),
+            ("counter", whole, {"encrypt_key": "an encrypt key", "validate_key": "a validate key", "crypto_type": "pycryptodome", "encrypt_nonce_bits": 48}),
             ("json-encrypted", plain, {"encrypt_key": "an encrypt key", "validate_key": "a validate key", "data_serializer": "json"}),
         ]:
             stored = beaker.session.Session({}, data_dir=os.path.join(directory, "beaker"), use_cookies=False, type="file", **options)

@@ -9,7 +9,7 @@ use crate::{Error, Reader, Value};
 pub(super) fn node(call: &Call, graph: &Graph, input: &mut Reader<'_>) -> Result<Option<Node>, Error> {
     let arguments = call.arguments(graph);
     let plain = match call.class.as_str() {
-        "uuid.UUID" => return Ok(uuid(call, graph).map(Node::Leaf)),
+        "uuid.UUID" => return Ok(uuid(call, graph, input)?.map(Node::Leaf)),
         "collections.OrderedDict" | "collections.defaultdict" | "collections.Counter" => {
             return map(call, graph, input);
         }
@@ -22,7 +22,7 @@ pub(super) fn node(call: &Call, graph: &Graph, input: &mut Reader<'_>) -> Result
         },
         "datetime.datetime" | "datetime.time" => moment_of(call, graph).map(Node::Leaf),
         "datetime.date" => match arguments {
-            [days] => bytes(*days, graph)
+            [days] => packed(*days, graph)
                 .and_then(|bytes| moment::date(&bytes))
                 .map(|text| Node::Leaf(Value::Date(text))),
             _ => None,
@@ -74,6 +74,16 @@ fn integer(id: Id, graph: &Graph) -> Option<i64> {
     }
 }
 
+/// The bytes of a packed moment, which are at most ten.
+fn packed(id: Id, graph: &Graph) -> Option<Vec<u8>> {
+    match graph.get(id) {
+        // Ten letters of Latin-1 have at most twenty bytes.
+        Node::Leaf(Value::Bytes(content)) if content.len() > 10 => None,
+        Node::Leaf(Value::Text(content)) if content.len() > 20 => None,
+        _ => bytes(id, graph),
+    }
+}
+
 /// Bytes, or text of Latin-1: before protocol 3 bytes are written as that.
 fn bytes(id: Id, graph: &Graph) -> Option<Vec<u8>> {
     match graph.get(id) {
@@ -89,15 +99,17 @@ fn items(id: Id, graph: &Graph, input: &mut Reader<'_>) -> Result<Option<Vec<Id>
     Ok(Some(items.clone()))
 }
 
-fn uuid(call: &Call, graph: &Graph) -> Option<Value> {
-    let Node::Map { entries, .. } = graph.get(call.state?) else { return None };
-    let number = entries.iter().find(|(name, _)| text(*name, graph) == Some("int")).map(|(_, id)| *id)?;
-    let number = match graph.get(number) {
-        Node::Leaf(Value::Int(number)) => u128::try_from(*number).ok()?,
-        Node::Leaf(Value::BigInt(digits)) => digits.parse().ok()?,
-        _ => return None,
+fn uuid(call: &Call, graph: &Graph, input: &mut Reader<'_>) -> Result<Option<Value>, Error> {
+    let Some(Node::Map { entries, .. }) = call.state.map(|state| graph.get(state)) else { return Ok(None) };
+    // Many objects may share one large map.
+    input.count_items(entries.len())?;
+    let number = entries.iter().find(|(name, _)| text(*name, graph) == Some("int"));
+    let number = match number.map(|(_, id)| graph.get(*id)) {
+        Some(Node::Leaf(Value::Int(number))) => u128::try_from(*number).ok(),
+        Some(Node::Leaf(Value::BigInt(digits))) => digits.parse().ok(),
+        _ => None,
     };
-    Some(Value::Uuid(moment::uuid(number)))
+    Ok(number.map(|number| Value::Uuid(moment::uuid(number))))
 }
 
 /// Maps whose entries follow the call, or are pairs in its argument (Python 2), or a map there.
@@ -164,7 +176,7 @@ fn moment_of(call: &Call, graph: &Graph) -> Option<Value> {
         [content, zone] => (*content, zone_of(*zone, graph)?),
         _ => return None,
     };
-    let bytes = bytes(content, graph)?;
+    let bytes = packed(content, graph)?;
     Some(match call.class.as_str() {
         "datetime.time" => Value::TimeOfDay(moment::time(&bytes)? + &zone),
         _ => Value::DateTime(moment::date_time(&bytes)? + &zone),
