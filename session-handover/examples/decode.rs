@@ -261,11 +261,18 @@ fn unknown(call: &Call) -> Failure {
     format!("{system} has no format {format}: see the table at the top of this example").into()
 }
 
+/// A session and its end. `live`: where the row alone says whether it has ended.
+struct Row {
+    data: Value,
+    end: Value,
+    live: Option<bool>,
+}
+
 /// The rows of a table, or the session of one row: a query for id, end and session, and how a session and its end are read.
 fn rows(
     call: &Call,
     query: &str,
-    read: impl Fn(&[u8], Value) -> Result<(Value, Value), session_handover::Error>,
+    read: impl Fn(&[u8], Value) -> Result<Row, session_handover::Error>,
 ) -> Result<Value, Failure> {
     use rusqlite::types::ValueRef;
     let path = &call.words[2];
@@ -291,13 +298,15 @@ fn rows(
         }
         let read = read(&data, end.clone());
         if call.id.is_some() {
-            return Ok(read?.0);
+            return Ok(read?.data);
         }
-        let (name, data, end) = match read {
-            Ok((data, end)) => ("data", data, end),
-            Err(error) => ("damaged", Value::Text(error.to_string()), end),
+        let (name, row) = match read {
+            Ok(row) => ("data", row),
+            Err(error) => ("damaged", Row { data: Value::Text(error.to_string()), end, live: None }),
         };
-        all.push(Value::Map(vec![(text("id"), text(&id)), (text("expires"), end), (text(name), data)]));
+        let mut entry = vec![(text("id"), text(&id)), (text("expires"), row.end), (text(name), row.data)];
+        entry.extend(row.live.map(|live| (text("live"), Value::Bool(live))));
+        all.push(Value::Map(entry));
     }
     match &call.id {
         Some(id) => Err(format!("{path}: no row {id}").into()),
@@ -309,7 +318,7 @@ fn node(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
     use node::{cookie_session, express, iron_session};
     let [system, format, path] = &call.words[..] else { return Err(unknown(call)) };
     let name = |default: &str| call.name.clone().unwrap_or_else(|| default.to_owned());
-    let session = |data: &[u8], end: Value| Ok((express::read(data, bounds)?, end));
+    let session = |data: &[u8], end: Value| Ok(Row { data: express::read(data, bounds)?, end, live: None });
     Ok(match (system.as_str(), format.as_str()) {
         ("express", "value") => express::read(&input(path)?, bounds)?,
         ("express", "cookie") => {
@@ -363,7 +372,8 @@ fn rust(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
         ("tower-sessions", "record") => tower_sessions::read(&input(path)?, bounds)?.value,
         ("tower-sessions", "sqlx") => {
             rows(call, "SELECT id, expiry_date, data FROM tower_sessions", |data, end| {
-                Ok((tower_sessions::read(data, bounds)?.value, end))
+                let record = tower_sessions::read(data, bounds)?;
+                Ok(Row { data: record.value, end, live: Some(record.expires > call.now) })
             })?
         }
         ("tower-sessions", "cookie") => Value::Text(text(tower_sessions::cookie(signed()?))?),

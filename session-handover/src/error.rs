@@ -1,5 +1,7 @@
 //! The error.
 
+use std::borrow::Cow;
+
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,19 +28,37 @@ pub enum ErrorKind {
     Purpose,
     /// The other system could not read this value back.
     Unwritable,
+    /// A typed read met a value of another type.
+    Type,
 }
 
-/// A failed decoding: a kind, the offset in the input, and a text for people. It holds nothing of the input.
+/// A failed decoding or typed read: a kind, the offset in the input or the path in the tree, and a text for people. It holds nothing of
+/// the input but the keys of a path.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     offset: usize,
-    what: &'static str,
+    what: Cow<'static, str>,
+    /// Boxed to keep results small: few errors have a path.
+    path: Option<Box<str>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, offset: usize, what: &'static str) -> Self {
-        Self { kind, offset, what }
+        Self { kind, offset, what: Cow::Borrowed(what), path: None }
+    }
+
+    /// An error of a typed read.
+    #[cfg(feature = "serde")]
+    pub(crate) fn typed(what: String) -> Self {
+        Self { kind: ErrorKind::Type, offset: 0, what: Cow::Owned(what), path: Some("".into()) }
+    }
+
+    /// Puts a step before the path.
+    #[cfg(feature = "serde")]
+    pub(crate) fn within(mut self, step: &str) -> Self {
+        self.path = Some(format!("{step}{}", self.path.as_deref().unwrap_or_default()).into());
+        self
     }
 
     /// The kind.
@@ -50,11 +70,21 @@ impl Error {
     pub fn offset(&self) -> usize {
         self.offset
     }
+
+    /// The path of the value that a typed read could not read, such as `user.roles[2]`: keys of maps and places in lists. It is empty for
+    /// the value itself, and `None` for other errors.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref().map(|path| path.strip_prefix('.').unwrap_or(path))
+    }
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at byte {}", self.what, self.offset)
+        match self.path() {
+            None => write!(f, "{} at byte {}", self.what, self.offset),
+            Some("") => f.write_str(&self.what),
+            Some(path) => write!(f, "{} at {path}", self.what),
+        }
     }
 }
 

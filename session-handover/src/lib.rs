@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "serde")]
+mod access;
 #[cfg(any(
     feature = "marshal",
     feature = "pickle",
@@ -54,6 +56,8 @@ mod wtf8;
 #[cfg(feature = "zlib")]
 mod zlib;
 
+#[cfg(feature = "serde")]
+pub use access::Typing;
 pub use error::{Error, ErrorKind};
 pub use reader::Bounds;
 #[cfg_attr(

@@ -16,7 +16,7 @@ use session_handover::python::{beaker, django, django_cache, flask, flask_sessio
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
 use session_handover::rust::cookie::{Key, Security};
 use session_handover::rust::{actix_session, async_session, axum_session, tower_sessions};
-use session_handover::{Bounds, ErrorKind, Value, notation};
+use session_handover::{Bounds, ErrorKind, Typing, Value, notation};
 
 /// Peak of live bytes that an input may cause: the bounds, and a multiple of the input for the tree.
 fn limit(input: usize) -> u64 {
@@ -89,6 +89,7 @@ fn run(seeds: &[Vec<u8>], decode: impl Fn(&[u8])) {
 fn walk(value: Result<Value, session_handover::Error>) {
     if let Ok(value) = value {
         notation::write(&value);
+        let _ = value.deserialize_into::<serde_json::Value>(Typing::Lenient);
     }
 }
 

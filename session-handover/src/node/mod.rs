@@ -1,5 +1,9 @@
 //! Sessions of Node's web frameworks.
 
+/// JavaScript tells numbers from text.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Strict;
+
 #[cfg(feature = "cookie-session")]
 pub mod cookie_session;
 #[cfg(feature = "express")]

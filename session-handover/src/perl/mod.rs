@@ -1,5 +1,9 @@
 //! Sessions of Perl's web frameworks.
 
+/// Perl does not tell numbers from text, and neither does YAML.pm.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Lenient;
+
 #[cfg(feature = "apache-session")]
 pub mod apache;
 #[cfg(feature = "catalyst")]

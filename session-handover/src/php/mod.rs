@@ -2,6 +2,10 @@
 //!
 //! Nothing in the data says which handler, serializer or compression wrote it: these are settings of the old application.
 
+/// PHP's types do not tell numbers from text reliably: forms and databases give text.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Lenient;
+
 #[cfg(feature = "igbinary")]
 pub mod igbinary;
 #[cfg(feature = "laravel")]

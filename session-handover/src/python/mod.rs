@@ -1,5 +1,9 @@
 //! Sessions of Python's frameworks.
 
+/// Python tells numbers from text.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Strict;
+
 #[cfg(feature = "beaker")]
 pub mod beaker;
 #[cfg(feature = "django")]

@@ -1,5 +1,9 @@
 //! Sessions of Ruby's Rack and Rails.
 
+/// Ruby tells numbers from text.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Strict;
+
 #[cfg(feature = "marshal")]
 pub mod marshal;
 #[cfg(feature = "rails")]

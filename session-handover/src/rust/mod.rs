@@ -1,5 +1,9 @@
 //! Sessions of Rust's session libraries.
 
+/// Rust tells numbers from text.
+#[cfg(feature = "serde")]
+pub const TYPING: crate::Typing = crate::Typing::Strict;
+
 #[cfg(feature = "actix-session")]
 pub mod actix_session;
 #[cfg(feature = "async-session")]
