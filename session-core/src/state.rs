@@ -39,6 +39,17 @@ pub trait State: Send + Sync + 'static {
     /// As [`write`](Self::write).
     fn erase(&self, response: &mut HeaderMap) -> Result<()>;
 
+    /// Adds the headers that make the client forget ids that [`read`](Self::read) finds and [`write`](Self::write) does
+    /// not replace, such as a cookie of the same name for another path. A web layer calls it after a logout that ended
+    /// several sessions of the request. The ids that the client keeps open no session. By default this adds nothing.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn erase_others(&self, response: &mut HeaderMap) -> Result<()> {
+        let _ = response;
+        Ok(())
+    }
+
     /// Whether the header of [`write`](Self::write) depends on the deadline. The session layer then writes it again
     /// whenever the deadline moves.
     fn follows_deadline(&self, persistence: Persistence) -> bool {
@@ -74,11 +85,13 @@ pub enum Persistence {
     Session,
 }
 
-/// The session ids of a request, at most four. The session layer tries them in order.
+/// The session ids of a request, at most four. The session layer tries them in order, and a logout ends the sessions of
+/// all of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidates {
     ids: [Option<SessionId>; Self::MAX],
-    malformed: usize,
+    malformed: u32,
+    ignored: u32,
 }
 
 impl Candidates {
@@ -91,7 +104,7 @@ impl Candidates {
         Self::default()
     }
 
-    /// Adds an id. Duplicates and ids beyond the fourth are ignored.
+    /// Adds an id. Duplicates are dropped, and ids beyond the fourth are only counted.
     pub fn push(&mut self, id: SessionId) {
         for slot in &mut self.ids {
             match slot {
@@ -103,11 +116,12 @@ impl Candidates {
                 }
             }
         }
+        self.ignored = self.ignored.saturating_add(1);
     }
 
     /// Counts a malformed id.
     pub fn push_malformed(&mut self) {
-        self.malformed += 1;
+        self.malformed = self.malformed.saturating_add(1);
     }
 
     /// The ids, in order.
@@ -124,7 +138,19 @@ impl Candidates {
     /// The number of malformed ids.
     #[must_use]
     pub const fn malformed(&self) -> usize {
-        self.malformed
+        self.malformed as usize
+    }
+
+    /// The number of well-formed ids beyond the fourth, which are not looked at. Repetitions of one of them count too.
+    #[must_use]
+    pub const fn ignored(&self) -> usize {
+        self.ignored as usize
+    }
+
+    /// Whether there are two valid ids or more.
+    #[must_use]
+    pub const fn are_several(&self) -> bool {
+        self.ids[1].is_some()
     }
 }
 
@@ -154,5 +180,7 @@ mod tests {
         }
         let seen: Vec<_> = candidates.iter().copied().collect();
         assert_eq!(seen, [1, 2, 3, 4].map(|n| SessionId::from_bytes([n; 24])));
+        assert_eq!((candidates.ignored(), candidates.are_several()), (1, true));
+        assert!(!Candidates::from(seen[0]).are_several() && Candidates::from(seen[0]).ignored() == 0);
     }
 }

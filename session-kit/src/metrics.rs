@@ -62,6 +62,7 @@ fn name(event: &Event) -> &'static str {
         Event::TouchFailed => "touch_failed",
         Event::UnknownId => "unknown_id",
         Event::MalformedId { .. } => "malformed_id",
+        Event::IgnoredIds { .. } => "ignored_ids",
         Event::Corrupt => "corrupt",
         Event::Recovered { .. } => "recovered",
         Event::LeaveFailed => "leave_failed",

@@ -20,7 +20,12 @@ use crate::work::{Claim, Loaded, Work};
 pub(crate) trait Backend: Send + Sync {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
-    fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool>;
+    fn destroy<'a>(
+        &'a self,
+        request: &'a RequestInfo,
+        work: &'a mut Work,
+        reason: Cow<'static, str>,
+    ) -> Boxed<'a, bool>;
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
     /// Reads a session that was loaded before: its work, or the reason why it has ended.
     fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;

@@ -2,17 +2,91 @@
 
 use std::borrow::Cow;
 
-use session_core::{Driver, Key, Record};
+use session_core::{Driver, Key, Record, StoreErrorKind};
 
 use crate::error::Error;
 use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
+use crate::request::RequestInfo;
 use crate::settle::Removal;
+use crate::table::{Content, Table};
 use crate::work::{Pending, Work};
 
 impl<D: Driver> Manager<D> {
-    pub(crate) async fn destroy(&self, work: &mut Work, reason: Cow<'static, str>) -> Result<bool, Error> {
+    /// Ends the session of the request and all others that it presented.
+    pub(crate) async fn destroy(
+        &self,
+        request: &RequestInfo,
+        work: &mut Work,
+        reason: Cow<'static, str>,
+    ) -> Result<bool, Error> {
+        let mut others = false;
+        if self.candidates(request).are_several() {
+            // First, so that no other request finds one of them in place of the loaded session.
+            others = Box::pin(self.destroy_others(request, work, &reason)).await?;
+        }
+        Ok(self.destroy_loaded(work, reason).await? || others)
+    }
+
+    #[cold]
+    async fn destroy_others(
+        &self,
+        request: &RequestInfo,
+        work: &mut Work,
+        reason: &Cow<'static, str>,
+    ) -> Result<bool, Error> {
+        let mut ended = false;
+        for id in self.candidates(request).iter() {
+            if work.loaded().is_some_and(|loaded| loaded.id == *id) {
+                continue;
+            }
+            let key = id.key();
+            match self.destroy_other(request, &key, reason).await? {
+                Removal::Removed => {
+                    ended = true;
+                    work.note_other_ended();
+                }
+                Removal::Replaced(_) => work.set_beside_tombstone(),
+                Removal::Gone => {}
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends the session under an id that the request did not load. A session that is bound to another client stays, and
+    /// so does a damaged record.
+    async fn destroy_other(
+        &self,
+        request: &RequestInfo,
+        key: &Key,
+        reason: &Cow<'static, str>,
+    ) -> Result<Removal, Error> {
+        let record = match self.driver.retrieve(key).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Removal::Gone),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(Removal::Gone),
+            Err(error) => return Err(error.into()),
+        };
+        let table = match Table::parse(record.data) {
+            Ok(Content::Session(table)) => table,
+            Ok(Content::Tombstone(_)) => return Ok(Removal::Replaced(record.revision)),
+            Err(_) => return Ok(Removal::Gone),
+        };
+        if self.mismatch(request, &table).is_some() {
+            return Ok(Removal::Gone);
+        }
+        let removal = self.end_record(key, record.revision).await?;
+        if removal == Removal::Removed {
+            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason.clone())));
+            if table.header.user().is_some() {
+                self.leave_header(&table.header, key).await;
+            }
+        }
+        Ok(removal)
+    }
+
+    async fn destroy_loaded(&self, work: &mut Work, reason: Cow<'static, str>) -> Result<bool, Error> {
         let mut removal = Removal::Gone;
         if let Some(loaded) = work.loaded().cloned() {
             removal = self.end_record(&loaded.key, loaded.revision).await?;
@@ -48,6 +122,10 @@ impl<D: Driver> Manager<D> {
             // Only the request that ended a session deletes its cookie, and only if the client has it. For a session
             // that this very request created, a deletion could hit another cookie.
             work.tell_to_forget(known);
+            if self.carried.is_some() {
+                // The client may have a copy in another place, which no store ends.
+                work.note_other_ended();
+            }
             if let Some(header) = header {
                 self.leave_header(&header, &loaded.key).await;
             }

@@ -35,6 +35,11 @@ pub enum Event {
         /// The number of malformed values.
         count: usize,
     },
+    /// A request sent more well-formed ids than are looked at. A logout ends the sessions of the others only.
+    IgnoredIds {
+        /// The number of ids that were not looked at.
+        count: usize,
+    },
     /// The stored record is damaged: that of a session, or with no session, the index or the data of a user.
     Corrupt,
     /// The stored value of this key did not decode, and a migration or a default took its place.
@@ -96,6 +101,7 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         Event::Loaded => send!(TRACE),
         Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
         Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
+        Event::IgnoredIds { .. } => send!(INFO),
         Event::ResurrectionPrevented
         | Event::Corrupt
         | Event::Recovered { .. }

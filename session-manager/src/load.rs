@@ -25,9 +25,12 @@ enum Found {
 impl<D: Driver> Manager<D> {
     /// Tries the ids of the request in order.
     pub(crate) async fn load(&self, request: &RequestInfo) -> Result<Box<Work>, Error> {
-        let candidates = self.carried.as_ref().map_or(&request.candidates, |carried| &carried.candidates);
+        let candidates = self.candidates(request);
         if candidates.malformed() > 0 {
             self.emit(None, &Event::MalformedId { count: candidates.malformed() });
+        }
+        if candidates.ignored() > 0 {
+            self.emit(None, &Event::IgnoredIds { count: candidates.ignored() });
         }
         let mut end = None;
         let mut replaced = None;
@@ -48,10 +51,10 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             match found {
-                Found::Session(work) if !self.config.user_epochs => return Ok(work),
+                Found::Session(work) if !self.config.user_epochs => return Ok(beside(work, &replaced)),
                 // Boxed because it is rare.
                 Found::Session(work) => match Box::pin(self.with_epoch(work, id.key())).await? {
-                    Some(work) => return Ok(work),
+                    Some(work) => return Ok(beside(work, &replaced)),
                     None => end = Some(EndReason::Revoked),
                 },
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
@@ -173,7 +176,7 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Whether the session is bound to another client than the one that asks.
-    fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
+    pub(crate) fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
         let header = &table.header;
         if self.config.address != AddressCheck::Off
             && header.network().is_some_and(|network| !network.contains(request.address))
@@ -187,4 +190,12 @@ impl<D: Driver> Manager<D> {
         }
         None
     }
+}
+
+/// The session of a request whose earlier ids opened none.
+fn beside(mut work: Box<Work>, replaced: &Option<Option<Box<Table>>>) -> Box<Work> {
+    if replaced.is_some() {
+        work.set_beside_tombstone();
+    }
+    work
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use session_core::{Capabilities, Clock, Driver, ExpiryMode, Key, Purged, Revision, Timestamp};
+use session_core::{Candidates, Capabilities, Clock, Driver, ExpiryMode, Key, Purged, Revision, Timestamp};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
 use crate::opened::Opening;
 use crate::outcome::EndReason;
+use crate::request::RequestInfo;
 use crate::watch::Watches;
 use crate::work::Loaded;
 
@@ -70,6 +71,11 @@ impl<D: Driver> Manager<D> {
             tags: base.tags.clone(),
             swept: if keeps { Arc::clone(&base.swept) } else { Arc::new(AtomicU64::new(NO_SWEEP)) },
         }
+    }
+
+    /// The ids of the request, or of the sessions that it carried.
+    pub(crate) fn candidates<'a>(&'a self, request: &'a RequestInfo) -> &'a Candidates {
+        self.carried.as_ref().map_or(&request.candidates, |carried| &carried.candidates)
     }
 
     /// Removes expired records.

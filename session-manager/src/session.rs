@@ -48,6 +48,7 @@ struct Slot {
     discarded: bool,
     detached: bool,
     extend: bool,
+    others_ended: bool,
     on_store_error: OnStoreError,
     on_handler_error: OnHandlerError,
     on_not_stored: OnNotStored,
@@ -74,6 +75,10 @@ pub struct Closed {
     pub loaded: bool,
     /// The instruction for the client's id.
     pub id_update: IdUpdate,
+    /// Whether the request ended another session whose id it presented, or a session that the client keeps. The client may
+    /// have the id or a copy in a place that `id_update` does not reach:
+    /// [`State::erase_others`](session_core::State::erase_others).
+    pub others_ended: bool,
 }
 
 impl Session {
@@ -85,6 +90,7 @@ impl Session {
             discarded: false,
             detached: false,
             extend: request.extend,
+            others_ended: false,
             on_store_error: request.on_store_error,
             on_handler_error: request.on_handler_error,
             on_not_stored: request.on_not_stored,
@@ -164,7 +170,12 @@ impl Session {
     }
 
     /// Ends the session now, not at commit, so that neither a failing handler nor a dropped request undoes a logout.
-    /// Returns whether this call ended it. Recorded changes are dropped. A later write begins a session with a new id.
+    /// Returns whether this call ended a session. Recorded changes are dropped. A later write begins a session with a new
+    /// id.
+    ///
+    /// If the request presented several ids, all their live sessions end: a browser may have two cookies of one name, for
+    /// two paths or domains, and would be logged in by the other one. Up to four ids are looked at
+    /// ([`Candidates`](session_core::Candidates)). A session that is bound to another client stays.
     ///
     /// On a [detached](Self::is_detached) session this ends the client's own session, or fails with the store's error.
     ///
@@ -193,7 +204,7 @@ impl Session {
                 turn.work.insert(work)
             }
         };
-        self.0.backend.destroy(work, reason.into()).await
+        self.0.backend.destroy(&self.0.request, work, reason.into()).await
     }
 
     /// Commits now and starts a new log: see [`Sessions::commit`](crate::Sessions::commit). A session that the client
@@ -278,6 +289,13 @@ impl Session {
     /// `NotLoaded`; `Busy` while another task commits.
     pub fn deadline(&self) -> Result<Option<Timestamp>, Error> {
         self.read(|work| work.loaded().and_then(|loaded| loaded.expires))
+    }
+
+    /// Whether this request ended another session whose id it presented, as of the last turn: see
+    /// [`Closed::others_ended`].
+    #[must_use]
+    pub fn others_ended(&self) -> bool {
+        self.slot().others_ended
     }
 
     /// The instruction for the client's id, over all commits of this request.
@@ -487,7 +505,7 @@ impl Slot {
         // A task with the turn may still give the session a new id.
         let in_turn = matches!(self.place, Place::Taken { .. });
         self.tie.take_if(|_| !in_turn);
-        Closed { loaded: self.is_loaded(), id_update: self.client }
+        Closed { loaded: self.is_loaded(), id_update: self.client, others_ended: self.others_ended }
     }
 
     fn is_loaded(&self) -> bool {
@@ -543,6 +561,7 @@ impl Drop for Turn<'_> {
                     log = work.take_log();
                 }
                 slot.client = work.client();
+                slot.others_ended |= work.has_other_ended();
                 slot.tie.iter().for_each(|tie| tie.follow(&work));
                 let over = slot.discarded;
                 slot.tie.take_if(|_| over);

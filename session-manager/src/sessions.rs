@@ -148,8 +148,13 @@ impl<D: Driver> Backend for Manager<D> {
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed> {
         Box::pin(self.commit(request, work))
     }
-    fn destroy<'a>(&'a self, work: &'a mut Work, reason: Cow<'static, str>) -> Boxed<'a, bool> {
-        Box::pin(self.destroy(work, reason))
+    fn destroy<'a>(
+        &'a self,
+        request: &'a RequestInfo,
+        work: &'a mut Work,
+        reason: Cow<'static, str>,
+    ) -> Boxed<'a, bool> {
+        Box::pin(self.destroy(request, work, reason))
     }
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim> {
         Box::pin(self.claim(work, entry))

@@ -86,6 +86,10 @@ pub(crate) struct Work {
     refused: bool,
     /// A commit did not store what this request had recorded.
     not_stored: bool,
+    /// The request also presented an id that a rotation has replaced, so the client may have a newer id than this session's.
+    beside_tombstone: bool,
+    /// This request destroyed another session whose id it presented.
+    other_ended: bool,
     /// Whether the client has an id of this session. Only then has it one to delete.
     known: bool,
     client: IdUpdate,
@@ -131,6 +135,8 @@ impl Work {
         dead: false,
         refused: false,
         not_stored: false,
+        beside_tombstone: false,
+        other_ended: false,
         client: IdUpdate::None,
         pending: None,
         left: None,
@@ -142,6 +148,18 @@ impl Work {
 
     pub(crate) fn set_referred(&mut self) {
         self.referred = true;
+    }
+
+    pub(crate) fn set_beside_tombstone(&mut self) {
+        self.beside_tombstone = true;
+    }
+
+    pub(crate) fn note_other_ended(&mut self) {
+        self.other_ended = true;
+    }
+
+    pub(crate) fn has_other_ended(&self) -> bool {
+        self.other_ended
     }
 
     /// The tombstone under the request's id has this anonymous data.
@@ -217,7 +235,12 @@ impl Work {
     }
 
     pub(crate) fn client(&self) -> IdUpdate {
-        if self.referred { IdUpdate::None } else { self.client }
+        match self.client {
+            _ if self.referred => IdUpdate::None,
+            // Either would take the newer id from the client.
+            IdUpdate::Extend { .. } | IdUpdate::Clear if self.beside_tombstone => IdUpdate::None,
+            client => client,
+        }
     }
 
     pub(crate) fn rotates(&self) -> bool {
@@ -558,9 +581,12 @@ impl Work {
 
     /// The session has ended, and nothing is recorded. `header` is the header of a session that a write creates.
     pub(crate) fn finish_with(&mut self, header: Header, end: Option<EndReason>, dead: bool) {
-        let Self { extends, detached, referred, refused, not_stored, .. } = *self;
+        let Self { extends, detached, referred, refused, not_stored, beside_tombstone, other_ended, .. } =
+            *self;
         let dead = dead || referred;
-        *self = Self { extends, detached, referred, refused, not_stored, ..Self::empty(header, end, dead) };
+        let empty = Self::empty(header, end, dead);
+        *self =
+            Self { extends, detached, referred, refused, not_stored, beside_tombstone, other_ended, ..empty };
     }
 
     /// This request destroyed the session. The client deletes its id, if it has one.

@@ -8,6 +8,7 @@ use crate::attributes::{Lifetime, SameSite};
 use crate::check;
 use crate::error::ConfigError;
 use crate::parse::Identity;
+use crate::scope::{Former, Scope};
 use crate::state::CookieState;
 
 /// The default name: browsers bind it to this host, to HTTPS and to all paths.
@@ -45,6 +46,7 @@ pub struct CookieConfig {
     lifetime: Lifetime,
     expires: bool,
     listen: Option<SocketAddr>,
+    former: Vec<CookieConfig>,
 }
 
 impl Default for CookieConfig {
@@ -60,6 +62,7 @@ impl Default for CookieConfig {
             lifetime: Lifetime::BrowserSession,
             expires: false,
             listen: None,
+            former: Vec::new(),
         }
     }
 }
@@ -107,6 +110,19 @@ impl CookieConfig {
         expires: bool,
     }
 
+    /// Adds a cookie of an earlier release of the application, with another name, domain or path. Its ids are read after
+    /// those of this cookie, so that visitors stay logged in, and a logout ends its session and deletes it. New ids are
+    /// written into this cookie only. With `build_signed` its ids must be signed too, by a key of
+    /// the same ring. `build_sealed` does not read it; a logout deletes it.
+    ///
+    /// # Security
+    /// An id from the former cookie is as trustworthy as that cookie: a `__Host-` name protects nothing while a plain name
+    /// is read too. Remove this option when the former cookies have ended.
+    pub fn former(mut self, cookie: Self) -> Self {
+        self.former.push(cookie);
+        self
+    }
+
     /// Builds the state.
     ///
     /// # Errors
@@ -121,16 +137,15 @@ impl CookieConfig {
     ///
     /// Ids are random and hashed in the store, so a signature adds no secrecy. It saves the store the requests of clients
     /// that try ids, and lets a lost key void all cookies. The signature is verified in each request that has the cookie,
-    /// whether or not the handler uses the session: about 1 µs per key. Of several cookies of the name only the first four
-    /// are verified, and the others are malformed.
+    /// whether or not the handler uses the session: about 1 µs per key. Of several cookies only the first four are verified,
+    /// and the others are malformed.
     ///
     /// # Errors
     /// As [`build`](Self::build).
     #[cfg(feature = "signed")]
     pub fn build_signed(self, ring: &crate::KeyRing) -> Result<CookieState, ConfigError> {
         let state = self.build_for(crate::signed::Signer::CHARS)?;
-        let signer = crate::signed::Signer::new(ring, state.name());
-        Ok(state.signed(signer))
+        Ok(state.signed(|name| crate::signed::Signer::new(ring, name)))
     }
 
     /// Builds a carrier, which puts the whole session into the cookie.
@@ -164,8 +179,26 @@ impl CookieConfig {
         check::name(&name, value_chars)?;
         self.check_together(&name)?;
 
-        let mut fixed = format!("; Path={}", self.path);
-        if let Some(domain) = domain.as_deref() {
+        let identity = Identity { name, domain, path: self.path.clone(), partitioned: self.partitioned };
+        let mut former = Former::default();
+        for scope in identity.scopes() {
+            let fixed = self.fixed(&scope);
+            former.add(Scope::new(scope, fixed)?);
+        }
+        for earlier in &self.former {
+            let (cookie, theirs) = earlier.clone().build_for(value_chars)?.into_scopes();
+            former.extend(cookie, theirs);
+        }
+        let former = former.without(&identity);
+        let fixed = self.fixed(&identity);
+        let cookie = Scope::new(identity, fixed)?;
+        Ok(CookieState::new(cookie, self.secure, self.lifetime, self.expires, former))
+    }
+
+    /// The attributes that are the same in every header of this cookie.
+    fn fixed(&self, cookie: &Identity) -> String {
+        let mut fixed = format!("; Path={}", cookie.path);
+        if let Some(domain) = cookie.domain.as_deref() {
             fixed.extend(["; Domain=", domain]);
         }
         if self.secure {
@@ -175,11 +208,10 @@ impl CookieConfig {
             fixed.push_str("; HttpOnly");
         }
         fixed.extend(["; SameSite=", self.same_site.as_str()]);
-        if self.partitioned {
+        if cookie.partitioned {
             fixed.push_str("; Partitioned");
         }
-        let identity = Identity { name, domain, path: self.path, partitioned: self.partitioned };
-        CookieState::new(identity, fixed, self.secure, self.lifetime, self.expires)
+        fixed
     }
 
     fn check_together(&self, name: &str) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod error;
 mod parse;
+mod scope;
 mod state;
 
 #[cfg(feature = "signed")]

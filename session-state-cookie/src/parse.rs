@@ -42,7 +42,7 @@ pub(crate) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The attributes by which a browser identifies a cookie of a host (RFC 6265bis §5.7, CHIPS). A second cookie with the
 /// same identity replaces the first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) domain: Option<String>,
@@ -51,6 +51,21 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// The other cookies of this name that a response of this host can name: without the domain, for all paths, and
+    /// unpartitioned.
+    pub(crate) fn scopes(&self) -> Vec<Self> {
+        let mut scopes = vec![self.clone()];
+        let mut add = |change: fn(&mut Self)| {
+            let mut more = scopes.clone();
+            more.iter_mut().for_each(change);
+            scopes.extend(more);
+        };
+        add(|scope| scope.domain = None);
+        add(|scope| scope.path = "/".to_owned());
+        add(|scope| scope.partitioned = false);
+        scopes
+    }
+
     /// Whether this `Set-Cookie` header sets this cookie, by a browser's parsing rules (RFC 6265bis §5.6).
     pub(crate) fn is_of(&self, set_cookie: &[u8]) -> bool {
         let mut ends = memchr_iter(b';', set_cookie).chain([set_cookie.len()]);

@@ -114,6 +114,13 @@ impl SealedCookie {
         })
     }
 
+    /// All cookies that the configuration allows, and those that the request had: a parallel response may just have made
+    /// some.
+    fn kept(&self, parts: Parts) -> impl Iterator<Item = &CookieState> {
+        let may_be_there = move |at| at < usize::from(self.max_cookies) || parts.contains(at as u8);
+        self.cookies.iter().enumerate().filter_map(move |(at, cookie)| may_be_there(at).then_some(cookie))
+    }
+
     /// The response's cookies are as before if this fails.
     fn all_or_nothing(
         response: &mut HeaderMap,
@@ -183,15 +190,16 @@ impl Carrier for SealedCookie {
         })
     }
 
-    /// Erases all cookies that the configuration allows, and those that the request had: a parallel response may just
-    /// have made some.
     fn erase(&self, parts: Parts, response: &mut HeaderMap) -> Result<()> {
         Self::all_or_nothing(response, |response| {
-            let mut cookies = self.cookies.iter().enumerate();
-            cookies.try_for_each(|(at, cookie)| {
-                let may_be_there = at < usize::from(self.max_cookies) || parts.contains(at as u8);
-                if may_be_there { cookie.erase(response) } else { Ok(()) }
-            })
+            self.kept(parts).try_for_each(|cookie| cookie.erase(response))
+        })
+    }
+
+    /// Erases these cookies in the other scopes of the configuration, and the former ones.
+    fn erase_others(&self, parts: Parts, response: &mut HeaderMap) -> Result<()> {
+        Self::all_or_nothing(response, |response| {
+            self.kept(parts).try_for_each(|cookie| cookie.erase_others(response))
         })
     }
 

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{Entry, MaxSizeReached, SET_COOKIE};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Uri};
 use httpdate::HttpDate;
@@ -14,8 +13,12 @@ use session_core::{
 };
 
 use crate::attributes::Lifetime;
+#[cfg(feature = "sealed")]
 use crate::error::ConfigError;
-use crate::parse::{self, Identity};
+use crate::parse;
+use crate::scope::{Former, Scope};
+#[cfg(feature = "signed")]
+use crate::signed::Signer;
 
 const MAX_AGE: &str = "; Max-Age=";
 const EXPIRES: &str = "; Expires=";
@@ -27,22 +30,20 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// The session id in a cookie. It contains only its configuration, so clones are independent.
 #[derive(Clone, Debug)]
 pub struct CookieState {
-    identity: Identity,
-    /// The attributes that are the same in every header.
-    fixed: String,
+    cookie: Scope,
     secure: bool,
     lifetime: Lifetime,
     expires: bool,
-    deletion: HeaderValue,
+    former: Former,
     #[cfg(feature = "signed")]
-    signer: Option<std::sync::Arc<crate::signed::Signer>>,
+    signer: Option<std::sync::Arc<Signer>>,
 }
 
 impl CookieState {
     /// The cookie's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.identity.name
+        &self.cookie.identity.name
     }
 
     /// How long the browser keeps the cookie of a session that has not chosen its own lifetime.
@@ -52,41 +53,43 @@ impl CookieState {
     }
 
     pub(crate) fn new(
-        identity: Identity,
-        fixed: String,
+        cookie: Scope,
         secure: bool,
         lifetime: Lifetime,
         expires: bool,
-    ) -> Result<Self, ConfigError> {
-        // Both `Max-Age=0` and 1970, because some clients know only one of them. The grammar for servers has no zero,
-        // but every browser's algorithm accepts it (RFC 6265bis §5.6.2).
-        let deletion = format!("{}={fixed}{MAX_AGE}0{EXPIRES}{}", identity.name, HttpDate::from(UNIX_EPOCH));
-        let deletion = HeaderValue::try_from(deletion).map_err(|_| ConfigError::InvalidName)?;
-        Ok(Self {
-            identity,
-            fixed,
+        former: Former,
+    ) -> Self {
+        Self {
+            cookie,
             secure,
             lifetime,
             expires,
-            deletion,
+            former,
             #[cfg(feature = "signed")]
             signer: None,
-        })
+        }
     }
 
-    /// The same cookie with signed ids.
+    /// The cookie, and the former ones.
+    pub(crate) fn into_scopes(self) -> (Scope, Former) {
+        (self.cookie, self.former)
+    }
+
+    /// The same cookie with signed ids, also those of former cookies.
     #[cfg(feature = "signed")]
-    pub(crate) fn signed(mut self, signer: crate::signed::Signer) -> Self {
-        self.signer = Some(std::sync::Arc::new(signer));
+    pub(crate) fn signed(mut self, signer: impl Fn(&str) -> Signer) -> Self {
+        self.signer = Some(std::sync::Arc::new(signer(self.name())));
+        for former in &mut self.former.names {
+            former.signer = Some(signer(&former.name));
+        }
         self
     }
 
     /// Another cookie with the same attributes, whose name has this at its end.
     #[cfg(feature = "sealed")]
     pub(crate) fn named(&self, end: &str) -> Result<Self, ConfigError> {
-        let mut identity = self.identity.clone();
-        identity.name.push_str(end);
-        Self::new(identity, self.fixed.clone(), self.secure, self.lifetime, self.expires)
+        let (cookie, former) = (self.cookie.named(end)?, self.former.named(end)?);
+        Ok(Self::new(cookie, self.secure, self.lifetime, self.expires, former))
     }
 
     /// How many seconds the browser keeps a cookie that is sent at `now`, and the moment when the cookie ends.
@@ -115,7 +118,7 @@ impl CookieState {
     /// The header's value, in one allocation of exactly its length: a `Vec` with spare capacity would be reallocated
     /// when it becomes the value.
     fn value(&self, content: &str, keeps: Option<(u64, Timestamp)>) -> std::io::Result<Vec<u8>> {
-        let parts = [self.name(), "=", content, &self.fixed];
+        let parts = [self.name(), "=", content, &self.cookie.fixed];
         let mut len = parts.iter().map(|part| part.len()).sum::<usize>();
         if let Some((seconds, _)) = keeps {
             len += MAX_AGE.len() + seconds.checked_ilog10().unwrap_or(0) as usize + 1;
@@ -135,29 +138,6 @@ impl CookieState {
         Ok(value)
     }
 
-    /// Adds our header, and replaces an earlier one for this cookie: RFC 6265bis §4.1.1 forbids two headers for one
-    /// cookie.
-    fn put(&self, value: HeaderValue, response: &mut HeaderMap) -> Result<()> {
-        let ours = |header: &HeaderValue| self.identity.is_of(header.as_bytes());
-        let all = response.get_all(SET_COOKIE);
-        if !all.iter().any(ours) {
-            return response.try_append(SET_COOKIE, value).map(drop).map_err(too_many);
-        }
-        // A HeaderMap can only remove all headers of a name, so the other headers are inserted again in their order.
-        // They use one entry, whose place was just freed: append() would fail on a full map.
-        let others: Vec<_> = all.iter().filter(|header| !ours(header)).cloned().collect();
-        let mut headers = others.into_iter().chain([value]);
-        response.remove(SET_COOKIE);
-        let (Ok(Entry::Vacant(entry)), Some(first)) = (response.try_entry(SET_COOKIE), headers.next()) else {
-            return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::State));
-        };
-        let mut entry = entry.try_insert_entry(first).map_err(too_many)?;
-        headers.for_each(|header| entry.append(header));
-        Ok(())
-    }
-}
-
-impl CookieState {
     /// Adds the header for this content. A session whose deadline has passed is erased.
     pub(crate) fn write_content(
         &self,
@@ -170,35 +150,31 @@ impl CookieState {
         let lifetime = self.lifetime_of(persistence);
         if lifetime == Lifetime::FollowSession && !is_live(deadline, now) {
             // A Max-Age of zero deletes the cookie; the deletion header does so without the id.
-            return self.put(self.deletion.clone(), response);
+            return self.cookie.delete(response);
         }
         let value = self.value(content, Self::keeps(lifetime, deadline, now)).map_err(unwritable)?;
         let mut value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(unwritable)?;
         // Keeps the id out of `Debug` and out of HTTP/2's compression tables.
         value.set_sensitive(true);
-        self.put(value, response)
+        self.cookie.put(value, response)
     }
 }
 
 impl State for CookieState {
     fn read(&self, request: &HeaderMap) -> Candidates {
-        let mut found = Candidates::none();
-        let mut add = |id: Option<SessionId>| match id {
-            Some(id) => found.push(id),
-            None => found.push_malformed(),
-        };
-        let name = self.name().as_bytes();
+        let mut found = Found::default();
         #[cfg(feature = "signed")]
         if let Some(signer) = &self.signer {
-            let mut seen = 0;
-            parse::each_value(request, name, |value| {
-                seen += 1;
-                add(if seen <= Candidates::MAX { signer.verify(value) } else { None });
-            });
-            return found;
+            found.collect_signed(request, self.name(), signer);
+            for former in &self.former.names {
+                // `signed` has given one to each.
+                former.signer.iter().for_each(|signer| found.collect_signed(request, &former.name, signer));
+            }
+            return found.candidates;
         }
-        parse::each_value(request, name, |value| add(SessionId::parse(value)));
-        found
+        found.collect(request, self.name());
+        self.former.names.iter().for_each(|former| found.collect(request, &former.name));
+        found.candidates
     }
 
     fn write(
@@ -217,7 +193,13 @@ impl State for CookieState {
     }
 
     fn erase(&self, response: &mut HeaderMap) -> Result<()> {
-        self.put(self.deletion.clone(), response)
+        self.cookie.delete(response)
+    }
+
+    /// Deletes the cookies of this name and of [former](crate::CookieConfig::former) ones in every scope that the
+    /// configuration knows: with and without the domain, at the path and at `/`, and unpartitioned.
+    fn erase_others(&self, response: &mut HeaderMap) -> Result<()> {
+        self.former.delete(response)
     }
 
     /// True with a lifetime, so that store and cookie are extended together.
@@ -232,6 +214,36 @@ impl State for CookieState {
              the cookie, so each of its requests begins a new session. Use CookieConfig::development for development. \
              If a proxy ends TLS, let it send X-Forwarded-Proto",
         )
+    }
+}
+
+/// The ids of a request.
+#[derive(Default)]
+struct Found {
+    candidates: Candidates,
+    #[cfg(feature = "signed")]
+    verified: usize,
+}
+
+impl Found {
+    fn add(&mut self, id: Option<SessionId>) {
+        match id {
+            Some(id) => self.candidates.push(id),
+            None => self.candidates.push_malformed(),
+        }
+    }
+
+    fn collect(&mut self, request: &HeaderMap, name: &str) {
+        parse::each_value(request, name.as_bytes(), |value| self.add(SessionId::parse(value)));
+    }
+
+    /// A request costs at most four verifications.
+    #[cfg(feature = "signed")]
+    fn collect_signed(&mut self, request: &HeaderMap, name: &str, signer: &Signer) {
+        parse::each_value(request, name.as_bytes(), |value| {
+            self.verified += 1;
+            self.add(if self.verified <= Candidates::MAX { signer.verify(value) } else { None });
+        });
     }
 }
 
@@ -255,11 +267,5 @@ fn shows_https(uri: &Uri, request: &HeaderMap) -> bool {
 fn unwritable(cause: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, Operation::State)
         .with_detail("the cookie cannot be written")
-        .with_source(cause)
-}
-
-fn too_many(cause: MaxSizeReached) -> StoreError {
-    StoreError::new(StoreErrorKind::TooLarge, Operation::State)
-        .with_detail("the response has too many headers")
         .with_source(cause)
 }

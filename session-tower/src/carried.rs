@@ -109,6 +109,14 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
         Ok(())
     }
 
+    fn erase_others(&self, headers: &mut HeaderMap) -> session_core::Result<()> {
+        self.layer.exchange.erase_others(self.sessions.driver().parts(), headers)?;
+        if self.layer.options.no_store {
+            headers::no_store(headers);
+        }
+        Ok(())
+    }
+
     fn vary(&self, headers: &mut HeaderMap) {
         headers::vary(headers, self.layer.exchange.varies_on());
     }

@@ -32,10 +32,17 @@ pub(crate) trait Engine: Send + Sync {
     fn finish(self: Arc<Self>, session: Session) -> Commit;
 
     /// Adds to the response what the client must know: a new id, a new deadline, or that its id is void.
+    /// [`erase_others`](Self::erase_others) comes after it.
     ///
     /// # Errors
     /// The state could not write a new id into these headers, so the client would lose its session.
     fn write(&self, update: IdUpdate, headers: &mut HeaderMap) -> session_core::Result<()>;
+
+    /// Adds to the response that what the client keeps elsewhere is void.
+    ///
+    /// # Errors
+    /// A session that the client keeps would stay alive.
+    fn erase_others(&self, headers: &mut HeaderMap) -> session_core::Result<()>;
 
     /// Says that this response depends on the client's id.
     fn vary(&self, headers: &mut HeaderMap);
@@ -137,6 +144,17 @@ impl<D: Driver, S: State> Engine for Parts<Sessions<D>, S> {
             // Harmless: a cookie that is not extended ends before its session, and the id of an ended session opens
             // nothing.
             Err(error) => tracing::warn!(%error, "session cookie could not be updated"),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn erase_others(&self, headers: &mut HeaderMap) -> session_core::Result<()> {
+        match self.exchange.erase_others(headers) {
+            Ok(()) if self.options.no_store => headers::no_store(headers),
+            Ok(()) => {}
+            // Harmless: the ids open nothing.
+            Err(error) => tracing::warn!(%error, "further session cookies could not be deleted"),
         }
         Ok(())
     }

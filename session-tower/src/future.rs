@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use pin_project_lite::pin_project;
 use session_manager::{
     Closed, Committed, Error, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
@@ -165,22 +165,32 @@ impl OpenRequest {
     /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
     /// handler or the commit failed. A session that the client keeps ends by this response only, so a service that fails,
     /// or an outer timeout, leaves it as it was.
-    fn complete<R: Default>(&mut self, closed: Closed, response: &mut Response<R>) {
+    fn complete<R: Default>(&mut self, mut closed: Closed, response: &mut Response<R>) {
         self.closed = true;
         if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
             self.engine.mistakes().report_dropped_cookie(objection);
         }
-        if let Err(error) = self.engine.write(closed.id_update, response.headers_mut()) {
+        if let Err(error) = self.tell(closed, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
             *response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
-            if closed.id_update == IdUpdate::Clear {
+            if closed.id_update == IdUpdate::Clear || closed.others_ended {
                 // The session has ended, whether or not the handler's headers had space for that.
-                let _ = self.engine.write(IdUpdate::Clear, response.headers_mut());
+                closed.id_update = IdUpdate::Clear;
+                let _ = self.tell(closed, response.headers_mut());
             }
         }
         if closed.loaded {
             self.engine.vary(response.headers_mut());
         }
+    }
+
+    fn tell(&self, closed: Closed, headers: &mut HeaderMap) -> session_core::Result<()> {
+        self.engine.write(closed.id_update, headers)?;
+        if closed.others_ended {
+            // After the new cookie, which takes the place of these.
+            self.engine.erase_others(headers)?;
+        }
+        Ok(())
     }
 }
 
