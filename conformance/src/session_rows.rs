@@ -150,6 +150,11 @@ S120 s120_clock_that_goes_back_ends_nothing_early session [Conditional VirtualTi
 S121 s121_session_has_limited_keys_and_bytes session [Conditional] [StoreIgnoresRevision SwallowsConflicts];
 S126 s126_accepted_values_are_read_back session [Conditional] [RenumbersCodecs FlipsLastByte];
 S127 s127_value_of_an_earlier_type_is_migrated session [Conditional] [LosesUpdates SwallowsConflicts];
+S128 s128_logout_ends_every_presented_session session [Conditional] [RemoveKeeps MarkerIsLost];
+S129 s129_presented_session_stays_ended_in_any_order session [Conditional] [RevisionCreates RemoveKeeps];
+S130 s130_client_keeps_newer_id_of_a_rotation session [Conditional VirtualTime] [MarkerIsLost TouchSaysTrue];
+S131 s131_events_and_references_have_one_tag session [Conditional] [RemoveKeeps MarkerIsLost];
+S132 s132_reload_shows_the_session_as_it_is session [Conditional] [LosesUpdates ReadsOneBehind];
         }
     };
 }

@@ -55,7 +55,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::Loaded => "loaded",
         Event::Created => "created",
-        Event::Rotated => "rotated",
+        Event::Rotated { .. } => "rotated",
         Event::Ended(_) => "ended",
         Event::Replayed { .. } => "replayed",
         Event::ResurrectionPrevented => "resurrection_prevented",

@@ -10,7 +10,7 @@ use session_core::{Key, Timestamp};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, SessionTag};
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
 use crate::watch::Watches;
@@ -29,8 +29,11 @@ pub(crate) trait Backend: Send + Sync {
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim>;
     /// Reads a session that was loaded before: its work, or the reason why it has ended.
     fn look<'a>(&'a self, loaded: &'a Loaded) -> Boxed<'a, Result<Box<Work>, EndReason>>;
+    /// Reads the session again. Returns whether it lives.
+    fn reload<'a>(&'a self, work: &'a mut Work) -> Boxed<'a, bool>;
     fn watches(&self) -> &Arc<Watches>;
     fn emit(&self, key: Option<&Key>, event: &Event);
+    fn tag(&self, key: &Key) -> SessionTag;
     fn now(&self) -> Timestamp;
     fn config(&self) -> &Config;
 }

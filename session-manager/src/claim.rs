@@ -47,12 +47,13 @@ impl Session {
 }
 
 /// The live value of `key`, if this request sees it as it is stored.
-fn stored_entry(work: &Work, key: &str, now: impl FnOnce() -> Timestamp) -> Result<Option<Bytes>, Error> {
+fn stored_entry(work: &mut Work, key: &str, now: impl FnOnce() -> Timestamp) -> Result<Option<Bytes>, Error> {
     if work.is_detached() {
         return Err(Error::new(ErrorKind::Store).with_detail("the session is detached"));
     }
+    let found = work.find(VALUE, key, now);
     let stored = |entry: &Bytes| entries(work.table().body()).any(|stored| stored.whole == entry);
-    Ok(work.find(VALUE, key, now).filter(|entry| work.loaded().is_some() && stored(entry)))
+    Ok(found.filter(|entry| work.loaded().is_some() && stored(entry)))
 }
 
 impl<D: Driver> Manager<D> {

@@ -77,7 +77,7 @@ impl<D: Driver> Sessions<D> {
         let user = session.user()?.ok_or_else(|| {
             Error::new(ErrorKind::Config).with_detail("the session has no user to merge into")
         })?;
-        let Some(guest) = session.read(|work| work.find(VALUE, key, || self.now()))? else {
+        let Some(guest) = session.search(|work| work.find(VALUE, key, || self.now()))? else {
             let own = self.user_data(&user, key).await?;
             // A login whose session is gone may be replayed on data that this request does not see.
             session.remove(key)?;

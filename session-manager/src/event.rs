@@ -15,8 +15,11 @@ pub enum Event {
     Loaded,
     /// It was stored for the first time.
     Created,
-    /// It got a new id.
-    Rotated,
+    /// It got a new id, and the tag of the event is its new one.
+    Rotated {
+        /// Its tag before.
+        from: SessionTag,
+    },
     /// This request ended it, found it ended, or was refused access.
     Ended(EndReason),
     /// A commit conflicted with another request's write and replayed its log this many times.
@@ -62,8 +65,34 @@ pub enum Event {
     },
 }
 
-/// A session's name in logs: a hash of its key with a secret of this process. It connects the lines of one session and
-/// reveals nothing of the id.
+/// A session's name in logs and events: a hash of its key with a secret that each [`Sessions`](crate::Sessions) draws when
+/// it is built. It connects the lines of one session and reveals nothing of the id. A new id of the session has a new tag
+/// ([`Event::Rotated`]), and so has each process.
+///
+/// [`Session::tag`](crate::Session::tag), [`SessionRef::tag`](crate::SessionRef::tag),
+/// [`Found::tag`](crate::Found::tag) and [`Sessions::tag`](crate::Sessions::tag) return the tag that events have. An
+/// application can so find the connections of a session that has ended:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+/// use session_manager::{Event, Observer, SessionTag};
+///
+/// struct Sockets(Mutex<HashMap<SessionTag, Vec<tokio::sync::mpsc::Sender<()>>>>);
+///
+/// impl Observer for Sockets {
+///     fn event(&self, session: Option<SessionTag>, event: &Event) {
+///         let gone = match event {
+///             Event::Ended(_) => session,
+///             // A connection of another request than the one that rotated has ended too.
+///             Event::Rotated { from } => Some(*from),
+///             _ => None,
+///         };
+///         // The other end of a channel closes its socket.
+///         drop(gone.and_then(|tag| self.0.lock().ok()?.remove(&tag)));
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionTag(pub(crate) u64);
 
@@ -100,7 +129,7 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
     match event {
         Event::Loaded => send!(TRACE),
         Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
-        Event::Rotated | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
+        Event::Rotated { .. } | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
         Event::IgnoredIds { .. } => send!(INFO),
         Event::ResurrectionPrevented
         | Event::Corrupt

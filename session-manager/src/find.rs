@@ -78,6 +78,10 @@ impl<D: Driver> Found<D> {
         Self { sessions, key, revision, expires, table }
     }
 
+    pub(crate) fn sessions(&self) -> &Sessions<D> {
+        &self.sessions
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.key
     }

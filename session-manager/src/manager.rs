@@ -104,8 +104,12 @@ impl<D> Manager<D> {
         Ok(Loaded { id, key: id.key(), revision: Revision::random()?, expires })
     }
 
+    pub(crate) fn tag(&self, key: &Key) -> SessionTag {
+        SessionTag(self.tags.hash_one(key.as_str()))
+    }
+
     pub(crate) fn emit(&self, key: Option<&Key>, event: &Event) {
-        let tag = || key.map(|key| SessionTag(self.tags.hash_one(key.as_str())));
+        let tag = || key.map(|key| self.tag(key));
         trace(&tag, event);
         if let Some(observer) = &self.config.observer {
             observer.event(tag(), event);

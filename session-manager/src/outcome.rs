@@ -6,8 +6,11 @@ use std::fmt;
 use session_core::{Persistence, SessionId, Timestamp};
 
 /// The result of a commit.
+///
+/// A handler that commits by itself may ignore it: a web layer learns of a lost privilege change at the end of the request
+/// too. A web layer asks [`refuses_response`](Self::refuses_response) after
+/// [`Sessions::finish`](crate::Sessions::finish).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
 #[non_exhaustive]
 pub struct Committed {
     /// The effect on the session.

@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::event::SessionTag;
 use crate::outcome::{EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::session::Session;
@@ -76,6 +77,13 @@ impl SessionRef {
         let committed = self.backend.commit(&RequestInfo::default(), &mut work).await?;
         self.follower.refresh(&work);
         Ok(!matches!(committed.outcome, Outcome::Ended(_)))
+    }
+
+    /// The name of the session in events: see [`SessionTag`]. It stays after the end, and changes with a rotation or a
+    /// login of the reference's own request. `None` while the session is not stored.
+    #[must_use]
+    pub fn tag(&self) -> Option<SessionTag> {
+        self.follower.key().map(|key| self.backend.tag(&key))
     }
 
     /// Waits for the end of the session and returns the reason.

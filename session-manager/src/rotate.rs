@@ -187,8 +187,10 @@ impl<D: Driver> Manager<D> {
         if let Some(next) = work.pending().map(|pending| pending.next.clone()) {
             let old = work.loaded().map(|loaded| loaded.key.clone());
             work.adopt(true, self.clock.now())?;
-            self.emit(Some(&next.key), &Event::Rotated);
-            old.iter().for_each(|old| self.watches.end(old, &EndReason::Replaced));
+            if let Some(old) = old {
+                self.emit(Some(&next.key), &Event::Rotated { from: self.tag(&old) });
+                self.watches.end(&old, &EndReason::Replaced);
+            }
             work.clear_end();
         }
         Ok(Outcome::Rotated)

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::TARGET;
+use crate::event::{SessionTag, TARGET};
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
@@ -220,6 +220,38 @@ impl Session {
         }
     }
 
+    /// Reads the session again during a request, and returns whether it lives: after another request, or a user's action in
+    /// another system, may have changed it. The changes that this request has recorded stay, replayed on what is stored
+    /// now. If the session has ended, they are lost, except for a login; [`end_reason`](Self::end_reason) says why.
+    /// A request without a stored session makes no store call. If the session is not loaded yet, this is a
+    /// [`load`](Self::load).
+    ///
+    /// # Errors
+    /// `Store`, `Corrupt`; `Uncertain` if an earlier commit lost its answer and this does not find it; errors of a replay, as
+    /// for [`commit`](Self::commit). The session and the log then stay as they were.
+    ///
+    /// # Cancellation
+    /// If dropped, the session was read again or was not.
+    pub async fn reload(&self) -> Result<bool, Error> {
+        if !self.is_loaded() {
+            self.load().await?;
+            return self.exists();
+        }
+        let mut turn = self.turn(false).await;
+        match &mut turn.work {
+            Some(work) => self.0.backend.reload(work).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The name of the stored session in events: see [`SessionTag`]. `None` while it is not stored.
+    ///
+    /// # Errors
+    /// `NotLoaded`; `Busy` while another task commits.
+    pub fn tag(&self) -> Result<Option<SessionTag>, Error> {
+        self.read(|work| work.loaded().map(|loaded| self.0.backend.tag(&loaded.key)))
+    }
+
     /// Whether [`load`](Self::load) has completed: whether the request used its session.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
@@ -372,6 +404,11 @@ impl Session {
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> R) -> Result<R, Error> {
         self.slot().open().map(|work| read(work))
+    }
+
+    /// A read that may prepare the session for later reads.
+    pub(crate) fn search<R>(&self, search: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
+        self.slot().open().map(search)
     }
 
     pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {

@@ -12,7 +12,7 @@ use crate::backend::{Backend, Boxed, Loading};
 use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::Event;
+use crate::event::{Event, SessionTag};
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
@@ -165,8 +165,14 @@ impl<D: Driver> Backend for Manager<D> {
     fn watches(&self) -> &Arc<Watches> {
         &self.watches
     }
+    fn reload<'a>(&'a self, work: &'a mut Work) -> Boxed<'a, bool> {
+        Box::pin(self.reload(work))
+    }
     fn emit(&self, key: Option<&Key>, event: &Event) {
         self.emit(key, event);
+    }
+    fn tag(&self, key: &Key) -> SessionTag {
+        self.tag(key)
     }
     fn now(&self) -> Timestamp {
         self.clock.now()

@@ -27,7 +27,7 @@ impl Session {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        self.read(|work| self.value_in(work, key))
+        self.search(|work| self.value_in(work, key))
     }
 
     /// Whether `key` has a value.
@@ -35,7 +35,7 @@ impl Session {
     /// # Errors
     /// `NotLoaded`, `Busy`.
     pub fn contains(&self, key: &str) -> Result<bool, Error> {
-        self.read(|work| self.value_in(work, key).is_some())
+        self.search(|work| self.value_in(work, key).is_some())
     }
 
     /// The keys that have values, in byte order.
@@ -189,7 +189,7 @@ impl Session {
     {
         // Not kept over the wait: a value need not be `Send`.
         self.update(key, change).map(drop)?;
-        drop(self.commit().await?);
+        self.commit().await?;
         self.get(key)?.ok_or_else(|| Error::new(ErrorKind::Ended))
     }
 
@@ -284,7 +284,7 @@ impl Session {
         self.write(|work| work.record(Op::Lifetime(lifetime)))
     }
 
-    fn value_in(&self, work: &Work, key: &str) -> Option<Bytes> {
+    fn value_in(&self, work: &mut Work, key: &str) -> Option<Bytes> {
         work.find(VALUE, key, || self.now())
     }
 }

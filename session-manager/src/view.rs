@@ -31,6 +31,8 @@ enum Data {
     Own(Vec<u8>),
     /// A commit has stored these bytes, or tries to.
     Shared(Bytes),
+    /// The same after many reads: the offset of each entry, in the order of classes and keys.
+    Indexed(Bytes, Box<[u32]>),
     /// After many changes: each entry under its class and key, and the length of all. A change of the flat forms costs a
     /// walk over the entries, so many changes of many entries would cost the product of both numbers.
     Tree(Tree, usize),
@@ -39,7 +41,7 @@ enum Data {
 type Tree = BTreeMap<Box<[u8]>, Bytes>;
 
 /// How many visits of entries a view makes before it keeps them in a tree: some 0.2 ms of work.
-const MOST_VISITS: usize = 1 << 16;
+pub(crate) const MOST_VISITS: usize = 1 << 16;
 
 fn order_key((class, key): (u8, &[u8])) -> Box<[u8]> {
     [&[class], key].concat().into()
@@ -71,11 +73,31 @@ impl View {
         Self { header, data, entries_at: table.entries_at(), special: table.is_special(), visits: 0.into() }
     }
 
+    /// A view without changes, for many reads. `None` if the entries are not sorted, as a later release may leave them.
+    #[cold]
+    pub(crate) fn indexed(table: &Table) -> Option<Self> {
+        let (data, entries_at) = (table.data().clone(), table.entries_at());
+        let mut index = Vec::new();
+        let (mut at, mut last) = (entries_at, None);
+        for entry in entries(table.body()) {
+            if last.is_some_and(|last| last >= entry.order()) {
+                return None;
+            }
+            last = Some(entry.order());
+            index.push(u32::try_from(at).ok()?);
+            at += entry.whole.len();
+        }
+        let (header, data) = (table.header.clone(), Data::Indexed(data, index.into()));
+        Some(Self { header, data, entries_at, special: table.is_special(), visits: 0.into() })
+    }
+
     /// All entries.
     pub(crate) fn entries(&self) -> ViewEntries<'_> {
         match &self.data {
             Data::Own(data) => ViewEntries::Flat(entries(&data[self.entries_at..])),
-            Data::Shared(data) => ViewEntries::Flat(entries(&data[self.entries_at..])),
+            Data::Shared(data) | Data::Indexed(data, _) => {
+                ViewEntries::Flat(entries(&data[self.entries_at..]))
+            }
             Data::Tree(tree, _) => ViewEntries::Tree(tree.values()),
         }
     }
@@ -87,7 +109,7 @@ impl View {
         }
         match &self.data {
             Data::Own(data) => &data[self.entries_at..],
-            Data::Shared(data) => &data[self.entries_at..],
+            Data::Shared(data) | Data::Indexed(data, _) => &data[self.entries_at..],
             Data::Tree(..) => unreachable!("the entries were copied above"),
         }
     }
@@ -95,6 +117,11 @@ impl View {
     pub(crate) fn find(&self, class: u8, key: &[u8]) -> Option<RawEntry<'_>> {
         match &self.data {
             Data::Tree(tree, _) => tree.get(&order_key((class, key))).map(|entry| parsed(entry)),
+            Data::Indexed(data, index) => {
+                let entry = |at: u32| parsed(&data[at as usize..]);
+                let found = index.binary_search_by(|at| entry(*at).order().cmp(&(class, key))).ok()?;
+                Some(entry(index[found]))
+            }
             _ => {
                 let mut visits = 0;
                 let found = self.entries().inspect(|_| visits += 1).find(|entry| entry.is(class, key));
@@ -109,11 +136,16 @@ impl View {
         self.visits.store(self.visits.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn visits_so_far(&self) -> usize {
+        self.visits.load(Ordering::Relaxed)
+    }
+
     /// The length of all entries.
     pub(crate) fn len(&self) -> usize {
         match &self.data {
             Data::Own(data) => data.len() - self.entries_at,
-            Data::Shared(data) => data.len() - self.entries_at,
+            Data::Shared(data) | Data::Indexed(data, _) => data.len() - self.entries_at,
             Data::Tree(_, len) => *len,
         }
     }
@@ -143,7 +175,7 @@ impl View {
     fn own(&mut self) -> &mut Vec<u8> {
         match &self.data {
             Data::Own(_) => {}
-            Data::Shared(data) => self.data = Data::Own(data.to_vec()),
+            Data::Shared(data) | Data::Indexed(data, _) => self.data = Data::Own(data.to_vec()),
             Data::Tree(tree, len) => {
                 let mut data = Vec::with_capacity(self.entries_at + len);
                 data.resize(self.entries_at, 0);
@@ -169,11 +201,17 @@ impl View {
         }
     }
 
+    /// Prepares a read: after many visits the entries move into a tree.
+    #[inline]
+    pub(crate) fn arrange(&mut self) {
+        let _ = self.tree();
+    }
+
     #[cold]
     fn grow(&mut self) {
         let data = match &mut self.data {
             Data::Own(data) => Bytes::from(std::mem::take(data)),
-            Data::Shared(data) => std::mem::take(data),
+            Data::Shared(data) | Data::Indexed(data, _) => std::mem::take(data),
             Data::Tree(..) => return,
         };
         let (mut tree, mut count, mut len) = (Tree::new(), 0, 0);
@@ -433,6 +471,92 @@ mod tests {
                 assert_eq!((view.count(), view.len()), (0, 0));
             }
         }
+    }
+
+    /// Reads every key of a session of this size in a random order: how many entries it visits one after the other.
+    fn visits_of_all_reads(keys: usize, written: bool) -> usize {
+        let mut view = View::new(&Table::default());
+        let mut random = fastrand::Rng::with_seed(keys as u64);
+        for number in 0..keys {
+            view.put(&entry(VALUE, number, 1));
+        }
+        let mut data = vec![1, 1, 67, 0, 0, 0, 0, 0];
+        data.resize(67, 0);
+        data.extend_from_slice(view.body());
+        let Ok(crate::table::Content::Session(table)) = Table::parse(data.into()) else { panic!("a table") };
+        let id = session_core::SessionId::from_bytes([1; 24]);
+        let revision = session_core::Revision::from_bytes([1; 8]);
+        let loaded = crate::work::Loaded { id, key: id.key(), revision, expires: None };
+        let mut work = crate::work::Work::stored(loaded, table);
+        if written {
+            work.record(Op::Insert(entry(VALUE, 0, 2)));
+        }
+        let mut order: Vec<_> = (0..keys).collect();
+        random.shuffle(&mut order);
+        let now = || Timestamp::from_millis(1);
+        let mut visits = 0;
+        for number in order {
+            let before = work.visits_of_reads();
+            let found = work.find(VALUE, &format!("key-{number:08}"), now);
+            let value = if written && number == 0 { 2 } else { 1 };
+            assert_eq!(found.as_deref(), Some(&entry(VALUE, number, value)[..]));
+            visits += work.visits_of_reads().saturating_sub(before);
+        }
+        assert_eq!(work.find(VALUE, "key-", now), None);
+        visits
+    }
+
+    /// Work is counted: the visits of entries one after the other. A search in the index or the tree costs a logarithm.
+    #[test]
+    fn visits_do_not_grow_with_the_product_of_keys_and_reads() {
+        for keys in [100, 1_000, 4_000, 16_000, 60_000] {
+            for written in [false, true] {
+                let visits = visits_of_all_reads(keys, written);
+                assert!(visits <= MOST_VISITS + 2 * keys, "{keys} keys, written {written}: {visits} visits");
+            }
+        }
+    }
+
+    #[test]
+    fn indexed_form_is_equal_to_the_flat_one() {
+        let mut random = fastrand::Rng::with_seed(11);
+        for keys in [0, 1, 3, 50, 400] {
+            let mut view = View::new(&Table::default());
+            ops(keys, &mut random).iter().for_each(|op| view.apply(op));
+            let mut data = vec![1, 1, 67, 0, 0, 0, 0, 0];
+            data.resize(67, 0);
+            data.extend_from_slice(view.body());
+            let Ok(crate::table::Content::Session(table)) = Table::parse(data.into()) else {
+                panic!("a table")
+            };
+            let (mut flat, mut indexed) = (View::new(&table), View::indexed(&table).unwrap());
+            assert!(flat.entries().map(|entry| entry.whole).eq(indexed.entries().map(|entry| entry.whole)));
+            assert_eq!((flat.len(), flat.count()), (indexed.len(), indexed.count()));
+            for number in 0..=keys {
+                for class in [VALUE, FLASH, 9] {
+                    let key = format!("key-{number:08}");
+                    let found =
+                        |view: &View| view.find(class, key.as_bytes()).map(|entry| entry.whole.to_vec());
+                    assert_eq!(found(&flat), found(&indexed));
+                }
+            }
+            // A change returns to the flat form.
+            for op in ops(3, &mut random) {
+                for view in [&mut flat, &mut indexed] {
+                    view.apply(&op);
+                }
+            }
+            assert_eq!(flat.body(), indexed.body());
+        }
+    }
+
+    #[test]
+    fn unsorted_entries_have_no_index() {
+        let mut data = vec![1, 1, 67, 0, 0, 0, 0, 0];
+        data.resize(67, 0);
+        data.extend_from_slice(&[entry(VALUE, 2, 1), entry(VALUE, 1, 2)].concat());
+        let Ok(crate::table::Content::Session(table)) = Table::parse(data.into()) else { panic!("a table") };
+        assert!(View::indexed(&table).is_none());
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Follower {
         });
     }
 
-    fn key(&self) -> Option<Key> {
+    pub(crate) fn key(&self) -> Option<Key> {
         self.state.borrow().at.as_ref().map(|at| at.key.clone())
     }
 }

@@ -12,7 +12,7 @@ use crate::login::Login;
 use crate::op::{Op, Rerun};
 use crate::outcome::{EndReason, IdUpdate};
 use crate::table::{Draft, Header, Table};
-use crate::view::{View, ViewEntries};
+use crate::view::{MOST_VISITS, View, ViewEntries};
 
 /// The stored record behind a session.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub(crate) enum Claim {
 pub(crate) struct Work {
     loaded: Option<Loaded>,
     table: Table,
-    /// `None` while nothing is recorded: reads use the table then.
+    /// `None` while nothing is recorded: reads use the table then, unless they were many.
     view: Option<View>,
     log: Vec<Op>,
     flash: Option<Box<FlashUse>>,
@@ -74,6 +74,8 @@ pub(crate) struct Work {
     /// How many times `rotate` was called since the last commit. A count, so that a lost answer does not cancel a later
     /// call.
     rotations: u32,
+    /// How many entries of the table were visited one after the other.
+    visits: u32,
     extends: bool,
     /// The store failed while loading. Nothing of this is ever stored.
     detached: bool,
@@ -128,6 +130,7 @@ impl Work {
         flash: None,
         uses_flash: false,
         rotations: 0,
+        visits: 0,
         extends: true,
         detached: false,
         referred: false,
@@ -162,9 +165,27 @@ impl Work {
         self.other_ended
     }
 
+    #[cfg(test)]
+    pub(crate) fn visits_of_reads(&self) -> usize {
+        self.view.as_ref().map_or(self.visits as usize, View::visits_so_far)
+    }
+
     /// The tombstone under the request's id has this anonymous data.
     pub(crate) fn set_left(&mut self, left: Option<Box<Table>>) {
         self.left = left;
+    }
+
+    /// Continues on the session as it is stored now. What is recorded stays.
+    pub(crate) fn reload(&mut self, found: Self, now: Timestamp) -> Result<(), Error> {
+        let Self { loaded: Some(loaded), table, flash, .. } = found else { return Ok(()) };
+        self.rebase(loaded, table, now)?;
+        // The values that are readable from now on count as used.
+        match (&mut self.flash, flash) {
+            (Some(own), Some(found)) => own.start = found.start,
+            (Some(own), None) => own.start.clear(),
+            (own, found) => *own = found,
+        }
+        Ok(())
     }
 
     pub(crate) fn set_extends(&mut self, extends: bool) {
@@ -197,13 +218,25 @@ impl Work {
     }
 
     /// The whole live entry of a key. It is shared or copied, so that it can be decoded without the lock.
-    pub(crate) fn find(&self, class: u8, key: &str, now: impl FnOnce() -> Timestamp) -> Option<Bytes> {
-        match &self.view {
+    ///
+    /// After many visits of entries, a view with an index replaces the walk over the table.
+    pub(crate) fn find(&mut self, class: u8, key: &str, now: impl FnOnce() -> Timestamp) -> Option<Bytes> {
+        match &mut self.view {
             None => {
-                let entry = entries(self.table.body()).find(|entry| entry.is(class, key.as_bytes()))?;
-                entry.is_live(now).then(|| self.table.data().slice_ref(entry.whole))
+                let mut visits = 0;
+                let mut walk = entries(self.table.body()).inspect(|_| visits += 1);
+                let entry = walk.find(|entry| entry.is(class, key.as_bytes()));
+                let found = entry.filter(|entry| entry.is_live(now));
+                let found = found.map(|entry| self.table.data().slice_ref(entry.whole));
+                self.visits = self.visits.saturating_add(visits);
+                if self.visits as usize >= MOST_VISITS {
+                    self.visits = 0;
+                    self.view = View::indexed(&self.table);
+                }
+                found
             }
             Some(view) => {
+                view.arrange();
                 let entry = view.find(class, key.as_bytes())?;
                 entry.is_live(now).then(|| Bytes::copy_from_slice(entry.whole))
             }

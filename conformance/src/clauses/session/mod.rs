@@ -13,11 +13,12 @@ mod order;
 mod reference;
 mod remember;
 mod replay;
+mod several;
 mod time;
 mod users;
 mod values;
 
 pub(crate) use {
     checks::*, clock::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*,
-    reference::*, remember::*, replay::*, time::*, users::*, values::*,
+    reference::*, remember::*, replay::*, several::*, time::*, users::*, values::*,
 };
