@@ -17,9 +17,24 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// # For applications
 /// Decide by [`kind`](Self::kind), [`is_retryable`](Self::is_retryable) and [`applied`](Self::applied). The text is for
 /// people.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct StoreError(Box<Inner>);
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, operation, applied, detail, source } = &*self.0;
+        let mut text = f.debug_struct("StoreError");
+        text.field("kind", kind).field("operation", operation).field("applied", applied);
+        if let Some(detail) = detail {
+            text.field("detail", detail);
+        }
+        if let Some(source) = source {
+            text.field("source", source);
+        }
+        text.finish()
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {kind}{}{}", Detail(.detail), .applied.suffix())]
@@ -291,6 +306,11 @@ mod tests {
             "store: the store did not answer in time: after 300 ms (whether it was applied is unknown)"
         );
         assert!(error.is_retryable());
+        let text = format!("{error:?}");
+        assert_eq!(
+            text,
+            "StoreError { kind: Timeout, operation: Store, applied: Unknown, detail: \"after 300 ms\" }"
+        );
         assert_eq!(StoreError::closed(Operation::Touch).to_string(), "touch: the store is closed");
     }
 

@@ -3,10 +3,11 @@
 
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
-use crate::error::{Error, Refused};
+use crate::error::{Error, Refused, Unrendered};
 use crate::event::TARGET;
 use crate::session::Session;
 
@@ -23,7 +24,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// A response without details. An event reports the error and its cause.
+/// A response without details. An event reports the error and its cause. A session layer around the handler replaces it by
+/// what the client accepts.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let cause = self.store_error().map(tracing::field::display);
@@ -36,7 +38,14 @@ impl IntoResponse for Error {
             "Something went wrong with the session."
         };
         let mut response = (status, text).into_response();
-        response.extensions_mut().insert(Refused);
+        let error = Unrendered::of(&self);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(time) = error.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));
+        }
+        response.extensions_mut().insert(Refused::new(error.kind));
+        response.extensions_mut().insert(error);
         response
     }
 }

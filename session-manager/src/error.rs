@@ -1,9 +1,16 @@
 //! Errors of the session layer.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{Extensions, StatusCode};
 use session_core::{StoreError, StoreErrorKind};
+
+/// When a request that another one was in the way of may be repeated.
+const SOON: Duration = Duration::from_secs(1);
+
+/// When a request may be repeated that the store has failed.
+const LATER: Duration = Duration::from_secs(5);
 
 /// An error of the session layer.
 ///
@@ -107,6 +114,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The error of a request whose session ended before a privilege change was stored, for web layers.
+    #[must_use]
+    pub fn ended() -> Self {
+        Self::new(ErrorKind::Ended)
+    }
+
+    /// After which time the same request may succeed, for `Retry-After`: 1 s where another request was in the way, 5 s
+    /// where the store is unavailable. `None` if the failure does not pass by itself.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let passes = self.0.source.as_ref().is_none_or(StoreError::is_retryable);
+        match self.0.kind {
+            ErrorKind::Contention | ErrorKind::Ended => Some(SOON),
+            ErrorKind::Store | ErrorKind::Uncertain | ErrorKind::Entropy if passes => Some(LATER),
+            _ => None,
+        }
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
         let entropy = source.kind() == StoreErrorKind::Entropy;
@@ -135,7 +162,41 @@ impl fmt::Debug for Error {
 /// A marker in the extensions of each response that replaces a handler's response because of a session error. A layer
 /// outside can render a page for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
+#[non_exhaustive]
+pub struct Refused {
+    /// The kind of the error.
+    pub kind: ErrorKind,
+}
+
+impl Refused {
+    /// The marker for an error of this kind.
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
+/// A marker in the extensions of the response that an [`Error`] of a handler or an extractor became. The session layer
+/// around it replaces the response by one that the client accepts. A middleware in between that renders its own response
+/// removes the marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unrendered {
+    /// The status.
+    pub status: StatusCode,
+    /// The kind of the error.
+    pub kind: ErrorKind,
+    /// After which time the same request may succeed.
+    pub retry_after: Option<Duration>,
+}
+
+impl Unrendered {
+    /// The marker for this error.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        Self { status: error.status(), kind: error.kind(), retry_after: error.retry_after() }
+    }
+}
 
 /// A marker in the extensions of a request: an extractor or a middleware outside every session layer asked for the
 /// session. A session layer that finds it is inside of that middleware, and reports the wrong order.

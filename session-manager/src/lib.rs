@@ -76,7 +76,7 @@ pub use carried::{CarriedSessions, NoStore, OneRequest};
 pub use client::AddressCheck;
 pub use codec::Codec;
 pub use config::{OnCorrupt, OnTooMany};
-pub use error::{AskedOutside, Error, ErrorKind, Refused};
+pub use error::{AskedOutside, Error, ErrorKind, Refused, Unrendered};
 pub use event::{Event, Observer, SessionTag};
 pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};

@@ -11,6 +11,7 @@ use crate::engine::{Begun, Commit, Engine, Head, Source, request_info};
 use crate::headers;
 use crate::mistakes::Mistakes;
 use crate::options::{Parts, layer_options};
+use crate::refusal::DefaultRefusal;
 use crate::service::SessionService;
 
 /// Gives every request of a service the session that its client carries: cookie-only sessions.
@@ -23,8 +24,9 @@ use crate::service::SessionService;
 /// epochs.
 ///
 /// The promises between requests are weaker, because no store compares them: see [`CarriedSessions`].
-pub struct CarriedSessionLayer<D, C> {
+pub struct CarriedSessionLayer<D, C, F = DefaultRefusal> {
     parts: Arc<Parts<CarriedSessions<D>, C>>,
+    refuse: F,
 }
 
 impl<D: Driver, C: Carrier> CarriedSessionLayer<D, C> {
@@ -32,18 +34,18 @@ impl<D: Driver, C: Carrier> CarriedSessionLayer<D, C> {
     #[must_use]
     pub fn new(sessions: CarriedSessions<D>, carrier: C) -> Self {
         let sessions = sessions.max_data_bytes(carrier.max_data_bytes());
-        Self { parts: Arc::new(Parts::new(sessions, carrier)) }
+        Self { parts: Arc::new(Parts::new(sessions, carrier)), refuse: DefaultRefusal }
     }
 }
 
 layer_options!(CarriedSessionLayer);
 
-impl<D: Driver, C: Carrier, Svc> Layer<Svc> for CarriedSessionLayer<D, C> {
-    type Service = SessionService<Svc>;
+impl<D: Driver, C: Carrier, F: Clone, Svc> Layer<Svc> for CarriedSessionLayer<D, C, F> {
+    type Service = SessionService<Svc, F>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
         self.report_missing_address(self.parts.sessions.base().checks_address());
-        SessionService::new(inner, Arc::clone(&self.parts) as _)
+        SessionService::new(inner, Arc::clone(&self.parts) as _, self.refuse.clone())
     }
 }
 

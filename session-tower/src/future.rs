@@ -8,10 +8,12 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderMap, Response, StatusCode};
 use pin_project_lite::pin_project;
 use session_manager::{
-    Closed, Committed, Error, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
+    Closed, Committed, Error, ErrorKind, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
+    Unrendered,
 };
 
 use crate::engine::{Begun, Commit, Engine};
+use crate::refusal::{DefaultRefusal, Refusal, Refuse, keep_headers};
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler, and then the commit.
@@ -19,11 +21,12 @@ pin_project! {
     /// If it is dropped before the commit begins, nothing is committed. If it is dropped during the commit, the session
     /// has its old state or its new one. In both cases, later writes through a clone of the session fail.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, R> {
+    pub struct ResponseFuture<F, R, E = DefaultRefusal> {
         // Before the session, so that it is dropped first: a commit that is cut short holds the session until then.
         #[pin]
         stage: Stage<F, R>,
         request: OpenRequest,
+        refuse: E,
     }
 }
 
@@ -31,6 +34,7 @@ pin_project! {
 struct OpenRequest {
     session: Session,
     is_head: bool,
+    wants_json: bool,
     objection: Option<&'static str>,
     engine: Arc<dyn Engine>,
     closed: bool,
@@ -53,24 +57,24 @@ pin_project! {
     }
 }
 
-impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn new(inner: F, begun: Begun, engine: Arc<dyn Engine>) -> Self {
-        let Begun { session, is_head, objection } = begun;
-        let request = OpenRequest { session, is_head, objection, engine, closed: false };
-        Self { stage: Stage::Handler { inner }, request }
+impl<F, R, E> ResponseFuture<F, R, E> {
+    pub(crate) fn new(inner: F, begun: Begun, engine: Arc<dyn Engine>, refuse: E) -> Self {
+        let Begun { session, is_head, wants_json, objection } = begun;
+        let request = OpenRequest { session, is_head, wants_json, objection, engine, closed: false };
+        Self { stage: Stage::Handler { inner }, request, refuse }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F, R>
+impl<F, R, E, G> Future for ResponseFuture<F, R, G>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: Default,
+    G: Refuse<R>,
 {
     type Output = Result<Response<R>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let request = this.request;
+        let (request, refuse) = (this.request, &*this.refuse);
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handler { inner } => {
@@ -82,11 +86,12 @@ where
                     };
                     if request.session.is_unused() {
                         request.closed = true;
+                        request.render(response, refuse);
                         return Poll::Ready(answer);
                     }
                     match request.finish(response) {
                         Ok(closed) => {
-                            request.complete(closed, response);
+                            request.complete(closed, response, refuse);
                             return Poll::Ready(answer);
                         }
                         Err(commit) => {
@@ -98,8 +103,8 @@ where
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    let mut response = request.judge(committed, response);
-                    request.complete(request.session.close(), &mut response);
+                    let mut response = request.judge(committed, response, refuse);
+                    request.complete(request.session.close(), &mut response, refuse);
                     return Poll::Ready(Ok(response));
                 }
             }
@@ -127,15 +132,20 @@ impl OpenRequest {
     }
 
     /// The handler's response, or a refusal if the handler's response may claim a change that is not stored.
-    fn judge<R: Default>(&self, committed: Result<Committed, Error>, response: Response<R>) -> Response<R> {
+    fn judge<R>(
+        &self,
+        committed: Result<Committed, Error>,
+        response: Response<R>,
+        refuse: &impl Refuse<R>,
+    ) -> Response<R> {
         let error = match committed {
             Ok(committed) if committed.refuses_response() => {
                 tracing::warn!(outcome = ?committed.outcome, "session ended before a privilege change was stored; the response is refused");
-                return refusal(StatusCode::SERVICE_UNAVAILABLE);
+                return self.refuse(Error::ended(), refuse);
             }
             Ok(committed) if committed.not_stored => {
                 tracing::info!(outcome = ?committed.outcome, "session ended before its changes were stored");
-                return self.not_stored(StatusCode::CONFLICT, response);
+                return self.not_stored(self.conflict(), response, refuse);
             }
             Ok(_) => return response,
             Err(error) => error,
@@ -143,36 +153,70 @@ impl OpenRequest {
         let cause = error.store_error().map(tracing::field::display);
         if error.refuses_response() || self.session.policies().0 == OnStoreError::Reject {
             tracing::warn!(%error, cause, "session could not be committed; the response is refused");
-            return refusal(error.status());
+            return self.refuse(error, refuse);
         }
         // The load of a detached session has reported the failure.
         if !self.session.is_detached() {
             tracing::warn!(%error, cause, "session could not be committed; the response is sent without it");
         }
-        self.not_stored(error.status(), response)
+        self.not_stored(self.refusal(&Unrendered::of(&error)), response, refuse)
     }
 
     /// The handler's response, marked, or a refusal: as the policy says.
     #[cold]
-    fn not_stored<R: Default>(&self, status: StatusCode, mut response: Response<R>) -> Response<R> {
+    fn not_stored<R>(
+        &self,
+        refusal: Refusal,
+        mut response: Response<R>,
+        refuse: &impl Refuse<R>,
+    ) -> Response<R> {
         if self.session.rejects_not_stored() {
-            response = refusal(status);
+            response = refused(&refusal, refuse);
         }
         response.extensions_mut().insert(NotStored);
         response
     }
 
+    fn refusal(&self, error: &Unrendered) -> Refusal {
+        let Unrendered { status, kind, retry_after, .. } = *error;
+        Refusal { status, kind, retry_after, wants_json: self.wants_json }
+    }
+
+    fn conflict(&self) -> Refusal {
+        let (status, kind) = (StatusCode::CONFLICT, ErrorKind::Ended);
+        Refusal { status, kind, retry_after: None, wants_json: self.wants_json }
+    }
+
+    #[cold]
+    fn refuse<R>(&self, error: Error, refuse: &impl Refuse<R>) -> Response<R> {
+        refused(&self.refusal(&Unrendered::of(&error)), refuse)
+    }
+
+    /// The response that an error of a handler or an extractor became, as this client accepts it.
+    fn render<R>(&self, response: &mut Response<R>, refuse: &impl Refuse<R>) {
+        if response.status().as_u16() < 400 {
+            return;
+        }
+        let Some(error) = response.extensions_mut().remove::<Unrendered>() else { return };
+        let headers = std::mem::take(response.headers_mut());
+        *response = refused(&self.refusal(&error), refuse);
+        keep_headers(response.headers_mut(), headers);
+    }
+
     /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
     /// handler or the commit failed. A session that the client keeps ends by this response only, so a service that fails,
     /// or an outer timeout, leaves it as it was.
-    fn complete<R: Default>(&mut self, mut closed: Closed, response: &mut Response<R>) {
+    fn complete<R>(&mut self, mut closed: Closed, response: &mut Response<R>, refuse: &impl Refuse<R>) {
         self.closed = true;
+        self.render(response, refuse);
         if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
             self.engine.mistakes().report_dropped_cookie(objection);
         }
         if let Err(error) = self.tell(closed, response.headers_mut()) {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
-            *response = refusal(StatusCode::INTERNAL_SERVER_ERROR);
+            let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Store);
+            let refusal = Refusal { status, kind, retry_after: None, wants_json: self.wants_json };
+            *response = refused(&refusal, refuse);
             if closed.id_update == IdUpdate::Clear || closed.others_ended {
                 // The session has ended, whether or not the handler's headers had space for that.
                 closed.id_update = IdUpdate::Clear;
@@ -194,14 +238,13 @@ impl OpenRequest {
     }
 }
 
-fn refusal<R: Default>(status: StatusCode) -> Response<R> {
-    let mut response = Response::new(R::default());
-    *response.status_mut() = status;
-    response.extensions_mut().insert(Refused);
+fn refused<R>(refusal: &Refusal, refuse: &impl Refuse<R>) -> Response<R> {
+    let mut response = refuse.refuse(refusal);
+    response.extensions_mut().insert(Refused::new(refusal.kind));
     response
 }
 
-impl<F, R> std::fmt::Debug for ResponseFuture<F, R> {
+impl<F, R, E> std::fmt::Debug for ResponseFuture<F, R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseFuture").field("session", &self.request.session).finish_non_exhaustive()
     }

@@ -50,7 +50,7 @@ pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
 }
 
 /// The members of a comma-separated list. Commas inside quotes do not separate (`no-cache="a, no-store"`).
-fn items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     line.split(move |byte| {
         let separates = *byte == b',' && !quoted;

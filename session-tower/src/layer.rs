@@ -7,6 +7,7 @@ use session_manager::Sessions;
 use tower_layer::Layer;
 
 use crate::options::{Parts, layer_options};
+use crate::refusal::DefaultRefusal;
 use crate::service::SessionService;
 
 /// Gives every request of a service its session.
@@ -19,26 +20,27 @@ use crate::service::SessionService;
 /// Two layers may be nested if their cookies have different names; a sealed cookie has the names `name.1` to `name.3` as
 /// well. A handler sees the inner layer's session; the outer one is [`LazySession::outer`](crate::LazySession::outer).
 /// Each layer commits its own session and writes its own cookie.
-pub struct SessionLayer<D, S> {
+pub struct SessionLayer<D, S, F = DefaultRefusal> {
     /// Shared, because axum calls [`Layer::layer`] for every request of a router without its state (`with_state`).
     parts: Arc<Parts<Sessions<D>, S>>,
+    refuse: F,
 }
 
 impl<D: Driver, S: State> SessionLayer<D, S> {
     /// A layer that keeps its sessions in `sessions` and exchanges their ids with clients by `state`.
     #[must_use]
     pub fn new(sessions: Sessions<D>, state: S) -> Self {
-        Self { parts: Arc::new(Parts::new(sessions, state)) }
+        Self { parts: Arc::new(Parts::new(sessions, state)), refuse: DefaultRefusal }
     }
 }
 
 layer_options!(SessionLayer);
 
-impl<D: Driver, S: State, Svc> Layer<Svc> for SessionLayer<D, S> {
-    type Service = SessionService<Svc>;
+impl<D: Driver, S: State, F: Clone, Svc> Layer<Svc> for SessionLayer<D, S, F> {
+    type Service = SessionService<Svc, F>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
         self.report_missing_address(self.parts.sessions.checks_address());
-        SessionService::new(inner, Arc::clone(&self.parts) as _)
+        SessionService::new(inner, Arc::clone(&self.parts) as _, self.refuse.clone())
     }
 }

@@ -12,6 +12,7 @@ mod headers;
 mod lazy;
 mod mistakes;
 mod options;
+mod refusal;
 mod route;
 mod service;
 mod typed;
@@ -25,9 +26,11 @@ pub use client::ClientAddress;
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;
 pub use lazy::LazySession;
+pub use refusal::{DefaultRefusal, Refusal, Refuse, RefuseWith};
 pub use route::{RoutePolicy, RoutePolicyService};
 pub use service::SessionService;
 pub use session_manager::{
-    Error, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session, Undecoded,
+    Error, ErrorKind, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session, Undecoded,
+    Unrendered,
 };
 pub use typed::{SessionValue, Typed};

@@ -57,7 +57,35 @@ impl<M: Clone, E> Parts<M, E> {
 /// The options of a layer with the field `parts: Arc<Parts<_, _>>`, its `Clone` and its `Debug`.
 macro_rules! layer_options {
     ($layer:ident) => {
-        impl<D, E> $layer<D, E> {
+        impl<D, E, F> $layer<D, E, F> {
+            /// Replaces the layer's own responses: those in place of a handler's response, and those that an
+            /// [`Error`](crate::Error) of a handler or an extractor becomes. By default they are
+            /// [`DefaultRefusal`](crate::DefaultRefusal)'s. The layer adds the session's cookie where it has to, and the
+            /// headers that services inside of it have added to an error.
+            ///
+            /// ```
+            /// use axum::response::{Html, IntoResponse, Response};
+            /// # use session_tower::{Refusal, SessionLayer};
+            /// # let store = session_store_memory::MemoryStore::new()?;
+            /// # let sessions = session_manager::Sessions::new(store)?;
+            /// # let cookie = session_state_cookie::CookieState::default();
+            ///
+            /// let layer = SessionLayer::new(sessions, cookie).refuse_with(|refusal: &Refusal| -> Response {
+            ///     let page = Html(format!("<h1>{}</h1>", refusal.detail()));
+            ///     let mut response = (refusal.status, page).into_response();
+            ///     refusal.write_headers(response.headers_mut());
+            ///     response
+            /// });
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            #[must_use]
+            pub fn refuse_with<R, G>(self, refuse: G) -> $layer<D, E, crate::RefuseWith<G>>
+            where
+                G: Fn(&crate::Refusal) -> http::Response<R> + Send + Sync + 'static,
+            {
+                $layer { parts: self.parts, refuse: crate::RefuseWith::new(refuse) }
+            }
+
             /// What happens when the session store fails; [`OnStoreError::Reject`](crate::OnStoreError::Reject) by
             /// default.
             #[must_use]
@@ -104,7 +132,7 @@ macro_rules! layer_options {
 
             /// Earlier clones keep their options.
             fn with(self, set: impl FnOnce(&mut crate::options::Options)) -> Self {
-                Self { parts: std::sync::Arc::new(self.parts.with(set)) }
+                Self { parts: std::sync::Arc::new(self.parts.with(set)), refuse: self.refuse }
             }
 
             /// Reports that the sessions check an address which the layer cannot find. Not in `new`, because the address
@@ -116,13 +144,13 @@ macro_rules! layer_options {
             }
         }
 
-        impl<D, E> Clone for $layer<D, E> {
+        impl<D, E, F: Clone> Clone for $layer<D, E, F> {
             fn clone(&self) -> Self {
-                Self { parts: std::sync::Arc::clone(&self.parts) }
+                Self { parts: std::sync::Arc::clone(&self.parts), refuse: self.refuse.clone() }
             }
         }
 
-        impl<D, E> std::fmt::Debug for $layer<D, E> {
+        impl<D, E, F> std::fmt::Debug for $layer<D, E, F> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($layer))
                     .field("options", &self.parts.options)

@@ -11,31 +11,33 @@ use tower_service::Service;
 use crate::engine::{Head, Source};
 use crate::future::ResponseFuture;
 use crate::lazy::LazySession;
+use crate::refusal::{DefaultRefusal, Refuse};
 
 /// The service that [`SessionLayer`](crate::SessionLayer) makes of another one.
 ///
 /// It does not name the driver and the state. The session in a request's extensions must not name them either, or every
 /// extractor of an application would.
 #[derive(Clone)]
-pub struct SessionService<Svc> {
+pub struct SessionService<Svc, F = DefaultRefusal> {
     inner: Svc,
     source: Arc<dyn Source>,
+    refuse: F,
 }
 
-impl<Svc> SessionService<Svc> {
-    pub(crate) fn new(inner: Svc, source: Arc<dyn Source>) -> Self {
-        Self { inner, source }
+impl<Svc, F> SessionService<Svc, F> {
+    pub(crate) fn new(inner: Svc, source: Arc<dyn Source>, refuse: F) -> Self {
+        Self { inner, source, refuse }
     }
 }
 
-impl<Svc, B, R> Service<Request<B>> for SessionService<Svc>
+impl<Svc, B, R, F> Service<Request<B>> for SessionService<Svc, F>
 where
     Svc: Service<Request<B>, Response = Response<R>>,
-    R: Default,
+    F: Refuse<R>,
 {
     type Response = Response<R>;
     type Error = Svc::Error;
-    type Future = ResponseFuture<Svc::Future, R>;
+    type Future = ResponseFuture<Svc::Future, R, F>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -52,11 +54,11 @@ where
             extensions: request.extensions(),
         });
         LazySession::insert(begun.session.clone(), request.extensions_mut());
-        ResponseFuture::new(self.inner.call(request), begun, engine)
+        ResponseFuture::new(self.inner.call(request), begun, engine, self.refuse.clone())
     }
 }
 
-impl<Svc: fmt::Debug> fmt::Debug for SessionService<Svc> {
+impl<Svc: fmt::Debug, F> fmt::Debug for SessionService<Svc, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionService").field("inner", &self.inner).finish_non_exhaustive()
     }

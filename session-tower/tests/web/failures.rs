@@ -74,7 +74,8 @@ async fn failed_commit_replaces_response_unless_continued() {
     let probe = probe();
     let mut browser = begun(&probe, OnStoreError::Reject).await;
     fail(&probe, Fault::Changes);
-    assert_eq!(browser.get("/502-commit").await.is(503).sets_no_cookie().body, "");
+    let answer = browser.get("/502-commit").await.is(503).sets_no_cookie();
+    assert_eq!(answer.body, "Sessions are not available at the moment. Please try again.");
     assert_eq!(browser.get("/write-continue").await.is(200).sets_no_cookie().body, "written");
     probe.recover();
     assert_eq!(browser.get("/read").await.is(200).body, "Some(1)");

@@ -45,7 +45,7 @@ fn routes(gate: &Gate) -> Router {
     // The handler ignores the result of its commit.
     let login_by_hand = async |session: Session, _: Gate| {
         let answer = login(session.clone()).await?;
-        let _ = session.commit().await?;
+        session.commit().await?;
         Ok::<_, Error>(answer)
     };
     common::routes()
@@ -123,9 +123,9 @@ async fn token_is_spent_once_with_every_policy() {
         browser.get("/write").await.is(200);
         let (mut one, mut two) = (browser.clone(), browser);
         let (one, two) = tokio::join!(one.get("/spend"), two.get("/spend"));
-        let mut seen = [one, two].map(|answer| (answer.status.as_u16(), answer.body));
-        seen.sort();
-        assert_eq!(seen, [(200, "Some(1)".to_owned()), (503, String::new())]);
+        let mut seen = [one, two].map(|answer| (answer.status.as_u16(), answer.body == "Some(1)"));
+        seen.sort_unstable();
+        assert_eq!(seen, [(200, true), (503, false)]);
     }
 }
 

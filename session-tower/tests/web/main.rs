@@ -16,3 +16,5 @@ mod late;
 mod laziness;
 mod nested;
 mod parallel;
+mod refusals;
+mod several;

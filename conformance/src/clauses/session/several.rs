@@ -76,19 +76,16 @@ pub(crate) async fn s128_logout_ends_every_presented_session(stage: &Stage) -> C
     called(&probe, &[Operation::Retrieve, Operation::Remove], "a logout with one id")?;
 
     // Failures and lost answers, at each call: the logout is repeated until it succeeds.
-    for operation in [Operation::Retrieve, Operation::Remove] {
-        for number in 1..=2 {
-            for fault in [Fault::Refuse, Fault::LoseCall, Fault::LoseAnswer] {
-                let ids = [guest(&sessions, 1).await?, guest(&sessions, 2).await?];
-                let logout = sessions.load(presenting(&ids)).await?;
-                probe.plan(operation, number, fault);
-                if logout.destroy("logout").await.is_err() {
-                    let _ = logout.destroy("logout").await?;
-                }
-                probe.recover();
-                for id in ids {
-                    has_ended(&sessions, &probe, id, "a session after a repeated logout").await?;
-                }
+    for (operation, number) in [(Operation::Retrieve, 1), (Operation::Remove, 1), (Operation::Remove, 2)] {
+        for fault in [Fault::Refuse, Fault::LoseCall, Fault::LoseAnswer] {
+            let ids = [guest(&sessions, 1).await?, guest(&sessions, 2).await?];
+            let logout = sessions.load(presenting(&ids)).await?;
+            probe.plan(operation, number, fault);
+            if logout.destroy("logout").await.is_err() {
+                let _ = logout.destroy("logout").await?;
+            }
+            for id in ids {
+                has_ended(&sessions, &probe, id, "a session after a repeated logout").await?;
             }
         }
     }
@@ -277,7 +274,7 @@ pub(crate) async fn s130_client_keeps_newer_id_of_a_rotation(stage: &Stage) -> C
 
 pub(crate) async fn s131_events_and_references_have_one_tag(stage: &Stage) -> Check {
     let ears = Arc::new(Ears::default());
-    let (_, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
+    let (probe, sessions) = with(stage, |options| options.observer(Arc::clone(&ears) as _)).await?;
     let heard = |wanted: &dyn Fn(&Event) -> bool| {
         let heard = ears.heard().into_iter().rev().find(|(_, event)| wanted(event));
         heard.and_then(|(tag, _)| tag).ok_or_else(|| unmet("an event with a tag", "none"))
@@ -311,8 +308,10 @@ pub(crate) async fn s131_events_and_references_have_one_tag(stage: &Stage) -> Ch
     equal("the tag of an earlier reference", &old.tag(), &Some(created))?;
     ensure(new != created && old.open().await?.is_none(), "it has ended", "it has not")?;
 
-    let last = opened(&sessions, new_id(&rotates)?).await?;
+    let id = new_id(&rotates)?;
+    let last = opened(&sessions, id).await?;
     ensure(last.destroy("logout").await?, "it ends", "it does not")?;
+    nothing(&probe, id, "after its end").await?;
     let ended = Event::Ended(EndReason::Destroyed("logout".into()));
     equal("the tag of the end", &heard(&|event| *event == ended)?, &new)?;
     equal("the tag of a reference after the end", &own.tag(), &Some(new))?;
