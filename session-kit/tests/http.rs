@@ -88,6 +88,60 @@ async fn two_development_servers_share_a_browser() {
     }
 }
 
+/// The status, the content type, the cookies and the body of an answer.
+async fn ask(url: &str, cookies: String, accept: &'static str) -> (u16, String, Vec<String>, String) {
+    let url = url.to_owned();
+    let ask = move || {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let request = ureq::Agent::new_with_config(config).get(url);
+        request.header("cookie", cookies).header("accept", accept).call().unwrap()
+    };
+    let mut answer = tokio::task::spawn_blocking(ask).await.unwrap();
+    let text = |line: &axum::http::HeaderValue| line.to_str().unwrap().to_owned();
+    let kind = answer.headers().get("content-type").map(text).unwrap_or_default();
+    let set = answer.headers().get_all("set-cookie").iter().map(text).collect();
+    (answer.status().as_u16(), kind, set, answer.body_mut().read_to_string().unwrap())
+}
+
+#[tokio::test]
+async fn logout_with_two_cookies_ends_both_sessions() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cookie = CookieConfig::development(address).path("/shop").build().unwrap();
+    let name = cookie.name().to_owned();
+    let routes = Router::new()
+        .route("/shop", get(count))
+        .route("/shop/out", get(async |session: Session| session.destroy("out").await.map(|_| "bye")))
+        .route("/shop/wrong", get(async |session: Session| session.get::<String>("visits").map(|_| "read")))
+        .layer(SessionLayer::new(sessions().0, cookie));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let url = |path: &str| format!("http://{address}/shop{path}");
+    let mut pairs = Vec::new();
+    for _ in 0..2 {
+        let (status, _, set, body) = ask(&url(""), String::new(), "*/*").await;
+        assert_eq!((status, body.as_str(), set.len()), (200, "1", 1));
+        pairs.push(set[0].split(';').next().unwrap().to_owned());
+    }
+    let both = pairs.join("; ");
+    let (status, kind, _, body) = ask(&url("/wrong"), both.clone(), "application/json").await;
+    assert_eq!((status, kind.as_str()), (500, "application/problem+json"));
+    assert!(body.contains(r#""status":500"#), "{body}");
+    let (status, kind, _, body) = ask(&url("/wrong"), both.clone(), "text/html,*/*;q=0.8").await;
+    assert_eq!((status, kind.as_str()), (500, "text/plain; charset=utf-8"));
+    assert!(body.starts_with("Something"), "{body}");
+
+    let (status, _, set, body) = ask(&url("/out"), both.clone(), "*/*").await;
+    assert_eq!((status, body.as_str()), (200, "bye"));
+    let gone = |path: &str| {
+        let scope = format!("{name}=; Path={path}; HttpOnly; SameSite=Lax; Max-Age=0");
+        set.iter().filter(|line| line.starts_with(&scope)).count()
+    };
+    assert_eq!((set.len(), gone("/shop"), gone("/")), (2, 1, 1), "{set:?}");
+    for cookies in [pairs[0].clone(), pairs[1].clone(), both] {
+        assert_eq!(ask(&url(""), cookies, "*/*").await.3, "1");
+    }
+}
+
 // The recipe of the README: the next test compares it, the one after it runs it.
 async fn run(
     listener: TcpListener,

@@ -11,10 +11,11 @@ use session_core::{Key, Timestamp};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, SessionTag};
+use crate::op::Claim;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
 use crate::watch::Watches;
-use crate::work::{Claim, Loaded, Work};
+use crate::work::{Loaded, Work};
 
 /// The manager without the driver's type, so that handlers need not name the driver.
 pub(crate) trait Backend: Send + Sync {

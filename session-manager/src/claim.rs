@@ -7,11 +7,12 @@ use session_core::{Change, Driver, Record, Revision, Timestamp};
 use crate::entry::{VALUE, entries};
 use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
+use crate::op::Claim;
 use crate::session::Session;
 use crate::settle::Patience;
 use crate::table::Draft;
 use crate::values::decoded;
-use crate::work::{Claim, Loaded, Work};
+use crate::work::{Loaded, Work};
 
 impl Session {
     /// Takes the value of `key` out of the stored session at once, not at the commit: for tokens that one of several

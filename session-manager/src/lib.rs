@@ -21,6 +21,7 @@ mod policy;
 mod request;
 mod view;
 
+mod replay;
 mod work;
 
 mod watch;
@@ -50,6 +51,7 @@ mod claim;
 mod commit;
 mod destroy;
 mod load;
+mod reload;
 mod resolve;
 mod rotate;
 
@@ -63,11 +65,14 @@ mod builder;
 mod find;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod growth;
 mod sweep;
 mod timeouts;
 mod users;
 
 mod data;
+mod tag;
 
 mod carried;
 

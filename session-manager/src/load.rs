@@ -80,26 +80,6 @@ impl<D: Driver> Manager<D> {
         Ok(found)
     }
 
-    /// Reads the session of a request again. What the request has recorded stays, unless the session has ended.
-    pub(crate) async fn reload(&self, work: &mut Work) -> Result<bool, Error> {
-        if work.pending().is_some() {
-            drop(self.resolve(work).await?);
-        }
-        let Some(loaded) = work.loaded().cloned() else { return Ok(false) };
-        match self.look(&loaded).await? {
-            Ok(found) => work.reload(*found, self.clock.now()).map(|()| true),
-            Err(reason) => {
-                if work.logs_in_anyway() {
-                    work.lose(reason);
-                } else {
-                    work.note_not_stored();
-                    work.finish_with(self.config.new_header(), Some(reason), true);
-                }
-                Ok(false)
-            }
-        }
-    }
-
     async fn live_at(&self, loaded: &Loaded) -> Result<Result<Box<Work>, EndReason>, Error> {
         // Damage is not an end: the record may be readable again.
         let corrupt = |error| {

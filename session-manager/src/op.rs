@@ -100,3 +100,13 @@ impl Op {
 pub(crate) fn parsed(entry: &[u8]) -> RawEntry<'_> {
     RawEntry::parse(entry).expect("entries are checked when a table is parsed, and encoded by this crate")
 }
+
+/// The result of one attempt to claim a value.
+pub(crate) enum Claim {
+    /// The value is removed from the store.
+    Won,
+    /// The session has ended, or has a new id.
+    Lost,
+    /// The session has changed. The handle has its present data.
+    Changed,
+}

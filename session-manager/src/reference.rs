@@ -10,7 +10,6 @@ use tokio::time::timeout_at;
 
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::event::SessionTag;
 use crate::outcome::{EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::session::Session;
@@ -28,8 +27,8 @@ use crate::work::{Loaded, Work};
 /// no session: commit first if a task may be faster than the response.
 #[derive(Clone)]
 pub struct SessionRef {
-    backend: Arc<dyn Backend>,
-    follower: Arc<Follower>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) follower: Arc<Follower>,
 }
 
 impl Session {
@@ -77,13 +76,6 @@ impl SessionRef {
         let committed = self.backend.commit(&RequestInfo::default(), &mut work).await?;
         self.follower.refresh(&work);
         Ok(!matches!(committed.outcome, Outcome::Ended(_)))
-    }
-
-    /// The name of the session in events: see [`SessionTag`]. It stays after the end, and changes with a rotation or a
-    /// login of the reference's own request. `None` while the session is not stored.
-    #[must_use]
-    pub fn tag(&self) -> Option<SessionTag> {
-        self.follower.key().map(|key| self.backend.tag(&key))
     }
 
     /// Waits for the end of the session and returns the reason.

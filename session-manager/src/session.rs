@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::{SessionTag, TARGET};
+use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
@@ -139,22 +139,6 @@ impl Session {
         }
     }
 
-    #[cold]
-    async fn load_again(&self, work: &mut Work) -> Result<(), Error> {
-        let Some(loaded) = work.loaded().cloned() else { return Ok(()) };
-        match Box::pin(self.0.backend.look(&loaded)).await? {
-            Ok(found) => {
-                let loaded = found.loaded().cloned().unwrap_or(loaded);
-                work.rebase(loaded, found.table().clone(), self.now())
-            }
-            Err(reason) => {
-                work.note_not_stored();
-                work.finish_with(self.config().new_header(), Some(reason), true);
-                Ok(())
-            }
-        }
-    }
-
     fn detach(&self, error: Error) -> Result<Box<Work>, Error> {
         let mut slot = self.slot();
         if slot.on_store_error == OnStoreError::Reject {
@@ -218,38 +202,6 @@ impl Session {
             Some(work) => self.0.backend.commit(&self.0.request, work).await,
             None => Ok(Committed::unchanged()),
         }
-    }
-
-    /// Reads the session again during a request, and returns whether it lives: after another request, or a user's action in
-    /// another system, may have changed it. The changes that this request has recorded stay, replayed on what is stored
-    /// now. If the session has ended, they are lost, except for a login; [`end_reason`](Self::end_reason) says why.
-    /// A request without a stored session makes no store call. If the session is not loaded yet, this is a
-    /// [`load`](Self::load).
-    ///
-    /// # Errors
-    /// `Store`, `Corrupt`; `Uncertain` if an earlier commit lost its answer and this does not find it; errors of a replay, as
-    /// for [`commit`](Self::commit). The session and the log then stay as they were.
-    ///
-    /// # Cancellation
-    /// If dropped, the session was read again or was not.
-    pub async fn reload(&self) -> Result<bool, Error> {
-        if !self.is_loaded() {
-            self.load().await?;
-            return self.exists();
-        }
-        let mut turn = self.turn(false).await;
-        match &mut turn.work {
-            Some(work) => self.0.backend.reload(work).await,
-            None => Ok(false),
-        }
-    }
-
-    /// The name of the stored session in events: see [`SessionTag`]. `None` while it is not stored.
-    ///
-    /// # Errors
-    /// `NotLoaded`; `Busy` while another task commits.
-    pub fn tag(&self) -> Result<Option<SessionTag>, Error> {
-        self.read(|work| work.loaded().map(|loaded| self.0.backend.tag(&loaded.key)))
     }
 
     /// Whether [`load`](Self::load) has completed: whether the request used its session.

@@ -14,11 +14,12 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, SessionTag};
 use crate::manager::Manager;
+use crate::op::Claim;
 use crate::outcome::{Committed, EndReason};
 use crate::request::RequestInfo;
 use crate::session::{Closed, Session};
 use crate::watch::Watches;
-use crate::work::{Claim, Loaded, Work};
+use crate::work::{Loaded, Work};
 
 /// Opens, commits, finds and sweeps the sessions of one store. Clones are cheap and share the store.
 ///

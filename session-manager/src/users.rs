@@ -8,7 +8,6 @@ use session_core::{Driver, Key, Prefix, Timestamp};
 
 use crate::enter::{At, yield_after};
 use crate::error::{Error, ErrorKind};
-use crate::event::SessionTag;
 use crate::find::Found;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -110,12 +109,6 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
-    /// The name of a session in events: see [`SessionTag`].
-    #[must_use]
-    pub fn tag(&self, handle: &Handle) -> SessionTag {
-        self.manager.tag(&handle.0)
-    }
-
     fn needs_index(&self) -> Result<(), Error> {
         if self.manager.config.index_users {
             return Ok(());
@@ -129,12 +122,6 @@ impl<D: Driver> Found<D> {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(self.key().clone())
-    }
-
-    /// The name of the session in events: see [`SessionTag`].
-    #[must_use]
-    pub fn tag(&self) -> SessionTag {
-        self.sessions().manager.tag(self.key())
     }
 
     /// Whether this is the stored session of that request.
@@ -162,7 +149,7 @@ impl<D: Driver> Found<D> {
 /// A name of a session for an administrator's form or a list of devices. It is not a session id and
 /// cannot be turned into one. [`Sessions::end`] takes it. A rotation changes it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Handle(Key);
+pub struct Handle(pub(crate) Key);
 
 impl Handle {
     /// The text, of letters, digits, `-` and `_`.

@@ -473,50 +473,6 @@ mod tests {
         }
     }
 
-    /// Reads every key of a session of this size in a random order: how many entries it visits one after the other.
-    fn visits_of_all_reads(keys: usize, written: bool) -> usize {
-        let mut view = View::new(&Table::default());
-        let mut random = fastrand::Rng::with_seed(keys as u64);
-        for number in 0..keys {
-            view.put(&entry(VALUE, number, 1));
-        }
-        let mut data = vec![1, 1, 67, 0, 0, 0, 0, 0];
-        data.resize(67, 0);
-        data.extend_from_slice(view.body());
-        let Ok(crate::table::Content::Session(table)) = Table::parse(data.into()) else { panic!("a table") };
-        let id = session_core::SessionId::from_bytes([1; 24]);
-        let revision = session_core::Revision::from_bytes([1; 8]);
-        let loaded = crate::work::Loaded { id, key: id.key(), revision, expires: None };
-        let mut work = crate::work::Work::stored(loaded, table);
-        if written {
-            work.record(Op::Insert(entry(VALUE, 0, 2)));
-        }
-        let mut order: Vec<_> = (0..keys).collect();
-        random.shuffle(&mut order);
-        let now = || Timestamp::from_millis(1);
-        let mut visits = 0;
-        for number in order {
-            let before = work.visits_of_reads();
-            let found = work.find(VALUE, &format!("key-{number:08}"), now);
-            let value = if written && number == 0 { 2 } else { 1 };
-            assert_eq!(found.as_deref(), Some(&entry(VALUE, number, value)[..]));
-            visits += work.visits_of_reads().saturating_sub(before);
-        }
-        assert_eq!(work.find(VALUE, "key-", now), None);
-        visits
-    }
-
-    /// Work is counted: the visits of entries one after the other. A search in the index or the tree costs a logarithm.
-    #[test]
-    fn visits_do_not_grow_with_the_product_of_keys_and_reads() {
-        for keys in [100, 1_000, 4_000, 16_000, 60_000] {
-            for written in [false, true] {
-                let visits = visits_of_all_reads(keys, written);
-                assert!(visits <= MOST_VISITS + 2 * keys, "{keys} keys, written {written}: {visits} visits");
-            }
-        }
-    }
-
     #[test]
     fn indexed_form_is_equal_to_the_flat_one() {
         let mut random = fastrand::Rng::with_seed(11);

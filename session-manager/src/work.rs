@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::login::Login;
 use crate::op::{Op, Rerun};
 use crate::outcome::{EndReason, IdUpdate};
+use crate::replay::replayed;
 use crate::table::{Draft, Header, Table};
 use crate::view::{MOST_VISITS, View, ViewEntries};
 
@@ -51,16 +52,6 @@ struct FlashUse {
     /// The values that were readable when the request began, sorted.
     start: Vec<u64>,
     kept: BTreeSet<u64>,
-}
-
-/// The result of one attempt to claim a value.
-pub(crate) enum Claim {
-    /// The value is removed from the store.
-    Won,
-    /// The session has ended, or has a new id.
-    Lost,
-    /// The session has changed. The handle has its present data.
-    Changed,
 }
 
 pub(crate) struct Work {
@@ -469,34 +460,6 @@ impl Work {
         (self.loaded, self.table) = (Some(loaded), table);
         Ok(())
     }
-}
-
-fn replayed(log: &[Op], table: &Table, now: Timestamp) -> Result<Option<View>, Error> {
-    if log.is_empty() {
-        return Ok(None);
-    }
-    let last_login = log.iter().rposition(|op| op.login().is_some());
-    let switched = last_login.and_then(|at| log[at].login()).filter(|login| login.replaces(&table.header));
-    // A value of another user is taken before that user's values go.
-    let switched = switched.map(|login| {
-        let taken: HashSet<_> = log.iter().filter_map(Op::takes).collect();
-        login.without_user(table, |entry| taken.contains(&entry.order()))
-    });
-    let mut view = View::new(switched.as_ref().unwrap_or(table));
-    // Needed by deadlines of values only.
-    let mut put: Option<HashSet<(u8, &[u8])>> =
-        log.iter().any(|op| matches!(op, Op::Expire { .. })).then(HashSet::new);
-    for (done, op) in log.iter().enumerate() {
-        // A login decides alone who the user is.
-        let binds = matches!(op, Op::BindUser(_) | Op::UnbindUser);
-        if !(binds && last_login.is_some_and(|at| done < at)) {
-            view.replay(|order| put.as_ref().is_some_and(|put| put.contains(&order)), op, now)?;
-        }
-        if let Some(put) = &mut put {
-            put.extend(op.puts());
-        }
-    }
-    Ok(Some(view))
 }
 
 /// Commits.

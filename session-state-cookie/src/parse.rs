@@ -51,7 +51,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The other cookies of this name that a response of this host can name: without the domain, for all paths, and
+    /// The other cookies of this name that a response of this host can name: with no domain, with the path `/`, and
     /// unpartitioned.
     pub(crate) fn scopes(&self) -> Vec<Self> {
         let mut scopes = vec![self.clone()];

@@ -46,7 +46,7 @@ impl Refusal {
         }
     }
 
-    /// The problem as JSON (RFC 9457), for a body of type `application/problem+json`.
+    /// The problem as JSON (RFC 9457): a body of type `application/problem+json`.
     #[must_use]
     pub fn problem_json(&self) -> String {
         // None of the texts has a character that JSON escapes.
@@ -217,7 +217,7 @@ fn weight_of(parameter: &[u8]) -> Option<u32> {
         return None;
     }
     let weight = value.trim_start().parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight));
-    // A malformed weight is none (RFC 9110 §12.4.2).
+    // A malformed weight is ignored.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1")]
     weight.map(|weight| (weight * 1_000.0).round() as u32)
 }

@@ -456,3 +456,16 @@ async fn values_keep_their_codec() {
     assert_eq!(kind(session.get::<bool>("json")), ErrorKind::Decode);
     assert_eq!(session.update("json", |v: Option<(u32, String)>| v.unwrap()).unwrap().0, 2);
 }
+
+/// A handler that commits by itself may ignore the outcome.
+#[tokio::test]
+#[deny(unused_must_use)]
+async fn outcome_of_a_commit_may_be_ignored() -> Result<(), Error> {
+    let (_, sessions, _) = fresh();
+    let session = sessions.load(None).await?;
+    session.insert("a", &1)?;
+    session.commit().await?;
+    sessions.commit(&session).await?;
+    sessions.finish(&session).await?;
+    Ok(())
+}

@@ -307,6 +307,9 @@ pub(crate) async fn s131_events_and_references_have_one_tag(stage: &Stage) -> Ch
     equal("the tag of the rotating request", &(rotates.tag()?, own.tag()), &(Some(new), Some(new)))?;
     equal("the tag of an earlier reference", &old.tag(), &Some(created))?;
     ensure(new != created && old.open().await?.is_none(), "it has ended", "it has not")?;
+    let _ = sessions.load(id).await?;
+    let replaced = Event::Ended(EndReason::Replaced);
+    equal("the tag of a late request", &heard(&|event| *event == replaced)?, &created)?;
 
     let id = new_id(&rotates)?;
     let last = opened(&sessions, id).await?;
