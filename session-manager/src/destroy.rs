@@ -34,7 +34,7 @@ impl<D: Driver> Manager<D> {
         &self,
         request: &RequestInfo,
         work: &mut Work,
-        reason: &Cow<'static, str>,
+        reason: &str,
     ) -> Result<bool, Error> {
         let mut ended = false;
         for id in self.candidates(request).iter() {
@@ -56,12 +56,7 @@ impl<D: Driver> Manager<D> {
 
     /// Ends the session under an id that the request did not load. A session that is bound to another client stays, and
     /// so does a damaged record.
-    async fn destroy_other(
-        &self,
-        request: &RequestInfo,
-        key: &Key,
-        reason: &Cow<'static, str>,
-    ) -> Result<Removal, Error> {
+    async fn destroy_other(&self, request: &RequestInfo, key: &Key, reason: &str) -> Result<Removal, Error> {
         let record = match self.driver.retrieve(key).await {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(Removal::Gone),
@@ -78,7 +73,7 @@ impl<D: Driver> Manager<D> {
         }
         let removal = self.end_record(key, record.revision).await?;
         if removal == Removal::Removed {
-            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason.clone())));
+            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason.to_owned().into())));
             if table.header.user().is_some() {
                 self.leave_header(&table.header, key).await;
             }
