@@ -40,14 +40,11 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// Adds the headers that make the client forget copies that [`open`](Self::open) finds and [`write`](Self::write) does
     /// not replace, such as a cookie of the same name for another path. A session layer calls it after each logout, because
-    /// no store could end the session of such a copy. By default this adds nothing.
+    /// no store could end the session of such a copy.
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    fn erase_others(&self, parts: Parts, response: &mut HeaderMap) -> Result<()> {
-        let _ = (parts, response);
-        Ok(())
-    }
+    fn erase_others(&self, parts: Parts, response: &mut HeaderMap) -> Result<()>;
 
     /// The longest [`Record::data`] that the session layer stores, in bytes. Sessions of an earlier configuration may be
     /// longer: [`write`](Self::write) accepts all that [`open`](Self::open) reads, so that they stay usable.

@@ -85,6 +85,13 @@ pub(crate) fn routes() -> Router {
             }),
         )
         .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
+        .route(
+            "/logout-with-notice",
+            post(async |session: Session| {
+                session.destroy("out").await?;
+                session.flash().set("notice", "bye")
+            }),
+        )
         .route("/logout-full", post(logout_with_all_headers))
         .route("/endless", post(async |session: Session| session.set_absolute_lifetime(None)))
         .route("/rotate", post(async |session: Session| session.rotate()))

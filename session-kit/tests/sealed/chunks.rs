@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use session_kit::CookieConfig;
 use session_kit::test_kit::Client;
 
 use super::app::{NAME, app, clock, no_store, ring, sealed};
@@ -78,4 +81,49 @@ async fn smaller_configuration_reads_larger_sessions() {
     assert_eq!(client.get("/show").await.text(), "guest true 1");
     assert_eq!(client.post("/fill/20", "").await.status, 200);
     assert_eq!(names(&client), expected(1));
+}
+
+/// No store ends what a browser keeps twice, so a logout deletes each cookie that the configuration knows.
+#[tokio::test]
+async fn logout_deletes_all_cookies_of_all_scopes() {
+    let (clock, ring) = (clock(), ring());
+    let config = CookieConfig::new().domain("example.org");
+    let cookie = config.build_sealed(&ring).unwrap().max_cookies(2);
+    let router = app(no_store(&clock), cookie.clone());
+    let name = cookie.name();
+    let mut sent = Vec::new();
+    for user in ["ada", "bob"] {
+        let mut client = Client::new(router.clone());
+        client.post(&format!("/login/{user}"), "").await;
+        sent.push(format!("{name}={}", client.cookie(name).unwrap()));
+    }
+    let gone = |end: &str, scope: &str| {
+        format!(
+            "{name}{end}=; Path=/{scope}; Secure; HttpOnly; SameSite=Lax; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+        )
+    };
+    let domain = "; Domain=example.org";
+    let all = [gone("", domain), gone(".1", domain), gone("", ""), gone(".1", "")];
+    for cookies in [sent.join("; "), sent[0].clone()] {
+        for (path, kept) in [("/logout", 0), ("/logout-with-notice", 1)] {
+            let request = Request::post(path).header("cookie", &cookies).body(Body::empty()).unwrap();
+            let answer = Client::new(router.clone()).send(request).await;
+            let set = answer.headers.get_all("set-cookie");
+            let set: Vec<_> = set.iter().map(|line| line.to_str().unwrap()).collect();
+            // The session of the notice takes the place of the first cookie, and has no need of the second.
+            if kept == 1 {
+                assert!(set[0].starts_with(&format!("{name}=1")) && set[0].contains(domain), "{set:?}");
+            }
+            let deleted: Vec<_> = set.into_iter().filter(|line| line.contains("Max-Age=0")).collect();
+            let expected: Vec<_> = all.iter().filter(|line| kept == 0 || !line.contains(domain)).collect();
+            assert_eq!(deleted, expected, "{path} {cookies}");
+        }
+    }
+    for (path, expected) in [("/show", 0), ("/count", 0)] {
+        let request = Request::get(path).header("cookie", sent.join("; ")).body(Body::empty()).unwrap();
+        let answer = Client::new(router.clone()).send(request).await;
+        let set = answer.headers.get_all("set-cookie").iter();
+        let deleted = set.filter(|line| line.to_str().unwrap().contains("Max-Age=0")).count();
+        assert_eq!(deleted, expected, "a request that ends no session deletes no cookie");
+    }
 }

@@ -169,6 +169,10 @@ impl Carrier for Counted {
         self.0.erase(parts, response)
     }
 
+    fn erase_others(&self, parts: Parts, response: &mut HeaderMap) -> Result<(), StoreError> {
+        self.0.erase_others(parts, response)
+    }
+
     fn max_data_bytes(&self) -> usize {
         self.0.max_data_bytes()
     }

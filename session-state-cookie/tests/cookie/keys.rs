@@ -149,3 +149,34 @@ fn signatures_of_the_first_four_values_are_checked() {
     assert_eq!(read(&[&forged, &forged, &forged, &forged, &genuine]), (0, 5));
     assert_eq!(read(&[&*genuine; 100]), (1, 96));
 }
+
+#[test]
+fn former_cookie_names_a_session_only_if_a_key_signed_its_id() {
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let old = || CookieConfig::new().name("sid").secure(false);
+    let value_of = |state: &CookieState| {
+        let mut response = HeaderMap::new();
+        state.write(&id(7), None, Persistence::Configured, NOW, &mut response).unwrap();
+        set_cookies(&response)[0].split_once(';').unwrap().0.split_once('=').unwrap().1.to_owned()
+    };
+    let signed = value_of(&old().build_signed(&ring).unwrap());
+    let other = value_of(&old().build_signed(&KeyRing::new(SecretKey::generate().unwrap())).unwrap());
+    let (plain, own) = (value_of(&old().build().unwrap()), CookieConfig::new().build_signed(&ring).unwrap());
+    let state = CookieConfig::new().former(old()).build_signed(&ring).unwrap();
+    for (cookies, found) in [
+        (format!("sid={signed}"), 1),
+        (format!("sid={plain}"), 0),
+        (format!("sid={other}"), 0),
+        (format!("__Host-session={}; sid={plain}", value_of(&own)), 1),
+        // A signature is valid for the name of its cookie only.
+        (format!("__Host-session={signed}"), 0),
+        (format!("sid={}", value_of(&own)), 0),
+    ] {
+        let candidates = state.read(&with_cookies([cookies.as_str()]));
+        assert_eq!(candidates.iter().count(), found, "{cookies}");
+    }
+    // A request costs at most four verifications over all names.
+    let many = format!("__Host-session=a; __Host-session=b; sid=c; sid=d; sid={signed}");
+    let candidates = state.read(&with_cookies([many.as_str()]));
+    assert_eq!((candidates.iter().count(), candidates.malformed()), (0, 5));
+}

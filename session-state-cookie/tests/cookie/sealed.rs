@@ -76,3 +76,25 @@ fn cookie_of_the_name_is_sent_whether_or_not_it_opens() {
     }
     assert!(!cookie.is_sent(&HeaderMap::new()));
 }
+
+#[test]
+fn erasing_others_deletes_each_further_cookie_in_each_scope() {
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let former = CookieConfig::new().name("sid").secure(false);
+    let config = CookieConfig::new().domain("example.org").path("/shop").former(former);
+    let cookie = config.build_sealed(&ring).unwrap().max_cookies(2);
+    let mut response = HeaderMap::new();
+    cookie.erase_others(Parts::default(), &mut response).unwrap();
+    let mut expected = Vec::new();
+    for end in ["", ".1"] {
+        for scope in ["/shop", "/; Domain=example.org", "/"] {
+            expected
+                .push(format!("__Secure-session{end}=; Path={scope}; Secure; HttpOnly; SameSite=Lax{GONE}"));
+        }
+        expected.push(format!("sid{end}=; Path=/; HttpOnly; SameSite=Lax{GONE}"));
+    }
+    assert_eq!(set_cookies(&response), expected);
+    let mut response = HeaderMap::new();
+    sealed_cookie().max_cookies(4).erase_others(Parts::default(), &mut response).unwrap();
+    assert!(response.is_empty(), "the default cookie has one scope");
+}

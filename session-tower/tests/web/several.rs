@@ -18,7 +18,11 @@ fn app(probe: &Probe, cookie: CookieState) -> Router {
         Ok::<_, Error>("bye")
     };
     let layer = SessionLayer::new(Sessions::new(probe.clone()).unwrap(), cookie);
-    routes().route("/logout-with-notice", get(bye)).layer(layer)
+    let anew = async |session: Session| {
+        session.destroy("login").await?;
+        session.login("ada")
+    };
+    routes().route("/logout-with-notice", get(bye)).route("/login-alone", get(anew)).layer(layer)
 }
 
 /// The id of a new session.
@@ -105,4 +109,17 @@ async fn former_cookie_is_read_ended_and_deleted() {
         format!("sid=; Path=/; HttpOnly; SameSite=Lax{GONE}"),
     ];
     assert_eq!(answer.all("set-cookie"), expected);
+}
+
+#[tokio::test]
+async fn login_after_a_logout_leaves_one_session() {
+    let probe = probe();
+    let app = app(&probe, CookieConfig::new().path("/shop").build().unwrap());
+    let (one, two) = (begun(&app).await, begun(&app).await);
+    let both = format!("__Secure-session={one}; __Secure-session={two}");
+    let answer = ask(&app, "/login-alone", &both).await;
+    let set = answer.all("set-cookie");
+    assert_eq!((set.len(), records(&probe)), (2, 1), "{set:?}");
+    assert!(set[0].contains("; Path=/shop; ") && !set[0].contains("Max-Age=0"), "{set:?}");
+    assert_eq!(set[1], format!("__Secure-session=; Path=/; Secure; HttpOnly; SameSite=Lax{GONE}"));
 }
