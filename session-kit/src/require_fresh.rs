@@ -7,7 +7,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::require_user::{RequireUser, refusal};
-use crate::{Error, Session};
+use crate::{Error, ErrorKind, Session};
 
 /// An extractor for handlers that need a user whose last login is less than `SECONDS` ago: for a new password, a new
 /// address or a payment (OWASP ASVS 5.0, 7.5.1 and 7.5.3).
@@ -40,7 +40,7 @@ impl<S: Send + Sync, const SECONDS: u64> FromRequestParts<S> for RequireFresh<SE
         let RequireUser { name, session } = RequireUser::from_request_parts(parts, state).await?;
         match session.is_fresh(Duration::from_secs(SECONDS)).map_err(Error::into_response)? {
             true => Ok(Self { name, session }),
-            false => Err(refusal(parts)),
+            false => Err(refusal(parts, ErrorKind::NotFresh)),
         }
     }
 }

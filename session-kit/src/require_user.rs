@@ -6,12 +6,13 @@ use http::header::{ACCEPT, CACHE_CONTROL, LOCATION, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::{Error, Session};
+use crate::{Error, ErrorKind, Session, Unrendered};
 
 /// An extractor for handlers that need a logged-in user: the user's name and the session.
 ///
 /// Without a user the handler does not run. A browser that asks for a page is redirected to the [`LoginPage`] (status
-/// 303), if the application has named one. Other clients, such as scripts that accept JSON, get status 401.
+/// 303), if the application has named one. Other clients, such as scripts that accept JSON, get status 401: the session layer
+/// renders it, as problem details (RFC 9457) or by its `refuse_with`.
 ///
 /// ```
 /// use axum::{Extension, Router, routing::get};
@@ -55,12 +56,13 @@ impl<S: Send + Sync> FromRequestParts<S> for RequireUser {
         let session = Session::from_request_parts(parts, state).await.map_err(Error::into_response)?;
         match session.user().map_err(Error::into_response)? {
             Some(name) => Ok(Self { name, session }),
-            None => Err(refusal(parts)),
+            None => Err(refusal(parts, ErrorKind::NoUser)),
         }
     }
 }
 
-pub(crate) fn refusal(parts: &Parts) -> Response {
+/// A redirect, or a response that the session layer renders as the client accepts it.
+pub(crate) fn refusal(parts: &Parts, kind: ErrorKind) -> Response {
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     let page = parts.extensions.get::<LoginPage>().filter(|_| accepts_html(&parts.headers));
     let headers = [(CACHE_CONTROL, NO_STORE), (VARY, HeaderValue::from_static("Accept"))];
@@ -71,7 +73,10 @@ pub(crate) fn refusal(parts: &Parts) -> Response {
         None => {
             // RFC 9110, section 15.5.2, requires a challenge. No registered scheme means a login page.
             let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Session"))];
-            (StatusCode::UNAUTHORIZED, headers, challenge, "Please log in.").into_response()
+            let error = Unrendered::new(StatusCode::UNAUTHORIZED, kind);
+            let mut response = (error.status, headers, challenge, "Please log in.").into_response();
+            response.extensions_mut().insert(error);
+            response
         }
     }
 }

@@ -8,10 +8,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::{DefaultRefusal, ErrorKind, Refusal, Refuse as _, Refused, Unrendered, prefers_json};
+
 /// Refuses requests that another site made the browser send: cross-site request forgery (CSRF).
 ///
 /// A request of another method than `GET`, `HEAD` and `OPTIONS` needs `Sec-Fetch-Site: same-origin` or `none`. Browsers
-/// without this header need an `Origin` of this host. Pages cannot change these headers. Other requests get status 403.
+/// without this header need an `Origin` of this host. Pages cannot change these headers. Other requests get status 403, as
+/// problem details (RFC 9457) or text by what the client accepts. Inside of a session layer, its `refuse_with` applies.
 /// Programs other than browsers send neither header and pass.
 ///
 /// `SameSite=Lax` alone is not enough, because another port or subdomain is the same site. A token in each form
@@ -80,7 +83,7 @@ pub struct SameOriginService<S> {
 impl<S, B, R> Service<Request<B>> for SameOriginService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: From<&'static str>,
+    R: Default + 'static,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -94,8 +97,11 @@ where
         if self.layer.accepts(&request) {
             return Either::Right(self.inner.call(request));
         }
-        let mut response = Response::new(R::from("The form came from another site."));
-        *response.status_mut() = StatusCode::FORBIDDEN;
+        let error = Unrendered::new(StatusCode::FORBIDDEN, ErrorKind::OtherSite);
+        let refusal = Refusal::new(error.status, error.kind, prefers_json(request.headers()));
+        let mut response: Response<R> = DefaultRefusal.refuse(&refusal);
+        response.extensions_mut().insert(Refused::new(error.kind));
+        response.extensions_mut().insert(error);
         Either::Left(ready(Ok(response)))
     }
 }

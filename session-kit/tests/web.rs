@@ -13,7 +13,8 @@ use session_kit::memory::{MemoryConfig, MemoryStore};
 use session_kit::prelude::*;
 use session_kit::test_kit::{Client, TestClock, sessions};
 use session_kit::{
-    ClearSiteData, Error, IdUpdate, LoginPage, RequireFresh, RequireUser, SameOriginLayer, Timeouts, csrf,
+    ClearSiteData, Error, ErrorKind, IdUpdate, LoginPage, Refusal, RequireFresh, RequireUser,
+    SameOriginLayer, Timeouts, csrf,
 };
 
 fn app() -> (Client<Router>, TestClock) {
@@ -178,4 +179,67 @@ async fn timeouts_of_a_guideline_end_the_session() {
     assert_eq!(idle.get("/account").await.status, 401);
     clock.advance(Duration::from_secs(30 * 60));
     assert_eq!(active.get("/account").await.status, 401, "a day");
+}
+
+/// Refusals by an extractor and by a layer: what is asked, the status and the text.
+const REFUSALS: [(&str, u16, &str, ErrorKind); 4] = [
+    ("/account", 401, "Please log in.", ErrorKind::NoUser),
+    ("/password", 401, "Please log in.", ErrorKind::NoUser),
+    ("/password-of-ada", 401, "Please log in again.", ErrorKind::NotFresh),
+    ("/foreign", 403, "The form came from another site.", ErrorKind::OtherSite),
+];
+
+async fn refused(client: &mut Client<Router>, path: &str, accept: &str) -> session_kit::test_kit::Answer {
+    let mut request = Request::post(path).header("accept", accept);
+    if path == "/password-of-ada" {
+        client.post("/login", "").await;
+        request = Request::post("/password").header("accept", accept);
+    }
+    if path == "/foreign" {
+        request = request.header("sec-fetch-site", "cross-site");
+    }
+    client.send(request.body(Body::empty()).unwrap()).await
+}
+
+fn refusing() -> Router {
+    Router::new()
+        .route("/account", post(async |user: RequireUser| user.name))
+        .route("/password", post(async |user: RequireFresh<0>| user.name))
+        .route("/login", post(async |session: Session| session.login("ada")))
+        .route("/foreign", post(async || "sent"))
+}
+
+#[tokio::test]
+async fn refusals_are_problem_details_for_clients_that_prefer_json() {
+    let session_layer = || SessionLayer::new(sessions().0, CookieState::default());
+    let same_origin = SameOriginLayer::new();
+    for app in [
+        refusing().layer(same_origin.clone()).layer(session_layer()),
+        refusing().layer(session_layer()).layer(same_origin),
+    ] {
+        for (path, status, text, _) in REFUSALS {
+            let mut client = Client::new(app.clone());
+            let answer = refused(&mut client, path, "application/json").await;
+            assert_eq!(answer.status.as_u16(), status, "{path}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+            let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+            assert_eq!((&body["status"], &body["detail"]), (&status.into(), &text.into()), "{path}");
+            assert_eq!(answer.header("www-authenticate"), (status == 401).then_some("Session"), "{path}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+            let answer = refused(&mut client, path, "*/*").await;
+            assert_eq!((answer.status.as_u16(), answer.text()), (status, text), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn closure_of_the_session_layer_replaces_these_refusals_too() {
+    let own = |refusal: &Refusal| (refusal.status, format!("{:?} {}", refusal.kind, refusal.wants_json));
+    let own = move |refusal: &Refusal| axum::response::IntoResponse::into_response(own(refusal));
+    let layer = SessionLayer::new(sessions().0, CookieState::default()).refuse_with(own);
+    let app = refusing().layer(SameOriginLayer::new()).layer(layer);
+    for (path, status, _, kind) in REFUSALS {
+        let answer = refused(&mut Client::new(app.clone()), path, "application/json").await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (status, format!("{kind:?} true").as_str()));
+    }
 }

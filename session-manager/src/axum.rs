@@ -19,6 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         let Some(session) = parts.extensions.get::<Self>().cloned() else {
             return Err(Error::no_layer(&mut parts.extensions));
         };
+        session.note_accept(&parts.headers);
         session.load().await?;
         Ok(session)
     }

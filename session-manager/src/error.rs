@@ -109,6 +109,8 @@ impl Error {
             | ErrorKind::Ended
             | ErrorKind::Entropy
             | ErrorKind::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::NoUser | ErrorKind::NotFresh => StatusCode::UNAUTHORIZED,
+            ErrorKind::OtherSite => StatusCode::FORBIDDEN,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -178,7 +180,7 @@ impl Refused {
 
 /// A marker in the extensions of the response that an [`Error`] of a handler or an extractor became. The session layer
 /// around it replaces the response by one that the client accepts. A middleware in between that renders its own response
-/// removes the marker.
+/// removes the marker. An extractor or a middleware that refuses requests itself may set it, with a status of 400 or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unrendered {
@@ -191,6 +193,12 @@ pub struct Unrendered {
 }
 
 impl Unrendered {
+    /// A marker without a time to try again.
+    #[must_use]
+    pub const fn new(status: StatusCode, kind: ErrorKind) -> Self {
+        Self { status, kind, retry_after: None }
+    }
+
     /// The marker for this error.
     #[must_use]
     pub fn of(error: &Error) -> Self {
@@ -268,6 +276,15 @@ pub enum ErrorKind {
     /// The user has as many sessions as [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions) allows.
     #[error("too many sessions of this user")]
     TooManySessions,
+    /// The request needs a user, and its session has none.
+    #[error("no user is logged in")]
+    NoUser,
+    /// The request needs a more recent login.
+    #[error("login is not recent enough")]
+    NotFresh,
+    /// The request comes from a page of another site.
+    #[error("request comes from another site")]
+    OtherSite,
     /// The request did not pass a session layer. The application is assembled wrongly.
     #[error(
         "no session layer around this handler or middleware: `.layer(SessionLayer::new(sessions, state))` covers \

@@ -29,6 +29,7 @@ mod watch;
 mod backend;
 mod session;
 
+mod accept;
 mod flash;
 mod identity;
 mod values;
@@ -76,6 +77,7 @@ mod tag;
 
 mod carried;
 
+pub use accept::{list_items, prefers_json};
 pub use builder::SessionsBuilder;
 pub use carried::{CarriedSessions, NoStore, OneRequest};
 pub use client::AddressCheck;

@@ -176,6 +176,7 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Whether the session is bound to another client than the one that asks.
+    #[inline]
     pub(crate) fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
         let header = &table.header;
         if self.config.address != AddressCheck::Off

@@ -50,7 +50,7 @@ impl Session {
 }
 
 impl<D: Driver> Manager<D> {
-    /// Reads the session of a request again. What the request has recorded stays, unless the session has ended.
+    /// Reads the session of a request again. Its recorded changes stay, unless the session has ended.
     pub(crate) async fn reload(&self, work: &mut Work) -> Result<bool, Error> {
         if work.pending().is_some() {
             drop(self.resolve(work).await?);

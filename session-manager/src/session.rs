@@ -1,7 +1,7 @@
 //! The handle of a request, and the turn of a task that talks to the store.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
@@ -38,6 +38,8 @@ struct Shared {
     slot: Mutex<Slot>,
     /// Wakes the next task that waits for its turn.
     turn_ended: Notify,
+    /// Whether the client prefers JSON, once that was looked at.
+    format: OnceLock<bool>,
 }
 
 struct Slot {
@@ -97,7 +99,8 @@ impl Session {
             client: IdUpdate::None,
             tie: None,
         });
-        Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new() }))
+        let format = OnceLock::new();
+        Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new(), format }))
     }
 
     /// A handle outside of every request, on a session that a reference found.
@@ -352,6 +355,10 @@ impl Session {
         let slot = Arc::get_mut(&mut self.0).map(|shared| &mut shared.slot);
         let slot = slot.map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner));
         slot.is_some_and(|slot| matches!(slot.place, Place::Unloaded))
+    }
+
+    pub(crate) fn format(&self) -> &OnceLock<bool> {
+        &self.0.format
     }
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Work) -> R) -> Result<R, Error> {

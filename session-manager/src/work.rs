@@ -166,7 +166,7 @@ impl Work {
         self.left = left;
     }
 
-    /// Continues on the session as it is stored now. What is recorded stays.
+    /// Continues on the session as it is stored now. The log stays.
     pub(crate) fn reload(&mut self, found: Self, now: Timestamp) -> Result<(), Error> {
         let Self { loaded: Some(loaded), table, flash, .. } = found else { return Ok(()) };
         self.rebase(loaded, table, now)?;

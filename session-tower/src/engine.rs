@@ -12,7 +12,6 @@ use session_manager::{Closed, Committed, Error, IdUpdate, RequestInfo, Session, 
 use crate::headers;
 use crate::mistakes::Mistakes;
 use crate::options::{Options, Parts};
-use crate::refusal::prefers_json;
 
 pub(crate) type Commit = Pin<Box<dyn Future<Output = Result<Committed, Error>> + Send>>;
 
@@ -64,8 +63,6 @@ pub(crate) struct Begun {
     pub(crate) session: Session,
     /// Its response has no body, so the client sees no flash value.
     pub(crate) is_head: bool,
-    /// The client prefers JSON to text.
-    pub(crate) wants_json: bool,
     /// Why the client may drop a new id, if that is worth a warning.
     pub(crate) objection: Option<&'static str>,
 }
@@ -79,8 +76,8 @@ impl Begun {
         objection: impl FnOnce() -> Option<&'static str>,
     ) -> Self {
         let objection = if mistakes.watches_cookie() { objection() } else { None };
-        let (is_head, wants_json) = (*head.method == Method::HEAD, prefers_json(head.headers));
-        Self { session: sessions.lazy(request), is_head, wants_json, objection }
+        let is_head = *head.method == Method::HEAD;
+        Self { session: sessions.lazy(request), is_head, objection }
     }
 }
 

@@ -13,7 +13,9 @@ impl<S: Send + Sync> FromRequestParts<S> for LazySession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        Self::required(&mut parts.extensions)
+        let lazy = Self::required(&mut parts.extensions)?;
+        lazy.session().note_accept(&parts.headers);
+        Ok(lazy)
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use session_manager::{
     Closed, Committed, Error, ErrorKind, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
@@ -13,7 +13,7 @@ use session_manager::{
 };
 
 use crate::engine::{Begun, Commit, Engine};
-use crate::refusal::{DefaultRefusal, Refusal, Refuse, keep_headers};
+use crate::refusal::{DefaultRefusal, Refusal, Refuse, is_json, keep_headers};
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler, and then the commit.
@@ -34,7 +34,6 @@ pin_project! {
 struct OpenRequest {
     session: Session,
     is_head: bool,
-    wants_json: bool,
     objection: Option<&'static str>,
     engine: Arc<dyn Engine>,
     closed: bool,
@@ -59,8 +58,8 @@ pin_project! {
 
 impl<F, R, E> ResponseFuture<F, R, E> {
     pub(crate) fn new(inner: F, begun: Begun, engine: Arc<dyn Engine>, refuse: E) -> Self {
-        let Begun { session, is_head, wants_json, objection } = begun;
-        let request = OpenRequest { session, is_head, wants_json, objection, engine, closed: false };
+        let Begun { session, is_head, objection } = begun;
+        let request = OpenRequest { session, is_head, objection, engine, closed: false };
         Self { stage: Stage::Handler { inner }, request, refuse }
     }
 }
@@ -141,11 +140,12 @@ impl OpenRequest {
         let error = match committed {
             Ok(committed) if committed.refuses_response() => {
                 tracing::warn!(outcome = ?committed.outcome, "session ended before a privilege change was stored; the response is refused");
-                return self.refuse(Error::ended(), refuse);
+                return self.refuse(&Error::ended(), &response, refuse);
             }
             Ok(committed) if committed.not_stored => {
                 tracing::info!(outcome = ?committed.outcome, "session ended before its changes were stored");
-                return self.not_stored(self.conflict(), response, refuse);
+                let conflict = Unrendered::new(StatusCode::CONFLICT, ErrorKind::Ended);
+                return self.not_stored(&conflict, response, refuse);
             }
             Ok(_) => return response,
             Err(error) => error,
@@ -153,88 +153,88 @@ impl OpenRequest {
         let cause = error.store_error().map(tracing::field::display);
         if error.refuses_response() || self.session.policies().0 == OnStoreError::Reject {
             tracing::warn!(%error, cause, "session could not be committed; the response is refused");
-            return self.refuse(error, refuse);
+            return self.refuse(&error, &response, refuse);
         }
         // The load of a detached session has reported the failure.
         if !self.session.is_detached() {
             tracing::warn!(%error, cause, "session could not be committed; the response is sent without it");
         }
-        self.not_stored(self.refusal(&Unrendered::of(&error)), response, refuse)
+        self.not_stored(&Unrendered::of(&error), response, refuse)
     }
 
     /// The handler's response, marked, or a refusal: as the policy says.
     #[cold]
     fn not_stored<R>(
         &self,
-        refusal: Refusal,
+        error: &Unrendered,
         mut response: Response<R>,
         refuse: &impl Refuse<R>,
     ) -> Response<R> {
         if self.session.rejects_not_stored() {
-            response = refused(&refusal, refuse);
+            response = refused(&self.refusal(error, &response), refuse);
         }
         response.extensions_mut().insert(NotStored);
         response
     }
 
-    fn refusal(&self, error: &Unrendered) -> Refusal {
+    /// The refusal that replaces `response`, whose format says what the client accepts if nothing else does.
+    fn refusal<R>(&self, error: &Unrendered, response: &Response<R>) -> Refusal {
+        let wants_json = self.session.prefers_json().unwrap_or_else(|| is_json(response.headers()));
         let Unrendered { status, kind, retry_after, .. } = *error;
-        Refusal { status, kind, retry_after, wants_json: self.wants_json }
-    }
-
-    fn conflict(&self) -> Refusal {
-        let (status, kind) = (StatusCode::CONFLICT, ErrorKind::Ended);
-        Refusal { status, kind, retry_after: None, wants_json: self.wants_json }
+        Refusal { retry_after, ..Refusal::new(status, kind, wants_json) }
     }
 
     #[cold]
-    fn refuse<R>(&self, error: Error, refuse: &impl Refuse<R>) -> Response<R> {
-        refused(&self.refusal(&Unrendered::of(&error)), refuse)
+    fn refuse<R>(&self, error: &Error, response: &Response<R>, refuse: &impl Refuse<R>) -> Response<R> {
+        refused(&self.refusal(&Unrendered::of(error), response), refuse)
     }
 
     /// The response that an error of a handler or an extractor became, as this client accepts it.
+    #[inline]
     fn render<R>(&self, response: &mut Response<R>, refuse: &impl Refuse<R>) {
-        if response.status().as_u16() < 400 {
-            return;
+        if response.status().as_u16() >= 400 {
+            self.render_error(response, refuse);
         }
+    }
+
+    #[cold]
+    fn render_error<R>(&self, response: &mut Response<R>, refuse: &impl Refuse<R>) {
         let Some(error) = response.extensions_mut().remove::<Unrendered>() else { return };
+        let refusal = self.refusal(&error, response);
         let headers = std::mem::take(response.headers_mut());
-        *response = refused(&self.refusal(&error), refuse);
+        *response = refused(&refusal, refuse);
         keep_headers(response.headers_mut(), headers);
     }
 
     /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
     /// handler or the commit failed. A session that the client keeps ends by this response only, so a service that fails,
     /// or an outer timeout, leaves it as it was.
-    fn complete<R>(&mut self, mut closed: Closed, response: &mut Response<R>, refuse: &impl Refuse<R>) {
+    fn complete<R>(&mut self, closed: Closed, response: &mut Response<R>, refuse: &impl Refuse<R>) {
         self.closed = true;
         self.render(response, refuse);
         if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
             self.engine.mistakes().report_dropped_cookie(objection);
         }
-        if let Err(error) = self.tell(closed, response.headers_mut()) {
+        let mut written = self.engine.write(closed.id_update, response.headers_mut());
+        if closed.others_ended {
+            // After the new cookie, which takes the place of these.
+            written = written.and_then(|()| self.engine.erase_others(response.headers_mut()));
+        }
+        if let Err(error) = written {
             tracing::error!(%error, "session id could not be written into the response; the response is refused");
-            let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Store);
-            let refusal = Refusal { status, kind, retry_after: None, wants_json: self.wants_json };
-            *response = refused(&refusal, refuse);
+            let error = Unrendered::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Store);
+            *response = refused(&self.refusal(&error, response), refuse);
             if closed.id_update == IdUpdate::Clear || closed.others_ended {
                 // The session has ended, whether or not the handler's headers had space for that.
-                closed.id_update = IdUpdate::Clear;
-                let _ = self.tell(closed, response.headers_mut());
+                let _ = self.engine.write(IdUpdate::Clear, response.headers_mut());
+            }
+            if closed.others_ended {
+                let _ = self.engine.erase_others(response.headers_mut());
             }
         }
         if closed.loaded {
             self.engine.vary(response.headers_mut());
         }
-    }
-
-    fn tell(&self, closed: Closed, headers: &mut HeaderMap) -> session_core::Result<()> {
-        self.engine.write(closed.id_update, headers)?;
-        if closed.others_ended {
-            // After the new cookie, which takes the place of these.
-            self.engine.erase_others(headers)?;
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use http::header::{CACHE_CONTROL, COOKIE, Entry, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use session_manager::list_items;
 
 /// Forbids caches to keep this response, because it sets a cookie.
 ///
@@ -22,7 +23,9 @@ pub(crate) fn no_store(headers: &mut HeaderMap) {
     const BOTH: HeaderValue = HeaderValue::from_static("no-store, no-transform");
     let has = |name: &str| {
         let lines = headers.get_all(CACHE_CONTROL).iter();
-        lines.flat_map(|line| items(line.as_bytes())).any(|item| item.eq_ignore_ascii_case(name.as_bytes()))
+        lines
+            .flat_map(|line| list_items(line.as_bytes()))
+            .any(|item| item.eq_ignore_ascii_case(name.as_bytes()))
     };
     if has("no-store") {
         return;
@@ -34,7 +37,8 @@ pub(crate) fn no_store(headers: &mut HeaderMap) {
 /// Says that this response depends on the request's header `on`.
 pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
     let names = |line: &HeaderValue| {
-        items(line.as_bytes()).any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()))
+        list_items(line.as_bytes())
+            .any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()))
     };
     let value = || match on {
         COOKIE => HeaderValue::from_static("Cookie"),
@@ -47,22 +51,6 @@ pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
         Ok(Entry::Vacant(line)) => drop(line.try_insert(value())),
         Err(_) => {}
     }
-}
-
-/// The members of a comma-separated list. Commas inside quotes do not separate (`no-cache="a, no-store"`).
-pub(crate) fn items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    line.split(move |byte| {
-        let separates = *byte == b',' && !quoted;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-        separates
-    })
-    .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

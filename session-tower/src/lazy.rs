@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Extensions;
+use http::{Extensions, Request};
 use session_manager::{Error, OnHandlerError, OnNotStored, OnStoreError, Session};
 
 /// A request's session, not loaded yet, with the settings of this request. An axum extractor; other services and
@@ -36,6 +36,15 @@ impl LazySession {
         Some(Self { session, outer: extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0)) })
     }
 
+    /// The session of a request; `None` outside every session layer. Unlike [`of`](Self::of), it also notes the `Accept`
+    /// header of the request, so that a refusal by the layer has the format that the client accepts.
+    #[must_use]
+    pub fn of_request<B>(request: &Request<B>) -> Option<Self> {
+        let lazy = Self::of(request.extensions())?;
+        lazy.session.note_accept(request.headers());
+        Some(lazy)
+    }
+
     /// The session in a request's extensions, for middleware that needs one.
     ///
     /// # Errors
@@ -47,10 +56,10 @@ impl LazySession {
 
     /// Puts a session into a request's extensions, in front of the session of an outer layer.
     pub(crate) fn insert(session: Session, extensions: &mut Extensions) {
-        if let Some(outer) = Self::of(extensions) {
-            extensions.insert(Outer(Arc::new(outer)));
+        if let Some(session) = extensions.insert(session) {
+            let outer = extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0));
+            extensions.insert(Outer(Arc::new(Self { session, outer })));
         }
-        extensions.insert(session);
     }
 
     /// The loaded session. The first call of the request reads the store; after a failure, the next call tries again.

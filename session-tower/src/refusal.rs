@@ -5,13 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use session_manager::ErrorKind;
-
-use crate::headers::items;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -22,22 +18,34 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 #[non_exhaustive]
 pub struct Refusal {
     /// `503 Service Unavailable` if the same request may succeed later, `409 Conflict` if the session has ended before its
-    /// changes were stored, `500 Internal Server Error` otherwise.
+    /// changes were stored, `401 Unauthorized` and `403 Forbidden` of an extractor or a middleware that refuses the request,
+    /// `500 Internal Server Error` otherwise.
     pub status: StatusCode,
     /// The kind of the error.
     pub kind: ErrorKind,
     /// After which time the client may try again, if the failure passes by itself.
     pub retry_after: Option<Duration>,
-    /// Whether the client prefers JSON to text, by its `Accept` header.
+    /// Whether the client prefers JSON to text. An extractor has noted its `Accept` header, or
+    /// [`LazySession::of_request`](crate::LazySession::of_request) has; otherwise the replaced response is JSON.
     pub wants_json: bool,
 }
 
 impl Refusal {
+    /// A refusal without `Retry-After`. A middleware that refuses requests as the layer does calls
+    /// `DefaultRefusal.refuse(&refusal)` with it.
+    #[must_use]
+    pub const fn new(status: StatusCode, kind: ErrorKind, wants_json: bool) -> Self {
+        Self { status, kind, retry_after: None, wants_json }
+    }
+
     /// A sentence for people. It names neither the session nor the cause.
     #[must_use]
     pub fn detail(&self) -> &'static str {
         match (self.status, self.kind) {
             (StatusCode::CONFLICT, _) => "Your session has ended, so your changes were not saved.",
+            (_, ErrorKind::NoUser) => "Please log in.",
+            (_, ErrorKind::NotFresh) => "Please log in again.",
+            (_, ErrorKind::OtherSite) => "The form came from another site.",
             (_, ErrorKind::TooManySessions) => "You are logged in too often. Please log out elsewhere.",
             (StatusCode::SERVICE_UNAVAILABLE, _) => {
                 "Sessions are not available at the moment. Please try again."
@@ -137,6 +145,13 @@ impl<R, F: Fn(&Refusal) -> Response<R>> Refuse<R> for RefuseWith<F> {
     }
 }
 
+/// Whether the body of a response is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().split(|byte| *byte == b';').next());
+    let kind = kind.flatten().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    kind == b"application/json" || kind.ends_with(b"+json")
+}
+
 /// Adds the headers of an error response that do not describe its body: services inside of the layer may have added some.
 pub(crate) fn keep_headers(new: &mut HeaderMap, old: HeaderMap) {
     let describes = |name: &HeaderName| {
@@ -152,116 +167,9 @@ pub(crate) fn keep_headers(new: &mut HeaderMap, old: HeaderMap) {
     }
 }
 
-/// Whether the client prefers JSON to text. Of two types with equal weights, the first counts. `*/*` alone means text.
-pub(crate) fn prefers_json(request: &HeaderMap) -> bool {
-    let Some(first) = request.get(ACCEPT) else { return false };
-    match first.as_bytes() {
-        // What most clients begin with has the weight 1.
-        [b't' | b'T', b'e', b'x', b't', b'/', b'h', b't', b'm', b'l', b',', ..] => false,
-        b"*/*" => false,
-        b"application/json" | b"application/problem+json" => true,
-        _ => weighs_json(request),
-    }
-}
-
-fn weighs_json(request: &HeaderMap) -> bool {
-    let lines = request.get_all(ACCEPT).iter();
-    let mut json = Weight::default();
-    let mut text = Weight::default();
-    for (place, item) in lines.flat_map(|line| items(line.as_bytes())).enumerate() {
-        let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let Some(kind) = parts.next() else { continue };
-        let weight = parts.find_map(weight_of).unwrap_or(1_000);
-        let kind = kind.to_ascii_lowercase();
-        match &kind[..] {
-            b"application/problem+json" => json.name(3, weight, place),
-            b"application/json" => json.name(2, weight, place),
-            b"application/*" => json.name(1, weight, place),
-            b"text/plain" => text.name(3, weight, place),
-            b"text/html" | b"application/xhtml+xml" => text.name(2, weight, place),
-            b"text/*" => text.name(1, weight, place),
-            b"*/*" => {
-                json.name(0, weight, usize::MAX);
-                text.name(0, weight, place);
-            }
-            _ => {}
-        }
-    }
-    json.weight > text.weight || json.weight == text.weight && json.weight > 0 && json.place < text.place
-}
-
-/// The weight of a type by the most specific entry that names it.
-#[derive(Default)]
-struct Weight {
-    /// In thousandths.
-    weight: u32,
-    place: usize,
-    /// How specific the entry is; 0 for none and `*/*`.
-    specific: u8,
-}
-
-impl Weight {
-    fn name(&mut self, specific: u8, weight: u32, place: usize) {
-        let better = specific > self.specific || specific == self.specific && weight > self.weight;
-        if better {
-            *self = Self { weight, place, specific };
-        }
-    }
-}
-
-/// `q=0.5` in thousandths.
-fn weight_of(parameter: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(parameter).ok()?;
-    let (name, value) = text.split_once('=')?;
-    if !name.trim_end().eq_ignore_ascii_case("q") {
-        return None;
-    }
-    let weight = value.trim_start().parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight));
-    // A malformed weight is ignored.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1")]
-    weight.map(|weight| (weight * 1_000.0).round() as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn accept_header_chooses_the_format() {
-        for (accept, json) in [
-            (&[][..], false),
-            (&["*/*"], false),
-            (&[""], false),
-            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], false),
-            (&["TEXT/HTML, application/json"], false),
-            (&["application/json"], true),
-            (&["application/problem+json"], true),
-            (&["Application/JSON; charset=utf-8"], true),
-            (&["application/json, text/plain, */*"], true),
-            (&["text/plain, application/json"], false),
-            (&["text/plain;q=0.5, application/json"], true),
-            (&["text/plain; q=0.5", "application/json;q=0.6"], true),
-            (&["text/html;q=0.9, application/problem+json;q=0.9"], false),
-            (&["application/json;q=0"], false),
-            (&["application/json;q=0, */*"], false),
-            (&["text/plain;q=0, */*"], true),
-            (&["application/*"], true),
-            (&["text/*, application/*;q=0.1"], false),
-            (&["image/avif,image/webp,*/*;q=0.8"], false),
-            (&["application/json;q=2"], true),
-            (&["application/json;q=NaN, text/plain;q=0.1"], true),
-            (&[";;;,,,q=1;=", "\u{7f}"], false),
-            (&["application/json;v=\"a, text/plain\";q=0.1, text/plain"], false),
-        ] {
-            let mut headers = HeaderMap::new();
-            for line in accept {
-                if let Ok(line) = HeaderValue::from_str(line) {
-                    headers.append(ACCEPT, line);
-                }
-            }
-            assert_eq!(prefers_json(&headers), json, "{accept:?}");
-        }
-    }
 
     #[test]
     fn unknown_bodies_stay_empty() {
