@@ -6,13 +6,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use session_core::Driver;
 use tokio::time::timeout_at;
 
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::outcome::{EndReason, Outcome};
+use crate::policy::OnStoreError;
 use crate::request::RequestInfo;
 use crate::session::Session;
+use crate::sessions::Sessions;
 use crate::watch::{Follower, Now};
 use crate::work::{Loaded, Work};
 
@@ -23,7 +26,7 @@ use crate::work::{Loaded, Work};
 /// destroyed or expires, or if another request gives it a new id. A reference that has reported the end stays ended. It
 /// never creates a session, and extends none except by [`touch`](Self::touch).
 ///
-/// [`Session::reference`] returns one. Before the commit that stores the session for the first time, the reference finds
+/// [`Session::reference`] returns one, and [`Sessions::reference_to`] for an id. Before the commit that stores the session for the first time, the reference finds
 /// no session: commit first if a task may be faster than the response.
 #[derive(Clone)]
 pub struct SessionRef {
@@ -40,6 +43,25 @@ impl Session {
     pub fn reference(&self) -> Result<SessionRef, Error> {
         self.needs_store()?;
         Ok(SessionRef { follower: self.follower()?, backend: Arc::clone(self.backend()) })
+    }
+}
+
+impl<D: Driver> Sessions<D> {
+    /// A reference to the session under an id, or `None` if no session lives there: for a job that was given an id and
+    /// not a reference. It creates no session, also after the end, while a write through [`load`](Self::load) would begin
+    /// one that no client knows.
+    ///
+    /// A session that is bound to an address or a user agent needs them in the [`RequestInfo`].
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn reference_to(&self, request: impl Into<RequestInfo>) -> Result<Option<SessionRef>, Error> {
+        let mut request = request.into();
+        request.on_store_error = OnStoreError::Reject;
+        let session = self.load(request).await?;
+        let reference = if session.exists()? { Some(session.reference()?) } else { None };
+        session.close();
+        Ok(reference)
     }
 }
 

@@ -42,8 +42,9 @@ impl<D: Driver> Sessions<D> {
     /// A loaded session for this request. A missing, malformed, unknown or expired id results in a usable session,
     /// which its first write stores under a new id.
     ///
-    /// Work that outlives its request takes a [`SessionRef`](crate::SessionRef), which creates nothing. Under an id that has
-    /// ended, a write through this handle would begin a session that no client knows.
+    /// Work that outlives its request takes a [`SessionRef`](crate::SessionRef), which creates nothing; for an id that it
+    /// was given there is [`reference_to`](Self::reference_to). Under an id that has ended, a write through this handle
+    /// would begin a session that no client knows.
     ///
     /// # Errors
     /// `Store` if the store fails; `Corrupt` if the record is damaged and [`OnCorrupt`](crate::OnCorrupt) says `Fail`.

@@ -61,6 +61,10 @@ pub(crate) async fn s101_reference_opens_the_session_as_it_is(stage: &Stage) -> 
     probe.calls();
     ensure(reference.is_live().await?, "it lives", "it does not")?;
     called(&probe, &[Operation::Retrieve], "the question whether it lives")?;
+    // A job that was given the id.
+    let by_id = sessions.reference_to(id).await?.ok_or_else(|| unmet("a reference to the id", "none"))?;
+    called(&probe, &[Operation::Retrieve], "a reference to an id")?;
+    let three = open(&by_id).await?;
     // Each handle has a log of its own.
     let (one, two) = (open(&reference).await?, open(&reference).await?);
     one.insert("c", &3)?;
@@ -91,7 +95,9 @@ pub(crate) async fn s101_reference_opens_the_session_as_it_is(stage: &Stage) -> 
     ensure(two.destroy("job").await?, "the handle ends the session", "it does not")?;
     let late = sessions.load(id).await?;
     equal("the session for a request", &late.exists()?, &false)?;
-    for handle in [&one, &two] {
+    ensure(!by_id.is_live().await?, "the session of the id has ended", "it lives")?;
+    ensure(sessions.reference_to(id).await?.is_none(), "no reference to an ended session", "one")?;
+    for handle in [&one, &two, &three] {
         for _ in 0..2 {
             handle.insert("d", &4)?;
             let committed = handle.commit().await?;
