@@ -33,7 +33,11 @@ pub(super) fn node(call: &Call, graph: &Graph, input: &mut Reader<'_>) -> Result
         },
         "builtins.bytes" | "builtins.bytearray" | "_codecs.encode" => match arguments {
             [] => Some(Node::Leaf(Value::Bytes(Vec::new()))),
-            [content, ..] => bytes(*content, graph).map(|bytes| Node::Leaf(Value::Bytes(bytes))),
+            [content] => bytes(*content, graph).map(|bytes| Node::Leaf(Value::Bytes(bytes))),
+            [content, encoding] if matches!(text(*encoding, graph), Some("latin1" | "latin-1")) => {
+                bytes(*content, graph).map(|bytes| Node::Leaf(Value::Bytes(bytes)))
+            }
+            _ => None,
         },
         "markupsafe.Markup"
         | "jinja2.utils.Markup"
