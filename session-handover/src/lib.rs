@@ -23,6 +23,8 @@ mod error;
 mod graph;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(any(feature = "django", feature = "express", feature = "rails"))]
+mod json_write;
 #[cfg(any(feature = "json", feature = "php"))]
 mod keys;
 #[cfg(any(feature = "express", feature = "cookie-session", feature = "iron-session"))]

@@ -16,7 +16,7 @@ pub(crate) enum Token {
     /// Bytes after the type of an extension.
     Extension(
         #[cfg_attr(
-            not(any(feature = "rails", feature = "flask-session")),
+            not(any(feature = "rails", feature = "flask-session", feature = "tower-sessions")),
             expect(dead_code, reason = "PHP has none")
         )]
         usize,
@@ -47,6 +47,36 @@ pub(crate) fn token(input: &mut Reader<'_>) -> Result<Token, Error> {
         _ => return compound(code, input),
     };
     Ok(Token::Scalar(scalar))
+}
+
+/// Reads a value whose text is UTF-8. `extension` reads an extension of some bytes after its type.
+#[cfg(any(feature = "flask-session", feature = "tower-sessions"))]
+pub(crate) fn value(
+    input: &mut Reader<'_>,
+    extension: fn(&mut Reader<'_>, usize) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    input.enter()?;
+    input.count_item()?;
+    let at = input.offset();
+    let read = match token(input)? {
+        Token::Scalar(value) => value,
+        Token::Text(length) => {
+            let text = std::str::from_utf8(input.take(length)?);
+            let text = text.map_err(|_| Error::new(ErrorKind::Malformed, at, "text is not UTF-8"))?;
+            Value::Text(text.to_owned())
+        }
+        Token::Bytes(length) => Value::Bytes(input.take(length)?.to_vec()),
+        Token::List(count) => {
+            Value::List((0..count).map(|_| value(input, extension)).collect::<Result<_, _>>()?)
+        }
+        Token::Map(count) => {
+            let entries = (0..count).map(|_| Ok((value(input, extension)?, value(input, extension)?)));
+            Value::Map(entries.collect::<Result<_, Error>>()?)
+        }
+        Token::Extension(length) => extension(input, length)?,
+    };
+    input.leave();
+    Ok(read)
 }
 
 fn compound(code: u8, input: &mut Reader<'_>) -> Result<Token, Error> {

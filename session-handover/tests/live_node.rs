@@ -51,7 +51,8 @@ impl Drop for Sessions {
 #[test]
 fn sessions_of_a_real_node_are_read_and_written() {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let packages = target.join("node-packages");
+    // Other versions get a folder of their own.
+    let packages = target.join(format!("node-packages/{}", PACKAGES.join("+")));
     if let Err(reason) = install(&packages) {
         eprintln!("\x1b[31mSKIPPED: Node's packages could not be installed: {reason}\x1b[0m");
         return;

@@ -1,69 +1,42 @@
 //! MessagePack as the package msgspec writes it: a moment with a zone is the extension -1, and keys may be of any type.
 
-use crate::pack::{Token, token};
-use crate::{Bounds, Error, ErrorKind, Object, Reader, Value, calendar};
+use crate::{Bounds, Error, ErrorKind, Object, Reader, Value, calendar, pack};
 
 /// Reads one value.
 pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
-    let mut pack = Unpack { input: Reader::new(bytes, bounds) };
-    let value = pack.value()?;
-    pack.input.end()?;
+    let mut input = Reader::new(bytes, bounds);
+    let value = pack::value(&mut input, extension)?;
+    input.end()?;
     Ok(value)
 }
 
-struct Unpack<'a> {
-    input: Reader<'a>,
-}
-
-impl Unpack<'_> {
-    fn value(&mut self) -> Result<Value, Error> {
-        self.input.enter()?;
-        self.input.count_item()?;
-        let at = self.input.offset();
-        let value = match token(&mut self.input)? {
-            Token::Scalar(value) => value,
-            Token::Text(length) => String::from_utf8(self.input.take(length)?.to_vec())
-                .map(Value::Text)
-                .map_err(|_| Error::new(ErrorKind::Malformed, at, "text is not UTF-8"))?,
-            Token::Bytes(length) => Value::Bytes(self.input.take(length)?.to_vec()),
-            Token::List(count) => Value::List((0..count).map(|_| self.value()).collect::<Result<_, _>>()?),
-            Token::Map(count) => Value::Map(
-                (0..count).map(|_| Ok((self.value()?, self.value()?))).collect::<Result<_, Error>>()?,
-            ),
-            Token::Extension(length) => self.extension(length)?,
-        };
-        self.input.leave();
-        Ok(value)
+fn extension(input: &mut Reader<'_>, length: usize) -> Result<Value, Error> {
+    let at = input.offset();
+    let kind = i8::from_be_bytes(input.array()?);
+    let content = input.take(length)?;
+    if kind != -1 {
+        return Ok(Value::object(format!("extension {kind}"), Object::Raw(content.to_vec())));
     }
-
-    fn extension(&mut self, length: usize) -> Result<Value, Error> {
-        let at = self.input.offset();
-        let kind = i8::from_be_bytes(self.input.array()?);
-        let content = self.input.take(length)?;
-        if kind != -1 {
-            return Ok(Value::object(format!("extension {kind}"), Object::Raw(content.to_vec())));
+    let bad = || Error::new(ErrorKind::Malformed, at, "moment");
+    let (seconds, nano) = match *content {
+        [a, b, c, d] => (u32::from_be_bytes([a, b, c, d]).into(), 0),
+        [a, b, c, d, e, f, g, h] => {
+            let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            let nano = u32::try_from(both >> 34).map_err(|_| bad())?;
+            (i64::try_from(both & 0x3_ffff_ffff).map_err(|_| bad())?, nano)
         }
-        let bad = || Error::new(ErrorKind::Malformed, at, "moment");
-        let (seconds, nano) = match *content {
-            [a, b, c, d] => (u32::from_be_bytes([a, b, c, d]).into(), 0),
-            [a, b, c, d, e, f, g, h] => {
-                let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-                let nano = u32::try_from(both >> 34).map_err(|_| bad())?;
-                (i64::try_from(both & 0x3_ffff_ffff).map_err(|_| bad())?, nano)
-            }
-            [a, b, c, d, ref seconds @ ..] => {
-                let seconds = seconds.try_into().map_err(|_| bad())?;
-                (i64::from_be_bytes(seconds), u32::from_be_bytes([a, b, c, d]))
-            }
-            _ => return Err(bad()),
-        };
-        let whole = calendar::moment(seconds, 0, 0).ok_or_else(bad)?;
-        // Python's moments have microseconds.
-        let micro = nano / 1_000;
-        Ok(Value::DateTime(match whole.strip_suffix('Z') {
-            _ if nano > 999_999_999 => return Err(bad()),
-            Some(clock) if micro != 0 => format!("{clock}.{micro:06}Z"),
-            _ => whole,
-        }))
-    }
+        [a, b, c, d, ref seconds @ ..] => {
+            let seconds = seconds.try_into().map_err(|_| bad())?;
+            (i64::from_be_bytes(seconds), u32::from_be_bytes([a, b, c, d]))
+        }
+        _ => return Err(bad()),
+    };
+    let whole = calendar::moment(seconds, 0, 0).ok_or_else(bad)?;
+    // Python's moments have microseconds.
+    let micro = nano / 1_000;
+    Ok(Value::DateTime(match whole.strip_suffix('Z') {
+        _ if nano > 999_999_999 => return Err(bad()),
+        Some(clock) if micro != 0 => format!("{clock}.{micro:06}Z"),
+        _ => whole,
+    }))
 }

@@ -1,8 +1,8 @@
 //! Writing a session back into Rails' cookie, where its serializer is JSON.
 
 use super::rails::{Cookie, Envelope, Protection};
-use crate::seal;
-use crate::{Error, ErrorKind, Value};
+use crate::json_write::{self, Style, unwritable};
+use crate::{Error, Value, seal};
 
 impl Cookie {
     /// Writes a session in the envelope that a cookie was read from. Gives the value of the cookie, escaped for a header.
@@ -11,14 +11,13 @@ impl Cookie {
     /// A signed cookie needs none.
     ///
     /// # Errors
-    /// [`ErrorKind::Unwritable`] for a value that Rails could not read back as it is: only JSON's types can be written, and only
+    /// [`ErrorKind::Unwritable`](crate::ErrorKind::Unwritable) for a value that Rails could not read back as it is: only JSON's types can be written, and only
     /// where the cookie held JSON.
     pub fn write(&self, value: &Value, envelope: &Envelope, iv: &[u8]) -> Result<String, Error> {
         if !envelope.json {
             return Err(unwritable("cookie does not hold JSON"));
         }
-        let mut message = String::new();
-        encode(value, &mut message, 0)?;
+        let message = to_json(value)?;
         let plain = match &envelope.metadata {
             None => message,
             Some(metadata) => {
@@ -27,7 +26,7 @@ impl Cookie {
                     if index > 0 {
                         text.push(',');
                     }
-                    encode_text(name, &mut text);
+                    json_write::quote(name, &STYLE, &mut text);
                     text.push(':');
                     let member = match name.as_str() {
                         "message" => Some(seal::to_base64(message.as_bytes())),
@@ -40,7 +39,7 @@ impl Cookie {
                         _ => None,
                     };
                     match member {
-                        Some(member) => encode_text(&member, &mut text),
+                        Some(member) => json_write::quote(&member, &STYLE, &mut text),
                         None => text.push_str("null"),
                     }
                 }
@@ -74,92 +73,26 @@ impl Cookie {
     }
 }
 
+/// Rails escapes the letters that HTML and JavaScript take as marks. It reads at most 100 levels.
+const STYLE: Style = Style {
+    depth: 100,
+    number: |number| match number {
+        Value::Int(number) => Some(number.to_string()),
+        Value::BigInt(digits) => Some(digits.clone()),
+        Value::Float(number) if number.is_finite() => Some(json_write::float(*number, ".0")),
+        _ => None,
+    },
+    escaped: |letter| matches!(letter, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
+    surrogates: false,
+    place: |_| 0,
+};
+
 /// The text that Rails' JSON encoder gives a value.
 ///
 /// # Errors
-/// [`ErrorKind::Unwritable`] where the value has a type that JSON does not have.
+/// [`ErrorKind::Unwritable`](crate::ErrorKind::Unwritable) where the value has a type that JSON does not have.
 pub fn to_json(value: &Value) -> Result<String, Error> {
-    let mut text = String::new();
-    encode(value, &mut text, 0)?;
-    Ok(text)
-}
-
-fn encode(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
-    // Rails reads at most 100 levels.
-    if depth > 100 {
-        return Err(unwritable("values nest too deeply"));
-    }
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
-        Value::Int(number) => out.push_str(&number.to_string()),
-        Value::BigInt(digits) => out.push_str(digits),
-        Value::Float(number) if number.is_finite() => out.push_str(&float(*number)),
-        Value::Text(text) => encode_text(text, out),
-        Value::List(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                encode(item, out, depth + 1)?;
-            }
-            out.push(']');
-        }
-        Value::Map(entries) => {
-            let mut names = std::collections::HashSet::new();
-            out.push('{');
-            for (index, (key, value)) in entries.iter().enumerate() {
-                let Value::Text(key) = key else { return Err(unwritable("key is not text")) };
-                if !names.insert(key) {
-                    return Err(unwritable("key stands twice"));
-                }
-                if index > 0 {
-                    out.push(',');
-                }
-                encode_text(key, out);
-                out.push(':');
-                encode(value, out, depth + 1)?;
-            }
-            out.push('}');
-        }
-        _ => return Err(unwritable("type that JSON does not have")),
-    }
-    Ok(())
-}
-
-/// JSON text with the letters escaped that Rails escapes for HTML and JavaScript.
-fn encode_text(text: &str, out: &mut String) {
-    out.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
-            }
-            letter => out.push(letter),
-        }
-    }
-    out.push('"');
-}
-
-/// A float as Ruby shows it: the shortest digits, with an exponent outside 1e-4 to 1e16.
-fn float(number: f64) -> String {
-    let size = number.abs();
-    if size != 0.0 && !(1e-4..1e16).contains(&size) {
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let point = if digits.contains('.') { "" } else { ".0" };
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-        return format!("{digits}{point}e{sign}{exponent:0>2}");
-    }
-    format!("{number:?}")
+    json_write::write(value, &STYLE)
 }
 
 /// Escapes as Rack does for a cookie.
@@ -173,8 +106,4 @@ fn escape(text: &str) -> String {
         }
     }
     out
-}
-
-fn unwritable(what: &'static str) -> Error {
-    Error::new(ErrorKind::Unwritable, 0, what)
 }

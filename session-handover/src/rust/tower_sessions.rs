@@ -8,7 +8,7 @@
 //! The cookie `id` holds the key, plain, signed or private: [`cookie`].
 
 use super::cookie::{Cookie, Order, Security};
-use crate::pack::{Token, token};
+use crate::pack::{self, Token, token};
 use crate::{Bounds, Error, ErrorKind, Reader, Value, calendar, seal};
 
 /// A record.
@@ -35,21 +35,26 @@ pub fn cookie(security: Security) -> Cookie {
 /// # Errors
 /// A kind and the offset of the damage.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Record, Error> {
-    let mut unpack = Unpack { input: Reader::new(bytes, bounds) };
+    let mut input = Reader::new(bytes, bounds);
     let bad = |at, what| Error::new(ErrorKind::Malformed, at, what);
-    let Token::List(3) = token(&mut unpack.input)? else { return Err(bad(0, "record has three members")) };
-    let at = unpack.input.offset();
-    let Value::Bytes(mut id) = unpack.value()? else { return Err(bad(at, "id is not binary")) };
+    let Token::List(3) = token(&mut input)? else { return Err(bad(0, "record has three members")) };
+    let at = input.offset();
+    let Value::Bytes(mut id) = pack::value(&mut input, extension)? else {
+        return Err(bad(at, "id is not binary"));
+    };
     if id.len() != 16 {
         return Err(bad(at, "id has 16 bytes"));
     }
     // The key has the bytes of the same number in the other order.
     id.reverse();
-    let at = unpack.input.offset();
-    let value @ Value::Map(_) = unpack.value()? else { return Err(bad(at, "session is not a map")) };
-    let at = unpack.input.offset();
-    let (expires, expires_text) = moment(&unpack.value()?).ok_or_else(|| bad(at, "moment of the end"))?;
-    unpack.input.end()?;
+    let at = input.offset();
+    let value @ Value::Map(_) = pack::value(&mut input, extension)? else {
+        return Err(bad(at, "session is not a map"));
+    };
+    let at = input.offset();
+    let (expires, expires_text) =
+        moment(&pack::value(&mut input, extension)?).ok_or_else(|| bad(at, "moment of the end"))?;
+    input.end()?;
     Ok(Record { id: seal::to_base64_url(&id), value, expires, expires_text })
 }
 
@@ -64,35 +69,9 @@ pub fn row_end(column: &Value) -> Option<f64> {
     }
 }
 
-struct Unpack<'a> {
-    input: Reader<'a>,
-}
-
-impl Unpack<'_> {
-    fn value(&mut self) -> Result<Value, Error> {
-        self.input.enter()?;
-        self.input.count_item()?;
-        let at = self.input.offset();
-        let value = match token(&mut self.input)? {
-            Token::Scalar(value) => value,
-            Token::Text(length) => {
-                let text = std::str::from_utf8(self.input.take(length)?);
-                let text = text.map_err(|_| Error::new(ErrorKind::Malformed, at, "text is not UTF-8"))?;
-                Value::Text(text.to_owned())
-            }
-            Token::Bytes(length) => Value::Bytes(self.input.take(length)?.to_vec()),
-            Token::List(count) => Value::List((0..count).map(|_| self.value()).collect::<Result<_, _>>()?),
-            Token::Map(count) => {
-                let entries = (0..count).map(|_| Ok((self.value()?, self.value()?)));
-                Value::Map(entries.collect::<Result<_, _>>()?)
-            }
-            Token::Extension(_) => {
-                return Err(Error::new(ErrorKind::Malformed, at, "sessions have no extensions"));
-            }
-        };
-        self.input.leave();
-        Ok(value)
-    }
+/// serde's data model has no extensions.
+fn extension(input: &mut Reader<'_>, _: usize) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::Malformed, input.offset(), "sessions have no extensions"))
 }
 
 /// Seconds since 1970 and the RFC 3339 text of a date of the crate time: year, day of the year, hour, minute, second, nanosecond, and
