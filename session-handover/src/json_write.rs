@@ -10,7 +10,7 @@ pub(crate) struct Style {
     pub(crate) depth: usize,
     /// The text of an integer or a float. `None`: the system has no such number.
     pub(crate) number: fn(&Value) -> Option<String>,
-    /// Whether a character is escaped that is no quotation mark, backslash or control character.
+    /// Whether a character is escaped beside quotation marks, backslashes and control characters.
     pub(crate) escaped: fn(char) -> bool,
     /// Whether the system reads lone surrogates.
     pub(crate) surrogates: bool,

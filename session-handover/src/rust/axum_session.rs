@@ -17,18 +17,18 @@ pub struct Row {
 }
 
 /// The user's addresses and browser, which the signature of a cookie covers (`with_ip_and_user_agent`). Parts that the configuration
-/// `ip_user_agent` leaves out are empty.
+/// leaves out are empty: by default all but the address of the connection and the browser.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Peer<'a> {
-    /// The address of the connection (`use_ip`).
+    /// The address of the connection (`with_hashed_ip`).
     pub ip: &'a str,
-    /// The first address in `X-Forwarded-For` (`use_xforward_ip`).
+    /// The first address in `X-Forwarded-For` (`with_hashed_xforward`).
     pub x_forwarded_for: &'a str,
-    /// The first address in `Forwarded` (`use_forward_ip`).
+    /// The first address in `Forwarded` (`with_hashed_forward`).
     pub forwarded: &'a str,
-    /// The address in `X-Real-IP` (`use_real_ip`).
+    /// The address in `X-Real-IP` (`with_hashed_real_ip`).
     pub real_ip: &'a str,
-    /// The header `User-Agent` (`use_user_agent`).
+    /// The header `User-Agent` (`with_hashed_user_agent`).
     pub user_agent: &'a str,
 }
 
