@@ -91,7 +91,9 @@ fn django_rows_of_sqlite_decode() {
         let (data, end): (String, String) = db
             .query_row(query, [expect["key"].as_str().unwrap()], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
-        same(&expect["data"], &sessions.read_row(data.as_bytes(), &BOUNDS()).unwrap().value);
+        let opened = sessions.read_row(data.as_bytes(), &BOUNDS()).unwrap();
+        same(&expect["data"], &opened.value);
+        assert_eq!(sessions.write(&opened.value, &opened.envelope, opened.signed.unwrap()).unwrap(), data);
         let end = django::expire_date(&end).unwrap();
         assert_eq!(end > 1.8e9, expect["live"].as_bool().unwrap());
         assert_eq!(end.fract() != 0.0, expect["expire"].as_str().unwrap().contains('.'));
@@ -103,6 +105,12 @@ fn django_cookie(name: &str) {
     let sessions = django::Sessions::new(sample.secrets());
     let opened = sessions.read_cookie(&sample.bytes, as_of(&sample), &BOUNDS()).unwrap();
     sample.check(&opened.value);
+    let written = sessions.write(&opened.value, &opened.envelope, opened.signed.unwrap());
+    match sample.bytes.starts_with(b"gA") {
+        // A pickle.
+        true => assert_eq!(written.unwrap_err().kind(), ErrorKind::Unwritable),
+        false => assert_eq!(written.unwrap().as_bytes(), sample.bytes.trim_ascii_end()),
+    }
     let named = [b"sessionid=", sample.bytes.as_slice()].concat();
     assert!(sessions.read_cookie(&named, as_of(&sample), &BOUNDS()).is_ok());
     let late = sessions.read_cookie(&sample.bytes, as_of(&sample) + 1_209_601.0, &BOUNDS()).unwrap_err();
