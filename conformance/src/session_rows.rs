@@ -155,6 +155,14 @@ S129 s129_presented_session_stays_ended_in_any_order session [Conditional] [Revi
 S130 s130_client_keeps_newer_id_of_a_rotation session [Conditional VirtualTime] [MarkerIsLost TouchSaysTrue];
 S131 s131_events_and_references_have_one_tag session [Conditional] [RemoveKeeps MarkerIsLost];
 S132 s132_reload_shows_the_session_as_it_is session [Conditional] [LosesUpdates ReadsOneBehind];
+S133 s133_renewal_changes_only_the_id session [Conditional VirtualTime] [ResetsTimes StripsUser];
+S134 s134_old_id_leads_to_the_session_until_the_new_one_is_used session [Conditional VirtualTime] [TouchSaysTrue ReadExtends];
+S135 s135_renewal_loses_no_write session [Conditional VirtualTime] [StoreIgnoresRevision SwallowsConflicts];
+S136 s136_end_of_a_renewed_session_ends_both_ids session [Conditional VirtualTime] [RemoveKeeps RemoveSaysGone];
+S137 s137_renewal_with_lost_answers_happens_once session [Conditional VirtualTime] [RepeatConflicts LosesUpdates];
+S138 s138_renewed_session_is_no_way_into_a_login session [Conditional VirtualTime] [StoreIgnoresRevision SwallowsConflicts];
+S139 s139_reference_follows_a_renewal session [Conditional VirtualTime] [RemoveKeeps LosesUpdates];
+S140 s140_end_of_others_spares_the_renewed_session session [Conditional VirtualTime] [RemoveKeeps StripsUser];
         }
     };
 }

@@ -7,7 +7,7 @@ use session_core::{Driver, SessionId};
 
 use crate::client::AddressCheck;
 use crate::codec::Codec;
-use crate::config::{Config, LONGEST, Limits, MIN_TIME, OnCorrupt, OnTooMany};
+use crate::config::{Config, LONGEST, Limits, MIN_RENEWAL, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
 use crate::sessions::Sessions;
@@ -20,6 +20,7 @@ use crate::sessions::Sessions;
 /// | `absolute_lifetime` | 24 hours |
 /// | `touch_threshold` | a twentieth of the session's idle timeout |
 /// | `touch_timeout` | 500 milliseconds |
+/// | `renewal_timeout` | none |
 /// | `codec` | MessagePack |
 /// | `check_address` | off |
 /// | `check_user_agent` | off |
@@ -53,6 +54,7 @@ impl<D: Driver> Sessions<D> {
             codec: Codec::default(),
             touch_threshold: None,
             touch_timeout: Duration::from_millis(500),
+            renewal: None,
             address: AddressCheck::default(),
             agent: false,
             on_corrupt: OnCorrupt::default(),
@@ -95,6 +97,20 @@ impl<D: Driver> SessionsBuilder<D> {
     /// event says so, and the next request of the session tries again.
     pub fn touch_timeout(mut self, time: Duration) -> Self {
         self.config.touch_timeout = time.min(LONGEST);
+        self
+    }
+
+    /// How long a session keeps its id (OWASP: renewal timeout); at least one minute, and no limit by default. The next
+    /// request of the session then gets a new id, without a login. Nothing else of the session changes, and neither do
+    /// its timeouts.
+    ///
+    /// The old id opens the session until a request has the new id, and for 20 s after that, because a response may be
+    /// lost and other requests may be under way. Each of their responses has the new id. The end of the session is the
+    /// end of both ids. A request that does not extend the session does not renew its id.
+    ///
+    /// A renewal costs two store calls, and the first request with the new id makes three more.
+    pub fn renewal_timeout(mut self, time: Duration) -> Self {
+        self.config.renewal = Some(time);
         self
     }
 
@@ -200,6 +216,14 @@ impl<D: Driver> SessionsBuilder<D> {
         }
         if config.touch_threshold.is_some_and(|threshold| threshold >= config.idle) {
             return wrong("touch_threshold is shorter than idle_timeout");
+        }
+        if config.renewal.is_some_and(|time| time < MIN_RENEWAL) {
+            return wrong("renewal_timeout is at least one minute");
+        }
+        if config.renewal.is_some() && config.last_write_wins {
+            return wrong(
+                "renewal_timeout needs a driver with compare-and-swap, without allow_last_write_wins",
+            );
         }
         if matches!(config.address, AddressCheck::Network { v4, v6 } if v4 > 32 || v6 > 128) {
             return wrong("a network has up to 32 bits for IPv4 and up to 128 for IPv6");

@@ -48,6 +48,11 @@ impl<D: Driver> CarriedSessions<D> {
             let error = Error::new(ErrorKind::Config);
             return Err(error.with_detail("max_user_sessions needs sessions in a store"));
         }
+        if config.renewal.is_some() {
+            return Err(
+                Error::new(ErrorKind::Config).with_detail("renewal_timeout is for sessions in a store")
+            );
+        }
         if config.user_epochs && base.driver().capabilities().max_record_bytes == Some(0) {
             return Err(Error::new(ErrorKind::Config).with_detail("user_epochs needs a store for the epochs"));
         }

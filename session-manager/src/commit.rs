@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
+use crate::rotate::Cause;
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Header, Table};
 use crate::work::{Loaded, Pending, Work};
@@ -24,6 +25,8 @@ pub(crate) enum Step {
     Resolve,
     Create,
     Rotate,
+    /// Give the session a new id because of its age, and store the changes there.
+    Renew,
     /// Create the session of a login whose old session is gone.
     LogIn,
     Update,
@@ -34,7 +37,7 @@ pub(crate) enum Step {
 impl<D: Driver> Manager<D> {
     /// Whether a commit has nothing to do and nothing to report.
     pub(crate) fn is_idle(&self, work: &Work) -> bool {
-        matches!(self.step(work), Step::Done(Outcome::Unchanged))
+        matches!(self.step(work), Step::Done(Outcome::Unchanged)) && !self.confirms(work)
     }
 
     /// The one place that decides what a commit does.
@@ -55,6 +58,7 @@ impl<D: Driver> Manager<D> {
             (None, true) => Step::Create,
             (None, false) => Step::Done(without_session(work)),
             (Some(_), true) if work.rotates() => Step::Rotate,
+            (Some(_), _) if self.renewal_due(work) => Step::Renew,
             (Some(_), true) => Step::Update,
             (Some(loaded), false) if self.touch_due(work, loaded).is_some() => Step::Touch,
             (Some(_), false) => Step::Done(Outcome::Unchanged),
@@ -62,6 +66,9 @@ impl<D: Driver> Manager<D> {
     }
 
     pub(crate) async fn commit(&self, request: &RequestInfo, work: &mut Work) -> Result<Committed, Error> {
+        if self.confirms(work) {
+            Box::pin(self.confirm(work)).await;
+        }
         let critical = work.is_critical();
         let done = match self.step(work) {
             Step::Update if !work.enters() => self.update(work).await,
@@ -97,7 +104,8 @@ impl<D: Driver> Manager<D> {
             // A call that `commit_resolved` could not resolve is an error there.
             Step::Resolve => Err(Error::new(ErrorKind::Uncertain)),
             Step::Create => self.create(request, work).await,
-            Step::Rotate => self.rotate(work).await,
+            Step::Rotate => self.rotate(work, Cause::Rotation).await,
+            Step::Renew => self.renew(work).await,
             Step::LogIn => {
                 work.begin_anew(self.clock.now())?;
                 self.create(request, work).await
@@ -118,7 +126,7 @@ impl<D: Driver> Manager<D> {
         let mut committed = self.perform(step, request, work).await?;
         match (resolved, &committed.outcome) {
             (Some(outcome), Outcome::Unchanged | Outcome::Touched) => committed.outcome = outcome,
-            (Some(outcome @ (Outcome::Created | Outcome::Rotated)), Outcome::Updated) => {
+            (Some(outcome @ (Outcome::Created | Outcome::Rotated | Outcome::Renewed)), Outcome::Updated) => {
                 committed.outcome = outcome;
             }
             _ => {}
@@ -175,7 +183,7 @@ impl<D: Driver> Manager<D> {
         Ok(committed)
     }
 
-    async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
+    pub(crate) async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         self.correct_times(work)?;
         let enters = work.enters();
@@ -362,7 +370,16 @@ impl<D: Driver> Manager<D> {
             }
         }
         let Record { data, expires, revision } = record;
-        match Table::parse(data) {
+        let mut at = Loaded { revision, expires, ..loaded };
+        let mut content = Table::parse(data);
+        let mut moved = false;
+        if let Ok(Content::Forwarder(forwarder)) = content {
+            match Box::pin(self.follow(&at, forwarder)).await? {
+                Ok((now_at, table)) => (at, content, moved) = (now_at, Ok(Content::Session(table)), true),
+                Err(reason) => return Ok(Some(reason)),
+            }
+        }
+        match content {
             // Another request logged in meanwhile. The two logins become two sessions.
             Ok(Content::Session(table))
                 if work.login().is_some()
@@ -371,12 +388,15 @@ impl<D: Driver> Manager<D> {
                 Ok(Some(EndReason::Replaced))
             }
             Ok(Content::Session(table)) => {
-                work.rebase(Loaded { revision, expires, ..loaded }, table, self.clock.now())?;
+                work.rebase(at, table, self.clock.now())?;
+                if moved {
+                    work.tell_id();
+                }
                 Ok(None)
             }
-            Ok(Content::Tombstone(_)) => Ok(Some(EndReason::Replaced)),
+            Ok(Content::Tombstone(_) | Content::Forwarder(_)) => Ok(Some(EndReason::Replaced)),
             Err(_) => {
-                self.emit(Some(&loaded.key), &Event::Corrupt);
+                self.emit(Some(&at.key), &Event::Corrupt);
                 Err(Error::new(ErrorKind::Corrupt))
             }
         }
@@ -414,4 +434,5 @@ fn without_session(work: &Work) -> Outcome {
 pub(crate) fn renew(header: &mut Header, now: Timestamp) {
     header.started = now;
     header.set_lifetime(header.lifetime);
+    header.set_renewal(None);
 }

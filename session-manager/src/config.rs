@@ -39,6 +39,9 @@ pub(crate) type IdSource = Arc<dyn Fn() -> session_core::Result<SessionId> + Sen
 /// The shortest timeout.
 pub(crate) const MIN_TIME: Duration = Duration::from_secs(1);
 
+/// The shortest time between two renewals. An old id opens its session for up to [`FORWARD_TIME`](crate::renew::FORWARD_TIME) after the new one was used.
+pub(crate) const MIN_RENEWAL: Duration = Duration::from_secs(60);
+
 /// One year. Longer rests of tasks that run on a schedule are cut to it.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
@@ -64,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) touch_threshold: Option<Duration>,
     /// How long a request waits for a touch.
     pub(crate) touch_timeout: Duration,
+    /// After this time a session gets a new id.
+    pub(crate) renewal: Option<Duration>,
     pub(crate) address: AddressCheck,
     pub(crate) agent: bool,
     pub(crate) on_corrupt: OnCorrupt,

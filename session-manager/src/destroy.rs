@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
+use crate::renew::MOVES;
 use crate::request::RequestInfo;
 use crate::settle::Removal;
 use crate::table::{Content, Table};
@@ -42,7 +43,8 @@ impl<D: Driver> Manager<D> {
                 continue;
             }
             let key = id.key();
-            match self.destroy_other(request, &key, reason).await? {
+            let own = work.loaded().map(|loaded| loaded.key.clone());
+            match self.destroy_other(request, key, own, reason).await? {
                 Removal::Removed => {
                     ended = true;
                     work.note_other_ended();
@@ -56,26 +58,39 @@ impl<D: Driver> Manager<D> {
 
     /// Ends the session under an id that the request did not load. A session that is bound to another client stays, and
     /// so does a damaged record.
-    async fn destroy_other(&self, request: &RequestInfo, key: &Key, reason: &str) -> Result<Removal, Error> {
-        let record = match self.driver.retrieve(key).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(Removal::Gone),
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(Removal::Gone),
-            Err(error) => return Err(error.into()),
-        };
-        let table = match Table::parse(record.data) {
-            Ok(Content::Session(table)) => table,
-            Ok(Content::Tombstone(_)) => return Ok(Removal::Replaced(record.revision)),
-            Err(_) => return Ok(Removal::Gone),
+    async fn destroy_other(
+        &self,
+        request: &RequestInfo,
+        mut key: Key,
+        own: Option<Key>,
+        reason: &str,
+    ) -> Result<Removal, Error> {
+        let mut moves = 0;
+        let (table, revision) = loop {
+            let record = match self.driver.retrieve(&key).await {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(Removal::Gone),
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(Removal::Gone),
+                Err(error) => return Err(error.into()),
+            };
+            match Table::parse(record.data) {
+                Ok(Content::Session(table)) => break (table, record.revision),
+                Ok(Content::Tombstone(_)) => return Ok(Removal::Replaced(record.revision)),
+                // The loaded session ends last.
+                Ok(Content::Forwarder(forwarder)) if moves < MOVES && Some(&forwarder.to) != own.as_ref() => {
+                    (key, moves) = (forwarder.to, moves + 1);
+                }
+                Ok(Content::Forwarder(_)) | Err(_) => return Ok(Removal::Gone),
+            }
         };
         if self.mismatch(request, &table).is_some() {
             return Ok(Removal::Gone);
         }
-        let removal = self.end_record(key, record.revision).await?;
+        let removal = self.end_record(&mut key, revision).await?;
         if removal == Removal::Removed {
-            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason.to_owned().into())));
+            self.emit(Some(&key), &Event::Ended(EndReason::Destroyed(reason.to_owned().into())));
             if table.header.user().is_some() {
-                self.leave_header(&table.header, key).await;
+                self.leave_header(&table.header, &key).await;
             }
         }
         Ok(removal)
@@ -83,22 +98,24 @@ impl<D: Driver> Manager<D> {
 
     async fn destroy_loaded(&self, work: &mut Work, reason: Cow<'static, str>) -> Result<bool, Error> {
         let mut removal = Removal::Gone;
-        if let Some(loaded) = work.loaded().cloned() {
-            removal = self.end_record(&loaded.key, loaded.revision).await?;
+        let mut at = None;
+        if let Some(mut loaded) = work.loaded().cloned() {
+            removal = self.end_record(&mut loaded.key, loaded.revision).await?;
+            at = Some(loaded);
         }
         // A call whose answer was lost may have stored the session under an id that only this handle knows.
-        let pending = work.pending().cloned();
-        if let Some(Pending { next, before, tombstone, .. }) = &pending
+        let mut pending = work.pending().cloned();
+        if let Some(Pending { next, before, tombstone, .. }) = &mut pending
             && (before.is_none() || tombstone.is_some())
         {
             let ours = |placed: &(Key, Record)| removal == Removal::Replaced(placed.1.revision);
             if before.is_none() || tombstone.as_deref().is_some_and(ours) {
-                removal = self.end_record(&next.key, next.revision).await?;
+                removal = self.end_record(&mut next.key, next.revision).await?;
             } else {
                 self.abandon(next).await;
             }
         }
-        let Some(loaded) = work.loaded().cloned().or(pending.map(|pending| pending.next)) else {
+        let Some(loaded) = at.or(pending.map(|pending| pending.next)) else {
             if !work.is_dead() || work.logs_in_anyway() {
                 drop(work.take_log());
             }

@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::index::{Index, Listed, key_of};
 use crate::manager::Manager;
 use crate::outcome::EndReason;
+use crate::renew::MOVES;
 use crate::settle::{Patience, Removal};
 use crate::table::{Content, Header, Table};
 use crate::work::Work;
@@ -132,11 +133,17 @@ impl<D: Driver> Manager<D> {
         let mut tries = Tries::new();
         loop {
             let mut stored = self.index_to_change(user).await?;
-            if let Some(own) = but
-                && !self.is_session_of(own, user, stored.index.epoch).await?
+            // A renewal of its id may have moved it.
+            let own = match but {
+                Some(but) => Some(self.newest(but).await?),
+                None => None,
+            };
+            if let Some((_, at)) = &own
+                && !self.is_session_of(at, user, stored.index.epoch)
             {
                 return Ok(ended);
             }
+            let but = own.as_ref().map(|(key, _)| key);
             let count = stored.index.entries.len();
             let mut failed = Ok(());
             let mut stay = Vec::new();
@@ -161,11 +168,11 @@ impl<D: Driver> Manager<D> {
         }
     }
 
-    /// Whether the session under `key` lives and has this user. One that was rotated meanwhile has another key.
-    async fn is_session_of(&self, key: &Key, user: &str, epoch: u64) -> Result<bool, Error> {
-        let At::Session(found) = self.session_at(key).await? else { return Ok(false) };
+    /// Whether this is a session of the user. One that was rotated meanwhile has another key.
+    fn is_session_of(&self, at: &At, user: &str, epoch: u64) -> bool {
+        let At::Session(found) = at else { return false };
         let header = &found.table.header;
-        Ok(header.user() == Some(user) && (!self.config.user_epochs || header.epoch == epoch))
+        header.user() == Some(user) && (!self.config.user_epochs || header.epoch == epoch)
     }
 
     /// The epoch of a user, if `keeps` accepts it; otherwise a new one.
@@ -204,15 +211,16 @@ impl<D: Driver> Manager<D> {
         found: &At,
         reason: Cow<'static, str>,
     ) -> Result<bool, Error> {
+        let mut key = key.clone();
         let removed = match found {
             At::Session(StoredSession { revision, .. }) | At::Damaged(Some(revision)) => {
-                self.end_record(key, *revision).await? == Removal::Removed
+                self.end_record(&mut key, *revision).await? == Removal::Removed
             }
-            At::Damaged(None) => self.end_damaged(key).await? == Removal::Removed,
-            At::Nothing => false,
+            At::Damaged(None) => self.end_damaged(&key).await? == Removal::Removed,
+            At::Nothing | At::Moved(_) => false,
         };
         if removed {
-            self.emit(Some(key), &Event::Ended(EndReason::Destroyed(reason)));
+            self.emit(Some(&key), &Event::Ended(EndReason::Destroyed(reason)));
         }
         Ok(removed)
     }
@@ -276,6 +284,8 @@ pub(crate) enum At {
     Nothing,
     /// A record that the driver or this release cannot read; with its revision, if the driver can.
     Damaged(Option<Revision>),
+    /// A timed renewal has moved the session to this key.
+    Moved(Key),
 }
 
 /// A session as it is stored.
@@ -302,11 +312,23 @@ impl<D: Driver> Manager<D> {
         Ok(match Table::parse(data) {
             Ok(Content::Session(table)) => At::Session(StoredSession { revision, expires, table }),
             Ok(Content::Tombstone(_)) => At::Nothing,
+            Ok(Content::Forwarder(forwarder)) => At::Moved(forwarder.to),
             Err(_) => {
                 self.emit(Some(key), &Event::Corrupt);
                 At::Damaged(Some(revision))
             }
         })
+    }
+
+    /// The same, where timed renewals have moved the session; and its key there.
+    pub(crate) async fn newest(&self, key: &Key) -> Result<(Key, At), Error> {
+        let mut at = (key.clone(), self.session_at(key).await?);
+        for _ in 0..MOVES {
+            let At::Moved(to) = at.1 else { break };
+            let found = self.session_at(&to).await?;
+            at = (to, found);
+        }
+        Ok(at)
     }
 
     /// The index of a user. A damaged one is an event, and lists nothing or is an error, as [`OnCorrupt`] says.

@@ -20,6 +20,13 @@ pub enum Event {
         /// Its tag before.
         from: SessionTag,
     },
+    /// It got a new id because its renewal timeout had passed, and the tag of the event is its new one.
+    Renewed {
+        /// Its tag before.
+        from: SessionTag,
+    },
+    /// Its renewal timeout has passed, and it could not get a new id. The next request tries again.
+    RenewalFailed,
     /// This request ended it, found it ended, or was refused access.
     Ended(EndReason),
     /// A commit conflicted with another request's write and replayed its log this many times.
@@ -129,11 +136,12 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
     match event {
         Event::Loaded => send!(TRACE),
         Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
-        Event::Rotated { .. } | Event::Ended(_) | Event::UnknownId | Event::MalformedId { .. } => send!(INFO),
-        Event::IgnoredIds { .. } => send!(INFO),
+        Event::Rotated { .. } | Event::Renewed { .. } | Event::Ended(_) | Event::UnknownId => send!(INFO),
+        Event::MalformedId { .. } | Event::IgnoredIds { .. } => send!(INFO),
         Event::ResurrectionPrevented
         | Event::Corrupt
         | Event::Recovered { .. }
+        | Event::RenewalFailed
         | Event::TouchFailed
         | Event::LeaveFailed
         | Event::SweepMissing

@@ -149,10 +149,11 @@ impl<D: Driver> Found<D> {
     /// `Store`, `Uncertain`, `Contention`: it may still exist.
     pub async fn end(&self, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
         let manager = &self.sessions.manager;
-        let removed = manager.end_record(&self.key, self.revision).await? == Removal::Removed;
+        let mut key = self.key.clone();
+        let removed = manager.end_record(&mut key, self.revision).await? == Removal::Removed;
         if removed {
-            manager.emit(Some(&self.key), &Event::Ended(EndReason::Destroyed(reason.into())));
-            manager.leave_header(&self.table.header, &self.key).await;
+            manager.emit(Some(&key), &Event::Ended(EndReason::Destroyed(reason.into())));
+            manager.leave_header(&self.table.header, &key).await;
         }
         Ok(removed)
     }

@@ -31,6 +31,7 @@ mod session;
 
 mod accept;
 mod flash;
+mod forward;
 mod identity;
 mod values;
 
@@ -46,12 +47,14 @@ mod manager;
 mod settle;
 
 mod enter;
+mod renew;
 mod repair;
 
 mod claim;
 mod commit;
 mod destroy;
 mod load;
+mod loaded;
 mod reload;
 mod resolve;
 mod rotate;

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
+use crate::renew::MOVES;
 use crate::request::RequestInfo;
 use crate::table::{CLOCK_DIFFERENCE, Content, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Work};
@@ -18,6 +19,8 @@ enum Found {
     Replaced(Option<Box<Table>>),
     /// As `Replaced`, by a clock that was ahead, at this revision.
     ReplacedLate(Option<Box<Table>>, Revision),
+    /// A timed renewal has moved the session to this id.
+    Moved(SessionId),
     Refused(EndReason),
     Nothing,
 }
@@ -34,13 +37,15 @@ impl<D: Driver> Manager<D> {
         }
         let mut end = None;
         let mut replaced = None;
-        for id in candidates.iter() {
+        // The id of a session that the client keeps is genuine: only its deadline can have passed.
+        let (mut ids, mut moves) = (candidates.iter().copied(), 0);
+        let mut next = ids.next();
+        while let Some(id) = next {
             let key = id.key();
             let found = match self.driver.retrieve(&key).await {
-                Ok(Some(record)) => self.open(request, *id, key, record)?,
+                Ok(Some(record)) => self.open(request, id, key, record)?,
                 Ok(None) => {
-                    // The id of a session that the client keeps is genuine: only its deadline can have passed.
-                    let is_genuine = self.config.carried.is_some();
+                    let is_genuine = self.config.carried.is_some() || moves > 0;
                     let event = if is_genuine { Event::Ended(EndReason::Expired) } else { Event::UnknownId };
                     self.emit(Some(&key), &event);
                     Found::Nothing
@@ -51,10 +56,12 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             match found {
-                Found::Session(work) if !self.config.user_epochs => return Ok(beside(work, &replaced)),
+                Found::Session(work) if !self.config.user_epochs => {
+                    return Ok(beside(work, &replaced).told_if(moves > 0));
+                }
                 // Boxed because it is rare.
                 Found::Session(work) => match Box::pin(self.with_epoch(work, id.key())).await? {
-                    Some(work) => return Ok(beside(work, &replaced)),
+                    Some(work) => return Ok(beside(work, &replaced).told_if(moves > 0)),
                     None => end = Some(EndReason::Revoked),
                 },
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
@@ -62,9 +69,15 @@ impl<D: Driver> Manager<D> {
                     Box::pin(self.shorten_tombstone(&id.key(), revision)).await;
                     replaced = replaced.or(Some(left));
                 }
+                Found::Moved(to) if moves < MOVES => {
+                    (next, moves) = (Some(to), moves + 1);
+                    continue;
+                }
+                Found::Moved(_) => end = end.or(Some(EndReason::Replaced)),
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
+            (next, moves) = (ids.next(), 0);
         }
         Ok(self.empty(end, replaced))
     }
@@ -94,15 +107,22 @@ impl<D: Driver> Manager<D> {
             Err(error) => return Err(error.into()),
         };
         let Some(Record { data, expires, revision }) = record else { return Ok(Err(self.why_gone(loaded))) };
-        let table = match Table::parse(data) {
-            Ok(Content::Session(table)) => table,
+        let (at, table) = match Table::parse(data) {
+            Ok(Content::Session(table)) => (Loaded { expires, revision, ..loaded.clone() }, table),
             Ok(Content::Tombstone(_)) => return Ok(Err(EndReason::Replaced)),
+            Ok(Content::Forwarder(forwarder)) => match Box::pin(self.follow(loaded, forwarder)).await? {
+                Ok(moved) => {
+                    self.watches.moved(&loaded.key, &moved.0);
+                    moved
+                }
+                Err(reason) => return Ok(Err(reason)),
+            },
             Err(_) => return corrupt(Error::new(ErrorKind::Corrupt)),
         };
         if self.config.user_epochs && !self.has_epoch(table.header.clone()).await? {
             return Ok(Err(EndReason::Revoked));
         }
-        Ok(Ok(Work::stored(Loaded { expires, revision, ..loaded.clone() }, table)))
+        Ok(Ok(Work::stored(at, table)))
     }
 
     /// The session, unless its user's epoch is over.
@@ -130,6 +150,10 @@ impl<D: Driver> Manager<D> {
         let table = match Table::parse(data) {
             Ok(Content::Session(table)) => table,
             Ok(Content::Tombstone(left)) => return Ok(self.replaced(request, &key, left, expires, revision)),
+            Ok(Content::Forwarder(forwarder)) => match forwarder.open(id) {
+                Some(to) => return Ok(Found::Moved(to)),
+                None => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
+            },
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
         };
         if let Some(reason) = self.mismatch(request, &table) {

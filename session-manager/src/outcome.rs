@@ -63,6 +63,9 @@ pub enum Outcome {
     Updated,
     /// It has a new id.
     Rotated,
+    /// It has a new id because its [`renewal_timeout`](crate::SessionsBuilder::renewal_timeout) had passed. Its changes,
+    /// if it has any, were stored.
+    Renewed,
     /// It had ended. Nothing was written.
     Ended(EndReason),
 }

@@ -80,7 +80,7 @@ impl<D: Driver> Manager<D> {
         let reason = match found.map(|record| Table::parse(record.data)) {
             None => EndReason::Revoked,
             Some(Ok(Content::Tombstone(_))) => EndReason::Replaced,
-            // Nothing replaces a tombstone, so ours was not placed: rotate from the start.
+            // Nothing replaces a tombstone or a forwarder, so ours was not placed: from the start, then.
             Some(_) => return Ok(None),
         };
         Ok(Some(self.ended(work, reason, 0).outcome))

@@ -1,4 +1,4 @@
-//! Rotation: the same session under a new id.
+//! Rotation and renewal: the same session under a new id.
 
 use bytes::Bytes;
 use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
@@ -6,11 +6,21 @@ use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
 use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::forward::Forwarder;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
 use crate::settle::{DRAWS, New, Patience};
 use crate::table::{TOMBSTONE_DATA, TOMBSTONE_TIME, Table};
-use crate::work::{Loaded, Work};
+use crate::work::{Loaded, Pending, Work};
+
+/// Why a session gets a new id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A call of `rotate` or `login`. A new absolute lifetime begins, and the old id opens nothing.
+    Rotation,
+    /// Its renewal timeout. The times stay, and the old id leads to the new one.
+    Renewal,
+}
 
 /// The record under the new id.
 struct Successor {
@@ -31,7 +41,7 @@ impl<D: Driver> Manager<D> {
     ///
     /// A crash between the two steps leaves the old session unchanged, and a record that no client can reach until its
     /// deadline.
-    pub(crate) async fn rotate(&self, work: &mut Work) -> Result<Committed, Error> {
+    pub(crate) async fn rotate(&self, work: &mut Work, cause: Cause) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         if let Some(reason) = self.overdue(work, &mut patience).await? {
             return Ok(self.ended(work, reason, patience.tries()));
@@ -39,7 +49,7 @@ impl<D: Driver> Manager<D> {
         self.correct_times(work)?;
         work.switch_user(self.clock.now())?;
         self.stamp_epoch(work).await?;
-        let mut new = self.place(work).await?;
+        let mut new = self.place(work, cause).await?;
         let mut entered = None;
         loop {
             let same_user = work.table().header.user_bytes() == new.table.header.user_bytes();
@@ -48,18 +58,23 @@ impl<D: Driver> Manager<D> {
                 self.give_up(&new.next, &mut entered).await;
                 return Err(error);
             }
-            match self.replace_old(work, &new, &mut patience).await {
+            match self.replace_old(work, &new, cause, &mut patience).await {
                 Ok(None) => {
                     let old = self.bound_before(work);
-                    self.rotated(work)?;
+                    let outcome = self.rotated(work)?;
                     if let Some(old) = old {
                         self.leave_old(&work.table().header, old).await;
                     }
-                    return Ok(Committed { replays: patience.tries(), ..Committed::new(Outcome::Rotated) });
+                    return Ok(Committed { replays: patience.tries(), ..Committed::new(outcome) });
                 }
                 Ok(Some(Next::Ended(reason))) => {
                     self.give_up(&new.next, &mut entered).await;
                     return Ok(self.ended(work, reason, patience.tries()));
+                }
+                // Another request has renewed the id meanwhile.
+                Ok(Some(Next::Again)) if cause == Cause::Renewal && !work.presented_id() => {
+                    self.give_up(&new.next, &mut entered).await;
+                    return Box::pin(self.update(work)).await;
                 }
                 Ok(Some(Next::Again)) => {}
                 Err(error) => {
@@ -71,7 +86,7 @@ impl<D: Driver> Manager<D> {
             }
             let stamped = self.stamp_epoch(work).await;
             let again = match stamped {
-                Ok(()) => self.place_again(work, &new.next).await,
+                Ok(()) => self.place_again(work, &new.next, cause).await,
                 Err(error) => Err(error),
             };
             match again {
@@ -79,7 +94,7 @@ impl<D: Driver> Manager<D> {
                 // No client knows the new id, so an operator or an evicting store removed it. The old session lives.
                 Ok(None) => {
                     self.give_up(&new.next, &mut entered).await;
-                    new = self.place(work).await?;
+                    new = self.place(work, cause).await?;
                 }
                 Err(error) => {
                     self.give_up(&new.next, &mut entered).await;
@@ -122,14 +137,17 @@ impl<D: Driver> Manager<D> {
         &self,
         work: &mut Work,
         new: &Successor,
+        cause: Cause,
         patience: &mut Patience,
     ) -> Result<Option<Next>, Error> {
         let Some(old) = work.loaded().cloned() else { return Ok(Some(Next::Ended(EndReason::Revoked))) };
-        let tombstone = Record {
-            data: self.tombstone_data(work),
-            expires: Some(self.clock.now().saturating_add(TOMBSTONE_TIME)),
-            revision: Revision::random()?,
+        let (data, expires) = match cause {
+            Cause::Rotation => {
+                (self.tombstone_data(work), Some(self.clock.now().saturating_add(TOMBSTONE_TIME)))
+            }
+            Cause::Renewal => (Forwarder::new(old.id, new.next.id).data(), new.next.expires),
         };
+        let tombstone = Record { data, expires, revision: Revision::random()? };
         let placed = Some(Box::new((old.key.clone(), tombstone.clone())));
         work.begin(work.prepare(new.next.clone(), new.table.clone(), Some(old.revision), placed));
         let found = match self.replace(&old.key, || tombstone.clone(), old.revision, true).await {
@@ -151,10 +169,10 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Stores the session under a new id. If it fails, the session is unchanged.
-    async fn place(&self, work: &mut Work) -> Result<Successor, Error> {
+    async fn place(&self, work: &mut Work, cause: Cause) -> Result<Successor, Error> {
         let mut last = New::Taken;
         for _ in 0..DRAWS {
-            let (table, expires) = self.successor(work)?;
+            let (table, expires) = self.successor(work, cause)?;
             let new = Successor { next: self.draw(expires)?, table };
             last = self.store_new(&new.next.key, new.record()).await.map_err(Error::without_effect)?;
             if matches!(last, New::Stored) {
@@ -165,33 +183,47 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Rewrites the new record after a replay. `None` if it is gone.
-    async fn place_again(&self, work: &mut Work, next: &Loaded) -> Result<Option<Successor>, Error> {
-        let (table, expires) = self.successor(work)?;
+    async fn place_again(
+        &self,
+        work: &mut Work,
+        next: &Loaded,
+        cause: Cause,
+    ) -> Result<Option<Successor>, Error> {
+        let (table, expires) = self.successor(work, cause)?;
         let new =
             Successor { next: Loaded { revision: Revision::random()?, expires, ..next.clone() }, table };
         let answer = self.replace(&next.key, || new.record(), next.revision, false).await;
         Ok(answer.map_err(Error::without_effect)?.is_applied().then_some(new))
     }
 
-    fn successor(&self, work: &mut Work) -> Result<(Table, Option<Timestamp>), Error> {
+    fn successor(&self, work: &mut Work, cause: Cause) -> Result<(Table, Option<Timestamp>), Error> {
         let now = self.clock.now();
-        let draft = work.draft(now, |header| renew(header, now));
+        let before = work.loaded().map(|loaded| loaded.key.clone());
+        let draft = work.draft(now, |header| match cause {
+            Cause::Rotation => renew(header, now),
+            Cause::Renewal => header.set_renewal(Some((now, before.as_ref()))),
+        });
         let expires = Some(draft.header.deadline(now));
         let table = work.table_of(draft, now);
         self.check_size(&table, work.table())?;
         Ok((table, expires))
     }
 
-    /// The tombstone is placed: the session continues under the new id.
+    /// The tombstone or the forwarder is placed: the session continues under the new id.
     pub(crate) fn rotated(&self, work: &mut Work) -> Result<Outcome, Error> {
         if let Some(next) = work.pending().map(|pending| pending.next.clone()) {
+            let renewed = work.pending().is_some_and(Pending::is_renewal);
             let old = work.loaded().map(|loaded| loaded.key.clone());
             work.adopt(true, self.clock.now())?;
-            if let Some(old) = old {
-                self.emit(Some(&next.key), &Event::Rotated { from: self.tag(&old) });
-                self.watches.end(&old, &EndReason::Replaced);
-            }
             work.clear_end();
+            let Some(old) = old else { return Ok(Outcome::Rotated) };
+            if renewed {
+                self.emit(Some(&next.key), &Event::Renewed { from: self.tag(&old) });
+                self.watches.moved(&old, &next);
+                return Ok(Outcome::Renewed);
+            }
+            self.emit(Some(&next.key), &Event::Rotated { from: self.tag(&old) });
+            self.watches.end(&old, &EndReason::Replaced);
         }
         Ok(Outcome::Rotated)
     }

@@ -168,8 +168,9 @@ pub(crate) enum Removal {
 }
 
 impl<D: Driver> Manager<D> {
-    /// Removes the session under `key`, even if another request changed it, but never a tombstone.
-    pub(crate) async fn end_record(&self, key: &Key, mut revision: Revision) -> Result<Removal, Error> {
+    /// Removes the session under `key`, even if another request changed it or renewed its id, but never a tombstone.
+    /// `key` becomes the key under which the session was.
+    pub(crate) async fn end_record(&self, key: &mut Key, mut revision: Revision) -> Result<Removal, Error> {
         let mut patience = Patience::new();
         let mut doubt = false;
         loop {
@@ -192,7 +193,15 @@ impl<D: Driver> Manager<D> {
                 Err(error) => return Err(error.into()),
             };
             revision = found.revision;
-            if matches!(Table::parse(found.data), Ok(Content::Tombstone(_))) {
+            let mut content = Table::parse(found.data);
+            while let Ok(Content::Forwarder(forwarder)) = content {
+                *key = forwarder.to;
+                let Some(record) = self.driver.retrieve(key).await? else { return Ok(Removal::Gone) };
+                revision = record.revision;
+                content = Table::parse(record.data);
+                patience.spend().await?;
+            }
+            if matches!(content, Ok(Content::Tombstone(_))) {
                 return Ok(Removal::Replaced(revision));
             }
             patience.spend().await?;

@@ -1,10 +1,12 @@
 //! The layout of a session record's data.
 //!
-//! Version 1, all numbers little-endian. A tombstone is one of two forms:
+//! Version 1, all numbers little-endian. What a session leaves under an old key has one of three forms:
 //!
 //! - The bytes 1, 2, 4, 0: a tombstone without data, which every rotation but a login leaves.
 //! - The bytes 1, 2, 8, 0, 0, 0, 0, 0, then a whole session without a user: a login leaves the data of the anonymous
 //!   session that it replaced.
+//! - The bytes 1, 2, 75, 0, 0, 0, 0, 0, then the 43 characters of the new key, then the 24 bytes of the new id, sealed:
+//!   the forwarder of a timed renewal.
 //!
 //! A session is a header and entries:
 //!
@@ -25,6 +27,7 @@
 //! | | 1 + n | user agent: n, then the first 16 bytes of its SHA-256 (n = 0 or 16) |
 //! | | 1 + n | user: n, then its name |
 //! | | 0 or 1 | how long the client keeps the id: 1 until it closes, 2 until the deadline; others, and none, as configured |
+//! | | 0 or 1 + n | timed renewal: n, then when the session got its id, and until a request has the id, the 43 characters of the key before (n = 0, 8 or 51) |
 //! | | | additions of later releases, kept unchanged |
 //!
 //! | offset | length | entry |
@@ -46,10 +49,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use session_core::{Persistence, Timestamp};
+use session_core::{Key, Persistence, Prefix, Timestamp};
 
 use crate::client::{Agent, Network};
 use crate::entry::{Entries, Malformed, RawEntry};
+use crate::forward::{FORWARDER_HEAD, Forwarder};
 
 const VERSION: u8 = 1;
 const SESSION: u8 = 1;
@@ -78,7 +82,7 @@ pub(crate) const TOMBSTONE_DATA: [u8; 4] = [VERSION, TOMBSTONE, 4, 0];
 /// What precedes the anonymous session in the tombstone of a login.
 const TOMBSTONE_HEAD: [u8; 8] = [VERSION, TOMBSTONE, 8, 0, 0, 0, 0, 0];
 
-/// Whether a record's data is a tombstone.
+/// Whether a record's data is a tombstone or a forwarder.
 pub(crate) fn is_tombstone(data: &[u8]) -> bool {
     data.starts_with(&[VERSION, TOMBSTONE])
 }
@@ -88,12 +92,17 @@ pub(crate) enum Content {
     Session(Table),
     /// The tombstone of a login may hold the anonymous session that the login replaced.
     Tombstone(Option<Box<Table>>),
+    /// A timed renewal has moved the session.
+    Forwarder(Forwarder),
 }
 
 #[cold]
 fn parse_tombstone(data: &Bytes) -> Result<Content, Malformed> {
     if data[..] == TOMBSTONE_DATA {
         return Ok(Content::Tombstone(None));
+    }
+    if data.starts_with(&FORWARDER_HEAD) {
+        return Forwarder::parse(data).map(Content::Forwarder);
     }
     if !data.starts_with(&TOMBSTONE_HEAD) {
         return Err(Malformed);
@@ -162,7 +171,7 @@ impl Table {
         }
         match Self::parse([&[VERSION, SESSION], &data[2..]].concat().into())? {
             Content::Session(table) => Ok(table),
-            Content::Tombstone(_) => Err(Malformed),
+            _ => Err(Malformed),
         }
     }
 
@@ -280,7 +289,7 @@ struct Rare {
     agent: Option<Agent>,
     /// UTF-8, checked when it was read.
     user: Bytes,
-    /// The persistence, and what follows it.
+    /// The persistence, the renewal, and what follows them.
     extra: Bytes,
 }
 
@@ -395,6 +404,9 @@ impl Header {
             self.started = now;
             self.set_lifetime(self.lifetime);
         }
+        if let Some((_, before)) = self.renewal().filter(|(at, _)| *at > now) {
+            self.set_renewal(Some((now, before.as_ref())));
+        }
         ahead
     }
 
@@ -433,6 +445,41 @@ impl Header {
         };
         let rare = self.rare.get_or_insert_default();
         rare.extra = [&[byte], rare.extra.get(1..).unwrap_or_default()].concat().into();
+    }
+
+    /// When the session got its id, and the key before, until a request has presented the id.
+    pub(crate) fn renewal(&self) -> Option<(Timestamp, Option<Key>)> {
+        let (at, key) = self.renewal_bytes().split_first_chunk()?;
+        let key = std::str::from_utf8(key).ok().and_then(|hash| Key::new(&Prefix::SESSION, hash).ok());
+        Some((Timestamp::from_millis(u64::from_le_bytes(*at)), key))
+    }
+
+    /// Records a timed renewal, or forgets it.
+    pub(crate) fn set_renewal(&mut self, renewal: Option<(Timestamp, Option<&Key>)>) {
+        let old = self.renewal_bytes().len();
+        if renewal.is_none() && old == 0 {
+            return;
+        }
+        let rare = self.rare.get_or_insert_default();
+        let mut extra = vec![rare.extra.first().copied().unwrap_or_default(), 0];
+        if let Some((at, key)) = renewal {
+            extra.extend_from_slice(&at.as_millis().to_le_bytes());
+            key.iter().for_each(|key| extra.extend_from_slice(key.id().as_bytes()));
+        }
+        extra[1] = (extra.len() - 2) as u8;
+        extra.extend_from_slice(rare.extra.get(2 + old..).unwrap_or_default());
+        rare.extra = extra.into();
+    }
+
+    fn renewal_bytes(&self) -> &[u8] {
+        let extra = self.rare.as_ref().map_or(&[][..], |rare| &rare.extra);
+        let len = extra.get(1).map_or(0, |len| usize::from(*len));
+        extra.get(2..2 + len).unwrap_or_default()
+    }
+
+    /// When the session got its id.
+    pub(crate) fn issued(&self) -> Timestamp {
+        self.renewal().map_or(self.started, |(at, _)| at)
     }
 
     pub(crate) fn network(&self) -> Option<Network> {

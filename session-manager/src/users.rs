@@ -35,7 +35,7 @@ impl<D: Driver> Sessions<D> {
                     }
                 }
                 At::Session(_) | At::Damaged(_) => {}
-                At::Nothing => ended.push(entry.key.clone()),
+                At::Nothing | At::Moved(_) => ended.push(entry.key.clone()),
             }
             yield_after(done).await;
         }
@@ -53,10 +53,10 @@ impl<D: Driver> Sessions<D> {
     /// # Errors
     /// `Store`, `Uncertain`, `Contention`: it may still exist.
     pub async fn end(&self, handle: &Handle, reason: impl Into<Cow<'static, str>>) -> Result<bool, Error> {
-        match self.manager.session_at(&handle.0).await? {
-            At::Session(found) => Found::new(self.clone(), handle.0.clone(), found).end(reason).await,
+        match self.manager.newest(&handle.0).await? {
+            (key, At::Session(found)) => Found::new(self.clone(), key, found).end(reason).await,
             // The user of a damaged session is unknown: the next use of the index drops the entry.
-            found => self.manager.end_found(&handle.0, &found, reason.into()).await,
+            (key, found) => self.manager.end_found(&key, &found, reason.into()).await,
         }
     }
 

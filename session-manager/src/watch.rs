@@ -54,6 +54,22 @@ impl Watches {
         followers.for_each(|follower| follower.set_end(key, reason));
     }
 
+    /// The session under `old` has a new id, and its references follow it.
+    pub(crate) fn moved(&self, old: &Key, new: &Loaded) {
+        let mut known = self.lock();
+        let Some(watched) = known.sessions.remove(old) else { return };
+        let Watched { followers, user, poll_at } = watched;
+        // Kept until the lock is free, because the drop of the last one takes it.
+        let followers: Vec<_> = followers.iter().filter_map(Weak::upgrade).collect();
+        if !followers.is_empty() {
+            let fresh = || Watched { followers: Vec::new(), user, poll_at };
+            let there = known.sessions.entry(new.key.clone()).or_insert_with(fresh);
+            there.followers.extend(followers.iter().map(Arc::downgrade));
+            followers.iter().for_each(|follower| follower.move_to(old, new));
+        }
+        drop(known);
+    }
+
     /// The session under `key` may have ended: one of the waiting references reads the store now.
     pub(crate) fn poll_now(&self, key: &Key) {
         let mut known = self.lock();
@@ -225,6 +241,13 @@ impl Follower {
     /// A receiver that is woken when [`now`](Self::now) has changed, or when it is time to read the store.
     pub(crate) fn changes(&self) -> watch::Receiver<impl Sized + use<>> {
         self.state.subscribe()
+    }
+
+    fn move_to(&self, old: &Key, new: &Loaded) {
+        self.state.send_if_modified(|state| {
+            let at = state.at.as_mut().filter(|at| at.key == *old);
+            at.map(|at| *at = new.clone()).is_some()
+        });
     }
 
     pub(crate) fn set_end(&self, key: &Key, reason: &EndReason) {

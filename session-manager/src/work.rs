@@ -3,48 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
-use session_core::{Key, Record, Revision, SessionId, Timestamp};
+use session_core::{Key, Record, Revision, Timestamp};
 
 use crate::config::Limits;
 use crate::entry::{FLASH, RawEntry, entries};
 use crate::error::{Error, ErrorKind};
+pub(crate) use crate::loaded::{Loaded, Pending};
 use crate::login::Login;
 use crate::op::{Op, Rerun};
 use crate::outcome::{EndReason, IdUpdate};
 use crate::replay::replayed;
 use crate::table::{Draft, Header, Table};
 use crate::view::{MOST_VISITS, View, ViewEntries};
-
-/// The stored record behind a session.
-#[derive(Clone)]
-pub(crate) struct Loaded {
-    pub(crate) id: SessionId,
-    pub(crate) key: Key,
-    pub(crate) revision: Revision,
-    pub(crate) expires: Option<Timestamp>,
-}
-
-/// A store call that has begun and whose answer has not been seen.
-#[derive(Clone)]
-pub(crate) struct Pending {
-    /// The record behind the session if the call was applied.
-    pub(crate) next: Loaded,
-    pub(crate) table: Table,
-    /// The revision that was replaced; `None` for a creation.
-    pub(crate) before: Option<Revision>,
-    /// For a rotation: the old key, and the tombstone.
-    pub(crate) tombstone: Option<Box<(Key, Record)>>,
-    /// How many operations of the log it contains.
-    ops: usize,
-    /// How many calls of `rotate` it contains.
-    rotations: u32,
-}
-
-impl Pending {
-    pub(crate) fn record(&self) -> Record {
-        Record { data: self.table.data().clone(), expires: self.next.expires, revision: self.next.revision }
-    }
-}
 
 /// The flash values of a request, of which its commit removes some.
 #[derive(Default)]
@@ -110,6 +80,22 @@ impl Work {
         }
         (work.loaded, work.known, work.table) = (Some(loaded), true, table);
         work
+    }
+
+    /// The client has another id of this session, and needs this one.
+    pub(crate) fn told_if(mut self: Box<Self>, moved: bool) -> Box<Self> {
+        if moved {
+            self.tell_id();
+        }
+        self
+    }
+
+    /// The session was found under a newer id than the one of the request.
+    pub(crate) fn tell_id(&mut self) {
+        if let Some(Loaded { id, expires, .. }) = &self.loaded {
+            let persistence = self.table.header.persistence();
+            self.client = IdUpdate::Set { id: *id, deadline: *expires, persistence };
+        }
     }
 
     const NEW: Self = Self {
@@ -256,6 +242,11 @@ impl Work {
 
     pub(crate) fn extends(&self) -> bool {
         self.extends
+    }
+
+    /// Whether the request came with the id of the loaded session.
+    pub(crate) fn presented_id(&self) -> bool {
+        self.loaded.is_some() && !self.referred && !matches!(self.client, IdUpdate::Set { .. })
     }
 
     pub(crate) fn client(&self) -> IdUpdate {

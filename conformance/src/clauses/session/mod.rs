@@ -12,6 +12,7 @@ mod login;
 mod order;
 mod reference;
 mod remember;
+mod renewal;
 mod replay;
 mod several;
 mod time;
@@ -20,5 +21,5 @@ mod values;
 
 pub(crate) use {
     checks::*, clock::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*,
-    reference::*, remember::*, replay::*, several::*, time::*, users::*, values::*,
+    reference::*, remember::*, renewal::*, replay::*, several::*, time::*, users::*, values::*,
 };

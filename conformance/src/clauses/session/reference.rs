@@ -13,7 +13,7 @@ use crate::testing::{Request, step};
 const NEVER: Duration = HOUR;
 
 /// A time after which a slow machine has answered.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A session of alice.
 async fn of_alice(sessions: &Manager) -> Result<SessionId, Failure> {
