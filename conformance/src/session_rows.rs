@@ -155,7 +155,7 @@ S129 s129_presented_session_stays_ended_in_any_order session [Conditional] [Revi
 S130 s130_client_keeps_newer_id_of_a_rotation session [Conditional VirtualTime] [MarkerIsLost TouchSaysTrue];
 S131 s131_events_and_references_have_one_tag session [Conditional] [RemoveKeeps MarkerIsLost];
 S132 s132_reload_shows_the_session_as_it_is session [Conditional] [LosesUpdates ReadsOneBehind];
-S133 s133_renewal_changes_only_the_id session [Conditional VirtualTime] [ResetsTimes StripsUser];
+S133 s133_renewal_changes_only_the_id session [Conditional VirtualTime] [StripsUser StripsFlash];
 S134 s134_old_id_leads_to_the_session_until_the_new_one_is_used session [Conditional VirtualTime] [TouchSaysTrue ReadExtends];
 S135 s135_renewal_loses_no_write session [Conditional VirtualTime] [StoreIgnoresRevision SwallowsConflicts];
 S136 s136_end_of_a_renewed_session_ends_both_ids session [Conditional VirtualTime] [RemoveKeeps RemoveSaysGone];

@@ -12,7 +12,7 @@ use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::rotate::Cause;
 use crate::settle::{DRAWS, New, Patience};
-use crate::table::{CLOCK_DIFFERENCE, Content, Header, Table};
+use crate::table::{CLOCK_DIFFERENCE, Content, Table};
 use crate::work::{Loaded, Pending, Work};
 
 /// The task of a commit.
@@ -143,7 +143,7 @@ impl<D: Driver> Manager<D> {
         let draft = work.draft(now, |header| {
             header.created = now;
             header.bind_to(network, agent);
-            renew(header, now);
+            header.start(now);
         });
         if !draft.has_entries() && draft.header.user().is_none() {
             // Written and cleared again, as if nothing had been written.
@@ -428,11 +428,4 @@ fn without_session(work: &Work) -> Outcome {
         Some(reason @ EndReason::Destroyed(_)) => Outcome::Ended(reason.clone()),
         _ => Outcome::Unchanged,
     }
-}
-
-/// Begins a new absolute lifetime: at creation, and with a new id.
-pub(crate) fn renew(header: &mut Header, now: Timestamp) {
-    header.started = now;
-    header.set_lifetime(header.lifetime);
-    header.set_renewal(None);
 }

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use session_core::{Change, Condition, Driver, Key, Record, Revision, Timestamp};
 
-use crate::commit::renew;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::forward::Forwarder;
@@ -200,7 +199,7 @@ impl<D: Driver> Manager<D> {
         let now = self.clock.now();
         let before = work.loaded().map(|loaded| loaded.key.clone());
         let draft = work.draft(now, |header| match cause {
-            Cause::Rotation => renew(header, now),
+            Cause::Rotation => header.start(now),
             Cause::Renewal => header.set_renewal(Some((now, before.as_ref()))),
         });
         let expires = Some(draft.header.deadline(now));

@@ -410,6 +410,13 @@ impl Header {
         ahead
     }
 
+    /// Begins a new absolute lifetime: at creation, and with a rotation.
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        self.started = now;
+        self.set_lifetime(self.lifetime);
+        self.set_renewal(None);
+    }
+
     /// Counts the absolute lifetime from `started`.
     pub(crate) fn set_lifetime(&mut self, lifetime: Option<Duration>) {
         self.lifetime = lifetime;
