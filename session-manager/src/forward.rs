@@ -76,6 +76,8 @@ mod tests {
         let [old, new, other] = [1, 2, 3].map(|byte| SessionId::from_bytes([byte; 24]));
         let forwarder = Forwarder::new(old, new);
         let data = forwarder.data();
+        // Made with Python's hmac and hashlib.
+        assert_eq!(data, include_bytes!("../golden/forwarder-v1.bin")[..]);
         let parsed = Forwarder::parse(&data).unwrap();
         assert_eq!((parsed.to.clone(), parsed.open(old), parsed.open(other)), (new.key(), Some(new), None));
         let again = Forwarder::new(old, other).data();
