@@ -94,6 +94,6 @@ pub use session_store_sqlite as sqlite;
 pub use session_tower as tower;
 #[cfg(feature = "tower")]
 pub use session_tower::{
-    CarriedSessionLayer, ClearSiteData, ClientAddress, DefaultRefusal, LazySession, Refusal, Refuse,
-    RefuseWith, RoutePolicy, SessionLayer, SessionValue, Typed,
+    CarriedSessionLayer, ClearSiteData, ClientAddress, CommitBody, DefaultRefusal, LateSession, LazySession,
+    Refusal, Refuse, RefuseWith, RoutePolicy, SessionLayer, SessionValue, Typed,
 };

@@ -12,6 +12,7 @@ mod checked;
 mod codec;
 mod entry;
 mod index;
+mod late;
 mod table;
 
 mod config;
@@ -91,6 +92,7 @@ pub use event::{Event, Observer, SessionTag};
 pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
+pub use late::LateSession;
 pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};
 pub use policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub use recover::Undecoded;

@@ -141,6 +141,11 @@ impl SessionRef {
         }
     }
 
+    /// Whether the request of this reference has stored no session so far.
+    pub(crate) fn is_unstored(&self) -> bool {
+        self.follower.key().is_none()
+    }
+
     /// The session as it is now.
     async fn find(&self) -> Result<Option<Box<Work>>, Error> {
         let mut changes = self.follower.changes();

@@ -3,6 +3,7 @@
 
 mod layer;
 
+mod body;
 mod carried;
 mod clear;
 mod client;
@@ -20,6 +21,7 @@ mod typed;
 #[cfg(feature = "axum")]
 mod extract;
 
+pub use body::CommitBody;
 pub use carried::CarriedSessionLayer;
 pub use clear::ClearSiteData;
 pub use client::ClientAddress;
@@ -30,7 +32,7 @@ pub use refusal::{DefaultRefusal, Refusal, Refuse, RefuseWith};
 pub use route::{RoutePolicy, RoutePolicyService};
 pub use service::SessionService;
 pub use session_manager::{
-    Error, ErrorKind, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session, Undecoded,
-    Unrendered,
+    Error, ErrorKind, LateSession, NotStored, OnHandlerError, OnNotStored, OnStoreError, Refused, Session,
+    Undecoded, Unrendered,
 };
 pub use typed::{SessionValue, Typed};

@@ -4,6 +4,7 @@
 mod common;
 
 mod addresses;
+mod bodies;
 mod cancelled;
 mod cookies;
 mod erased;
