@@ -6,9 +6,9 @@ use session_core::{Driver, Key, Record, StoreErrorKind};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::forward::MOVES;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
-use crate::renew::MOVES;
 use crate::request::RequestInfo;
 use crate::settle::Removal;
 use crate::table::{Content, Table};

@@ -15,10 +15,10 @@ use session_core::{
 use crate::config::{OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::forward::MOVES;
 use crate::index::{Index, Listed, key_of};
 use crate::manager::Manager;
 use crate::outcome::EndReason;
-use crate::renew::MOVES;
 use crate::settle::{Patience, Removal};
 use crate::table::{Content, Header, Table};
 use crate::work::Work;

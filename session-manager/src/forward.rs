@@ -9,6 +9,9 @@ use crate::entry::Malformed;
 
 /// The first bytes of a forwarder's data.
 pub(crate) const FORWARDER_HEAD: [u8; 8] = [1, 2, 75, 0, 0, 0, 0, 0];
+/// How many forwarders are followed one after another. A renewed id is not renewed before it is in use, so two are rare.
+pub(crate) const MOVES: u32 = 4;
+
 /// Whether a record's data is a forwarder.
 pub(crate) fn is_forwarder(data: &[u8]) -> bool {
     data.starts_with(&FORWARDER_HEAD)

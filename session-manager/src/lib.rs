@@ -11,8 +11,8 @@ mod event;
 mod checked;
 mod codec;
 mod entry;
+mod forward;
 mod index;
-mod late;
 mod table;
 
 mod config;
@@ -22,44 +22,38 @@ mod policy;
 mod request;
 mod view;
 
+mod loaded;
 mod replay;
 mod work;
 
-mod watch;
-
 mod backend;
 mod session;
+mod watch;
 
 mod accept;
 mod flash;
-mod forward;
 mod identity;
 mod values;
 
+mod fields;
+mod opened;
 mod recover;
 mod remember;
 
-mod fields;
-
-mod opened;
-
 mod manager;
-
 mod settle;
 
-mod enter;
-mod renew;
-mod repair;
-
 mod claim;
-mod commit;
 mod destroy;
+mod enter;
 mod load;
-mod loaded;
 mod reload;
+mod repair;
 mod resolve;
 mod rotate;
 
+mod commit;
+mod renew;
 mod sessions;
 
 mod reference;
@@ -72,6 +66,7 @@ mod find;
 mod golden;
 #[cfg(test)]
 mod growth;
+mod late;
 mod sweep;
 mod timeouts;
 mod users;

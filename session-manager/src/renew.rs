@@ -10,7 +10,7 @@ use session_core::{Change, Driver, Revision, StoreErrorKind, Touch};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, MOVES};
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::rotate::Cause;
@@ -20,9 +20,6 @@ use crate::work::{Loaded, Work};
 /// How long an old id opens its session after a request has presented the new one: longer than requests that were under
 /// way with the old one.
 pub(crate) const FORWARD_TIME: Duration = Duration::from_secs(20);
-
-/// How many forwarders are followed one after another. A renewed id is not renewed before it is in use, so two are rare.
-pub(crate) const MOVES: u32 = 4;
 
 impl<D: Driver> Manager<D> {
     /// Whether the id of the session has reached its age. Only a request that has that very id renews it, so clients that
