@@ -142,19 +142,32 @@ async fn fresh_login_is_required_and_gets_old() {
 
 #[tokio::test]
 async fn logout_clears_the_chosen_data() {
-    for (data, expected) in [
-        (ClearSiteData::new(), None),
-        (ClearSiteData::new().cache().storage(), Some("\"cache\", \"storage\"")),
-        (ClearSiteData::new().cache().cookies().storage(), Some("\"cache\", \"cookies\", \"storage\"")),
+    let some = Some("\"cache\", \"storage\"");
+    for (data, expected, with_notice) in [
+        (ClearSiteData::new(), None, None),
+        (ClearSiteData::new().cookies(), Some("\"cookies\""), None),
+        (ClearSiteData::new().cache().storage(), some, some),
+        (ClearSiteData::new().cache().cookies().storage(), Some("\"cache\", \"cookies\", \"storage\""), some),
     ] {
         let app = Router::new()
             .route("/login", post(async |session: Session| session.login("ada")))
             .route("/logout", post(async |session: Session| session.destroy("out").await.map(drop)))
+            .route(
+                "/logout-with-notice",
+                post(async |session: Session| {
+                    session.destroy("out").await?;
+                    session.flash().set("notice", "bye")
+                }),
+            )
             .layer(SessionLayer::new(sessions().0, CookieState::default()).clear_site_data(data));
         let mut client = Client::new(app);
         assert_eq!(client.post("/login", "").await.header("clear-site-data"), None);
         assert_eq!(client.post("/logout", "").await.header("clear-site-data"), expected);
         assert_eq!(client.post("/logout", "").await.header("clear-site-data"), None, "no session was ended");
+        client.post("/login", "").await;
+        let answer = client.post("/logout-with-notice", "").await;
+        assert_eq!(answer.header("clear-site-data"), with_notice, "the next session has the notice");
+        assert!(client.cookie("__Host-session").is_some());
     }
 }
 

@@ -51,6 +51,8 @@ struct Slot {
     detached: bool,
     extend: bool,
     others_ended: bool,
+    /// The client's session has ended, whether or not a later instruction gives it another.
+    cleared: bool,
     on_store_error: OnStoreError,
     on_handler_error: OnHandlerError,
     on_not_stored: OnNotStored,
@@ -77,6 +79,8 @@ pub struct Closed {
     pub loaded: bool,
     /// The instruction for the client's id.
     pub id_update: IdUpdate,
+    /// Whether the request ended the session that the client has, also if `id_update` gives it another one.
+    pub cleared: bool,
     /// Whether the request ended another session whose id it presented, or a session that the client keeps. The client may
     /// have the id or a copy in a place that `id_update` does not reach:
     /// [`State::erase_others`](session_core::State::erase_others).
@@ -93,6 +97,7 @@ impl Session {
             detached: false,
             extend: request.extend,
             others_ended: false,
+            cleared: false,
             on_store_error: request.on_store_error,
             on_handler_error: request.on_handler_error,
             on_not_stored: request.on_not_stored,
@@ -501,7 +506,8 @@ impl Slot {
         // A task with the turn may still give the session a new id.
         let in_turn = matches!(self.place, Place::Taken { .. });
         self.tie.take_if(|_| !in_turn);
-        Closed { loaded: self.is_loaded(), id_update: self.client, others_ended: self.others_ended }
+        let (id_update, others_ended) = (self.client, self.others_ended);
+        Closed { loaded: self.is_loaded(), id_update, cleared: self.cleared, others_ended }
     }
 
     fn is_loaded(&self) -> bool {
@@ -557,6 +563,7 @@ impl Drop for Turn<'_> {
                     log = work.take_log();
                 }
                 slot.client = work.client();
+                slot.cleared |= slot.client == IdUpdate::Clear;
                 slot.others_ended |= work.has_other_ended();
                 slot.tie.iter().for_each(|tie| tie.follow(&work));
                 let over = slot.discarded;

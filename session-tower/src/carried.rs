@@ -98,11 +98,7 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
                 let session = Outgoing::new(&id, &record, sessions.now()).persistence(persistence);
                 carrier.write(session, sessions.driver().parts(), headers)?;
             }
-            IdUpdate::Clear => {
-                carrier.erase(sessions.driver().parts(), headers)?;
-                // After the deletion, which ends the session, in case the space is short.
-                options.clear.write(headers);
-            }
+            IdUpdate::Clear => carrier.erase(sessions.driver().parts(), headers)?,
             _ => return Ok(()),
         }
         if options.no_store {
@@ -117,6 +113,10 @@ impl<D: Driver, C: Carrier> Engine for OneEngine<D, C> {
             headers::no_store(headers);
         }
         Ok(())
+    }
+
+    fn clear_site_data(&self, sets_cookie: bool, headers: &mut HeaderMap) {
+        self.layer.options.clear.write(sets_cookie, headers);
     }
 
     fn vary(&self, headers: &mut HeaderMap) {

@@ -26,7 +26,8 @@ impl ClearSiteData {
         self
     }
 
-    /// All cookies of the site, with its subdomains: also those of other applications there.
+    /// All cookies of the site, with its subdomains: also those of other applications there. A response that begins another
+    /// session leaves them, because browsers would also drop the cookie that it sets.
     pub const fn cookies(mut self) -> Self {
         self.cookies = true;
         self
@@ -39,9 +40,13 @@ impl ClearSiteData {
     }
 
     /// Adds the header, unless the handler has sent one.
-    pub(crate) fn write(self, headers: &mut HeaderMap) {
+    pub(crate) fn write(self, sets_cookie: bool, headers: &mut HeaderMap) {
         const NAME: HeaderName = HeaderName::from_static("clear-site-data");
-        let kinds = [(self.cache, "\"cache\""), (self.cookies, "\"cookies\""), (self.storage, "\"storage\"")];
+        let kinds = [
+            (self.cache, "\"cache\""),
+            (self.cookies && !sets_cookie, "\"cookies\""),
+            (self.storage, "\"storage\""),
+        ];
         let kinds: Vec<_> = kinds.into_iter().filter_map(|(yes, kind)| yes.then_some(kind)).collect();
         if kinds.is_empty() || headers.contains_key(NAME) {
             return;

@@ -44,6 +44,9 @@ pub(crate) trait Engine: Send + Sync {
     /// A session that the client keeps would stay alive.
     fn erase_others(&self, headers: &mut HeaderMap) -> session_core::Result<()>;
 
+    /// Adds the data that the browser clears.
+    fn clear_site_data(&self, sets_cookie: bool, headers: &mut HeaderMap);
+
     /// Says that this response depends on the client's id.
     fn vary(&self, headers: &mut HeaderMap);
 
@@ -133,10 +136,7 @@ impl<D: Driver, S: State> Engine for Parts<Sessions<D>, S> {
             IdUpdate::Extend { id, deadline, persistence } if self.exchange.follows_deadline(persistence) => {
                 self.exchange.write(&id, deadline, persistence, now(), headers)
             }
-            IdUpdate::Clear => {
-                self.options.clear.write(headers);
-                self.exchange.erase(headers)
-            }
+            IdUpdate::Clear => self.exchange.erase(headers),
             _ => return Ok(()),
         };
         match written {
@@ -158,6 +158,11 @@ impl<D: Driver, S: State> Engine for Parts<Sessions<D>, S> {
             Err(error) => tracing::warn!(%error, "further session cookies could not be deleted"),
         }
         Ok(())
+    }
+
+    #[cold]
+    fn clear_site_data(&self, sets_cookie: bool, headers: &mut HeaderMap) {
+        self.options.clear.write(sets_cookie, headers);
     }
 
     fn vary(&self, headers: &mut HeaderMap) {

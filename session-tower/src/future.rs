@@ -232,6 +232,11 @@ impl OpenRequest {
                 let _ = self.engine.erase_others(response.headers_mut());
             }
         }
+        if closed.cleared {
+            // After the deletion, in case the space for headers is short.
+            let sets_cookie = closed.id_update != IdUpdate::Clear;
+            self.engine.clear_site_data(sets_cookie, response.headers_mut());
+        }
         if closed.loaded {
             self.engine.vary(response.headers_mut());
         }
