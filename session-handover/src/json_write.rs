@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+#[cfg(any(feature = "rails", feature = "django"))]
+use crate::float::Decimal;
 use crate::{Error, ErrorKind, Value};
 
 /// How a system writes JSON.
@@ -127,15 +129,15 @@ fn put_letter(letter: char, style: &Style, out: &mut String) {
 /// without a fraction before an exponent.
 #[cfg(any(feature = "rails", feature = "django"))]
 pub(crate) fn float(number: f64, point: &str) -> String {
-    let size = number.abs();
+    let (size, decimal) = (number.abs(), Decimal::of(number));
     if size == 0.0 || (1e-4..1e16).contains(&size) {
-        return format!("{number:?}");
+        let text = decimal.plain();
+        return if text.contains('.') { text } else { text + ".0" };
     }
-    let text = format!("{number:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (digits, exponent) = (decimal.mantissa(), decimal.exponent);
     let point = if digits.contains('.') { "" } else { point };
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}{point}e{sign}{exponent:0>2}")
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}{point}e{sign}{:02}", exponent.abs())
 }
 
 pub(crate) fn unwritable(what: &'static str) -> Error {

@@ -12,6 +12,8 @@ mod access;
 ))]
 mod calendar;
 mod error;
+#[cfg(any(feature = "django", feature = "express", feature = "php", feature = "rails"))]
+mod float;
 #[cfg(any(
     feature = "marshal",
     feature = "storable",

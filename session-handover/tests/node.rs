@@ -191,6 +191,22 @@ fn what_express_could_not_read_is_refused() {
     assert_eq!(written, br#"{"7":null,"cookie":{}}"#);
 }
 
+/// Node, PHP, Python and Ruby write the even one of two texts that are equally close.
+#[test]
+fn floats_between_two_texts_are_written_with_an_even_digit() {
+    for (number, text) in [
+        (-3_438_744_113_064_045.0 / 4.0, "-859686028266011.2"),
+        (3_438_744_113_064_047.0 / 4.0, "859686028266011.8"),
+        (4_503_599_627_370_497.0 / 4.0, "1125899906842624.2"),
+        (4_503_599_627_370_499.0 / 4.0, "1125899906842624.8"),
+    ] {
+        let session = format!(r#"{{"cookie":{{}},"n":{text}}}"#);
+        let value = express::read(session.as_bytes(), &BOUNDS()).unwrap();
+        assert_eq!(value.get("n"), Some(&Value::Float(number)));
+        assert_eq!(String::from_utf8(express::write(&value).unwrap()).unwrap(), session);
+    }
+}
+
 #[test]
 fn express_sessions_are_objects() {
     for text in ["", "null", "[]", "1", "{\"a\":1", "{\"a\":1}x", "{\"a\":01}", "{\"a\":NaN}"] {

@@ -1,5 +1,6 @@
 //! Writing a session as `JSON.stringify` does.
 
+use crate::float::Decimal;
 use crate::json_write::{self, Style, unwritable};
 use crate::{Error, Value};
 
@@ -72,22 +73,15 @@ fn whole(decimal: &str) -> Option<String> {
 
 /// A number as `Number.prototype.toString` shows it: the shortest digits, and an exponent from 1e21 and below 1e-6.
 fn digits(number: f64) -> String {
-    let text = format!("{number:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
-    let digits = mantissa.replace('.', "");
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    // How many digits stand before the point.
-    let point = exponent + 1;
-    let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    match point {
-        1..=21 if length <= point => format!("{sign}{digits}{}", zeros(point - length)),
-        1..=21 => {
-            let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
-            format!("{sign}{whole}.{fraction}")
+    if number == 0.0 {
+        return "0".to_owned();
+    }
+    let decimal = Decimal::of(number);
+    match decimal.exponent {
+        -6..=20 => decimal.plain(),
+        exponent => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{}e{sign}{}", decimal.mantissa(), exponent.abs())
         }
-        -5..=0 => format!("{sign}0.{}{digits}", zeros(-point)),
-        _ => format!("{sign}{mantissa}e{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::{array, as_map, fields, key, string};
+use crate::float::Decimal;
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
@@ -116,14 +117,16 @@ pub(crate) fn float(number: f64) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0" } else { "0" }.to_owned();
     }
-    let text = format!("{number:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let decimal = Decimal::of(number);
+    let exponent = decimal.exponent;
     // The decimal point stands after `exponent + 1` digits. PHP changes to exponents below -3 and above 17.
     if (-4..17).contains(&exponent) {
-        return format!("{number}");
+        return decimal.plain();
     }
-    let mantissa = if mantissa.contains('.') { mantissa.to_owned() } else { format!("{mantissa}.0") };
+    let mut mantissa = decimal.mantissa();
+    if !mantissa.contains('.') {
+        mantissa.push_str(".0");
+    }
     format!("{mantissa}E{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
