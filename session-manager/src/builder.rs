@@ -10,6 +10,8 @@ use crate::codec::Codec;
 use crate::config::{Config, LONGEST, Limits, MIN_RENEWAL, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
+use crate::handover::{EndOld, HandoverSource, Mapped, OldSystem, Takeover};
+use crate::session::Session;
 use crate::sessions::Sessions;
 
 /// The options of [`Sessions`], with these defaults:
@@ -31,10 +33,18 @@ use crate::sessions::Sessions;
 /// | `max_session_keys` | 65,536 |
 /// | `max_session_bytes` | 16 MiB |
 /// | `poll_interval` | 10 seconds |
+/// | `handover` | none |
+/// | `end_old` | at logout |
+/// | `handover_memory` | 30 days |
+/// | `keep_old_id` | off |
 #[must_use]
 pub struct SessionsBuilder<D> {
     driver: D,
     config: Config,
+    old: Option<Arc<dyn OldSystem>>,
+    end_old: EndOld,
+    handover_memory: Duration,
+    keep_old_id: bool,
 }
 
 impl<D: Driver> Sessions<D> {
@@ -68,7 +78,15 @@ impl<D: Driver> Sessions<D> {
             poll_interval: Duration::from_secs(10),
             carried: None,
         };
-        SessionsBuilder { driver, config }
+        let handover_memory = Duration::from_secs(30 * 86_400);
+        SessionsBuilder {
+            driver,
+            config,
+            old: None,
+            end_old: EndOld::default(),
+            handover_memory,
+            keep_old_id: false,
+        }
     }
 }
 
@@ -181,6 +199,45 @@ impl<D: Driver> SessionsBuilder<D> {
         self
     }
 
+    /// Takes over the live sessions of a system that the application replaces. A request without a live session of ours
+    /// that presents a session of `source` gets a new session, under a new id, which `map` fills: it calls
+    /// [`Session::login`] and [`Session::insert`], and returns whether it accepts the old session. An error fails the load.
+    ///
+    /// An old session is taken over once. Of several requests at once, one gets the session; the others have none, as
+    /// after a rotation, and may only log in for 60 s. If the client never receives the response with the new id, its user
+    /// has to log in again. A driver without compare-and-swap cannot promise this.
+    ///
+    /// A request without an old session, or with a live session of ours, makes no store call for this.
+    pub fn handover<S: HandoverSource>(
+        mut self,
+        source: S,
+        map: impl Fn(S::Old, &Session) -> Result<bool, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.old = Some(Arc::new(Mapped { source, map }));
+        self
+    }
+
+    /// When the old session ends.
+    pub fn end_old(mut self, when: EndOld) -> Self {
+        self.end_old = when;
+        self
+    }
+
+    /// Whether a session keeps the id of the old session that it took over, so that its logout ends the old session although
+    /// its request presents it no longer: needed if the session cookie has the name of the old cookie. The id, if it is text,
+    /// is then a value of the session under `handover.old_id`, which every reader of the store can read. Off by default.
+    pub fn keep_old_id(mut self, yes: bool) -> Self {
+        self.keep_old_id = yes;
+        self
+    }
+
+    /// How long an old session that was taken over, or that a logout has closed, is not taken over again; at least the
+    /// absolute lifetime. Choose the longest time that a session of the old system may live.
+    pub fn handover_memory(mut self, time: Duration) -> Self {
+        self.handover_memory = time.min(LONGEST);
+        self
+    }
+
     /// Receives events in addition to `tracing`.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.config.observer = Some(observer);
@@ -209,7 +266,7 @@ impl<D: Driver> SessionsBuilder<D> {
     /// # Errors
     /// `Config` if an option is out of range, or the driver has no compare-and-swap.
     pub fn build(self) -> Result<Sessions<D>, Error> {
-        let Self { driver, config } = self;
+        let Self { driver, config, old, end_old: end, handover_memory: memory, keep_old_id: keep_id } = self;
         let wrong = |detail: &str| Err(Error::new(ErrorKind::Config).with_detail(detail));
         if config.idle < MIN_TIME || config.lifetime.is_some_and(|lifetime| lifetime < MIN_TIME) {
             return wrong("idle_timeout and absolute_lifetime are at least one second");
@@ -243,7 +300,7 @@ impl<D: Driver> SessionsBuilder<D> {
                  allow_last_write_wins accepts that",
             );
         }
-        Ok(Sessions::from_parts(driver, config))
+        Ok(Sessions::from_parts(driver, config, old.map(|old| Takeover { old, end, memory, keep_id })))
     }
 }
 

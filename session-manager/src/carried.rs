@@ -38,12 +38,16 @@ impl<D: Driver> CarriedSessions<D> {
     /// Sessions with the options of `base`.
     ///
     /// # Errors
-    /// `Config` with [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions): no store lists the sessions. `Config`
+    /// `Config` with a [`handover`](crate::SessionsBuilder::handover), or with
+    /// [`max_user_sessions`](crate::SessionsBuilder::max_user_sessions): no store lists the sessions. `Config`
     /// with [`user_epochs`](crate::SessionsBuilder::user_epochs) and [`NoStore`], or another driver that stores no data.
     /// `Config` without an [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) and without `user_epochs`:
     /// nothing would end a copy that is used again and again.
     pub fn new(base: Sessions<D>) -> std::result::Result<Self, Error> {
         let mut config = Config::clone(&base.manager.config);
+        if base.manager.takeover.is_some() {
+            return Err(Error::new(ErrorKind::Config).with_detail("a handover needs sessions in a store"));
+        }
         if config.max_user_sessions.is_some() {
             let error = Error::new(ErrorKind::Config);
             return Err(error.with_detail("max_user_sessions needs sessions in a store"));

@@ -57,6 +57,14 @@ pub enum Event {
         /// The session's own key.
         key: Box<str>,
     },
+    /// A session of another system became this session, which [`Event::Created`] reported.
+    TakenOver,
+    /// A request presented a session of another system that was taken over or closed before. It got no session.
+    TakenBefore,
+    /// A session of another system could not be decoded or its signature is wrong. The request got no session.
+    OldUnreadable,
+    /// A session of another system could not be ended there.
+    OldEndFailed,
     /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
     /// index removes it.
     LeaveFailed,
@@ -135,14 +143,16 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
     }
     match event {
         Event::Loaded => send!(TRACE),
-        Event::Created | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
+        Event::Created | Event::TakenBefore | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
         Event::Rotated { .. } | Event::Renewed { .. } | Event::Ended(_) | Event::UnknownId => send!(INFO),
-        Event::MalformedId { .. } | Event::IgnoredIds { .. } => send!(INFO),
+        Event::MalformedId { .. } | Event::IgnoredIds { .. } | Event::TakenOver => send!(INFO),
         Event::ResurrectionPrevented
         | Event::Corrupt
         | Event::Recovered { .. }
         | Event::RenewalFailed
         | Event::TouchFailed
+        | Event::OldUnreadable
+        | Event::OldEndFailed
         | Event::LeaveFailed
         | Event::SweepMissing
         | Event::SweepFailed => {

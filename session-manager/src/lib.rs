@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// In the order of imports: a module uses only modules above it.
+// In the order of imports: a module uses modules of its own group and of those above.
 mod outcome;
 
 mod client;
@@ -22,13 +22,12 @@ mod policy;
 mod request;
 mod view;
 
+mod backend;
 mod loaded;
 mod replay;
-mod work;
-
-mod backend;
 mod session;
 mod watch;
+mod work;
 
 mod accept;
 mod flash;
@@ -36,6 +35,7 @@ mod identity;
 mod values;
 
 mod fields;
+mod handover;
 mod opened;
 mod recover;
 mod remember;
@@ -51,12 +51,12 @@ mod reload;
 mod repair;
 mod resolve;
 mod rotate;
+mod takeover;
 
 mod commit;
+mod reference;
 mod renew;
 mod sessions;
-
-mod reference;
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -71,10 +71,9 @@ mod sweep;
 mod timeouts;
 mod users;
 
+mod carried;
 mod data;
 mod tag;
-
-mod carried;
 
 pub use accept::{list_items, prefers_json};
 pub use builder::SessionsBuilder;
@@ -87,12 +86,13 @@ pub use event::{Event, Observer, SessionTag};
 pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
+pub use handover::{EndOld, HandoverSource};
 pub use late::LateSession;
 pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};
 pub use policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub use recover::Undecoded;
 pub use reference::SessionRef;
-pub use request::RequestInfo;
+pub use request::{OldId, RequestInfo};
 pub use session::{Closed, Session};
 pub use sessions::Sessions;
 pub use sweep::{Sweep, Sweeper};

@@ -10,6 +10,7 @@ use session_core::{Candidates, Capabilities, Clock, Driver, ExpiryMode, Key, Pur
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, SessionTag, trace};
+use crate::handover::Takeover;
 use crate::opened::Opening;
 use crate::outcome::EndReason;
 use crate::request::RequestInfo;
@@ -24,6 +25,8 @@ pub(crate) struct Manager<D> {
     pub(crate) last_write_wins: bool,
     /// The driver retrieves at the first poll.
     pub(crate) at_once: bool,
+    /// The handover from another system.
+    pub(crate) takeover: Option<Takeover>,
     /// What the request carried, if a client keeps the sessions.
     pub(crate) carried: Option<Arc<Opening>>,
     /// The sessions with references.
@@ -48,7 +51,18 @@ impl<D: Driver> Manager<D> {
         };
         let (tags, swept) = (RandomState::new(), Arc::new(AtomicU64::new(swept)));
         let config = Arc::new(config);
-        Self { driver, clock, config, last_write_wins, at_once, carried: None, watches, tags, swept }
+        Self {
+            driver,
+            clock,
+            config,
+            last_write_wins,
+            at_once,
+            takeover: None,
+            carried: None,
+            watches,
+            tags,
+            swept,
+        }
     }
 
     /// The manager of one request, whose events and references are those of `base`.
@@ -66,6 +80,7 @@ impl<D: Driver> Manager<D> {
             config,
             last_write_wins: false,
             at_once: base.at_once || !keeps,
+            takeover: None,
             carried: Some(carried),
             watches: Arc::clone(&base.watches),
             tags: base.tags.clone(),

@@ -1,6 +1,7 @@
 //! The parts of a request that a session needs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use session_core::{Candidates, SessionId};
@@ -26,6 +27,39 @@ pub struct RequestInfo {
     pub on_handler_error: OnHandlerError,
     /// What a web layer does with the response if recorded writes were not stored.
     pub on_not_stored: OnNotStored,
+    /// The session of another system that the request presents: [`Sessions::old_session`](crate::Sessions::old_session).
+    pub old: Option<OldId>,
+}
+
+/// The id of a session of another system, as a request presents it. It is as secret as an id of ours, so `Debug` does not
+/// show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OldId(Arc<[u8]>);
+
+impl OldId {
+    /// An id from its bytes. Use the part of the cookie that stays the same as long as the session does.
+    #[must_use]
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(bytes.as_ref().into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes as text, if they are UTF-8.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+}
+
+impl std::fmt::Debug for OldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OldId(..)")
+    }
 }
 
 impl RequestInfo {
@@ -40,6 +74,7 @@ impl RequestInfo {
             on_store_error: OnStoreError::Reject,
             on_handler_error: OnHandlerError::Discard,
             on_not_stored: OnNotStored::Continue,
+            old: None,
         }
     }
 
@@ -82,6 +117,13 @@ impl RequestInfo {
     #[must_use]
     pub fn on_not_stored(mut self, policy: OnNotStored) -> Self {
         self.on_not_stored = policy;
+        self
+    }
+
+    /// Sets the session of another system that the request presents.
+    #[must_use]
+    pub fn old(mut self, old: Option<OldId>) -> Self {
+        self.old = old;
         self
     }
 }

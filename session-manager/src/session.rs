@@ -138,7 +138,7 @@ impl Session {
             Some(work) if has_to_read => self.load_again(work).await,
             Some(_) => Ok(()),
             None => {
-                turn.work = Some(match self.0.backend.load(&self.0.request).done().await {
+                turn.work = Some(match self.first_load().await {
                     Ok(work) => work,
                     Err(error) => self.detach(error)?,
                 });
@@ -189,7 +189,7 @@ impl Session {
         let work = match turn.work.take_if(|_| !detached) {
             Some(work) => turn.work.insert(work),
             None => {
-                let mut work = self.0.backend.load(&self.0.request).done().await?;
+                let mut work = self.first_load().await?;
                 if detached {
                     work.set_detached();
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use session_core::{Driver, Key, Purged, Timestamp};
 
 use crate::backend::{Backend, Boxed, Loading};
@@ -13,10 +14,11 @@ use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, SessionTag};
+use crate::handover::Takeover;
 use crate::manager::Manager;
 use crate::op::Claim;
 use crate::outcome::{Committed, EndReason};
-use crate::request::RequestInfo;
+use crate::request::{OldId, RequestInfo};
 use crate::session::{Closed, Session};
 use crate::watch::Watches;
 use crate::work::{Loaded, Work};
@@ -30,8 +32,10 @@ pub struct Sessions<D> {
 }
 
 impl<D: Driver> Sessions<D> {
-    pub(crate) fn from_parts(driver: D, config: Config) -> Self {
-        Self { manager: Arc::new(Manager::new(driver, config)) }
+    pub(crate) fn from_parts(driver: D, config: Config, takeover: Option<Takeover>) -> Self {
+        let mut manager = Manager::new(driver, config);
+        manager.takeover = takeover;
+        Self { manager: Arc::new(manager) }
     }
 
     /// A handle for this request, without a store call: [`Session::load`] makes it when needed.
@@ -114,6 +118,13 @@ impl<D: Driver> Sessions<D> {
         self.manager.config.agent
     }
 
+    /// The session of the old system that a request with these headers presents, for [`RequestInfo::old`]. `None` without
+    /// a [`handover`](crate::SessionsBuilder::handover).
+    #[must_use]
+    pub fn old_session(&self, headers: &HeaderMap) -> Option<OldId> {
+        self.manager.takeover.as_ref()?.old.find(headers)
+    }
+
     /// The driver.
     #[must_use]
     pub fn driver(&self) -> &D {
@@ -150,6 +161,14 @@ impl<D: Driver> Backend for Manager<D> {
         }
         Loading::Pending(Box::pin(self.load(request)))
     }
+    fn take_over<'a>(
+        &'a self,
+        this: Arc<dyn Backend>,
+        request: &'a RequestInfo,
+        empty: Box<Work>,
+    ) -> Boxed<'a, Box<Work>> {
+        Box::pin(self.take_over(this, request, empty))
+    }
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed> {
         Box::pin(self.commit(request, work))
     }
@@ -159,7 +178,15 @@ impl<D: Driver> Backend for Manager<D> {
         work: &'a mut Work,
         reason: Cow<'static, str>,
     ) -> Boxed<'a, bool> {
-        Box::pin(self.destroy(request, work, reason))
+        Box::pin(async move {
+            let kept = self.kept_old(work);
+            let ended = self.destroy(request, work, reason).await?;
+            let presented = request.old.clone().filter(|old| kept.as_ref() != Some(old));
+            for old in kept.into_iter().chain(presented) {
+                Box::pin(self.close_old(request, &old)).await?;
+            }
+            Ok(ended)
+        })
     }
     fn claim<'a>(&'a self, work: &'a mut Work, entry: &'a Bytes) -> Boxed<'a, Claim> {
         Box::pin(self.claim(work, entry))

@@ -97,6 +97,7 @@ pub(crate) fn request_info<D: Driver>(
     if sessions.checks_user_agent() {
         request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
     }
+    request.old = sessions.old_session(head.headers);
     request.on_store_error = options.on_store_error;
     request.on_handler_error = options.on_handler_error;
     request.on_not_stored = options.on_not_stored;

@@ -10,6 +10,7 @@ mod cuts;
 mod erased;
 mod fields;
 mod handle;
+mod handover;
 mod killed;
 mod lost;
 mod orders;
