@@ -31,6 +31,8 @@ mod url;
 mod error;
 
 pub mod csrf;
+#[cfg(feature = "handover")]
+pub mod handover;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "axum")]
@@ -54,9 +56,8 @@ pub use require_user::{LoginPage, RequireUser};
 #[cfg(feature = "tower")]
 pub use same_origin::{SameOriginLayer, SameOriginService};
 
-pub use session_core;
 pub use session_core::{
-    Clock, Cursor, Driver, DriverExt, DynDriver, Persistence, StoreError, StoreErrorKind, Timestamp,
+    self, Clock, Cursor, Driver, DriverExt, DynDriver, Persistence, StoreError, StoreErrorKind, Timestamp,
 };
 /// Only the layer names it.
 #[doc(hidden)]
