@@ -336,15 +336,40 @@ where
 pub(crate) async fn increment(
     driver: &DynDriver,
     key: &Key,
+    fresh: impl FnMut() -> u64,
+) -> Result<u64, Failure> {
+    increment_by(By::Store, driver, key, fresh).await
+}
+
+/// The method of an increment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Store,
+    StoreOver,
+}
+
+/// As [`increment`], by one of the methods.
+pub(crate) async fn increment_by(
+    by: By,
+    driver: &DynDriver,
+    key: &Key,
     mut fresh: impl FnMut() -> u64,
 ) -> Result<u64, Failure> {
     for _ in 0..100_000 {
-        let (value, when) = match patiently(|| driver.retrieve(key)).await? {
-            Some(record) => (count_in(&record)?, Condition::Revision(record.revision)),
-            None => (0, Condition::Absent),
-        };
+        let found = patiently(|| driver.retrieve(key)).await?;
+        let value = found.as_ref().map_or(Ok(0), count_in)?;
         let next = Record::new((value + 1).to_be_bytes().to_vec(), None, rev(fresh()));
-        if patiently(|| driver.store(key, next.clone(), when)).await?.is_applied() {
+        let answer = match &found {
+            Some(found) if by == By::StoreOver => {
+                patiently(|| driver.store_over(key, next.clone(), found)).await?
+            }
+            found => {
+                let revision = found.as_ref().map(|found| found.revision);
+                let when = revision.map_or(Condition::Absent, Condition::Revision);
+                patiently(|| driver.store(key, next.clone(), when)).await?
+            }
+        };
+        if answer.is_applied() {
             return Ok(value + 1);
         }
         tokio::task::yield_now().await;

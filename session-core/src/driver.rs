@@ -61,6 +61,26 @@ pub trait Driver: Send + Sync + 'static {
         condition: Condition,
     ) -> impl Future<Output = Result<Change>> + Send;
 
+    /// Does what [`store`](Self::store) does with `Condition::Revision(loaded.revision)`, for a caller that holds the
+    /// record it replaces.
+    ///
+    /// `loaded` is a hint. The answer MUST be that of `store`, whatever data and deadline `loaded` has, because a touch
+    /// may have moved the deadline and a caller may have changed the data.
+    ///
+    /// The default calls `store`. Override it if the engine compares whole values without a script, as
+    /// session-store-redis does.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    fn store_over(
+        &self,
+        key: &Key,
+        record: Record,
+        loaded: &Record,
+    ) -> impl Future<Output = Result<Change>> + Send {
+        self.store(key, record, Condition::Revision(loaded.revision))
+    }
+
     /// Removes the live record of `key` if `condition` holds. Without a live record the answer is `Conflict(None)`, or
     /// `Applied` under `Absent`. So under `Any` and `Revision`, `Applied` means that this call removed the record. A
     /// damaged record is outside this rule: under `Any` it may be removed, otherwise the call fails with `Corrupt`.

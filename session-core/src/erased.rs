@@ -55,6 +55,9 @@ impl Driver for DynDriver {
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.store_boxed(key, record, condition).await
     }
+    async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
+        self.0.store_over_boxed(key, record, loaded).await
+    }
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
         self.0.remove_boxed(key, condition).await
     }
@@ -87,6 +90,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 trait Erased: Send + Sync {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>>;
     fn store_boxed<'a>(&'a self, key: &'a Key, record: Record, condition: Condition) -> Boxed<'a, Change>;
+    fn store_over_boxed<'a>(&'a self, key: &'a Key, record: Record, loaded: &'a Record) -> Boxed<'a, Change>;
     fn remove_boxed<'a>(&'a self, key: &'a Key, condition: Condition) -> Boxed<'a, Change>;
     fn traverse_boxed<'a>(&'a self, prefix: &'a Prefix, from: Cursor, limit: usize) -> Boxed<'a, Page>;
     fn touch_boxed<'a>(&'a self, key: &'a Key, touch: Touch) -> Boxed<'a, bool>;
@@ -104,6 +108,9 @@ impl<D: Driver> Erased for D {
     }
     fn store_boxed<'a>(&'a self, key: &'a Key, record: Record, condition: Condition) -> Boxed<'a, Change> {
         Box::pin(self.store(key, record, condition))
+    }
+    fn store_over_boxed<'a>(&'a self, key: &'a Key, record: Record, loaded: &'a Record) -> Boxed<'a, Change> {
+        Box::pin(self.store_over(key, record, loaded))
     }
     fn remove_boxed<'a>(&'a self, key: &'a Key, condition: Condition) -> Boxed<'a, Change> {
         Box::pin(self.remove(key, condition))

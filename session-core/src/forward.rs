@@ -8,7 +8,7 @@
 /// ```
 /// use session_core::{Change, Condition, Driver, Key, Record, Result};
 ///
-/// /// Counts stores and forwards everything else.
+/// /// Counts stores with a condition of their own and forwards everything else.
 /// struct Counting<D> {
 ///     inner: D,
 ///     stores: std::sync::atomic::AtomicU64,
@@ -19,7 +19,7 @@
 ///         self.stores.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 ///         self.inner.store(key, record, condition).await
 ///     }
-///     session_core::forward!(inner: retrieve remove traverse touch purge flush close capabilities clock);
+///     session_core::forward!(inner: retrieve store_over remove traverse touch purge flush close capabilities clock);
 /// }
 /// ```
 #[macro_export]
@@ -38,6 +38,16 @@ macro_rules! forward {
             condition: $crate::Condition,
         ) -> $crate::Result<$crate::Change> {
             $crate::Driver::store(&self.$inner, key, record, condition).await
+        }
+    };
+    (@store_over $inner:tt) => {
+        async fn store_over(
+            &self,
+            key: &$crate::Key,
+            record: $crate::Record,
+            loaded: &$crate::Record,
+        ) -> $crate::Result<$crate::Change> {
+            $crate::Driver::store_over(&self.$inner, key, record, loaded).await
         }
     };
     (@remove $inner:tt) => {

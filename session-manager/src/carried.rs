@@ -207,6 +207,13 @@ impl<D: Driver> Driver for OneRequest<D> {
         Ok(self.change(key, ChangeRequest::Store { record, condition }))
     }
 
+    async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
+        match key.is_in(&Prefix::SESSION) {
+            true => self.store(key, record, Condition::Revision(loaded.revision)).await,
+            false => self.base.driver().store_over(key, record, loaded).await,
+        }
+    }
+
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
         match key.is_in(&Prefix::SESSION) {
             true => Ok(self.change(key, ChangeRequest::Remove { condition })),

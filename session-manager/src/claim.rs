@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
 use crate::op::Claim;
 use crate::session::Session;
-use crate::settle::Patience;
+use crate::settle::{Before, Patience};
 use crate::table::Draft;
 use crate::values::decoded;
 use crate::work::{Loaded, Work};
@@ -78,7 +78,8 @@ impl<D: Driver> Manager<D> {
             let next = Loaded { revision: Revision::random()?, ..loaded };
             let (data, expires, revision) = (table.data(), next.expires, next.revision);
             let record = || Record { data: data.clone(), expires, revision };
-            match self.replace(&next.key, record, before, false).await? {
+            let old = work.loaded_record(before);
+            match self.replace(&next.key, record, Before::Loaded(&old), false).await? {
                 Change::Applied => {
                     work.rebase(next, table, now)?;
                     return Ok(Claim::Won);

@@ -11,7 +11,7 @@ use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::rotate::Cause;
-use crate::settle::{DRAWS, New, Patience};
+use crate::settle::{Before, DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Table};
 use crate::work::{Loaded, Pending, Work};
 
@@ -208,9 +208,11 @@ impl<D: Driver> Manager<D> {
             if enters {
                 Box::pin(self.enter_table(&call.table, &call.next.key, None)).await?;
             }
+            let loaded = work.loaded_record(before);
             let pending = work.begin(call);
             let expires = pending.next.expires;
-            let answer = self.replace(&pending.next.key, || pending.record(), before, false).await;
+            let answer =
+                self.replace(&pending.next.key, || pending.record(), Before::Loaded(&loaded), false).await;
             match answer {
                 Ok(Change::Applied) if !is_live(expires, now) => {
                     // The request shortened the session's time to before now, so the store removed it.

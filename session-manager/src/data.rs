@@ -15,7 +15,7 @@ use crate::manager::Manager;
 use crate::op::parsed;
 use crate::session::Session;
 use crate::sessions::Sessions;
-use crate::settle::{New, Patience};
+use crate::settle::{Before, New, Patience};
 use crate::table::{Draft, Table};
 use crate::values::{decoded, encode_checked};
 use crate::view::View;
@@ -111,7 +111,7 @@ impl<D: Driver> Sessions<D> {
 }
 
 impl<D: Driver> Manager<D> {
-    async fn data_of(&self, key: &Key) -> Result<(Option<Revision>, Table), Error> {
+    async fn data_of(&self, key: &Key) -> Result<(Option<Record>, Table), Error> {
         let damaged = || {
             self.emit(None, &Event::Corrupt);
             Error::new(ErrorKind::Corrupt).with_detail("the data of a user")
@@ -123,7 +123,7 @@ impl<D: Driver> Manager<D> {
             Err(error) => return Err(error.into()),
         };
         let table = Table::parse_user(&record.data).map_err(|_| damaged())?;
-        Ok((Some(record.revision), table))
+        Ok((Some(record), table))
     }
 
     /// Changes one value of a user's data, once for each origin. Returns the value afterwards.
@@ -163,9 +163,10 @@ impl<D: Driver> Manager<D> {
             let data =
                 Draft::filtered(header, view.body(), |entry| entry.is_live(|| now)).stamped(now).as_user();
             let record = Record { data, expires: None, revision: Revision::random()? };
-            let applied = match before {
+            let applied = match &before {
                 Some(before) => {
-                    let answer = self.replace(&record_key, || record.clone(), before, false).await?;
+                    let answer =
+                        self.replace(&record_key, || record.clone(), Before::Loaded(before), false).await?;
                     matches!(answer, Change::Applied)
                 }
                 None => match self.store_new(&record_key, record).await? {

@@ -19,7 +19,7 @@ use crate::forward::MOVES;
 use crate::index::{Index, Listed, key_of};
 use crate::manager::Manager;
 use crate::outcome::EndReason;
-use crate::settle::{Patience, Removal};
+use crate::settle::{Before, Patience, Removal};
 use crate::table::{Content, Header, Table};
 use crate::work::Work;
 
@@ -36,8 +36,8 @@ const LOST: u32 = 3;
 pub(crate) struct Stored {
     pub(crate) key: Key,
     pub(crate) index: Index,
-    /// `None` while there is no record.
-    revision: Option<Revision>,
+    /// The record of the index, if there is one that the driver can read.
+    record: Option<Record>,
     pub(crate) deadline: Option<Option<Timestamp>>,
     /// The driver cannot read the record. `repair.rs` replaces it before a change.
     pub(crate) damaged: bool,
@@ -249,14 +249,18 @@ impl<D: Driver> Manager<D> {
     /// Stores a changed index on the condition of its revision. `false` if another request has changed it, or the answer
     /// was lost: the caller starts again.
     async fn swap(&self, stored: Stored, tries: &mut Tries) -> Result<bool, Error> {
-        let Stored { key, index, revision, deadline, .. } = stored;
-        let condition = revision.map_or(Condition::Absent, Condition::Revision);
+        let Stored { key, index, record: before, deadline, .. } = stored;
+        let condition =
+            before.as_ref().map_or(Condition::Absent, |record| Condition::Revision(record.revision));
         let answer = if index.is_empty() {
             self.remove_if(&key, condition).await
         } else {
             let expires = index.deadline(deadline);
             let record = Record { data: index.data(), expires, revision: Revision::random()? };
-            self.store_if(&key, record, condition).await
+            match &before {
+                Some(before) => self.store_before(&key, record, Before::Loaded(before)).await,
+                None => self.store_if(&key, record, condition).await,
+            }
         };
         match answer {
             Ok(Change::Applied) => return Ok(true),
@@ -339,24 +343,25 @@ impl<D: Driver> Manager<D> {
     /// [`index_of`](Self::index_of), for a caller that reads it several times: the event is emitted once.
     pub(crate) async fn index_reporting(&self, user: &str, reported: &mut bool) -> Result<Stored, Error> {
         let key = key_of(user);
-        let Record { data, expires, revision } = match self.driver.retrieve(&key).await {
+        let record = match self.driver.retrieve(&key).await {
             Ok(Some(record)) => record,
             Ok(None) => {
                 let index = Index::default();
-                return Ok(Stored { key, index, revision: None, deadline: None, damaged: false });
+                return Ok(Stored { key, index, record: None, deadline: None, damaged: false });
             }
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 let index = self.instead_of_damaged(Some(error), random::eight_bytes()?, reported)?;
                 // Its deadline is unknown, and so are those of its sessions.
-                return Ok(Stored { key, index, revision: None, deadline: Some(None), damaged: true });
+                return Ok(Stored { key, index, record: None, deadline: Some(None), damaged: true });
             }
             Err(error) => return Err(error.into()),
         };
-        let index = match Index::parse(&data) {
+        let index = match Index::parse(&record.data) {
             Ok(index) => index,
-            Err(_) => self.instead_of_damaged(None, revision.to_bytes(), reported)?,
+            Err(_) => self.instead_of_damaged(None, record.revision.to_bytes(), reported)?,
         };
-        Ok(Stored { key, index, revision: Some(revision), deadline: Some(expires), damaged: false })
+        let deadline = Some(record.expires);
+        Ok(Stored { key, index, record: Some(record), deadline, damaged: false })
     }
 
     /// An index with an epoch that no session has: epoch 0 would bring back sessions that an epoch has ended.

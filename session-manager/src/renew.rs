@@ -14,6 +14,7 @@ use crate::forward::{Forwarder, MOVES};
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason};
 use crate::rotate::Cause;
+use crate::settle::Before;
 use crate::table::{Content, Draft, Table};
 use crate::work::{Loaded, Work};
 
@@ -115,7 +116,8 @@ impl<D: Driver> Manager<D> {
         let next = Loaded { revision, ..loaded.clone() };
         let (data, expires) = (table.data(), next.expires);
         let record = || session_core::Record { data: data.clone(), expires, revision };
-        if let Ok(Change::Applied) = self.replace(&next.key, record, loaded.revision, false).await {
+        let old = work.loaded_record(loaded.revision);
+        if let Ok(Change::Applied) = self.replace(&next.key, record, Before::Loaded(&old), false).await {
             // If the log cannot be replayed on the same data, the commit finds a conflict and says so.
             drop(work.rebase(next, table, now));
         }

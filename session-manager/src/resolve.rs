@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::manager::Manager;
 use crate::outcome::{EndReason, Outcome};
+use crate::settle::Before;
 use crate::table::{Content, Table};
 use crate::work::{Pending, Work};
 
@@ -40,7 +41,7 @@ impl<D: Driver> Manager<D> {
     /// An update is sent again, which is idempotent.
     async fn resolve_update(&self, work: &mut Work, pending: &Pending) -> Result<Option<Outcome>, Error> {
         let Pending { next, before: Some(before), .. } = pending else { return Ok(None) };
-        match self.replace(&next.key, || pending.record(), *before, false).await? {
+        match self.replace(&next.key, || pending.record(), Before::Revision(*before), false).await? {
             // It shortened the session's time, which is over now.
             Change::Applied if !is_live(next.expires, self.clock.now()) => {
                 Ok(Some(self.ended(work, EndReason::Expired, 0).outcome))
@@ -66,7 +67,7 @@ impl<D: Driver> Manager<D> {
         let (old, tombstone) = &**placed;
         let now = self.clock.now();
         let found: Option<Record> = if is_live(next.expires, now) && tombstone.is_live(now) {
-            match self.replace(old, || tombstone.clone(), *before, true).await? {
+            match self.replace(old, || tombstone.clone(), Before::Revision(*before), true).await? {
                 Change::Applied => return self.rotated(work).map(Some),
                 Change::Conflict(found) => found,
             }

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::forward::Forwarder;
 use crate::manager::Manager;
 use crate::outcome::{Committed, EndReason, Outcome};
-use crate::settle::{DRAWS, New, Patience};
+use crate::settle::{Before, DRAWS, New, Patience};
 use crate::table::{TOMBSTONE_DATA, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Pending, Work};
 
@@ -149,7 +149,9 @@ impl<D: Driver> Manager<D> {
         let tombstone = Record { data, expires, revision: Revision::random()? };
         let placed = Some(Box::new((old.key.clone(), tombstone.clone())));
         work.begin(work.prepare(new.next.clone(), new.table.clone(), Some(old.revision), placed));
-        let found = match self.replace(&old.key, || tombstone.clone(), old.revision, true).await {
+        let before = work.loaded_record(old.revision);
+        let placed = self.replace(&old.key, || tombstone.clone(), Before::Loaded(&before), true).await;
+        let found = match placed {
             Ok(Change::Applied) => return Ok(None),
             answer => match work.answered(answer)? {
                 Change::Applied => None,
@@ -191,7 +193,7 @@ impl<D: Driver> Manager<D> {
         let (table, expires) = self.successor(work, cause)?;
         let new =
             Successor { next: Loaded { revision: Revision::random()?, expires, ..next.clone() }, table };
-        let answer = self.replace(&next.key, || new.record(), next.revision, false).await;
+        let answer = self.replace(&next.key, || new.record(), Before::Revision(next.revision), false).await;
         Ok(answer.map_err(Error::without_effect)?.is_applied().then_some(new))
     }
 

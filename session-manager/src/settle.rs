@@ -11,12 +11,38 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::manager::Manager;
 use crate::table::{Content, Table};
+use crate::work::Work;
 
 /// How many times a change whose answer was lost is sent before its effect counts as uncertain.
 const ATTEMPTS: u32 = 3;
 
 /// How many ids are drawn for one session before the random numbers of this machine count as broken.
 pub(crate) const DRAWS: u32 = 3;
+
+/// The record that a store replaces.
+#[derive(Clone, Copy)]
+pub(crate) enum Before<'a> {
+    Revision(Revision),
+    /// Spares some drivers work.
+    Loaded(&'a Record),
+}
+
+impl Before<'_> {
+    fn revision(self) -> Revision {
+        match self {
+            Self::Revision(revision) => revision,
+            Self::Loaded(record) => record.revision,
+        }
+    }
+}
+
+impl Work {
+    /// The stored record at `revision`, as it was loaded.
+    pub(crate) fn loaded_record(&self, revision: Revision) -> Record {
+        let expires = self.loaded().and_then(|loaded| loaded.expires);
+        Record { data: self.table().data().clone(), expires, revision }
+    }
+}
 
 /// The result of storing a record under a new id.
 pub(crate) enum New {
@@ -38,10 +64,10 @@ impl New {
 }
 
 impl<D: Driver> Manager<D> {
-    /// Replaces the record with revision `before`. If the answer is lost, this reads the record to learn what happened:
+    /// Replaces the record `before`. If the answer is lost, this reads the record to learn what happened:
     ///
     /// - Our revision: the change was applied.
-    /// - `before`: the change is sent again with the same revision, which is idempotent.
+    /// - The revision of `before`: the change is sent again with the same revision, which is idempotent.
     /// - No record: the session has ended, whether or not the change was applied.
     /// - Another revision: `Uncertain`, because the change may have been applied and overwritten. A replay of the log
     ///   could count it twice. With `lasting`, used for tombstones, which nothing overwrites, it was not applied.
@@ -49,15 +75,30 @@ impl<D: Driver> Manager<D> {
         &self,
         key: &Key,
         record: impl Fn() -> Record,
-        before: Revision,
+        before: Before<'_>,
         lasting: bool,
     ) -> Result<Change, Error> {
-        match self.store_if(key, record(), Condition::Revision(before)).await {
+        match self.store_before(key, record(), before).await {
             Ok(answer) => Ok(answer),
             Err(error) if error.applied() == Applied::Unknown => {
-                Box::pin(self.replace_again(key, record(), before, lasting, error)).await
+                Box::pin(self.replace_again(key, record(), before.revision(), lasting, error)).await
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stores in the place of the record `before`.
+    pub(crate) async fn store_before(
+        &self,
+        key: &Key,
+        record: Record,
+        before: Before<'_>,
+    ) -> session_core::Result<Change> {
+        match before {
+            Before::Loaded(loaded) if !self.last_write_wins => {
+                self.driver.store_over(key, record, loaded).await
+            }
+            before => self.store_if(key, record, Condition::Revision(before.revision())).await,
         }
     }
 

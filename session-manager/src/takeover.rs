@@ -33,7 +33,7 @@ use crate::outcome::EndReason;
 use crate::policy::OnStoreError;
 use crate::request::{OldId, RequestInfo};
 use crate::session::Session;
-use crate::settle::New;
+use crate::settle::{Before, New};
 use crate::table::TOMBSTONE_TIME;
 use crate::values::decoded;
 use crate::work::Work;
@@ -98,7 +98,7 @@ impl<D: Driver> Manager<D> {
             return committed.map(|_| empty);
         }
         let marker = self.marker(self.clock.now().as_millis(), self.memory(takeover))?;
-        match self.replace(&key, || marker.clone(), claimed, true).await {
+        match self.replace(&key, || marker.clone(), Before::Revision(claimed), true).await {
             Ok(Change::Applied) => {}
             other => {
                 let ended = self.destroy(request, &mut work, "taken over twice".into()).await;

@@ -78,7 +78,7 @@ struct Handle(
 );
 
 impl Driver for Handle {
-    session_core::forward!(0: retrieve store remove traverse touch purge flush close capabilities clock);
+    session_core::forward!(0: retrieve store store_over remove traverse touch purge flush close capabilities clock);
 }
 
 impl Harness for SledHarness {

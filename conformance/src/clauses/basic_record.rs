@@ -419,8 +419,6 @@ pub(crate) async fn b35_changes_follow_the_decision_table(stage: &Stage) -> Chec
             Some((_, false)) => Found::Expired,
             Some((number, true)) => Found::Live(rev(*number)),
         };
-        let decision = request.decide(found, stage.now());
-        let place = format!("{request:?} over {found:?}, which is {decision:?}");
         let answer = match request.clone() {
             ChangeRequest::Store { record, condition } => driver.store(&key(case), record, condition).await?,
             ChangeRequest::Remove { condition } => driver.remove(&key(case), condition).await?,
@@ -429,21 +427,36 @@ pub(crate) async fn b35_changes_follow_the_decision_table(stage: &Stage) -> Chec
                 false => Change::Conflict(live.clone()),
             },
         };
-        let expected =
-            if decision == Decision::Conflict { Change::Conflict(live.clone()) } else { Change::Applied };
-        equal(&format!("{place}: the answer"), &answer, &expected)?;
-        let after = match (decision, request) {
-            (Decision::Write, ChangeRequest::Store { record, .. }) => Some(record.clone()),
-            (Decision::Write, ChangeRequest::Touch(touch)) => {
-                live.map(|live| Record { revision: touch.to, expires: touch.deadline, ..live })
-            }
-            (Decision::Delete, _) => None,
-            _ => live,
-        };
-        let after = after.filter(|record| record.is_live(stage.now()));
-        equal(&format!("{place}: the record"), &driver.retrieve(&key(case)).await?, &after)?;
+        follows_table(stage, &driver, &key(case), request, (found, live), &answer, "").await?;
     }
     Ok(())
+}
+
+/// Whether an answer and the record afterwards follow the decision table.
+async fn follows_table(
+    stage: &Stage,
+    driver: &DynDriver,
+    key: &Key,
+    request: &ChangeRequest,
+    (found, live): (Found, Option<Record>),
+    answer: &Change,
+    how: &str,
+) -> Check {
+    let decision = request.decide(found, stage.now());
+    let place = format!("{request:?} over {found:?}{how}, which is {decision:?}");
+    let expected =
+        if decision == Decision::Conflict { Change::Conflict(live.clone()) } else { Change::Applied };
+    equal(&format!("{place}: the answer"), answer, &expected)?;
+    let after = match (decision, request) {
+        (Decision::Write, ChangeRequest::Store { record, .. }) => Some(record.clone()),
+        (Decision::Write, ChangeRequest::Touch(touch)) => {
+            live.map(|live| Record { revision: touch.to, expires: touch.deadline, ..live })
+        }
+        (Decision::Delete, _) => None,
+        _ => live,
+    };
+    let after = after.filter(|record| record.is_live(stage.now()));
+    equal(&format!("{place}: the record"), &driver.retrieve(key).await?, &after)
 }
 
 pub(crate) async fn b36_retrieve_completes_at_first_poll(stage: &Stage) -> Check {
@@ -459,6 +472,56 @@ pub(crate) async fn b36_retrieve_completes_at_first_poll(stage: &Stage) -> Check
             };
             equal("the record of a retrieve", &answer?, &expected)?;
         }
+    }
+    Ok(())
+}
+
+/// What is stored, what the caller claims to have loaded, and what it offers.
+struct Over {
+    stored: Option<Record>,
+    loaded: Record,
+    offered: Record,
+}
+
+fn all_over(soon: Timestamp, later: Timestamp) -> Vec<Over> {
+    let past = Timestamp::from_millis(1);
+    let stored = [None, Some(record(1)), Some(expiring(1, later)), Some(record(2)), Some(expiring(1, soon))];
+    let other = Record { data: payload(9), ..record(1) };
+    let loaded =
+        [record(1), other, expiring(1, later), expiring(1, soon), expiring(1, past), record(2), record(3)];
+    let offered = [record(4), expiring(4, later), expiring(4, past), record(2)];
+    let mut all = Vec::new();
+    for stored in &stored {
+        for loaded in &loaded {
+            all.extend(offered.iter().cloned().map(|offered| Over {
+                stored: stored.clone(),
+                loaded: loaded.clone(),
+                offered,
+            }));
+        }
+    }
+    all
+}
+
+pub(crate) async fn b37_store_over_follows_the_decision_table(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    let soon = stage.soon();
+    let cases = all_over(soon, stage.later());
+    let key = |case: usize| stage.key(&format!("case-{case}"));
+    for (case, over) in cases.iter().enumerate() {
+        if let Some(stored) = &over.stored {
+            put(&driver, &key(case), stored).await?;
+        }
+    }
+    stage.pass(&driver, soon).await;
+    for (case, Over { stored, loaded, offered }) in cases.iter().enumerate() {
+        let found = Found::of(stored.as_ref(), stage.now());
+        let live = stored.clone().filter(|stored| stored.is_live(stage.now()));
+        let answer = driver.store_over(&key(case), offered.clone(), loaded).await?;
+        let condition = Condition::Revision(loaded.revision);
+        let request = ChangeRequest::Store { record: offered.clone(), condition };
+        let how = format!(" with {loaded:?} loaded");
+        follows_table(stage, &driver, &key(case), &request, (found, live), &answer, &how).await?;
     }
     Ok(())
 }

@@ -7,15 +7,33 @@ pub(crate) async fn c01_compare_and_swap_loses_no_update(stage: &Stage) -> Check
     count_up(stage, vec![driver], 8, stage.amount(40, 400) as u64).await
 }
 
+pub(crate) async fn c19_store_over_loses_no_update(stage: &Stage) -> Check {
+    let driver = stage.open().await?;
+    // Beside callers of `store`.
+    let by = |task| if task % 4 == 0 { By::Store } else { By::StoreOver };
+    count_up_by(by, stage, vec![driver], 8, stage.amount(40, 400) as u64).await
+}
+
 /// `tasks` tasks add `times` each to one counter through `handles`; the sum must be right.
 pub(crate) async fn count_up(stage: &Stage, handles: Vec<DynDriver>, tasks: u64, times: u64) -> Check {
+    count_up_by(|_| By::Store, stage, handles, tasks, times).await
+}
+
+async fn count_up_by(
+    by: impl Fn(u64) -> By,
+    stage: &Stage,
+    handles: Vec<DynDriver>,
+    tasks: u64,
+    times: u64,
+) -> Check {
     let key = stage.key("counter");
     let shared = (key.clone(), handles.clone());
     let crowd = Crowd::start(tasks, shared, |task, (key, handles)| {
-        let mut rng = stage.rng(task);
+        let (by, mut rng) = (by(task), stage.rng(task));
         async move {
             for _ in 0..times {
-                increment(&handles[task as usize % handles.len()], &key, || rng.u64(..)).await?;
+                let handle = &handles[task as usize % handles.len()];
+                increment_by(by, handle, &key, || rng.u64(..)).await?;
             }
             Ok(())
         }

@@ -26,6 +26,8 @@ pub async fn assert_forwards<W: Driver>(wrap: impl FnOnce(Witness) -> W) {
     let store = Change::Conflict(Some(record(2)));
     assert_eq!(wrapper.retrieve(&key).await.ok(), Some(Some(record(1))), "retrieve");
     assert_eq!(wrapper.store(&key, record(2), Condition::Any).await.ok(), Some(store), "store");
+    let over = wrapper.store_over(&key, record(3), &record(4)).await.ok();
+    assert_eq!(over, Some(Change::Conflict(Some(record(4)))), "store_over");
     assert_eq!(wrapper.remove(&key, Condition::Any).await.ok(), Some(Change::Conflict(None)), "remove");
     let page = Page { entries: vec![Entry::new(key.clone()).with_size(7)], next: Some(cursor.clone()) };
     assert_eq!(wrapper.traverse(&Prefix::SESSION, cursor, 7).await.ok(), Some(page), "traverse");
@@ -37,7 +39,10 @@ pub async fn assert_forwards<W: Driver>(wrap: impl FnOnce(Witness) -> W) {
     assert_eq!(wrapper.capabilities(), witness.capabilities(), "capabilities");
     assert_eq!(wrapper.clock().now(), witness.clock().now(), "clock");
     let calls = std::mem::take(&mut *witness.0.lock().unwrap_or_else(PoisonError::into_inner));
-    assert_eq!(calls, ["retrieve", "store", "remove", "traverse", "touch", "purge", "flush", "close"]);
+    assert_eq!(
+        calls,
+        ["retrieve", "store", "store_over", "remove", "traverse", "touch", "purge", "flush", "close"]
+    );
 }
 
 /// The driver inside: it notes each method that is called, and answers what only that method would.
@@ -66,6 +71,10 @@ impl Driver for Witness {
     async fn store(&self, _: &Key, record: Record, _: Condition) -> Result<Change> {
         self.note("store");
         Ok(Change::Conflict(Some(record)))
+    }
+    async fn store_over(&self, _: &Key, _: Record, loaded: &Record) -> Result<Change> {
+        self.note("store_over");
+        Ok(Change::Conflict(Some(loaded.clone())))
     }
     async fn remove(&self, _: &Key, _: Condition) -> Result<Change> {
         self.note("remove");

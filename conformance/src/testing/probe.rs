@@ -250,7 +250,7 @@ impl<D: Driver> Probe<D> {
     /// The driver's.
     pub async fn apply_late(&self) -> Result<()> {
         let Some((key, request)) = lock(&self.state.late).pop_front() else { return Ok(()) };
-        self.apply(&key, request).await.map(drop)
+        self.apply(&key, request, None).await.map(drop)
     }
 
     /// Polls `future` until a call of it meets [`Fault::Stall`], and drops it there. `None` if it stalled.
@@ -331,17 +331,23 @@ impl<D: Driver> Probe<D> {
         answer
     }
 
-    async fn change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+    /// Makes a change. A store with `loaded` is passed on as `store_over`.
+    async fn change(&self, key: &Key, request: ChangeRequest, loaded: Option<&Record>) -> Result<Change> {
         let operation = request.operation();
         let condition = condition_of(&request);
         if !self.conditional && condition != Condition::Any {
             return Err(StoreError::unsupported(operation));
         }
         let call = Call { condition: Some(condition), ..on(operation, key) };
-        self.pass(call, self.parked_change(key, request)).await
+        self.pass(call, self.parked_change(key, request, loaded)).await
     }
 
-    async fn parked_change(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+    async fn parked_change(
+        &self,
+        key: &Key,
+        request: ChangeRequest,
+        loaded: Option<&Record>,
+    ) -> Result<Change> {
         let operation = request.operation();
         let mut fate = None;
         if self.state.gated.load(Ordering::SeqCst) {
@@ -352,8 +358,8 @@ impl<D: Driver> Probe<D> {
             fate = lock(&self.state.fate).filter(|(which, _)| *which == number).map(|(_, fate)| fate);
         }
         let answer = match fate {
-            None => self.apply(key, request).await,
-            Some(Fate::AnswerLost) => self.apply(key, request).await.and(Err(lost(operation))),
+            None => self.apply(key, request, loaded).await,
+            Some(Fate::AnswerLost) => self.apply(key, request, loaded).await.and(Err(lost(operation))),
             Some(Fate::RequestLost) => Err(lost(operation)),
             Some(Fate::Late) => {
                 lock(&self.state.late).push_back((key.clone(), request));
@@ -366,11 +372,14 @@ impl<D: Driver> Probe<D> {
         answer
     }
 
-    async fn apply(&self, key: &Key, request: ChangeRequest) -> Result<Change> {
+    async fn apply(&self, key: &Key, request: ChangeRequest, loaded: Option<&Record>) -> Result<Change> {
         let key = key.clone();
         let (answer, record, condition) = match request {
             ChangeRequest::Store { record, condition } => {
-                let answer = self.inner.store(&key, record.clone(), condition).await?;
+                let answer = match loaded {
+                    Some(loaded) => self.inner.store_over(&key, record.clone(), loaded).await?,
+                    None => self.inner.store(&key, record.clone(), condition).await?,
+                };
                 (answer, Some(record), Some(condition))
             }
             ChangeRequest::Remove { condition } => {
@@ -440,11 +449,16 @@ impl<D: Driver> Driver for Probe<D> {
     }
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.change(key, ChangeRequest::Store { record, condition }).await
+        self.change(key, ChangeRequest::Store { record, condition }, None).await
+    }
+
+    async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
+        let condition = Condition::Revision(loaded.revision);
+        self.change(key, ChangeRequest::Store { record, condition }, Some(loaded)).await
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.change(key, ChangeRequest::Remove { condition }).await
+        self.change(key, ChangeRequest::Remove { condition }, None).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
@@ -453,7 +467,7 @@ impl<D: Driver> Driver for Probe<D> {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        Ok(self.change(key, ChangeRequest::Touch(touch)).await?.is_applied())
+        Ok(self.change(key, ChangeRequest::Touch(touch), None).await?.is_applied())
     }
 
     async fn purge(&self, limit: usize) -> Result<Purged> {

@@ -59,6 +59,24 @@ impl Defective {
         answer
     }
 
+    /// The condition of a `store_over`. The defects look at the record before the store.
+    pub(super) async fn condition_over(&self, key: &Key, loaded: &Record) -> Result<Condition> {
+        let key = &self.mapped(key);
+        let found = self.inner.retrieve(key).await?;
+        let is_revision = found.as_ref().is_some_and(|found| found.revision == loaded.revision);
+        let revives = |stored: &Record| found.is_none() && stored.revision == loaded.revision;
+        Ok(match self.defect {
+            OverIgnoresRevision if found.is_some() => Any,
+            OverComparesHint if found.as_ref() != Some(loaded) => At(Revision::from_bytes([0xff; 8])),
+            OverRevives if self.inner.stored(key)?.as_ref().is_some_and(revives) => Any,
+            RacyOver if is_revision => {
+                self.pause().await;
+                Any
+            }
+            _ => At(loaded.revision),
+        })
+    }
+
     /// The record that a defect stores instead of `record`.
     fn altered(&self, mut record: Record, when: Condition) -> Record {
         let is_tombstone = is_tombstone(&record.data);

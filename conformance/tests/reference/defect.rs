@@ -36,7 +36,7 @@ defects! {
     DamagedIsAbsent, DamagedIsReturned, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
     DeniedForever, TrustsIndex, TrustsIndexInChanges, TrustsIndexInConflicts, WalkHogs, TouchMovesAtSameRevision, RetrieveWaits, ShortIsMisconfigured,
-    ShortForever, LostFilesAreUsed, LostFilesForever,
+    ShortForever, LostFilesAreUsed, LostFilesForever, OverIgnoresRevision, OverComparesHint, OverRevives, RacyOver,
     // Defects that only the session layer notices.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,

@@ -128,7 +128,7 @@ impl Defective {
     }
 
     /// The key under which a record is stored.
-    fn mapped(&self, key: &Key) -> Key {
+    pub(super) fn mapped(&self, key: &Key) -> Key {
         let id = match self.defect {
             PathIds => key.id().replace(['/', '\\'], "_"),
             FoldsCase => key.id().to_lowercase(),
@@ -169,6 +169,11 @@ impl Driver for Defective {
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         let key = &self.mapped(key);
         self.call(Operation::Store, Some(key), self.write(key, record, condition)).await
+    }
+
+    async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
+        let condition = self.condition_over(key, loaded).await?;
+        self.store(key, record, condition).await
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {

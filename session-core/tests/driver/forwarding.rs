@@ -65,7 +65,7 @@ struct Wrapper<D> {
 }
 
 impl<D: Driver> Driver for Wrapper<D> {
-    session_core::forward!(inner: retrieve store remove traverse touch purge flush close capabilities clock);
+    session_core::forward!(inner: retrieve store store_over remove traverse touch purge flush close capabilities clock);
 }
 
 const TOUCH: Touch = Touch {

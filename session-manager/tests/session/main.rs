@@ -11,6 +11,7 @@ mod erased;
 mod fields;
 mod handle;
 mod handover;
+mod hints;
 mod killed;
 mod lost;
 mod orders;
