@@ -8,13 +8,19 @@ use session_core::{
 
 use crate::connection::Route;
 use crate::error::{corrupt, unexpected};
-use crate::layout::{decode, encode, words};
+use crate::layout::{decode, encode, time_to_live, words};
 use crate::open::Inner;
-use crate::purge::time_to_live;
+use crate::swap::Swap;
 
 impl Inner {
-    /// Makes a change. A touch that finds another revision is `Conflict(None)`.
-    pub(crate) async fn change(&self, key: &Key, request: &ChangeRequest) -> Result<Change> {
+    /// Makes a change. A touch that finds another revision is `Conflict(None)`. `loaded` is the record that a store
+    /// replaces, if the caller has it.
+    pub(crate) async fn change(
+        &self,
+        key: &Key,
+        request: &ChangeRequest,
+        loaded: Option<&Record>,
+    ) -> Result<Change> {
         let operation = request.operation();
         self.link.gate.check(operation)?;
         check_record_bytes(request.data_len(), self.config.max_record_bytes)?;
@@ -25,14 +31,10 @@ impl Inner {
                 return Ok(Change::Applied);
             }
             ChangeRequest::Store { record, condition } => {
-                let offered = record.revision.to_bytes();
-                let value = if record.is_live(now) { encode(record) } else { Vec::new() };
-                let ttl = time_to_live(record.expires, now).unwrap_or_default();
-                self.compare(&name, now, *condition, [&offered, &value, ttl.as_bytes()], operation).await?
+                let swap = Swap::new(&name, record, *condition, loaded, now);
+                self.link.swap(&swap, &self.scripts).await?
             }
-            ChangeRequest::Remove { condition } => {
-                self.compare(&name, now, *condition, [&[], &[], &[]], operation).await?
-            }
+            ChangeRequest::Remove { condition } => self.delete(&name, now, *condition).await?,
             ChangeRequest::Touch(touch) => self.move_deadline(&name, now, touch).await?,
         };
         match answer {
@@ -60,22 +62,15 @@ impl Inner {
         self.link.ask(&command, Route::Key, Operation::Store).await
     }
 
-    async fn compare(
-        &self,
-        name: &[u8],
-        now: Timestamp,
-        condition: Condition,
-        [offered, value, ttl]: [&[u8]; 3],
-        operation: Operation,
-    ) -> Result<Value> {
+    async fn delete(&self, name: &[u8], now: Timestamp, condition: Condition) -> Result<Value> {
         let now = now.as_millis().to_string();
         let expected = match condition {
             Condition::Any => b"any".to_vec(),
             Condition::Absent => Vec::new(),
             Condition::Revision(revision) => revision.to_bytes().to_vec(),
         };
-        let arguments = [now.as_bytes(), &expected, offered, value, ttl];
-        self.link.run(&self.scripts.change, name, &arguments, operation).await
+        let arguments = [now.as_bytes(), &expected, b"", b"", b""];
+        self.link.run(&self.scripts.change, name, &arguments, Operation::Remove).await
     }
 
     async fn move_deadline(&self, name: &[u8], now: Timestamp, touch: &Touch) -> Result<Value> {

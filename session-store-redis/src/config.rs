@@ -21,6 +21,7 @@ pub struct RedisConfig {
     #[cfg_attr(feature = "serde", serde(deserialize_with = "session_core::deserialize_duration"))]
     pub(crate) connect_timeout: Duration,
     pub(crate) max_record_bytes: u64,
+    pub(crate) native_compare: bool,
     #[cfg(feature = "tls")]
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) tls: Tls,
@@ -55,6 +56,7 @@ impl RedisConfig {
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             max_record_bytes: 16 << 20,
+            native_compare: true,
             #[cfg(feature = "tls")]
             tls: Tls::default(),
             clock: SystemClock::shared(),
@@ -80,6 +82,9 @@ impl RedisConfig {
         connect_timeout: Duration,
         /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 536,000,000.
         max_record_bytes: u64,
+        /// Whether to compare without a script where the server can (`SET` with `IFEQ`). The driver asks the server at
+        /// each connection. `false` uses scripts on all servers, for tests and comparisons. Default: `true`.
+        native_compare: bool,
         /// The clock by which the driver judges deadlines. Default: the system clock.
         clock: Arc<dyn Clock>,
     }

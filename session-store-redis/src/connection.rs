@@ -14,6 +14,7 @@ use tokio::time::timeout;
 #[cfg(feature = "cluster")]
 use crate::cluster::{Cluster, Importers};
 use crate::config::RedisConfig;
+use crate::native::{self, Native};
 use crate::node::{client, open_single};
 
 /// The server or cluster that connections lead to.
@@ -56,13 +57,16 @@ impl Target {
             Self::Cluster(_) => config.connect_timeout.saturating_mul(3),
         };
         let attempt = async {
-            Ok(Connection::new(match self {
+            let socket = match self {
                 Self::Single(client) => Socket::Single(open_single(client, config).await?),
                 #[cfg(feature = "cluster")]
                 Self::Cluster(cluster) => {
                     Socket::Cluster(cluster.connect(config).await?, Importers::default())
                 }
-            }))
+            };
+            let connection = Connection::new(socket, config);
+            connection.ask_native(b"", self, config).await;
+            Ok(connection)
         };
         timeout(limit, attempt).await.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into()))
     }
@@ -76,6 +80,7 @@ pub(crate) struct Connection {
     answers: AtomicU64,
     /// A task that ends only with the runtime that drives the connection.
     sentinel: AbortHandle,
+    pub(crate) native: Native,
 }
 
 enum Socket {
@@ -85,9 +90,22 @@ enum Socket {
 }
 
 impl Connection {
-    fn new(socket: Socket) -> Self {
+    fn new(socket: Socket, config: &RedisConfig) -> Self {
         let sentinel = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        Self { socket, answers: AtomicU64::new(0), sentinel }
+        Self { socket, answers: AtomicU64::new(0), sentinel, native: Native::new(config.native_compare) }
+    }
+
+    /// Asks the server, in a cluster the node that has the key `name`, whether it compares without a script, unless that
+    /// is known. Another node may be down.
+    pub(crate) async fn ask_native(&self, name: &[u8], target: &Target, config: &RedisConfig) {
+        if !self.native.must_ask() {
+            return;
+        }
+        let question = native::question(config.namespace.as_bytes(), name);
+        let answer = self.send(&question, &Route::Key, target, config);
+        if let Ok(answer) = timeout(config.connect_timeout / 4, answer).await {
+            self.native.learn(&answer);
+        }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -104,6 +104,16 @@ pub(crate) fn is_unknown_script(cause: &RedisError) -> bool {
     cause.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
+/// Whether the server does not know an option of a command. It parses all options before it does anything.
+pub(crate) fn is_unknown_option(cause: &RedisError) -> bool {
+    code(cause) == "ERR" && cause.detail().is_some_and(|text| text.starts_with("syntax error"))
+}
+
+/// Whether the server refused a write because its memory is full.
+pub(crate) fn is_full(cause: &RedisError) -> bool {
+    code(cause) == "OOM"
+}
+
 /// Whether a later attempt to connect may succeed without any change of the configuration.
 pub(crate) fn may_connect_later(cause: &RedisError) -> bool {
     of_connecting(cause) != StoreErrorKind::Misconfigured

@@ -18,16 +18,28 @@ pub(crate) const HEAD: usize = 17;
 const VERSION: u8 = 1;
 const NO_DEADLINE: u64 = u64::MAX;
 
+/// How long after its deadline Redis removes a record, in milliseconds. A server clock that is wrong by less ends no
+/// session early.
+const GRACE: u64 = 60_000;
+
 /// The value is not a record of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
+/// The exact bytes of a record. A record that was read becomes the bytes that it was read from, because each deadline has
+/// one form; the native compare relies on this.
 pub(crate) fn encode(record: &Record) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEAD + record.data.len());
-    value.push(VERSION);
-    value.extend_from_slice(&words(record.revision, record.expires));
+    value.extend_from_slice(&head(record));
     value.extend_from_slice(&record.data);
     value
+}
+
+/// Everything before the data.
+pub(crate) fn head(record: &Record) -> [u8; HEAD] {
+    let mut head = [VERSION; HEAD];
+    head[1..].copy_from_slice(&words(record.revision, record.expires));
+    head
 }
 
 /// Revision and deadline as stored.
@@ -54,6 +66,13 @@ pub(crate) fn decode_head(value: &[u8]) -> Result<(Option<Timestamp>, Revision),
     let deadline = u64::from_be_bytes([*d0, *d1, *d2, *d3, *d4, *d5, *d6, *d7]);
     let revision = Revision::from_bytes(*revision.first_chunk().ok_or(Damaged)?);
     Ok(((deadline != NO_DEADLINE).then(|| Timestamp::from_millis(deadline)), revision))
+}
+
+/// The time to live of a record in Redis, in milliseconds as text; `None` for a record that Redis must not remove.
+pub(crate) fn time_to_live(expires: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let left = expires?.as_millis().saturating_sub(now.as_millis()).saturating_add(GRACE);
+    // Redis counts up to 2^63 ms from 1970. A deadline beyond that never comes.
+    (left < 1 << 52).then(|| left.to_string())
 }
 
 #[cfg(test)]

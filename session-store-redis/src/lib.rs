@@ -11,7 +11,9 @@ mod read;
 mod traverse;
 
 mod layout;
+mod native;
 mod script;
+mod swap;
 
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -14,9 +14,12 @@ use tokio::time::{error::Elapsed, sleep, timeout};
 
 use crate::config::RedisConfig;
 use crate::connection::{Connection, Route, Target};
-use crate::error::{Failure, Verdict, is_unknown_script, may_connect_later, verdict};
+use crate::error::{
+    Failure, Verdict, is_full, is_unknown_option, is_unknown_script, may_connect_later, verdict,
+};
 use crate::node::cluster_node;
-use crate::script::Known;
+use crate::script::{Known, Scripts};
+use crate::swap::{Form, Swap};
 
 /// The connection that all handles of a store share.
 pub(crate) struct Link {
@@ -33,6 +36,17 @@ pub(crate) struct Link {
 /// The first pause before a retry. Each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What [`Link::persist`] sends.
+#[derive(Clone, Copy)]
+enum Words<'a> {
+    Fixed(&'a Cmd),
+    /// Makes the command for the key `name`, given whether the server compares without a script.
+    ByServer {
+        name: &'a [u8],
+        make: &'a (dyn Fn(bool) -> Cmd + Send + Sync),
+    },
+}
 
 /// The progress of one call, for when its time runs out.
 #[derive(Default)]
@@ -108,14 +122,12 @@ impl Link {
         operation: Operation,
     ) -> Result<Value> {
         let mut trial = Trial::default();
-        let work = self.persist(command, &route, !operation.is_change(), &mut trial);
+        let work = self.persist(Words::Fixed(command), &route, !operation.is_change(), &mut trial);
         let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, operation)
     }
 
-    /// Runs a script by its hash, and by its source where the server does not know it: after a restart, and after a
-    /// failover, because replicas do not get scripts. The redis crate would load it on all nodes and wait for a node
-    /// that hangs.
+    /// Runs a script on a key and returns its answer, within `response_timeout`.
     pub(crate) async fn run(
         self: &Arc<Self>,
         script: &Known,
@@ -124,18 +136,78 @@ impl Link {
         operation: Operation,
     ) -> Result<Value> {
         let mut trial = Trial::default();
-        let work = async {
-            let by_hash = script.call("EVALSHA", &script.hash, key, arguments);
-            match self.persist(&by_hash, &Route::Key, !operation.is_change(), &mut trial).await {
-                Err(Failure::Refused(cause)) if is_unknown_script(&cause) => {
-                    let by_source = script.call("EVAL", script.source, key, arguments);
-                    self.persist(&by_source, &Route::Key, !operation.is_change(), &mut trial).await
-                }
-                answer => answer,
-            }
-        };
+        let work = self.run_script(script, key, arguments, !operation.is_change(), &mut trial);
         let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, operation)
+    }
+
+    /// Stores on a condition, within `response_timeout`. Most stores are one command. Where it finds something else than
+    /// the caller expects, the driver reads what is there, and runs the script only where the read decides nothing.
+    /// Answers as the script.
+    pub(crate) async fn swap(self: &Arc<Self>, swap: &Swap<'_>, scripts: &Scripts) -> Result<Value> {
+        let mut trial = Trial::default();
+        let work = async {
+            if swap.has_first() {
+                if self.try_swap(swap, &scripts.over, &mut trial).await? {
+                    return Ok(Value::Int(1));
+                }
+                let mut read = Cmd::new();
+                read.arg("GET").arg(swap.name);
+                let found = self.persist(Words::Fixed(&read), &Route::Key, true, &mut trial).await?;
+                if let Some(answer) = swap.judge(found) {
+                    return Ok(answer);
+                }
+            }
+            let arguments = swap.arguments();
+            let arguments = arguments.each_ref().map(|argument| &**argument);
+            self.run_script(&scripts.change, swap.name, &arguments, false, &mut trial).await
+        };
+        let answer = timeout(self.config.response_timeout, work).await;
+        self.conclude(answer, trial, Operation::Store)
+    }
+
+    /// Whether the first command made the change. If it did not, the server found something else than the caller
+    /// expects, or had no memory; nothing has changed then.
+    async fn try_swap(
+        self: &Arc<Self>,
+        swap: &Swap<'_>,
+        over: &Known,
+        trial: &mut Trial,
+    ) -> std::result::Result<bool, Failure> {
+        for form in [Form::Hash, Form::Source] {
+            let make = |native| swap.first(if native { Form::Native } else { form }, over);
+            let words = Words::ByServer { name: swap.name, make: &make };
+            match self.persist(words, &Route::Key, false, trial).await {
+                Ok(Value::Nil) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(Failure::Refused(cause)) if form == Form::Hash && is_unknown_script(&cause) => {}
+                // The record may be there already, from an earlier try.
+                Err(Failure::Refused(cause)) if is_full(&cause) => return Ok(false),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs a script by its hash, and by its source where the server does not know it: after a restart, and after a
+    /// failover, because replicas do not get scripts. The redis crate would load it on all nodes and wait for a node
+    /// that hangs.
+    async fn run_script(
+        self: &Arc<Self>,
+        script: &Known,
+        key: &[u8],
+        arguments: &[&[u8]],
+        repeats: bool,
+        trial: &mut Trial,
+    ) -> std::result::Result<Value, Failure> {
+        let by_hash = script.by_hash(key, arguments);
+        match self.persist(Words::Fixed(&by_hash), &Route::Key, repeats, trial).await {
+            Err(Failure::Refused(cause)) if is_unknown_script(&cause) => {
+                let by_source = script.by_source(key, arguments);
+                self.persist(Words::Fixed(&by_source), &Route::Key, repeats, trial).await
+            }
+            answer => answer,
+        }
     }
 
     fn conclude(
@@ -159,7 +231,7 @@ impl Link {
     /// Sends a command until it is answered, refused, or lost.
     async fn persist(
         self: &Arc<Self>,
-        command: &Cmd,
+        words: Words<'_>,
         route: &Route,
         repeats: bool,
         trial: &mut Trial,
@@ -174,6 +246,20 @@ impl Link {
                 }
                 Err(failure) => return Err(failure),
             };
+            let (built, native);
+            let command = match words {
+                Words::Fixed(command) => {
+                    native = false;
+                    command
+                }
+                Words::ByServer { name, make } => {
+                    // Each connection may lead to another server.
+                    connection.ask_native(name, &self.target(), &self.config).await;
+                    native = connection.native.is_there();
+                    built = make(native);
+                    &built
+                }
+            };
             trial.sent = Some((Arc::clone(&connection), connection.answers()));
             let way = redirected.as_ref().unwrap_or(route);
             let answer = connection.send(command, way, &self.target(), &self.config).await;
@@ -183,6 +269,8 @@ impl Link {
                 Err(cause) => cause,
             };
             match verdict(&cause) {
+                // A node of a cluster that is older than the node that was asked.
+                Verdict::Final if native && is_unknown_option(&cause) => connection.native.rule_out(),
                 Verdict::Final => return Err(Failure::Refused(cause)),
                 Verdict::Again => trial.pause(Failure::Refused(cause)).await,
                 Verdict::Replica => {
@@ -203,8 +291,13 @@ impl Link {
                     continue;
                 }
                 Verdict::Elsewhere { .. } => return Err(Failure::Unsent(cluster_node())),
-                Verdict::Unsent => trial.pause(Failure::Unsent(cause)).await,
+                Verdict::Unsent => {
+                    // In a cluster the connection stays, and another server may take the node's place.
+                    connection.native.forget();
+                    trial.pause(Failure::Unsent(cause)).await;
+                }
                 Verdict::Lost => {
+                    connection.native.forget();
                     self.lost(&connection, &cause);
                     if !repeats {
                         return Err(Failure::Lost(cause));

@@ -51,6 +51,19 @@ return redis.call('GET', KEYS[1])
 "
 );
 
+/// Replaces the record whose head the caller has loaded and found live. `ARGV`: the head, value, time to live (missing
+/// for none). Answers 1, or nil and changes nothing.
+///
+/// Most stores need no more, so this script has no other case: every argument and every call of a command costs.
+const OVER: &str = "if redis.call('GETRANGE', KEYS[1], 0, 16) ~= ARGV[1] then return false end
+if ARGV[3] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+else
+  redis.call('SET', KEYS[1], ARGV[2])
+end
+return 1
+";
+
 /// `ARGV`: now, from, to, revision and deadline as stored, time to live (empty for none, 0 to remove). Answers 1 or
 /// nil.
 ///
@@ -58,7 +71,7 @@ return redis.call('GET', KEYS[1])
 /// lengthen a value. It allows the command after `PEXPIRE` or `PERSIST`, and here the value keeps its length.
 ///
 /// A user may have the right to `PEXPIRE` but not to `SETRANGE`. The script then restores the old time to live: with a
-/// later deadline but a short time to live, Redis would remove a live record. The minute is `GRACE` of `purge.rs`.
+/// later deadline but a short time to live, Redis would remove a live record. The minute is `GRACE` of `layout.rs`.
 const TOUCH: &str = with_head!(
     "if not live then return false end
 if revision == ARGV[3] then return 1 end
@@ -88,13 +101,22 @@ const LOOK: &str = "return {redis.call('GETRANGE', KEYS[1], 0, 16), redis.call('
 
 /// A script and its hash.
 pub(crate) struct Known {
-    pub(crate) source: &'static str,
-    pub(crate) hash: String,
+    source: &'static str,
+    hash: String,
 }
 
 impl Known {
-    /// The command that runs the script on a key; `script` is its hash or its source.
-    pub(crate) fn call(&self, command: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+    /// The command that runs the script on a key.
+    pub(crate) fn by_hash(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+        Self::call("EVALSHA", &self.hash, key, arguments)
+    }
+
+    /// As [`by_hash`](Self::by_hash), for a server that does not know the script yet.
+    pub(crate) fn by_source(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+        Self::call("EVAL", self.source, key, arguments)
+    }
+
+    fn call(command: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
         let length =
             script.len() + key.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
         let mut call = Cmd::with_capacity(4 + arguments.len(), command.len() + length + 1);
@@ -109,6 +131,7 @@ impl Known {
 /// The scripts of a store.
 pub(crate) struct Scripts {
     pub(crate) change: Known,
+    pub(crate) over: Known,
     pub(crate) touch: Known,
     pub(crate) look: Known,
 }
@@ -116,6 +139,6 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Self {
         let known = |source| Known { source, hash: Script::new(source).get_hash().to_owned() };
-        Self { change: known(CHANGE), touch: known(TOUCH), look: known(LOOK) }
+        Self { change: known(CHANGE), over: known(OVER), touch: known(TOUCH), look: known(LOOK) }
     }
 }

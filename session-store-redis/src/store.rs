@@ -55,11 +55,16 @@ impl Driver for RedisStore {
     }
 
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        self.0.change(key, &ChangeRequest::Store { record, condition }).await
+        self.0.change(key, &ChangeRequest::Store { record, condition }, None).await
+    }
+
+    async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
+        let condition = Condition::Revision(loaded.revision);
+        self.0.change(key, &ChangeRequest::Store { record, condition }, Some(loaded)).await
     }
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
-        self.0.change(key, &ChangeRequest::Remove { condition }).await
+        self.0.change(key, &ChangeRequest::Remove { condition }, None).await
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
@@ -67,7 +72,7 @@ impl Driver for RedisStore {
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
-        Ok(self.0.change(key, &ChangeRequest::Touch(touch)).await?.is_applied())
+        Ok(self.0.change(key, &ChangeRequest::Touch(touch), None).await?.is_applied())
     }
 
     async fn purge(&self, _: usize) -> Result<Purged> {

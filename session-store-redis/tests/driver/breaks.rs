@@ -21,7 +21,8 @@ async fn lost_answer_is_unknown_and_never_retried() {
     let store = RedisStore::open(proxy.config()).await.unwrap();
     let (name, revision) = (key("a"), |n| record(n).revision);
     // Loads the scripts, so that each change is one answer.
-    put(&store, &key("b"), record(1), Condition::Absent).await;
+    put(&store, &key("b"), record(2), Condition::Absent).await;
+    put(&store, &key("b"), record(1), at(2)).await;
     assert!(store.touch(&key("b"), touch(1, 2, None)).await.unwrap());
 
     proxy.drop_an_answer();

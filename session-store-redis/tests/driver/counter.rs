@@ -107,7 +107,7 @@ impl Counter {
             return false;
         }
         let next = Self::record(Self::value(&self.known) + 1);
-        match self.store.store(&self.key, next.clone(), Condition::Revision(self.known.revision)).await {
+        match self.store.store_over(&self.key, next.clone(), &self.known).await {
             Ok(Change::Applied) => {
                 self.known = next;
                 self.made += 1;

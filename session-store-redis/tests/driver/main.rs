@@ -13,6 +13,7 @@ mod counter;
 mod expiry;
 #[cfg(feature = "cluster")]
 mod failover;
+mod native;
 mod outages;
 mod proxy;
 mod rights;

@@ -123,9 +123,10 @@ async fn each_listed_right_is_needed() {
         assert!(store.store(&key, record(4), at(3)).await?.is_applied());
         store.count(&users()).await?;
         assert!(store.remove(&key, at(4)).await?.is_applied());
+        assert!(store.store(&key, record(1), Condition::Absent).await?.is_applied());
         // By its source, as after a restart.
         assert_eq!(server.command("SCRIPT FLUSH").unwrap(), "+OK");
-        store.store(&key, record(1), Condition::Absent).await
+        store.store(&key, record(2), at(1)).await
     };
     assert!(all().await.unwrap().is_applied());
     for right in listed.split(' ') {

@@ -8,15 +8,20 @@ use xtask_redis::Server;
 use crate::{at, connect, key, put, record, server, touch, users};
 
 /// How many times the server ran each command since [`reset`], including calls from scripts.
-fn calls(server: &Server) -> BTreeMap<String, u64> {
+pub(crate) fn calls(server: &Server) -> BTreeMap<String, u64> {
     let statistics = server.command("INFO commandstats").unwrap();
     let lines = statistics.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
     let ours = lines.filter(|(name, _)| !name.starts_with("config") && *name != "info");
     ours.map(|(name, rest)| (name.to_owned(), rest.split(',').next().unwrap().parse().unwrap())).collect()
 }
 
-fn reset(server: &Server) {
+pub(crate) fn reset(server: &Server) {
     assert_eq!(server.command("CONFIG RESETSTAT").unwrap(), "+OK");
+}
+
+/// Whether the server compares without a script.
+pub(crate) fn compares(server: &Server) -> bool {
+    server.command("SET session-kit:? x PX 1 IFEQ y").unwrap() == "$-1"
 }
 
 /// Fails unless the server ran exactly these commands, each ten times.
@@ -29,14 +34,20 @@ fn ten_times(server: &Server, commands: &[&str]) {
 #[tokio::test]
 async fn each_operation_is_one_command() {
     let server = server();
-    let store = connect(&server).await;
+    let (store, native) = (connect(&server).await, compares(&server));
     // Loads the scripts.
-    put(&store, &key("a"), record(1), Condition::Absent).await;
+    put(&store, &key("a"), record(2), Condition::Absent).await;
+    assert!(store.store_over(&key("a"), record(3), &record(2)).await.unwrap().is_applied());
+    put(&store, &key("a"), record(1), at(3)).await;
     assert!(store.touch(&key("a"), touch(1, 2, None)).await.unwrap());
     reset(&server);
     let keys: Vec<_> = (0..10).map(|n| key(&format!("k{n}"))).collect();
     for key in &keys {
         put(&store, key, record(1), Condition::Any).await;
+    }
+    ten_times(&server, &["set"]);
+    for n in 0..10 {
+        put(&store, &crate::key(&format!("new{n}")), record(1), Condition::Absent).await;
     }
     ten_times(&server, &["set"]);
     for key in &keys {
@@ -50,9 +61,13 @@ async fn each_operation_is_one_command() {
     for key in &keys {
         assert!(!store.store(key, record(3), Condition::Absent).await.unwrap().is_applied());
     }
-    ten_times(&server, &["evalsha", "getrange", "get"]);
+    ten_times(&server, &["set", "get"]);
     for key in &keys {
-        assert!(store.touch(key, touch(2, 4, None)).await.unwrap());
+        assert!(store.store_over(key, record(3), &record(2)).await.unwrap().is_applied());
+    }
+    ten_times(&server, if native { &["set"] } else { &["evalsha", "getrange", "set"] });
+    for key in &keys {
+        assert!(store.touch(key, touch(3, 4, None)).await.unwrap());
     }
     ten_times(&server, &["evalsha", "getrange", "setrange", "persist"]);
     for key in &keys {

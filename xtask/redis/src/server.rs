@@ -137,6 +137,15 @@ impl Server {
         Ok(())
     }
 
+    /// Replaces a server by another program with its port and directory, as an upgrade does.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn replace(&mut self, program: impl Into<PathBuf>) -> Result<()> {
+        self.options.program = Some(program.into());
+        self.restart()
+    }
+
     /// Kills the server with SIGKILL and keeps its directory for [`restart`](Self::restart).
     pub fn kill(&mut self) {
         self.running = None;
