@@ -42,6 +42,8 @@ pub(crate) enum Home {
     Disk(&'static str),
     /// In a Redis server that is started for the group, under this name.
     Redis(&'static str),
+    /// In a Valkey server that compares without scripts, started for the group, under this name.
+    Valkey(&'static str),
     /// In a Redis cluster that is started for the group, under this name.
     Cluster(&'static str),
 }
@@ -84,6 +86,7 @@ impl Subject {
             Home::Memory => Home::Memory,
             Home::Disk(_) => Home::Disk("before"),
             Home::Redis(_) => Home::Redis("before"),
+            Home::Valkey(_) => Home::Valkey("before"),
             Home::Cluster(_) => Home::Cluster("before"),
         };
         Self { name: "before", program: Program::Before, home, ..self }

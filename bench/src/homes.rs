@@ -5,10 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use session_bench_work::{Args, write_lists};
-use xtask_redis::{Cluster, Options, Server};
+use xtask_redis::{Cluster, Options, SERVERS, Server};
 
 use crate::console::{complain, progress};
 use crate::groups::{Area, Group, Home, Program, Subject};
+
+/// The server of [`Home::Valkey`].
+const VALKEY: &str = "valkey-9";
 
 /// The figures of one run.
 pub(crate) type Figures = HashMap<String, f64>;
@@ -17,8 +20,8 @@ pub(crate) type Figures = HashMap<String, f64>;
 #[derive(Debug)]
 pub(crate) struct Homes {
     data: PathBuf,
-    /// One server per number of records.
-    servers: HashMap<usize, Server>,
+    /// One server per program and number of records.
+    servers: HashMap<(&'static str, usize), Server>,
     cluster: Option<Cluster>,
     /// The number of records in each filled store.
     filled: HashMap<(Home, usize), usize>,
@@ -65,7 +68,8 @@ impl Homes {
         match subject.home {
             Home::Memory => return Ok(()),
             Home::Disk(name) => args.dir = self.data.join(format!("{name}-{asked}")),
-            Home::Redis(_) => args.url = self.server(asked).map_err(text)?,
+            Home::Redis(_) => (args.url, args.server) = self.server("", asked).map_err(text)?,
+            Home::Valkey(_) => (args.url, args.server) = self.server(VALKEY, asked).map_err(text)?,
             Home::Cluster(_) => args.url = self.nodes().map_err(text)?,
         }
         if let Some(holds) = self.filled.get(&(subject.home, asked)) {
@@ -96,13 +100,19 @@ impl Homes {
         Ok(place)
     }
 
-    fn server(&mut self, records: usize) -> io::Result<String> {
-        if let Some(server) = self.servers.get(&records) {
-            return Ok(server.url());
+    /// The URL and the process id of a server: by its name among those that packages bring, or the usual one.
+    fn server(&mut self, name: &'static str, records: usize) -> io::Result<(String, u32)> {
+        let reach = |server: &Server| (server.url(), server.process_id().unwrap_or_default());
+        if let Some(server) = self.servers.get(&(name, records)) {
+            return Ok(reach(server));
         }
-        progress("starting redis-server");
-        let server = Server::start(Options::new())?;
-        Ok(self.servers.entry(records).or_insert(server).url())
+        progress("starting a server");
+        let options = match SERVERS.iter().find(|known| known.name == name) {
+            Some(known) => Options::new().program(known.fetch()?),
+            None => Options::new(),
+        };
+        let server = Server::start(options)?;
+        Ok(reach(self.servers.entry((name, records)).or_insert(server)))
     }
 
     fn nodes(&mut self) -> io::Result<String> {

@@ -19,6 +19,9 @@ const MMAP: Subject = Subject::new(OURS, "mmap", "session-store-mmap", Home::Dis
 const FILE: Subject = Subject::new(OURS, "file", "session-store-file", Home::Disk("file"));
 const SLED: Subject = Subject::new(OURS, "sled", "session-store-sled", Home::Disk("sled"));
 const REDIS: Subject = Subject::new(OURS, "redis", "session-store-redis", Home::Redis("ours"));
+const REDIS_AT: Subject =
+    Subject::new(OURS, "redis-at-revision", "session-store-redis, at a revision", Home::Redis("ours"));
+const VALKEY: Subject = Subject::new(OURS, "redis", "session-store-redis, Valkey 9", Home::Valkey("ours"));
 const CLUSTER: Subject =
     Subject::new(OURS, "redis-cluster", "session-store-redis, cluster", Home::Cluster("ours"));
 
@@ -35,6 +38,8 @@ const LMDB: Subject = Subject::new(RAW, "lmdb", "LMDB", Home::Disk("lmdb"));
 const RAW_FILE: Subject = Subject::new(RAW, "file", "raw std::fs", Home::Disk("raw-file"));
 const RAW_SLED: Subject = Subject::new(RAW, "sled", "raw sled", Home::Disk("raw-sled"));
 const RAW_REDIS: Subject = Subject::new(RAW, "redis", "redis crate, GET and SET", Home::Redis("raw"));
+const RAW_VALKEY: Subject =
+    Subject::new(RAW, "redis", "redis crate, GET and SET, Valkey 9", Home::Valkey("raw"));
 const RAW_CLUSTER: Subject =
     Subject::new(RAW, "cluster", "redis crate, GET and SET, cluster", Home::Cluster("raw"));
 
@@ -65,6 +70,10 @@ const REDIS_STORES: Program = Program::Peer("redis-stores");
 const TS_REDIS: Subject =
     Subject::new(REDIS_STORES, "tower", "tower-sessions-redis-store", Home::Redis("tower"));
 const ACTIX: Subject = Subject::new(REDIS_STORES, "actix", "actix-session, Redis", Home::Redis("actix"));
+const TS_VALKEY: Subject =
+    Subject::new(REDIS_STORES, "tower", "tower-sessions-redis-store, Valkey 9", Home::Valkey("tower"));
+const ACTIX_VALKEY: Subject =
+    Subject::new(REDIS_STORES, "actix", "actix-session, Valkey 9", Home::Valkey("actix"));
 
 /// "Near flat" allows half the rate with a hundred times as many records.
 const NEAR_FLAT: Option<f64> = Some(0.5);
@@ -222,17 +231,41 @@ fn redis() -> Vec<Group> {
             REDIS,
             &[(RAW_REDIS, Some(0.9)), (TS_REDIS, Some(1.3)), (ACTIX, Some(1.3))],
         ),
-        group(
-            Work::Store,
-            "store on revision",
-            REDIS,
-            &[(RAW_REDIS, Some(0.6)), (TS_REDIS, Some(1.1)), (ACTIX, Some(1.1))],
+        with_server(
+            group(
+                Work::Store,
+                "store on revision, script",
+                REDIS,
+                &[(RAW_REDIS, Some(0.55)), (TS_REDIS, Some(1.1)), (ACTIX, Some(1.1))],
+            ),
+            1.0 / 2.6,
+        ),
+        with_server(
+            group(
+                Work::Store,
+                "store on revision, native",
+                VALKEY,
+                &[(RAW_VALKEY, Some(0.8)), (TS_VALKEY, Some(1.1)), (ACTIX_VALKEY, Some(1.1))],
+            ),
+            1.0 / 1.4,
         ),
         // The server dominates the cost of a call, and its cost is nearly the same for both.
-        touch(Area::Redis, REDIS, 64, Durability::Process, None),
+        touch(Area::Redis, REDIS_AT, 64, Durability::Process, None),
         group(Work::Retrieve, "retrieve", CLUSTER, &[(RAW_CLUSTER, None)]),
         group(Work::Store, "store on revision", CLUSTER, &[(RAW_CLUSTER, None)]),
     ]
+}
+
+/// Adds the processor time of the server, which a shared server runs out of. `target` is the ratio against the first
+/// peer.
+fn with_server(mut group: Group, target: f64) -> Group {
+    let rates = group.rows.clone();
+    group.rows.extend(rates.into_iter().enumerate().map(|(place, row)| Compare {
+        figure: cost("server_ns", "ns, server CPU"),
+        target: (place == 0).then_some(target),
+        ..row
+    }));
+    group
 }
 
 fn file() -> Vec<Group> {

@@ -16,6 +16,7 @@ use super::{purge, stall};
 /// Measures a driver whose store outlives the program. `open` opens the store with the given clock.
 pub(crate) fn sample<D, const IN_A_ROW: u64>(
     args: &Args,
+    replaces: Replaces,
     open: impl AsyncFn(Arc<dyn Clock>) -> session_core::Result<D>,
 ) -> Result<Sample, Box<dyn Error>>
 where
@@ -24,10 +25,13 @@ where
     let runner = Runner::new(args)?;
     let clock = TestClock::new(purge::BEFORE);
     let start = stopwatch();
-    let store = Ours::<D, IN_A_ROW>::new(runner.block_on(open(match args.work {
-        Work::Purge | Work::Stall => Arc::new(clock.clone()),
-        _ => SystemClock::shared(),
-    }))?);
+    let store = Ours::<D, IN_A_ROW>::replacing(
+        replaces,
+        runner.block_on(open(match args.work {
+            Work::Purge | Work::Stall => Arc::new(clock.clone()),
+            _ => SystemClock::shared(),
+        }))?,
+    );
     let sample = match args.work {
         Work::Open => {
             // Includes the first read, so that deferred work counts.
@@ -50,6 +54,16 @@ where
 pub(crate) struct Ours<D, const IN_A_ROW: u64> {
     pub(crate) driver: D,
     deadline: Timestamp,
+    replaces: Replaces,
+}
+
+/// What a store hands to the driver, beside the new record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// The revision.
+    Revision,
+    /// The record that it replaces, as the session layer does.
+    Loaded,
 }
 
 impl<D: Driver + Clone, const IN_A_ROW: u64> Ours<D, IN_A_ROW> {
@@ -58,9 +72,14 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Ours<D, IN_A_ROW> {
         Self::expiring(driver, Timestamp::from_millis(4_000_000_000_000))
     }
 
+    /// As [`new`](Self::new), with another way to store.
+    pub(crate) fn replacing(replaces: Replaces, driver: D) -> Self {
+        Self { replaces, ..Self::new(driver) }
+    }
+
     /// Records expire at `deadline` or shortly after.
     pub(crate) fn expiring(driver: D, deadline: Timestamp) -> Self {
-        Self { driver, deadline }
+        Self { driver, deadline, replaces: Replaces::Revision }
     }
 
     /// Each change moves the deadline a little, like a session's changes.
@@ -68,9 +87,12 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Ours<D, IN_A_ROW> {
         Some(self.deadline.saturating_add(Duration::from_millis(revision)))
     }
 
+    fn record(&self, number: u64, value: impl Into<Bytes>) -> Record {
+        Record::new(value, self.deadline(number), revision(number))
+    }
+
     async fn put(&self, key: &Key, change: Change<'_>, when: Condition) -> bool {
-        let data = Bytes::copy_from_slice(change.value.as_bytes());
-        let record = Record::new(data, self.deadline(change.to), revision(change.to));
+        let record = self.record(change.to, change.value.as_bytes().to_vec());
         self.driver.store(key, record, when).await.is_ok_and(|stored| stored.is_applied())
     }
 }
@@ -90,7 +112,14 @@ impl<D: Driver + Clone, const IN_A_ROW: u64> Store for Ours<D, IN_A_ROW> {
     }
 
     async fn store(&mut self, key: &Key, change: Change<'_>) -> bool {
-        self.put(key, change, Condition::Revision(revision(change.from))).await
+        if self.replaces == Replaces::Revision {
+            return self.put(key, change, Condition::Revision(revision(change.from))).await;
+        }
+        let mut old = change.value.as_bytes().to_vec();
+        old.splice(..16, format!("{:016x}", change.from).into_bytes());
+        let record = self.record(change.to, change.value.as_bytes().to_vec());
+        let answer = self.driver.store_over(key, record, &self.record(change.from, old)).await;
+        answer.is_ok_and(|stored| stored.is_applied())
     }
 
     async fn create(&mut self, key: &Key, change: Change<'_>) -> bool {

@@ -12,6 +12,8 @@ use std::error::Error;
 
 use session_bench_work::{Args, Sample};
 
+use driver::Replaces;
+
 /// Runs the subject that `args` name.
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
     match args.subject.as_str() {
@@ -20,8 +22,9 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "mmap" => stores::mmap(args),
         "file" => stores::file(args),
         "sled" => stores::sled(args),
-        "redis" => stores::redis(args, false),
-        "redis-cluster" => stores::redis(args, true),
+        "redis" => stores::redis(args, Replaces::Loaded),
+        "redis-at-revision" => stores::redis(args, Replaces::Revision),
+        "redis-cluster" => stores::redis(args, Replaces::Loaded),
         "session" => session::sample(args),
         "web" => web::sample(args),
         other => Err(format!("{other:?} is not a subject").into()),

@@ -11,11 +11,13 @@ use session_store_redis::RedisStore;
 use session_store_sled::SledStore;
 use session_store_sqlite::{SqliteConfig, SqliteStore};
 
-use super::driver;
+use super::driver::{self, Replaces};
 
 pub(crate) fn sqlite(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let config = SqliteConfig::new(args.dir.join("ours.db")).durability(promised(args));
-    driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| SqliteStore::open(config.clone().clock(clock)))
+    driver::sample::<_, 1>(args, Replaces::Revision, async |clock: Arc<dyn Clock>| {
+        SqliteStore::open(config.clone().clock(clock))
+    })
 }
 
 pub(crate) fn mmap(args: &Args) -> Result<Sample, Box<dyn Error>> {
@@ -24,27 +26,34 @@ pub(crate) fn mmap(args: &Args) -> Result<Sample, Box<dyn Error>> {
         // More than the default holds.
         config = config.max_bytes(4 << 30);
     }
-    driver::sample::<_, 64>(args, async |clock: Arc<dyn Clock>| MmapStore::open(config.clone().clock(clock)))
+    driver::sample::<_, 64>(args, Replaces::Revision, async |clock: Arc<dyn Clock>| {
+        MmapStore::open(config.clone().clock(clock))
+    })
 }
 
 pub(crate) fn file(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let config = session_store_file::FileConfig::new(&args.dir).durability(promised(args));
-    driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| FileStore::open(config.clone().clock(clock)))
+    driver::sample::<_, 1>(args, Replaces::Revision, async |clock: Arc<dyn Clock>| {
+        FileStore::open(config.clone().clock(clock))
+    })
 }
 
 pub(crate) fn sled(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let flushes = args.durability != Durability::Relaxed;
     let path = args.dir.join("ours.sled");
     let config = session_store_sled::SledConfig::new(path).flush_each_change(flushes);
-    driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| SledStore::open(config.clone().clock(clock)))
+    driver::sample::<_, 1>(args, Replaces::Revision, async |clock: Arc<dyn Clock>| {
+        SledStore::open(config.clone().clock(clock))
+    })
 }
 
-pub(crate) fn redis(args: &Args, cluster: bool) -> Result<Sample, Box<dyn Error>> {
+pub(crate) fn redis(args: &Args, replaces: Replaces) -> Result<Sample, Box<dyn Error>> {
     use session_store_redis::RedisConfig;
 
+    let cluster = args.subject == "redis-cluster";
     let config =
         if cluster { RedisConfig::cluster(args.url.split(',')) } else { RedisConfig::new(&args.url) };
-    driver::sample::<_, 1>(args, async |clock: Arc<dyn Clock>| {
+    driver::sample::<_, 1>(args, replaces, async |clock: Arc<dyn Clock>| {
         RedisStore::open(config.clone().clock(clock)).await
     })
 }

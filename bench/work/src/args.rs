@@ -87,6 +87,9 @@ pub struct Args {
     /// The URL of the server, for subjects on Redis; the nodes of a cluster separated by commas.
     #[arg(long, default_value = "")]
     pub url: String,
+    /// The process id of the server at `url`, whose processor time counts too; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub server: u32,
     /// The number of this process among those that share the work, from 0.
     #[arg(long, default_value_t = 0)]
     pub process: usize,
@@ -128,6 +131,7 @@ impl Args {
             ("dir", self.dir.display().to_string()),
             ("durability", name(self.durability)),
             ("url", self.url.clone()),
+            ("server", self.server.to_string()),
             ("process", self.process.to_string()),
             ("processes", self.processes.to_string()),
             ("meeting", self.meeting.display().to_string()),

@@ -129,7 +129,8 @@ impl Runner {
     /// Runs every operation on its own task, and counts the operations in the measured window.
     ///
     /// The figures are `rate` (operations per second), `cpu_ns` (processor time of all threads per operation, less
-    /// affected by other programs; 0 where the system does not report it), `failed` (failed operations) and `gap_ms` (the
+    /// affected by other programs; 0 where the system does not report it), `server_ns` (the same of the server, if there is
+    /// one), `failed` (failed operations) and `gap_ms` (the
     /// longest delay of a task that sleeps 1 ms at a time).
     pub fn run<O: Operation>(&self, operations: Vec<O>) -> Sample {
         let len = Draws::COUNT / (self.args.tasks * self.args.processes);
@@ -147,17 +148,27 @@ impl Runner {
         let sum = || counters.iter().map(|counter| counter.0.load(Relaxed)).sum::<u64>();
         pause(self.args.warm_up);
         shared.measuring.store(true, Relaxed);
-        let (start, before, cpu_before) = (stopwatch(), sum(), cpu_nanos());
+        let (start, before_all, cpu_before) = (stopwatch(), sum(), cpu_nanos("self"));
+        let server = Some(self.args.server).filter(|server| *server != 0).map(|server| server.to_string());
+        let of_server = || server.as_deref().map(cpu_nanos);
+        let server_before = of_server();
         pause(self.args.measured);
-        let (elapsed, after, cpu_after) = (start.elapsed(), sum(), cpu_nanos());
+        let server_after = of_server();
+        let (elapsed, after, cpu_after) = (start.elapsed(), sum(), cpu_nanos("self"));
         shared.stop.store(true, Relaxed);
         let panicked = handles.into_iter().filter_map(|handle| self.runtime.block_on(handle).err()).count();
 
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let figure = |count: u64| count as f64;
-        Sample::new()
-            .with("rate", figure(after - before) / elapsed.as_secs_f64())
-            .with("cpu_ns", figure(cpu_after.saturating_sub(cpu_before)) / figure((after - before).max(1)))
+        let each =
+            |before: u64, now: u64| figure(now.saturating_sub(before)) / figure((after - before_all).max(1));
+        let sample = match server_before.zip(server_after) {
+            Some((before, after)) => Sample::new().with("server_ns", each(before, after)),
+            None => Sample::new(),
+        };
+        sample
+            .with("rate", figure(after - before_all) / elapsed.as_secs_f64())
+            .with("cpu_ns", each(cpu_before, cpu_after))
             .with("failed", figure(shared.failed.load(Relaxed) + panicked as u64 + u64::from(!met)))
             .with("gap_ms", shared.gap_ms())
     }
@@ -250,9 +261,9 @@ fn meet(args: &Args) -> bool {
     true
 }
 
-/// The processor time of this process so far.
-fn cpu_nanos() -> u64 {
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
+/// The processor time of a process so far.
+fn cpu_nanos(process: &str) -> u64 {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return 0 };
     let of = |thread: io::Result<std::fs::DirEntry>| {
         let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
         text.split_whitespace().next()?.parse::<u64>().ok()
