@@ -55,8 +55,11 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     match std::fs::canonicalize(path) {
         Ok(target) => Ok(target),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        Err(_) if std::fs::symlink_metadata(path).is_ok() => Err("link points to no file".into()),
-        Err(_) => Ok(std::path::absolute(path)?),
+        Err(_) => match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => Err("link points to no file".into()),
+            // Another run may have made the file since the first look.
+            _ => Ok(std::path::absolute(path)?),
+        },
     }
 }
 
