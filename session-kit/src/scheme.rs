@@ -33,7 +33,7 @@ const REDIS: (&str, bool) = ("redis", cfg!(feature = "redis"));
 const CLUSTER: (&str, bool) = ("redis-cluster", cfg!(feature = "redis-cluster"));
 const TLS: (&str, bool) = ("redis-tls", cfg!(feature = "redis-tls"));
 const OF_REDIS: &[&str] =
-    &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes"];
+    &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes", "native_compare"];
 
 pub(crate) const SCHEMES: [Scheme; 11] = [
     Scheme {

@@ -20,7 +20,10 @@ const LISTS: [(&str, &str); 4] = [
         "`password`, `table`, `create_table`, `durability`, `prepare`, `connections`, `response_timeout`, \
          `connect_timeout` and `max_record_bytes`",
     ),
-    ("{redis}", "`namespace`, `password`, `response_timeout`, `connect_timeout` and `max_record_bytes`"),
+    (
+        "{redis}",
+        "`namespace`, `password`, `response_timeout`, `connect_timeout`, `max_record_bytes` and `native_compare`",
+    ),
 ];
 
 #[test]
