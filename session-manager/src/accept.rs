@@ -1,21 +1,33 @@
 //! The format that a client accepts.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use http::HeaderMap;
 use http::header::ACCEPT;
 
 use crate::session::Session;
 
+/// No extractor has looked at the header. An atomic number, because a `OnceLock` costs several times as much here.
+const UNKNOWN: u8 = 0;
+const TEXT: u8 = 1;
+const JSON: u8 = 2;
+
 impl Session {
     /// Notes which format the client accepts. A session layer uses it if it has to replace the response. The extractors
     /// call it. The layer does not, because most requests ask for no session.
     pub fn note_accept(&self, request: &HeaderMap) {
-        self.format().get_or_init(|| prefers_json(request));
+        if self.format().load(Relaxed) == UNKNOWN {
+            self.format().store(if prefers_json(request) { JSON } else { TEXT }, Relaxed);
+        }
     }
 
     /// Whether the client prefers JSON to text. `None` if [`note_accept`](Self::note_accept) was not called.
     #[must_use]
     pub fn prefers_json(&self) -> Option<bool> {
-        self.format().get().copied()
+        match self.format().load(Relaxed) {
+            UNKNOWN => None,
+            format => Some(format == JSON),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The handle of a request, and the turn of a task that talks to the store.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
@@ -38,8 +39,8 @@ struct Shared {
     slot: Mutex<Slot>,
     /// Wakes the next task that waits for its turn.
     turn_ended: Notify,
-    /// Whether the client prefers JSON, once that was looked at.
-    format: OnceLock<bool>,
+    /// The format that the client accepts: see `accept.rs`.
+    format: AtomicU8,
 }
 
 struct Slot {
@@ -104,7 +105,7 @@ impl Session {
             client: IdUpdate::None,
             tie: None,
         });
-        let format = OnceLock::new();
+        let format = AtomicU8::default();
         Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new(), format }))
     }
 
@@ -362,7 +363,7 @@ impl Session {
         slot.is_some_and(|slot| matches!(slot.place, Place::Unloaded))
     }
 
-    pub(crate) fn format(&self) -> &OnceLock<bool> {
+    pub(crate) fn format(&self) -> &AtomicU8 {
         &self.0.format
     }
 
