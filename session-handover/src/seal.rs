@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 pub(crate) use cipher::{open_cbc, open_ctr, open_gcm, pbkdf2, seal_cbc, seal_gcm};
 #[cfg(feature = "signed")]
 #[allow(unused_imports, reason = "each system uses a part")]
-pub(crate) use signature::{hash, hmac, same, same_hex};
+pub(crate) use signature::{hash, hmac, same, same_hex, secrets};
 
 /// The digest of a signature or of a derived key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,12 @@ mod signature {
     use subtle::ConstantTimeEq;
 
     use super::{Digest, hex};
+
+    /// The secrets of an application, without empty ones: with an empty key anyone could sign.
+    #[allow(dead_code, reason = "some systems have one secret")]
+    pub(crate) fn secrets(all: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Vec<Vec<u8>> {
+        all.into_iter().map(Into::into).filter(|secret: &Vec<u8>| !secret.is_empty()).collect()
+    }
 
     pub(crate) fn hmac(digest: Digest, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         fn run<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {

@@ -23,12 +23,7 @@ impl std::fmt::Debug for Cookie {
 impl Cookie {
     /// A cookie of the default name `session`, with `keys`, newest first, or `secret`.
     pub fn new(keys: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        Self {
-            name: "session".to_owned(),
-            // With an empty key anyone could sign.
-            keys: keys.into_iter().map(Into::into).filter(|key: &Vec<u8>| !key.is_empty()).collect(),
-            digest: Digest::Sha1,
-        }
+        Self { name: "session".to_owned(), keys: seal::secrets(keys), digest: Digest::Sha1 }
     }
 
     /// Sets the name (`name`).

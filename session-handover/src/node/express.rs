@@ -28,15 +28,7 @@ impl std::fmt::Debug for Cookie {
 impl Cookie {
     /// A cookie of the default name `connect.sid`, with `secret`: one, or a list with the newest first.
     pub fn new(secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        Self {
-            name: "connect.sid".to_owned(),
-            // With an empty key anyone could sign.
-            secrets: secrets
-                .into_iter()
-                .map(Into::into)
-                .filter(|secret: &Vec<u8>| !secret.is_empty())
-                .collect(),
-        }
+        Self { name: "connect.sid".to_owned(), secrets: seal::secrets(secrets) }
     }
 
     /// Sets the name (`name`).

@@ -33,16 +33,7 @@ pub struct Opened {
 impl Cookie {
     /// A cookie of the default name `mojolicious`, with the application's secrets, newest first.
     pub fn new(secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        Self {
-            name: "mojolicious".to_owned(),
-            // With an empty key anyone could sign.
-            secrets: secrets
-                .into_iter()
-                .map(Into::into)
-                .filter(|secret: &Vec<u8>| !secret.is_empty())
-                .collect(),
-            default_expiration: 3600.0,
-        }
+        Self { name: "mojolicious".to_owned(), secrets: seal::secrets(secrets), default_expiration: 3600.0 }
     }
 
     /// Sets the name (`cookie_name`).

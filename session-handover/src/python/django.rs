@@ -94,12 +94,7 @@ impl Sessions {
     pub fn new(secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         Self {
             name: "sessionid".to_owned(),
-            // With an empty key anyone could sign.
-            secrets: secrets
-                .into_iter()
-                .map(Into::into)
-                .filter(|secret: &Vec<u8>| !secret.is_empty())
-                .collect(),
+            secrets: seal::secrets(secrets),
             serializer: Serializer::default(),
             class: "SessionStore".to_owned(),
             max_age: 1_209_600.0,

@@ -37,12 +37,7 @@ impl Cookie {
     pub fn new(secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         Self {
             name: "rack.session".to_owned(),
-            // With an empty key anyone could sign.
-            secrets: secrets
-                .into_iter()
-                .map(Into::into)
-                .filter(|secret: &Vec<u8>| !secret.is_empty())
-                .collect(),
+            secrets: seal::secrets(secrets),
             coder: Coder::default(),
             digest: Digest::Sha1,
         }

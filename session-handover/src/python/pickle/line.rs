@@ -81,7 +81,7 @@ pub(super) fn quoted(line: &[u8]) -> Option<Value> {
     Some(string(bytes))
 }
 
-/// Text in the encoding `raw-unicode-escape`: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
+/// Text in the encoding `raw-unicode-escape`: Latin-1, and `\u` with four or `\U` with eight hexadecimal digits.
 pub(super) fn unicode(line: &[u8]) -> Option<Value> {
     let mut bytes = Vec::with_capacity(line.len());
     let mut lone = false;
