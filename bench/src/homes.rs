@@ -102,9 +102,12 @@ impl Homes {
 
     /// The URL and the process id of a server: by its name among those that packages bring, or the usual one.
     fn server(&mut self, name: &'static str, records: usize) -> io::Result<(String, u32)> {
-        let reach = |server: &Server| (server.url(), server.process_id().unwrap_or_default());
+        let reach = |server: &Server| match server.process_id() {
+            Some(process) => Ok((server.url(), process)),
+            None => Err(io::Error::other(format!("{name} has ended"))),
+        };
         if let Some(server) = self.servers.get(&(name, records)) {
-            return Ok(reach(server));
+            return reach(server);
         }
         progress("starting a server");
         let options = match SERVERS.iter().find(|known| known.name == name) {
@@ -112,7 +115,7 @@ impl Homes {
             None => Options::new(),
         };
         let server = Server::start(options)?;
-        Ok(reach(self.servers.entry((name, records)).or_insert(server)))
+        reach(self.servers.entry((name, records)).or_insert(server))
     }
 
     fn nodes(&mut self) -> io::Result<String> {

@@ -495,6 +495,7 @@ fn flask_session(call: &Call, format: &str, path: &str) -> Result<Value, Failure
 fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
     use python::beaker::{Cipher, Serializer, Sessions};
     let bounds = &Bounds::default();
+    // Files need no key. A cookie does not hold without one.
     let mut sessions = Sessions::default().validate_key(call.keys.last().cloned().unwrap_or_default());
     if let Some(name) = &call.name {
         sessions = sessions.name(name);
@@ -514,8 +515,12 @@ fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
     for (cipher, bits) in ciphers {
         let mut sessions = sessions.clone();
         if let Some(cipher) = cipher {
-            let key = call.keys.first().cloned().unwrap_or_default();
-            sessions = sessions.encrypt_key(key, cipher).nonce_bits(bits);
+            let [key, _] = &call.keys[..] else {
+                return Err("an encrypted format needs --key twice: encrypt_key, validate_key"
+                    .to_owned()
+                    .into());
+            };
+            sessions = sessions.encrypt_key(key.clone(), cipher).nonce_bits(bits);
         }
         outcome = match rest {
             "file" => sessions.read_file(&bytes, call.now, bounds).map_err(Failure::from),

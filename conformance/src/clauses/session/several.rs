@@ -82,6 +82,7 @@ pub(crate) async fn s128_logout_ends_every_presented_session(stage: &Stage) -> C
             let logout = sessions.load(presenting(&ids)).await?;
             probe.plan(operation, number, fault);
             if logout.destroy("logout").await.is_err() {
+                // Whether this call or the failed one ended them depends on the fault.
                 let _ = logout.destroy("logout").await?;
             }
             for id in ids {
