@@ -110,8 +110,7 @@ impl<D: Driver> Manager<D> {
                 work.begin_anew(self.clock.now())?;
                 self.create(request, work).await
             }
-            Step::Update if work.enters() => self.update_entering(work).await,
-            Step::Update => self.update(work).await,
+            Step::Update => self.change_in_place(work).await,
             Step::Touch => self.touch(work).await,
         }
     }
@@ -172,6 +171,11 @@ impl<D: Driver> Manager<D> {
         Err(last.into_error())
     }
 
+    /// Stores the changes under the present id; without any, moves the deadline if that is due.
+    pub(crate) async fn change_in_place(&self, work: &mut Work) -> Result<Committed, Error> {
+        if work.enters() { self.update_entering(work).await } else { self.update(work).await }
+    }
+
     /// An update that may enter the index of a user. If it finds that the session has ended, the session leaves again.
     async fn update_entering(&self, work: &mut Work) -> Result<Committed, Error> {
         let header = work.header().clone();
@@ -183,7 +187,7 @@ impl<D: Driver> Manager<D> {
         Ok(committed)
     }
 
-    pub(crate) async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
+    async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
         self.correct_times(work)?;
         let enters = work.enters();

@@ -40,13 +40,19 @@ impl<D: Driver> Manager<D> {
             && matches!(work.table().header.renewal(), Some((_, Some(_))))
     }
 
+    /// Renews the id, or else commits under the old one: a store that has no room for a second record may have it for a
+    /// change of the first.
     pub(crate) async fn renew(&self, work: &mut Work) -> Result<Committed, Error> {
         let is_needed = work.has_changes();
         match self.rotate(work, Cause::Renewal).await {
-            // A request that only reads does not depend on it.
-            Err(_) if !is_needed => {
+            Err(error) if work.pending().is_some() && is_needed => Err(error),
+            Err(_) => {
                 self.emit(work.loaded().map(|loaded| &loaded.key), &Event::RenewalFailed);
-                Ok(Committed::unchanged())
+                match work.pending() {
+                    None => self.change_in_place(work).await,
+                    // The next request finds out. The response to one that only reads does not depend on it.
+                    Some(_) => Ok(Committed::unchanged()),
+                }
             }
             done => done,
         }

@@ -73,7 +73,7 @@ impl<D: Driver> Manager<D> {
                 // Another request has renewed the id meanwhile.
                 Ok(Some(Next::Again)) if cause == Cause::Renewal && !work.presented_id() => {
                     self.give_up(&new.next, &mut entered).await;
-                    return Box::pin(self.update(work)).await;
+                    return Box::pin(self.change_in_place(work)).await;
                 }
                 Ok(Some(Next::Again)) => {}
                 Err(error) => {
