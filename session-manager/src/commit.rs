@@ -378,10 +378,9 @@ impl<D: Driver> Manager<D> {
         let Record { data, expires, revision } = record;
         let mut at = Loaded { revision, expires, ..loaded };
         let mut content = Table::parse(data);
-        let mut moved = false;
         if let Ok(Content::Forwarder(forwarder)) = content {
             match Box::pin(self.follow(&at, forwarder)).await? {
-                Ok((now_at, table)) => (at, content, moved) = (now_at, Ok(Content::Session(table)), true),
+                Ok((now_at, table)) => (at, content) = (now_at, Ok(Content::Session(table))),
                 Err(reason) => return Ok(Some(reason)),
             }
         }
@@ -395,9 +394,6 @@ impl<D: Driver> Manager<D> {
             }
             Ok(Content::Session(table)) => {
                 work.rebase(at, table, self.clock.now())?;
-                if moved {
-                    work.tell_id();
-                }
                 Ok(None)
             }
             Ok(Content::Tombstone(_) | Content::Forwarder(_)) => Ok(Some(EndReason::Replaced)),

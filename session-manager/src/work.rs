@@ -91,7 +91,7 @@ impl Work {
     }
 
     /// The session was found under a newer id than the one of the request.
-    pub(crate) fn tell_id(&mut self) {
+    fn tell_id(&mut self) {
         if let Some(Loaded { id, expires, .. }) = &self.loaded {
             let persistence = self.table.header.persistence();
             self.client = IdUpdate::Set { id: *id, deadline: *expires, persistence };
@@ -444,11 +444,15 @@ impl Work {
         log.into_iter().filter(Op::sets_time).for_each(|op| self.record(op));
     }
 
-    /// Runs the log on another state of the record, which becomes the loaded one. If an operation cannot be replayed,
+    /// Runs the log on another state of the record, which becomes the loaded one. A renewal may have moved it. If an operation cannot be replayed,
     /// nothing changes.
     pub(crate) fn rebase(&mut self, loaded: Loaded, table: Table, now: Timestamp) -> Result<(), Error> {
         self.view = replayed(&self.log, &table, now)?;
+        let moved = self.loaded.as_ref().is_some_and(|old| old.id != loaded.id);
         (self.loaded, self.table) = (Some(loaded), table);
+        if moved {
+            self.tell_id();
+        }
         Ok(())
     }
 }

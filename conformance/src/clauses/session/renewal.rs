@@ -169,7 +169,16 @@ pub(crate) async fn s135_renewal_loses_no_write(stage: &Stage) -> Check {
             finds(&sessions, id, "count", Some(4_u64)).await?;
         }
     }
-    Ok(())
+    // A request that reads its session again beside a renewal is not the first one with the new id.
+    let id = due(stage, &sessions).await?;
+    let session = opened(&sessions, id).await?;
+    let new = renewed(&elsewhere(&probe, Some(AGE))?, id, count).await?;
+    ensure(session.reload().await?, "the session lives", "it has ended")?;
+    equal("its value", &session.get::<u64>("count")?, &Some(2))?;
+    done(&sessions, &session).await?;
+    equal("the id that the request is told", &(new_id(&session)? == new), &true)?;
+    advance(stage, FORWARD);
+    leads(&sessions, id, new, "a request with the old id").await
 }
 
 pub(crate) async fn s136_end_of_a_renewed_session_ends_both_ids(stage: &Stage) -> Check {
