@@ -118,6 +118,12 @@ impl<D: Driver> Sessions<D> {
         self.manager.config.agent
     }
 
+    /// Whether [`old_session`](Self::old_session) looks at the headers of requests.
+    #[must_use]
+    pub fn takes_over(&self) -> bool {
+        self.manager.takeover.is_some()
+    }
+
     /// The session of the old system that a request with these headers presents, for [`RequestInfo::old`]. `None` without
     /// a [`handover`](crate::SessionsBuilder::handover).
     #[must_use]

@@ -2,18 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_manager::{
-    Closed, Committed, Error, ErrorKind, IdUpdate, NotStored, OnHandlerError, OnStoreError, Refused, Session,
-    Unrendered,
-};
+use session_manager::{NotStored, Refused, Unrendered};
+use session_web::{Commit, OpenRequest, Refusal, Reply, is_json, keep_headers, vary};
 
-use crate::engine::{Begun, Commit, Engine};
-use crate::refusal::{DefaultRefusal, Refusal, Refuse, is_json, keep_headers};
+use crate::refuse::{DefaultRefusal, Refuse};
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService): the handler, and then the commit.
@@ -30,23 +26,6 @@ pin_project! {
     }
 }
 
-/// A request whose response is not complete. Its drop closes the session.
-struct OpenRequest {
-    session: Session,
-    is_head: bool,
-    objection: Option<&'static str>,
-    engine: Arc<dyn Engine>,
-    closed: bool,
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        if !self.closed {
-            self.session.close();
-        }
-    }
-}
-
 pin_project! {
     #[project = StageProjection]
     enum Stage<F, R> {
@@ -57,9 +36,8 @@ pin_project! {
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
-    pub(crate) fn new(inner: F, begun: Begun, engine: Arc<dyn Engine>, refuse: E) -> Self {
-        let Begun { session, is_head, objection } = begun;
-        let request = OpenRequest { session, is_head, objection, engine, closed: false };
+    #[inline]
+    pub(crate) fn new(inner: F, request: OpenRequest, refuse: E) -> Self {
         Self { stage: Stage::Handler { inner }, request, refuse }
     }
 }
@@ -83,14 +61,13 @@ where
                         request.close();
                         return Poll::Ready(answer);
                     };
-                    if request.session.is_unused() {
-                        request.closed = true;
-                        request.render(response, refuse);
+                    let mut reply = TowerReply { response, refuse };
+                    if request.closes_unused(&mut reply) {
                         return Poll::Ready(answer);
                     }
-                    match request.finish(response) {
+                    match request.finish(&reply) {
                         Ok(closed) => {
-                            request.complete(closed, response, refuse);
+                            request.complete(closed, &mut reply);
                             return Poll::Ready(answer);
                         }
                         Err(commit) => {
@@ -101,9 +78,10 @@ where
                 }
                 StageProjection::Commit { commit, response } => {
                     let committed = ready!(commit.as_mut().poll(cx));
-                    let response = response.take().expect("a future is not polled after it was ready");
-                    let mut response = request.judge(committed, response, refuse);
-                    request.complete(request.session.close(), &mut response, refuse);
+                    let mut response = response.take().expect("a future is not polled after it was ready");
+                    let mut reply = TowerReply { response: &mut response, refuse };
+                    let closed = request.judge(committed, &mut reply);
+                    request.complete(closed, &mut reply);
                     return Poll::Ready(Ok(response));
                 }
             }
@@ -111,146 +89,55 @@ where
     }
 }
 
-impl OpenRequest {
-    fn close(&mut self) {
-        self.session.close();
-        self.closed = true;
-    }
-
-    /// Closes the session, or returns the commit that this response waits for.
-    fn finish<R>(&self, response: &Response<R>) -> Result<Closed, Commit> {
-        if response.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
-            return Ok(self.session.close());
-        }
-        if self.is_head {
-            // axum runs the handler of GET for HEAD. The call fails if the session is not loaded: nothing to keep.
-            let _ = self.session.flash().keep_all();
-        }
-        let commit = || Arc::clone(&self.engine).finish(self.session.clone());
-        self.engine.try_finish(&self.session).ok_or_else(commit)
-    }
-
-    /// The handler's response, or a refusal if the handler's response may claim a change that is not stored.
-    fn judge<R>(
-        &self,
-        committed: Result<Committed, Error>,
-        response: Response<R>,
-        refuse: &impl Refuse<R>,
-    ) -> Response<R> {
-        let error = match committed {
-            Ok(committed) if committed.refuses_response() => {
-                tracing::warn!(outcome = ?committed.outcome, "session ended before a privilege change was stored; the response is refused");
-                return self.refuse(&Error::ended(), &response, refuse);
-            }
-            Ok(committed) if committed.not_stored => {
-                tracing::info!(outcome = ?committed.outcome, "session ended before its changes were stored");
-                let conflict = Unrendered::new(StatusCode::CONFLICT, ErrorKind::Ended);
-                return self.not_stored(&conflict, response, refuse);
-            }
-            Ok(_) => return response,
-            Err(error) => error,
-        };
-        let cause = error.store_error().map(tracing::field::display);
-        if error.refuses_response() || self.session.policies().0 == OnStoreError::Reject {
-            tracing::warn!(%error, cause, "session could not be committed; the response is refused");
-            return self.refuse(&error, &response, refuse);
-        }
-        // The load of a detached session has reported the failure.
-        if !self.session.is_detached() {
-            tracing::warn!(%error, cause, "session could not be committed; the response is sent without it");
-        }
-        self.not_stored(&Unrendered::of(&error), response, refuse)
-    }
-
-    /// The handler's response, marked, or a refusal: as the policy says.
-    #[cold]
-    fn not_stored<R>(
-        &self,
-        error: &Unrendered,
-        mut response: Response<R>,
-        refuse: &impl Refuse<R>,
-    ) -> Response<R> {
-        if self.session.rejects_not_stored() {
-            response = refused(&self.refusal(error, &response), refuse);
-        }
-        response.extensions_mut().insert(NotStored);
-        response
-    }
-
-    /// The refusal that replaces `response`, whose format says what the client accepts if nothing else does.
-    fn refusal<R>(&self, error: &Unrendered, response: &Response<R>) -> Refusal {
-        let wants_json = self.session.prefers_json().unwrap_or_else(|| is_json(response.headers()));
-        let Unrendered { status, kind, retry_after, .. } = *error;
-        Refusal { retry_after, ..Refusal::new(status, kind, wants_json) }
-    }
-
-    #[cold]
-    fn refuse<R>(&self, error: &Error, response: &Response<R>, refuse: &impl Refuse<R>) -> Response<R> {
-        refused(&self.refusal(&Unrendered::of(error), response), refuse)
-    }
-
-    /// The response that an error of a handler or an extractor became, as this client accepts it.
-    #[inline]
-    fn render<R>(&self, response: &mut Response<R>, refuse: &impl Refuse<R>) {
-        if response.status().as_u16() >= 400 {
-            self.render_error(response, refuse);
-        }
-    }
-
-    #[cold]
-    fn render_error<R>(&self, response: &mut Response<R>, refuse: &impl Refuse<R>) {
-        let Some(error) = response.extensions_mut().remove::<Unrendered>() else { return };
-        let refusal = self.refusal(&error, response);
-        let headers = std::mem::take(response.headers_mut());
-        *response = refused(&refusal, refuse);
-        keep_headers(response.headers_mut(), headers);
-    }
-
-    /// Tells the client about its session. Immediate actions of a handler, such as a logout, are final even if the
-    /// handler or the commit failed. A session that the client keeps ends by this response only, so a service that fails,
-    /// or an outer timeout, leaves it as it was.
-    fn complete<R>(&mut self, closed: Closed, response: &mut Response<R>, refuse: &impl Refuse<R>) {
-        self.closed = true;
-        self.render(response, refuse);
-        if let (Some(objection), IdUpdate::Set { .. }) = (self.objection, closed.id_update) {
-            self.engine.mistakes().report_dropped_cookie(objection);
-        }
-        let mut written = self.engine.write(closed.id_update, response.headers_mut());
-        if closed.others_ended {
-            // After the new cookie, which takes the place of these.
-            written = written.and_then(|()| self.engine.erase_others(response.headers_mut()));
-        }
-        if let Err(error) = written {
-            tracing::error!(%error, "session id could not be written into the response; the response is refused");
-            let error = Unrendered::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Store);
-            *response = refused(&self.refusal(&error, response), refuse);
-            if closed.id_update == IdUpdate::Clear || closed.others_ended {
-                // The session has ended, whether or not the handler's headers had space for that.
-                let _ = self.engine.write(IdUpdate::Clear, response.headers_mut());
-            }
-            if closed.others_ended {
-                let _ = self.engine.erase_others(response.headers_mut());
-            }
-        }
-        if closed.cleared {
-            // After the deletion, in case the space for headers is short.
-            let sets_cookie = closed.id_update != IdUpdate::Clear;
-            self.engine.clear_site_data(sets_cookie, response.headers_mut());
-        }
-        if closed.loaded {
-            self.engine.vary(response.headers_mut());
-        }
-    }
+/// A response, and what replaces it.
+struct TowerReply<'a, R, E> {
+    response: &'a mut Response<R>,
+    refuse: &'a E,
 }
 
-fn refused<R>(refusal: &Refusal, refuse: &impl Refuse<R>) -> Response<R> {
-    let mut response = refuse.refuse(refusal);
-    response.extensions_mut().insert(Refused::new(refusal.kind));
-    response
+impl<R, E: Refuse<R>> Reply for TowerReply<'_, R, E> {
+    #[inline]
+    fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    fn is_json(&self) -> bool {
+        is_json(self.response.headers())
+    }
+
+    fn take_unrendered(&mut self) -> Option<Unrendered> {
+        self.response.extensions_mut().remove()
+    }
+
+    fn mark_not_stored(&mut self) {
+        self.response.extensions_mut().insert(NotStored);
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, keeps_headers: bool) {
+        let mut response = self.refuse.refuse(refusal);
+        response.extensions_mut().insert(Refused::new(refusal.kind));
+        let old = std::mem::replace(self.response, response);
+        if keeps_headers {
+            keep_headers(self.response.headers_mut(), old.into_parts().0.headers);
+        }
+    }
+
+    #[inline]
+    fn change_headers(
+        &mut self,
+        change: impl FnOnce(&mut HeaderMap) -> session_core::Result<()>,
+    ) -> session_core::Result<()> {
+        change(self.response.headers_mut())
+    }
+
+    #[inline]
+    fn vary(&mut self, on: HeaderName) {
+        vary(self.response.headers_mut(), on);
+    }
 }
 
 impl<F, R, E> std::fmt::Debug for ResponseFuture<F, R, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseFuture").field("session", &self.request.session).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("session", &self.request.session()).finish_non_exhaustive()
     }
 }

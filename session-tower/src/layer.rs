@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use session_core::{Driver, State};
 use session_manager::Sessions;
+use session_web::{LayerParts, layer_options};
 use tower_layer::Layer;
 
-use crate::options::{Parts, layer_options};
-use crate::refusal::DefaultRefusal;
+use crate::refuse::{DefaultRefusal, refuse_with};
 use crate::service::SessionService;
 
 /// Gives every request of a service its session.
@@ -22,7 +22,7 @@ use crate::service::SessionService;
 /// Each layer commits its own session and writes its own cookie.
 pub struct SessionLayer<D, S, F = DefaultRefusal> {
     /// Shared, because axum calls [`Layer::layer`] for every request of a router without its state (`with_state`).
-    parts: Arc<Parts<Sessions<D>, S>>,
+    parts: Arc<LayerParts<Sessions<D>, S>>,
     refuse: F,
 }
 
@@ -30,17 +30,18 @@ impl<D: Driver, S: State> SessionLayer<D, S> {
     /// A layer that keeps its sessions in `sessions` and exchanges their ids with clients by `state`.
     #[must_use]
     pub fn new(sessions: Sessions<D>, state: S) -> Self {
-        Self { parts: Arc::new(Parts::new(sessions, state)), refuse: DefaultRefusal }
+        Self { parts: Arc::new(LayerParts::stored(sessions, state)), refuse: DefaultRefusal }
     }
 }
 
-layer_options!(SessionLayer);
+layer_options!(SessionLayer<D, E, F>);
+refuse_with!(SessionLayer);
 
 impl<D: Driver, S: State, F: Clone, Svc> Layer<Svc> for SessionLayer<D, S, F> {
     type Service = SessionService<Svc, F>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
-        self.report_missing_address(self.parts.sessions.checks_address());
+        self.parts.report_missing_address();
         SessionService::new(inner, Arc::clone(&self.parts) as _, self.refuse.clone())
     }
 }

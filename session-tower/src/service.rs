@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use session_manager::AskedOutside;
+use session_web::{LazySession, OpenRequest, RequestHead, SessionSource};
 use tower_service::Service;
 
-use crate::engine::{Head, Source};
 use crate::future::ResponseFuture;
-use crate::lazy::LazySession;
-use crate::refusal::{DefaultRefusal, Refuse};
+use crate::refuse::{DefaultRefusal, Refuse};
 
 /// The service that [`SessionLayer`](crate::SessionLayer) makes of another one.
 ///
@@ -20,12 +19,12 @@ use crate::refusal::{DefaultRefusal, Refuse};
 #[derive(Clone)]
 pub struct SessionService<Svc, F = DefaultRefusal> {
     inner: Svc,
-    source: Arc<dyn Source>,
+    source: Arc<dyn SessionSource>,
     refuse: F,
 }
 
 impl<Svc, F> SessionService<Svc, F> {
-    pub(crate) fn new(inner: Svc, source: Arc<dyn Source>, refuse: F) -> Self {
+    pub(crate) fn new(inner: Svc, source: Arc<dyn SessionSource>, refuse: F) -> Self {
         Self { inner, source, refuse }
     }
 }
@@ -47,14 +46,19 @@ where
         if request.extensions_mut().remove::<AskedOutside>().is_some() {
             self.source.mistakes().report_wrong_order();
         }
-        let (begun, engine) = Arc::clone(&self.source).begin(Head {
-            method: request.method(),
-            uri: request.uri(),
+        let (begun, engine) = Arc::clone(&self.source).begin(RequestHead {
+            is_head: *request.method() == Method::HEAD,
             headers: request.headers(),
             extensions: request.extensions(),
         });
-        LazySession::insert(begun.session.clone(), request.extensions_mut());
-        ResponseFuture::new(self.inner.call(request), begun, engine, self.refuse.clone())
+        let objection = match begun.may_drop_cookie {
+            true => engine.objection(request.uri(), request.headers()),
+            false => None,
+        };
+        let mut open = OpenRequest::new(begun, engine);
+        open.objects(objection);
+        LazySession::insert(open.session().clone(), request.extensions_mut());
+        ResponseFuture::new(self.inner.call(request), open, self.refuse.clone())
     }
 }
 

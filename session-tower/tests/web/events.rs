@@ -55,7 +55,7 @@ fn missing_address_source_warns_once_per_layer() {
     }
     let warnings = lines.take("client_address");
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
-    assert!(warning.contains("WARN") && warning.contains("session_tower"), "{warning}");
+    assert!(warning.contains("WARN") && warning.contains("session_web"), "{warning}");
     let _ = layer(AddressCheck::Off).layer(inner.clone());
     let seeing = layer(AddressCheck::Exact).client_address(ClientAddress::new(|_, _| None));
     let _ = seeing.layer(inner);
@@ -136,10 +136,10 @@ async fn layer_inside_of_a_middleware_that_asks_warns_once() {
         let mut browser = Browser::new(router);
         browser.get("/never").await.is(200);
         browser.get("/never").await.is(200);
-        let ours = lines.take("outside of this SessionLayer");
+        let ours = lines.take("outside of this session layer");
         let [warning] = &ours[..] else { panic!("{ours:?}") };
         assert!(
-            warning.contains("WARN session_tower") && warning.contains("added last runs first"),
+            warning.contains("WARN session_web") && warning.contains("added last runs first"),
             "{warning}"
         );
     }

@@ -14,8 +14,9 @@ fn layer(package: &str) -> Option<u32> {
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
         "session-handover" => 1,
         "session-manager" => 2,
-        "session-tower" => 3,
-        "session-kit" => 4,
+        "session-web" => 3,
+        "session-tower" => 4,
+        "session-kit" => 5,
         _ => return None,
     })
 }

@@ -1,14 +1,9 @@
 //! Settings of the layer that a route overrides.
 
-use std::task::{Context, Poll};
+use session_manager::{OnHandlerError, OnNotStored, OnStoreError, Session};
 
-use http::Request;
-use session_manager::{AskedOutside, OnHandlerError, OnNotStored, OnStoreError, Session};
-use tower_layer::Layer;
-use tower_service::Service;
-
-/// A layer for single routes, inside the [`SessionLayer`](crate::SessionLayer), that overrides its settings. A handler
-/// can do the same with the methods of [`LazySession`](crate::LazySession).
+/// A layer for single routes, inside the session layer, that overrides its settings. A handler can do the same with the
+/// methods of [`LazySession`](crate::LazySession).
 ///
 /// It applies to the innermost session layer around it. Outside every session layer it has no effect, and a warning
 /// event reports that. A session layer inside of it reports the wrong order.
@@ -67,7 +62,8 @@ impl RoutePolicy {
         self
     }
 
-    fn apply(self, session: &Session) {
+    /// Overrides the settings of this request.
+    pub fn apply(self, session: &Session) {
         if let Some(policy) = self.store {
             session.on_store_error(policy);
         }
@@ -80,44 +76,5 @@ impl RoutePolicy {
         if self.do_not_extend {
             session.do_not_extend();
         }
-    }
-}
-
-impl<Svc> Layer<Svc> for RoutePolicy {
-    type Service = RoutePolicyService<Svc>;
-
-    fn layer(&self, inner: Svc) -> Self::Service {
-        RoutePolicyService { inner, policy: *self }
-    }
-}
-
-/// The service that [`RoutePolicy`] makes of another one.
-#[derive(Clone, Debug)]
-pub struct RoutePolicyService<Svc> {
-    inner: Svc,
-    policy: RoutePolicy,
-}
-
-impl<Svc, B> Service<Request<B>> for RoutePolicyService<Svc>
-where
-    Svc: Service<Request<B>>,
-{
-    type Response = Svc::Response;
-    type Error = Svc::Error;
-    type Future = Svc::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match request.extensions().get() {
-            Some(session) => self.policy.apply(session),
-            None => {
-                request.extensions_mut().insert(AskedOutside);
-                tracing::warn!("a RoutePolicy outside every SessionLayer has no effect");
-            }
-        }
-        self.inner.call(request)
     }
 }

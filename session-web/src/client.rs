@@ -67,6 +67,7 @@ impl ClientAddress {
         })
     }
 
+    #[inline]
     pub(crate) fn find(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         (self.0)(headers, extensions)
     }

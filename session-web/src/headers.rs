@@ -1,6 +1,6 @@
-//! The two headers that keep caches from serving one visitor's response to another.
+//! Headers that keep caches from serving one visitor's response to another, and those that outlive a replaced response.
 
-use http::header::{CACHE_CONTROL, COOKIE, Entry, VARY};
+use http::header::{CACHE_CONTROL, COOKIE, ETAG, Entry, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use session_manager::list_items;
 
@@ -11,7 +11,7 @@ use session_manager::list_items;
 ///
 /// A `Cache-Control` with `no-store` stays as it is. Any other is replaced, because it would contradict `no-store`;
 /// only its `no-transform` stays.
-pub(crate) fn no_store(headers: &mut HeaderMap) {
+pub fn no_store(headers: &mut HeaderMap) {
     // Akamai, Fastly and others; Akamai; nginx.
     const OLDER: [&str; 3] = ["surrogate-control", "edge-control", "x-accel-expires"];
     let precedes =
@@ -35,11 +35,8 @@ pub(crate) fn no_store(headers: &mut HeaderMap) {
 }
 
 /// Says that this response depends on the request's header `on`.
-pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
-    let names = |line: &HeaderValue| {
-        list_items(line.as_bytes())
-            .any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()))
-    };
+pub fn vary(headers: &mut HeaderMap, on: HeaderName) {
+    let names = |line: &HeaderValue| varies_on(line.as_bytes(), &on);
     let value = || match on {
         COOKIE => HeaderValue::from_static("Cookie"),
         _ => HeaderValue::from(on.clone()),
@@ -51,6 +48,28 @@ pub(crate) fn vary(headers: &mut HeaderMap, on: HeaderName) {
         Ok(Entry::Vacant(line)) => drop(line.try_insert(value())),
         Err(_) => {}
     }
+}
+
+/// Adds the headers of an error response that do not describe its body: services inside of the layer may have added some.
+pub fn keep_headers(new: &mut HeaderMap, old: HeaderMap) {
+    let describes = |name: &HeaderName| {
+        name.as_str().starts_with("content-")
+            || [ETAG, LAST_MODIFIED, TRANSFER_ENCODING, RETRY_AFTER, CACHE_CONTROL].contains(name)
+    };
+    for name in old.keys().filter(|name| !describes(name)) {
+        if !new.contains_key(name) {
+            for value in old.get_all(name) {
+                let _ = new.try_append(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Whether a line of `Vary` names this header, or all.
+#[must_use]
+#[inline]
+pub fn varies_on(line: &[u8], on: &HeaderName) -> bool {
+    list_items(line).any(|item| item == b"*" || item.eq_ignore_ascii_case(on.as_str().as_bytes()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::sync::Once;
 
 /// The reports of one layer.
-pub(crate) struct Mistakes {
+#[derive(Debug)]
+pub struct Mistakes {
     address: Once,
     order: Once,
     cookie: Once,
@@ -18,22 +19,23 @@ impl Mistakes {
         self.address.call_once(|| {
             tracing::warn!(
                 "sessions check the client's address, but the layer cannot find it and binds no session: \
-                 set SessionLayer::client_address"
+                 set its client_address"
             );
         });
     }
 
-    pub(crate) fn report_wrong_order(&self) {
+    /// A middleware outside of the layer has asked for the session.
+    pub fn report_wrong_order(&self) {
         self.order.call_once(|| {
             tracing::warn!(
-                "a middleware outside of this SessionLayer asked for the session, which exists only inside: \
-                 call `.layer(session_layer)` after the `.layer(..)` of that middleware, because the layer that \
-                 was added last runs first"
+                "a middleware outside of this session layer asked for the session, which exists only inside: \
+                 add the session layer after that middleware, because the layer that was added last runs first"
             );
         });
     }
 
     /// Whether a cookie that may be dropped is still worth a look.
+    #[inline]
     pub(crate) fn watches_cookie(&self) -> bool {
         !self.cookie.is_completed()
     }

@@ -55,7 +55,7 @@ impl LazySession {
     }
 
     /// Puts a session into a request's extensions, in front of the session of an outer layer.
-    pub(crate) fn insert(session: Session, extensions: &mut Extensions) {
+    pub fn insert(session: Session, extensions: &mut Extensions) {
         if let Some(session) = extensions.insert(session) {
             let outer = extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0));
             extensions.insert(Outer(Arc::new(Self { session, outer })));
