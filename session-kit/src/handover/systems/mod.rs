@@ -1,0 +1,15 @@
+//! Where each system has its sessions.
+
+#[cfg(feature = "handover-django")]
+mod django;
+#[cfg(feature = "handover-express")]
+mod express;
+#[cfg(feature = "handover-flask")]
+mod flask;
+#[cfg(feature = "handover-laravel")]
+mod laravel;
+#[cfg(feature = "handover-perl")]
+mod perl;
+mod php;
+#[cfg(feature = "handover-rails")]
+mod rails;

@@ -1,0 +1,122 @@
+//! One file per session.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use session_kit::handover::node::express;
+use session_kit::handover::perl::cgi_session::Serializer;
+use session_kit::handover::php::laravel::{Encrypter, Serialization};
+use session_kit::handover::python::django::Sessions;
+use session_kit::handover::python::flask_session;
+use session_kit::handover::{Files, System};
+use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
+
+use crate::{
+    DJANGO_SECRET, EXPRESS_ID, EXPRESS_SECRET, LARAVEL_ID, LARAVEL_KEY, assert_hides, bytes_of,
+    express_request, failure, reads_and_ends, request, text_of, user_of,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn express(directory: &Path, ttl: Duration) -> Files {
+    Files::session_file_store(directory, express::Cookie::new([EXPRESS_SECRET]), "connect.sid", ttl)
+}
+
+fn django(directory: &Path) -> Files {
+    Files::django(directory, Sessions::new([DJANGO_SECRET]), "sessionid", DAY)
+}
+
+#[tokio::test]
+async fn files_of_each_system_are_read_and_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = || Encrypter::new([LARAVEL_KEY]).unwrap();
+    let flask_id = "b3BW7LQ1mOkd7HJ1_yNJfv6VoXh1WXD0FLSy-c3goNU";
+    let laravel = |of| Files::laravel(directory.path(), keys(), of, "laravel_session", DAY);
+    let by_laravel = request(&text_of("laravel/cookie-cbc.txt"));
+    let cases = [
+        ("laravel/file.sess", LARAVEL_ID.to_owned(), laravel(Serialization::Php), by_laravel.clone()),
+        (
+            "laravel/file-encrypted-cbc.sess",
+            LARAVEL_ID.to_owned(),
+            laravel(Serialization::Php),
+            by_laravel.clone(),
+        ),
+        ("laravel/file-json.sess", LARAVEL_ID.to_owned(), laravel(Serialization::Json), by_laravel),
+        (
+            "express/file-store.value",
+            format!("{EXPRESS_ID}.json"),
+            express(directory.path(), DAY * 36_500),
+            express_request(),
+        ),
+        (
+            "cgi-session/basic.dump",
+            "cgisess_0123456789abcdef0123456789abcdef".to_owned(),
+            Files::cgi_session(directory.path(), "CGISESSID", Serializer::Detect),
+            request("CGISESSID=0123456789abcdef0123456789abcdef"),
+        ),
+        (
+            "flask-session/file.cachelib",
+            flask_session::file_name(&format!("session:{flask_id}")),
+            Files::flask_session(directory.path(), "session").system(|system| {
+                // The sample has ended: it is read at a moment before that.
+                system.reading(|stored| {
+                    let entry = flask_session::read_file(stored.data, 0.0, stored.bounds)?;
+                    Ok(Some(entry.value))
+                })
+            }),
+            request(&format!("session={flask_id}")),
+        ),
+    ];
+    for (sample, name, files, headers) in cases {
+        std::fs::write(directory.path().join(&name), bytes_of(sample)).unwrap();
+        std::fs::write(directory.path().join(format!("{name}x")), "another session").unwrap();
+        reads_and_ends(sample, &files, &headers).await;
+        assert!(!directory.path().join(&name).exists());
+        assert!(directory.path().join(format!("{name}x")).exists());
+    }
+}
+
+#[tokio::test]
+async fn files_end_as_their_system_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, sample: &str, age: Duration| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes_of(sample)).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the time of a file is that of the system")]
+        let changed = SystemTime::now() - age;
+        std::fs::File::open(&path).unwrap().set_modified(changed).unwrap();
+    };
+    let files = django(directory.path());
+    let reads = async |id: &str| files.read(&OldId::new(id)).await.unwrap().is_some();
+    put("sessionidnewalice", "django/db-basic.txt", DAY / 2);
+    put("sessionidoldalice", "django/db-basic.txt", DAY * 2);
+    // Ends an own number of seconds after its last change.
+    put("sessionidseconds1", "django/db-expiry-seconds.txt", Duration::from_secs(1));
+    put("sessionidseconds2", "django/db-expiry-seconds.txt", DAY * 365);
+    assert!(reads("newalice").await && !reads("oldalice").await);
+    assert!(reads("seconds1").await && !reads("seconds2").await);
+
+    put(&format!("{EXPRESS_ID}.json"), "express/file-store.value", Duration::ZERO);
+    assert_eq!(user_of(&express(directory.path(), Duration::from_secs(1)), &express_request()).await, None);
+}
+
+#[tokio::test]
+async fn names_never_leave_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("sessions");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(directory.path().join("outside"), "x").unwrap();
+    std::fs::write(inner.join(".hidden"), "x").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(directory.path().join("outside"), inner.join("link")).unwrap();
+    let files = Files::new(&inner, "", "", System::new("id", |_| Ok(None)));
+    for name in ["../outside", "..\\outside", ".hidden", "link", "..", ".", "a/b", "/etc/passwd"] {
+        assert!(files.read(&OldId::new(name)).await.unwrap().is_none(), "{name}");
+        files.end(&OldId::new(name)).await.unwrap();
+    }
+    assert!(directory.path().join("outside").exists() && inner.join(".hidden").exists());
+    std::fs::write(inner.join("sessionidinner"), "hunter2").unwrap();
+    let error = failure(&django(&inner), "inner").await;
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    assert_hides(&error, &["hunter2", "inner"]);
+}

@@ -1,0 +1,173 @@
+//! Rows of SQLite.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use session_kit::handover::perl::cgi_session::Serializer;
+use session_kit::handover::php::laravel::{Encrypter, Serialization};
+use session_kit::handover::php::session::Handler;
+use session_kit::handover::python::django::Sessions;
+use session_kit::handover::{Moment, Rows, SqliteRows, Value, node::express};
+use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
+use tempfile::TempDir;
+
+use crate::{
+    DJANGO_SECRET, EXPRESS_ID, EXPRESS_SECRET, LARAVEL_KEY, assert_hides, assert_kind, express_request,
+    failure, path_of, reads_and_ends, request, text_of, user_of,
+};
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A copy of a sample, after a statement that fits it to the test.
+fn copy(sample: &str, change: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.db");
+    std::fs::copy(path_of(sample), &path).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(change).unwrap();
+    // The samples were written without a log, and an application may use one.
+    connection.pragma_update(None, "journal_mode", "wal").unwrap();
+    (directory, path)
+}
+
+fn express() -> express::Cookie {
+    express::Cookie::new([EXPRESS_SECRET])
+}
+
+fn django() -> Rows {
+    Rows::django(Sessions::new([DJANGO_SECRET]), "sessionid")
+}
+
+#[tokio::test]
+async fn rows_of_each_system_are_read_and_ended() {
+    let keys = Encrypter::new([LARAVEL_KEY]).unwrap();
+    let renamed = format!("UPDATE sessions SET sid = '{EXPRESS_ID}' WHERE sess LIKE '%\"n\":3%'");
+    let cases = [
+        ("django/sessions.db", "", django(), request("sessionid=alice0xxxxxxxxxxxxxxxxxxxxxxxxxx")),
+        (
+            "express/connect-sqlite3.db",
+            &*renamed,
+            Rows::connect_sqlite3(express(), "connect.sid"),
+            express_request(),
+        ),
+        (
+            "express/better-sqlite3-store.db",
+            &*renamed,
+            Rows::better_sqlite3(express(), "connect.sid"),
+            express_request(),
+        ),
+        (
+            "laravel/database.db",
+            "",
+            Rows::laravel(keys, Serialization::Php, "laravel_session", CENTURY),
+            request(&text_of("laravel/cookie-cbc.txt")),
+        ),
+        (
+            "rails/active-record-marshal.db",
+            "",
+            Rows::rails("_myapp_session").idle("updated_at", Moment::Utc, CENTURY),
+            request("_myapp_session=5a296a3780e09a559712b540727d5fa0"),
+        ),
+        (
+            "flask-session/sqlalchemy.db",
+            "UPDATE sessions SET expiry = '2100-01-01 00:00:00.000000'",
+            Rows::flask_session("session"),
+            request("session=9pIJBVvS2aMHHJHawAXgop51WfsfndWPCNDX_ug7dog"),
+        ),
+        (
+            "cgi-session/sqlite.db",
+            "",
+            Rows::cgi_session("CGISESSID", Serializer::Detect),
+            request("CGISESSID=0123456789abcdef0123456789abcdef"),
+        ),
+    ];
+    for (sample, change, rows, headers) in cases {
+        let (_directory, path) = copy(sample, change);
+        let count = |table: &str| -> i64 {
+            let connection = Connection::open(&path).unwrap();
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        let table = if sample.starts_with("django") { "django_session" } else { "sessions" };
+        let before = count(table);
+        reads_and_ends(sample, &SqliteRows::new(&path, rows), &headers).await;
+        assert_eq!(count(table), before - 1, "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn row_of_symfony_is_read() {
+    let (_directory, path) = copy("symfony/pdo.db", "");
+    let source = SqliteRows::new(&path, Rows::symfony("PHPSESSID", Handler::Php));
+    let id = source.find(&request("PHPSESSID=fmqkjde8nro1a96hjdgopl1pma")).unwrap();
+    let old = source.read(&id).await.unwrap().unwrap();
+    let user = old.get("_sf2_attributes").and_then(|values| values.get("user")).and_then(Value::as_text);
+    assert_eq!(user, Some("alice"));
+}
+
+#[tokio::test]
+async fn rows_that_have_ended_are_absent() {
+    let (_directory, path) = copy("django/sessions.db", "");
+    let source = SqliteRows::new(&path, django());
+    assert_eq!(user_of(&source, &request("sessionid=alice2xxxxxxxxxxxxxxxxxxxxxxxxxx")).await, None);
+    // Of two cookies Django takes the last.
+    let both =
+        request("sessionid=alice2xxxxxxxxxxxxxxxxxxxxxxxxxx; sessionid=alice0xxxxxxxxxxxxxxxxxxxxxxxxxx");
+    assert_eq!(user_of(&source, &both).await.as_deref(), Some("alice"));
+
+    let (_directory, path) = copy("laravel/database.db", "");
+    let keys = Encrypter::new([LARAVEL_KEY]).unwrap();
+    let rows = Rows::laravel(keys, Serialization::Php, "laravel_session", Duration::from_secs(7_200));
+    let headers = request(&text_of("laravel/cookie-cbc.txt"));
+    assert_eq!(user_of(&SqliteRows::new(&path, rows), &headers).await, None);
+}
+
+#[tokio::test]
+async fn ids_that_nothing_signed_are_none() {
+    let source = SqliteRows::new("/absent.db", Rows::connect_sqlite3(express(), "connect.sid"));
+    for cookies in [
+        format!("connect.sid={EXPRESS_ID}"),
+        format!("connect.sid=s%3A{EXPRESS_ID}.c2lnbmF0dXJl"),
+        "connect.sid=".to_owned(),
+        "other=1".to_owned(),
+    ] {
+        assert_eq!(source.find(&request(&cookies)), None, "{cookies}");
+    }
+    let source = SqliteRows::new("/absent.db", django());
+    let long = "a".repeat(600);
+    for id in ["", "short", "../../etc/passwd", "with space ", &long] {
+        assert_eq!(source.find(&request(&format!("sessionid={id}"))), None, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_a_database_are_typed_and_hide_ids() {
+    let (directory, path) = copy(
+        "django/sessions.db",
+        "UPDATE django_session SET session_data = 'forged:1xXLOT:hunter2' WHERE session_key LIKE 'alice0%';
+         UPDATE django_session SET expire_date = 'hunter2' WHERE session_key LIKE 'alice1%';
+         UPDATE django_session SET session_data = hex(zeroblob(4000000)), expire_date = '2100-01-01'
+         WHERE session_key LIKE 'alice2%'",
+    );
+    let source = SqliteRows::new(&path, django()).busy_timeout(Duration::from_millis(50));
+    for name in ["alice0", "alice1", "alice2"] {
+        let error = failure(&source, &format!("{name}{}", "x".repeat(26))).await;
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{name}: {error:?}");
+        assert_hides(&error, &["alice", "hunter2", DJANGO_SECRET]);
+    }
+
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE; DELETE FROM django_session").unwrap();
+    // In WAL mode a reader does not wait.
+    assert!(source.read(&OldId::new("absent")).await.unwrap().is_none());
+    let error = source.end(&OldId::new("alice")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
+    writer.execute_batch("ROLLBACK").unwrap();
+    source.end(&OldId::new("alice")).await.unwrap();
+
+    assert_kind(&SqliteRows::new(&path, django().table("absent")), StoreErrorKind::Misconfigured).await;
+    assert_kind(&SqliteRows::new(&path, django().table("a\"; DROP")), StoreErrorKind::Misconfigured).await;
+    let absent = directory.path().join("absent.db");
+    assert_kind(&SqliteRows::new(&absent, django()), StoreErrorKind::Misconfigured).await;
+    assert!(!absent.exists(), "reading created a database");
+}
