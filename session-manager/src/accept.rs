@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::HeaderMap;
 use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 
 use crate::session::Session;
 
@@ -16,8 +16,13 @@ impl Session {
     /// Notes which format the client accepts. A session layer uses it if it has to replace the response. The extractors
     /// call it. The layer does not, because most requests ask for no session.
     pub fn note_accept(&self, request: &HeaderMap) {
+        self.note_format(|| prefers_json(request));
+    }
+
+    #[inline]
+    pub(crate) fn note_format(&self, prefers_json: impl FnOnce() -> bool) {
         if self.format().load(Relaxed) == UNKNOWN {
-            self.format().store(if prefers_json(request) { JSON } else { TEXT }, Relaxed);
+            self.format().store(if prefers_json() { JSON } else { TEXT }, Relaxed);
         }
     }
 
@@ -36,20 +41,33 @@ impl Session {
 #[must_use]
 pub fn prefers_json(request: &HeaderMap) -> bool {
     let Some(first) = request.get(ACCEPT) else { return false };
-    match first.as_bytes() {
+    let all = || weighs_json(request.get_all(ACCEPT).iter().map(HeaderValue::as_bytes));
+    usual(first.as_bytes()).unwrap_or_else(all)
+}
+
+/// As [`prefers_json`], from the lines of the `Accept` header.
+#[must_use]
+pub fn accepts_json<'a>(lines: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
+    let Some(first) = lines.clone().next() else { return false };
+    usual(first).unwrap_or_else(|| weighs_json(lines))
+}
+
+/// The answer for a header whose first line is what most clients send.
+#[inline]
+fn usual(first: &[u8]) -> Option<bool> {
+    match first {
         // What most clients begin with has the weight 1.
-        [b't' | b'T', b'e', b'x', b't', b'/', b'h', b't', b'm', b'l', b',', ..] => false,
-        b"*/*" => false,
-        b"application/json" | b"application/problem+json" => true,
-        _ => weighs_json(request),
+        [b't' | b'T', b'e', b'x', b't', b'/', b'h', b't', b'm', b'l', b',', ..] => Some(false),
+        b"*/*" => Some(false),
+        b"application/json" | b"application/problem+json" => Some(true),
+        _ => None,
     }
 }
 
-fn weighs_json(request: &HeaderMap) -> bool {
-    let lines = request.get_all(ACCEPT).iter();
+fn weighs_json<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut json = Weight::default();
     let mut text = Weight::default();
-    for (place, item) in lines.flat_map(|line| list_items(line.as_bytes())).enumerate() {
+    for (place, item) in lines.flat_map(list_items).enumerate() {
         let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let Some(kind) = parts.next() else { continue };
         let weight = parts.find_map(weight_of).unwrap_or(1_000);
@@ -121,8 +139,6 @@ pub fn list_items(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

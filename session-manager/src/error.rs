@@ -287,8 +287,10 @@ pub enum ErrorKind {
     OtherSite,
     /// The request did not pass a session layer. The application is assembled wrongly.
     #[error(
-        "no session layer around this handler or middleware: `.layer(SessionLayer::new(sessions, state))` covers \
-         only the routes, fallbacks, merged routers and layers that were added before it"
+        "no session layer around this handler or middleware: axum's `.layer(SessionLayer::new(sessions, state))` covers \
+         only the routes, fallbacks, merged routers and layers that were added before it, and actix-web's \
+         `.wrap(SessionMiddleware::new(sessions, state))` the routes of its application or scope and the middleware that \
+         was added before it"
     )]
     NoLayer,
 }

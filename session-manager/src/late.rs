@@ -13,7 +13,7 @@ use crate::session::Session;
 /// The session for what a handler does while the body of its response is sent, after the commit that the head has waited
 /// for. Clones are the same.
 ///
-/// [`Session::during_body`] returns one. A web layer commits at the end of the body: `CommitBody` in `session-tower`.
+/// [`Session::during_body`] returns one. A web layer commits at the end of the body: `CommitBody` in `session-tower` and `session-actix`.
 /// The head is out, so no id can be given to the client: the session must be stored already, and `rotate`, `login`,
 /// `bind_user` and `unbind_user` fail with [`NoResponse`](ErrorKind::NoResponse).
 #[derive(Clone, Debug)]

@@ -58,8 +58,6 @@ mod reference;
 mod renew;
 mod sessions;
 
-#[cfg(feature = "axum")]
-mod axum;
 mod builder;
 mod find;
 #[cfg(test)]
@@ -70,12 +68,14 @@ mod late;
 mod sweep;
 mod timeouts;
 mod users;
+#[cfg(any(feature = "actix", feature = "axum"))]
+mod web;
 
 mod carried;
 mod data;
 mod tag;
 
-pub use accept::{list_items, prefers_json};
+pub use accept::{accepts_json, list_items, prefers_json};
 pub use builder::SessionsBuilder;
 pub use carried::{CarriedSessions, NoStore, OneRequest};
 pub use client::AddressCheck;

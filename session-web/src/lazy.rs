@@ -26,14 +26,23 @@ pub struct LazySession {
 
 /// In the extensions of a request that passed two session layers: the session of the outer one.
 #[derive(Clone)]
-struct Outer(Arc<LazySession>);
+pub(crate) struct Outer(Arc<LazySession>);
+
+impl Outer {
+    pub(crate) fn new(session: LazySession) -> Self {
+        Self(Arc::new(session))
+    }
+}
 
 impl LazySession {
     /// The session in a request's extensions; `None` outside every session layer.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let session = extensions.get::<Session>()?.clone();
-        Some(Self { session, outer: extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0)) })
+        Some(Self::new(extensions.get::<Session>()?.clone(), extensions.get::<Outer>()))
+    }
+
+    pub(crate) fn new(session: Session, outer: Option<&Outer>) -> Self {
+        Self { session, outer: outer.map(|outer| Arc::clone(&outer.0)) }
     }
 
     /// The session of a request; `None` outside every session layer. Unlike [`of`](Self::of), it also notes the `Accept`
@@ -56,9 +65,9 @@ impl LazySession {
 
     /// Puts a session into a request's extensions, in front of the session of an outer layer.
     pub fn insert(session: Session, extensions: &mut Extensions) {
-        if let Some(session) = extensions.insert(session) {
-            let outer = extensions.get::<Outer>().map(|outer| Arc::clone(&outer.0));
-            extensions.insert(Outer(Arc::new(Self { session, outer })));
+        if let Some(before) = extensions.insert(session) {
+            let outer = Outer::new(Self::new(before, extensions.get::<Outer>()));
+            extensions.insert(outer);
         }
     }
 

@@ -9,6 +9,8 @@ mod refusal;
 mod route;
 mod typed;
 
+#[cfg(feature = "actix")]
+mod actix;
 #[cfg(feature = "axum")]
 mod extract;
 #[cfg(feature = "tower")]
@@ -25,6 +27,8 @@ mod parts;
 mod carried;
 mod stored;
 
+#[cfg(feature = "actix")]
+pub use actix::RoutePolicyMiddleware;
 pub use clear::ClearSiteData;
 pub use client::ClientAddress;
 pub use engine::{Begun, Commit, HeadersRead, RequestHead, SessionEngine, SessionSource};

@@ -73,7 +73,6 @@ impl OpenRequest {
     }
 
     /// Its session.
-    #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -95,6 +94,12 @@ impl OpenRequest {
     pub fn close(&mut self) {
         self.session.close();
         self.closed = true;
+    }
+
+    /// Whether nothing has used the session.
+    #[inline]
+    pub fn is_unused(&mut self) -> bool {
+        self.session.is_unused()
     }
 
     /// Completes the response if nothing has used the session, and returns whether that is so.

@@ -15,7 +15,7 @@ fn layer(package: &str) -> Option<u32> {
         "session-handover" => 1,
         "session-manager" => 2,
         "session-web" => 3,
-        "session-tower" => 4,
+        "session-tower" | "session-actix" => 4,
         "session-kit" => 5,
         _ => return None,
     })

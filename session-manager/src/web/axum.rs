@@ -3,12 +3,11 @@
 
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 
 use crate::error::{Error, Refused, Unrendered};
-use crate::event::TARGET;
 use crate::session::Session;
 
 /// Loads the session that a web layer put into the request's extensions.
@@ -29,16 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 /// what the client accepts.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let cause = self.store_error().map(tracing::field::display);
-        let status = self.status();
-        let text = if status == StatusCode::SERVICE_UNAVAILABLE {
-            tracing::warn!(target: TARGET, error = %self, cause, "a session error replaces the response");
-            "Sessions are not available at the moment. Please try again."
-        } else {
-            tracing::error!(target: TARGET, error = %self, cause, "a session error replaces the response");
-            "Something went wrong with the session."
-        };
-        let mut response = (status, text).into_response();
+        let mut response = (self.status(), self.report()).into_response();
         let error = Unrendered::of(&self);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,0 +1,109 @@
+//! Headers of actix-web, which has those of http 0.2, as headers of http 1 and back.
+
+use actix_web::http::header as actix;
+use http::header::MaxSizeReached;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use session_web::HeadersRead;
+
+/// The headers that a layer reads.
+pub(crate) fn wanted(headers: &actix::HeaderMap, wanted: &HeadersRead) -> HeaderMap {
+    match wanted {
+        HeadersRead::Named(one, other) => {
+            let mut all = HeaderMap::new();
+            for name in std::iter::once(one).chain(other) {
+                for value in headers.get_all(name.as_str()).filter_map(value) {
+                    // One header has no more lines than a request may have.
+                    let _ = all.try_append(name, value);
+                }
+            }
+            all
+        }
+        // A request may have fewer headers than a map.
+        _ => self::all(headers).unwrap_or_default(),
+    }
+}
+
+/// All headers. Lines of one name keep their order.
+pub(crate) fn all(headers: &actix::HeaderMap) -> Result<HeaderMap, MaxSizeReached> {
+    let mut all = HeaderMap::with_capacity(headers.len());
+    for (name, line) in headers {
+        // Both versions accept the same names and values.
+        if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_ref()), value(line)) {
+            all.try_append(name, value)?;
+        }
+    }
+    Ok(all)
+}
+
+fn value(value: &actix::HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
+}
+
+/// Makes these the headers of a response.
+pub(crate) fn replace(headers: &mut actix::HeaderMap, new: &HeaderMap) {
+    headers.clear();
+    for (name, value) in new {
+        append(headers, name, value);
+    }
+}
+
+pub(crate) fn append(headers: &mut actix::HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    let name = actix::HeaderName::from_bytes(name.as_str().as_bytes());
+    if let (Ok(name), Ok(value)) = (name, actix::HeaderValue::from_bytes(value.as_bytes())) {
+        headers.append(name, value);
+    }
+}
+
+/// The target of a request; `/` if http 1 does not accept it.
+pub(crate) fn target(uri: &actix_web::http::Uri) -> Uri {
+    uri.to_string().parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{COOKIE, USER_AGENT};
+
+    use super::*;
+
+    fn sent() -> actix::HeaderMap {
+        let mut headers = actix::HeaderMap::new();
+        for (name, value) in [
+            ("cookie", &b"a=1"[..]),
+            ("user-agent", b"caf\xe9"),
+            ("cookie", b"b=\xff\xfe"),
+            ("x-other", b""),
+            ("cookie", b"a=2"),
+        ] {
+            let name = actix::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, actix::HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+        headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+
+    #[test]
+    fn repeated_headers_and_other_bytes_are_kept_both_ways() {
+        let all = all(&sent()).unwrap();
+        assert_eq!(lines(&all, "cookie"), [&b"a=1"[..], b"b=\xff\xfe", b"a=2"]);
+        assert_eq!(lines(&all, "user-agent"), [b"caf\xe9"]);
+        let mut back = actix::HeaderMap::new();
+        replace(&mut back, &all);
+        let cookies: Vec<_> = back.get_all("cookie").map(|value| value.as_bytes().to_vec()).collect();
+        assert_eq!(
+            (cookies, back.len()),
+            (vec![b"a=1".to_vec(), b"b=\xff\xfe".to_vec(), b"a=2".to_vec()], 5)
+        );
+    }
+
+    #[test]
+    fn only_wanted_headers_are_converted() {
+        let one = wanted(&sent(), &HeadersRead::Named(COOKIE, None));
+        assert_eq!((one.len(), lines(&one, "cookie").len()), (3, 3));
+        let two = wanted(&sent(), &HeadersRead::Named(COOKIE, Some(USER_AGENT)));
+        assert_eq!((two.len(), lines(&two, "user-agent")), (4, vec![&b"caf\xe9"[..]]));
+        assert_eq!(wanted(&sent(), &HeadersRead::All).len(), 5);
+    }
+}

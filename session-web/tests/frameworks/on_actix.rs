@@ -1,0 +1,103 @@
+//! The handlers on actix-web.
+
+use std::net::TcpListener;
+
+use actix_web::body::{BodyStream, BoxBody, MessageBody as _};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Condition;
+use actix_web::web::{self, Data, Path};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
+use session_actix::{
+    CarriedSessionMiddleware, ClientAddress, CommitBody, Error, LazySession, OnStoreError, Refusal,
+    RoutePolicy, Session, SessionMiddleware, Typed, refusal_builder,
+};
+
+use crate::app::{self, Content, Page, Settings, Shared};
+use crate::scene::Setup;
+
+impl Responder for Page {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let response = HttpResponse::new(StatusCode::from_u16(self.status).unwrap());
+        let mut response = match self.content {
+            Content::Text(text) => response.set_body(text.boxed()),
+            Content::Late(late, pieces) => {
+                CommitBody::of(late, response.set_body(BodyStream::new(pieces))).map_into_boxed_body()
+            }
+        };
+        for (name, value) in self.headers {
+            let value = HeaderValue::from_str(&value).unwrap();
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+        response
+    }
+}
+
+async fn lazy(shared: Data<Shared>, path: Path<String>, session: LazySession) -> Result<Page, Error> {
+    app::lazy(&path, session, Shared::clone(&shared)).await
+}
+
+async fn loaded(shared: Data<Shared>, path: Path<String>, session: Session) -> Result<Page, Error> {
+    app::answer(&path, session, Shared::clone(&shared)).await
+}
+
+async fn visit(settings: Typed<Settings>) -> Result<Page, Error> {
+    app::visit(settings)
+}
+
+fn refuse(refusal: &Refusal) -> HttpResponse {
+    refusal_builder(refusal).body(format!("our own: {}", refusal.detail()))
+}
+
+/// Sets the options that both layers of a framework have.
+macro_rules! configured {
+    ($layer:expr, $setup:expr) => {{
+        let mut layer = $layer.on_store_error($setup.on_store_error).clear_site_data($setup.clear);
+        if $setup.checks_address {
+            layer = layer.client_address(ClientAddress::header(http::HeaderName::from_static("x-real-ip")));
+        }
+        match $setup.own_refusals {
+            true => layer.refuse_with(refuse),
+            false => layer,
+        }
+    }};
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let keep = RoutePolicy::new().on_store_error(OnStoreError::Continue);
+    config
+        .route("/never", web::to(async || "hello"))
+        .route("/visit", web::to(visit))
+        .route("/lazy/{path}", web::to(lazy))
+        .service(
+            web::scope("/polling").wrap(RoutePolicy::new().do_not_extend()).route("/{path}", web::to(loaded)),
+        )
+        .service(web::resource("/continue/{path}").wrap(keep).to(loaded))
+        .route("/{path}", web::to(loaded));
+}
+
+pub fn serve(listener: TcpListener, setup: Setup) {
+    let stored = configured!(SessionMiddleware::new(setup.sessions.clone(), setup.cookie.clone()), setup);
+    let outer = setup.outer.clone().map(|outer| {
+        let cookie = session_state_cookie::CookieConfig::new().name("__Host-outer").build().unwrap();
+        SessionMiddleware::new(outer, cookie)
+    });
+    let is_outer = outer.is_some();
+    let outer = outer.unwrap_or_else(|| stored.clone());
+    let (is_carried, (sessions, cookie)) = (setup.is_carried, setup.carried.clone());
+    let carried = configured!(CarriedSessionMiddleware::new(sessions, cookie), setup);
+    let shared = Data::new(setup.shared);
+    let server = HttpServer::new(move || {
+        App::new().app_data(Data::clone(&shared)).route("/outside", web::to(async |_: Session| "")).service(
+            web::scope("")
+                .wrap(Condition::new(!is_carried, stored.clone()))
+                .wrap(Condition::new(is_carried, carried.clone()))
+                .wrap(Condition::new(is_outer, outer.clone()))
+                .configure(routes),
+        )
+    });
+    let server = server.workers(2).disable_signals().listen(listener).unwrap();
+    tokio::spawn(server.run());
+}
