@@ -102,6 +102,10 @@ pub(crate) const SCHEMES: [Scheme; 11] = [
         features: &[("postgres", cfg!(feature = "postgres"))],
         options: &[
             "password",
+            "sslmode",
+            "sslrootcert",
+            "sslcert",
+            "sslkey",
             "table",
             "create_table",
             "durability",
@@ -132,6 +136,21 @@ impl Scheme {
         let word = if off.len() == 1 { "feature" } else { "features" };
         let text = format!("scheme `{}` needs the {word} {} of session-kit", self.name, list(&off, "and"));
         OpenError::new(OpenErrorKind::MissingFeature, text)
+    }
+
+    /// The error of an option of PostgreSQL that needs TLS, if that feature is off. `prefer` works without it.
+    pub(crate) fn missing_tls(&self, option: &str, value: &str) -> Option<OpenError> {
+        let needs = match option {
+            "sslmode" => ["require", "verify-ca", "verify-full"].contains(&value),
+            "sslrootcert" | "sslcert" | "sslkey" => true,
+            _ => false,
+        };
+        if !needs || cfg!(feature = "postgres-tls") {
+            return None;
+        }
+        let shown = if option == "sslmode" { format!("sslmode={value}") } else { option.to_owned() };
+        let text = format!("option `{shown}` needs the feature `postgres-tls` of session-kit");
+        Some(OpenError::new(OpenErrorKind::MissingFeature, text))
     }
 }
 

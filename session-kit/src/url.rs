@@ -51,6 +51,9 @@ impl Url {
         if scheme.features.iter().any(|(_, on)| !on) {
             return Err(scheme.missing_feature());
         }
+        if let Some(error) = options.iter().find_map(|(name, value)| scheme.missing_tls(name, value)) {
+            return Err(error);
+        }
         Ok(Self { scheme, place, options })
     }
 }
@@ -167,14 +170,8 @@ fn database(scheme: &Scheme, text: &str, query: &str) -> Result<String, OpenErro
     if decoded(database)?.is_empty() || database.contains('/') {
         return invalid(format!("{name} needs the name of a database: `{form}`"));
     }
-    // The driver refuses another host without this part.
-    let sslmode = query.split('&').find(|pair| *pair == CLEAR_TEXT).map(|pair| format!("?{pair}"));
-    Ok(format!("{name}:{text}{}", sslmode.unwrap_or_default()))
+    Ok(format!("{name}:{text}"))
 }
-
-/// The only `sslmode` of a PostgreSQL URL, because the driver has no TLS. It is a part of the driver's URL and not an
-/// option of the driver.
-const CLEAR_TEXT: &str = "sslmode=disable";
 
 fn no_at(parts: &[&str]) -> Result<(), OpenError> {
     if parts.iter().any(|part| part.contains('@')) {
@@ -205,9 +202,6 @@ fn check_host(scheme: &str, text: &str) -> Result<(), OpenError> {
 fn options_of(scheme: &Scheme, query: &str) -> Result<Vec<(&'static str, String)>, OpenError> {
     let mut options = Vec::<(&'static str, String)>::new();
     for pair in query.split('&') {
-        if scheme.form == Form::Database && pair == CLEAR_TEXT {
-            continue;
-        }
         let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
         if name.is_empty() {
             return invalid("URL contains an option without a name; write `?name=value&name=value`");
@@ -234,12 +228,7 @@ fn known(scheme: &Scheme, name: &str) -> Result<&'static str, OpenError> {
     }
     let others = SCHEMES.iter().filter(|other| other.options.contains(&name)).map(|other| other.name);
     let others: Vec<_> = others.collect();
-    let text = if scheme.form == Form::Database && name == "sslmode" {
-        format!(
-            "`{}:` has no TLS; use `PostgresStore::with_pool`, or write `{CLEAR_TEXT}` for clear text",
-            scheme.name
-        )
-    } else if OF_SQLITE_URIS.contains(&name) {
+    let text = if OF_SQLITE_URIS.contains(&name) {
         format!(
             "option `{name}` belongs to the URIs of SQLite; write `sqlite:path` for a file, `memory:` for memory"
         )

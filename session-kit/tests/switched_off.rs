@@ -3,7 +3,7 @@
     feature = "file",
     feature = "memory",
     feature = "mmap",
-    feature = "postgres",
+    feature = "postgres-tls",
     feature = "redis-cluster",
     feature = "redis-tls",
     feature = "sled",
@@ -60,4 +60,34 @@ fn scheme_without_its_feature_names_the_feature() {
         assert_eq!(error.to_string(), expected);
     }
     assert!(off > 0);
+}
+
+#[test]
+fn tls_of_postgres_without_its_feature_names_the_feature() {
+    let url = |options: &str| format!("postgres://app@127.0.0.1/app?{options}").parse::<StoreUrl>();
+    if cfg!(not(feature = "postgres")) {
+        return;
+    }
+    for fine in ["sslmode=disable", "sslmode=prefer"] {
+        assert!(url(fine).is_ok(), "{fine}");
+    }
+    for (option, shown) in [
+        ("sslmode=require", "sslmode=require"),
+        ("sslmode=verify-ca", "sslmode=verify-ca"),
+        ("sslmode=verify-full", "sslmode=verify-full"),
+        ("sslrootcert=ca.pem", "sslrootcert"),
+        ("sslcert=a.pem&sslkey=b.pem", "sslcert"),
+    ] {
+        let parsed = url(option);
+        if cfg!(feature = "postgres-tls") {
+            assert!(parsed.is_ok(), "{option}");
+            continue;
+        }
+        let error = parsed.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::MissingFeature);
+        assert_eq!(
+            error.to_string(),
+            format!("option `{shown}` needs the feature `postgres-tls` of session-kit")
+        );
+    }
 }

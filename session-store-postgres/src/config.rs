@@ -8,9 +8,10 @@ use std::time::Duration;
 use session_core::{
     Clock, Durability, Operation, Result, StoreError, StoreErrorKind, SystemClock, check_options,
 };
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 use crate::schema::Table;
+use crate::sslmode::{Certificates, Pem, SslMode, TlsOptions};
 
 /// The server and how the driver uses it. [`PostgresStore::open`](crate::PostgresStore::open) checks the options.
 #[derive(Clone)]
@@ -20,6 +21,13 @@ use crate::schema::Table;
 pub struct PostgresConfig {
     pub(crate) url: String,
     pub(crate) password: Option<String>,
+    pub(crate) sslmode: Option<SslMode>,
+    pub(crate) sslrootcert: Option<String>,
+    pub(crate) sslcert: Option<String>,
+    pub(crate) sslkey: Option<String>,
+    #[cfg(feature = "tls")]
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) certificates: Certificates,
     pub(crate) table: String,
     pub(crate) create_table: bool,
     pub(crate) durability: Durability,
@@ -41,10 +49,11 @@ const LARGEST_RECORD: u64 = 500_000_000;
 
 impl PostgresConfig {
     /// The database at `postgres://user[:password]@host[:port]/database`. The URL takes the options of libpq that
-    /// tokio-postgres knows, such as several hosts. Options of the driver are methods of this type.
+    /// tokio-postgres knows, such as several hosts, and `sslmode`, `sslrootcert`, `sslcert` and `sslkey`. Options of the
+    /// driver are methods of this type.
     ///
-    /// TLS is not built in, so another host than this machine needs `?sslmode=disable`. Its connections carry the password
-    /// and all sessions in clear text. For TLS, see [`PostgresStore::with_pool`](crate::PostgresStore::with_pool).
+    /// Another host than this machine needs the feature `tls`, or `?sslmode=disable`, whose connections carry the password
+    /// and all sessions in clear text: see [`SslMode`].
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), ..Self::unset() }
     }
@@ -53,6 +62,12 @@ impl PostgresConfig {
         Self {
             url: String::new(),
             password: None,
+            sslmode: None,
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
             table: "sessions".into(),
             create_table: true,
             durability: Durability::Power,
@@ -68,6 +83,8 @@ impl PostgresConfig {
     session_core::setters! {
         /// The password of the URL's user. Replaces the URL's, and needs no percent-encoding.
         password: impl Into<String> => Some(password.into()),
+        /// Encryption and the check of the server's certificate. Replaces the URL's. Default: see [`SslMode`].
+        sslmode: SslMode => Some(sslmode),
         /// The table, as `name` or `schema.name`. Upper and lower case differ. Default: `sessions`, in the first schema
         /// of the role's `search_path`.
         table: impl Into<String> => table.into(),
@@ -97,6 +114,22 @@ impl PostgresConfig {
         clock: Arc<dyn Clock>,
     }
 
+    /// The authority that signed the server's certificate, as PEM. Replaces the file `sslrootcert` of the URL. Default: the
+    /// authorities that the operating system trusts.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.root = Some(Pem::Text(pem.into()));
+        self
+    }
+
+    /// The certificate of this client and its key, as PEM. Replaces the files `sslcert` and `sslkey` of the URL. Some
+    /// servers require one.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.certificates.client = Some((Pem::Text(certificate.into()), Pem::Text(key.into())));
+        self
+    }
+
     /// The SQL that creates the table and its index, for an operator. Run it in one transaction.
     ///
     /// # Errors
@@ -105,40 +138,38 @@ impl PostgresConfig {
         Ok(Table::new(&self.table)?.sql(0))
     }
 
-    /// The options in tokio-postgres' form.
-    pub(crate) fn connection(&self) -> Result<tokio_postgres::Config> {
+    /// The options in tokio-postgres' form, and those of TLS.
+    pub(crate) fn connection(&self) -> Result<(tokio_postgres::Config, SslMode, Certificates)> {
         let wrong =
             |text: &str| StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_detail(text);
         if !["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme)) {
             return Err(wrong("a URL begins with `postgres://`"));
         }
-        let mut config: tokio_postgres::Config =
-            self.url.parse().map_err(|cause: tokio_postgres::Error| {
-                // The parser's error repeats the name of an unknown option, which may be a part of a password. It repeats
-                // no other part of the URL.
-                match crate::error::Cause::new(&cause) {
-                    cause if cause.to_string().contains("unknown option") => {
-                        wrong("unknown option after `?`; in a password write `%3F` for `?` and `%26` for `&`")
-                    }
-                    cause => wrong("malformed URL").with_source(cause),
+        let (url, options) = crate::url::split(&self.url)?;
+        let mut config: tokio_postgres::Config = url.parse().map_err(|cause: tokio_postgres::Error| {
+            // The parser's error repeats the name of an unknown option, which may be a part of a password. It repeats
+            // no other part of the URL.
+            match crate::error::Cause::new(&cause) {
+                cause if cause.to_string().contains("unknown option") => {
+                    wrong("unknown option after `?`; in a password write `%3F` for `?` and `%26` for `&`")
                 }
-            })?;
+                cause => wrong("malformed URL").with_source(cause),
+            }
+        })?;
         if config.get_hosts().is_empty() {
             return Err(wrong("the URL has no host"));
         }
         if config.get_user().is_none() {
             return Err(wrong("the URL has no user"));
         }
-        match config.get_ssl_mode() {
-            SslMode::Disable => {}
-            SslMode::Prefer if is_this_machine(&config) => {}
-            _ => {
-                return Err(wrong(
-                    "TLS is not built in; pass a pool with TLS to `PostgresStore::with_pool`, or write \
-                     `sslmode=disable` to connect to another host in clear text",
-                ));
+        let (mode, certificates) = self.security(options, is_this_machine(&config))?;
+        config.ssl_mode(match mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
             }
-        }
+        });
         if let Some(password) = &self.password {
             config.password(password);
         }
@@ -150,7 +181,30 @@ impl PostgresConfig {
         config.connect_timeout(self.connect_timeout);
         // Ends connections to a host that went away without a word.
         config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
-        Ok(config)
+        Ok((config, mode, certificates))
+    }
+
+    /// The mode and the certificates. `options` are those of the URL.
+    fn security(&self, mut options: TlsOptions, is_this_machine: bool) -> Result<(SslMode, Certificates)> {
+        let over = |option: &mut Option<String>, own: &Option<String>| {
+            if own.is_some() {
+                option.clone_from(own);
+            }
+        };
+        options.sslmode = self.sslmode.or(options.sslmode);
+        over(&mut options.sslrootcert, &self.sslrootcert);
+        over(&mut options.sslcert, &self.sslcert);
+        over(&mut options.sslkey, &self.sslkey);
+        #[cfg(feature = "tls")]
+        let passed = self.certificates.clone();
+        #[cfg(not(feature = "tls"))]
+        let passed = Certificates::default();
+        let mode = options.mode(is_this_machine, passed.root.is_some(), passed.client.is_some())?;
+        let file = |path: &str| Pem::File(path.to_owned());
+        let root = passed.root.or_else(|| options.root_file().map(file));
+        let files = options.sslcert.as_deref().zip(options.sslkey.as_deref());
+        let client = passed.client.or_else(|| files.map(|(certificate, key)| (file(certificate), file(key))));
+        Ok((mode, Certificates { root, client }))
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -215,12 +269,27 @@ mod tests {
             ("postgres://app:hunter2@host:port/app", "malformed URL"),
             ("postgres://app:hunter2@host/app?table=x", "unknown option"),
             ("postgres://app@host/app?password=a&hunter2=b", "unknown option"),
-            ("postgres://app:hunter2@host/app", "TLS is not built in"),
-            ("postgres://app:hunter2@127.0.0.1,10.0.0.1/app", "TLS is not built in"),
-            ("postgres://app:hunter2@localhost/app?hostaddr=10.0.0.1", "TLS is not built in"),
-            ("postgres://app:hunter2@localhost/app?sslmode=require", "TLS is not built in"),
+            ("postgres://app:hunter2@host/app?sslmode=prefer", "falls back to clear text"),
+            ("postgres://app:hunter2@127.0.0.1,10.0.0.1/app?sslmode=prefer", "falls back to clear text"),
+            (
+                "postgres://app:hunter2@localhost/app?sslmode=prefer&hostaddr=10.0.0.1",
+                "falls back to clear text",
+            ),
+            ("postgres://app:hunter2@localhost/app?sslmode=hunter2", "`sslmode` takes `disable`"),
+            #[cfg(not(feature = "tls"))]
+            ("postgres://app:hunter2@host/app", "another host needs TLS, which is the feature `tls`"),
+            #[cfg(not(feature = "tls"))]
+            (
+                "postgres://app:hunter2@localhost/app?sslmode=require",
+                "`sslmode=require` needs the feature `tls`",
+            ),
+            #[cfg(not(feature = "tls"))]
+            (
+                "postgres://app:hunter2@localhost/app?sslrootcert=ca.pem",
+                "certificates need the feature `tls`",
+            ),
         ] {
-            let error = PostgresConfig::new(url).connection().unwrap_err();
+            let error = PostgresConfig::new(url).connection().err().unwrap();
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
             assert!(error.to_string().contains(said), "{url}: {error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{url}: {error:?}");

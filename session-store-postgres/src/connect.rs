@@ -12,10 +12,11 @@ use deadpool_postgres::Connect;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, Error};
 
 use crate::home::Home;
+use crate::tls::Transport;
 
 /// The hosts of a URL.
 pub(crate) struct Hosts {
@@ -25,13 +26,14 @@ pub(crate) struct Hosts {
     /// The time limit of one host.
     limit: Duration,
     home: Home,
+    transport: Transport,
 }
 
 type Opened = Result<(Client, JoinHandle<()>), Error>;
 
 impl Hosts {
-    pub(crate) fn new(config: &Config, limit: Duration, home: Home) -> Self {
-        Self { hosts: each_host(config), next: AtomicUsize::new(0), limit, home }
+    pub(crate) fn new(config: &Config, limit: Duration, home: Home, transport: Transport) -> Self {
+        Self { hosts: each_host(config), next: AtomicUsize::new(0), limit, home, transport }
     }
 
     /// The time limit of an attempt with each host.
@@ -66,15 +68,14 @@ impl Hosts {
         let home = self.home.handle();
         // Dropping the set ends an abandoned attempt.
         let mut opening = JoinSet::new();
-        let attempt = config.clone();
-        opening.spawn_on(async move { attempt.connect(NoTls).await }, &home);
-        let (runtime, (client, connection)) = match opening.join_next().await {
+        let (attempt, transport) = (config.clone(), self.transport.clone());
+        opening.spawn_on(async move { transport.connect(&attempt).await }, &home);
+        let (runtime, (client, driving)) = match opening.join_next().await {
             Some(Ok(opened)) => (home, opened?),
             // The runtime ended meanwhile.
-            Some(Err(_)) | None => (Handle::current(), config.connect(NoTls).await?),
+            Some(Err(_)) | None => (Handle::current(), self.transport.connect(&config).await?),
         };
-        // The calls on the connection report why it ended.
-        Ok((client, runtime.spawn(async move { drop(connection.await) })))
+        Ok((client, runtime.spawn(driving)))
     }
 }
 
@@ -91,14 +92,19 @@ fn each_host(config: &Config) -> Vec<Config> {
     let fits = |list: usize| list == 0 || list == count;
     if count < 2 || !fits(hosts.len()) || !fits(addresses.len()) || !(ports.len() == 1 || fits(ports.len())) {
         // One host, or lists of different lengths, which tokio-postgres reports.
-        return vec![config.clone()];
+        let mut only = config.clone();
+        #[cfg(unix)]
+        if matches!(hosts, [Host::Unix(_)]) {
+            only.ssl_mode(SslMode::Disable);
+        }
+        return vec![only];
     }
     let one = |at| {
         let mut one = without_hosts(config);
         match hosts.get(at) {
             Some(Host::Tcp(name)) => Some(one.host(name)),
             #[cfg(unix)]
-            Some(Host::Unix(path)) => Some(one.host_path(path)),
+            Some(Host::Unix(path)) => Some(one.host_path(path).ssl_mode(SslMode::Disable)),
             None => None,
         };
         if let Some(address) = addresses.get(at) {
@@ -152,6 +158,11 @@ mod tests {
         assert_eq!(hosts.len(), 2);
         let unix = each_host(&parse("%2Frun,two", ""));
         assert_eq!(unix, [parse("%2Frun", ""), parse("two", "")]);
+        let mut encrypted: Config = "postgres://u@%2Frun,two/d?sslmode=require".parse().unwrap();
+        let modes: Vec<_> = each_host(&encrypted).iter().map(Config::get_ssl_mode).collect();
+        assert_eq!(modes, [SslMode::Disable, SslMode::Require], "a socket is not encrypted");
+        encrypted = "postgres://u@%2Frun/d?sslmode=require".parse().unwrap();
+        assert_eq!(each_host(&encrypted)[0].get_ssl_mode(), SslMode::Disable);
         let wrong = parse("one,two", "&hostaddr=10.0.0.1");
         assert_eq!(each_host(&wrong), [wrong]);
     }

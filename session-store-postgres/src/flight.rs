@@ -6,11 +6,12 @@ use std::time::Duration;
 use deadpool_postgres::Client;
 use session_core::{Clock, Key, Timestamp};
 use tokio::time::timeout;
-use tokio_postgres::{Error, NoTls, Row};
+use tokio_postgres::{Error, Row};
 
 use crate::home::Home;
 use crate::pending::Pending;
 use crate::statement::{Statement, Values, millis};
+use crate::tls::Transport;
 
 /// A statement on its way. Dropped before its answer, it keeps the connection out of the pool and the key of a change
 /// pending until the server has answered.
@@ -33,6 +34,8 @@ pub(crate) struct Afterwards {
     pub(crate) home: Home,
     /// The time limit of each step of the wait.
     pub(crate) limit: Duration,
+    /// The way to cancel a statement.
+    pub(crate) transport: Transport,
 }
 
 impl<'a> Flight<'a> {
@@ -77,25 +80,27 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let Afterwards { pending, home, limit } = self.after;
+        let Afterwards { pending, home, limit, transport } = self.after;
         let (abandoned, limit) = (self.key.map(|key| pending.begin(key)), *limit);
+        let transport = transport.clone();
         home.handle().spawn(async move {
-            settle(client, limit).await;
+            settle(client, limit, transport).await;
             drop(abandoned);
         });
     }
 }
 
 /// Waits until the server has answered everything that was sent on a connection, at most three times the limit.
-async fn settle(client: Client, limit: Duration) {
+async fn settle(client: Client, limit: Duration, transport: Transport) {
     // The answer to a later message comes after all earlier answers.
     if timeout(limit, client.check_connection()).await.is_ok() {
         return;
     }
     // The statement hangs, although a lock would have ended its wait already. It is cancelled, because a backend does not
-    // notice that its client has gone. A server that demands TLS refuses this cancel.
+    // notice that its client has gone. For a pool of the application, the cancel is in clear text, which fails where the
+    // pool demands TLS.
     let client = Client::take(client);
     let cancel = client.cancel_token();
-    drop(timeout(limit, cancel.cancel_query(NoTls)).await);
+    drop(timeout(limit, transport.cancel(cancel)).await);
     drop(timeout(limit, client.check_connection()).await);
 }

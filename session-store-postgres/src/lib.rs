@@ -20,7 +20,14 @@ mod home;
 mod link;
 mod pending;
 
+mod sslmode;
+mod tls;
+mod url;
+#[cfg(feature = "tls")]
+mod verify;
+
 pub use config::PostgresConfig;
+pub use sslmode::SslMode;
 pub use store::PostgresStore;
 
 pub use deadpool_postgres;

@@ -16,6 +16,7 @@ use crate::error::{Cause, Failure};
 use crate::flight::{Afterwards, Answer, Flight};
 use crate::home::Home;
 use crate::statement::{Statement, Values};
+use crate::tls::Transport;
 
 /// The connections that all handles of a store share.
 pub(crate) struct Link {
@@ -47,15 +48,21 @@ struct Trial {
 }
 
 impl Link {
-    pub(crate) fn new(pool: Pool, is_own: bool, home: Home, config: &PostgresConfig) -> Self {
+    /// `own` is the way of the driver's own connections, and `None` for a pool of the application.
+    pub(crate) fn new(pool: Pool, own: Option<Transport>, home: Home, config: &PostgresConfig) -> Self {
         Self {
             pool,
-            is_own,
+            is_own: own.is_some(),
             prepare: config.prepare,
             gate: Gate::new(),
             opener: Opener::this_process(),
             clock: Arc::clone(&config.clock),
-            after: Afterwards { pending: Default::default(), home, limit: config.response_timeout },
+            after: Afterwards {
+                pending: Default::default(),
+                home,
+                limit: config.response_timeout,
+                transport: own.unwrap_or(Transport::Clear),
+            },
         }
     }
 

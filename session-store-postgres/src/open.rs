@@ -11,7 +11,9 @@ use crate::error::{Cause, Failure};
 use crate::home::Home;
 use crate::link::Link;
 use crate::schema::{self, Table};
+use crate::sslmode::{Certificates, SslMode};
 use crate::statement::Statements;
+use crate::tls::Transport;
 
 /// The shared part of all handles of a store.
 pub(crate) struct Inner {
@@ -23,8 +25,10 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Self> {
         config.check()?;
-        let (connection, home) = (config.connection()?, Home::current()?);
-        let hosts = Hosts::new(&connection, config.connect_timeout, home);
+        let home = Home::current()?;
+        let (connection, mode, certificates) = config.connection()?;
+        let transport = transport(mode, certificates).await?;
+        let hosts = Hosts::new(&connection, config.connect_timeout, home, transport.clone());
         let limit = hosts.limit_of_all();
         let recycling_method = RecyclingMethod::Fast;
         let manager = Manager::from_connect(connection, hosts, ManagerConfig { recycling_method });
@@ -36,14 +40,15 @@ impl Inner {
         let failed = |text: String| {
             StoreError::new(StoreErrorKind::Misconfigured, Operation::Open).with_source(Cause::text(text))
         };
-        Self::over(pool.map_err(|cause| failed(cause.to_string()))?, true, config).await
+        Self::over(pool.map_err(|cause| failed(cause.to_string()))?, Some(transport), config).await
     }
 
     /// A store over the connections of `pool`. The URL plays no part.
-    pub(crate) async fn over(pool: Pool, is_own: bool, config: PostgresConfig) -> Result<Self> {
+    /// `own` is the way of the driver's own connections.
+    pub(crate) async fn over(pool: Pool, own: Option<Transport>, config: PostgresConfig) -> Result<Self> {
         config.check()?;
         let table = Table::new(&config.table)?;
-        let link = Link::new(pool, is_own, Home::current()?, &config);
+        let link = Link::new(pool, own, Home::current()?, &config);
         let limit = config.response_timeout.max(Duration::from_secs(1));
         let mut client = link.connect(limit).await?;
         if let Err(failed) = prepare(&mut client, &table, &config, limit).await {
@@ -54,6 +59,18 @@ impl Inner {
         drop(client);
         let statements = Statements::new(&table.quoted, config.durability, config.response_timeout);
         Ok(Self { link, config, statements })
+    }
+}
+
+/// Reads certificates on a thread for blocking calls, because those of the operating system are many.
+async fn transport(mode: SslMode, certificates: Certificates) -> Result<Transport> {
+    if mode == SslMode::Disable {
+        return Ok(Transport::Clear);
+    }
+    match tokio::task::spawn_blocking(move || Transport::new(mode, certificates)).await {
+        Ok(made) => made,
+        Err(failed) => Err(Failure::Unsent(Cause::text(format!("certificates were not read: {failed}")))
+            .during(Operation::Open)),
     }
 }
 

@@ -27,8 +27,8 @@ impl PostgresStore {
         Ok(Self(Arc::new(Inner::open(config.into()).await?)))
     }
 
-    /// Uses the connections of a pool that the application has. `url`, `password`, `connections` and `connect_timeout` of
-    /// the options play no part.
+    /// Uses the connections of a pool that the application has. `url`, `password`, `connections`, `connect_timeout`
+    /// and the options of TLS play no part.
     ///
     /// The pool must lead to the primary. Its connections must be outside of a transaction. [`close`](Driver::close)
     /// leaves the pool open. deadpool runs a new connection in the runtime of the call that needs it, and the connection
@@ -37,7 +37,7 @@ impl PostgresStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn with_pool(pool: Pool, config: PostgresConfig) -> Result<Self> {
-        Ok(Self(Arc::new(Inner::over(pool, false, config).await?)))
+        Ok(Self(Arc::new(Inner::over(pool, None, config).await?)))
     }
 }
 

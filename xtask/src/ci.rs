@@ -100,13 +100,14 @@ fn features() -> Result {
 }
 
 /// Feature sets of session-kit that applications use, and none.
-const USUAL_SETS: [&str; 8] = [
+const USUAL_SETS: [&str; 9] = [
     "",
     "default,axum",
     "axum,cookie,sqlite",
     "axum,cookie,redis,redis-tls,sqlite",
     "axum,cookie,redis-cluster,redis-tls,serde",
     "axum,cookie,postgres",
+    "axum,cookie,postgres-tls",
     "tower,cookie,file,mmap,json",
     "axum,sealed",
 ];

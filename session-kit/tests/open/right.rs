@@ -155,6 +155,27 @@ async fn urls_of_databases_open_with_their_options() {
 }
 
 #[tokio::test]
+async fn urls_of_databases_open_over_tls() {
+    let authority = xtask_postgres::Authority::new().unwrap();
+    let (certificate, key) = authority.sign("127.0.0.1").unwrap();
+    let options = xtask_postgres::Options::new()
+        .tls(&certificate, &key, &authority.pem())
+        .accept("host all postgres 127.0.0.1/32 trust\nhostssl all app 127.0.0.1/32 trust\n");
+    let server = xtask_postgres::Server::start(options).unwrap();
+    server.sql("CREATE ROLE app LOGIN SUPERUSER").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("ca.pem");
+    std::fs::write(&root, authority.pem()).unwrap();
+    for options in [format!("sslrootcert={}", root.display()), "sslmode=require".into()] {
+        opens(&format!("{}?{options}&max_record_bytes=1MiB", server.url_of("app")), 1 << 20).await;
+    }
+    for options in ["sslmode=disable", "sslmode=verify-full"] {
+        let error = open(&format!("{}?{options}", server.url_of("app"))).await.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::Store, "{options}");
+    }
+}
+
+#[tokio::test]
 async fn url_of_a_cluster_names_some_of_its_nodes() {
     let cluster = Cluster::start().unwrap();
     let nodes: Vec<_> = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
@@ -173,11 +194,13 @@ async fn refused_options_and_missing_files_are_errors_of_the_store() {
         ("sled:a?cache_bytes=1", "cache_bytes is below 1 MiB"),
         ("redis://127.0.0.1?response_timeout=1ms", "a timeout is shorter than 10 ms"),
         ("postgres://app@127.0.0.1/app?connections=0", "connections is not in 1..=1000"),
-        ("postgres://app@192.0.2.1/app", "`sslmode=disable` to connect to another host in clear text"),
+        ("postgres://app@192.0.2.1/app?sslmode=prefer", "or `sslmode=disable` for clear text"),
+        ("postgres://app@localhost,192.0.2.1/app?sslmode=prefer", "or `sslmode=disable` for clear text"),
         (
-            "postgres://app@localhost,192.0.2.1/app",
-            "`sslmode=disable` to connect to another host in clear text",
+            "postgres://app@127.0.0.1/app?sslrootcert=missing.pem",
+            "missing.pem: No such file or directory (os error 2)",
         ),
+        ("postgres://app@127.0.0.1/app?sslcert=a.pem", "`sslcert` and `sslkey` belong together"),
         ("sqlite:missing.db?create=false", "missing.db: file does not exist, and create is off"),
         ("sqlite:///missing/directory/a.db", "directory does not exist, and create_directory is off"),
     ] {

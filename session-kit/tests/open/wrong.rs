@@ -17,8 +17,8 @@ const LISTS: [(&str, &str); 4] = [
     ),
     (
         "{postgres}",
-        "`password`, `table`, `create_table`, `durability`, `prepare`, `connections`, `response_timeout`, \
-         `connect_timeout` and `max_record_bytes`",
+        "`password`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `table`, `create_table`, `durability`, `prepare`, \
+         `connections`, `response_timeout`, `connect_timeout` and `max_record_bytes`",
     ),
     (
         "{redis}",
@@ -219,15 +219,25 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
         &["postgres://app:hun/ter2@host/app", "postgres://app:hun?ter2@host/app"],
     ),
     (
-        UnknownOption,
-        "`postgres:` has no TLS; use `PostgresStore::with_pool`, or write `sslmode=disable` for clear text",
-        &[
-            "postgres://app@host/app?sslmode=require",
-            "postgres://app@host/app?connections=2&sslmode=prefer",
-            "postgres://app@host/app?sslmode",
-        ],
+        InvalidValue,
+        "option `sslmode` takes `disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
+        &["postgres://app@host/app?sslmode=allow", "postgres://app@host/app?connections=2&sslmode=hunter2"],
     ),
-    (UnknownOption, "option `sslmode` is unknown; redis has {redis}", &["redis://host?sslmode=disable"]),
+    (
+        InvalidValue,
+        "option `sslmode` has no value; write `sslmode=value`",
+        &["postgres://app@host/app?sslmode", "postgres://app@host/app?sslmode="],
+    ),
+    (
+        UnknownOption,
+        "option `sslmode` belongs to `postgres`; redis has {redis}",
+        &["redis://host?sslmode=disable"],
+    ),
+    (
+        UnknownOption,
+        "option `sslcrt` is unknown; did you mean `sslcert`?",
+        &["postgres://app@host/app?sslcrt=a.pem"],
+    ),
     (
         InvalidUrl,
         "redis needs a host: `redis://host`",

@@ -1,5 +1,5 @@
 //! Tests that only PostgreSQL needs: the table and its versions, PgBouncer, durability, the order of abandoned changes,
-//! terminated backends, limits of the server, and failover to a standby.
+//! terminated backends, limits of the server, TLS, and failover to a standby.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
 mod bouncer;
@@ -9,10 +9,13 @@ mod durability;
 mod failover;
 mod faults;
 mod order;
+mod round_trips;
 mod runtimes;
 mod schema;
 mod switch;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Error, Result};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::program::programs;
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     settings: Vec<(String, String)>,
+    /// Files of the database cluster. The server's user must own the key.
+    files: Vec<(&'static str, String)>,
 }
 
 impl Options {
@@ -30,6 +33,28 @@ impl Options {
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The rules by which the server accepts clients (`pg_hba.conf`), instead of trusting all of this machine.
+    #[must_use]
+    pub fn accept(mut self, rules: &str) -> Self {
+        self.files.push(("pg_hba.conf", rules.to_owned()));
+        self
+    }
+
+    /// TLS beside clear text, with a certificate and its key as PEM. `authority` signs the certificates of clients.
+    #[must_use]
+    pub fn tls(mut self, certificate: &str, key: &str, authority: &str) -> Self {
+        self = self.set("ssl", "on");
+        for (setting, name, pem) in [
+            ("ssl_cert_file", "server.crt", certificate),
+            ("ssl_key_file", "server.key", key),
+            ("ssl_ca_file", "root.crt", authority),
+        ] {
+            self = self.set(setting, name);
+            self.files.push((name, pem.to_owned()));
+        }
         self
     }
 }
@@ -75,6 +100,12 @@ impl Server {
         give(directory.path())?;
         let mut server = Self { running: None, port: free_port(0)?, options, directory };
         create(&server)?;
+        for (name, text) in &server.options.files {
+            let path = server.data().join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            give(&path)?;
+        }
         let mut attempt = 0;
         loop {
             match server.restart() {
@@ -176,6 +207,12 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The id of the server's first process, if it runs. The processes of its connections are children of this one.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.running.as_ref().map(Running::id)
     }
 
     /// The directory of the database cluster.
