@@ -1,6 +1,6 @@
 // The examples of the README need these features.
 #![cfg_attr(
-    any(not(doctest), all(feature = "sealed", feature = "sqlite", feature = "test-kit")),
+    any(not(doctest), all(feature = "actix", feature = "sealed", feature = "sqlite", feature = "test-kit")),
     doc = include_str!("../README.md")
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -35,26 +35,17 @@ pub mod csrf;
 pub mod handover;
 #[cfg(feature = "metrics")]
 mod metrics;
-#[cfg(feature = "axum")]
-mod require_user;
-
-#[cfg(feature = "axum")]
-mod require_fresh;
-#[cfg(feature = "tower")]
-mod same_origin;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
+#[cfg(any(feature = "actix", feature = "tower"))]
+mod web;
 
 pub use error::{OpenError, OpenErrorKind};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use open::{StoreUrl, open};
-#[cfg(feature = "axum")]
-pub use require_fresh::RequireFresh;
-#[cfg(feature = "axum")]
-pub use require_user::{LoginPage, RequireUser};
-#[cfg(feature = "tower")]
-pub use same_origin::{SameOriginLayer, SameOriginService};
+#[cfg(any(feature = "actix", feature = "tower"))]
+pub use web::*;
 
 pub use session_core::{
     self, Clock, Cursor, Driver, DriverExt, DynDriver, Persistence, StoreError, StoreErrorKind, Timestamp,
@@ -67,6 +58,8 @@ pub use session_manager::*;
 /// The sessions of one store, by default of a store that [`open`] chose.
 pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
 
+#[cfg(feature = "actix")]
+pub use session_actix as actix;
 #[cfg(feature = "cookie")]
 pub use session_state_cookie as cookie;
 #[cfg(feature = "sealed")]
@@ -93,8 +86,3 @@ pub use session_store_sled as sled;
 pub use session_store_sqlite as sqlite;
 #[cfg(feature = "tower")]
 pub use session_tower as tower;
-#[cfg(feature = "tower")]
-pub use session_tower::{
-    CarriedSessionLayer, ClearSiteData, ClientAddress, CommitBody, DefaultRefusal, LateSession, LazySession,
-    Refusal, Refuse, RefuseWith, RoutePolicy, SessionLayer, SessionValue, Typed,
-};

@@ -100,7 +100,7 @@ fn features() -> Result {
 }
 
 /// Feature sets of session-kit that applications use, and none.
-const USUAL_SETS: [&str; 9] = [
+const USUAL_SETS: [&str; 10] = [
     "",
     "default,axum",
     "axum,cookie,sqlite",
@@ -110,6 +110,7 @@ const USUAL_SETS: [&str; 9] = [
     "axum,cookie,postgres-tls",
     "tower,cookie,file,mmap,json",
     "axum,sealed",
+    "actix,cookie,sqlite",
 ];
 
 fn usual_sets() -> Result {
