@@ -85,3 +85,8 @@ impl<'de> serde::Deserialize<'de> for StoreUrl {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+/// Runs the example of the chapter.
+#[cfg(all(doctest, feature = "memory", feature = "sqlite"))]
+#[doc = include_str!("../docs/outgrow-one-machine.md")]
+struct OutgrowOneMachine;
