@@ -106,12 +106,12 @@ fn entries(bytes: &[u8], now: f64, bounds: &Bounds) -> Result<Value, session_han
     use perl::fastmmap::{Serializer, read};
     #[expect(clippy::cast_possible_truncation, reason = "a moment in seconds")]
     let now = now as i64;
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let entries = read(bytes, None, Serializer::Storable, bounds)?.into_iter().map(|entry| {
         let live = Value::Bool(!entry.ended(now));
         let value = match entry.value {
             Ok(value) => (text("value"), value),
-            Err(error) => (text("damaged"), Value::Text(error.to_string())),
+            Err(error) => (text("damaged"), Value::Text(error.to_string().into())),
         };
         Value::Map(vec![(text("key"), entry.key), value, (text("live"), live)])
     });
@@ -170,7 +170,7 @@ fn decode(call: &Call) -> Result<Value, Failure> {
         ("laravel", "cached") => laravel::read_cached(php, &read()?, bounds)?,
         ("laravel", "encrypted") => encrypter()?.read(php, &read()?, bounds)?,
         ("laravel", "cookie") => {
-            Value::Text(encrypter()?.session_id(&name("laravel_session"), &read()?, bounds)?)
+            Value::Text(encrypter()?.session_id(&name("laravel_session"), &read()?, bounds)?.into())
         }
         ("laravel", "session-cookie") => {
             let id = id.ok_or_else(|| "--id names the cookie".to_owned())?;
@@ -283,14 +283,14 @@ fn rows(
             let end = match row.get_ref(1)? {
                 ValueRef::Integer(number) => Value::Int(number),
                 ValueRef::Real(number) => Value::Float(number),
-                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
                 _ => Value::Null,
             };
             Ok((row.get::<_, String>(0)?, end, row.get_ref(2)?.as_bytes()?.to_vec()))
         })?;
         rows.collect::<Result<Vec<_>, _>>()
     });
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let mut all = Vec::new();
     for (id, end, data) in table.map_err(|error| format!("{path}: {error}"))? {
         if call.id.as_ref().is_some_and(|wanted| *wanted != id) {
@@ -302,7 +302,7 @@ fn rows(
         }
         let (name, row) = match read {
             Ok(row) => ("data", row),
-            Err(error) => ("damaged", Row { data: Value::Text(error.to_string()), end, live: None }),
+            Err(error) => ("damaged", Row { data: Value::Text(error.to_string().into()), end, live: None }),
         };
         let mut entry = vec![(text("id"), text(&id)), (text("expires"), row.end), (text(name), row.data)];
         entry.extend(row.live.map(|live| (text("live"), Value::Bool(live))));
@@ -323,7 +323,7 @@ fn node(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
         ("express", "value") => express::read(&input(path)?, bounds)?,
         ("express", "cookie") => {
             let cookie = express::Cookie::new(call.keys.clone()).name(name("connect.sid"));
-            Value::Text(cookie.session_id(&input(path)?, bounds)?)
+            Value::Text(cookie.session_id(&input(path)?, bounds)?.into())
         }
         ("express", "connect-sqlite3") => rows(call, "SELECT sid, expired, sess FROM sessions", session)?,
         ("express", "better-sqlite3") => rows(call, "SELECT sid, expire, sess FROM sessions", session)?,
@@ -376,9 +376,9 @@ fn rust(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
                 Ok(Row { data: record.value, end, live: Some(record.expires > call.now) })
             })?
         }
-        ("tower-sessions", "cookie") => Value::Text(text(tower_sessions::cookie(signed()?))?),
+        ("tower-sessions", "cookie") => Value::Text(text(tower_sessions::cookie(signed()?))?.into()),
         ("tower-sessions", "cookie-private") => {
-            Value::Text(text(tower_sessions::cookie(Security::Private(needed()?)))?)
+            Value::Text(text(tower_sessions::cookie(Security::Private(needed()?)))?.into())
         }
         ("actix-session", "value") => actix_session::read(&input(path)?, bounds)?,
         ("actix-session", "cookie-signed" | "cookie-private" | "key-signed" | "key-private") => {
@@ -387,7 +387,7 @@ fn rust(call: &Call, bounds: &Bounds) -> Result<Value, Failure> {
                 if format.ends_with("signed") { Security::Signed(key) } else { Security::Private(key) };
             let text = text(actix_session::cookie(security))?;
             if format.starts_with("key") {
-                Value::Text(text)
+                Value::Text(text.into())
             } else {
                 actix_session::read(text.as_bytes(), bounds)?
             }
@@ -447,20 +447,20 @@ fn django_rows(sessions: &python::django::Sessions, now: f64, path: &str) -> Res
     let query = "SELECT session_key, session_data, expire_date FROM django_session";
     let mut statement = database.prepare(query).map_err(failed)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(failed)?;
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let mut found = Vec::new();
     for row in rows {
         let (key, data, end): (String, String, String) = row.map_err(failed)?;
         let data = match sessions.read_row(data.as_bytes(), &Bounds::default()) {
             Ok(opened) => (text("data"), opened.value),
-            Err(error) => (text("damaged"), Value::Text(error.to_string())),
+            Err(error) => (text("damaged"), Value::Text(error.to_string().into())),
         };
         let live = python::django::expire_date(&end).is_some_and(|end| end > now);
         let end = format!("{}Z", end.replacen(' ', "T", 1));
         found.push(Value::Map(vec![
-            (text("key"), Value::Text(key)),
+            (text("key"), Value::Text(key.into())),
             data,
-            (text("expire"), Value::Text(end)),
+            (text("expire"), Value::Text(end.into())),
             (text("live"), Value::Bool(live)),
         ]));
     }
@@ -475,7 +475,7 @@ fn flask_session(call: &Call, format: &str, path: &str) -> Result<Value, Failure
         "file" => read_file(&input(path)?, call.now, bounds)?.value,
         "id" => {
             let key = call.keys.first().ok_or_else(|| "--key is needed".to_owned())?;
-            Value::Text(unsign_id(key.as_bytes(), &input(path)?)?)
+            Value::Text(unsign_id(key.as_bytes(), &input(path)?)?.into())
         }
         "database" => {
             let id = call.id.as_ref().map(|id| format!("session:{id}"));

@@ -88,10 +88,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     pickle.extend(b"eu.");
     django_cache::read(&pickle, bounds)?;
     println!("| pickle | {} | {:.2} | | |", pickle.len(), time(|| django_cache::read(&pickle, bounds)));
-    let cart = Value::List((0..80).map(|item| Value::Text(format!("the item {item}"))).collect());
+    let cart = Value::List((0..80).map(|item| Value::Text(format!("the item {item}").into())).collect());
     let value = Value::Map(vec![
-        (Value::Text("user".to_owned()), Value::Text("alice".to_owned())),
-        (Value::Text("cart".to_owned()), cart),
+        (Value::Text("user".into()), Value::Text("alice".into())),
+        (Value::Text("cart".into()), cart),
     ]);
     let php = session::write(session::Handler::Php, &value)?;
     println!(

@@ -318,8 +318,8 @@ fn heap(value: &Value) -> usize {
         | Value::Class(text)
         | Value::TimeOfDay(text)
         | Value::Uuid(text)
-        | Value::Opaque(text)
-        | Value::Text(text) => text.len(),
+        | Value::Opaque(text) => text.len(),
+        Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::Utf16(units) => 2 * units.len(),
         Value::Encoded { text, encoding } => text.len() + encoding.len(),

@@ -22,7 +22,7 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 
 /// Reads one JSON text of a dialect.
 pub(crate) fn read_as(dialect: Dialect, bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
-    let mut json = Json { input: Reader::new(bytes, bounds), dialect };
+    let mut json = Json { input: Reader::new(bytes, bounds), text: std::str::from_utf8(bytes).ok(), dialect };
     let value = json.value()?;
     json.space();
     match json.input.peek() {
@@ -33,6 +33,8 @@ pub(crate) fn read_as(dialect: Dialect, bytes: &[u8], bounds: &Bounds) -> Result
 
 struct Json<'a> {
     input: Reader<'a>,
+    /// The whole input, so that its texts are not checked one by one. `None` where it is damaged.
+    text: Option<&'a str>,
     dialect: Dialect,
 }
 
@@ -122,38 +124,43 @@ impl<'a> Json<'a> {
     }
 
     fn number(&mut self) -> Result<Value, Error> {
+        if let Some((number, length)) = small(self.input.rest()) {
+            self.input.take(length)?;
+            return Ok(Value::Int(number));
+        }
         let at = self.input.offset();
-        let bad = Error::new(ErrorKind::Malformed, at, "number");
+        let bad = || Error::new(ErrorKind::Malformed, at, "number");
         let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
         let length = self.input.rest().iter().take_while(|byte| is_part(byte)).count();
-        let Ok(text) = std::str::from_utf8(self.input.take(length)?) else { return Err(bad) };
+        let Ok(text) = std::str::from_utf8(self.input.take(length)?) else { return Err(bad()) };
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty()
             || (digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit())
         {
-            return Err(bad);
+            return Err(bad());
         }
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(text.parse().map_or_else(|_| Value::BigInt(text.to_owned()), Value::Int));
         }
         let dangling = digits.contains(".e") || digits.contains(".E");
         if dangling || digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
-            return Err(bad);
+            return Err(bad());
         }
-        text.parse().map(Value::Float).map_err(|_| bad)
+        text.parse().map(Value::Float).map_err(|_| bad())
     }
 
     fn text(&mut self) -> Result<Value, Error> {
         let start = self.input.offset();
         let damaged = || Error::new(ErrorKind::Malformed, start, "text is not UTF-8");
         self.input.byte()?;
+        let from = self.input.offset();
         let plain = self.plain()?;
         if self.input.peek() == Some(b'"') {
             self.input.byte()?;
             self.input.grow(plain.len())?;
-            return std::str::from_utf8(plain)
-                .map(|text| Value::Text(text.to_owned()))
-                .map_err(|_| damaged());
+            let text = self.text.and_then(|text| text.get(from..from + plain.len()));
+            let text = text.map_or_else(|| std::str::from_utf8(plain).map_err(|_| damaged()), Ok)?;
+            return Ok(Value::Text(text.into()));
         }
         let mut bytes = plain.to_vec();
         let mut lone = false;
@@ -185,7 +192,7 @@ impl<'a> Json<'a> {
                 Value::Bytes(bytes)
             });
         }
-        String::from_utf8(bytes).map(Value::Text).map_err(|_| damaged())
+        String::from_utf8(bytes).map(|text| Value::Text(text.into())).map_err(|_| damaged())
     }
 
     /// The bytes up to a quote or a backslash.
@@ -237,4 +244,18 @@ impl<'a> Json<'a> {
             }
         }
     }
+}
+
+/// An integer without a sign of at most nine digits, and how many they are. Most numbers are such.
+fn small(text: &[u8]) -> Option<(i64, usize)> {
+    let mut number = 0;
+    for (at, &byte) in text.iter().enumerate().take(10) {
+        match byte {
+            b'0'..=b'9' if at < 9 => number = number * 10 + i64::from(byte - b'0'),
+            b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => return None,
+            // A zero before other digits is damage.
+            _ => return (at == 1 || (at > 1 && text[0] != b'0')).then_some((number, at)),
+        }
+    }
+    None
 }

@@ -9,8 +9,9 @@ use crate::Value;
 pub(crate) fn last_of_each<T>(entries: Vec<(Value, T)>) -> Vec<(Value, T)> {
     // Few maps have such a key, so nothing is moved before one is found.
     let repeated = if entries.len() <= 16 {
-        let before = |at: usize| entries[..at].iter().any(|(key, _)| *key == entries[at].0);
-        (1..entries.len()).any(before)
+        let mut places = [const { Place::Other }; 16];
+        places.iter_mut().zip(&entries).for_each(|(place_of, (key, _))| *place_of = place(key));
+        (1..entries.len()).any(|at| places[..at].contains(&places[at]))
     } else {
         let mut met = HashSet::with_capacity(entries.len());
         !entries.iter().all(|(key, _)| met.insert(place(key)))

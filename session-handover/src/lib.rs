@@ -62,6 +62,7 @@ mod zlib;
 
 #[cfg(feature = "serde")]
 pub use access::Typing;
+pub use compact_str::CompactString;
 pub use error::{Error, ErrorKind};
 pub use reader::Bounds;
 #[cfg_attr(

@@ -63,7 +63,7 @@ pub(crate) fn value(
         Token::Text(length) => {
             let text = std::str::from_utf8(input.take(length)?);
             let text = text.map_err(|_| Error::new(ErrorKind::Malformed, at, "text is not UTF-8"))?;
-            Value::Text(text.to_owned())
+            Value::Text(text.into())
         }
         Token::Bytes(length) => Value::Bytes(input.take(length)?.to_vec()),
         Token::List(count) => {

@@ -37,14 +37,17 @@ impl<'a> Reader<'a> {
         Self { bytes, offset: 0, depth: bounds.depth, count: bounds.count, size: bounds.size }
     }
 
+    #[inline]
     pub(crate) fn offset(&self) -> usize {
         self.offset
     }
 
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.offset..]
     }
 
+    #[inline]
     pub(crate) fn remaining(&self) -> usize {
         self.bytes.len() - self.offset
     }
@@ -57,10 +60,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.offset).copied()
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Error> {
         let byte =
             self.peek().ok_or_else(|| Error::new(ErrorKind::Truncated, self.offset, "input ends early"))?;
@@ -68,6 +73,7 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         if length > self.remaining() {
             return Err(Error::new(ErrorKind::Truncated, self.offset, "input ends early"));
@@ -77,6 +83,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
@@ -84,6 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes one level deeper.
+    #[inline]
     pub(crate) fn enter(&mut self) -> Result<(), Error> {
         self.depth = self
             .depth
@@ -92,16 +100,19 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn leave(&mut self) {
         self.depth += 1;
     }
 
     /// Counts a value.
+    #[inline]
     pub(crate) fn count_item(&mut self) -> Result<(), Error> {
         self.count_items(1)
     }
 
     /// Counts values.
+    #[inline]
     pub(crate) fn count_items(&mut self, items: usize) -> Result<(), Error> {
         self.count = self
             .count
@@ -111,6 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Counts bytes of memory.
+    #[inline]
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         self.size = self
             .size

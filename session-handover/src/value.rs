@@ -1,5 +1,7 @@
 //! The tree of values.
 
+use compact_str::CompactString;
+
 use crate::{Error, ErrorKind};
 
 /// A decoded value. Names of classes are text: nothing is ever loaded or called.
@@ -16,8 +18,8 @@ pub enum Value {
     BigInt(String),
     /// A floating point number with any bits.
     Float(f64),
-    /// Text.
-    Text(String),
+    /// Text. Up to 24 bytes need no memory of their own.
+    Text(CompactString),
     /// Bytes that are not text, or text of an unknown encoding.
     Bytes(Vec<u8>),
     /// Text with lone surrogates, which UTF-8 cannot hold: its UTF-16 units.
@@ -25,9 +27,9 @@ pub enum Value {
     /// Text that was stored in another encoding than UTF-8.
     Encoded {
         /// The text.
-        text: String,
+        text: Box<str>,
         /// The name of the encoding.
-        encoding: String,
+        encoding: Box<str>,
     },
     /// A list.
     List(Vec<Value>),
@@ -61,16 +63,16 @@ pub enum Value {
     /// A regular expression.
     Regex {
         /// The pattern.
-        pattern: String,
+        pattern: Box<str>,
         /// Its flags, one letter each.
-        flags: String,
+        flags: Box<str>,
     },
     /// A case of an enumeration (PHP).
     Enum {
         /// The enumeration.
-        class: String,
+        class: Box<str>,
         /// The case.
-        case: String,
+        case: Box<str>,
     },
     /// A reference to a single value (Perl).
     Ref(Box<Value>),
@@ -123,14 +125,20 @@ impl Value {
             _ => return None,
         };
         // Where a key stands twice, the systems keep the last.
-        let same = |name: &Value| matches!(name, Self::Text(name) | Self::Symbol(name) if name == key);
+        let same = |name: &Value| match name {
+            Self::Text(name) => name == key,
+            Self::Symbol(name) => name == key,
+            _ => false,
+        };
         entries.iter().rev().find(|(name, _)| same(name)).map(|(_, value)| value)
     }
 
     /// The text of this value.
     pub fn as_text(&self) -> Option<&str> {
         match self {
-            Self::Text(text) | Self::Markup(text) | Self::Encoded { text, .. } => Some(text),
+            Self::Text(text) => Some(text),
+            Self::Markup(text) => Some(text),
+            Self::Encoded { text, .. } => Some(text),
             Self::Shared(_, inner) => inner.as_text(),
             _ => None,
         }

@@ -6,7 +6,7 @@ use crate::Value;
 /// Text, or its UTF-16 units where it has lone surrogates. `None` for other bytes.
 pub(crate) fn text(bytes: &[u8]) -> Option<Value> {
     let mut rest = match std::str::from_utf8(bytes) {
-        Ok(text) => return Some(Value::Text(text.to_owned())),
+        Ok(text) => return Some(Value::Text(text.into())),
         Err(error) => &bytes[error.valid_up_to()..],
     };
     loop {

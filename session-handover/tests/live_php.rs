@@ -35,8 +35,18 @@ function value($depth) {
         case 8: $object = new stdClass; $object->a = value($depth - 1); $object->{"x y"} = value($depth - 1); return $object;
     }
 }
+// Lengths and counts at which igbinary changes its codes, and depth.
+function border($n) {
+    $sizes = [0, 9, 10, 99, 100, 127, 128, 255, 256, 32767, 32768, 65535, 65536];
+    $size = $sizes[$n % count($sizes)];
+    $deep = "\u{4e16}"; for ($i = 0; $i < 55; $i++) $deep = mt_rand(0, 1) ? [$deep] : ["k\u{e9}\u{1f600}" => $deep];
+    $numbers = [$size, -$size, $size + 0.5, -$size - 1, $size * 65536, PHP_INT_MAX - $size, PHP_INT_MIN + $size];
+    return [str_repeat('x', $size), str_repeat("\u{e9}", $size) => $numbers, 'deep' => $deep,
+        'many' => $size ? array_fill(-1, min($size, 300), $size) : []];
+}
 for ($n = 0; $n < 400; $n++) {
     $all = ['first' => value(3), 'b c' => value(3)];
+    if ($n % 5 == 1) $all['border'] = border(intdiv($n, 5));
     if ($n % 4 == 0) {
         $all['same'] = &$all['first'];
         $all['object'] = new stdClass;
@@ -74,10 +84,10 @@ fn copied(value: &Value, known: &mut HashMap<u32, Value>) -> Value {
         Value::Object(object) => match &object.1 {
             Object::Fields(fields) => {
                 let fields = Value::Map(pairs(fields, known));
-                Value::List(vec![Value::Text(object.0.clone()), fields])
+                Value::List(vec![Value::Text(object.0.clone().into()), fields])
             }
             Object::Raw(bytes) => {
-                Value::List(vec![Value::Text(object.0.clone()), Value::Bytes(bytes.clone())])
+                Value::List(vec![Value::Text(object.0.clone().into()), Value::Bytes(bytes.clone())])
             }
             other => panic!("{other:?}"),
         },

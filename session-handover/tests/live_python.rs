@@ -99,7 +99,9 @@ fn read(kind: &str, bytes: &[u8], now: f64) -> Result<Value, Error> {
         "flask-cookie" => Ok(flask::Cookie::new(["flask secret"]).read(bytes, now, bounds)?.value),
         "flask-session" => flask_session::read(bytes, bounds),
         "flask-session-file" => Ok(flask_session::read_file(bytes, now, bounds)?.value),
-        "flask-session-id" => flask_session::unsign_id(b"flask secret", bytes).map(Value::Text),
+        "flask-session-id" => {
+            flask_session::unsign_id(b"flask secret", bytes).map(|id| Value::Text(id.into()))
+        }
         "starlette-cookie" => {
             Ok(starlette::Cookie::new(["starlette secret"]).read(bytes, now, bounds)?.value)
         }

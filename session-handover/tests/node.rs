@@ -65,7 +65,7 @@ fn rows(name: &str, columns: &str) -> Vec<f64> {
             .query_row(&query, [row["id"].as_str()], |row| {
                 let end = match row.get_ref(1)? {
                     rusqlite::types::ValueRef::Real(number) => Value::Float(number),
-                    other => Value::Text(other.as_str()?.to_owned()),
+                    other => Value::Text(other.as_str()?.into()),
                 };
                 Ok((row.get::<_, String>(0)?, end))
             })
@@ -100,14 +100,14 @@ fn express_cookie(sample: &Sample) -> express::Cookie {
 fn express_cookie_gives_the_id() {
     let sample = Sample::named("express", "cookie-signed");
     let id = express_cookie(&sample).session_id(&sample.bytes, &BOUNDS()).unwrap();
-    same(sample.expect(), &Value::Text(id));
+    same(sample.expect(), &Value::Text(id.into()));
 }
 
 #[test]
 fn express_cookie_with_escapes_gives_the_id() {
     let sample = Sample::named("express", "cookie-signed-escapes");
     let id = express_cookie(&sample).session_id(&sample.bytes, &BOUNDS()).unwrap();
-    same(sample.expect(), &Value::Text(id.clone()));
+    same(sample.expect(), &Value::Text(id.clone().into()));
     // The value alone, and a cookie that was not escaped.
     let value = sample.bytes.strip_prefix(b"connect.sid=").unwrap();
     assert_eq!(express_cookie(&sample).session_id(value, &BOUNDS()).unwrap(), id);

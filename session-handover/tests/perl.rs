@@ -134,7 +134,7 @@ fn pages(system: &str, name: &str) {
     for entry in expect {
         let found = live
             .iter()
-            .find(|found| found.key == Value::Text(entry["key"].as_str().unwrap().to_owned()))
+            .find(|found| found.key == Value::Text(entry["key"].as_str().unwrap().into()))
             .unwrap();
         same(&entry["value"], found.value.as_ref().unwrap());
         if let Some(expires) = entry["expires_epoch_s"].as_u64() {
@@ -146,7 +146,7 @@ fn pages(system: &str, name: &str) {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|name| Value::Text(name.as_str().unwrap().to_owned()))
+        .map(|name| Value::Text(name.as_str().unwrap().into()))
         .collect();
     assert_eq!(ended, expired);
 }

@@ -34,7 +34,8 @@ fn django_row(name: &str) -> Value {
         assert_eq!(written.unwrap().as_bytes(), sample.bytes.trim_ascii_end());
         // Changed data is read again.
         let Value::Map(mut entries) = opened.value.clone() else { panic!("a map") };
-        entries.push((Value::Text("more".into()), Value::List(vec![Value::Text("more".repeat(9)); 20])));
+        entries
+            .push((Value::Text("more".into()), Value::List(vec![Value::Text("more".repeat(9).into()); 20])));
         let changed = Value::Map(entries.clone());
         let written = sessions.write(&changed, &opened.envelope, 1_800_000_000).unwrap();
         let again = sessions.read_row(written.as_bytes(), &BOUNDS()).unwrap();

@@ -55,7 +55,7 @@ fn tower_sessions_rows_decode() {
         assert_eq!(row["id"], record.id.as_str());
         assert_eq!(record.expires_text.as_deref(), Some(end.as_str()));
         assert_eq!(row["expires"], end.as_str());
-        assert_eq!(tower_sessions::row_end(&Value::Text(end)), Some(record.expires));
+        assert_eq!(tower_sessions::row_end(&Value::Text(end.into())), Some(record.expires));
         assert_eq!(row["live"], record.expires > 1_795_900_000.0);
     }
     assert_eq!(tower_sessions::row_end(&Value::Int(5)), Some(5.0));
@@ -88,7 +88,7 @@ fn tower_sessions_cookies_open() {
     let security = Security::Signed(key(&sample, "key"));
     let good = String::from_utf8(sample.bytes.clone()).unwrap();
     let cookie = tower_sessions::cookie(security.clone());
-    same(sample.expect(), &Value::Text(cookie.open(good.as_bytes(), &BOUNDS()).unwrap()));
+    same(sample.expect(), &Value::Text(cookie.open(good.as_bytes(), &BOUNDS()).unwrap().into()));
     // Of several the last counts here, and the first in actix-session.
     for (header, here, there) in
         [(format!("id=x; {good}"), true, false), (format!("{good}; id=x; a=b"), false, true)]
@@ -133,7 +133,7 @@ fn actix_session_private_cookie_decodes() {
 fn actix_session_cookie_gives_the_redis_key() {
     let sample = Sample::named("actix-session", "redis-cookie-signed");
     let cookie = actix_session::cookie(Security::Signed(key(&sample, "key")));
-    same(sample.expect(), &Value::Text(cookie.open(&sample.bytes, &BOUNDS()).unwrap()));
+    same(sample.expect(), &Value::Text(cookie.open(&sample.bytes, &BOUNDS()).unwrap().into()));
 }
 
 /// The row of a sample, and its end.

@@ -116,7 +116,7 @@ impl<'v, 'c> Access<'v, 'c> {
             Value::List(items) | Value::Tuple(items) | Value::Set(items) => self.items(items, visitor),
             Value::Map(entries) | Value::MapWithDefault(entries, _) => self.entries(entries, visitor),
             Value::Regex { pattern, flags } => {
-                let members = [("pattern", pattern.as_str()), ("flags", flags.as_str())];
+                let members = [("pattern", &**pattern), ("flags", &**flags)];
                 visitor.visit_map(serde::de::value::MapDeserializer::new(members.into_iter()))
             }
             Value::Object(object) => match &object.1 {
@@ -162,9 +162,9 @@ fn bytes(value: &Value) -> &[u8] {
 /// The text of a value that is text of some kind.
 fn text(value: &Value) -> Option<&str> {
     match value {
-        Value::Text(text)
-        | Value::Encoded { text, .. }
-        | Value::Time(text)
+        Value::Text(text) => Some(text),
+        Value::Encoded { text, .. } | Value::Enum { case: text, .. } => Some(text),
+        Value::Time(text)
         | Value::Date(text)
         | Value::DateTime(text)
         | Value::TimeOfDay(text)
@@ -172,8 +172,7 @@ fn text(value: &Value) -> Option<&str> {
         | Value::Decimal(text)
         | Value::Markup(text)
         | Value::Symbol(text)
-        | Value::Class(text)
-        | Value::Enum { case: text, .. } => Some(text),
+        | Value::Class(text) => Some(text),
         _ => None,
     }
 }

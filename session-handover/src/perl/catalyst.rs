@@ -50,7 +50,7 @@ pub fn stored(file: Value) -> Result<Stored, Error> {
             _ => {}
         }
     }
-    Ok(Stored { key, value: value.ok_or_else(bad)?, expires })
+    Ok(Stored { key: key.into(), value: value.ok_or_else(bad)?, expires })
 }
 
 /// The path of a key's file below the root of Store::File: three folders of one digit, and the SHA-1 of the key.

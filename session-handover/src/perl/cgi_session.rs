@@ -71,7 +71,7 @@ impl Life {
                         .into_iter()
                         .flatten()
                         .filter_map(|(key, value)| match key {
-                            Value::Text(key) => Some((key.clone(), integer(value)?)),
+                            Value::Text(key) => Some((key.to_string(), integer(value)?)),
                             _ => None,
                         })
                         .collect();

@@ -103,7 +103,7 @@ impl Dump<'_> {
         match self.input.peek() {
             Some(b'\'' | b'"') => {
                 let text = self.quoted()?;
-                Ok(self.graph.leaf(Value::Text(text)))
+                Ok(self.graph.leaf(Value::Text(text.into())))
             }
             Some(b'[') => {
                 self.input.byte()?;
@@ -272,7 +272,7 @@ impl Dump<'_> {
             }
             let value = self.value()?;
             let value = self.own(value)?;
-            entries.push((self.graph.leaf(Value::Text(key)), value));
+            entries.push((self.graph.leaf(Value::Text(key.into())), value));
             if self.input.peek() == Some(b',') {
                 self.input.byte()?;
             } else if self.input.peek() != Some(b'}') {
@@ -421,7 +421,7 @@ impl Dump<'_> {
         };
         let keys = self.keys.entry(*target).or_insert_with(|| {
             let name = |id: Id| match self.graph.get(id) {
-                Node::Leaf(Value::Text(name)) => Some(name.clone()),
+                Node::Leaf(Value::Text(name)) => Some(name.to_string()),
                 _ => None,
             };
             entries.iter().filter_map(|&(key, value)| Some((name(key)?, value))).collect()

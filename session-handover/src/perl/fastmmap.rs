@@ -193,7 +193,7 @@ impl<'f> Page<'f> {
 /// Text where it is marked as UTF-8 or ASCII, else bytes.
 fn text_or_bytes(bytes: &[u8], utf8: bool) -> Value {
     match std::str::from_utf8(bytes) {
-        Ok(text) if utf8 || text.is_ascii() => Value::Text(text.to_owned()),
+        Ok(text) if utf8 || text.is_ascii() => Value::Text(text.into()),
         _ => Value::Bytes(bytes.to_vec()),
     }
 }

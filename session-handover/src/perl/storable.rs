@@ -296,7 +296,7 @@ impl Thaw<'_> {
                     self.flagged(length)?
                 } else {
                     // Bytes of a key are characters of Latin-1.
-                    Value::Text(latin1(self.input.take(length)?))
+                    Value::Text(latin1(self.input.take(length)?).into())
                 };
                 self.graph.leaf(key)
             };
@@ -369,14 +369,15 @@ impl Thaw<'_> {
         let length = usize::from(self.input.byte()?);
         let flags = text(self.input.take(length)?);
         let id = self.tag(Node::Pending);
-        self.finish(id, Node::Leaf(Value::Regex { pattern, flags }), class);
+        self.finish(id, Node::Leaf(Value::Regex { pattern: pattern.into(), flags: flags.into() }), class);
         Ok(id)
     }
 
     /// Text with Perl's UTF-8 flag. Perl's own encoding goes beyond UTF-8; such text stays bytes.
     fn flagged(&mut self, length: usize) -> Result<Value, Error> {
         let bytes = self.input.take(length)?.to_vec();
-        Ok(String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text))
+        Ok(String::from_utf8(bytes)
+            .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into())))
     }
 
     fn native_integer(&mut self) -> Result<Value, Error> {
@@ -433,7 +434,8 @@ impl Thaw<'_> {
 /// A text without the UTF-8 flag: ASCII is text, anything else may be bytes or Latin-1 text.
 fn unflagged(bytes: Vec<u8>) -> Value {
     if bytes.is_ascii() {
-        String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text)
+        String::from_utf8(bytes)
+            .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into()))
     } else {
         Value::Bytes(bytes)
     }

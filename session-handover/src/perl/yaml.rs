@@ -116,7 +116,7 @@ impl<'a> Load<'a> {
             self.block(parent, at)?
         } else if let Some(style) = rest.strip_prefix(['|', '>']) {
             let text = self.literal(style, rest.starts_with('>'), parent);
-            self.graph.leaf(Value::Text(text))
+            self.graph.leaf(Value::Text(text.into()))
         } else {
             self.inline_all(rest, at, marks.tag.is_some())?
         };
@@ -128,13 +128,13 @@ impl<'a> Load<'a> {
     /// The collection on the lines that follow, or an empty text.
     fn block(&mut self, parent: Option<usize>, at: usize) -> Result<Id, Error> {
         self.skip_blank();
-        let Some(line) = self.peek() else { return Ok(self.graph.leaf(Value::Text(String::new()))) };
+        let Some(line) = self.peek() else { return Ok(self.graph.leaf(Value::Text("".into()))) };
         let indent = line.indent();
         let dash = is_item(line.content());
         // A list may stand at the indentation of its key.
         let inside = parent.is_none_or(|parent| indent > parent || (indent == parent && dash));
         if !inside || line.text.starts_with("---") {
-            return Ok(self.graph.leaf(Value::Text(String::new())));
+            return Ok(self.graph.leaf(Value::Text("".into())));
         }
         if dash {
             self.list(indent)
@@ -207,7 +207,7 @@ impl<'a> Load<'a> {
                 (key, rest, at + (content.len() - rest.len()))
             };
             let value = self.node(rest, Some(indent), start)?;
-            entries.push((self.graph.leaf(Value::Text(key)), value));
+            entries.push((self.graph.leaf(Value::Text(key.into())), value));
             self.skip_blank();
             let Some(line) = self.peek() else { break };
             if line.indent() != indent || line.text.starts_with("---") {
@@ -233,7 +233,7 @@ impl<'a> Load<'a> {
     ) -> Result<(String, &'a str, usize), Error> {
         let id = self.node(content[1..].trim(), Some(indent), at)?;
         let key = match self.graph.resolve(id).map(|id| self.graph.get(id)) {
-            Some(Node::Leaf(Value::Text(key))) => key.clone(),
+            Some(Node::Leaf(Value::Text(key))) => key.to_string(),
             Some(Node::Leaf(Value::Null)) => String::new(),
             _ => return Err(malformed(at, "key is not text")),
         };
@@ -379,7 +379,7 @@ impl<'a> Load<'a> {
             Some('"' | '\'') => {
                 let (text, rest) = quoted(inline.rest, at)?;
                 inline.rest = rest;
-                Ok(self.graph.leaf(Value::Text(text)))
+                Ok(self.graph.leaf(Value::Text(text.into())))
             }
             _ => {
                 let end = inline

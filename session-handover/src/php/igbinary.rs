@@ -178,7 +178,7 @@ impl<'a> Unpack<'a> {
         let part = match code {
             // A case of an enumeration.
             0x27 => {
-                let case = self.name()?;
+                let (class, case) = (class.into(), self.name()?.into());
                 self.graph.set(id, Node::Leaf(Value::Enum { class, case }));
                 return Ok(id);
             }

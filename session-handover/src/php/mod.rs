@@ -15,22 +15,32 @@ pub mod lzf;
 pub mod msgpack;
 pub mod serialize;
 pub mod session;
+mod target;
+mod text;
 
-use crate::graph::{Graph, Id, Node};
+#[cfg(feature = "igbinary")]
+use crate::graph::Node;
+use crate::graph::{Graph, Id};
 use crate::keys::last_of_each;
 use crate::{Error, ErrorKind, Value};
 
 /// Text, or bytes where it is not UTF-8. PHP does not tell the two apart.
 pub(crate) fn string(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Value::Text(text.to_owned()),
+        Ok(text) => Value::Text(text.into()),
         Err(_) => Value::Bytes(bytes.to_vec()),
     }
 }
 
+/// Whether a key may be that of an integer.
+pub(crate) fn may_be_integer(key: &[u8]) -> bool {
+    key.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
+}
+
 /// A key of an array. Text that is the canonical form of an integer is that integer.
 pub(crate) fn key(bytes: &[u8]) -> Value {
-    if let Ok(text) = std::str::from_utf8(bytes)
+    if may_be_integer(bytes)
+        && let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(number) = text.parse::<i64>()
         && number.to_string() == text
     {
@@ -53,6 +63,7 @@ pub(crate) fn bare(name: Value) -> Value {
     }
 }
 
+#[cfg(feature = "igbinary")]
 /// An array: a list if its keys count from zero, else a map. A key that stands twice keeps its place and its last value.
 pub(crate) fn array(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Node {
     let is_list =

@@ -66,15 +66,17 @@ fn marked(mut entries: Vec<(Value, Value)>) -> Value {
         return plain(entries);
     }
     match entries.remove(0).1 {
-        Value::Text(class) => Value::object(class, content(entries)),
+        Value::Text(class) => Value::object(class.into(), content(entries)),
         // A PHP reference to what the rest says.
         Value::Int(1) => marked(entries),
         // A class that wrote its own bytes.
         Value::Int(3) => match entries.into_iter().next() {
             Some((Value::Text(class), Value::Text(text))) => {
-                Value::object(class, Object::Raw(text.into_bytes()))
+                Value::object(class.into(), Object::Raw(text.as_bytes().to_vec()))
             }
-            Some((Value::Text(class), Value::Bytes(bytes))) => Value::object(class, Object::Raw(bytes)),
+            Some((Value::Text(class), Value::Bytes(bytes))) => {
+                Value::object(class.into(), Object::Raw(bytes))
+            }
             _ => Value::Opaque("object".to_owned()),
         },
         _ => Value::Opaque("reference".to_owned()),

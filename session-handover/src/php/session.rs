@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 
-use super::serialize::{self, Text, unwritable};
+use super::serialize::{self, unwritable};
+use super::target::Target;
+use super::text::{Text, read_with};
 use super::{key, string};
-use crate::graph::Node;
 use crate::{Bounds, Error, ErrorKind, Value};
 
 /// The setting `session.serialize_handler`.
@@ -36,7 +37,10 @@ pub fn read(handler: Handler, bytes: &[u8], bounds: &Bounds) -> Result<Value, Er
     if handler == Handler::PhpSerialize {
         return serialize::read_session(bytes, bounds);
     }
-    let mut text = Text::new(bytes, bounds);
+    read_with(bytes, bounds, |text| variables(handler, text, bounds), |text| variables(handler, text, bounds))
+}
+
+fn variables<T: Target>(handler: Handler, text: &mut Text<'_, T>, bounds: &Bounds) -> Result<Value, Error> {
     let mut entries = Vec::new();
     while text.input.remaining() > 0 {
         text.input.count_item()?;
@@ -64,9 +68,8 @@ pub fn read(handler: Handler, bytes: &[u8], bounds: &Bounds) -> Result<Value, Er
         };
         entries.push((string(name), text.value()?));
     }
-    let entries = super::unique(&mut text.graph, entries);
-    let root = text.graph.add(Node::Map { entries, default: None });
-    text.graph.into_value(root, &Bounds { depth: bounds.depth.saturating_add(1), ..*bounds })
+    let root = text.target.variables(entries);
+    text.target.take(root, &Bounds { depth: bounds.depth.saturating_add(1), ..*bounds })
 }
 
 /// Writes a session.

@@ -274,13 +274,16 @@ impl Sessions {
 /// # Errors
 /// [`ErrorKind::Malformed`] where `_session_expiry` is neither a number nor a moment with a known offset.
 pub fn expiry(session: &Value) -> Result<Expiry, Error> {
+    let at = |text: &str| {
+        let end = moment::seconds(text).map(Expiry::At);
+        end.ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "moment of the end"))
+    };
     Ok(match session.get("_session_expiry") {
         None | Some(Value::Null) => Expiry::Default,
         Some(Value::Int(0)) => Expiry::Browser,
         Some(Value::Int(seconds)) => Expiry::Idle(*seconds),
-        Some(Value::Text(text) | Value::DateTime(text)) => Expiry::At(
-            moment::seconds(text).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "moment of the end"))?,
-        ),
+        Some(Value::Text(text)) => at(text)?,
+        Some(Value::DateTime(text)) => at(text)?,
         Some(_) => return Err(Error::new(ErrorKind::Malformed, 0, "end of the session")),
     })
 }

@@ -118,7 +118,7 @@ fn untag(value: Value) -> Result<Value, Error> {
     Ok(match (tag.as_str(), content) {
         (" t", Value::List(items)) => Value::Tuple(items),
         (" b", Value::Text(text)) => Value::Bytes(seal::base64(text.as_bytes())?),
-        (" m", Value::Text(text)) => Value::Markup(text),
+        (" m", Value::Text(text)) => Value::Markup(text.into()),
         (" u", Value::Text(text)) => Value::Uuid(moment::uuid(hexadecimal(&text).ok_or_else(bad)?)),
         (" d", Value::Text(text)) => Value::DateTime(moment::http_date(&text).ok_or_else(bad)?),
         // A map with one key that looks like a tag has two more letters in it.

@@ -291,8 +291,8 @@ impl Machine<'_> {
     }
 
     fn length(&self, length: u64) -> Result<usize, Error> {
-        let beyond = Error::new(ErrorKind::Truncated, self.at, "length beyond the input");
-        usize::try_from(length).ok().filter(|length| *length <= self.input.remaining()).ok_or(beyond)
+        let beyond = || Error::new(ErrorKind::Truncated, self.at, "length beyond the input");
+        usize::try_from(length).ok().filter(|length| *length <= self.input.remaining()).ok_or_else(beyond)
     }
 
     fn bad(&self, what: &'static str) -> Error {

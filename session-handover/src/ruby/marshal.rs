@@ -234,7 +234,7 @@ impl Marshal<'_> {
             .into_iter()
             .map(|(name, value)| {
                 let name = match name {
-                    Value::Symbol(name) => Value::Text(name),
+                    Value::Symbol(name) => Value::Text(name.into()),
                     other => other,
                 };
                 (self.graph.leaf(name), value)
@@ -261,7 +261,7 @@ impl Marshal<'_> {
         {
             let bytes = match std::mem::replace(slot, Value::Null) {
                 Value::Bytes(bytes) => bytes,
-                Value::Text(text) => text.into_bytes(),
+                Value::Text(text) => text.as_bytes().to_vec(),
                 _ => Vec::new(),
             };
             *slot = encoding.decode(bytes);
@@ -272,7 +272,8 @@ impl Marshal<'_> {
             && let Node::Leaf(Value::Text(text)) = self.graph.get(text)
         {
             let text = text.clone();
-            self.graph.set(id, Node::Leaf(if is_unsafe { Value::Text(text) } else { Value::Markup(text) }));
+            let text = if is_unsafe { Value::Text(text) } else { Value::Markup(text.into()) };
+            self.graph.set(id, Node::Leaf(text));
         }
     }
 
@@ -285,7 +286,7 @@ impl Marshal<'_> {
                 ("encoding", Node::Leaf(Value::Bytes(name))) => {
                     Some(Encoding::Named(String::from_utf8_lossy(name).into_owned()))
                 }
-                ("encoding", Node::Leaf(Value::Text(name))) => Some(Encoding::Named(name.clone())),
+                ("encoding", Node::Leaf(Value::Text(name))) => Some(Encoding::Named(name.to_string())),
                 _ => None,
             }
         })
@@ -332,9 +333,9 @@ impl Marshal<'_> {
             None => None,
         };
         let pattern = match encoding.unwrap_or(Encoding::Utf8).decode(source.clone()) {
-            Value::Text(text) => text,
+            Value::Text(text) => text.into(),
             Value::Encoded { text, .. } => text,
-            _ => latin1(&source),
+            _ => latin1(&source).into(),
         };
         let mut flags = String::new();
         for (bit, flag) in [(4, 'm'), (1, 'i'), (2, 'x')] {
@@ -342,7 +343,7 @@ impl Marshal<'_> {
                 flags.push(flag);
             }
         }
-        self.graph.set(id, Node::Leaf(Value::Regex { pattern, flags }));
+        self.graph.set(id, Node::Leaf(Value::Regex { pattern, flags: flags.into() }));
         Ok(id)
     }
 
@@ -483,7 +484,8 @@ impl Marshal<'_> {
         };
         self.input.leave();
         let name = match encoding.decode(bytes) {
-            Value::Text(name) | Value::Encoded { text: name, .. } => name,
+            Value::Text(name) => name.into(),
+            Value::Encoded { text: name, .. } => name.into(),
             Value::Bytes(bytes) => lossless(bytes),
             _ => return Err(Error::new(ErrorKind::Malformed, at, "name of a symbol")),
         };
@@ -518,11 +520,11 @@ impl Encoding {
             Self::Ascii | Self::Binary => raw_text(bytes),
             Self::Named(name) => match encoding_named(name, &bytes) {
                 Some(_) if name == "ISO-8859-1" => {
-                    Value::Encoded { text: latin1(&bytes), encoding: name.clone() }
+                    Value::Encoded { text: latin1(&bytes).into(), encoding: name.as_str().into() }
                 }
                 Some(encoding) => {
                     match encoding.decode_without_bom_handling_and_without_replacement(&bytes) {
-                        Some(text) => Value::Encoded { text: text.into_owned(), encoding: name.clone() },
+                        Some(text) => Value::Encoded { text: text.into(), encoding: name.as_str().into() },
                         None => Value::Bytes(bytes),
                     }
                 }
@@ -545,7 +547,8 @@ fn encoding_named(name: &str, bytes: &[u8]) -> Option<&'static encoding_rs::Enco
 }
 
 fn utf8(bytes: Vec<u8>) -> Value {
-    String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text)
+    String::from_utf8(bytes)
+        .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into()))
 }
 
 /// Bytes without an encoding: text where they are ASCII.

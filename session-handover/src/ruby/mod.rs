@@ -37,7 +37,7 @@ pub(crate) fn public_id(mut value: Value) -> Value {
             {
                 for (name, _) in fields {
                     if matches!(name, Value::Text(name) if name == "@public_id") {
-                        *name = Value::Text("public_id".to_owned());
+                        *name = Value::Text("public_id".into());
                     }
                 }
             }

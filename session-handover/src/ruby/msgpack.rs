@@ -47,7 +47,8 @@ impl Unpack<'_> {
 
     fn text(&mut self, length: usize) -> Result<Value, Error> {
         let bytes = self.input.take(length)?.to_vec();
-        Ok(String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text))
+        Ok(String::from_utf8(bytes)
+            .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into())))
     }
 
     fn items(&mut self, count: usize) -> Result<Vec<Value>, Error> {
@@ -104,7 +105,7 @@ impl Unpack<'_> {
             }
             9 => Value::object(
                 "ActiveSupport::TimeZone".to_owned(),
-                Object::Value(Value::Text(self.name(length)?)),
+                Object::Value(Value::Text(self.name(length)?.into())),
             ),
             10 => {
                 let parts = vec![self.value()?, self.value()?];
@@ -112,7 +113,7 @@ impl Unpack<'_> {
             }
             11 => {
                 let (begin, last, open) = (self.value()?, self.value()?, self.value()?);
-                let field = |name: &str, value| (Value::Text(name.to_owned()), value);
+                let field = |name: &str, value| (Value::Text(name.into()), value);
                 Value::object(
                     "Range".to_owned(),
                     Object::Fields(vec![field("excl", open), field("begin", begin), field("end", last)]),
@@ -122,9 +123,12 @@ impl Unpack<'_> {
                 Value::List(items) => Value::Set(items),
                 _ => return Err(bad()),
             },
-            13 => Value::object("URI::Generic".to_owned(), Object::Value(Value::Text(self.name(length)?))),
+            13 => Value::object(
+                "URI::Generic".to_owned(),
+                Object::Value(Value::Text(self.name(length)?.into())),
+            ),
             14 => Value::object("IPAddr".to_owned(), Object::Value(self.value()?)),
-            15 => Value::object("Pathname".to_owned(), Object::Value(Value::Text(self.name(length)?))),
+            15 => Value::object("Pathname".to_owned(), Object::Value(Value::Text(self.name(length)?.into()))),
             16 => regex(&self.name(length)?),
             17 => match self.value()? {
                 Value::Map(entries) => Value::object(
@@ -137,7 +141,7 @@ impl Unpack<'_> {
                 self.value()?;
                 let (class, content) = (self.value()?, self.value()?);
                 let Value::Text(class) = class else { return Err(bad()) };
-                Value::object(class, Object::Value(content))
+                Value::object(class.into(), Object::Value(content))
             }
             _ => Value::object(format!("extension {kind}"), Object::Raw(self.input.take(length)?.to_vec())),
         };
@@ -216,8 +220,8 @@ fn regex(text: &str) -> Value {
     let parts = || {
         let (flags, pattern) = text.strip_prefix("(?")?.strip_suffix(')')?.split_once(':')?;
         let flags = flags.split('-').next().unwrap_or_default();
-        flags.bytes().all(|flag| b"mix".contains(&flag)).then(|| (pattern.to_owned(), flags.to_owned()))
+        flags.bytes().all(|flag| b"mix".contains(&flag)).then(|| (pattern.into(), flags.into()))
     };
-    let (pattern, flags) = parts().unwrap_or_else(|| (text.to_owned(), String::new()));
+    let (pattern, flags) = parts().unwrap_or_else(|| (text.into(), "".into()));
     Value::Regex { pattern, flags }
 }

@@ -319,12 +319,13 @@ impl Cookie {
                     metadata.inline = true;
                     message = Some(Message::Value(value, plain.starts_with(b"{")));
                 }
-                ("exp", Value::Text(text) | Value::Time(text)) => metadata.expires = Some(text),
+                ("exp", Value::Text(text)) => metadata.expires = Some(text.into()),
+                ("exp", Value::Time(text)) => metadata.expires = Some(text),
                 ("exp", Value::Null) | ("pur", Value::Null) => {}
-                ("pur", Value::Text(text)) => metadata.purpose = Some(text),
+                ("pur", Value::Text(text)) => metadata.purpose = Some(text.into()),
                 _ => return Err(bad()),
             }
-            metadata.order.push(name);
+            metadata.order.push(name.into());
         }
         Ok((message.ok_or_else(bad)?, Some(metadata)))
     }

@@ -49,7 +49,7 @@ fn since_7_1(bytes: &[u8], bounds: &Bounds) -> Result<Entry, Error> {
         1 if payload.starts_with(msgpack::SIGNATURE) => msgpack::read(payload, bounds)?,
         1 => marshal::read(payload, bounds)?,
         2 | 4 => String::from_utf8(payload.to_vec())
-            .map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text),
+            .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into())),
         3 => Value::Bytes(payload.to_vec()),
         _ => return Err(Error::new(ErrorKind::Malformed, 2, "type of a cache entry")),
     };
@@ -96,7 +96,7 @@ fn entry_object(value: Value, bounds: &Bounds) -> Result<Entry, Error> {
     if compressed {
         let bytes = match content {
             Value::Bytes(bytes) => bytes,
-            Value::Text(text) => text.into_bytes(),
+            Value::Text(text) => text.as_bytes().to_vec(),
             _ => return Err(not()),
         };
         content = marshal::read(&inflate(&bytes, bounds)?, bounds)?;

@@ -57,7 +57,7 @@ pub fn read(text: &[u8], bounds: &Bounds) -> Result<Session, Error> {
     }
     let id = id.ok_or_else(|| bad("session has no id"))?;
     let data = data.ok_or_else(|| bad("session has no data"))?;
-    session(id, expiry, data, bounds)
+    session(id.into(), expiry.map(Into::into), data, bounds)
 }
 
 /// Reads the value of a cookie of `CookieStore`: base64 of bincode. The value itself is not signed: [`cookie`] checks that.
@@ -81,7 +81,7 @@ pub fn read_cookie(cookie_value: &[u8], bounds: &Bounds) -> Result<Session, Erro
     let mut entries = Vec::new();
     for _ in 0..count {
         bincode.input.count_item()?;
-        entries.push((Value::Text(bincode.text()?), Value::Text(bincode.text()?)));
+        entries.push((Value::Text(bincode.text()?.into()), Value::Text(bincode.text()?.into())));
     }
     bincode.input.end()?;
     session(id, expiry, Value::Map(entries), bounds)

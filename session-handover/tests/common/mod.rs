@@ -123,7 +123,7 @@ impl<'v> Compare<'v> {
                     check(text == bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
                 }
                 ("$text", Value::Encoded { text: decoded, encoding }) => {
-                    check(text == decoded && map["encoding"] == encoding.as_str())
+                    check(*text == **decoded && map["encoding"] == **encoding)
                 }
                 ("$symbol", Value::Symbol(name))
                 | ("$class", Value::Class(name))
@@ -136,11 +136,9 @@ impl<'v> Compare<'v> {
                 | ("$decimal", Value::Decimal(name))
                 | ("$markup", Value::Markup(name)) => check(text == name),
                 ("$regex", Value::Regex { pattern, flags }) => {
-                    check(text == pattern && map["flags"] == flags.as_str())
+                    check(*text == **pattern && map["flags"] == **flags)
                 }
-                ("$enum", Value::Enum { class, case }) => {
-                    check(text == class && map["case"] == case.as_str())
-                }
+                ("$enum", Value::Enum { class, case }) => check(*text == **class && map["case"] == **case),
                 ("$ref", Value::Ref(of)) => self.compare(content, of, &format!("{at}/ref")),
                 ("$map", value) => {
                     let entries = match value {
@@ -233,7 +231,7 @@ impl<'v> Compare<'v> {
         }
         for (key, value) in entries {
             let Value::Text(key) = key else { return Err(format!("{at}: key {key:?}")) };
-            let json = expect.get(key).ok_or_else(|| format!("{at}: unexpected key {key}"))?;
+            let json = expect.get(key.as_str()).ok_or_else(|| format!("{at}: unexpected key {key}"))?;
             self.compare(json, value, &format!("{at}/{key}"))?;
         }
         Ok(())

@@ -109,7 +109,7 @@ impl Dump<'_> {
             self.input.byte()?;
             flags.push(char::from(byte));
         }
-        Ok(Value::Regex { pattern, flags })
+        Ok(Value::Regex { pattern: pattern.into(), flags: flags.into() })
     }
 
     /// The body of a code reference, which is skipped: braces within quotes do not count.

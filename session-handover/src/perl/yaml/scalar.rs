@@ -98,7 +98,7 @@ pub(super) fn comment(rest: &str) -> &str {
 /// A scalar without quotes: text, or `undef` for `~`.
 pub(super) fn plain(text: &str, at: usize, tagged: bool) -> Result<Value, Error> {
     if tagged {
-        return Ok(Value::Text(text.to_owned()));
+        return Ok(Value::Text(text.into()));
     }
     let mut end = text.len();
     for (index, _) in text.match_indices('#') {
@@ -113,7 +113,7 @@ pub(super) fn plain(text: &str, at: usize, tagged: bool) -> Result<Value, Error>
         _ if text.starts_with(['@', '`']) || text.starts_with("- ") || text.starts_with("? ") => {
             Err(malformed(at, "plain text with a reserved beginning"))
         }
-        _ => Ok(Value::Text(text.to_owned())),
+        _ => Ok(Value::Text(text.into())),
     }
 }
 
@@ -174,9 +174,9 @@ pub(super) fn regex(text: &str) -> Value {
         flags
             .bytes()
             .all(|byte| byte.is_ascii_lowercase())
-            .then(|| Value::Regex { pattern: pattern.to_owned(), flags: flags.to_owned() })
+            .then(|| Value::Regex { pattern: pattern.into(), flags: flags.into() })
     };
-    whole(text).unwrap_or_else(|| Value::Regex { pattern: text.to_owned(), flags: String::new() })
+    whole(text).unwrap_or_else(|| Value::Regex { pattern: text.into(), flags: "".into() })
 }
 
 pub(super) fn malformed(at: usize, what: &'static str) -> Error {

@@ -222,7 +222,7 @@ impl Call {
                 ];
                 for (name, node) in parts {
                     if let Some(node) = node {
-                        fields.push((graph.leaf(Value::Text(name.to_owned())), graph.add(node)));
+                        fields.push((graph.leaf(Value::Text(name.into())), graph.add(node)));
                     }
                 }
                 // Of two fields of one name the last counts.

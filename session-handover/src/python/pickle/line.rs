@@ -35,7 +35,8 @@ pub(super) fn string(bytes: Vec<u8>) -> Value {
     if !bytes.is_ascii() {
         return Value::Bytes(bytes);
     }
-    String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text)
+    String::from_utf8(bytes)
+        .map_or_else(|error| Value::Bytes(error.into_bytes()), |text| Value::Text(text.into()))
 }
 
 /// `str` of Python 2 as its `repr`.
@@ -104,7 +105,7 @@ pub(super) fn unicode(line: &[u8]) -> Option<Value> {
     if lone {
         return Some(Value::Utf16(wtf8::units(&bytes)));
     }
-    String::from_utf8(bytes).ok().map(Value::Text)
+    String::from_utf8(bytes).ok().map(|text| Value::Text(text.into()))
 }
 
 fn number(digits: &mut impl Iterator<Item = u8>, length: usize, radix: u32) -> Option<u32> {

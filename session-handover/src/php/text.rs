@@ -1,0 +1,302 @@
+//! Reads the text of PHP's `serialize()` into a [`Target`].
+
+use super::target::{Numbered, Target, Tree};
+use super::{key, may_be_integer, string};
+use crate::{Bounds, Error, ErrorKind, Reader, Value};
+
+/// Reads a text as a tree, and from its start as numbered values if a reference is met.
+pub(crate) fn read_with<'a>(
+    bytes: &'a [u8],
+    bounds: &Bounds,
+    tree: impl FnOnce(&mut Text<'a, Tree>) -> Result<Value, Error>,
+    numbered: impl FnOnce(&mut Text<'a, Numbered>) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    let mut text = Text::new(bytes, bounds);
+    match tree(&mut text) {
+        Err(_) if text.target.stopped => numbered(&mut Text::new(bytes, bounds)),
+        read => read,
+    }
+}
+
+/// A text and what its values become.
+pub(crate) struct Text<'a, T> {
+    pub(crate) input: Reader<'a>,
+    /// The whole input, so that its strings are not checked one by one. `None` where one is not UTF-8.
+    whole: Option<&'a str>,
+    pub(crate) target: T,
+}
+
+impl<'a, T: Target> Text<'a, T> {
+    fn new(bytes: &'a [u8], bounds: &Bounds) -> Self {
+        let whole = std::str::from_utf8(bytes).ok();
+        Self { input: Reader::new(bytes, bounds), whole, target: T::default() }
+    }
+
+    /// One value with all its parts.
+    pub(crate) fn value(&mut self) -> Result<T::Item, Error> {
+        self.input.enter()?;
+        self.input.count_item()?;
+        let at = self.input.offset();
+        let item = match self.input.byte()? {
+            b'N' => {
+                self.expect(*b";")?;
+                self.target.leaf(Value::Null)
+            }
+            code => {
+                self.expect(*b":")?;
+                self.typed(code, at)?
+            }
+        };
+        self.input.leave();
+        Ok(item)
+    }
+
+    fn typed(&mut self, code: u8, at: usize) -> Result<T::Item, Error> {
+        let leaf = match code {
+            b'b' => Value::Bool(self.truth()?),
+            b'i' => Value::Int(self.number(b';')?),
+            b'd' => Value::Float(self.float()?),
+            b's' => self.string()?.value(),
+            b'S' => string(&self.escaped()?),
+            b'E' => self.case()?,
+            b'a' => return self.array(),
+            b'O' => return self.object(),
+            b'C' => return self.raw(),
+            b'R' | b'r' => {
+                let number = self.number(b';')?;
+                return self.target.reference(number, code == b'r', at);
+            }
+            _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown type")),
+        };
+        Ok(self.target.leaf(leaf))
+    }
+
+    fn truth(&mut self) -> Result<bool, Error> {
+        match self.until(b';')? {
+            b"0" => Ok(false),
+            b"1" => Ok(true),
+            _ => Err(self.malformed("boolean expected")),
+        }
+    }
+
+    fn case(&mut self) -> Result<Value, Error> {
+        let name = self.class()?;
+        self.expect(*b";")?;
+        let Some((class, case)) = name.split_once(':') else {
+            return Err(self.malformed("case expected"));
+        };
+        Ok(Value::Enum { class: class.into(), case: case.into() })
+    }
+
+    /// A list if the keys count from zero, else a map.
+    fn array(&mut self) -> Result<T::Item, Error> {
+        let id = self.target.begin();
+        let count = self.count()?;
+        let mut items = Vec::new();
+        let mut first = None;
+        for index in 0..count {
+            match self.key(true)? {
+                Value::Int(key) if usize::try_from(key) == Ok(index) => {
+                    if index == 0 {
+                        items.reserve(count.min(64));
+                    }
+                    items.push(self.value()?);
+                }
+                key => {
+                    first = Some(key);
+                    break;
+                }
+            }
+        }
+        let Some(mut key) = first else {
+            self.expect(*b"}")?;
+            return Ok(self.target.list(id, items));
+        };
+        let mut entries = Vec::with_capacity(count.min(64));
+        entries.extend((0..).map(Value::Int).zip(items));
+        loop {
+            entries.push((key, self.value()?));
+            if entries.len() == count {
+                break;
+            }
+            key = self.key(true)?;
+        }
+        self.expect(*b"}")?;
+        Ok(self.target.map(id, entries))
+    }
+
+    fn object(&mut self) -> Result<T::Item, Error> {
+        let class = self.class()?;
+        self.expect(*b":")?;
+        let id = self.target.begin();
+        let count = self.count()?;
+        let mut entries = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            entries.push((self.key(false)?, self.value()?));
+        }
+        self.expect(*b"}")?;
+        Ok(self.target.object(id, class, entries))
+    }
+
+    fn raw(&mut self) -> Result<T::Item, Error> {
+        let class = self.class()?;
+        self.expect(*b":")?;
+        let len: usize = self.number(b':')?;
+        self.expect(*b"{")?;
+        let raw = self.input.take(len)?.to_vec();
+        self.expect(*b"}")?;
+        Ok(self.target.raw(class, raw))
+    }
+
+    /// The number of entries, up to the brace.
+    fn count(&mut self) -> Result<usize, Error> {
+        let count: usize = self.number(b':')?;
+        self.expect(*b"{")?;
+        // Each entry has at least six bytes.
+        if count > self.input.remaining() / 4 {
+            return Err(self.malformed("more entries than bytes"));
+        }
+        Ok(count)
+    }
+
+    /// A key of an array, or the name of a variable of an object.
+    fn key(&mut self, of_array: bool) -> Result<Value, Error> {
+        self.input.count_item()?;
+        let at = self.input.offset();
+        let code = self.input.byte()?;
+        self.expect(*b":")?;
+        Ok(match code {
+            b'i' => Value::Int(self.number(b';')?),
+            b's' => match self.string()? {
+                name if of_array && may_be_integer(name.bytes) => key(name.bytes),
+                name => name.value(),
+            },
+            b'S' if of_array => key(&self.escaped()?),
+            b'S' => string(&self.escaped()?),
+            _ => return Err(Error::new(ErrorKind::Malformed, at, "key expected")),
+        })
+    }
+
+    fn class(&mut self) -> Result<String, Error> {
+        let name = self.quoted(*b"\"")?;
+        Ok(String::from_utf8_lossy(name.bytes).into_owned())
+    }
+
+    fn string(&mut self) -> Result<Piece<'a>, Error> {
+        self.quoted(*b"\";")
+    }
+
+    /// A length, a colon, a quote, as many bytes, and their end.
+    #[inline]
+    fn quoted<const N: usize>(&mut self, end: [u8; N]) -> Result<Piece<'a>, Error> {
+        let len: usize = self.number(b':')?;
+        self.expect(*b"\"")?;
+        let from = self.input.offset();
+        let bytes = self.input.take(len)?;
+        self.expect(end)?;
+        Ok(Piece { bytes, text: self.whole.and_then(|whole| whole.get(from..from + len)) })
+    }
+
+    /// A string whose bytes may be written as a backslash and two digits; its length counts the decoded bytes.
+    fn escaped(&mut self) -> Result<Vec<u8>, Error> {
+        let len: usize = self.number(b':')?;
+        self.expect(*b"\"")?;
+        if len > self.input.remaining() {
+            return Err(Error::new(ErrorKind::Truncated, self.input.offset(), "input ends early"));
+        }
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let byte = self.input.byte()?;
+            if byte != b'\\' {
+                bytes.push(byte);
+                continue;
+            }
+            let digits: [u8; 2] = self.input.array()?;
+            let decoded =
+                std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            match decoded {
+                Some(byte) => bytes.push(byte),
+                None => return Err(self.malformed("two hexadecimal digits expected")),
+            }
+        }
+        self.expect(*b"\";")?;
+        Ok(bytes)
+    }
+
+    fn float(&mut self) -> Result<f64, Error> {
+        let at = self.input.offset();
+        Ok(match self.until(b';')? {
+            b"INF" => f64::INFINITY,
+            b"-INF" => f64::NEG_INFINITY,
+            b"NAN" => f64::NAN,
+            text => {
+                let plain = text.len() <= 400
+                    && text.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte));
+                let number =
+                    std::str::from_utf8(text).ok().filter(|_| plain).and_then(|text| text.parse().ok());
+                number.ok_or_else(|| Error::new(ErrorKind::Malformed, at, "number expected"))?
+            }
+        })
+    }
+
+    /// A number up to a character, which is consumed.
+    fn number<N: TryFrom<u32> + std::str::FromStr>(&mut self, end: u8) -> Result<N, Error> {
+        // Most numbers are lengths, of one or two digits.
+        let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
+        let (small, len) = match *self.input.rest() {
+            [one, after, ..] if after == end && digit(one) < 10 => (digit(one), 2),
+            [ten, one, after, ..] if after == end && digit(ten) < 10 && digit(one) < 10 => {
+                (10 * digit(ten) + digit(one), 3)
+            }
+            _ => (0, 0),
+        };
+        if len > 0
+            && let Ok(number) = N::try_from(small)
+        {
+            self.input.take(len)?;
+            return Ok(number);
+        }
+        let at = self.input.offset();
+        let text = self.until(end)?;
+        let number = std::str::from_utf8(text)
+            .ok()
+            .filter(|text| text.len() <= 400)
+            .and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Error::new(ErrorKind::Malformed, at, "number expected"))
+    }
+
+    /// The text up to a character, which is consumed.
+    fn until(&mut self, end: u8) -> Result<&'a [u8], Error> {
+        let Some(len) = self.input.rest().iter().position(|&byte| byte == end) else {
+            return Err(Error::new(ErrorKind::Truncated, self.input.offset(), "input ends early"));
+        };
+        let text = self.input.take(len)?;
+        self.input.byte()?;
+        Ok(text)
+    }
+
+    #[inline]
+    fn expect<const N: usize>(&mut self, wanted: [u8; N]) -> Result<(), Error> {
+        let at = self.input.offset();
+        if self.input.array()? == wanted {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Malformed, at, "another character expected"))
+    }
+
+    fn malformed(&self, what: &'static str) -> Error {
+        Error::new(ErrorKind::Malformed, self.input.offset(), what)
+    }
+}
+
+/// The bytes of a string, and the same as text where the whole input is UTF-8.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    text: Option<&'a str>,
+}
+
+impl Piece<'_> {
+    fn value(&self) -> Value {
+        self.text.map_or_else(|| string(self.bytes), |text| Value::Text(text.into()))
+    }
+}
