@@ -7,10 +7,12 @@ use session_bench_work::{Args, Work};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Area {
     Web,
+    Actix,
     Memory,
     Sqlite,
     Mmap,
     Redis,
+    Postgres,
     File,
     Sled,
     Scale,
@@ -44,6 +46,8 @@ pub(crate) enum Home {
     Redis(&'static str),
     /// In a Valkey server that compares without scripts, started for the group, under this name.
     Valkey(&'static str),
+    /// In a PostgreSQL server that is started for the group, under this name.
+    Postgres(&'static str),
     /// In a Redis cluster that is started for the group, under this name.
     Cluster(&'static str),
 }
@@ -87,6 +91,7 @@ impl Subject {
             Home::Disk(_) => Home::Disk("before"),
             Home::Redis(_) => Home::Redis("before"),
             Home::Valkey(_) => Home::Valkey("before"),
+            Home::Postgres(_) => Home::Postgres("before"),
             Home::Cluster(_) => Home::Cluster("before"),
         };
         Self { name: "before", program: Program::Before, home, ..self }

@@ -23,6 +23,7 @@ pub(crate) struct Homes {
     /// One server per program and number of records.
     servers: HashMap<(&'static str, usize), Server>,
     cluster: Option<Cluster>,
+    postgres: Option<xtask_postgres::Server>,
     /// The number of records in each filled store.
     filled: HashMap<(Home, usize), usize>,
     /// The driver whose stores these are.
@@ -36,7 +37,7 @@ impl Homes {
         let data = data.join(std::process::id().to_string());
         std::fs::create_dir_all(&data)?;
         let (servers, filled) = (HashMap::new(), HashMap::new());
-        Ok(Self { data, servers, cluster: None, filled, owner: None, meetings: 0 })
+        Ok(Self { data, servers, cluster: None, postgres: None, filled, owner: None, meetings: 0 })
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -50,6 +51,7 @@ impl Homes {
             self.owner = owner;
             self.servers.clear();
             self.cluster = None;
+            self.postgres = None;
             self.filled.clear();
             emptied(&self.data)?;
         }
@@ -70,6 +72,7 @@ impl Homes {
             Home::Disk(name) => args.dir = self.data.join(format!("{name}-{asked}")),
             Home::Redis(_) => (args.url, args.server) = self.server("", asked).map_err(text)?,
             Home::Valkey(_) => (args.url, args.server) = self.server(VALKEY, asked).map_err(text)?,
+            Home::Postgres(_) => (args.url, args.server) = self.postgres().map_err(text)?,
             Home::Cluster(_) => args.url = self.nodes().map_err(text)?,
         }
         if let Some(holds) = self.filled.get(&(subject.home, asked)) {
@@ -116,6 +119,18 @@ impl Homes {
         };
         let server = Server::start(options)?;
         reach(self.servers.entry((name, records)).or_insert(server))
+    }
+
+    /// The URL and the process id of a PostgreSQL server that has all records in its buffers.
+    fn postgres(&mut self) -> io::Result<(String, u32)> {
+        if self.postgres.is_none() {
+            progress("starting a PostgreSQL server");
+            let options =
+                xtask_postgres::Options::new().set("shared_buffers", "1GB").set("max_wal_size", "8GB");
+            self.postgres = Some(xtask_postgres::Server::start(options)?);
+        }
+        let server = self.postgres.as_ref().and_then(|server| Some((server.url(), server.process_id()?)));
+        server.ok_or_else(|| io::Error::other("PostgreSQL has ended"))
     }
 
     fn nodes(&mut self) -> io::Result<String> {

@@ -12,6 +12,7 @@ const fn cost(name: &'static str, unit: &'static str) -> Figure {
 
 const OURS: Program = Program::Ours;
 const WEB: Subject = Subject::new(OURS, "web", "session-tower", Home::Memory);
+const SEALED: Subject = Subject::new(OURS, "sealed", "session-tower, cookie-only", Home::Memory);
 const MEMORY: Subject = Subject::new(OURS, "memory", "session-store-memory", Home::Memory);
 const SESSION: Subject = Subject::new(OURS, "session", "session-manager, memory", Home::Memory);
 const SQLITE: Subject = Subject::new(OURS, "sqlite", "session-store-sqlite", Home::Disk("sqlite"));
@@ -22,6 +23,8 @@ const REDIS: Subject = Subject::new(OURS, "redis", "session-store-redis", Home::
 const REDIS_AT: Subject =
     Subject::new(OURS, "redis-at-revision", "session-store-redis, at a revision", Home::Redis("ours"));
 const VALKEY: Subject = Subject::new(OURS, "redis", "session-store-redis, Valkey 9", Home::Valkey("ours"));
+const POSTGRES: Subject =
+    Subject::new(OURS, "postgres", "session-store-postgres, prepare", Home::Postgres("ours"));
 const CLUSTER: Subject =
     Subject::new(OURS, "redis-cluster", "session-store-redis, cluster", Home::Cluster("ours"));
 
@@ -29,6 +32,10 @@ const TS: Program = Program::Peer("tower-sessions");
 const TS_LAYER: Subject = Subject::new(TS, "layer", "tower-sessions, MemoryStore", Home::Memory);
 const TS_MEMORY: Subject = Subject::new(TS, "memory", "tower-sessions, MemoryStore", Home::Memory);
 const MOKA: Subject = Subject::new(TS, "moka", "tower-sessions, moka store", Home::Memory);
+
+const ACTIX_SESSION: Program = Program::Peer("actix-session");
+const ACTIX_COOKIE: Subject =
+    Subject::new(ACTIX_SESSION, "cookie", "actix-session, CookieSessionStore", Home::Memory);
 
 const RAW: Program = Program::Peer("raw");
 const DASHMAP: Subject = Subject::new(RAW, "dashmap", "raw dashmap", Home::Memory);
@@ -75,6 +82,14 @@ const TS_VALKEY: Subject =
 const ACTIX_VALKEY: Subject =
     Subject::new(REDIS_STORES, "actix", "actix-session, Valkey 9", Home::Valkey("actix"));
 
+const POSTGRES_PEERS: Program = Program::Peer("postgres");
+const POSTGRES_POOL: Subject =
+    Subject::new(POSTGRES_PEERS, "pool", "tokio-postgres, prepared, pooled", Home::Postgres("raw"));
+const POSTGRES_PIPELINE: Subject =
+    Subject::new(POSTGRES_PEERS, "pipeline", "tokio-postgres, prepared, pipelined", Home::Postgres("raw"));
+const TS_POSTGRES: Subject =
+    Subject::new(POSTGRES_PEERS, "tower", "tower-sessions-sqlx-store, postgres", Home::Postgres("tower"));
+
 /// "Near flat" allows half the rate with a hundred times as many records.
 const NEAR_FLAT: Option<f64> = Some(0.5);
 
@@ -117,7 +132,7 @@ pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
 
 /// All rows, in the order of measurement.
 pub(crate) fn groups() -> Vec<Group> {
-    [web(), memory(), sqlite(), mmap(), redis(), file(), sled(), scale(), stall()]
+    [web(), actix(), memory(), sqlite(), mmap(), redis(), postgres(), file(), sled(), scale(), stall()]
         .into_iter()
         .flatten()
         .collect()
@@ -146,6 +161,19 @@ fn web() -> Vec<Group> {
         group(Work::WebSave, "read 1 KiB, change, save", 1, 1.0 / 0.25, 18.0),
         group(Work::WebRead, "read one of 8 keys", 8, 1.0 / 0.35, 12.0),
         group(Work::WebSave, "read one of 8, change, save", 8, 1.0 / 0.25, 18.0),
+    ]
+}
+
+fn actix() -> Vec<Group> {
+    let group = |work, label: &str, ours, peer, target| {
+        let args = Args { work, tasks: 1, values: 1, ..Args::default() };
+        compared(Area::Actix, label, args, ours, &[(peer, target)], cost("added_ns", "ns"))
+    };
+    let carried = |work, label: &str| group(work, label, SEALED, ACTIX_COOKIE, None);
+    vec![
+        carried(Work::WebCookie, "cookie-only, untouched"),
+        carried(Work::WebRead, "cookie-only, read 1 KiB"),
+        carried(Work::WebSave, "cookie-only, read 1 KiB, change, save"),
     ]
 }
 
@@ -238,7 +266,7 @@ fn redis() -> Vec<Group> {
                 REDIS,
                 &[(RAW_REDIS, Some(0.55)), (TS_REDIS, Some(1.1)), (ACTIX, Some(1.1))],
             ),
-            1.0 / 2.6,
+            Some(1.0 / 2.6),
         ),
         with_server(
             group(
@@ -247,7 +275,7 @@ fn redis() -> Vec<Group> {
                 VALKEY,
                 &[(RAW_VALKEY, Some(0.8)), (TS_VALKEY, Some(1.1)), (ACTIX_VALKEY, Some(1.1))],
             ),
-            1.0 / 1.4,
+            Some(1.0 / 1.4),
         ),
         // The server dominates the cost of a call, and its cost is nearly the same for both.
         touch(Area::Redis, REDIS_AT, 64, Durability::Process, None),
@@ -256,13 +284,28 @@ fn redis() -> Vec<Group> {
     ]
 }
 
+fn postgres() -> Vec<Group> {
+    let group = |work, label: &str, durability, raw, store| {
+        let args = Args { work, tasks: 64, durability, ..Args::default() };
+        let peers = [(POSTGRES_POOL, Some(raw)), (POSTGRES_PIPELINE, None), (TS_POSTGRES, Some(store))];
+        with_server(rates(Area::Postgres, label, args, POSTGRES, &peers), None)
+    };
+    vec![
+        group(Work::Retrieve, "retrieve", Durability::Process, 0.9, 1.3),
+        group(Work::Store, "store on revision, process", Durability::Process, 0.8, 1.2),
+        group(Work::Store, "store on revision, power", Durability::Power, 0.8, 1.2),
+        // A touch does not send the value.
+        touch(Area::Postgres, POSTGRES, 64, Durability::Process, None),
+    ]
+}
+
 /// Adds the processor time of the server, which a shared server runs out of. `target` is the ratio against the first
 /// peer.
-fn with_server(mut group: Group, target: f64) -> Group {
+fn with_server(mut group: Group, target: Option<f64>) -> Group {
     let rates = group.rows.clone();
     group.rows.extend(rates.into_iter().enumerate().map(|(place, row)| Compare {
         figure: cost("server_ns", "ns, server CPU"),
-        target: (place == 0).then_some(target),
+        target: target.filter(|_| place == 0),
         ..row
     }));
     group

@@ -22,11 +22,13 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "mmap" => stores::mmap(args),
         "file" => stores::file(args),
         "sled" => stores::sled(args),
+        "postgres" => stores::postgres(args),
         "redis" => stores::redis(args, Replaces::Loaded),
         "redis-at-revision" => stores::redis(args, Replaces::Revision),
         "redis-cluster" => stores::redis(args, Replaces::Loaded),
         "session" => session::sample(args),
         "web" => web::sample(args),
+        "sealed" => web::sealed(args),
         other => Err(format!("{other:?} is not a subject").into()),
     }
 }

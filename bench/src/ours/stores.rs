@@ -7,6 +7,7 @@ use session_bench_work::{Args, Durability, Sample};
 use session_core::{Clock, Durability as Survives};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
+use session_store_postgres::{PostgresConfig, PostgresStore};
 use session_store_redis::RedisStore;
 use session_store_sled::SledStore;
 use session_store_sqlite::{SqliteConfig, SqliteStore};
@@ -44,6 +45,13 @@ pub(crate) fn sled(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let config = session_store_sled::SledConfig::new(path).flush_each_change(flushes);
     driver::sample::<_, 1>(args, Replaces::Revision, async |clock: Arc<dyn Clock>| {
         SledStore::open(config.clone().clock(clock))
+    })
+}
+
+pub(crate) fn postgres(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    let config = PostgresConfig::new(&args.url).durability(promised(args)).prepare(true);
+    driver::sample::<_, 1>(args, Replaces::Loaded, async |clock: Arc<dyn Clock>| {
+        PostgresStore::open(config.clone().clock(clock)).await
     })
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn start_counting() {
 }
 
 /// The number of allocations since counting began; a reallocation is one.
-#[cfg(feature = "web")]
+#[cfg(any(feature = "actix", feature = "web"))]
 pub(crate) fn counted() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }

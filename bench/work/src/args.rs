@@ -84,10 +84,10 @@ pub struct Args {
     /// The failures that a write survives.
     #[arg(long, value_enum, default_value = "process")]
     pub durability: Durability,
-    /// The URL of the server, for subjects on Redis; the nodes of a cluster separated by commas.
+    /// The URL of the server, for subjects on a server; the nodes of a cluster separated by commas.
     #[arg(long, default_value = "")]
     pub url: String,
-    /// The process id of the server at `url`, whose processor time counts too; 0 for none.
+    /// The process id of the server at `url`, whose processor time counts too, with its children; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub server: u32,
     /// The number of this process among those that share the work, from 0.

@@ -4,10 +4,14 @@
 //! line of JSON. Ours are parts of the bench. The peers are in separate workspaces, so that their dependencies do not
 //! reach ours.
 
+#[cfg(feature = "actix")]
+pub mod actix;
 mod alloc;
 mod args;
 mod draw;
 mod payload;
+#[cfg(any(feature = "actix", feature = "web"))]
+pub mod requests;
 mod run;
 mod sample;
 mod store;

@@ -149,8 +149,8 @@ impl Runner {
         pause(self.args.warm_up);
         shared.measuring.store(true, Relaxed);
         let (start, before_all, cpu_before) = (stopwatch(), sum(), cpu_nanos("self"));
-        let server = Some(self.args.server).filter(|server| *server != 0).map(|server| server.to_string());
-        let of_server = || server.as_deref().map(cpu_nanos);
+        let server = Some(self.args.server).filter(|server| *server != 0);
+        let of_server = || server.map(with_children_nanos);
         let server_before = of_server();
         pause(self.args.measured);
         let server_after = of_server();
@@ -269,6 +269,21 @@ fn cpu_nanos(process: &str) -> u64 {
         text.split_whitespace().next()?.parse::<u64>().ok()
     };
     threads.filter_map(of).sum()
+}
+
+/// The processor time of a server and of its child processes so far, such as PostgreSQL's backends. The time of a child
+/// that has ended is missing, so connections must last as long as the measurement.
+fn with_children_nanos(server: u32) -> u64 {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+    let is_child = |process: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The name of the program is in parentheses and may contain spaces.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        fields.split_whitespace().nth(1) == Some(server.to_string().as_str())
+    };
+    let names = processes.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let children = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && is_child(name));
+    cpu_nanos(&server.to_string()) + children.map(|child| cpu_nanos(&child)).sum::<u64>()
 }
 
 /// Blocks the thread.
