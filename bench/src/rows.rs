@@ -13,6 +13,8 @@ const fn cost(name: &'static str, unit: &'static str) -> Figure {
 const OURS: Program = Program::Ours;
 const WEB: Subject = Subject::new(OURS, "web", "session-tower", Home::Memory);
 const SEALED: Subject = Subject::new(OURS, "sealed", "session-tower, cookie-only", Home::Memory);
+const ACTIX_OURS: Subject = Subject::new(OURS, "actix", "session-actix", Home::Memory);
+const ACTIX_SEALED: Subject = Subject::new(OURS, "actix-sealed", "session-actix, cookie-only", Home::Memory);
 const MEMORY: Subject = Subject::new(OURS, "memory", "session-store-memory", Home::Memory);
 const SESSION: Subject = Subject::new(OURS, "session", "session-manager, memory", Home::Memory);
 const SQLITE: Subject = Subject::new(OURS, "sqlite", "session-store-sqlite", Home::Disk("sqlite"));
@@ -34,6 +36,8 @@ const TS_MEMORY: Subject = Subject::new(TS, "memory", "tower-sessions, MemorySto
 const MOKA: Subject = Subject::new(TS, "moka", "tower-sessions, moka store", Home::Memory);
 
 const ACTIX_SESSION: Program = Program::Peer("actix-session");
+const ACTIX_MEMORY: Subject =
+    Subject::new(ACTIX_SESSION, "memory", "actix-session, map in memory", Home::Memory);
 const ACTIX_COOKIE: Subject =
     Subject::new(ACTIX_SESSION, "cookie", "actix-session, CookieSessionStore", Home::Memory);
 
@@ -169,11 +173,17 @@ fn actix() -> Vec<Group> {
         let args = Args { work, tasks: 1, values: 1, ..Args::default() };
         compared(Area::Actix, label, args, ours, &[(peer, target)], cost("added_ns", "ns"))
     };
-    let carried = |work, label: &str| group(work, label, SEALED, ACTIX_COOKIE, None);
+    let stored = |work, label: &str, target| group(work, label, ACTIX_OURS, ACTIX_MEMORY, target);
+    let carried = |work, label: &str| group(work, label, ACTIX_SEALED, ACTIX_COOKIE, None);
     vec![
+        stored(Work::WebCookie, "cookie, untouched", None),
+        stored(Work::WebRead, "read a key of 1 KiB", Some(1.0 / 0.6)),
+        stored(Work::WebSave, "read 1 KiB, change, save", Some(1.0 / 0.6)),
         carried(Work::WebCookie, "cookie-only, untouched"),
         carried(Work::WebRead, "cookie-only, read 1 KiB"),
         carried(Work::WebSave, "cookie-only, read 1 KiB, change, save"),
+        // The same cookie on axum.
+        group(Work::WebSave, "cookie-only, read 1 KiB, change, save", SEALED, ACTIX_COOKIE, None),
     ]
 }
 

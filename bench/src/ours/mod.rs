@@ -1,5 +1,6 @@
 //! Our subjects. The bench runs itself as a separate program for each, like the peers.
 
+mod actix;
 mod driver;
 mod memory;
 mod purge;
@@ -29,6 +30,8 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "session" => session::sample(args),
         "web" => web::sample(args),
         "sealed" => web::sealed(args),
+        "actix" => actix::sample(args),
+        "actix-sealed" => actix::sealed(args),
         other => Err(format!("{other:?} is not a subject").into()),
     }
 }
