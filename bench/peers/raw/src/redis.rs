@@ -29,6 +29,9 @@ pub fn cluster(args: &Args) -> Result<Sample, Box<dyn Error>> {
     answer(&runner, args, &Redis(connection))
 }
 
+/// How long a value lives, in milliseconds: every session has a deadline, ours in this bench too.
+const LIFE: u64 = 2_200_000_000_000;
+
 #[derive(Clone)]
 struct Redis<C>(C);
 
@@ -45,7 +48,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for Redis<C> {
     }
 
     async fn store(&mut self, key: &String, change: Change<'_>) -> bool {
-        Cmd::set(key, change.value).query_async::<()>(&mut self.0).await.is_ok()
+        let mut set = Cmd::set(key, change.value);
+        set.arg("PX").arg(LIFE).query_async::<()>(&mut self.0).await.is_ok()
     }
 
     async fn create(&mut self, key: &String, change: Change<'_>) -> bool {
