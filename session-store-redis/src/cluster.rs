@@ -16,7 +16,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use crate::config::RedisConfig;
-use crate::node::{client, open, socket};
+use crate::node::{BATCH, client, open, socket};
 
 /// A cluster, and the nodes that the options name.
 pub(crate) struct Cluster {
@@ -32,6 +32,7 @@ impl Cluster {
             .connection_timeout(config.connect_timeout)
             .response_timeout(config.response_timeout)
             .overall_response_timeout(None)
+            .write_backpressure_boundary(BATCH)
             .tcp_settings(socket(config));
         #[cfg(feature = "tls")]
         let builder = match seeds.first().map(ConnectionInfo::addr) {
