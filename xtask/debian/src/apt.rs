@@ -1,7 +1,7 @@
 //! Installs and downloads packages.
 
 use std::io::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Installs packages of Debian, which needs root.
@@ -34,16 +34,65 @@ pub(crate) fn download(packages: &[&str], into: &Path, home: &Path) -> Result<()
 
 /// As [`download`], from Debian's backports too. The system's own lists of packages stay as they are.
 pub(crate) fn download_backport(packages: &[&str], into: &Path, home: &Path) -> Result<()> {
+    let (address, codename) = repository()?;
+    download_with(packages, into, &other_sources(home, &format!("deb {address} {codename}-backports main"))?)
+}
+
+/// Downloads and unpacks packages of another release of the system's Debian, without those that they need. Needs no
+/// rights. Returns the directories of their libraries.
+///
+/// # Errors
+/// apt-get or dpkg is missing, the repository has no such release, or the download fails.
+pub fn unpack_release(release: &str, packages: &[&str], home: &Path) -> Result<Vec<PathBuf>> {
+    let own = other_sources(home, &format!("deb {} {release} main", repository()?.0))?;
+    let (into, root) = (home.join("packages"), home.join("libraries"));
+    std::fs::create_dir_all(&into)?;
+    run(Command::new("apt-get").args(&own).args(["download", "-qq"]).args(packages).current_dir(&into))?;
+    for package in std::fs::read_dir(&into)? {
+        run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&root))?;
+    }
+    for used in [into, home.join("apt")] {
+        std::fs::remove_dir_all(used)?;
+    }
+    let mut libraries = Vec::new();
+    directories_of_libraries(&root, &mut libraries)?;
+    Ok(libraries)
+}
+
+/// The address and the release of the system's first repository.
+fn repository() -> Result<(String, String)> {
     let targets = ["indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"];
     let repositories = run(Command::new("apt-get").args(targets))?;
     let first = repositories.lines().next().and_then(|line| line.split_once(' '));
-    let (address, codename) = first.ok_or_else(|| Error::other("apt-get knows no repository"))?;
+    let (address, release) = first.ok_or_else(|| Error::other("apt-get knows no repository"))?;
+    Ok((address.to_owned(), release.to_owned()))
+}
+
+/// Options that make apt use this source too, with lists of its own, which it fetches.
+fn other_sources(home: &Path, source: &str) -> Result<Vec<String>> {
     let mut own = own_lists(home)?;
-    let sources = home.join("apt/backports.list");
-    std::fs::write(&sources, format!("deb {address} {codename}-backports main\n"))?;
+    let sources = home.join("apt/other.list");
+    std::fs::write(&sources, format!("{source}\n"))?;
     own.extend(["-o".to_owned(), format!("Dir::Etc::SourceList={}", sources.display())]);
     run(Command::new("apt-get").args(&own).args(["update", "-qq"]))?;
-    download_with(packages, into, &own)
+    Ok(own)
+}
+
+/// The directories that contain a shared library.
+pub(crate) fn directories_of_libraries(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let mut holds = false;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            directories_of_libraries(&entry.path(), found)?;
+        } else if entry.file_name().to_string_lossy().contains(".so") {
+            holds = true;
+        }
+    }
+    if holds {
+        found.push(directory.to_owned());
+    }
+    Ok(())
 }
 
 fn download_with(packages: &[&str], into: &Path, options: &[String]) -> Result<()> {

@@ -6,7 +6,7 @@ mod ports;
 mod programs;
 mod running;
 
-pub use apt::{install, run};
+pub use apt::{install, run, unpack_release};
 pub use ports::free_port;
 pub use programs::{Programs, in_target};
 pub use running::{Running, wait};

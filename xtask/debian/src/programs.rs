@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::apt::{download, download_backport, install, run};
+use crate::apt::{directories_of_libraries, download, download_backport, install, run};
 
 /// Programs that come from the same packages.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,7 @@ impl Programs {
         }
         let mut libraries = Vec::new();
         directories_of_libraries(&root, &mut libraries)?;
+        let libraries: Vec<_> = libraries.iter().map(|path| path.display().to_string()).collect();
         let mut variables = format!("LD_LIBRARY_PATH='{}'", libraries.join(":"));
         if let Some(fonts) = fonts(home, &root)? {
             variables.push_str(&format!(" FONTCONFIG_FILE='{}'", fonts.display()));
@@ -150,22 +151,6 @@ fn fonts(home: &Path, root: &Path) -> Result<Option<PathBuf>> {
     );
     fs::write(&path, text)?;
     Ok(Some(path))
-}
-
-fn directories_of_libraries(directory: &Path, found: &mut Vec<String>) -> Result<()> {
-    let mut holds = false;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            directories_of_libraries(&entry.path(), found)?;
-        } else if entry.file_name().to_string_lossy().contains(".so") {
-            holds = true;
-        }
-    }
-    if holds {
-        found.push(directory.display().to_string());
-    }
-    Ok(())
 }
 
 /// A directory in the target directory, found from the path of the running program, or in `target` for a doctest.

