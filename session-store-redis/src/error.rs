@@ -161,7 +161,7 @@ fn of_answer(cause: &RedisError) -> StoreErrorKind {
         "LOADING" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "BUSY"
         | "UNBLOCKED" => StoreErrorKind::Unavailable,
         // The disk is not writable, or too few replicas are connected.
-        "MISCONF" | "NOREPLICAS" => StoreErrorKind::Unavailable,
+        "MISCONF" | "NOREPLICAS" | PARTS => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Backend,
     }
 }
@@ -173,6 +173,14 @@ fn is_crowded(cause: &RedisError) -> bool {
 
 /// The error code of our scripts for a value that is not a record.
 const DAMAGED: &str = "SKDAMAGED";
+
+/// The error code of our scripts where the parts of a large value are not all there.
+const PARTS: &str = "SKPARTS";
+
+/// The error of a large value whose parts are not all there: another server answers now. Nothing has changed.
+pub(crate) fn lost_parts() -> RedisError {
+    redis::make_extension_error(PARTS.into(), Some("parts of the value are gone".into()))
+}
 
 /// The code of an error. A right that a script lacks has no code on any server. Redis 6 has no code for any error of a
 /// command inside a script: `ERR` or the name of the script stands in its place, and the code is in the text.

@@ -9,11 +9,15 @@
 //!
 //! Revision and deadline are adjacent, so that a touch is one `SETRANGE`.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
+use redis::{RedisWrite, ToRedisArgs};
 use session_core::{Record, Revision, Timestamp};
 
 /// The length of everything before the data.
 pub(crate) const HEAD: usize = 17;
+
+/// The largest data that one command carries, in bytes.
+pub(crate) const WHOLE: usize = 1 << 20;
 
 const VERSION: u8 = 1;
 const NO_DEADLINE: u64 = u64::MAX;
@@ -26,13 +30,23 @@ const GRACE: u64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
-/// The exact bytes of a record. A record that was read becomes the bytes that it was read from, because each deadline has
-/// one form; the native compare relies on this.
-pub(crate) fn encode(record: &Record) -> Vec<u8> {
-    let mut value = Vec::with_capacity(HEAD + record.data.len());
-    value.extend_from_slice(&head(record));
-    value.extend_from_slice(&record.data);
-    value
+/// A record as an argument of a command, copied only into the command. A record that was read becomes the bytes that it
+/// was read from, because each deadline has one form; the native compare relies on this.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a>(pub(crate) &'a Record);
+
+impl Stored<'_> {
+    pub(crate) fn len(self) -> usize {
+        HEAD + self.0.data.len()
+    }
+}
+
+impl ToRedisArgs for Stored<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut value = out.bufmut_for_next_arg(self.len());
+        value.put_slice(&head(self.0));
+        value.put_slice(&self.0.data);
+    }
 }
 
 /// Everything before the data.
@@ -78,6 +92,10 @@ pub(crate) fn time_to_live(expires: Option<Timestamp>, now: Timestamp) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn encode(record: &Record) -> Vec<u8> {
+        Stored(record).to_redis_args().concat()
+    }
 
     #[test]
     fn golden_value_of_version_1_is_read() {

@@ -14,6 +14,7 @@ mod layout;
 mod native;
 mod script;
 mod swap;
+mod upload;
 
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -18,12 +18,12 @@ use crate::error::{
     Failure, Verdict, is_full, is_unknown_option, is_unknown_script, may_connect_later, verdict,
 };
 use crate::node::cluster_node;
-use crate::script::{Known, Scripts};
+use crate::script::{Argument, Known, Scripts};
 use crate::swap::{Form, Swap};
 
 /// The connection that all handles of a store share.
 pub(crate) struct Link {
-    config: Arc<RedisConfig>,
+    pub(crate) config: Arc<RedisConfig>,
     target: RwLock<Arc<Target>>,
     connection: RwLock<Option<Arc<Connection>>>,
     /// Locked while a connection is made; holds the error of the last attempt if it failed.
@@ -39,7 +39,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What [`Link::persist`] sends.
 #[derive(Clone, Copy)]
-enum Words<'a> {
+pub(crate) enum Words<'a> {
     Fixed(&'a Cmd),
     /// Makes the command for the key `name`, given whether the server compares without a script.
     ByServer {
@@ -50,7 +50,7 @@ enum Words<'a> {
 
 /// The progress of one call, for when its time runs out.
 #[derive(Default)]
-struct Trial {
+pub(crate) struct Trial {
     /// The connection of a command without an answer, and how many answers it had received before.
     sent: Option<(Arc<Connection>, u64)>,
     /// Why the command was not sent or must be retried.
@@ -132,11 +132,12 @@ impl Link {
         self: &Arc<Self>,
         script: &Known,
         key: &[u8],
-        arguments: &[&[u8]],
+        arguments: &[Argument<'_>],
         operation: Operation,
     ) -> Result<Value> {
         let mut trial = Trial::default();
-        let work = self.run_script(script, key, arguments, !operation.is_change(), &mut trial);
+        let keys = [key];
+        let work = self.run_script(script, &keys, arguments, !operation.is_change(), &mut trial);
         let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, operation)
     }
@@ -158,9 +159,8 @@ impl Link {
                     return Ok(answer);
                 }
             }
-            let arguments = swap.arguments();
-            let arguments = arguments.each_ref().map(|argument| &**argument);
-            self.run_script(&scripts.change, swap.name, &arguments, false, &mut trial).await
+            let now = swap.now();
+            self.run_script(&scripts.change, &[swap.name], &swap.arguments(&now), false, &mut trial).await
         };
         let answer = timeout(self.config.response_timeout, work).await;
         self.conclude(answer, trial, Operation::Store)
@@ -192,30 +192,30 @@ impl Link {
     /// Runs a script by its hash, and by its source where the server does not know it: after a restart, and after a
     /// failover, because replicas do not get scripts. The redis crate would load it on all nodes and wait for a node
     /// that hangs.
-    async fn run_script(
+    pub(crate) async fn run_script(
         self: &Arc<Self>,
         script: &Known,
-        key: &[u8],
-        arguments: &[&[u8]],
+        keys: &[&[u8]],
+        arguments: &[Argument<'_>],
         repeats: bool,
         trial: &mut Trial,
     ) -> std::result::Result<Value, Failure> {
-        let by_hash = script.by_hash(key, arguments);
+        let by_hash = script.by_hash(keys, arguments);
         match self.persist(Words::Fixed(&by_hash), &Route::Key, repeats, trial).await {
             Err(Failure::Refused(cause)) if is_unknown_script(&cause) => {
-                let by_source = script.by_source(key, arguments);
+                let by_source = script.by_source(keys, arguments);
                 self.persist(Words::Fixed(&by_source), &Route::Key, repeats, trial).await
             }
             answer => answer,
         }
     }
 
-    fn conclude(
+    pub(crate) fn conclude<T>(
         self: &Arc<Self>,
-        answer: std::result::Result<std::result::Result<Value, Failure>, Elapsed>,
+        answer: std::result::Result<std::result::Result<T, Failure>, Elapsed>,
         trial: Trial,
         operation: Operation,
-    ) -> Result<Value> {
+    ) -> Result<T> {
         let failure = match (answer, trial.sent) {
             (Ok(Ok(value)), _) => return Ok(value),
             (Ok(Err(failure)), _) => failure,
@@ -229,7 +229,7 @@ impl Link {
     }
 
     /// Sends a command until it is answered, refused, or lost.
-    async fn persist(
+    pub(crate) async fn persist(
         self: &Arc<Self>,
         words: Words<'_>,
         route: &Route,

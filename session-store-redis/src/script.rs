@@ -4,11 +4,14 @@
 //! because the server's clock may be wrong. Revisions are compared as strings of eight bytes, because a Lua number
 //! cannot hold 64 bits. Deadlines are numbers, exact up to 2^53 ms, the year 287396.
 
-use redis::{Cmd, Script};
+use redis::{Cmd, RedisWrite, Script, ToRedisArgs};
+use session_core::Record;
+
+use crate::layout::Stored;
 
 /// Prepends the code that reads `revision` and `live` of the record under `KEYS[1]` at the time `ARGV[1]`.
 macro_rules! with_head {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
             "local head = redis.call('GETRANGE', KEYS[1], '0', '16')
 local live = false
@@ -24,7 +27,7 @@ if #head > 0 then
   if live then revision = string.sub(head, 2, 9) end
 end
 ",
-            $rest
+            $($rest)*
         )
     };
 }
@@ -67,6 +70,45 @@ end
 return 1
 ";
 
+/// Puts the uploaded value under `KEYS[2]` in the place of the record.
+///
+/// The time to live comes first, because a live record must not keep that of the parts. A user may lack the right to
+/// `RENAME`; then nothing remains.
+macro_rules! place {
+    () => {
+        "if redis.call('STRLEN', KEYS[2]) ~= tonumber(ARGV[5]) then
+  return redis.error_reply('SKPARTS parts of the value are gone')
+end
+if ARGV[4] == '' then
+  redis.call('PERSIST', KEYS[2])
+else
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+end
+local done = redis.pcall('RENAME', KEYS[2], KEYS[1])
+if done.err then
+  redis.call('DEL', KEYS[2])
+  return done
+end
+return 1
+"
+    };
+}
+
+/// `ARGV`: now, expected, offered, time to live (empty for none), length. No condition. Answers 1.
+const PLACE: &str = place!();
+
+/// As [`PLACE`], if the record has the revision `expected`, or is absent if that is empty. Answers as [`CHANGE`].
+const PLACE_OVER: &str = with_head!(
+    "if revision ~= ARGV[2] then
+  redis.call('DEL', KEYS[2])
+  if not live then return false end
+  if revision == ARGV[3] then return 1 end
+  return redis.call('GET', KEYS[1])
+end
+",
+    place!()
+);
+
 /// `ARGV`: now, from, to, revision and deadline as stored, time to live (empty for none, 0 to remove). Answers 1 or
 /// nil.
 ///
@@ -102,6 +144,31 @@ return 1
 /// Reads what a traversal reports of a key: the head and the length of the value.
 const LOOK: &str = "return {redis.call('GETRANGE', KEYS[1], 0, 16), redis.call('STRLEN', KEYS[1])}";
 
+/// An argument of a script.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument<'a> {
+    Text(&'a [u8]),
+    Record(&'a Record),
+}
+
+impl Argument<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Record(record) => Stored(record).len(),
+        }
+    }
+}
+
+impl ToRedisArgs for Argument<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        match self {
+            Self::Text(text) => out.write_arg(text),
+            Self::Record(record) => Stored(record).write_redis_args(out),
+        }
+    }
+}
+
 /// A script and its hash.
 pub(crate) struct Known {
     source: &'static str,
@@ -109,23 +176,27 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The command that runs the script on a key.
-    pub(crate) fn by_hash(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        Self::call("EVALSHA", &self.hash, key, arguments)
+    /// The command that runs the script on keys of one slot.
+    pub(crate) fn by_hash(&self, keys: &[&[u8]], arguments: &[Argument<'_>]) -> Cmd {
+        Self::call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// As [`by_hash`](Self::by_hash), for a server that does not know the script yet.
-    pub(crate) fn by_source(&self, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        Self::call("EVAL", self.source, key, arguments)
+    pub(crate) fn by_source(&self, keys: &[&[u8]], arguments: &[Argument<'_>]) -> Cmd {
+        Self::call("EVAL", self.source, keys, arguments)
     }
 
-    fn call(command: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
-        let length =
-            script.len() + key.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>();
-        let mut call = Cmd::with_capacity(4 + arguments.len(), command.len() + length + 1);
-        call.arg(command).arg(script).arg(1).arg(key);
+    fn call(command: &str, script: &str, keys: &[&[u8]], arguments: &[Argument<'_>]) -> Cmd {
+        let keys_length = keys.iter().map(|key| key.len()).sum::<usize>();
+        let length = keys_length + arguments.iter().map(|argument| argument.len()).sum::<usize>();
+        let words = 3 + keys.len() + arguments.len();
+        let mut call = Cmd::with_capacity(words, command.len() + script.len() + length + 1);
+        call.arg(command).arg(script).arg(keys.len());
+        for key in keys {
+            call.arg(*key);
+        }
         for argument in arguments {
-            call.arg(*argument);
+            call.arg(argument);
         }
         call
     }
@@ -135,6 +206,8 @@ impl Known {
 pub(crate) struct Scripts {
     pub(crate) change: Known,
     pub(crate) over: Known,
+    pub(crate) place: Known,
+    pub(crate) place_over: Known,
     pub(crate) touch: Known,
     pub(crate) look: Known,
 }
@@ -142,6 +215,13 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Self {
         let known = |source| Known { source, hash: Script::new(source).get_hash().to_owned() };
-        Self { change: known(CHANGE), over: known(OVER), touch: known(TOUCH), look: known(LOOK) }
+        Self {
+            change: known(CHANGE),
+            over: known(OVER),
+            place: known(PLACE),
+            place_over: known(PLACE_OVER),
+            touch: known(TOUCH),
+            look: known(LOOK),
+        }
     }
 }

@@ -1,21 +1,20 @@
 //! A store on a condition without a script where that is possible.
 
-use std::borrow::Cow;
-
 use redis::{Cmd, Value};
-use session_core::{Condition, Decision, Found, Record, Revision, Timestamp, decide_store};
+use session_core::{Condition, Decision, Found, Record, Timestamp, decide_store};
 
-use crate::layout::{decode_head, encode, head, time_to_live};
-use crate::script::Known;
+use crate::layout::{Stored, WHOLE, decode_head, head, time_to_live};
+use crate::script::{Argument, Known};
 
 /// A store on a condition.
 pub(crate) struct Swap<'a> {
     pub(crate) name: &'a [u8],
     condition: Condition,
     now: Timestamp,
-    offered: Revision,
-    /// Empty for a record that has expired, so that the store is a removal.
-    value: Vec<u8>,
+    record: &'a Record,
+    /// The revisions as the change script compares them; the expected one is empty for `Absent`.
+    expected: Option<[u8; 8]>,
+    offered: [u8; 8],
     ttl: Option<String>,
     /// The record that the caller expects, live at `now`, if the caller has it.
     loaded: Option<&'a Record>,
@@ -35,7 +34,7 @@ pub(crate) enum Form {
 impl<'a> Swap<'a> {
     pub(crate) fn new(
         name: &'a [u8],
-        record: &Record,
+        record: &'a Record,
         condition: Condition,
         loaded: Option<&'a Record>,
         now: Timestamp,
@@ -43,43 +42,47 @@ impl<'a> Swap<'a> {
         // Nothing may replace an expired record on its revision.
         let loaded =
             loaded.filter(|loaded| loaded.is_live(now) && condition == Condition::Revision(loaded.revision));
-        let value = if record.is_live(now) { encode(record) } else { Vec::new() };
-        let ttl = time_to_live(record.expires, now);
-        Self { name, condition, now, offered: record.revision, value, ttl, loaded }
+        let expected = match condition {
+            Condition::Revision(revision) => Some(revision.to_bytes()),
+            _ => None,
+        };
+        let (offered, ttl) = (record.revision.to_bytes(), time_to_live(record.expires, now));
+        Self { name, condition, now, record, expected, offered, ttl, loaded }
     }
 
     /// Whether one command may do it. A removal, or the replacement of a record that the caller does not have, needs the
     /// change script.
     pub(crate) fn has_first(&self) -> bool {
-        !self.value.is_empty() && (self.loaded.is_some() || self.condition == Condition::Absent)
+        self.record.is_live(self.now) && (self.loaded.is_some() || self.condition == Condition::Absent)
     }
 
     /// That command. Its answer is nil if it changed nothing. `SET` with `NX` is known to all servers.
     pub(crate) fn first(&self, form: Form, over: &Known) -> Cmd {
         match (self.loaded, form) {
             (None, _) => self.set(|command| command.arg("NX"), 2),
-            (Some(loaded), Form::Native) => {
-                let old = encode(loaded);
-                self.set(|command| command.arg("IFEQ").arg(&old), old.len() + 4)
+            // Two large values in one command would double the pause that one causes.
+            (Some(loaded), Form::Native) if loaded.data.len() <= WHOLE => {
+                let old = Stored(loaded);
+                self.set(|command| command.arg("IFEQ").arg(old), old.len() + 4)
             }
-            (Some(loaded), Form::Hash | Form::Source) => {
+            (Some(loaded), _) => {
                 let head = head(loaded);
-                let ttl = self.ttl.as_deref().map(str::as_bytes);
-                let arguments = [Some(&head[..]), Some(&self.value), ttl];
-                let arguments =
-                    &arguments.map(Option::unwrap_or_default)[..if ttl.is_some() { 3 } else { 2 }];
-                if form == Form::Hash {
-                    over.by_hash(self.name, arguments)
-                } else {
-                    over.by_source(self.name, arguments)
+                let (head, value) = (Argument::Text(&head), Argument::Record(self.record));
+                let ttl = self.ttl.as_deref().map(text);
+                let arguments = [head, value, ttl.unwrap_or(text(""))];
+                let arguments = &arguments[..if ttl.is_some() { 3 } else { 2 }];
+                match form {
+                    Form::Source => over.by_source(&[self.name], arguments),
+                    _ => over.by_hash(&[self.name], arguments),
                 }
             }
         }
     }
 
     fn set(&self, condition: impl FnOnce(&mut Cmd) -> &mut Cmd, length: usize) -> Cmd {
-        let mut command = Cmd::with_capacity(7, self.name.len() + self.value.len() + length + 30);
-        command.arg("SET").arg(self.name).arg(&self.value);
+        let value = Stored(self.record);
+        let mut command = Cmd::with_capacity(7, self.name.len() + value.len() + length + 30);
+        command.arg("SET").arg(self.name).arg(value);
         if let Some(ttl) = &self.ttl {
             command.arg("PX").arg(ttl);
         }
@@ -98,7 +101,7 @@ impl<'a> Swap<'a> {
             },
             _ => return Some(found),
         };
-        match (decide_store(state, self.condition, self.offered, true), state) {
+        match (decide_store(state, self.condition, self.record.revision, true), state) {
             (Decision::AlreadyApplied, _) => Some(Value::Int(1)),
             (Decision::Conflict, Found::Live(_)) | (Decision::Corrupt, _) => Some(found),
             (Decision::Conflict, _) => Some(Value::Nil),
@@ -106,18 +109,21 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// The arguments of the change script.
-    pub(crate) fn arguments(&self) -> [Cow<'_, [u8]>; 5] {
-        let expected = match self.condition {
-            Condition::Revision(revision) => revision.to_bytes().to_vec(),
-            _ => Vec::new(),
-        };
-        [
-            Cow::Owned(self.now.as_millis().to_string().into()),
-            Cow::Owned(expected),
-            Cow::Owned(self.offered.to_bytes().to_vec()),
-            Cow::Borrowed(&self.value),
-            Cow::Borrowed(self.ttl.as_deref().unwrap_or_default().as_bytes()),
-        ]
+    /// The arguments of the change script. `now` is the text of [`now`](Self::now).
+    pub(crate) fn arguments<'b>(&'b self, now: &'b str) -> [Argument<'b>; 5] {
+        let expected = self.expected.as_ref().map_or(&[][..], |revision| revision);
+        // No value removes.
+        let value = if self.record.is_live(self.now) { Argument::Record(self.record) } else { text("") };
+        let ttl = self.ttl.as_deref().unwrap_or_default();
+        [text(now), Argument::Text(expected), Argument::Text(&self.offered), value, text(ttl)]
     }
+
+    /// The caller's time, for the change script.
+    pub(crate) fn now(&self) -> String {
+        self.now.as_millis().to_string()
+    }
+}
+
+fn text(text: &str) -> Argument<'_> {
+    Argument::Text(text.as_bytes())
 }

@@ -9,8 +9,8 @@ use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Cluster, Options, Server};
 
 /// The rights of the driver's user, as the README lists them, and the further rights for a cluster.
-const RIGHTS: &str =
-    "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +info +hello";
+const RIGHTS: &str = "+get +set +del +getrange +setrange +strlen +pexpire +persist +eval +evalsha +scan +append \
+                      +rename +info +hello";
 const CLUSTER_RIGHTS: &str = "+cluster|slots +cluster|nodes +asking +ping";
 
 #[derive(Clone, Copy)]

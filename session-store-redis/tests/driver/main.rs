@@ -21,6 +21,7 @@ mod round_trips;
 #[cfg(feature = "tls")]
 mod tls;
 mod traverse;
+mod upload;
 
 use std::time::Duration;
 

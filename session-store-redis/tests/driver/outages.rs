@@ -167,9 +167,13 @@ async fn server_that_evicts_clients_is_unavailable() {
         println!("not tried: this server evicts no clients");
         return;
     }
-    let store = connect(&server).await;
-    put(&store, &key("a"), record(1), Condition::Absent).await;
+    // In parts, a value larger than the limit arrives.
     let large = Record::new(vec![7; 15 << 20], None, record(2).revision);
+    put(&connect(&server).await, &key("large"), large.clone(), Condition::Absent).await;
+    // Without this right one command carries the value.
+    assert_eq!(server.command("ACL SETUSER app on >word ~* +@all -append").unwrap(), "+OK");
+    let store = RedisStore::open(server.url_of("app:word")).await.unwrap();
+    put(&store, &key("a"), record(1), Condition::Absent).await;
     let error = store.store(&key("a"), large.clone(), at(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (Unavailable, Applied::Unknown), "{error:?}");
     assert_eq!(recovered(async || store.retrieve(&key("a")).await).await, Some(record(1)));

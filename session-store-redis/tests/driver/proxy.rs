@@ -21,6 +21,8 @@ pub(crate) struct Proxy {
 struct Faults {
     /// Whether to drop the next answer and close its connection.
     swallow: AtomicBool,
+    /// How many answers pass before one is dropped with its connection; 0 for none.
+    countdown: AtomicU64,
     /// Connections before this number are dead.
     first_alive: AtomicU64,
     accepted: AtomicU64,
@@ -50,6 +52,11 @@ impl Proxy {
     /// Drops the next answer and closes its connection.
     pub(crate) fn drop_an_answer(&self) {
         self.faults.swallow.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets this many answers pass, and drops the next one with its connection.
+    pub(crate) fn drop_the_answer_after(&self, passing: u64) {
+        self.faults.countdown.store(passing.wrapping_add(1), Ordering::SeqCst);
     }
 
     /// Delays new connections.
@@ -92,7 +99,10 @@ async fn pass(client: TcpStream, behind: u16, number: u64, faults: Arc<Faults>) 
         let mut bytes = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
             wait_if_dead(&faults).await;
+            let next = |left: u64| left.checked_sub(1);
+            let left = faults.countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
             if faults.swallow.swap(false, Ordering::SeqCst)
+                || left == Ok(1)
                 || to_client.write_all(&bytes[..length]).await.is_err()
             {
                 break;
