@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 
+use crate::servers::{self, Engine};
 use crate::{Result, cargo};
 
 /// Builds the suites of the drivers, with the features of `cargo xtask test`, so that each reuses the build of the
@@ -43,10 +44,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    let servers = match (&options.server, options.driver.as_deref()) {
-        (Some(name), Some("redis")) => crate::servers::fetch(name)?.into_iter().map(Some).collect(),
+    let chosen = match (&options.server, options.driver.as_deref()) {
+        (Some(name), Some("redis")) => servers::fetch(name)?,
         (Some(_), _) => return Err("--server needs --driver redis".into()),
-        (None, _) => vec![None],
+        (None, _) => Vec::new(),
     };
     let built = build(if options.full || options.server.is_some() { &["--test", "driver"] } else { &[] })?;
     // Includes the reference driver, whose mutants show that the clauses can fail.
@@ -65,18 +66,18 @@ pub(crate) fn run(options: &Options) -> Result {
 
     forget()?;
     let mut failed = Vec::new();
-    for (server, (driver, program)) in
-        servers.iter().flat_map(|server| drivers.iter().map(move |driver| (server, driver)))
-    {
-        let name = server.as_ref().map_or_else(|| driver.clone(), |(name, _)| format!("{driver} on {name}"));
+    for (driver, program, engine) in drivers.iter().flat_map(|(driver, program)| {
+        engines(driver, program, &chosen).into_iter().map(move |engine| (driver, program, engine))
+    }) {
+        let name = engine.as_ref().map_or_else(|| driver.clone(), |(name, _)| format!("{driver} on {name}"));
         eprintln!("\nThe suite of {name}:");
         let mut command = Command::new(&program.path);
         command.current_dir(&program.folder);
         if options.full {
             command.envs(FULL);
         }
-        if let Some((_, path)) = server {
-            command.env(crate::servers::CHOICE, path);
+        if let Some(engine) = &engine {
+            servers::choose(&mut command, engine);
         }
         if let Err(error) = cargo::run(&mut command, true) {
             eprintln!("xtask: {error}");
@@ -84,10 +85,7 @@ pub(crate) fn run(options: &Options) -> Result {
         }
     }
 
-    let mut expected = ours()?;
-    // A named driver includes its other engines.
-    expected
-        .retain(|name| options.driver.as_ref().is_none_or(|wanted| name.split('-').next() == Some(wanted)));
+    let expected = expected(options.driver.as_deref(), &chosen)?;
     let (matrix, green) = built.matrix(&options.format, &expected)?;
     match &options.out {
         Some(file) => {
@@ -106,6 +104,38 @@ pub(crate) fn run(options: &Options) -> Result {
         return Err(format!("tests failed: {}", failed.join(", ")).into());
     }
     Ok(())
+}
+
+/// The servers on which a program runs; `None` is the usual one.
+fn engines(driver: &str, program: &cargo::Program, chosen: &[Engine]) -> Vec<Option<Engine>> {
+    if !chosen.is_empty() {
+        return chosen.iter().cloned().map(Some).collect();
+    }
+    if (driver, &*program.name) != ("redis", "conformance") {
+        return vec![None];
+    }
+    match servers::valkey() {
+        Ok(valkey) => vec![None, Some(valkey)],
+        // The matrix shows that its clauses did not run.
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            vec![None]
+        }
+    }
+}
+
+/// The columns that the matrix must have. A named driver includes its other engines.
+fn expected(driver: Option<&str>, chosen: &[Engine]) -> Result<Vec<String>> {
+    if !chosen.is_empty() {
+        let with_cluster = |(name, _): &Engine| [name.clone(), format!("{name}-cluster")];
+        return Ok(chosen.iter().flat_map(with_cluster).collect());
+    }
+    let mut expected = ours()?;
+    expected.retain(|name| {
+        let engine = name.split('-').next().map(|engine| if engine == "valkey" { "redis" } else { engine });
+        driver.is_none() || engine == driver
+    });
+    Ok(expected)
 }
 
 /// Removes the results of earlier runs.
@@ -153,8 +183,8 @@ fn results() -> Result<PathBuf> {
 /// The prefix of the drivers' folders.
 const STORE: &str = "session-store-";
 
-/// The second suites of drivers with two engines. A missing one must not go unnoticed.
-const ENGINES: &[&str] = &["redis-cluster"];
+/// The further suites of drivers with several engines. A missing one must not go unnoticed.
+const ENGINES: &[&str] = &["redis-cluster", "valkey", "valkey-cluster"];
 
 /// The drivers that must be in the matrix, even without any result. The reference driver and the example's driver are
 /// in it too, under the names of their harnesses.

@@ -6,7 +6,23 @@ use std::process::{Command, Stdio};
 use crate::{Result, cargo};
 
 /// A variable with the path of the server's program, for the tests.
-pub(crate) const CHOICE: &str = "SESSION_KIT_REDIS_SERVER";
+const CHOICE: &str = "SESSION_KIT_REDIS_SERVER";
+/// A variable with the name that the suite gives its results, instead of `redis`.
+const ENGINE: &str = "SESSION_KIT_REDIS_ENGINE";
+
+/// A name for results, and the path of a server's program.
+pub(crate) type Engine = (String, PathBuf);
+
+/// The server of the matrix's columns `valkey` and `valkey-cluster`, fetched if need be.
+pub(crate) fn valkey() -> Result<Engine> {
+    let (_, path) = fetch("valkey-9")?.pop().ok_or("no path of valkey-9")?;
+    Ok(("valkey".to_owned(), path))
+}
+
+/// Makes a test program of the Redis driver use this server.
+pub(crate) fn choose<'a>(command: &'a mut Command, (name, path): &Engine) -> &'a mut Command {
+    command.env(CHOICE, path).env(ENGINE, name)
+}
 
 /// Fetches all servers and prints them.
 pub(crate) fn run() -> Result {
@@ -14,7 +30,7 @@ pub(crate) fn run() -> Result {
 }
 
 /// Fetches one server, or `all`. Returns the name and the path of each.
-pub(crate) fn fetch(name: &str) -> Result<Vec<(String, PathBuf)>> {
+pub(crate) fn fetch(name: &str) -> Result<Vec<Engine>> {
     let mut command = Command::new(program()?);
     if name != "all" {
         command.arg(name);

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cargo::Program;
 use crate::tally::Tally;
-use crate::{Result, cargo, conformance, demo};
+use crate::{Result, cargo, conformance, demo, servers};
 
 /// How the tests are run.
 #[derive(Debug, Args)]
@@ -70,7 +70,15 @@ fn tests(full: bool) -> Result<Tally> {
             .unwrap_or(LONGEST.len())
     });
     let mut jobs = vec![doctests()];
-    jobs.extend(programs.iter().map(job));
+    for program in &programs {
+        jobs.push(job(program));
+        if (&*program.package(), &*program.name) == ("session-store-redis", "conformance") {
+            let valkey = servers::valkey()?;
+            let (name, mut command) = job(program);
+            servers::choose(&mut command, &valkey);
+            jobs.push((format!("{name} on {}", valkey.0), command));
+        }
+    }
     if full {
         for (_, command) in &mut jobs {
             command.envs(conformance::FULL);

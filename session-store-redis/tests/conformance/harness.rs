@@ -123,9 +123,10 @@ impl Harness for Redis {
     type Storage = Storage;
 
     fn name(&self) -> String {
+        let engine = xtask_redis::engine();
         match self {
-            Self::Single => "redis".into(),
-            Self::Cluster => "redis-cluster".into(),
+            Self::Single => engine,
+            Self::Cluster => format!("{engine}-cluster"),
         }
     }
 

@@ -9,5 +9,5 @@ mod shim;
 
 pub use cluster::Cluster;
 pub use known::{Known, SERVERS};
-pub use program::{program, unpack};
+pub use program::{engine, program, unpack};
 pub use server::{Options, Server, command};

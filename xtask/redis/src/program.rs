@@ -15,6 +15,16 @@ const REDIS: Programs = Programs {
 /// The variable of the environment that names the server's program.
 const CHOICE: &str = "SESSION_KIT_REDIS_SERVER";
 
+/// The variable of the environment that names the engine in the results of a suite.
+const ENGINE: &str = "SESSION_KIT_REDIS_ENGINE";
+
+/// What a suite calls the engine: `SESSION_KIT_REDIS_ENGINE`, or `redis`.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "`cargo xtask conformance` chooses the server")]
+pub fn engine() -> String {
+    std::env::var(ENGINE).unwrap_or_else(|_| "redis".to_owned())
+}
+
 /// The program of the servers: the path in `SESSION_KIT_REDIS_SERVER`, or `redis-server` on the path, or Debian's
 /// package. The package is installed where this process has the right to, or else unpacked under
 /// `target/redis-server`.
