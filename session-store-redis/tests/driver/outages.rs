@@ -183,12 +183,13 @@ async fn server_that_evicts_clients_is_unavailable() {
     // One answer at a time is below the limit. Together they are not, and repeated together they stay so.
     assert!(recovered(async || store.retrieve(&name).await).await.is_some());
     let answers = futures_util::future::join_all((0..16).map(|_| store.retrieve(&name))).await;
-    let failed = answers
-        .into_iter()
-        .filter(Result::is_err)
-        .map(|answer| fails(answer, Unavailable, Applied::No))
-        .count();
-    println!("{failed} of 16 reads failed");
+    let failures: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    println!("{} of 16 reads failed", failures.len());
+    for error in failures {
+        // A slow server may take so long that the time of the call runs out first.
+        assert!(matches!(error.kind(), Unavailable | Timeout), "{error:?}");
+        assert_eq!(error.applied(), Applied::No);
+    }
     put(&store, &key("a"), record(4), at(3)).await;
 }
 
