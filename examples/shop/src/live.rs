@@ -1,51 +1,36 @@
 //! The live page: a stream of events that shows the session's changes in other tabs, and ends with the session.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::http::header;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse};
-use axum::routing::get;
-use axum::{Extension, Router};
 use futures_util::stream::{self, Stream};
+use session_kit::Error;
 use session_kit::prelude::*;
-use session_kit::{Error, RoutePolicy};
 use tokio::sync::watch;
 
 use crate::goods::{CART, Cart};
-use crate::page::{self, Page, VISITS};
+use crate::page::{self, VISITS};
 
 /// How often a stream looks at the session.
 const PAUSE: Duration = Duration::from_millis(500);
 
+pub(crate) const SCRIPT: &str = include_str!("live.js");
+
 /// Becomes true when the shop stops. A stream would keep its connection, and so the shop, open forever.
 pub(crate) type Stopping = watch::Receiver<bool>;
 
-/// The routes. They need a [`Stopping`] in an [`Extension`].
-pub(crate) fn routes() -> Router<Sessions> {
-    Router::new()
-        .route("/live", get(live))
-        .route(
-            "/live.js",
-            get(async || ([(header::CONTENT_TYPE, "text/javascript")], include_str!("live.js"))),
-        )
-        // An open page does not keep a visitor logged in.
-        .route("/events", get(events).layer(RoutePolicy::new().do_not_extend()))
-}
-
-async fn live(session: Session) -> Result<Html<String>, Error> {
-    Ok(page::live(&Page::read(&session)?))
+/// An event for the page: `state` or `end`.
+pub(crate) struct LiveEvent {
+    pub(crate) kind: &'static str,
+    pub(crate) data: String,
 }
 
 /// Sends `state` with the visits and the cart whenever they change, and `end` with the reason when the session ends.
-async fn events(
-    session: Session,
-    Extension(stopping): Extension<Stopping>,
-) -> Result<impl IntoResponse, Error> {
+pub(crate) fn events(
+    session: &Session,
+    stopping: Stopping,
+) -> Result<impl Stream<Item = LiveEvent> + use<>, Error> {
     // The session itself belongs to this request, which is over before the stream begins.
-    let watch = Watch { session: session.reference()?, stopping, shown: None };
-    Ok(Sse::new(stream(watch)).keep_alive(KeepAlive::default()))
+    Ok(stream(Watch { session: session.reference()?, stopping, shown: None }))
 }
 
 struct Watch {
@@ -55,17 +40,17 @@ struct Watch {
     shown: Option<String>,
 }
 
-fn stream(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
+fn stream(watch: Watch) -> impl Stream<Item = LiveEvent> {
     stream::unfold(Some(watch), async |watch| {
         let Watch { session, mut stopping, shown } = watch?;
         tokio::select! {
             reason = session.ended() => {
-                Some((Ok(Event::default().event("end").data(reason.to_string())), None))
+                Some((LiveEvent { kind: "end", data: reason.to_string() }, None))
             }
             state = changed(&session, shown.as_deref()) => {
-                let event = Event::default().event("state").data(&state);
+                let event = LiveEvent { kind: "state", data: state.clone() };
                 let (session, stopping) = (session.clone(), stopping.clone());
-                Some((Ok(event), Some(Watch { session, stopping, shown: Some(state) })))
+                Some((event, Some(Watch { session, stopping, shown: Some(state) })))
             }
             true = async { stopping.wait_for(|stopping| *stopping).await.is_ok() } => None,
         }

@@ -4,16 +4,16 @@ mod app;
 mod devices;
 mod goods;
 mod live;
+mod on_actix;
+mod on_axum;
 mod page;
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use axum::Extension;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use session_kit::prelude::*;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -26,9 +26,18 @@ struct Arguments {
     /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// The web framework that serves the shop
+    #[arg(long, value_enum, default_value = "axum")]
+    framework: Framework,
     /// Send the cookie over HTTPS only: for a shop behind a proxy with HTTPS
     #[arg(long)]
     https: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Framework {
+    Axum,
+    Actix,
 }
 
 #[tokio::main]
@@ -44,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = Sessions::new(store.clone())?;
     let sweeper = sessions.sweep(Sweep::default());
 
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))).await?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port)))?;
     let address = listener.local_addr()?;
     // The development preset has no `Secure`, and is an error for other than loopback addresses. With a name, because its
     // default name has the port in it, and the checks restart the shop on other ports.
@@ -57,12 +66,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let (stop, stopping) = watch::channel(false);
     let stopped = stopped()?;
-    let app = app::app(sessions, cookie).layer(Extension(stopping));
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    tokio::spawn(async move {
         stopped.await;
         stop.send_replace(true);
     });
-    server.await?;
+    match arguments.framework {
+        Framework::Axum => on_axum::serve(listener, sessions, cookie, stopping).await?,
+        Framework::Actix => on_actix::serve(listener, sessions, cookie, stopping).await?,
+    }
     sweeper.stop().await;
     store.close().await?;
     Ok(())

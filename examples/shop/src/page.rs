@@ -3,7 +3,6 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use axum::response::Html;
 use session_kit::{Error, Handle, Session};
 
 use crate::goods::{self, CART, Cart, ITEMS, MOST};
@@ -34,7 +33,7 @@ impl Page {
     }
 }
 
-pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
+pub(crate) fn home(page: &Page, visits: u64) -> String {
     let mut body = String::new();
     let times = if visits == 1 { "your first visit".to_owned() } else { format!("visit number {visits}") };
     body.push_str("<section class=intro><h1>Things for tea</h1>");
@@ -65,7 +64,7 @@ pub(crate) fn home(page: &Page, visits: u64) -> Html<String> {
     whole("Shop", page, &body)
 }
 
-pub(crate) fn cart(page: &Page) -> Html<String> {
+pub(crate) fn cart(page: &Page) -> String {
     let mut body = String::from("<section class=intro><h1>Your cart</h1>");
     if page.cart.is_empty() {
         body.push_str("<p>Your cart is empty.</p></section>");
@@ -103,7 +102,7 @@ pub(crate) struct Device {
     pub(crate) handle: Option<Handle>,
 }
 
-pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
+pub(crate) fn devices(page: &Page, devices: &[Device]) -> String {
     let mut body = String::from(
         "<section class=intro><h1>Your devices</h1><p>The browsers that are signed in to your account.</p></section>\
          <table><thead><tr><th>Device<th>First visit<th>Last used<th></thead><tbody>",
@@ -132,19 +131,19 @@ pub(crate) fn devices(page: &Page, devices: &[Device]) -> Html<String> {
 }
 
 /// The page that `live.js` keeps up to date.
-pub(crate) fn live(page: &Page) -> Html<String> {
+pub(crate) fn live(page: &Page) -> String {
     let body = "<section class=intro><h1 id=title>Live</h1><p id=status role=status>Connecting…</p></section>\
                 <p id=state>Visits in this session: <b id=visits></b></p><p><a class=button href=/>Back to the shop</a></p>\
                 <script src=/live.js></script>";
     whole("Live", page, body)
 }
 
-pub(crate) fn refused(page: &Page) -> Html<String> {
+pub(crate) fn refused(page: &Page) -> String {
     let body = "<section class=intro><h1>Invalid form</h1><p>The shop does not accept these values.</p></section><p><a class=button href=/>Back to the shop</a></p>";
     whole("Invalid form", page, body)
 }
 
-fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
+fn whole(title: &str, page: &Page, body: &str) -> String {
     let mut html = String::with_capacity(8 << 10);
     put(
         &mut html,
@@ -181,7 +180,7 @@ fn whole(title: &str, page: &Page, body: &str) -> Html<String> {
          · <a href=/api/state>The session as JSON</a></footer>\
          </body></html>",
     );
-    Html(html)
+    html
 }
 
 /// The cart in a few words.
@@ -245,12 +244,12 @@ mod tests {
             handle: None,
         };
         let devices = devices(&page, &[device]);
-        assert!(devices.0.contains("2 hours ago") && devices.0.contains("1 minute ago"));
-        for Html(html) in [home(&page, 1), cart(&page), devices, refused(&page)] {
+        assert!(devices.contains("2 hours ago") && devices.contains("1 minute ago"));
+        for html in [home(&page, 1), cart(&page), devices, refused(&page)] {
             assert!(html.contains("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
             assert!(html.contains("Welcome, &quot;&lt;b&gt;&quot;"));
             assert!(!html.contains("<script>") && !html.contains("<i>"));
         }
-        assert!(cart(&page).0.contains("€ 147.00"));
+        assert!(cart(&page).contains("€ 147.00"));
     }
 }

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::tally::Tally;
 use crate::{Result, cargo};
@@ -13,6 +13,24 @@ use crate::{Result, cargo};
 mod browser;
 mod promises;
 pub(crate) mod shop;
+
+/// The web framework that serves the shop.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Framework {
+    #[default]
+    Axum,
+    Actix,
+}
+
+impl Framework {
+    /// The shop's name for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Axum => "axum",
+            Self::Actix => "actix",
+        }
+    }
+}
 
 /// Options of the demo.
 #[derive(Debug, Args)]
@@ -23,6 +41,9 @@ pub(crate) struct Options {
     /// Where the shop keeps its sessions, such as redis://127.0.0.1 [default: an SQLite file in target/demo]
     #[arg(long, value_name = "URL", conflicts_with = "check")]
     store: Option<String>,
+    /// The web framework that serves the shop [default: axum; with --check, both]
+    #[arg(long, value_enum)]
+    framework: Option<Framework>,
     /// Start the shop on a free port with fresh data, and test each promise over HTTP
     #[arg(long)]
     check: bool,
@@ -33,9 +54,13 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result {
     if options.check {
-        let tally = match &options.program {
-            Some(program) => promises::check(&std::path::absolute(program)?)?,
-            None => check(false)?,
+        let program = match &options.program {
+            Some(program) => std::path::absolute(program)?,
+            None => shop::build(false)?,
+        };
+        let tally = match options.framework {
+            Some(framework) => promises::check(&program, framework)?,
+            None => check_program(&program)?,
         };
         println!("{} passed, {} failed", tally.passed, tally.failed);
         return if tally.is_good() { Ok(()) } else { Err("the demo does not keep its promises".into()) };
@@ -63,13 +88,22 @@ pub(crate) fn run(options: &Options) -> Result {
         None => println!("The sessions are in {}; Ctrl-C stops the shop.\n", data.display()),
     }
     // Replaces this process with the shop, so that Ctrl-C and other signals reach only the shop.
-    let error = shop::command(&program, &store, options.port).exec();
+    let framework = options.framework.unwrap_or_default();
+    let error = shop::command(&program, framework, &store, options.port).exec();
     Err(format!("{}: {error}", program.display()).into())
 }
 
-/// Tests the shop and prints one line for each promise.
+/// Tests the shop on both frameworks and prints one line for each promise.
 pub(crate) fn check(after_all_tests: bool) -> Result<Tally> {
-    promises::check(&shop::build(after_all_tests)?)
+    check_program(&shop::build(after_all_tests)?)
+}
+
+fn check_program(program: &Path) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for framework in [Framework::Axum, Framework::Actix] {
+        tally.add(&promises::check(program, framework)?);
+    }
+    Ok(tally)
 }
 
 fn advice(port: u16) -> String {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::demo::Framework;
 use crate::server::Server;
 use crate::{Result, cargo};
 
@@ -36,9 +37,10 @@ pub(crate) fn sqlite_in(directory: &Path) -> String {
 }
 
 /// The command that starts the shop.
-pub(crate) fn command(program: &Path, store: &str, port: u16) -> Command {
+pub(crate) fn command(program: &Path, framework: Framework, store: &str, port: u16) -> Command {
     let mut command = Command::new(program);
-    command.arg("--store").arg(store).arg("--port").arg(port.to_string()).current_dir(cargo::root());
+    command.args(["--framework", framework.name(), "--store", store, "--port", &port.to_string()]);
+    command.current_dir(cargo::root());
     command
 }
 

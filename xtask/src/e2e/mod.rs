@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::demo::Framework;
 use crate::demo::shop::{self, Shop};
 use crate::tally::Tally;
 use crate::{Result, cargo, promise};
@@ -68,9 +69,12 @@ pub(crate) fn promises(programs: &[PathBuf], store: Option<&str>, after_all_test
     fs::create_dir_all(&directory)?;
     let store = store.map_or_else(|| shop::sqlite_in(&directory.join("data")), str::to_owned);
     let program = shop::build(after_all_tests)?;
-    let shop = Shop::start(&mut shop::command(&program, &store, 0), &directory.join("shop.log"))?;
-    let https =
-        Shop::start(shop::command(&program, "memory:", 0).arg("--https"), &directory.join("shop-https.log"))?;
+    let shop =
+        Shop::start(&mut shop::command(&program, Framework::Axum, &store, 0), &directory.join("shop.log"))?;
+    let https = Shop::start(
+        shop::command(&program, Framework::Axum, "memory:", 0).arg("--https"),
+        &directory.join("shop-https.log"),
+    )?;
     let mut stage = Stage::new(programs, &directory, &shop, https.address)?;
     let mut tally = Tally::default();
     for (says, show) in PROMISES {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::{fs, process};
 
+use crate::demo::Framework;
 use crate::tally::Tally;
 use crate::{Result, cargo, promise};
 
@@ -61,12 +62,12 @@ const PROMISES: &[Promise] = &[
 ];
 
 /// Tests each promise and prints one line for it. If one fails, the shop's data and log stay on disk.
-pub(crate) fn check(program: &Path) -> Result<Tally> {
-    let data = cargo::target()?.join("demo-check").join(process::id().to_string());
+pub(crate) fn check(program: &Path, framework: Framework) -> Result<Tally> {
+    let data = cargo::target()?.join("demo-check").join(format!("{}-{}", process::id(), framework.name()));
     fs::create_dir_all(&data)?;
-    let mut scene = Scene { program: program.to_owned(), data, shop: None };
+    let mut scene = Scene { program: program.to_owned(), framework, data, shop: None };
     let shop = scene.start()?;
-    println!("the shop listens on http://{}", shop.address);
+    println!("the shop on {} listens on http://{}", framework.name(), shop.address);
     scene.shop = Some(shop);
     let mut tally = Tally::default();
     for (says, show) in PROMISES {

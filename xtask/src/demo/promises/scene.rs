@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Result;
+use crate::demo::Framework;
 use crate::demo::browser::{Browser, Response};
 use crate::demo::shop::{self, Shop};
 use crate::promise::must;
@@ -14,6 +15,7 @@ use crate::promise::must;
 /// The running shop.
 pub(super) struct Scene {
     pub(super) program: PathBuf,
+    pub(super) framework: Framework,
     pub(super) data: PathBuf,
     /// `None` only during a restart.
     pub(super) shop: Option<Shop>,
@@ -23,7 +25,8 @@ impl Scene {
     /// Starts the shop on a free port, with its log beside its data.
     pub(super) fn start(&self) -> Result<Shop> {
         let log = self.data.with_extension("log");
-        Shop::start(&mut shop::command(&self.program, &shop::sqlite_in(&self.data), 0), &log)
+        let store = shop::sqlite_in(&self.data);
+        Shop::start(&mut shop::command(&self.program, self.framework, &store, 0), &log)
     }
 
     pub(super) fn shop(&self) -> Result<&Shop> {
