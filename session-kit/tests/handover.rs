@@ -1,5 +1,5 @@
 //! A real PHP logs a user in, the application takes the session over, and its logout ends the session of PHP. Skipped where
-//! `php` cannot be started.
+//! `php` cannot be installed.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
@@ -16,6 +16,7 @@ use session_kit::prelude::*;
 use session_kit::test_kit::Client;
 use session_kit::{EndOld, HandoverSource as _, OldId, SessionsBuilder};
 use tempfile::TempDir;
+use xtask_debian::Programs;
 
 const NAME: &str = "PHPSESSID";
 
@@ -35,22 +36,21 @@ const LOGOUT: &str = r#"session_id($argv[1]); session_start(); echo "open\n"; fg
 session_destroy(); echo "closed\n";"#;
 
 /// PHP with a directory of sessions.
-struct Php(TempDir);
+struct Php {
+    program: PathBuf,
+    sessions: TempDir,
+}
 
 impl Php {
     fn start() -> Option<Self> {
-        if let Err(error) = Command::new("php").arg("-v").output() {
-            eprintln!(
-                "\x1b[31mSKIPPED: php could not be started ({error}); Debian's package is php-cli\x1b[0m"
-            );
-            return None;
-        }
-        Some(Self(tempfile::tempdir().unwrap()))
+        let php = Programs { packages: &["php-cli"], programs: &[("php", "usr/bin/php8.2")] }.find();
+        let found = php.inspect_err(|error| eprintln!("\x1b[31mSKIPPED: {error}\x1b[0m")).ok()?;
+        Some(Self { program: found.into_iter().next()?, sessions: tempfile::tempdir().unwrap() })
     }
 
     fn command(&self, program: &str, id: &str) -> Command {
-        let mut php = Command::new("php");
-        let path = format!("session.save_path={}", self.0.path().display());
+        let mut php = Command::new(&self.program);
+        let path = format!("session.save_path={}", self.sessions.path().display());
         php.args(["-n", "-d", "session.use_cookies=0", "-d", "session.cache_limiter=", "-d"]).arg(path);
         php.args(["-r", program, "--", id]);
         php
@@ -63,11 +63,11 @@ impl Php {
     }
 
     fn files(&self) -> PhpFiles {
-        PhpFiles::new(self.0.path(), NAME)
+        PhpFiles::new(self.sessions.path(), NAME)
     }
 
     fn file(&self, id: &str) -> PathBuf {
-        self.0.path().join(format!("sess_{id}"))
+        self.sessions.path().join(format!("sess_{id}"))
     }
 }
 
