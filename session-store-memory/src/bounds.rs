@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The share of a record in `max_bytes` beside its data: key, deadline, revision, its place in the table and in
-/// the expiry queue. The heap it takes is about 75 bytes for data of up to 512 bytes and 150 for larger data.
+/// the expiry queue. The heap it takes is about 100 bytes for data of up to 512 bytes and 160 for larger data.
 pub const OVERHEAD: u64 = 160;
 
 /// Keys up to this length are part of the overhead: the length of a session's key.

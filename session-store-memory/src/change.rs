@@ -6,7 +6,7 @@ use session_core::{
 };
 
 use crate::bounds::Amount;
-use crate::row::Row;
+use crate::row::Head;
 use crate::store::Inner;
 
 impl Inner {
@@ -18,34 +18,32 @@ impl Inner {
         loop {
             let mut shard = self.table.write(place.shard);
             let row = shard.get_mut(place.tag, key);
-            let found =
-                row.as_ref().map_or(Found::Nothing, |row| Found::at(row.deadline(), row.revision(), now));
-            let share = |row: &Option<&mut dyn Row>| {
-                row.as_ref().map_or(Amount::default(), |row| Amount::of(key.as_bytes().len(), row.data_len()))
-            };
-            let was = row.as_ref().map(|row| row.due());
+            let found = row
+                .as_ref()
+                .map_or(Found::Nothing, |row| Found::at(row.deadline(), row.head().revision, now));
+            let before = row.as_ref().map_or(Amount::default(), |row| row.amount());
             match (request.decide(found, now), &mut request) {
                 (Decision::Write, ChangeRequest::Touch(touch)) => {
-                    if let (Some(row), Some(was)) = (row, was) {
-                        row.touch(touch.deadline, touch.to);
-                        shard.refile(place.tag, key, was, touch.deadline);
+                    if let Some(row) = row {
+                        let (was, head) = (row.head(), Head::new(touch.deadline, touch.to));
+                        row.set_head(head);
+                        shard.file(place.tag, key, was.due, head.due);
                     }
                 }
                 (Decision::Write, ChangeRequest::Store { record, .. }) => {
-                    let before = share(&row);
                     if !self.usage.reserve(amount.beyond(before)) {
                         drop(shard);
                         // The record may change meanwhile, so it is looked up again.
                         self.make_room(place)?;
                         continue;
                     }
+                    let was = row.map(|row| row.head().due);
                     let old = shard.put(place.tag, key, was, record);
                     drop(shard);
                     self.usage.release(before.beyond(amount));
                     drop(old);
                 }
                 (Decision::Delete, _) => {
-                    let before = share(&row);
                     let old = shard.remove(place.tag, key);
                     drop(shard);
                     self.usage.release(before);

@@ -12,21 +12,15 @@ impl Inner {
     /// Removes a few expired records of one shard or, if the store evicts, one live session.
     pub(crate) fn make_room(&self, spared: Place) -> Result<()> {
         let steps = |shard| std::iter::from_fn(move || self.purge_step(shard, FEW));
-        let purged = self.table.round().flat_map(steps).any(|(_, removed)| removed > 0);
-        if purged || self.on_full == OnFull::Evict && self.evict(spared) {
+        if self.table.round().flat_map(steps).any(|(_, removed)| removed > 0) {
             return Ok(());
         }
-        Err(StoreError::new(StoreErrorKind::Full, Operation::Store))
-    }
-
-    fn evict(&self, spared: Place) -> bool {
-        self.table.round().any(|shard| {
+        let evicted = self.table.round().filter(|_| self.on_full == OnFull::Evict).find_map(|shard| {
             let spared = (shard == spared.shard).then_some(spared.tag);
-            let evicted = self.table.write(shard).evict(spared, self.table.turn());
-            evicted.is_some_and(|row| {
-                self.usage.release(row.amount());
-                true
-            })
-        })
+            self.table.write(shard).evict(spared, self.table.turn())
+        });
+        let evicted = evicted.ok_or_else(|| StoreError::new(StoreErrorKind::Full, Operation::Store))?;
+        self.usage.release(evicted.amount());
+        Ok(())
     }
 }

@@ -8,9 +8,8 @@ use dashmap::SharedValue;
 use hashbrown::raw::RawTable;
 use session_core::{Key, Prefix, Record, Timestamp};
 
-use crate::bounds::Amount;
 use crate::queue::Queue;
-use crate::row::{COPIED, Content, Large, NEVER, Row, Small, Text, due};
+use crate::row::{COPIED, Large, NEVER, Row, Small, Text, due};
 
 /// How many records a purge looks at under one lock: up to a hundred microseconds.
 pub(crate) const STEP: usize = 64;
@@ -45,16 +44,14 @@ pub(crate) enum Taken {
     Large(Large),
 }
 
-impl Taken {
-    pub(crate) fn row(&self) -> &dyn Row {
+impl Deref for Taken {
+    type Target = dyn Row;
+
+    fn deref(&self) -> &Self::Target {
         match self {
             Self::Small(small) => small,
             Self::Large(large) => large,
         }
-    }
-
-    pub(crate) fn amount(&self) -> Amount {
-        self.row().amount()
     }
 }
 
@@ -66,14 +63,14 @@ pub(crate) struct Shard<'a, L, R> {
     pub(crate) hasher: &'a RandomState,
 }
 
-impl<L: Deref<Target = Larges>, R: Deref<Target = Rest>> Shard<'_, L, R> {
+impl<L: Deref<Target = Larges>, R: Deref<Target: Deref<Target = Rest>>> Shard<'_, L, R> {
     pub(crate) fn len(&self) -> usize {
         self.larges.len() + self.rest.smalls.len()
     }
 
     /// The queue of sessions, or of all else.
     pub(crate) fn queue(&self, sessions: bool) -> &Queue {
-        &self.rest.queues[kind(sessions)]
+        &self.rest.queues[usize::from(!sessions)]
     }
 
     /// Passes every row with this tag to `visit`: hardly ever more than one.
@@ -90,7 +87,7 @@ impl<L: Deref<Target = Larges>, R: Deref<Target = Rest>> Shard<'_, L, R> {
     }
 }
 
-impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
+impl<L: DerefMut<Target = Larges>, R: DerefMut<Target: DerefMut<Target = Rest>>> Shard<'_, L, R> {
     pub(crate) fn get_mut(&mut self, tag: u32, key: &Key) -> Option<&mut dyn Row> {
         if let Some(large) = self.larges.get_mut(spread(tag), |large| large.has_key(key)) {
             return Some(large);
@@ -108,45 +105,43 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
         was: Option<u64>,
         record: &mut Record,
     ) -> Option<Taken> {
-        let (hash, hasher, deadline) = (spread(tag), self.hasher, record.expires);
+        let (hash, hasher, due) = (spread(tag), self.hasher, due(record.expires));
         let rehash = |row: &dyn Row| spread(tag_of_row(hasher, row));
         let is_large = record.data.len() > COPIED;
         let mut old = None;
         if is_large && let Some(row) = self.larges.get_mut(hash, |large| was.is_some() && large.has_key(key))
         {
-            row.1.get_mut().replace(record);
+            std::mem::swap(row.1.get_mut(), record);
         } else {
             old = was.and_then(|_| self.take(tag, |row| row.has_key(key)));
             if is_large {
-                let content = SharedValue::new(Content::take(record));
-                let row = (Text::from_slice(key.as_bytes()), content);
+                let data = std::mem::take(&mut record.data);
+                let content = Record::new(data, record.expires, record.revision);
+                let row = (Text::from_slice(key.as_bytes()), SharedValue::new(content));
                 self.larges.insert(hash, row, |large| rehash(large));
             } else {
                 self.rest.smalls.insert(hash, Small::new(key, record), |small| rehash(small));
             }
         }
-        self.refile(tag, key, was.unwrap_or(u64::MAX), deadline);
+        self.file(tag, key, was.unwrap_or(u64::MAX), due);
         old
     }
 
     pub(crate) fn remove(&mut self, tag: u32, key: &Key) -> Option<Taken> {
         let old = self.take(tag, |row| row.has_key(key))?;
-        self.rest.queues[kind(key.is_in(&Prefix::SESSION))].forget(old.row().due(), tag);
+        self.rest.queues[kind(key)].forget(old.head().due, tag);
         Some(old)
     }
 
     /// Files a key's tag again if its deadline moved to an earlier moment.
     #[inline]
-    pub(crate) fn refile(&mut self, tag: u32, key: &Key, was: u64, deadline: Option<Timestamp>) {
-        if due(deadline) < was {
-            self.file(tag, key, due(deadline));
+    pub(crate) fn file(&mut self, tag: u32, key: &Key, was: u64, due: u64) {
+        if due >= was {
+            return;
         }
-    }
-
-    fn file(&mut self, tag: u32, key: &Key, due: u64) {
         // Only ever written under the lock of the shard.
         self.due.fetch_min(due, Ordering::Relaxed);
-        self.rest.queues[kind(key.is_in(&Prefix::SESSION))].push(due, tag);
+        self.rest.queues[kind(key)].push(due, tag);
         let [sessions, others] = &self.rest.queues;
         if sessions.len() + others.len() > 2 * self.len() + SPARE_TAGS {
             self.rebuild(sessions.last());
@@ -160,7 +155,9 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
         tags.dedup();
         let mut queues = [now; 2].map(Queue::new);
         for tag in &tags {
-            self.each(*tag, |row| queues[kind(row.is_in(&Prefix::SESSION))].push(row.due(), *tag));
+            self.each(*tag, |row| {
+                queues[usize::from(!row.is_in(&Prefix::SESSION))].push(row.head().due, *tag)
+            });
         }
         self.rest.queues = queues;
         tags.len()
@@ -184,7 +181,7 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
                     dead.push(row);
                 }
                 let mut next = u64::MAX;
-                self.each(tag, |row| next = next.min(row.due()));
+                self.each(tag, |row| next = next.min(row.head().due));
                 if next <= NEVER {
                     self.rest.queues[kind].push(next, tag);
                 }
@@ -200,22 +197,21 @@ impl<L: DerefMut<Target = Larges>, R: DerefMut<Target = Rest>> Shard<'_, L, R> {
     pub(crate) fn evict(&mut self, spared: Option<u32>, turn: usize) -> Option<Taken> {
         let queue = self.queue(true);
         let nearest = |stride: usize| {
-            let mut nearest = None;
+            let mut nearest = (u64::MAX, 0);
             for tag in queue.tags().skip(turn % stride).step_by(stride).filter(|tag| spared != Some(*tag)) {
                 self.each(tag, |row| {
-                    let found = (row.due(), tag);
-                    if row.is_in(&Prefix::SESSION) && nearest.is_none_or(|nearest| found < nearest) {
-                        nearest = Some(found);
+                    if row.is_in(&Prefix::SESSION) {
+                        nearest = nearest.min((row.head().due, tag));
                     }
                 });
             }
-            nearest
+            Some(nearest).filter(|(due, _)| *due <= NEVER)
         };
         // The tags of the sample may all be useless.
         let (due, tag) = nearest(queue.len() / SAMPLE + 1).or_else(|| nearest(1))?;
         let hasher = self.hasher;
         self.take(tag, |row| {
-            row.due() == due && row.is_in(&Prefix::SESSION) && tag_of_row(hasher, row) == tag
+            row.head().due == due && row.is_in(&Prefix::SESSION) && tag_of_row(hasher, row) == tag
         })
     }
 
@@ -239,9 +235,9 @@ pub(crate) fn spread(tag: u32) -> u64 {
 }
 
 fn tag_of_row(hasher: &RandomState, row: &dyn Row) -> u32 {
-    tag_of(hasher.hash_one(row.text().as_slice()))
+    tag_of(hasher.hash_one(row.text()))
 }
 
-const fn kind(sessions: bool) -> usize {
-    if sessions { 0 } else { 1 }
+fn kind(key: &Key) -> usize {
+    usize::from(!key.is_in(&Prefix::SESSION))
 }

@@ -1,6 +1,5 @@
 //! The handle, and the driver's methods.
 
-use std::fmt;
 use std::sync::Arc;
 
 use session_core::{
@@ -12,9 +11,10 @@ use crate::bounds::Usage;
 use crate::table::Table;
 
 /// A session store in the memory of this process. Clones are handles on the same store.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct MemoryStore(pub(crate) Arc<Inner>);
 
+#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) table: Table,
     pub(crate) usage: Usage,
@@ -23,20 +23,6 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Gate,
     pub(crate) capabilities: Capabilities,
-}
-
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        f.debug_struct("MemoryStore")
-            .field("shards", &inner.table.shards())
-            .field("usage", &inner.usage)
-            .field("on_full", &inner.on_full)
-            .field("max_record_bytes", &inner.max_record_bytes)
-            .field("clock", &inner.clock)
-            .field("gate", &inner.gate)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Driver for MemoryStore {

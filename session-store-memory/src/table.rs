@@ -1,6 +1,7 @@
 //! All records: which shard a key is in, and under which hash.
 
-use std::cell::OnceCell;
+use std::cell::LazyCell;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -8,7 +9,7 @@ use ahash::RandomState;
 use dashmap::{DashMap, RwLock};
 use session_core::{Key, Record, Result, Timestamp, random};
 
-use crate::row::{Content, NEVER, Row, Small, Text};
+use crate::row::{NEVER, Row, Small, Text};
 use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 
 /// All records: a DashMap of the large ones, and beside each of its shards what else the shard needs.
@@ -19,7 +20,7 @@ use crate::shard::{Larges, Rest, Shard, spread, tag_of};
 /// The hash is keyed with random numbers of this store: people choose the text of `user:` keys, and must not be able to
 /// choose keys that collide. ahash is built for that, unlike fxhash, and costs less than half of SipHash.
 pub(crate) struct Table {
-    map: DashMap<Text, Content, RandomState>,
+    map: DashMap<Text, Record, RandomState>,
     sides: Box<[Side]>,
     turn: AtomicUsize,
 }
@@ -38,6 +39,13 @@ struct Side {
 pub(crate) struct Place {
     pub(crate) shard: usize,
     pub(crate) tag: u32,
+}
+
+/// Shows no key and no data.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("shards", &self.shards()).finish_non_exhaustive()
+    }
 }
 
 impl Table {
@@ -96,40 +104,20 @@ impl Table {
     pub(crate) fn read(
         &self,
         shard: usize,
-    ) -> Shard<'_, impl Deref<Target = Larges>, impl Deref<Target = Rest>> {
+    ) -> Shard<'_, impl Deref<Target = Larges>, impl Deref<Target: Deref<Target = Rest>>> {
         let (larges, side) = (self.map.shards()[shard].read(), &self.sides[shard]);
-        Shard { larges, rest: side.rest.read(), due: &side.due, hasher: self.hasher() }
+        let rest = LazyCell::new(|| side.rest.read());
+        Shard { larges, rest, due: &side.due, hasher: self.hasher() }
     }
 
-    /// Locks a shard for writing.
+    /// Locks a shard for writing, and its rest at its first use: most changes of large records do not need it.
     #[inline]
     pub(crate) fn write(
         &self,
         shard: usize,
-    ) -> Shard<'_, impl DerefMut<Target = Larges>, impl DerefMut<Target = Rest>> {
+    ) -> Shard<'_, impl DerefMut<Target = Larges>, impl DerefMut<Target: DerefMut<Target = Rest>>> {
         let (larges, side) = (self.map.shards()[shard].write(), &self.sides[shard]);
-        let rest = Lazy { lock: || side.rest.write(), guard: OnceCell::new() };
+        let rest = LazyCell::new(|| side.rest.write());
         Shard { larges, rest, due: &side.due, hasher: self.hasher() }
-    }
-}
-
-/// The rest of a shard, locked at its first use: most changes of large records do not need it.
-struct Lazy<G, F> {
-    lock: F,
-    guard: OnceCell<G>,
-}
-
-impl<G: Deref<Target = Rest>, F: Fn() -> G> Deref for Lazy<G, F> {
-    type Target = Rest;
-
-    fn deref(&self) -> &Rest {
-        self.guard.get_or_init(&self.lock)
-    }
-}
-
-impl<G: DerefMut<Target = Rest>, F: Fn() -> G> DerefMut for Lazy<G, F> {
-    fn deref_mut(&mut self) -> &mut Rest {
-        self.guard.get_or_init(&self.lock);
-        self.guard.get_mut().expect("the line above locks it")
     }
 }

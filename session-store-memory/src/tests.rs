@@ -65,7 +65,7 @@ impl Inner {
                 for tag in tags {
                     shard.each(tag, |row| {
                         if row.is_in(&Prefix::SESSION) == sessions {
-                            let due = row.due();
+                            let due = row.head().due;
                             assert!(
                                 due == NEVER || self.table.may_be_due(number, Timestamp::from_millis(due))
                             );

@@ -41,7 +41,9 @@ impl Inner {
                 rows.each(tag, |row| {
                     if row.is_live(now) && row.is_in(prefix) {
                         let entry = Entry::new(row.key()).with_deadline(row.deadline());
-                        entries.push(entry.with_revision(row.revision()).with_size(row.data_len() as u64));
+                        entries.push(
+                            entry.with_revision(row.head().revision).with_size(row.data().len() as u64),
+                        );
                     }
                 });
             }
