@@ -129,23 +129,28 @@ pub trait Observer: Send + Sync + 'static {
     fn event(&self, session: Option<SessionTag>, event: &Event);
 }
 
+macro_rules! send {
+    ($level:ident, $tag:expr, $event:expr) => {
+        tracing::event!(
+            target: TARGET,
+            tracing::Level::$level,
+            session = %$tag().map_or_else(|| "-".to_owned(), |tag| tag.to_string()),
+            event = ?$event
+        )
+    };
+}
+
 /// Sends the event to `tracing`. The tag is computed only if a subscriber listens.
 pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
-    macro_rules! send {
-        ($level:ident) => {
-            tracing::event!(
-                target: TARGET,
-                tracing::Level::$level,
-                session = %tag().map_or_else(|| "-".to_owned(), |tag| tag.to_string()),
-                event = ?event
-            )
-        };
-    }
     match event {
-        Event::Loaded => send!(TRACE),
-        Event::Created | Event::TakenBefore | Event::Replayed { .. } | Event::Swept { .. } => send!(DEBUG),
-        Event::Rotated { .. } | Event::Renewed { .. } | Event::Ended(_) | Event::UnknownId => send!(INFO),
-        Event::MalformedId { .. } | Event::IgnoredIds { .. } | Event::TakenOver => send!(INFO),
+        Event::Loaded => trace_loaded(tag),
+        Event::Created | Event::TakenBefore | Event::Replayed { .. } | Event::Swept { .. } => {
+            send!(DEBUG, tag, event)
+        }
+        Event::Rotated { .. } | Event::Renewed { .. } | Event::Ended(_) | Event::UnknownId => {
+            send!(INFO, tag, event)
+        }
+        Event::MalformedId { .. } | Event::IgnoredIds { .. } | Event::TakenOver => send!(INFO, tag, event),
         Event::ResurrectionPrevented
         | Event::Corrupt
         | Event::Recovered { .. }
@@ -156,7 +161,13 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         | Event::LeaveFailed
         | Event::SweepMissing
         | Event::SweepFailed => {
-            send!(WARN)
+            send!(WARN, tag, event)
         }
     }
+}
+
+/// [`trace`] for the event that nearly each request causes, and that hardly a process listens to.
+#[inline]
+pub(crate) fn trace_loaded(tag: &dyn Fn() -> Option<SessionTag>) {
+    send!(TRACE, tag, Event::Loaded);
 }

@@ -160,7 +160,7 @@ impl<D: Driver> Manager<D> {
             self.emit(Some(&key), &Event::Ended(reason.clone()));
             return Ok(Found::Refused(reason));
         }
-        self.emit(Some(&key), &Event::Loaded);
+        self.emit_loaded(&key);
         Ok(Found::Session(Work::stored(Loaded { id, key, revision, expires }, table)))
     }
 

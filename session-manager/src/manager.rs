@@ -9,7 +9,7 @@ use session_core::{Candidates, Capabilities, Clock, Driver, ExpiryMode, Key, Pur
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::event::{Event, SessionTag, trace};
+use crate::event::{Event, SessionTag, trace, trace_loaded};
 use crate::handover::Takeover;
 use crate::opened::Opening;
 use crate::outcome::EndReason;
@@ -121,6 +121,15 @@ impl<D> Manager<D> {
 
     pub(crate) fn tag(&self, key: &Key) -> SessionTag {
         SessionTag(self.tags.hash_one(key.as_str()))
+    }
+
+    /// [`emit`](Self::emit) for [`Event::Loaded`].
+    #[inline]
+    pub(crate) fn emit_loaded(&self, key: &Key) {
+        trace_loaded(&|| Some(self.tag(key)));
+        if let Some(observer) = &self.config.observer {
+            observer.event(Some(self.tag(key)), &Event::Loaded);
+        }
     }
 
     pub(crate) fn emit(&self, key: Option<&Key>, event: &Event) {

@@ -34,10 +34,10 @@ impl<D: Driver> Manager<D> {
 
     /// Whether this request is the first one with a new id.
     pub(crate) fn confirms(&self, work: &Work) -> bool {
-        work.presented_id()
+        matches!(work.table().header.renewal(), Some((_, Some(_))))
+            && work.presented_id()
             && work.pending().is_none()
             && !work.is_detached()
-            && matches!(work.table().header.renewal(), Some((_, Some(_))))
     }
 
     /// Renews the id, or else commits under the old one: a store that has no room for a second record may have it for a

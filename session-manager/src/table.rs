@@ -313,6 +313,19 @@ impl Header {
         let word = |at: usize| {
             u64::from_le_bytes(*data[at..].first_chunk().expect("the caller has checked the length"))
         };
+        let fixed = |rare| Self {
+            created: Timestamp::from_millis(word(8)),
+            updated: Timestamp::from_millis(word(UPDATED_AT)),
+            started: Timestamp::from_millis(word(24)),
+            absolute: (word(32) != NONE).then(|| Timestamp::from_millis(word(32))),
+            idle: Duration::from_millis(word(40)),
+            lifetime: (word(48) != NONE).then(|| Duration::from_millis(word(48))),
+            epoch: word(56),
+            rare,
+        };
+        if end == PLAIN && data[FIXED..PLAIN] == [0; 3] {
+            return Ok(fixed(None));
+        }
         let mut at = FIXED;
         let mut part = || {
             let len = usize::from(*data[..end].get(at).ok_or(Malformed)?);
@@ -324,19 +337,9 @@ impl Header {
         let agent = optional(&data[part()?], Agent::from_bytes)?;
         let user = part()?;
         std::str::from_utf8(&data[user.clone()]).map_err(|_| Malformed)?;
-        Ok(Self {
-            created: Timestamp::from_millis(word(8)),
-            updated: Timestamp::from_millis(word(UPDATED_AT)),
-            started: Timestamp::from_millis(word(24)),
-            absolute: (word(32) != NONE).then(|| Timestamp::from_millis(word(32))),
-            idle: Duration::from_millis(word(40)),
-            lifetime: (word(48) != NONE).then(|| Duration::from_millis(word(48))),
-            epoch: word(56),
-            rare: (end > PLAIN).then(|| {
-                // These slices share the record's bytes.
-                Box::new(Rare { network, agent, user: data.slice(user), extra: data.slice(at..end) })
-            }),
-        })
+        // These slices share the record's bytes.
+        let rare = Rare { network, agent, user: data.slice(user), extra: data.slice(at..end) };
+        Ok(fixed(Some(Box::new(rare))))
     }
 
     /// The header, except for its rare fields.
@@ -456,6 +459,7 @@ impl Header {
 
     /// When the session got its id, and the key before, until a request has presented the id.
     pub(crate) fn renewal(&self) -> Option<(Timestamp, Option<Key>)> {
+        self.rare.as_ref()?;
         let (at, key) = self.renewal_bytes().split_first_chunk()?;
         let key = std::str::from_utf8(key).ok().and_then(|hash| Key::new(&Prefix::SESSION, hash).ok());
         Some((Timestamp::from_millis(u64::from_le_bytes(*at)), key))
