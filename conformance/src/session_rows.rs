@@ -163,6 +163,11 @@ S137 s137_renewal_with_lost_answers_happens_once session [Conditional VirtualTim
 S138 s138_renewed_session_is_no_way_into_a_login session [Conditional VirtualTime] [StoreIgnoresRevision SwallowsConflicts];
 S139 s139_reference_follows_a_renewal session [Conditional VirtualTime] [RemoveKeeps LosesUpdates];
 S140 s140_end_of_others_spares_the_renewed_session session [Conditional VirtualTime] [RemoveKeeps StripsUser];
+S141 s141_old_session_is_taken_over_once session [Conditional VirtualTime] [AbsentReplaces SwallowsConflicts];
+S142 s142_takeover_that_stops_is_repeated session [Conditional VirtualTime] [LosesDeadlines AddsAnHour];
+S143 s143_logout_closes_the_old_session session [Conditional VirtualTime] [RemoveKeeps LosesCreates];
+S144 s144_prepared_session_waits_for_its_client session [Conditional VirtualTime] [AbsentReplaces LosesUpdates];
+S145 s145_old_system_owns_the_logins session [Conditional VirtualTime] [RemoveKeeps SwallowsConflicts];
         }
     };
 }

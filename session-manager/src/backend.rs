@@ -20,12 +20,14 @@ use crate::work::{Loaded, Work};
 /// The manager without the driver's type, so that handlers need not name the driver.
 pub(crate) trait Backend: Send + Sync {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
-    /// The session of a request that has none: that of the old system, if there is one to take over. `this` is this backend.
+    /// Whether the old system owns the logins, so that each request asks it.
+    fn old_owns(&self) -> bool;
+    /// The session of a request that presents one of the old system. `this` is this backend.
     fn take_over<'a>(
         &'a self,
         this: Arc<dyn Backend>,
         request: &'a RequestInfo,
-        empty: Box<Work>,
+        found: Box<Work>,
     ) -> Boxed<'a, Box<Work>>;
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed>;
     fn destroy<'a>(

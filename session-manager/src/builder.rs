@@ -10,7 +10,7 @@ use crate::codec::Codec;
 use crate::config::{Config, LONGEST, Limits, MIN_RENEWAL, MIN_TIME, OnCorrupt, OnTooMany};
 use crate::error::{Error, ErrorKind};
 use crate::event::Observer;
-use crate::handover::{EndOld, HandoverSource, Mapped, OldSystem, Takeover};
+use crate::handover::{EndOld, HandoverSource, Mapped, OldSystem, OnOldFailure, Takeover};
 use crate::session::Session;
 use crate::sessions::Sessions;
 
@@ -37,6 +37,7 @@ use crate::sessions::Sessions;
 /// | `end_old` | at logout |
 /// | `handover_memory` | 30 days |
 /// | `keep_old_id` | off |
+/// | `old_owns` | off |
 #[must_use]
 pub struct SessionsBuilder<D> {
     driver: D,
@@ -45,6 +46,7 @@ pub struct SessionsBuilder<D> {
     end_old: EndOld,
     handover_memory: Duration,
     keep_old_id: bool,
+    old_owns: Option<OnOldFailure>,
 }
 
 impl<D: Driver> Sessions<D> {
@@ -86,6 +88,7 @@ impl<D: Driver> Sessions<D> {
             end_old: EndOld::default(),
             handover_memory,
             keep_old_id: false,
+            old_owns: None,
         }
     }
 }
@@ -238,6 +241,24 @@ impl<D: Driver> SessionsBuilder<D> {
         self
     }
 
+    /// Lets the old system own the logins as long as both run side by side. Each request then reads the old session and maps it
+    /// again, whether or not it has a session of ours:
+    ///
+    /// - A login over there logs in here. An anonymous session of ours keeps its values.
+    /// - A logout over there, also the loss of the old cookie, ends the session of ours at the next request.
+    /// - Another user over there ends it too, and the request gets a new session.
+    /// - Values that `map` inserts replace ours if they differ. All other values of ours stay, and nothing is written back.
+    ///
+    /// A user who logs in here, by [`Session::login`], has a session of ours alone. `on_failure` says what happens if the old store
+    /// fails. A session is taken over again if it presents its old id later than a minute after that, and a logout here is final
+    /// only if [`end_old`](Self::end_old) ends the old session: not with `Never`.
+    ///
+    /// `map` runs at each request, so it only computes. A [`SessionRef`](crate::SessionRef) does not ask the old system.
+    pub fn old_owns(mut self, on_failure: OnOldFailure) -> Self {
+        self.old_owns = Some(on_failure);
+        self
+    }
+
     /// Receives events in addition to `tracing`.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.config.observer = Some(observer);
@@ -266,7 +287,7 @@ impl<D: Driver> SessionsBuilder<D> {
     /// # Errors
     /// `Config` if an option is out of range, or the driver has no compare-and-swap.
     pub fn build(self) -> Result<Sessions<D>, Error> {
-        let Self { driver, config, old, end_old: end, handover_memory: memory, keep_old_id: keep_id } = self;
+        let Self { driver, config, old, end_old: end, handover_memory: memory, keep_old_id, old_owns } = self;
         let wrong = |detail: &str| Err(Error::new(ErrorKind::Config).with_detail(detail));
         if config.idle < MIN_TIME || config.lifetime.is_some_and(|lifetime| lifetime < MIN_TIME) {
             return wrong("idle_timeout and absolute_lifetime are at least one second");
@@ -300,7 +321,14 @@ impl<D: Driver> SessionsBuilder<D> {
                  allow_last_write_wins accepts that",
             );
         }
-        Ok(Sessions::from_parts(driver, config, old.map(|old| Takeover { old, end, memory, keep_id })))
+        if keep_old_id && old_owns.is_some() {
+            return wrong("old_owns needs a session cookie beside the old one, so it excludes keep_old_id");
+        }
+        if end == EndOld::Now && old_owns.is_some() {
+            return wrong("old_owns reads the old session at each request, so end_old is not Now");
+        }
+        let takeover = |old| Takeover { old, end, memory, keep_id: keep_old_id, owns: old_owns };
+        Ok(Sessions::from_parts(driver, config, old.map(takeover)))
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Event {
     TakenBefore,
     /// A session of another system could not be decoded or its signature is wrong. The request got no session.
     OldUnreadable,
+    /// The store of the old system, which owns the logins, failed. The session of ours stays as it is for this request.
+    OldAway,
     /// A session of another system could not be ended there.
     OldEndFailed,
     /// A session has ended or lost its user, and could not be removed from the index of that user. The next use of the
@@ -157,6 +159,7 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
         | Event::RenewalFailed
         | Event::TouchFailed
         | Event::OldUnreadable
+        | Event::OldAway
         | Event::OldEndFailed
         | Event::LeaveFailed
         | Event::SweepMissing

@@ -27,7 +27,8 @@ pub trait HandoverSource: Send + Sync + 'static {
     /// The id of the old session that these headers present, or `None`. Called for each request, so it does no I/O.
     fn find(&self, headers: &HeaderMap) -> Option<OldId>;
 
-    /// The live session under `id`. Called only if the request has no live session of ours.
+    /// The live session under `id`. Called only if the request has no live session of ours, or for each request if the old
+    /// system [owns the logins](crate::SessionsBuilder::old_owns).
     ///
     /// # Errors
     /// `Corrupt` if the session does not decode or its signature is wrong: the request has no session then, and an event
@@ -54,6 +55,31 @@ pub enum EndOld {
     AtLogout,
 }
 
+/// What happens to a request if the old system's store fails while it [owns the logins](crate::SessionsBuilder::old_owns).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnOldFailure {
+    /// The load fails, and the request's policy for store failures applies.
+    #[default]
+    Fail,
+    /// The session of ours stays as it is. A logout over there has no effect here until the store answers again.
+    Keep,
+}
+
+/// The result of [`Sessions::prepare`](crate::Sessions::prepare).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Prepared {
+    /// The session is stored for its client.
+    Stored,
+    /// It was prepared, taken over or closed before. Nothing changed.
+    Known,
+    /// The mapping refused it or wrote nothing.
+    Refused,
+    /// Its end has passed.
+    Expired,
+}
+
 /// The options of a handover.
 #[derive(Clone)]
 pub(crate) struct Takeover {
@@ -63,6 +89,8 @@ pub(crate) struct Takeover {
     pub(crate) memory: Duration,
     /// Whether the session of ours keeps the old id for its logout.
     pub(crate) keep_id: bool,
+    /// The old system owns the logins; and what happens if it cannot be read.
+    pub(crate) owns: Option<OnOldFailure>,
 }
 
 /// A source and the application's mapping, without their types.
@@ -103,10 +131,10 @@ where
 }
 
 impl Session {
-    /// Reads the session of the request. If there is none, the old system is asked.
+    /// Reads the session of the request. If there is none, or if the old system owns the logins, that is asked.
     pub(crate) async fn first_load(&self) -> Result<Box<Work>, Error> {
         let work = self.backend().load(self.request()).done().await?;
-        if self.request().old.is_none() || work.loaded().is_some() {
+        if self.request().old.is_none() || (work.loaded().is_some() && !self.backend().old_owns()) {
             return Ok(work);
         }
         self.backend().take_over(Arc::clone(self.backend()), self.request(), work).await

@@ -86,7 +86,7 @@ pub use event::{Event, Observer, SessionTag};
 pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
-pub use handover::{EndOld, HandoverSource};
+pub use handover::{EndOld, HandoverSource, OnOldFailure, Prepared};
 pub use late::LateSession;
 pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};
 pub use policy::{OnHandlerError, OnNotStored, OnStoreError};

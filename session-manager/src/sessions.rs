@@ -125,10 +125,13 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// The session of the old system that a request with these headers presents, for [`RequestInfo::old`]. `None` without
-    /// a [`handover`](crate::SessionsBuilder::handover).
+    /// a [`handover`](crate::SessionsBuilder::handover). With [`old_owns`](crate::SessionsBuilder::old_owns), a request without
+    /// one gets an empty id.
     #[must_use]
     pub fn old_session(&self, headers: &HeaderMap) -> Option<OldId> {
-        self.manager.takeover.as_ref()?.old.find(headers)
+        let takeover = self.manager.takeover.as_ref()?;
+        // A request without an old session has to end a session of ours that followed one.
+        takeover.old.find(headers).or_else(|| takeover.owns.map(|_| OldId::new([])))
     }
 
     /// The driver.
@@ -167,13 +170,16 @@ impl<D: Driver> Backend for Manager<D> {
         }
         Loading::Pending(Box::pin(self.load(request)))
     }
+    fn old_owns(&self) -> bool {
+        self.takeover.as_ref().is_some_and(|takeover| takeover.owns.is_some())
+    }
     fn take_over<'a>(
         &'a self,
         this: Arc<dyn Backend>,
         request: &'a RequestInfo,
-        empty: Box<Work>,
+        found: Box<Work>,
     ) -> Boxed<'a, Box<Work>> {
-        Box::pin(self.take_over(this, request, empty))
+        Box::pin(self.take_over(this, request, found))
     }
     fn commit<'a>(&'a self, request: &'a RequestInfo, work: &'a mut Work) -> Boxed<'a, Committed> {
         Box::pin(self.commit(request, work))

@@ -1,118 +1,195 @@
 //! Taking over a session of the old system, once.
 //!
-//! The marker of an old session is a record under `handover:` and the hexadecimal SHA-256 of a fixed tag and the old id.
-//! It has no deadline of its own inside; the record's deadline counts. All numbers are little-endian:
-//!
-//! | offset | length | marker |
-//! |---|---|---|
-//! | 0 | 1 | version, 1 |
-//! | 1 | 1 | kind, 5 |
-//! | 2 | 6 | zero |
-//! | 8 | 8 | when it was taken over, ms since the Unix epoch; 0 after a logout |
-//! | 16 | | additions of later releases, ignored |
-//!
-//! A takeover stores the marker for [`CLAIM_TIME`], then the new session, then the marker for its full time. If the process
-//! stops in between, a later request takes the old session over. If the second store of the marker finds another one, this
-//! takeover was too slow: its session ends before any client has its id.
+//! A takeover stores a claim for [`CLAIM_TIME`], then the new session, then the marker for its full time. If the process stops in
+//! between, a later request takes the old session over. If the second store of the marker finds another one, this takeover was too
+//! slow: its session ends before any client has its id. A prepared session stays in its marker until the last step.
+
+mod marker;
+mod owned;
+mod prepare;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use session_core::{Change, Condition, Driver, Key, Record, Revision, StoreErrorKind, Timestamp};
-use sha2::{Digest, Sha256};
 
 use crate::backend::Backend;
-use crate::entry::VALUE;
+use crate::entry::{FLASH, LABEL, VALUE, entries};
 use crate::error::Error;
 use crate::event::Event;
 use crate::handover::{EndOld, Takeover};
-use crate::index::hex;
 use crate::manager::Manager;
+use crate::op::Op;
 use crate::outcome::EndReason;
 use crate::policy::OnStoreError;
 use crate::request::{OldId, RequestInfo};
 use crate::session::Session;
 use crate::settle::{Before, New};
-use crate::table::TOMBSTONE_TIME;
+use crate::table::{TOMBSTONE_TIME, Table};
 use crate::values::decoded;
 use crate::work::Work;
 
+use self::marker::{Marker, marker_key};
+
 /// How long a takeover may take before another request may try.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
-const HEAD: [u8; 8] = [1, 5, 0, 0, 0, 0, 0, 0];
 /// The value of a session that keeps the old id.
 const KEPT_ID: &str = "handover.old_id";
-const KEY_TAG: &[u8] = b"session-kit handover v1\0";
+
+/// The marker that a takeover found, and the revision of its own claim in that place.
+struct Claim {
+    key: Key,
+    revision: Revision,
+    prepared: Option<Record>,
+}
 
 impl<D: Driver> Manager<D> {
-    /// The session of a request that has none: a new one with the content of the old session, or `empty`.
+    /// The session of a request that presents an old one.
     pub(crate) async fn take_over(
         &self,
         this: Arc<dyn Backend>,
         request: &RequestInfo,
-        empty: Box<Work>,
+        found: Box<Work>,
     ) -> Result<Box<Work>, Error> {
-        let (Some(takeover), Some(old)) = (&self.takeover, &request.old) else { return Ok(empty) };
+        let (Some(takeover), Some(old)) = (&self.takeover, &request.old) else { return Ok(found) };
         // A session that was replaced, revoked or is bound to another client is not absent.
-        if empty.is_dead() || !matches!(empty.end(), None | Some(EndReason::Expired)) {
-            return Ok(empty);
+        if found.is_dead() || !matches!(found.end(), None | Some(EndReason::Expired)) {
+            return Ok(found);
+        }
+        if let Some(away) = takeover.owns {
+            return Box::pin(self.follow_old(this, request, takeover, old, away, found)).await;
         }
         let key = marker_key(old);
-        if let Some(found) = self.driver.retrieve(&key).await? {
-            return Ok(self.taken_before(&found.data));
-        }
-        let bare = RequestInfo { old: None, ..request.clone() };
-        let session = Session::new(this, bare);
-        let new = Work::empty(self.config.new_header(), None, false);
-        session.turn(false).await.work = Some(Box::new(new));
-        match takeover.old.map(old, &session).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(empty),
-            Err(error)
-                if error.store_error().is_some_and(|error| error.kind() == StoreErrorKind::Corrupt) =>
-            {
-                self.emit(None, &Event::OldUnreadable);
-                return Ok(empty);
+        let before = self.driver.retrieve(&key).await?;
+        let prepared = match before.as_ref().map(|record| Marker::parse(&record.data)) {
+            None => None,
+            Some(Marker::Prepared(at, table)) if self.clock.now() >= at.saturating_add(CLAIM_TIME) => {
+                Some(table)
             }
-            Err(error) => return Err(error),
+            Some(marker) => return Ok(self.taken_before(&marker)),
+        };
+        let session = self.scratch(this, request).await;
+        let is_prepared = match &prepared {
+            Some(table) => fill(&session, table).map(|()| true)?,
+            None => false,
+        };
+        if !is_prepared && !self.map_old(takeover, old, &session).await? {
+            return Ok(found);
         }
         if let Some(id) = old.as_str().filter(|_| takeover.keep_id) {
             session.insert(KEPT_ID, id)?;
         }
         let mapped = session.turn(true).await.work.take().filter(|work| work.has_changes());
-        let Some(mut work) = mapped else { return Ok(empty) };
-        let claim = self.marker(self.clock.now().as_millis(), CLAIM_TIME)?;
-        let claimed = claim.revision;
-        match self.store_new(&key, claim).await? {
-            New::Stored => {}
-            New::Taken => {
-                let now = self.clock.now().as_millis().to_le_bytes();
-                return Ok(self.taken_before(&[HEAD, now].concat()));
-            }
-            New::Lost(error) => return Err(Error::uncertain(error)),
+        let Some(work) = mapped else { return Ok(found) };
+        let before = before.filter(|_| is_prepared);
+        match self.settle_takeover(request, takeover, old, before, work).await? {
+            Ok(work) => Ok(work),
+            Err(empty) => Ok(empty.unwrap_or(found)),
         }
+    }
+
+    /// A session that the application's mapping fills.
+    pub(crate) async fn scratch(&self, this: Arc<dyn Backend>, request: &RequestInfo) -> Session {
+        let session = Session::new(this, RequestInfo { old: None, ..request.clone() });
+        let new = Work::empty(self.config.new_header(), None, false);
+        session.turn(false).await.work = Some(Box::new(new));
+        session
+    }
+
+    /// Whether the old system has a live session that the application accepts, whose content `session` gets.
+    pub(crate) async fn map_old(
+        &self,
+        takeover: &Takeover,
+        old: &OldId,
+        session: &Session,
+    ) -> Result<bool, Error> {
+        match takeover.old.map(old, session).await {
+            Err(error)
+                if error.store_error().is_some_and(|error| error.kind() == StoreErrorKind::Corrupt) =>
+            {
+                self.emit(None, &Event::OldUnreadable);
+                Ok(false)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Stores the session in `work` as that of `old`, once. `prepared` is the record of an import. `Err` is the session of a
+    /// request that has none: another request has taken it over, or with `None`, nothing was stored.
+    pub(crate) async fn settle_takeover(
+        &self,
+        request: &RequestInfo,
+        takeover: &Takeover,
+        old: &OldId,
+        prepared: Option<Record>,
+        mut work: Box<Work>,
+    ) -> Result<Result<Box<Work>, Option<Box<Work>>>, Error> {
+        let claim = match self.claim_old(old, prepared).await? {
+            Ok(claim) => claim,
+            Err(marker) => return Ok(Err(Some(self.taken_before(&marker)))),
+        };
         let committed = self.commit(request, &mut work).await;
         if committed.is_err() || work.loaded().is_none() {
-            drop(self.remove_if(&key, Condition::Revision(claimed)).await);
-            return committed.map(|_| empty);
+            self.unclaim(&claim).await;
+            return committed.map(|_| Err(None));
         }
-        let marker = self.marker(self.clock.now().as_millis(), self.memory(takeover))?;
-        match self.replace(&key, || marker.clone(), Before::Revision(claimed), true).await {
+        let time = if takeover.owns.is_some() { TOMBSTONE_TIME } else { self.memory(takeover) };
+        let marker = self.marker(&Marker::Taken(self.clock.now()), time)?;
+        match self.replace(&claim.key, || marker.clone(), Before::Revision(claim.revision), true).await {
             Ok(Change::Applied) => {}
             other => {
                 let ended = self.destroy(request, &mut work, "taken over twice".into()).await;
                 let found = other?;
                 ended?;
                 let found = if let Change::Conflict(Some(found)) = found { found.data } else { marker.data };
-                return Ok(self.taken_before(&found));
+                return Ok(Err(Some(self.taken_before(&Marker::parse(&found)))));
             }
         }
         self.emit(work.loaded().map(|loaded| &loaded.key), &Event::TakenOver);
         if takeover.end == EndOld::Now && takeover.old.end(old).await.is_err() {
             self.emit(None, &Event::OldEndFailed);
         }
-        Ok(work)
+        Ok(Ok(work))
+    }
+
+    /// Claims an old session for this request, or returns the marker of another one.
+    async fn claim_old(&self, old: &OldId, prepared: Option<Record>) -> Result<Result<Claim, Marker>, Error> {
+        let key = marker_key(old);
+        let now = self.clock.now();
+        let Some(record) = prepared else {
+            let claim = self.marker(&Marker::Taken(now), CLAIM_TIME)?;
+            let revision = claim.revision;
+            return match self.store_new(&key, claim).await? {
+                New::Stored => Ok(Ok(Claim { key, revision, prepared: None })),
+                New::Taken => {
+                    let found = self.driver.retrieve(&key).await?;
+                    Ok(Err(found.map_or(Marker::Taken(now), |found| Marker::parse(&found.data))))
+                }
+                New::Lost(error) => Err(Error::uncertain(error)),
+            };
+        };
+        let Marker::Prepared(_, table) = Marker::parse(&record.data) else {
+            return Ok(Err(Marker::Taken(now)));
+        };
+        let revision = Revision::random()?;
+        let claim = Record { data: Marker::Prepared(now, table).encode(), expires: record.expires, revision };
+        match self.replace(&key, || claim.clone(), Before::Loaded(&record), true).await? {
+            Change::Applied => Ok(Ok(Claim { key, revision, prepared: Some(record) })),
+            Change::Conflict(Some(found)) => Ok(Err(Marker::parse(&found.data))),
+            _ => Ok(Err(Marker::Taken(now))),
+        }
+    }
+
+    /// Gives a claim back. If that fails, it ends by itself.
+    async fn unclaim(&self, claim: &Claim) {
+        let Ok(revision) = Revision::random() else { return };
+        drop(match &claim.prepared {
+            None => self.remove_if(&claim.key, Condition::Revision(claim.revision)).await,
+            Some(record) => {
+                let record = Record { revision, ..record.clone() };
+                self.store_before(&claim.key, record, Before::Revision(claim.revision)).await
+            }
+        });
     }
 
     /// The id of the old session that this session took over, if it keeps it.
@@ -124,33 +201,39 @@ impl<D: Driver> Manager<D> {
 
     /// After a logout: the old session is not taken over again, and ends as configured.
     pub(crate) async fn close_old(&self, request: &RequestInfo, old: &OldId) -> Result<(), Error> {
-        let Some(takeover) = &self.takeover else { return Ok(()) };
-        let marker = self.marker(0, self.memory(takeover))?;
-        let marked = self.driver.store(&marker_key(old), marker, Condition::Any).await;
+        let Some(takeover) = self.takeover.as_ref().filter(|_| !old.as_bytes().is_empty()) else {
+            return Ok(());
+        };
+        let key = marker_key(old);
+        let closed = |time| self.marker(&Marker::Taken(Timestamp::from_millis(0)), time);
+        let marked = self.driver.store(&key, closed(self.memory(takeover))?, Condition::Any).await;
         let ended = match takeover.end {
             EndOld::Never => Ok(()),
             EndOld::Now | EndOld::AtLogout => takeover.old.end(old).await,
         };
-        let Err(error) = marked.map_err(Error::from).and(ended) else { return Ok(()) };
-        self.emit(None, &Event::OldEndFailed);
-        if request.on_store_error == OnStoreError::Continue { Ok(()) } else { Err(error) }
+        if let Err(error) = marked.map_err(Error::from).and(ended) {
+            self.emit(None, &Event::OldEndFailed);
+            return if request.on_store_error == OnStoreError::Continue { Ok(()) } else { Err(error) };
+        }
+        if takeover.owns.is_some() && takeover.end != EndOld::Never {
+            // The old system may give its next session the same id. If this fails, that one is refused for longer.
+            drop(self.driver.store(&key, closed(TOMBSTONE_TIME)?, Condition::Any).await);
+        }
+        Ok(())
     }
 
     /// The session of a request whose old session was taken over.
-    fn taken_before(&self, marker: &[u8]) -> Box<Work> {
+    fn taken_before(&self, marker: &Marker) -> Box<Work> {
         self.emit(None, &Event::TakenBefore);
-        let at = marker.strip_prefix(&HEAD).and_then(|rest| rest.first_chunk().copied());
-        let at = Timestamp::from_millis(at.map_or(0, u64::from_le_bytes));
         // As under a tombstone: the response with the new id may be on its way, and a cookie of this one would replace it.
-        let is_recent = self.clock.now() < at.saturating_add(TOMBSTONE_TIME);
+        let is_recent = self.clock.now() < marker.at().saturating_add(TOMBSTONE_TIME);
         let end = Some(EndReason::Replaced).filter(|_| is_recent);
         Box::new(Work::empty(self.config.new_header(), end, is_recent))
     }
 
-    fn marker(&self, at: u64, time: Duration) -> Result<Record, Error> {
-        let data = Bytes::from([HEAD, at.to_le_bytes()].concat());
+    fn marker(&self, marker: &Marker, time: Duration) -> Result<Record, Error> {
         let expires = Some(self.clock.now().saturating_add(time));
-        Ok(Record { data, expires, revision: Revision::random()? })
+        Ok(Record { data: marker.encode(), expires, revision: Revision::random()? })
     }
 
     /// A marker lives at least as long as the session of ours.
@@ -159,7 +242,23 @@ impl<D: Driver> Manager<D> {
     }
 }
 
-fn marker_key(old: &OldId) -> Key {
-    let hash = Sha256::new().chain_update(KEY_TAG).chain_update(old.as_bytes()).finalize();
-    Key::parse(&format!("handover:{}", hex(&hash))).expect("a prefix and 64 digits are a key")
+/// Gives a new session the content of a prepared one. Its times are those of this manager, and begin now.
+fn fill(session: &Session, table: &Table) -> Result<(), Error> {
+    if let Some(user) = table.header.user() {
+        session.login(user)?;
+    }
+    for entry in entries(table.body()) {
+        let op = match entry.class() {
+            VALUE => Op::Insert,
+            FLASH => Op::FlashSet,
+            LABEL => Op::Label,
+            _ => continue,
+        };
+        session.record_entry(entry.whole.to_vec(), op)?;
+    }
+    let persistence = table.header.persistence();
+    if persistence == session.config().new_header().persistence() {
+        return Ok(());
+    }
+    session.write(|work| work.record(Op::Persistence(persistence)))
 }

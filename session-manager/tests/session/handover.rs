@@ -18,28 +18,28 @@ use crate::{Map, clock, told};
 
 /// Sessions of an old system by their id, with the name of the user.
 #[derive(Clone, Default)]
-struct OldSystem(Arc<OldState>);
+pub(crate) struct OldSystem(pub(crate) Arc<OldState>);
 
 #[derive(Default)]
-struct OldState {
-    users: Mutex<BTreeMap<String, String>>,
+pub(crate) struct OldState {
+    pub(crate) users: Mutex<BTreeMap<String, String>>,
     failure: Mutex<Option<StoreErrorKind>>,
-    reads: AtomicUsize,
+    pub(crate) reads: AtomicUsize,
     events: Mutex<Vec<Event>>,
 }
 
 impl OldSystem {
-    fn with(id: &str, user: &str) -> Self {
+    pub(crate) fn with(id: &str, user: &str) -> Self {
         let old = Self::default();
         old.0.users.lock().unwrap().insert(id.to_owned(), user.to_owned());
         old
     }
 
-    fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.0.users.lock().unwrap().contains_key(id)
     }
 
-    fn fail(&self, kind: impl Into<Option<StoreErrorKind>>) {
+    pub(crate) fn fail(&self, kind: impl Into<Option<StoreErrorKind>>) {
         *self.0.failure.lock().unwrap() = kind.into();
     }
 
@@ -50,7 +50,7 @@ impl OldSystem {
         }
     }
 
-    fn saw(&self, event: &Event) -> usize {
+    pub(crate) fn saw(&self, event: &Event) -> usize {
         self.0.events.lock().unwrap().iter().filter(|seen| *seen == event).count()
     }
 }
@@ -82,7 +82,7 @@ impl Observer for OldSystem {
     }
 }
 
-fn builder<D: Driver>(driver: D, old: &OldSystem) -> SessionsBuilder<D> {
+pub(crate) fn builder<D: Driver>(driver: D, old: &OldSystem) -> SessionsBuilder<D> {
     Sessions::builder(driver).observer(Arc::new(old.clone())).handover(
         old.clone(),
         |user: String, session| {
@@ -102,7 +102,7 @@ fn stage(old: &OldSystem, end: EndOld) -> (Map, TestClock, Sessions<Map>) {
     (map.clone(), clock, builder(map, old).end_old(end).build().unwrap())
 }
 
-fn request<D: Driver>(
+pub(crate) fn request<D: Driver>(
     sessions: &Sessions<D>,
     id: impl Into<Option<SessionId>>,
     old: &'static str,
@@ -116,7 +116,7 @@ async fn arrive<D: Driver>(sessions: &Sessions<D>, old: &'static str) -> Session
     sessions.load(request(sessions, None, old)).await.unwrap()
 }
 
-fn count(map: &Map, prefix: &str) -> usize {
+pub(crate) fn count(map: &Map, prefix: &str) -> usize {
     map.all().keys().filter(|key| key.as_str().starts_with(prefix)).count()
 }
 

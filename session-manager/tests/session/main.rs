@@ -15,6 +15,7 @@ mod hints;
 mod killed;
 mod lost;
 mod orders;
+mod owned;
 mod reference;
 mod secrets;
 #[cfg(all(feature = "json", feature = "bincode"))]

@@ -6,6 +6,7 @@ mod commit;
 mod common;
 mod find;
 mod flash;
+mod handover;
 mod identity;
 mod lifecycle;
 mod login;
@@ -20,6 +21,6 @@ mod users;
 mod values;
 
 pub(crate) use {
-    checks::*, clock::*, commit::*, find::*, flash::*, identity::*, lifecycle::*, login::*, order::*,
-    reference::*, remember::*, renewal::*, replay::*, several::*, time::*, users::*, values::*,
+    checks::*, clock::*, commit::*, find::*, flash::*, handover::*, identity::*, lifecycle::*, login::*,
+    order::*, reference::*, remember::*, renewal::*, replay::*, several::*, time::*, users::*, values::*,
 };
