@@ -59,7 +59,7 @@ impl Files {
         self
     }
 
-    /// Only how a request presents the session: a source for sessions that are prepared.
+    /// Only how a request presents the session: the source after an [`Import`](super::Import).
     #[must_use]
     pub fn into_system(self) -> System {
         self.system

@@ -10,7 +10,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::locked::blocking;
 
-/// A source whose sessions can be listed, for importing them at once.
+/// A source whose sessions can be listed, for an [`Import`](super::Import).
 pub trait ListedSource: HandoverSource<Old = Value> {
     /// Sessions after `from`, the [`Listed::next`] of the page before. An id may be listed twice, or have no session any more.
     ///

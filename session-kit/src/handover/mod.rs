@@ -17,6 +17,7 @@
 mod cookies;
 mod entries;
 mod files;
+mod import;
 mod listed;
 mod locked;
 mod php_files;
@@ -35,6 +36,7 @@ pub use session_handover::*;
 pub use cookies::Cookies;
 pub use entries::Entries;
 pub use files::Files;
+pub use import::{Import, Imported};
 pub use listed::{Listed, ListedSource};
 pub use php_files::PhpFiles;
 #[cfg(feature = "handover-postgres")]

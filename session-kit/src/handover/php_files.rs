@@ -11,7 +11,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::listed::{self, Listed, ListedSource};
 use super::locked;
-use super::system::{self, cookie_value, now};
+use super::system::{self, System, cookie_value, now};
 
 /// The live sessions of a PHP application in the files of `session.save_path`, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover).
@@ -93,6 +93,12 @@ impl PhpFiles {
     #[must_use]
     pub fn max_file_bytes(self, most: u64) -> Self {
         self.with(|options| options.max_file_bytes = most)
+    }
+
+    /// Only how a request presents the session: the source after an [`Import`](super::Import).
+    #[must_use]
+    pub fn into_system(self) -> System {
+        System::new("", |_| Ok(None)).found_by(move |headers| php_id(headers, &self.0.cookie))
     }
 
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {

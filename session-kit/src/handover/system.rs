@@ -111,7 +111,7 @@ impl System {
     }
 }
 
-/// Finds the old id in a request, and reads nothing.
+/// After an [`Import`](super::Import): finds the old id in a request, and reads nothing.
 impl HandoverSource for System {
     type Old = Value;
 

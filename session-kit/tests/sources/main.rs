@@ -1,8 +1,10 @@
 //! Sources of old sessions against real files, SQLite, Redis and PostgreSQL, with the samples that the real systems wrote.
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![allow(clippy::print_stdout, reason = "the child of a test reports to it")]
 
 mod cookies;
 mod files;
+mod import;
 mod postgres;
 mod redis;
 mod sqlite;

@@ -98,10 +98,14 @@ async fn failures_of_a_server_are_typed_and_hide_ids() {
     let missing = PostgresRows::new(&server.url(), django()).unwrap();
     assert_kind(&missing, StoreErrorKind::Misconfigured).await;
 
-    server.pause().unwrap();
+    let (locker, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    locker.batch_execute(r#"BEGIN; LOCK TABLE "session""#).await.unwrap();
     let hasty = source.clone().response_timeout(std::time::Duration::from_millis(200));
     assert_kind(&hasty, StoreErrorKind::Timeout).await;
-    server.resume().unwrap();
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    drop(locker);
+    connection.await.unwrap().unwrap();
     server.kill();
     assert_kind(&source, StoreErrorKind::Unavailable).await;
     let error = PostgresRows::new("postgres://user:hunter2@[", django()).unwrap_err();
