@@ -18,6 +18,8 @@ pub(crate) enum Area {
     Scale,
     /// The longest pause of other tasks.
     Stall,
+    /// Decoding sessions of other systems.
+    Handover,
 }
 
 /// Which program a subject is part of.

@@ -11,6 +11,7 @@ const fn cost(name: &'static str, unit: &'static str) -> Figure {
 }
 
 const OURS: Program = Program::Ours;
+const HANDOVER: Subject = Subject::new(OURS, "handover", "session-handover", Home::Memory);
 const WEB: Subject = Subject::new(OURS, "web", "session-tower", Home::Memory);
 const SEALED: Subject = Subject::new(OURS, "sealed", "session-tower, cookie-only", Home::Memory);
 const ACTIX_OURS: Subject = Subject::new(OURS, "actix", "session-actix", Home::Memory);
@@ -93,6 +94,10 @@ const POSTGRES_PIPELINE: Subject =
     Subject::new(POSTGRES_PEERS, "pipeline", "tokio-postgres, prepared, pipelined", Home::Postgres("raw"));
 const TS_POSTGRES: Subject =
     Subject::new(POSTGRES_PEERS, "tower", "tower-sessions-sqlx-store, postgres", Home::Postgres("tower"));
+const HANDOVER_PEER: Program = Program::Peer("handover");
+const PHP_SERDE: Subject = Subject::new(HANDOVER_PEER, "handover", "php_serde, typed", Home::Memory);
+const BY_HAND: Subject =
+    Subject::new(HANDOVER_PEER, "handover", "by hand: sha2, flate2, serde_json", Home::Memory);
 
 /// "Near flat" allows half the rate with a hundred times as many records.
 const NEAR_FLAT: Option<f64> = Some(0.5);
@@ -136,10 +141,41 @@ pub(crate) fn against_before(groups: Vec<Group>) -> Vec<Group> {
 
 /// All rows, in the order of measurement.
 pub(crate) fn groups() -> Vec<Group> {
-    [web(), actix(), memory(), sqlite(), mmap(), redis(), postgres(), file(), sled(), scale(), stall()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        web(),
+        actix(),
+        memory(),
+        sqlite(),
+        mmap(),
+        redis(),
+        postgres(),
+        file(),
+        sled(),
+        scale(),
+        stall(),
+        handover(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn handover() -> Vec<Group> {
+    let group = |work, label: &str, figure, peer, limit| {
+        let row = |against, target| Compare { figure, ours: 0, against, target };
+        Group {
+            area: Area::Handover,
+            label: label.into(),
+            args: Args { work, tasks: 1, ..Args::default() },
+            subjects: vec![HANDOVER, peer],
+            rows: vec![row(Against::Limit(limit), Some(1.0)), row(Against::Subject(1), None)],
+        }
+    };
+    let beyond = cost("beyond_ns", "ns");
+    vec![
+        group(Work::DecodePhp, "PHP session of 2 KiB", cost("ns", "ns"), PHP_SERDE, 5_000.0),
+        group(Work::DecodeDjango, "Django cookie, beyond its HMAC", beyond, BY_HAND, 10_000.0),
+    ]
 }
 
 fn web() -> Vec<Group> {

@@ -2,6 +2,7 @@
 
 mod actix;
 mod driver;
+mod handover;
 mod memory;
 mod purge;
 mod session;
@@ -32,6 +33,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "sealed" => web::sealed(args),
         "actix" => actix::sample(args),
         "actix-sealed" => actix::sealed(args),
+        "handover" => handover::sample(args),
         other => Err(format!("{other:?} is not a subject").into()),
     }
 }

@@ -38,6 +38,10 @@ pub enum Work {
     Open,
     /// Long operations beside a heartbeat on one thread.
     Stall,
+    /// Decoding a session of PHP.
+    DecodePhp,
+    /// Decoding a signed cookie of Django.
+    DecodeDjango,
 }
 
 /// The failures that an acknowledged write must survive.

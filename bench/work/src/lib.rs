@@ -8,6 +8,7 @@
 pub mod actix;
 mod alloc;
 mod args;
+pub mod decode;
 mod draw;
 mod payload;
 #[cfg(any(feature = "actix", feature = "web"))]
