@@ -147,7 +147,7 @@ impl Reference {
         let Ok(room) = std::fs::read_to_string(self.path.with_extension("small")) else { return true };
         let others = log.frames.iter().filter(|(other, _)| *other != key);
         let taken: usize = others.filter_map(|(_, frame)| frame.map(|(_, len)| len)).sum();
-        taken + frame::encode(key, record).len() <= room.parse().unwrap()
+        taken + frame::encode(key, record).len() <= room.parse::<usize>().unwrap()
     }
 
     // What follows is for defects and for the harness.

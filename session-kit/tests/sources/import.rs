@@ -148,7 +148,7 @@ async fn killed_import_is_completed_by_the_next() {
 /// Imports until some sessions were mapped, and waits there for SIGKILL: others are being read and stored.
 async fn child(task: &str) {
     let (kill_at, directory) = task.split_once(' ').unwrap();
-    let (kill_at, directory) = (kill_at.parse().unwrap(), Path::new(directory));
+    let (kill_at, directory) = (kill_at.parse::<usize>().unwrap(), Path::new(directory));
     let sessions = application(directory).await;
     let source = SqliteRows::new(directory.join("old.db"), rows());
     let mapped = AtomicUsize::new(0);
