@@ -73,10 +73,15 @@ fn tests(full: bool) -> Result<Tally> {
     for program in &programs {
         jobs.push(job(program));
         if (&*program.package(), &*program.name) == ("session-store-redis", "conformance") {
-            let valkey = servers::valkey()?;
-            let (name, mut command) = job(program);
-            servers::choose(&mut command, &valkey);
-            jobs.push((format!("{name} on {}", valkey.0), command));
+            match servers::valkey() {
+                Ok(valkey) => {
+                    let (name, mut command) = job(program);
+                    servers::choose(&mut command, &valkey);
+                    jobs.push((format!("{name} on {}", valkey.0), command));
+                }
+                // The matrix says so again.
+                Err(error) => println!("not run: {} on Valkey: {error}", job(program).0),
+            }
         }
     }
     if full {
