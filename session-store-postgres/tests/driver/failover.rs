@@ -30,7 +30,7 @@ async fn handle_follows_to_the_promoted_standby() {
     primary.until_followed().unwrap();
 
     // A standby alone is no store, not even for reads.
-    let short = |url| PostgresConfig::new(url).response_timeout(Duration::from_millis(500));
+    let short = |url| PostgresConfig::new(url).response_timeout(Duration::from_secs(2));
     fails(PostgresStore::open(short(standby.url())).await, Unavailable, No);
     fails(PostgresStore::with_pool(pool(&standby.url()), short(String::new())).await, Unavailable, No);
     let switch = Switch::new(one);
