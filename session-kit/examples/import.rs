@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
-use serde::ser::{Error as _, Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use session_kit::handover::perl::cgi_session::Serializer as CgiSerializer;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
@@ -233,8 +233,19 @@ impl Serialize for Kept<'_> {
             Value::Int(number) => serializer.serialize_i64(*number),
             Value::Float(number) => serializer.serialize_f64(*number),
             Value::List(items) | Value::Tuple(items) => serializer.collect_seq(items.iter().map(Kept)),
-            Value::Map(entries) => serializer
-                .collect_map(entries.iter().map(|(key, value)| (text(key).unwrap_or_default(), Kept(value)))),
+            Value::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, value) in entries {
+                    let name = match key.as_text() {
+                        Some(text) => text.to_owned(),
+                        None => {
+                            text(key).ok_or_else(|| S::Error::custom("map key of a kind that is not kept"))?
+                        }
+                    };
+                    map.serialize_entry(&name, &Kept(value))?;
+                }
+                map.end()
+            }
             Value::Shared(_, of) => Kept(of).serialize(serializer),
             other => match other.as_text() {
                 Some(text) => serializer.serialize_str(text),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 use session_core::{Clock as _, Operation, StoreError, StoreErrorKind, SystemClock};
 use session_handover::{Bounds, Error, ErrorKind, Value};
 use session_manager::{HandoverSource, OldId};
@@ -164,10 +164,11 @@ pub(super) fn last_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// The cookies of a request in their order.
+/// The cookies of a request in their order. One that is not UTF-8 hides no other.
 fn cookies(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = (&str, &str)> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
 }
 
 /// Whether the text can be the name of a session: it has no controls and a reasonable length.
@@ -208,4 +209,19 @@ pub(super) fn seconds(since_1970: Duration) -> f64 {
 
 pub(super) fn changed(metadata: &std::fs::Metadata) -> std::io::Result<f64> {
     Ok(seconds(metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookie_in_other_bytes_hides_no_other() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"a=\xff; sid=\"one\"; name=caf\xc3\xa9").unwrap());
+        headers.append(COOKIE, HeaderValue::from_static("sid=two"));
+        assert_eq!(cookie_value(&headers, "sid").as_deref(), Some("one"));
+        assert_eq!(cookie_value(&headers, "name").as_deref(), Some("caf\u{e9}"));
+        assert_eq!(cookie_value(&headers, "a"), None);
+    }
 }
