@@ -18,21 +18,30 @@ pub(crate) fn wanted(headers: &actix::HeaderMap, wanted: &HeadersRead) -> Header
             }
             all
         }
-        // A request may have fewer headers than a map.
-        _ => self::all(headers).unwrap_or_default(),
+        _ => {
+            let mut all = HeaderMap::with_capacity(headers.len());
+            // A map has room for more headers than actix-web reads; without it, the first ones are kept.
+            let _ = fill(&mut all, headers);
+            all
+        }
     }
 }
 
 /// All headers. Lines of one name keep their order.
 pub(crate) fn all(headers: &actix::HeaderMap) -> Result<HeaderMap, MaxSizeReached> {
     let mut all = HeaderMap::with_capacity(headers.len());
+    fill(&mut all, headers)?;
+    Ok(all)
+}
+
+fn fill(all: &mut HeaderMap, headers: &actix::HeaderMap) -> Result<(), MaxSizeReached> {
     for (name, line) in headers {
         // Both versions accept the same names and values.
         if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_ref()), value(line)) {
             all.try_append(name, value)?;
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn value(value: &actix::HeaderValue) -> Option<HeaderValue> {
