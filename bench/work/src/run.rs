@@ -276,6 +276,7 @@ fn cpu_nanos(process: &str) -> u64 {
 fn with_children_nanos(server: u32) -> u64 {
     let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
     let is_child = |process: &str| {
+        // A process that has ended since the listing is no child.
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The name of the program is in parentheses and may contain spaces.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);

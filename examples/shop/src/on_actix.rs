@@ -43,6 +43,7 @@ pub(crate) async fn serve(
     let server = server.disable_signals().shutdown_timeout(30).listen(listener)?.run();
     let handle = server.handle();
     tokio::spawn(async move {
+        // The sender's end is a stop too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
         handle.stop(true).await;
     });
