@@ -1,6 +1,8 @@
 //! A primary that dies or hangs during writes. Redis replicates asynchronously, so the last steps before may be lost.
 //! Nothing else is lost, and the driver recovers by itself.
 
+use std::time::Duration;
+
 use xtask_redis::{Cluster, Server};
 
 use crate::cluster::connect;
@@ -34,6 +36,15 @@ async fn fails_over(cluster: &mut Cluster, away: impl Fn(&mut Server), back: imp
     let (there, others) = (Counters::begin(&store, there).await, Counters::begin(&store, others).await);
     there.steps(100).await;
     others.steps(100).await;
+    // The creations must not be among the last steps, which the failover may lose.
+    let keys = |server: usize| cluster.servers[server].command("DBSIZE").unwrap();
+    for _ in 0..1_000 {
+        if keys(replica) == keys(first) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(keys(replica), keys(first), "the replica has every counter");
 
     away(&mut cluster.servers[first]);
     others.steps(100).await;
