@@ -101,6 +101,8 @@ impl Harness for Postgres {
         // A loaded machine is not an error of the driver.
         let (response, connect) = (Duration::from_secs(5), Duration::from_secs(4));
         let config = storage.config().response_timeout(response).connect_timeout(connect).clock(clock);
+        // Without prepared statements, planning takes most of the server's time. The child processes work without them.
+        let config = config.prepare(storage.first);
         Ok(PostgresStore::open(config).await?)
     }
 
