@@ -1,6 +1,8 @@
 //! `cargo xtask ci`: everything that a change must pass.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use clap::Args;
 
@@ -19,8 +21,7 @@ pub(crate) fn run(options: &Options) -> Result {
         ("format", step(|| done(cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)))),
         ("lints", step(|| done(lints()))),
         ("documentation", step(|| done(documentation()))),
-        ("each feature by itself", step(|| done(features()))),
-        ("usual sets of features", step(|| done(usual_sets()))),
+        ("sets of features", step(|| done(features()))),
         ("packages", step(|| done(packages()))),
         ("dependencies", step(dependencies)),
     ];
@@ -71,37 +72,63 @@ fn documentation() -> Result {
     cargo::run(command.env("RUSTDOCFLAGS", "-D warnings"), false)
 }
 
-/// Checks each crate with no feature and with each feature alone. Uses clippy, so that warnings fail and the build of
-/// the lints step is reused.
+/// A crate, and its features for one check.
+type Set = (String, String);
+
+/// Checks each crate with no feature and with each feature alone, session-kit with its usual sets, and the README's program.
 fn features() -> Result {
     let metadata = cargo::metadata()?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
-    let mut ran = 0;
+    let mut sets = Vec::new();
     for package in packages {
         let name = package["name"].as_str().ok_or("a package without a name")?;
         let features: Vec<_> =
-            package["features"].as_object().into_iter().flatten().map(|(name, _)| name).collect();
+            package["features"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         if features.is_empty() {
             continue;
         }
-        for feature in std::iter::once("").chain(features.into_iter().map(String::as_str)) {
-            if feature == "default" {
-                continue;
-            }
-            let mut command = cargo::cargo(["clippy", "--quiet", "--package", name, "--no-default-features"]);
-            if !feature.is_empty() {
-                command.args(["--features", feature]);
-            }
-            cargo::run(command.args(["--", "-D", "warnings"]), false)?;
-            ran += 1;
-        }
+        let alone = features.into_iter().filter(|feature| *feature != "default");
+        sets.extend(std::iter::once("").chain(alone).map(|feature| (name.to_owned(), feature.to_owned())));
     }
-    if ran == 0 { Err("found no crate with a feature".into()) } else { Ok(()) }
+    let (facade, others): (Vec<Set>, Vec<Set>) = sets.into_iter().partition(|(name, _)| name == FACADE);
+    if facade.is_empty() || others.is_empty() {
+        return Err("found no crate with a feature".into());
+    }
+    let usual = USUAL_SETS.map(|set| (FACADE.to_owned(), set.to_owned()));
+    // The README's program and its dependencies, without the features of any other crate.
+    let program = [("counter".to_owned(), String::new())];
+    let facade: Vec<Set> = facade.into_iter().chain(usual).chain(program).collect();
+
+    // Most of a check is one crate on one core, so half of them run beside the other half, in a directory of their own.
+    let beside = cargo::target()?.join("features");
+    thread::scope(|scope| {
+        let half = scope.spawn(|| checks(&facade, Some(&beside)));
+        let other = checks(&others, None);
+        half.join().map_err(|_| "the checks of session-kit panicked")?.and(other)
+    })?;
+    // The errors of schemes whose feature is off, and of those that need one more.
+    for features in ["", "postgres,redis-cluster"] {
+        let test = ["test", "--quiet", "--package", FACADE, "--test", "switched_off", "--features", features];
+        cargo::run(&mut cargo::cargo(test), false)?;
+    }
+    Ok(())
 }
 
-/// Feature sets of session-kit that applications use, and none.
-const USUAL_SETS: [&str; 10] = [
-    "",
+/// Uses clippy, so that warnings fail and the build of the lints step is reused.
+fn checks(sets: &[Set], directory: Option<&Path>) -> Result {
+    for (name, features) in sets {
+        let mut command = cargo::cargo(["clippy", "--quiet", "--package", name, "--no-default-features"]);
+        command.args(["--features", features, "--", "-D", "warnings"]);
+        command.envs(directory.map(|directory| ("CARGO_TARGET_DIR", directory)));
+        cargo::run(&mut command, false)?;
+    }
+    Ok(())
+}
+
+const FACADE: &str = "session-kit";
+
+/// Feature sets of session-kit that applications use.
+const USUAL_SETS: [&str; 9] = [
     "default,axum",
     "axum,cookie,sqlite",
     "axum,cookie,redis,redis-tls,sqlite",
@@ -112,17 +139,6 @@ const USUAL_SETS: [&str; 10] = [
     "axum,sealed",
     "actix,cookie,sqlite",
 ];
-
-fn usual_sets() -> Result {
-    for set in USUAL_SETS {
-        let arguments = ["--package", "session-kit", "--no-default-features", "--features", set];
-        let mut lints = cargo::cargo(["clippy", "--quiet"]);
-        cargo::run(lints.args(arguments).args(["--", "-D", "warnings"]), false)?;
-    }
-    // The errors of schemes whose feature is off.
-    let test = ["test", "--quiet", "--package", "session-kit", "--test", "switched_off"];
-    cargo::run(&mut cargo::cargo(test), false)
-}
 
 /// Packs each published crate as for the registry, without compiling it again. Fails where a dependency has no version
 /// or a file is missing. Needs no network.

@@ -47,7 +47,8 @@ pub(crate) fn fetch(name: &str) -> Result<Vec<Engine>> {
     Ok(lines.collect())
 }
 
-/// The program that fetches, which is an example so that `cargo xtask` needs no crate of the workspace.
+/// The program that fetches, which is an example so that `cargo xtask` needs no crate of the workspace. Built with the
+/// features of the tests, so that their dependencies are not compiled again.
 fn program() -> Result<PathBuf> {
-    cargo::build_one("servers", &["build", "--package", "xtask-redis", "--example", "servers"])
+    cargo::build_one("servers", &["build", "--workspace", "--all-features", "--example", "servers"])
 }
