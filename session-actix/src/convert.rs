@@ -6,24 +6,35 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use session_web::HeadersRead;
 
 /// The headers that a layer reads.
-pub(crate) fn wanted(headers: &actix::HeaderMap, wanted: &HeadersRead) -> HeaderMap {
-    match wanted {
-        HeadersRead::Named(one, other) => {
-            let mut all = HeaderMap::new();
-            for name in std::iter::once(one).chain(other) {
-                for value in headers.get_all(name.as_str()).filter_map(value) {
-                    // One header has no more lines than a request may have.
-                    let _ = all.try_append(name, value);
+pub(crate) enum Wanted {
+    All,
+    /// The same names in both versions, so that no request converts them.
+    Named(Vec<(HeaderName, actix::HeaderName)>),
+}
+
+impl Wanted {
+    pub(crate) fn new(read: HeadersRead) -> Self {
+        let HeadersRead::Named(one, other) = read else { return Self::All };
+        let both = |name| actix_name(&name).map(|actix| (name, actix));
+        Self::Named(std::iter::once(one).chain(other).filter_map(both).collect())
+    }
+
+    /// These headers of a request.
+    pub(crate) fn of(&self, headers: &actix::HeaderMap) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        match self {
+            Self::Named(names) => {
+                for (name, actix) in names {
+                    for value in headers.get_all(actix).filter_map(value) {
+                        // One header has no more lines than a request may have.
+                        let _ = all.try_append(name, value);
+                    }
                 }
             }
-            all
-        }
-        _ => {
-            let mut all = HeaderMap::with_capacity(headers.len());
             // A map has room for more headers than actix-web reads; without it, the first ones are kept.
-            let _ = fill(&mut all, headers);
-            all
+            Self::All => drop(fill(&mut all, headers)),
         }
+        all
     }
 }
 
@@ -56,11 +67,15 @@ pub(crate) fn replace(headers: &mut actix::HeaderMap, new: &HeaderMap) {
     }
 }
 
-pub(crate) fn append(headers: &mut actix::HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    let name = actix::HeaderName::from_bytes(name.as_str().as_bytes());
-    if let (Ok(name), Ok(value)) = (name, actix::HeaderValue::from_bytes(value.as_bytes())) {
+fn append(headers: &mut actix::HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    let value = actix::HeaderValue::from_bytes(value.as_bytes());
+    if let (Some(name), Ok(value)) = (actix_name(name), value) {
         headers.append(name, value);
     }
+}
+
+fn actix_name(name: &HeaderName) -> Option<actix::HeaderName> {
+    actix::HeaderName::from_bytes(name.as_str().as_bytes()).ok()
 }
 
 /// The target of a request; `/` if http 1 does not accept it.
@@ -109,10 +124,11 @@ mod tests {
 
     #[test]
     fn only_wanted_headers_are_converted() {
-        let one = wanted(&sent(), &HeadersRead::Named(COOKIE, None));
+        let wanted = |read| Wanted::new(read).of(&sent());
+        let one = wanted(HeadersRead::Named(COOKIE, None));
         assert_eq!((one.len(), lines(&one, "cookie").len()), (3, 3));
-        let two = wanted(&sent(), &HeadersRead::Named(COOKIE, Some(USER_AGENT)));
+        let two = wanted(HeadersRead::Named(COOKIE, Some(USER_AGENT)));
         assert_eq!((two.len(), lines(&two, "user-agent")), (4, vec![&b"caf\xe9"[..]]));
-        assert_eq!(wanted(&sent(), &HeadersRead::All).len(), 5);
+        assert_eq!(wanted(HeadersRead::All).len(), 5);
     }
 }

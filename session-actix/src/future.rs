@@ -80,7 +80,7 @@ where
                     if request.closes_unused(&mut reply) {
                         return Poll::Ready(answer.done());
                     }
-                    match request.finish(&reply) {
+                    match request.finish(&mut reply) {
                         Ok(closed) => {
                             answer.complete(request, closed, *this.may_drop_cookie, refuse);
                             return Poll::Ready(answer.done());

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::body::EitherBody;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap as ActixHeaders, VARY};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap as ActixHeaders, HeaderValue as ActixValue, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use session_core::{Operation, StoreError, StoreErrorKind};
 use session_manager::{NotStored, Refused, Unrendered};
@@ -63,10 +63,12 @@ impl<B> Reply for ActixReply<'_, B> {
             return;
         }
         let value = match on {
-            http::header::COOKIE => HeaderValue::from_static("Cookie"),
-            _ => HeaderValue::from(on),
+            http::header::COOKIE => Ok(ActixValue::from_static("Cookie")),
+            _ => ActixValue::from_str(on.as_str()),
         };
-        convert::append(headers, &http::header::VARY, &value);
+        if let Ok(value) = value {
+            headers.append(VARY, value);
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use actix_web::http::Method;
 use actix_web::{Error, HttpMessage};
 use http::Extensions;
 use session_manager::AskedOutside;
-use session_web::{ClientAddress, HeadersRead, LazySession, OpenRequest, RequestHead, SessionSource};
+use session_web::{ClientAddress, LazySession, OpenRequest, RequestHead, SessionSource};
 
-use crate::convert;
+use crate::convert::Wanted;
 use crate::future::SessionResponseFuture;
 use crate::refuse::Refuser;
 
@@ -21,20 +21,20 @@ use crate::refuse::Refuser;
 pub struct SessionMiddlewareService<S> {
     inner: S,
     source: Arc<dyn SessionSource>,
-    headers_read: HeadersRead,
+    wanted: Wanted,
     refuse: Refuser,
 }
 
 impl<S> SessionMiddlewareService<S> {
     pub(crate) fn new(inner: S, source: Arc<dyn SessionSource>, refuse: Refuser) -> Self {
-        let headers_read = source.headers_read();
-        Self { inner, source, headers_read, refuse }
+        let wanted = Wanted::new(source.headers_read());
+        Self { inner, source, wanted, refuse }
     }
 
     fn begin(&self, request: &ServiceRequest) -> (OpenRequest, bool) {
-        let headers = convert::wanted(request.headers(), &self.headers_read);
+        let headers = self.wanted.of(request.headers());
         let mut extensions = Extensions::new();
-        if let (HeadersRead::All, Some(peer)) = (&self.headers_read, request.peer_addr()) {
+        if let (Wanted::All, Some(peer)) = (&self.wanted, request.peer_addr()) {
             extensions.insert(peer);
         }
         let (begun, engine) = Arc::clone(&self.source).begin(RequestHead {

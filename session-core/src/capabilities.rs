@@ -39,7 +39,8 @@ pub struct Capabilities {
     /// Whether a traversal reports each key exactly once if the key is stored throughout. Otherwise: at least once.
     pub exactly_once: bool,
     /// Whether a `retrieve` completes at its first poll, because the records are in memory. The session layer then needs
-    /// no allocation for it.
+    /// no allocation for it, nor for a commit whose changes complete at their first poll too. Another commit is
+    /// dropped there, and a second one finds out what it has stored.
     pub at_once: bool,
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use session_core::{Key, Timestamp};
@@ -20,6 +21,8 @@ use crate::work::{Loaded, Work};
 /// The manager without the driver's type, so that handlers need not name the driver.
 pub(crate) trait Backend: Send + Sync {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
+    /// Whether a load is complete at its first poll.
+    fn loads_at_once(&self) -> bool;
     /// Whether the old system owns the logins, so that each request asks it.
     fn old_owns(&self) -> bool;
     /// The session of a request that presents one of the old system. `this` is this backend.
@@ -49,6 +52,16 @@ pub(crate) trait Backend: Send + Sync {
 }
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// The output of a future that is complete at its first poll. Otherwise the future is dropped.
+#[inline]
+pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
 
 /// A load that has begun.
 pub(crate) enum Loading<'a> {

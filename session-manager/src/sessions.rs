@@ -1,15 +1,13 @@
 //! The manager's public face.
 
 use std::borrow::Cow;
-use std::future::Future as _;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use session_core::{Driver, Key, Purged, Timestamp};
 
-use crate::backend::{Backend, Boxed, Loading};
+use crate::backend::{Backend, Boxed, Loading, at_once};
 use crate::client::AddressCheck;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
@@ -98,6 +96,17 @@ impl<D: Driver> Sessions<D> {
         session.close_if(|work| self.manager.is_idle(work))
     }
 
+    /// [`finish`](Self::finish) without an allocation, if the driver answers at the first poll
+    /// ([`Capabilities::at_once`](session_core::Capabilities::at_once)). `None` if it does not, or if another task of the
+    /// request uses the session: call `finish` then, which also completes a commit that this call has begun.
+    #[must_use]
+    pub fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>> {
+        if !self.manager.at_once {
+            return None;
+        }
+        at_once(self.commit_as(session, true))
+    }
+
     /// Removes up to `limit` expired records of any kind.
     ///
     /// # Errors
@@ -163,12 +172,14 @@ impl<D: Driver> Backend for Manager<D> {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a> {
         if self.at_once {
             // A driver that does not keep its word is asked once more.
-            let mut load = std::pin::pin!(self.load(request));
-            if let Poll::Ready(work) = load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Some(work) = at_once(self.load(request)) {
                 return Loading::Ready(work);
             }
         }
         Loading::Pending(Box::pin(self.load(request)))
+    }
+    fn loads_at_once(&self) -> bool {
+        self.at_once && self.takeover.is_none()
     }
     fn old_owns(&self) -> bool {
         self.takeover.as_ref().is_some_and(|takeover| takeover.owns.is_some())

@@ -65,7 +65,7 @@ where
                     if request.closes_unused(&mut reply) {
                         return Poll::Ready(answer);
                     }
-                    match request.finish(&reply) {
+                    match request.finish(&mut reply) {
                         Ok(closed) => {
                             request.complete(closed, &mut reply);
                             return Poll::Ready(answer);

@@ -42,24 +42,32 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Inlined, so that the future is made where it stays.
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if request.extensions_mut().remove::<AskedOutside>().is_some() {
-            self.source.mistakes().report_wrong_order();
-        }
-        let (begun, engine) = Arc::clone(&self.source).begin(RequestHead {
-            is_head: *request.method() == Method::HEAD,
-            headers: request.headers(),
-            extensions: request.extensions(),
-        });
-        let objection = match begun.may_drop_cookie {
-            true => engine.objection(request.uri(), request.headers()),
-            false => None,
-        };
-        let mut open = OpenRequest::new(begun, engine);
-        open.objects(objection);
-        LazySession::insert(open.session().clone(), request.extensions_mut());
-        ResponseFuture::new(self.inner.call(request), open, self.refuse.clone())
+        let open = begin(&self.source, &mut request);
+        let refuse = self.refuse.clone();
+        ResponseFuture::new(self.inner.call(request), open, refuse)
     }
+}
+
+fn begin<B>(source: &Arc<dyn SessionSource>, request: &mut Request<B>) -> OpenRequest {
+    if request.extensions_mut().remove::<AskedOutside>().is_some() {
+        source.mistakes().report_wrong_order();
+    }
+    let (begun, engine) = Arc::clone(source).begin(RequestHead {
+        is_head: *request.method() == Method::HEAD,
+        headers: request.headers(),
+        extensions: request.extensions(),
+    });
+    let objection = match begun.may_drop_cookie {
+        true => engine.objection(request.uri(), request.headers()),
+        false => None,
+    };
+    let mut open = OpenRequest::new(begun, engine);
+    open.objects(objection);
+    LazySession::insert(open.session().clone(), request.extensions_mut());
+    open
 }
 
 impl<Svc: fmt::Debug, F> fmt::Debug for SessionService<Svc, F> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Uri};
 use session_core::{Candidates, Carrier, Driver, Outgoing};
-use session_manager::{CarriedSessions, Closed, IdUpdate, OneRequest, Session, Sessions};
+use session_manager::{CarriedSessions, Closed, Committed, Error, IdUpdate, OneRequest, Session, Sessions};
 
 use crate::engine::{
     Begun, Commit, HeadersRead, RequestHead, SessionEngine, SessionSource, headers_read, request_info,
@@ -48,6 +48,10 @@ struct OneEngine<D, C> {
 impl<D: Driver, C: Carrier> SessionEngine for OneEngine<D, C> {
     fn try_finish(&self, session: &Session) -> Option<Closed> {
         self.sessions.try_finish(session)
+    }
+
+    fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>> {
+        self.sessions.finish_at_once(session)
     }
 
     fn finish(self: Arc<Self>, session: Session) -> Commit {

@@ -32,6 +32,9 @@ pub trait SessionEngine: Send + Sync {
     /// Closes an unchanged session.
     fn try_finish(&self, session: &Session) -> Option<Closed>;
 
+    /// The commit, if it needs no waiting.
+    fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>>;
+
     /// The commit that the response waits for.
     fn finish(self: Arc<Self>, session: Session) -> Commit;
 

@@ -113,12 +113,12 @@ impl OpenRequest {
         is_unused
     }
 
-    /// Closes the session.
+    /// Closes the session, after a commit that needs no waiting.
     ///
     /// # Errors
     /// The commit that this response waits for, if there is one.
     #[inline]
-    pub fn finish(&self, reply: &impl Reply) -> Result<Closed, Commit> {
+    pub fn finish(&mut self, reply: &mut impl Reply) -> Result<Closed, Commit> {
         if reply.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
             return Ok(self.session.close());
         }
@@ -126,8 +126,13 @@ impl OpenRequest {
             // axum runs the handler of GET for HEAD. The call fails if the session is not loaded: nothing to keep.
             let _ = self.session.flash().keep_all();
         }
-        let commit = || Arc::clone(&self.engine).finish(self.session.clone());
-        self.engine.try_finish(&self.session).ok_or_else(commit)
+        if let Some(closed) = self.engine.try_finish(&self.session) {
+            return Ok(closed);
+        }
+        match self.engine.finish_at_once(&self.session) {
+            Some(committed) => Ok(self.judge(committed, reply)),
+            None => Err(Arc::clone(&self.engine).finish(self.session.clone())),
+        }
     }
 
     /// Replaces the handler's response by a refusal if it may claim a change that is not stored. Closes the session.

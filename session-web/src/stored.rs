@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Uri};
 use session_core::{Driver, State};
-use session_manager::{Closed, IdUpdate, Session, Sessions};
+use session_manager::{Closed, Committed, Error, IdUpdate, Session, Sessions};
 
 use crate::engine::{
     Begun, Commit, HeadersRead, RequestHead, SessionEngine, SessionSource, headers_read, request_info,
@@ -33,6 +33,10 @@ impl<D: Driver, S: State> SessionSource for LayerParts<Sessions<D>, S> {
 impl<D: Driver, S: State> SessionEngine for LayerParts<Sessions<D>, S> {
     fn try_finish(&self, session: &Session) -> Option<Closed> {
         self.sessions.try_finish(session)
+    }
+
+    fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>> {
+        self.sessions.finish_at_once(session)
     }
 
     fn finish(self: Arc<Self>, session: Session) -> Commit {

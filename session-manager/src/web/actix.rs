@@ -1,7 +1,8 @@
 //! The session as an extractor of actix-web, and errors as its responses.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -9,23 +10,58 @@ use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 
 use crate::accept::accepts_json;
+use crate::backend::at_once;
 use crate::error::{AskedOutside, Error, ErrorKind, Refused, Unrendered};
 use crate::session::Session;
 
 /// Loads the session that a session layer put into the request's extensions.
 impl FromRequest for Session {
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+    type Future = SessionLoad;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let Some(session) = request.extensions().get::<Self>().cloned() else {
-            return Box::pin(ready(Err(Error::no_layer_around(request))));
+            return SessionLoad(Load::Done(Some(Err(Error::no_layer_around(request)))));
         };
         session.note_accept_of(request);
-        Box::pin(async move {
+        if session.backend().loads_at_once()
+            && let Some(loaded) = at_once(session.load())
+        {
+            return SessionLoad(Load::Done(Some(loaded.map(|()| session))));
+        }
+        SessionLoad(Load::Waits(Box::pin(async move {
             session.load().await?;
             Ok(session)
-        })
+        })))
+    }
+}
+
+/// The future of the extractor of [`Session`].
+#[must_use = "futures do nothing unless polled"]
+pub struct SessionLoad(Load);
+
+enum Load {
+    /// The store has answered at once.
+    Done(Option<Result<Session, Error>>),
+    Waits(Pin<Box<dyn Future<Output = Result<Session, Error>>>>),
+}
+
+impl Future for SessionLoad {
+    type Output = Result<Session, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Load::Done(loaded) => {
+                Poll::Ready(loaded.take().expect("a future is not polled after it was ready"))
+            }
+            Load::Waits(load) => load.as_mut().poll(cx),
+        }
+    }
+}
+
+impl std::fmt::Debug for SessionLoad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionLoad").finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use session_conformance::testing::MapDriver;
-use session_core::{Capabilities, Cursor, Driver, DynDriver, Key, Record, Result};
+use session_core::{Capabilities, Change, Condition, Cursor, Driver, DynDriver, Key, Record, Result};
 use session_manager::{Outcome, Session, SessionRef, Sessions, Sweep};
 
 use crate::{add, begun, clock, told};
@@ -94,10 +94,11 @@ fn every_future_is_send() {
     let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
 }
 
-/// Claims `at_once`, and is pending at the first poll of each retrieve.
+/// Claims `at_once`, and is pending at the first poll of each retrieve and, before or after the change, of each store.
 struct Waits {
     map: MapDriver,
     retrieves: Arc<AtomicUsize>,
+    stores_first: bool,
 }
 
 impl Driver for Waits {
@@ -106,19 +107,45 @@ impl Driver for Waits {
         tokio::task::yield_now().await;
         self.map.retrieve(key).await
     }
+    async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
+        if !self.stores_first {
+            tokio::task::yield_now().await;
+        }
+        let change = self.map.store(key, record, condition).await;
+        if self.stores_first {
+            tokio::task::yield_now().await;
+        }
+        change
+    }
     fn capabilities(&self) -> Capabilities {
         self.map.capabilities().at_once(true)
     }
-    session_core::forward!(map: store remove traverse touch purge flush close clock);
+    session_core::forward!(map: remove traverse touch purge flush close clock);
 }
 
 #[tokio::test]
 async fn a_driver_that_does_not_answer_at_once_is_asked_again() {
     let retrieves = Arc::new(AtomicUsize::new(0));
-    let driver = Waits { map: MapDriver::new(clock()), retrieves: Arc::clone(&retrieves) };
+    let driver =
+        Waits { map: MapDriver::new(clock()), retrieves: Arc::clone(&retrieves), stores_first: false };
     let sessions = Sessions::new(driver).unwrap();
     let id = begun(&sessions).await;
     assert_eq!(retrieves.load(Ordering::Relaxed), 0);
     assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(0));
     assert_eq!(retrieves.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn commit_that_is_not_complete_at_once_is_made_once() {
+    for stores_first in [false, true] {
+        let driver = Waits { map: MapDriver::new(clock()), retrieves: Arc::default(), stores_first };
+        let sessions = Sessions::new(driver).unwrap();
+        let id = begun(&sessions).await;
+        let session = sessions.load(id).await.unwrap();
+        add(&session);
+        assert!(sessions.finish_at_once(&session).is_none());
+        let done = sessions.finish(&session).await.unwrap();
+        assert_eq!(done.outcome, Outcome::Updated, "stored before the wait: {stores_first}");
+        assert_eq!(sessions.load(id).await.unwrap().get("n").unwrap(), Some(1));
+    }
 }
