@@ -448,17 +448,18 @@ const LONGEST_STALL_MS: f64 = 5.0;
 
 /// The longest gap of a heartbeat beside each long operation, with default options.
 fn stall() -> Vec<Group> {
-    const GAPS: [Figure; 6] = [
+    const GAPS: [Figure; 7] = [
         cost("walk_gap_ms", "ms, gap in a walk of 100 k"),
         cost("find_gap_ms", "ms, gap in find over 100 k"),
         cost("read_gap_ms", "ms, gap reading 8 MiB"),
         cost("write_gap_ms", "ms, gap writing 8 MiB"),
         cost("keys_gap_ms", "ms, gap with 16 k keys"),
+        cost("bytes_gap_ms", "ms, gap with a session of 4 MiB"),
         cost("purge_gap_ms", "ms, gap in a purge of 10 k"),
     ];
     let group = |ours: Subject| {
         // A Redis server removes expired records itself.
-        let gaps = if ours == REDIS { &GAPS[..5] } else { &GAPS[..] };
+        let gaps = if ours == REDIS { &GAPS[..6] } else { &GAPS[..] };
         let row = |figure: &Figure| Compare {
             figure: *figure,
             ours: 0,

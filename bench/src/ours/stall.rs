@@ -15,8 +15,12 @@ use super::purge;
 
 /// Larger than any session should be. A driver with a lower limit reads and writes its limit.
 const LARGE: u64 = 8 << 20;
-/// How many keys the session with many keys has.
+/// How many keys the session with many keys has: as many as one may have with default options.
 const KEYS: usize = 16_384;
+/// How long the long session is: as long as one may be with default options, but for its small values.
+const SESSION: u64 = (4 << 20) - 1_024;
+/// How many values share that length.
+const PARTS: u64 = 4;
 /// How often the cheap operations are repeated.
 const ROUNDS: u64 = 5;
 /// How many sessions a page of `find` has.
@@ -47,6 +51,7 @@ pub(crate) fn sample<D: Driver + Clone, const IN_A_ROW: u64>(
     note("write_gap_ms", gap(&thread, write(driver.clone(), data.clone()))?);
     note("read_gap_ms", gap(&thread, read(driver.clone(), data))?);
     note("keys_gap_ms", gap(&thread, many_keys(driver.clone(), limit))?);
+    note("bytes_gap_ms", gap(&thread, long_session(driver.clone(), limit))?);
     if !matches!(driver.capabilities().expiry, ExpiryMode::Engine { .. }) {
         let expiring = Ours::<D, IN_A_ROW>::expiring(driver.clone(), purge::DEADLINE);
         fill(runner, &expiring, args.records..args.records + purge::EXPIRING, args.size)?;
@@ -169,6 +174,37 @@ async fn many_keys<D: Driver>(driver: D, limit: u64) -> Done<()> {
         tokio::task::yield_now().await;
     }
     expect(Outcome::Updated, &sessions.finish(&session).await?)?;
+    let session = sessions.load(id).await?;
+    if session.destroy("done").await? { Ok(()) } else { Err("it was gone".into()) }
+}
+
+/// Stores a long session, and changes a small value of it twice, the second time beside another request. A driver for
+/// small records gets a shorter one.
+async fn long_session<D: Driver>(driver: D, limit: u64) -> Done<()> {
+    let part = "x".repeat(usize::try_from(SESSION.min(limit - limit / 8) / PARTS)?);
+    let sessions = Sessions::new(driver)?;
+    let session = sessions.load(None).await?;
+    for number in 0..PARTS {
+        session.insert(&format!("part-{number}"), &part)?;
+        tokio::task::yield_now().await;
+    }
+    expect(Outcome::Created, &sessions.finish(&session).await?)?;
+    let IdUpdate::Set { id, .. } = session.id_update() else { return Err("no session was created".into()) };
+    tokio::task::yield_now().await;
+    let (first, second) = (sessions.load(id).await?, sessions.load(id).await?);
+    for session in [&first, &second] {
+        tokio::task::yield_now().await;
+        session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1)?;
+    }
+    tokio::task::yield_now().await;
+    expect(Outcome::Updated, &sessions.finish(&first).await?)?;
+    tokio::task::yield_now().await;
+    let done = sessions.finish(&second).await?;
+    expect(Outcome::Updated, &done)?;
+    if done.replays != 1 {
+        return Err(format!("{} replays instead of one", done.replays).into());
+    }
+    tokio::task::yield_now().await;
     let session = sessions.load(id).await?;
     if session.destroy("done").await? { Ok(()) } else { Err("it was gone".into()) }
 }
