@@ -3,6 +3,8 @@
 
 mod common;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::{Sample, same};
 use session_handover::php::laravel::{Encrypter, Serialization};
 use session_handover::php::session::{Handler, read, write};
@@ -71,7 +73,9 @@ fn php_session_of_a_closure_is_damaged() {
 fn php_redis_values_decode() {
     decodes(Handler::Php, "redis-empty");
     let sample = Sample::named("php", "redis");
-    sample.check(&read(Handler::Php, &sample.bytes, &BOUNDS()).unwrap());
+    let value = read(Handler::Php, &sample.bytes, &BOUNDS()).unwrap();
+    sample.check(&value);
+    assert_eq!(write(Handler::Php, &value).unwrap(), sample.bytes);
     let id = sample.about["id"].as_str().unwrap();
     let key = session_handover::php::session::redis_key("PHPREDIS_SESSION:", id);
     assert_eq!(sample.about["key"], key.as_str());
@@ -192,7 +196,9 @@ fn laravel_cookie_gives_the_id() {
 #[test]
 fn laravel_files_decode() {
     let sample = Sample::named("laravel", "file");
-    sample.check(&laravel::read(Serialization::Php, &sample.bytes, &BOUNDS()).unwrap());
+    let value = laravel::read(Serialization::Php, &sample.bytes, &BOUNDS()).unwrap();
+    sample.check(&value);
+    assert_eq!(serialize::write(&value).unwrap(), sample.bytes);
     let sample = Sample::named("laravel", "file-json");
     sample.check(&laravel::read(Serialization::Json, &sample.bytes, &BOUNDS()).unwrap());
 }
@@ -216,20 +222,27 @@ fn laravel_row_decodes() {
     let row = "SELECT payload, last_activity FROM sessions WHERE id = ?1";
     let (payload, last): (String, i64) =
         database.query_row(row, [sample.about["id"].as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    sample.check(&laravel::read_row(Serialization::Php, payload.as_bytes(), &BOUNDS()).unwrap());
+    let value = laravel::read_row(Serialization::Php, payload.as_bytes(), &BOUNDS()).unwrap();
+    sample.check(&value);
+    let written = serialize::write(&value).unwrap();
+    assert_eq!(STANDARD.encode(written), payload);
     assert!(sample.about["expires"].as_str().unwrap().contains(&last.to_string()));
 }
 
 #[test]
 fn symfony_sessions_decode() {
     let sample = Sample::named("symfony", "native");
-    sample.check(&read(Handler::Php, &sample.bytes, &BOUNDS()).unwrap());
+    let value = read(Handler::Php, &sample.bytes, &BOUNDS()).unwrap();
+    sample.check(&value);
+    assert_eq!(write(Handler::Php, &value).unwrap(), sample.bytes);
     let sample = Sample::named("symfony", "pdo");
     let database = rusqlite::Connection::open(&sample.path).unwrap();
     let row = "SELECT sess_data, sess_lifetime FROM sessions WHERE sess_id = ?1";
     let (data, expires): (Vec<u8>, i64) =
         database.query_row(row, [sample.about["id"].as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    sample.check(&read(Handler::Php, &data, &BOUNDS()).unwrap());
+    let value = read(Handler::Php, &data, &BOUNDS()).unwrap();
+    sample.check(&value);
+    assert_eq!(write(Handler::Php, &value).unwrap(), data);
     assert_eq!(sample.about["expires"]["absolute_epoch_s"], expires);
 }
 
@@ -259,6 +272,49 @@ fn enums_parents_and_marks_of_the_extensions_are_read() {
     assert_eq!(msgpack("82c0a157c082a16101a16c920102"), r#"{"$object":"W","fields":{"a":1,"l":[1,2]}}"#);
     let reference = r#"{"$object":"C","fields":{"n":1}}"#;
     assert_eq!(msgpack("83c001c0a143a16e01"), reference);
+}
+
+/// Written by PHP 8.2 with msgpack 2.2, and read as PHP reads it.
+#[test]
+fn msgpack_values_that_are_met_again_are_followed() {
+    let read = |text| notation::write(&msgpack::read(&hex(text), &BOUNDS()).unwrap());
+    let object = r#"{"$id":1,"of":{"$object":"N","fields":{"n":1}}}"#;
+    let same = r#"{"$same":1}"#;
+    assert_eq!(
+        read("84a16182c0a14ea16e01a16282c0040002a1639101a16482c0040002"),
+        format!(r#"{{"a":{object},"b":{same},"c":[1],"d":{same}}}"#)
+    );
+    // An array that two variables share.
+    assert_eq!(
+        read("82a16183c00100010102a16282c0020002"),
+        format!(r#"{{"a":{{"$id":1,"of":[1,2]}},"b":{same}}}"#)
+    );
+    // An object that holds itself, and an array that does.
+    let of = format!(r#"{{"$object":"W","fields":{{"a":{same}}}}}"#);
+    assert_eq!(read("81a17782c0a157a16182c0040002"), format!(r#"{{"w":{{"$id":1,"of":{of}}}}}"#));
+    let of = format!(r#"{{"user":"x","self":{same}}}"#);
+    assert_eq!(
+        read("82a475736572a178a473656c6683c001a475736572a178a473656c6682c0020002"),
+        format!(r#"{{"user":"x","self":{{"$id":1,"of":{of}}}}}"#)
+    );
+    // What `__serialize` gives has a number too.
+    let text = "86a16f82c0a14ea16e01a17382c0a153c082a2696e920102a16f82c0040002a17482c0040003a17082c0040002a1759103\
+                a17682c0040003";
+    let given = format!(r#"{{"$id":2,"of":{{"$object":"S","fields":{{"in":[1,2],"o":{same}}}}}}}"#);
+    let again = r#"{"$same":2}"#;
+    assert_eq!(
+        read(text),
+        format!(r#"{{"o":{object},"s":{given},"t":{again},"p":{same},"u":[3],"v":{again}}}"#)
+    );
+    // After a reference the extension's numbers are too low, and PHP reads the array instead of the object.
+    let array = r#"{"$id":1,"of":{"k":1}}"#;
+    assert_eq!(
+        read("84a16182c001a16b01a16282c0020002a16f82c0a14ea16e01a17082c0040003"),
+        format!(r#"{{"a":{array},"b":{same},"o":{{"$object":"N","fields":{{"n":1}}}},"p":{same}}}"#)
+    );
+    // A number that leads nowhere loses nothing else.
+    assert_eq!(read("82a16101a16282c0040009"), r#"{"a":1,"b":{"$opaque":"reference"}}"#);
+    assert_eq!(read("82a16101a16282c0040002"), r#"{"a":1,"b":{"$opaque":"reference"}}"#);
 }
 
 #[test]
@@ -308,8 +364,6 @@ fn values_that_are_met_again_are_not_written_as_equal_ones() {
 
 /// The cookie of a name with this plain text, as `EncryptCookies` seals it. The IV does not matter here.
 fn laravel_cookie(key: &str, name: &str, plain: &str) -> String {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
     use cbc::cipher::block_padding::Pkcs7;
     use cbc::cipher::{BlockModeEncrypt as _, KeyIvInit as _};
     use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -335,4 +389,34 @@ fn laravel_session_in_a_cookie_ends_at_its_time() {
     assert_eq!(read(id, 1000.0).unwrap().get("user").and_then(Value::as_text), Some("ada"));
     assert_eq!(read(id, 1001.0).unwrap_err().kind(), ErrorKind::Expired);
     assert_eq!(read("another", 0.0).unwrap_err().kind(), ErrorKind::Purpose);
+}
+
+#[test]
+fn laravel_sealed_payloads_are_read_in_each_store() {
+    let sealed = Sample::named("laravel", "file-encrypted-cbc");
+    let keys = keys(&sealed);
+    let id = "Abcd1234Abcd1234Abcd1234Abcd1234Abcd1234";
+    let text = std::str::from_utf8(&sealed.bytes).unwrap();
+    let row = STANDARD.encode(text);
+    let cached = format!("s:{}:\"{text}\";", text.len());
+    let cookie = laravel_cookie(&sealed.secrets()[0], id, &format!(r#"{{"data":"{text}","expires":1000}}"#));
+    let php = Serialization::Php;
+    let expected = keys.read(php, &sealed.bytes, &BOUNDS()).unwrap();
+    assert_eq!(expected.get("user").and_then(Value::as_text), Some("alice"));
+    assert_eq!(keys.read_payload(php, text.as_bytes(), &BOUNDS()).unwrap(), expected);
+    assert_eq!(keys.read_row(php, row.as_bytes(), &BOUNDS()).unwrap(), expected);
+    assert_eq!(keys.read_cached(php, cached.as_bytes(), &BOUNDS()).unwrap(), expected);
+    assert_eq!(keys.read_cookie(php, id, cookie.as_bytes(), 0.0, &BOUNDS()).unwrap(), expected);
+    let other = Encrypter::new(["fedcba9876543210fedcba9876543210"]).unwrap();
+    for kind in [
+        other.read_row(php, row.as_bytes(), &BOUNDS()).map_err(|error| error.kind()),
+        other.read_cached(php, cached.as_bytes(), &BOUNDS()).map_err(|error| error.kind()),
+    ] {
+        assert_eq!(kind, Err(ErrorKind::Signature));
+    }
+    // Payloads that are not sealed.
+    let plain = Sample::named("laravel", "file").bytes;
+    let expected = laravel::read(php, &plain, &BOUNDS()).unwrap();
+    assert_eq!(keys.read_payload(php, &plain, &BOUNDS()).unwrap(), expected);
+    assert_eq!(keys.read_row(php, STANDARD.encode(&plain).as_bytes(), &BOUNDS()).unwrap(), expected);
 }

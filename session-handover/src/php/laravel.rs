@@ -8,7 +8,8 @@
 //! | `memcached` | [`read`] of the value of `PREFIX:ID`; the TTL counts |
 //! | `cookie` | [`Encrypter::read_cookie`] of the cookie named by the id |
 //!
-//! The browser's cookie is the encrypted id: [`Encrypter::session_id`].
+//! The browser's cookie is the encrypted id: [`Encrypter::session_id`]. With `session.encrypt` the payload is sealed in all
+//! drivers: [`Encrypter`] has a reader of the same name for each, which reads both.
 
 use super::serialize;
 use crate::{Bounds, Digest, Error, ErrorKind, Value, json, seal};
@@ -49,9 +50,14 @@ pub fn read_row(serialization: Serialization, payload: &[u8], bounds: &Bounds) -
 /// # Errors
 /// As [`read`].
 pub fn read_cached(serialization: Serialization, value: &[u8], bounds: &Bounds) -> Result<Value, Error> {
+    read(serialization, &cached(value, bounds)?, bounds)
+}
+
+/// The text that a cache has serialized.
+fn cached(value: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Error> {
     match serialize::read(value, bounds)? {
-        Value::Text(text) => read(serialization, text.as_bytes(), bounds),
-        Value::Bytes(bytes) => read(serialization, &bytes, bounds),
+        Value::Text(text) => Ok(text.as_bytes().to_vec()),
+        Value::Bytes(bytes) => Ok(bytes),
         _ => Err(Error::new(ErrorKind::Malformed, 0, "a text in the cache expected")),
     }
 }
@@ -158,7 +164,7 @@ impl Encrypter {
         if now > expires {
             return Err(Error::new(ErrorKind::Expired, 0, "session has expired"));
         }
-        read(serialization, data.as_bytes(), bounds)
+        self.read_payload(serialization, data.as_bytes(), bounds)
     }
 
     /// The text of a cookie behind the HMAC of its name.
@@ -178,5 +184,48 @@ impl Encrypter {
     /// `Signature` if no key opens it, and as [`read`].
     pub fn read(&self, serialization: Serialization, sealed: &[u8], bounds: &Bounds) -> Result<Value, Error> {
         read_cached(serialization, &self.open(sealed, bounds)?, bounds)
+    }
+
+    /// Reads a payload, sealed by `session.encrypt` or not: as [`Encrypter::read`] or as [`read`].
+    ///
+    /// # Errors
+    /// As these.
+    pub fn read_payload(
+        &self,
+        serialization: Serialization,
+        payload: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Value, Error> {
+        // The base64 of a sealed text, which is JSON of an object. No serialized array begins so.
+        if payload.starts_with(b"eyJ") {
+            return self.read(serialization, payload, bounds);
+        }
+        read(serialization, payload, bounds)
+    }
+
+    /// As [`read_row`], for a payload that `session.encrypt` may have sealed.
+    ///
+    /// # Errors
+    /// As [`read_payload`](Self::read_payload).
+    pub fn read_row(
+        &self,
+        serialization: Serialization,
+        payload: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Value, Error> {
+        self.read_payload(serialization, &seal::base64(payload)?, bounds)
+    }
+
+    /// As [`read_cached`], for a payload that `session.encrypt` may have sealed.
+    ///
+    /// # Errors
+    /// As [`read_payload`](Self::read_payload).
+    pub fn read_cached(
+        &self,
+        serialization: Serialization,
+        value: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Value, Error> {
+        self.read_payload(serialization, &cached(value, bounds)?, bounds)
     }
 }

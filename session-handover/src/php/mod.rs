@@ -18,7 +18,7 @@ pub mod session;
 mod target;
 mod text;
 
-#[cfg(feature = "igbinary")]
+#[cfg(any(feature = "igbinary", feature = "php-msgpack"))]
 use crate::graph::Node;
 use crate::graph::{Graph, Id};
 use crate::keys::last_of_each;
@@ -63,7 +63,7 @@ pub(crate) fn bare(name: Value) -> Value {
     }
 }
 
-#[cfg(feature = "igbinary")]
+#[cfg(any(feature = "igbinary", feature = "php-msgpack"))]
 /// An array: a list if its keys count from zero, else a map. A key that stands twice keeps its place and its last value.
 pub(crate) fn array(graph: &mut Graph, entries: Vec<(Value, Id)>) -> Node {
     let is_list =

@@ -1,19 +1,24 @@
 //! The format of the extension msgpack. A map that begins with a key nil is marked: by 1 a PHP reference, by a text the
-//! object of that class. A value that is met again stands once, and then as [`Value::Opaque`].
+//! object of that class, by 2, 4 or 5 a value that is met again.
+//!
+//! Arrays and objects are numbered in the order in which they begin, and so is a map that refers back. After a PHP reference is
+//! met again, the extension writes numbers that are too low; PHP reads another value there, and so does this reader.
 
-use super::{as_map, bare, string};
+use super::{array, as_map, fields, string};
+use crate::graph::{Graph, Id, Node, Part};
 use crate::pack::{Token, token};
-use crate::{Bounds, Error, ErrorKind, Object, Reader, Value};
+use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
 /// Reads one value.
 ///
 /// # Errors
 /// A kind and the offset of the damage.
 pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
-    let mut pack = Unpack { input: Reader::new(bytes, bounds) };
-    let value = pack.value()?;
+    let mut pack =
+        Unpack { input: Reader::new(bytes, bounds), graph: Graph::that_names_all(), slots: Vec::new() };
+    let root = pack.value()?;
     pack.input.end()?;
-    Ok(value)
+    pack.graph.into_value(root, bounds)
 }
 
 /// Reads the whole session of `session.serialize_handler = msgpack`.
@@ -29,78 +34,131 @@ pub fn read_session(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 
 struct Unpack<'a> {
     input: Reader<'a>,
+    graph: Graph,
+    /// Arrays, objects and maps that refer back, by number, from 1.
+    slots: Vec<Id>,
 }
 
 impl Unpack<'_> {
-    fn value(&mut self) -> Result<Value, Error> {
+    fn value(&mut self) -> Result<Id, Error> {
         self.input.enter()?;
         self.input.count_item()?;
-        let value = self.typed()?;
-        self.input.leave();
-        Ok(value)
-    }
-
-    fn typed(&mut self) -> Result<Value, Error> {
         let at = self.input.offset();
-        Ok(match token(&mut self.input)? {
-            Token::Scalar(value) => value,
-            Token::Text(len) | Token::Bytes(len) => string(self.input.take(len)?),
-            Token::List(count) => Value::List((0..count).map(|_| self.value()).collect::<Result<_, _>>()?),
-            Token::Map(count) => self.map(count)?,
+        let id = match token(&mut self.input)? {
+            Token::Scalar(value) => self.graph.leaf(value),
+            Token::Text(len) | Token::Bytes(len) => {
+                let text = string(self.input.take(len)?);
+                self.graph.leaf(text)
+            }
+            Token::List(count) => {
+                let id = self.pending();
+                let items = (0..count).map(|_| self.value()).collect::<Result<_, _>>()?;
+                self.graph.set(id, Node::List(items));
+                id
+            }
+            Token::Map(count) => {
+                let id = self.pending();
+                let node = self.map(count)?;
+                self.graph.set(id, node);
+                id
+            }
             Token::Extension(_) => return Err(Error::new(ErrorKind::Malformed, at, "PHP has no extensions")),
-        })
+        };
+        self.input.leave();
+        Ok(id)
     }
 
-    fn map(&mut self, count: usize) -> Result<Value, Error> {
+    fn pending(&mut self) -> Id {
+        let id = self.graph.add(Node::Pending);
+        self.slots.push(id);
+        id
+    }
+
+    fn map(&mut self, count: usize) -> Result<Node, Error> {
         let mut entries = Vec::with_capacity(count.min(64));
         for _ in 0..count {
-            entries.push((self.value()?, self.value()?));
+            entries.push((self.key()?, self.value()?));
         }
-        Ok(marked(entries))
+        Ok(self.marked(entries))
     }
-}
 
-/// The meaning of a map by its mark, the value under a first key nil.
-fn marked(mut entries: Vec<(Value, Value)>) -> Value {
-    if !matches!(entries.first(), Some((Value::Null, _))) {
-        return plain(entries);
+    fn key(&mut self) -> Result<Value, Error> {
+        self.input.count_item()?;
+        let at = self.input.offset();
+        match token(&mut self.input)? {
+            Token::Scalar(value) => Ok(value),
+            Token::Text(len) | Token::Bytes(len) => Ok(string(self.input.take(len)?)),
+            _ => Err(Error::new(ErrorKind::Malformed, at, "key expected")),
+        }
     }
-    match entries.remove(0).1 {
-        Value::Text(class) => Value::object(class.into(), content(entries)),
+
+    /// The meaning of a map by its marks, the values under first keys nil.
+    fn marked(&mut self, mut entries: Vec<(Value, Id)>) -> Node {
         // A PHP reference to what the rest says.
-        Value::Int(1) => marked(entries),
-        // A class that wrote its own bytes.
-        Value::Int(3) => match entries.into_iter().next() {
-            Some((Value::Text(class), Value::Text(text))) => {
-                Value::object(class.into(), Object::Raw(text.as_bytes().to_vec()))
-            }
-            Some((Value::Text(class), Value::Bytes(bytes))) => {
-                Value::object(class.into(), Object::Raw(bytes))
-            }
-            _ => Value::Opaque("object".to_owned()),
-        },
-        _ => Value::Opaque("reference".to_owned()),
-    }
-}
-
-/// The content of an object: what its `__serialize` gave under one key nil, or its variables.
-fn content(mut entries: Vec<(Value, Value)>) -> Object {
-    if let [(Value::Null, _)] = entries[..] {
-        return match entries.remove(0).1 {
-            Value::Map(fields) => Object::Fields(fields),
-            Value::List(items) => Object::Items(items),
-            other => Object::Value(other),
+        let is_reference = |(key, mark): &(Value, Id)| {
+            *key == Value::Null && matches!(self.graph.get(*mark), Node::Leaf(Value::Int(1)))
         };
+        let references = entries.iter().take_while(|entry| is_reference(entry)).count();
+        entries.drain(..references);
+        let Some((Value::Null, mark)) = entries.first() else {
+            if entries.is_empty() {
+                return Node::Map { entries: Vec::new(), default: None };
+            }
+            return array(&mut self.graph, entries);
+        };
+        let mark = match self.graph.get(*mark) {
+            Node::Leaf(mark) => mark.clone(),
+            _ => Value::Null,
+        };
+        entries.remove(0);
+        match mark {
+            Value::Text(class) => Node::Object { class: class.into(), part: self.content(entries) },
+            // A class that wrote its own bytes.
+            Value::Int(3) => self.raw(&entries),
+            Value::Int(2 | 4 | 5) => self.again(&entries),
+            _ => lost("reference"),
+        }
     }
-    Object::Fields(entries.into_iter().map(|(name, value)| (bare(name), value)).collect())
+
+    /// A value that is met again: its number under any key.
+    fn again(&self, entries: &[(Value, Id)]) -> Node {
+        let number = match entries {
+            [(_, number)] => match self.graph.get(*number) {
+                Node::Leaf(Value::Int(number)) => usize::try_from(*number).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        // The last slot is that of this map.
+        let earlier = &self.slots[..self.slots.len().saturating_sub(1)];
+        let slot = number.and_then(|number| earlier.get(number.checked_sub(1)?));
+        slot.map_or_else(|| lost("reference"), |slot| Node::Alias(*slot))
+    }
+
+    fn raw(&self, entries: &[(Value, Id)]) -> Node {
+        let Some((Value::Text(class), bytes)) = entries.first() else { return lost("object") };
+        let bytes = match self.graph.get(*bytes) {
+            Node::Leaf(Value::Text(text)) => text.as_bytes().to_vec(),
+            Node::Leaf(Value::Bytes(bytes)) => bytes.clone(),
+            _ => return lost("object"),
+        };
+        Node::Object { class: class.as_str().to_owned(), part: Part::Raw(bytes) }
+    }
+
+    /// The content of an object: what its `__serialize` gave under one key nil, or its variables.
+    fn content(&mut self, entries: Vec<(Value, Id)>) -> Part {
+        if let [(Value::Null, given)] = entries[..] {
+            return match self.graph.get(given) {
+                Node::Map { entries, .. } => Part::Fields(entries.clone()),
+                Node::List(items) => Part::Items(items.clone()),
+                _ => Part::Value(given),
+            };
+        }
+        Part::Fields(fields(&mut self.graph, entries))
+    }
 }
 
-/// An array: a list if its keys count from zero.
-fn plain(entries: Vec<(Value, Value)>) -> Value {
-    let is_list =
-        entries.iter().zip(0_i64..).all(|((key, _), index)| matches!(key, Value::Int(key) if *key == index));
-    if is_list && !entries.is_empty() {
-        return Value::List(entries.into_iter().map(|(_, value)| value).collect());
-    }
-    Value::Map(entries)
+/// What cannot be carried over loses nothing else.
+fn lost(what: &str) -> Node {
+    Node::Leaf(Value::Opaque(what.to_owned()))
 }

@@ -22,6 +22,12 @@ pub enum Handler {
     PhpBinary,
     /// `php_serialize`: one array.
     PhpSerialize,
+    /// `igbinary`, of the extension of this name.
+    #[cfg(feature = "igbinary")]
+    Igbinary,
+    /// `msgpack`, of the extension of this name.
+    #[cfg(feature = "php-msgpack")]
+    Msgpack,
 }
 
 /// The longest name that `php_binary` holds.
@@ -34,10 +40,17 @@ const UNDEFINED: u8 = 0x80;
 /// # Errors
 /// A kind and the offset of the damage. PHP removes such a session with a warning.
 pub fn read(handler: Handler, bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
-    if handler == Handler::PhpSerialize {
-        return serialize::read_session(bytes, bounds);
+    match handler {
+        Handler::PhpSerialize => serialize::read_session(bytes, bounds),
+        #[cfg(feature = "igbinary")]
+        Handler::Igbinary => super::igbinary::read_session(bytes, bounds),
+        #[cfg(feature = "php-msgpack")]
+        Handler::Msgpack => super::msgpack::read_session(bytes, bounds),
+        Handler::Php | Handler::PhpBinary => {
+            let tree = |text: &mut Text<'_, _>| variables(handler, text, bounds);
+            read_with(bytes, bounds, tree, |text| variables(handler, text, bounds))
+        }
     }
-    read_with(bytes, bounds, |text| variables(handler, text, bounds), |text| variables(handler, text, bounds))
 }
 
 fn variables<T: Target>(handler: Handler, text: &mut Text<'_, T>, bounds: &Bounds) -> Result<Value, Error> {
@@ -77,11 +90,15 @@ fn variables<T: Target>(handler: Handler, text: &mut Text<'_, T>, bounds: &Bound
 /// # Errors
 /// `Unwritable` for what PHP would lose: values as [`serialize::write`] says; with `php` names that contain a bar, and
 /// with `php_binary` names over 127 bytes; with both, names that
-/// are integers, as text too: PHP has no variables of such names. Names that stand twice.
+/// are integers, as text too: PHP has no variables of such names. Names that stand twice. All sessions of the handlers of
+/// extensions.
 pub fn write(handler: Handler, session: &Value) -> Result<Vec<u8>, Error> {
     let Value::Map(entries) = session else { return Err(unwritable()) };
-    if handler == Handler::PhpSerialize {
-        return serialize::write(session);
+    match handler {
+        Handler::PhpSerialize => return serialize::write(session),
+        Handler::Php | Handler::PhpBinary => {}
+        #[cfg(any(feature = "igbinary", feature = "php-msgpack"))]
+        _ => return Err(unwritable()),
     }
     let mut out = Vec::new();
     let mut names = HashSet::new();
