@@ -144,7 +144,8 @@ impl Value {
         }
     }
 
-    /// The integer of this value, or of its text. Perl and YAML.pm do not tell the two apart.
+    /// The integer of this value, or of its text: Perl, PHP and YAML.pm do not tell the two apart. It does so for every system; where
+    /// text is to be refused, match [`Value::Int`] or use a typed read that is strict.
     pub fn as_integer(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),

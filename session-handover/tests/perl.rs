@@ -5,9 +5,9 @@ mod common;
 
 use common::{Sample, same};
 use session_handover::perl::{
-    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
+    apache, catalyst, cgi_session, dancer, dumper, fastmmap, mojolicious, plack, storable, yaml,
 };
-use session_handover::{Bounds, ErrorKind, Value};
+use session_handover::{Bounds, ErrorKind, Value, notation};
 
 macro_rules! samples {
     ($system:literal, $read:expr, $($test:ident = $name:literal),* $(,)?) => {
@@ -48,7 +48,11 @@ samples!(
 );
 
 samples!("apache-session", |bytes| apache::read(bytes, &Bounds::default()), apache_base64_decodes = "base64");
-samples!("dancer", |bytes| yaml::read(bytes, &Bounds::default()), dancer_session_decodes = "session");
+samples!(
+    "dancer",
+    |bytes| dancer::read(bytes, dancer::Serializer::Yaml, &Bounds::default()),
+    dancer_session_decodes = "session"
+);
 samples!("dancer2", |bytes| yaml::read(bytes, &Bounds::default()), dancer2_session_decodes = "session");
 samples!("plack", |bytes| storable::read(bytes, &Bounds::default()), plack_file_decodes = "file");
 samples!(
@@ -74,6 +78,51 @@ fn cgi_expiry_decodes() {
     assert_eq!(life.keys, [("cart".to_owned(), 600)]);
     assert!(life.key_ended("cart", 1_700_000_700) && !life.key_ended("cart", 1_700_000_699));
     assert!(life.ended(1_700_003_700) && !life.ended(1_700_003_699));
+}
+
+#[test]
+fn keys_that_have_ended_are_left_out() {
+    let read = |name| {
+        let sample = Sample::named("cgi-session", name);
+        cgi_session::read(&sample.bytes, cgi_session::Serializer::Detect, &Bounds::default()).unwrap()
+    };
+    let cart = |now| cgi_session::live(read("expiry"), now).map(|session| session.get("cart").cloned());
+    assert_eq!(cart(1_700_000_699), Some(Some(Value::Text("c".into()))));
+    assert_eq!(cart(1_700_000_700), Some(None));
+    assert_eq!(cart(1_700_003_700), None);
+    let rest = cgi_session::live(read("expiry"), 1_700_000_700).unwrap();
+    assert_eq!(rest.get("user").and_then(Value::as_text), Some("alice"));
+    assert_eq!(cgi_session::live(read("basic"), i64::MAX), Some(read("basic")));
+
+    let sample = Sample::named("catalyst", "redis-session");
+    let cart = |now| {
+        let session = catalyst::read_text(&sample.bytes, &Bounds::default()).unwrap();
+        let session = catalyst::live(session, now);
+        assert_eq!(session.get("user").and_then(Value::as_text), Some("alice"));
+        session.get("cart").is_some()
+    };
+    assert!(cart(1_795_884_335.0) && !cart(1_795_884_335.5));
+}
+
+#[test]
+fn shared_values_outlive_their_key() {
+    // `a` has ended, and `b` and `c` refer to values in it.
+    let text = "$D = {'a' => [{'x' => ['deep']},'own'],'b' => undef,'c' => undef,'_SESSION_ATIME' => 10,\
+                '_SESSION_EXPIRE_LIST' => {'a' => 5}};$D->{'b'} = $D->{'a'}[0];$D->{'c'} = $D->{'a'}[0]{'x'};;$D";
+    let session = dumper::read(text.as_bytes(), &Bounds::default()).unwrap();
+    let before = cgi_session::live(session.clone(), 14).unwrap();
+    assert_eq!(before, session);
+    let after = cgi_session::live(session, 15).unwrap();
+    assert_eq!(after.get("a"), None);
+    let rest = r#"{"b":{"$id":1,"of":{"x":{"$id":2,"of":["deep"]}}},"c":{"$same":2}"#;
+    assert!(notation::write(&after).starts_with(rest), "{}", notation::write(&after));
+}
+
+#[test]
+fn dancer_json_is_read() {
+    let text = br#"{"user":"alice","n":3}"#;
+    let session = dancer::read(text, dancer::Serializer::Json, &Bounds::default()).unwrap();
+    assert_eq!(notation::write(&session).as_bytes(), text);
 }
 
 #[test]

@@ -25,6 +25,9 @@ fn tower(name: &str) {
     let end = record.expires_text.as_deref().unwrap();
     assert!(sample.about["expires"].as_str().unwrap().contains(end), "{end}");
     assert_eq!(record.expires, 2_210_243_696.789_012_3);
+    assert_eq!(tower_sessions::read_of(&record.id, &sample.bytes, &BOUNDS()).unwrap().value, record.value);
+    let error = tower_sessions::read_of("C84NEuuxyfj0GZQAkhJz7h", &sample.bytes, &BOUNDS()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
 }
 
 #[test]

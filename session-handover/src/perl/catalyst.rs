@@ -1,5 +1,8 @@
 //! Catalyst::Plugin::Session: its File, FastMmap, DBI and Redis stores.
 
+use std::collections::HashSet;
+
+use super::without::without;
 use super::{apache, storable};
 use crate::{Bounds, Error, ErrorKind, Object, Value, seal};
 
@@ -66,4 +69,23 @@ pub fn file_path(key: &str) -> String {
 /// A kind and the offset of the damage; `TooDeep`, `TooMany`, `TooLarge` beyond the bounds.
 pub fn read_text(data: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     apache::read(data, bounds)
+}
+
+/// The session as Catalyst loads it at `now`, in seconds since 1970: without the keys whose moment in `__expire_keys` has passed.
+pub fn live(session: Value, now: f64) -> Value {
+    let mut ends = session.get("__expire_keys");
+    while let Some(Value::Shared(_, of)) = ends {
+        ends = Some(of);
+    }
+    let Some(Value::Map(ends)) = ends else { return session };
+    let passed = |end: &Value| match end {
+        #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
+        Value::Int(end) => (*end as f64) < now,
+        Value::Float(end) => *end < now,
+        Value::Text(end) => end.parse::<f64>().is_ok_and(|end| end < now),
+        _ => false,
+    };
+    let ended = ends.iter().filter(|(_, end)| passed(end)).filter_map(|(key, _)| key.as_text());
+    let ended: HashSet<String> = ended.map(str::to_owned).collect();
+    if ended.is_empty() { session } else { without(session, |key| ended.contains(key)) }
 }

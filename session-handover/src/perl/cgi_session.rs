@@ -1,5 +1,8 @@
 //! CGI::Session: files and database rows in Data::Dumper's text, Storable or YAML.
 
+use std::collections::HashSet;
+
+use super::without::without;
 use super::{dumper, storable, yaml};
 use crate::{Bounds, Error, ErrorKind, Value};
 
@@ -37,6 +40,19 @@ pub fn read(bytes: &[u8], serializer: Serializer, bounds: &Bounds) -> Result<Val
         Serializer::Yaml => yaml::read(bytes, bounds),
         _ => dumper::read(bytes, bounds),
     }
+}
+
+/// The session as CGI::Session loads it at `now`, in seconds since 1970: without the keys that have ended. `None`: the session
+/// itself has ended.
+pub fn live(session: Value, now: i64) -> Option<Value> {
+    let life = Life::of(&session);
+    if life.ended(now) {
+        return None;
+    }
+    let end = |seconds: i64| life.accessed.unwrap_or(0).saturating_add(seconds);
+    let keys = life.keys.iter().filter(|(_, seconds)| end(*seconds) <= now);
+    let ended: HashSet<&str> = keys.map(|(key, _)| key.as_str()).collect();
+    Some(if ended.is_empty() { session } else { without(session, |key| ended.contains(key)) })
 }
 
 /// How long a session and its keys live, in seconds from the last access.

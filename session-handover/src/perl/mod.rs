@@ -10,6 +10,8 @@ pub mod apache;
 pub mod catalyst;
 #[cfg(feature = "cgi-session")]
 pub mod cgi_session;
+#[cfg(feature = "dancer")]
+pub mod dancer;
 #[cfg(feature = "dumper")]
 pub mod dumper;
 #[cfg(feature = "fastmmap")]
@@ -20,5 +22,7 @@ pub mod mojolicious;
 pub mod plack;
 #[cfg(feature = "storable")]
 pub mod storable;
+#[cfg(any(feature = "cgi-session", feature = "catalyst"))]
+mod without;
 #[cfg(feature = "yaml-pm")]
 pub mod yaml;

@@ -19,6 +19,12 @@ pub fn key(prefix: &str, version: u32, backend: &str, id: &str) -> String {
     format!("{prefix}:{version}:django.contrib.sessions.{backend}{id}")
 }
 
+/// The name of the file of a key in `FileBasedCache`, without `.djcache`: the MD5 of the key.
+pub fn file_name(key: &str) -> String {
+    use md5::Digest as _;
+    seal::hex(&md5::Md5::digest(key.as_bytes()))
+}
+
 /// Reads a value of `RedisCache`, of a Memcached backend, or of django-redis with its default serializer or JSON, plain or
 /// compressed with zlib.
 ///

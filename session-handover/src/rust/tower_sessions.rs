@@ -2,8 +2,8 @@
 //!
 //! | store | what to read |
 //! |---|---|
-//! | tower-sessions-redis-store | [`read`] of the value of the key, which is the id |
-//! | tower-sessions-sqlx-store | [`read`] of `data` in `tower_sessions`; [`row_end`] of `expiry_date` |
+//! | tower-sessions-redis-store | [`read_of`] of the value of the key, which is the id |
+//! | tower-sessions-sqlx-store | [`read_of`] of `data` in `tower_sessions`; [`row_end`] of `expiry_date` |
 //!
 //! The cookie `id` holds the key, plain, signed or private: [`cookie`].
 
@@ -56,6 +56,18 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Record, Error> {
         moment(&pack::value(&mut input, extension)?).ok_or_else(|| bad(at, "moment of the end"))?;
     input.end()?;
     Ok(Record { id: seal::to_base64_url(&id), value, expires, expires_text })
+}
+
+/// Reads the record of a key, as [`read`].
+///
+/// # Errors
+/// As [`read`]; `Malformed` for the record of another key.
+pub fn read_of(key: &str, bytes: &[u8], bounds: &Bounds) -> Result<Record, Error> {
+    let record = read(bytes, bounds)?;
+    if record.id != key {
+        return Err(Error::new(ErrorKind::Malformed, 0, "record of another key"));
+    }
+    Ok(record)
 }
 
 /// The end of a row in seconds since 1970, from its column `expiry_date`: RFC 3339 text of the sqlx store, or whole seconds of
