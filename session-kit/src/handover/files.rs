@@ -9,7 +9,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::listed::{self, Listed, ListedSource};
 use super::locked;
-use super::system::{System, name_of, now};
+use super::system::{System, name_of, now, readable};
 
 /// The live sessions of an application in one file each, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover). For PHP use [`PhpFiles`](super::PhpFiles).
@@ -103,7 +103,7 @@ impl ListedSource for Files {
     }
 
     async fn read_until(&self, id: &OldId) -> session_core::Result<Option<(Value, Option<f64>)>> {
-        let Some((name, path)) = name_of(id).and_then(|name| Some((name, self.path(name)?))) else {
+        let Some((name, path)) = readable(id)?.and_then(|name| Some((name, self.path(name)?))) else {
             return Ok(None);
         };
         let most = self.system.bounds.size as u64;

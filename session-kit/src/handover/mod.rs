@@ -11,8 +11,8 @@
 //! | [`RedisEntries`] | values of Redis | `handover-redis` |
 //!
 //! [`Rows`], [`Entries`], [`Files`] and [`Cookies`] have a constructor for each system, behind the features `handover-django`,
-//! `handover-express`, `handover-flask`, `handover-laravel`, `handover-perl` and `handover-rails`. For other
-//! systems describe the layout with a [`System`].
+//! `handover-express`, `handover-flask`, `handover-laravel`, `handover-perl`, `handover-rails` and `handover-rust`.
+//! For other systems describe the layout with a [`System`].
 
 mod cookies;
 mod entries;

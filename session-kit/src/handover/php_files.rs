@@ -64,7 +64,7 @@ impl PhpFiles {
         }))
     }
 
-    /// The setting `session.serialize_handler`; `php` by default.
+    /// The setting `session.serialize_handler`; `php` by default. Those of extensions need the feature `handover-php`.
     #[must_use]
     pub fn handler(self, handler: Handler) -> Self {
         self.with(|options| options.handler = handler)

@@ -12,7 +12,7 @@ use tokio_postgres::{Config, NoTls, Row};
 
 use super::listed::{Listed, ListedSource, PAGE};
 use super::rows::{Dialect, Rows};
-use super::system::{name_of, now, too_long};
+use super::system::{name_of, now, readable, too_long};
 
 type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
 
@@ -106,7 +106,7 @@ impl ListedSource for PostgresRows {
 
     async fn read_until(&self, id: &OldId) -> session_core::Result<Option<(Value, Option<f64>)>> {
         let operation = Operation::Retrieve;
-        let Some(name) = name_of(id) else { return Ok(None) };
+        let Some(name) = readable(id)? else { return Ok(None) };
         let most = i32::try_from(self.rows.system.bounds.size).unwrap_or(i32::MAX);
         let sql = self.rows.select(Dialect::Postgres);
         // The server gives the name the type of its column.

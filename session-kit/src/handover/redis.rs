@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::entries::Entries;
 use super::listed::{Listed, ListedSource, PAGE};
-use super::system::{name_of, now, too_long};
+use super::system::{name_of, now, readable, too_long};
 
 /// How often a lock is tried again that the old system holds.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -208,27 +208,29 @@ impl ListedSource for RedisEntries {
 
     async fn read_until(&self, id: &OldId) -> session_core::Result<Option<(Value, Option<f64>)>> {
         let operation = Operation::Retrieve;
-        let Some(name) = name_of(id) else { return Ok(None) };
+        let Some(name) = readable(id)? else { return Ok(None) };
         let mut link = self.link(operation).await?;
         let (key, lock) = self.keys(name);
         let most = self.entries.system.bounds.size;
-        // One transaction, so that no lock is taken between the two.
+        // One transaction, so that no lock is taken between the commands.
         let mut commands = pipe();
-        commands.atomic().cmd("EXISTS").arg(lock.as_ref().unwrap_or(&key));
+        commands.atomic().cmd("EXISTS").arg(&key);
+        commands.cmd("EXISTS").arg(lock.as_ref().unwrap_or(&key));
         commands.cmd("GETRANGE").arg(&key).arg(0).arg(most);
         commands.cmd("PTTL").arg(&key);
         let attempts = async {
             loop {
-                let (exists, data, ttl): (bool, Vec<u8>, i64) = commands.query_async(&mut link).await?;
-                if lock.is_none() || !exists {
-                    return Ok((data, ttl));
+                let (exists, locked, data, ttl): (bool, bool, Vec<u8>, i64) =
+                    commands.query_async(&mut link).await?;
+                if lock.is_none() || !locked {
+                    return Ok((exists, data, ttl));
                 }
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let (data, ttl) = self.unlocked(operation, attempts).await?;
-        // `GETRANGE` gives nothing for a key that is absent. No system stores an empty value for a session with content.
-        if data.is_empty() {
+        let (exists, data, ttl) = self.unlocked(operation, attempts).await?;
+        // `GETRANGE` gives nothing for a key that is absent, and for an empty session, such as PHP's.
+        if !exists {
             return Ok(None);
         }
         if data.len() > most {

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::listed::{Listed, ListedSource, PAGE};
 use super::rows::{Dialect, Rows};
-use super::system::{name_of, now, too_long};
+use super::system::{name_of, now, readable, too_long};
 
 /// The live sessions of an application in a table of an SQLite database, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover).
@@ -130,7 +130,7 @@ impl ListedSource for SqliteRows {
     }
 
     async fn read_until(&self, id: &OldId) -> session_core::Result<Option<(Value, Option<f64>)>> {
-        let Some(name) = name_of(id).map(str::to_owned) else { return Ok(None) };
+        let Some(name) = readable(id)?.map(str::to_owned) else { return Ok(None) };
         let key = name.clone();
         let found = self.with(Operation::Retrieve, move |connection, rows| {
             let most = i64::try_from(rows.system.bounds.size).unwrap_or(i64::MAX);

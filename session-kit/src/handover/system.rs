@@ -9,11 +9,15 @@ use session_core::{Clock as _, Operation, StoreError, StoreErrorKind, SystemCloc
 use session_handover::{Bounds, Error, ErrorKind, Value};
 use session_manager::{HandoverSource, OldId};
 
-type Find = dyn Fn(&HeaderMap) -> Option<String> + Send + Sync;
+/// The name of a session, or the text of a cookie that nothing has signed.
+pub(super) type Found = Result<String, String>;
+type Find = dyn Fn(&HeaderMap) -> Option<Found> + Send + Sync;
 type Read = dyn Fn(&Stored<'_>) -> Result<Option<Value>, Error> + Send + Sync;
 
 /// The longest id that is looked up, in bytes.
 const LONGEST_ID: usize = 512;
+/// Stands before the text of a cookie that nothing has signed. No name of a session has a control.
+const FORGED: char = '\0';
 
 /// How a system names its sessions and how it encodes them, for [`Rows`](super::Rows), [`Entries`](super::Entries) and
 /// [`Files`](super::Files).
@@ -51,16 +55,24 @@ impl System {
     ) -> Self {
         let cookie = cookie.into();
         Self {
-            find: Arc::new(move |headers| cookie_value(headers, &cookie)),
+            find: Arc::new(move |headers| cookie_value(headers, &cookie).map(Ok)),
             read: Arc::new(read),
             bounds: Bounds::default(),
         }
     }
 
     /// Replaces how a request presents the session: `find` returns the session's name in the store. It runs for each request,
-    /// so it does no I/O. It checks the signature where the system has one.
+    /// so it does no I/O. Where the system signs its cookie, use [`verified`](Self::verified).
     #[must_use]
-    pub fn found_by(mut self, find: impl Fn(&HeaderMap) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub fn found_by(self, find: impl Fn(&HeaderMap) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.checked_by(move |headers| find(headers).map(Ok))
+    }
+
+    /// As [`found_by`](Self::found_by). `Err` is the text of a cookie that nothing has signed.
+    pub(super) fn checked_by(
+        mut self,
+        find: impl Fn(&HeaderMap) -> Option<Found> + Send + Sync + 'static,
+    ) -> Self {
         self.find = Arc::new(find);
         self
     }
@@ -74,6 +86,20 @@ impl System {
     ) -> Self {
         let cookie = cookie.into();
         self.found_by(move |headers| cookie_value(headers, &cookie).and_then(|value| name(&value)))
+    }
+
+    /// The session is the value of the cookie `cookie`, which `name` checks and turns into its name in the store. A cookie that
+    /// it refuses opens nothing, and the event `OldUnreadable` reports it.
+    #[must_use]
+    pub fn verified(
+        self,
+        cookie: impl Into<String>,
+        name: impl Fn(&str) -> Result<String, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let cookie = cookie.into();
+        self.checked_by(move |headers| {
+            cookie_value(headers, &cookie).map(|value| name(&value).map_err(|_| value))
+        })
     }
 
     /// Replaces how the stored bytes are decoded, as in [`new`](Self::new).
@@ -94,7 +120,10 @@ impl System {
     }
 
     pub(super) fn presented(&self, headers: &HeaderMap) -> Option<OldId> {
-        (self.find)(headers).filter(|name| is_name(name)).map(OldId::new)
+        match (self.find)(headers)? {
+            Ok(name) => Some(name).filter(|name| is_name(name)).map(OldId::new),
+            Err(text) => Some(OldId::new(format!("{FORGED}{text}"))),
+        }
     }
 
     /// The session of these bytes, unless it has ended.
@@ -119,8 +148,8 @@ impl HandoverSource for System {
         self.presented(headers)
     }
 
-    async fn read(&self, _: &OldId) -> session_core::Result<Option<Value>> {
-        Ok(None)
+    async fn read(&self, id: &OldId) -> session_core::Result<Option<Value>> {
+        readable(id).map(|_| None)
     }
 
     async fn end(&self, _: &OldId) -> session_core::Result<()> {
@@ -146,8 +175,11 @@ pub fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value).to_owned())
 }
 
-/// The cookies of these names as one `Cookie` header, as the readers of Node take it.
-#[cfg_attr(not(feature = "handover-express"), allow(dead_code, reason = "Express uses it"))]
+/// The cookies of these names as one `Cookie` header, as readers take it that choose one of several.
+#[cfg_attr(
+    not(any(feature = "handover-express", feature = "handover-perl", feature = "handover-rust")),
+    allow(dead_code, reason = "some systems use it")
+)]
 pub(super) fn header_of(headers: &HeaderMap, names: &[&str]) -> Option<String> {
     let found = cookies(headers).filter(|(name, _)| names.contains(name));
     let text = found.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
@@ -174,6 +206,14 @@ fn cookies(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = (&str, &str)>
 /// Whether the text can be the name of a session: it has no controls and a reasonable length.
 fn is_name(name: &str) -> bool {
     (1..=LONGEST_ID).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// The name of a session to read. A cookie that nothing has signed is `Corrupt`, so that an event reports it.
+pub(super) fn readable(id: &OldId) -> session_core::Result<Option<&str>> {
+    if id.as_str().is_some_and(|text| text.starts_with(FORGED)) {
+        return Err(corrupt().with_detail("the signature of the cookie does not hold"));
+    }
+    Ok(name_of(id))
 }
 
 /// The name of a session that one of our sources found.

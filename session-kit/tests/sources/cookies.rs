@@ -6,6 +6,8 @@ use session_kit::handover::perl::{mojolicious, plack};
 use session_kit::handover::python::django::Sessions as DjangoSessions;
 use session_kit::handover::python::{flask, starlette};
 use session_kit::handover::ruby::{rack, rails};
+use session_kit::handover::rust::actix_session;
+use session_kit::handover::rust::cookie::{Key, Security};
 use session_kit::handover::{Cookies, Value};
 use session_kit::{HandoverSource as _, OldId, RequestInfo, Session, Sessions, StoreErrorKind};
 
@@ -28,6 +30,7 @@ async fn cookies_of_each_system_are_read() {
     let iron = iron_session::Cookie::new("iron", "iron-sample-password-A-0123456789abcdef").unwrap();
     let starlette = starlette::Cookie::new(["starlette-sample-secret-A"]).max_age(None);
     let django = DjangoSessions::new([DJANGO_SECRET]).max_age(FOREVER);
+    let actix = actix_session::cookie(Security::Signed(Key::new(&[7; 64]).unwrap()));
     let cases = [
         ("flask/cookie-basic.txt", "session=", flask()),
         ("starlette/cookie-basic.txt", "session=", Cookies::starlette(starlette, "session")),
@@ -50,6 +53,7 @@ async fn cookies_of_each_system_are_read() {
             "",
             Cookies::plack(plack::Cookie::new("plack secret").expires(FOREVER), "plack_session"),
         ),
+        ("actix-session/cookie-store-signed.txt", "", Cookies::actix_session(actix, "id")),
     ];
     for (sample, name, cookies) in cases {
         let text = format!("{name}{}", text_of(sample));
@@ -65,6 +69,30 @@ async fn cookies_of_each_system_are_read() {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{sample}");
         assert_hides(&error, &[&text[at - 8..at], "sample-secret", "alice"]);
     }
+}
+
+#[tokio::test]
+async fn of_two_cookies_each_system_takes_its_own() {
+    let (set, big) = (text_of("mojolicious/cookie-set.txt"), text_of("mojolicious/cookie-big.txt"));
+    let mojolicious = Cookies::mojolicious(mojolicious::Cookie::new(["mojo secret"]), "mojolicious");
+    let is_big = async |source: &Cookies, cookies: String| {
+        let id = source.find(&request(&cookies)).unwrap();
+        source.read(&id).await.unwrap().unwrap().get("pad").is_some()
+    };
+    // The last one whose signature holds.
+    assert!(is_big(&mojolicious, format!("{set}; {big}")).await);
+    assert!(!is_big(&mojolicious, format!("{big}; other=1; {set}")).await);
+    assert!(is_big(&mojolicious, format!("{big}; mojolicious=forged--signature")).await);
+    let forged = mojolicious.find(&request("mojolicious=forged--signature")).unwrap();
+    assert_eq!(mojolicious.read(&forged).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+
+    // The first one.
+    let good = text_of("plack/cookie.txt");
+    let plack = Cookies::plack(plack::Cookie::new("plack secret"), "plack_session");
+    let both = request(&format!("{good}; plack_session=forged"));
+    assert_eq!(user_of(&plack, &both).await.as_deref(), Some("alice"));
+    let id = plack.find(&request(&format!("plack_session=forged; {good}"))).unwrap();
+    assert_eq!(plack.read(&id).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
 
 #[tokio::test]

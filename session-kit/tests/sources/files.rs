@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use session_kit::handover::node::express;
 use session_kit::handover::perl::cgi_session::Serializer;
+use session_kit::handover::perl::dancer;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::python::django::Sessions;
-use session_kit::handover::python::flask_session;
+use session_kit::handover::python::{django_cache, flask_session};
 use session_kit::handover::{Files, System};
+use session_kit::session_core::{Clock as _, SystemClock};
 use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
 
 use crate::{
@@ -55,6 +57,36 @@ async fn files_of_each_system_are_read_and_ended() {
             request("CGISESSID=0123456789abcdef0123456789abcdef"),
         ),
         (
+            "plack/file.storable",
+            "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            Files::plack(directory.path(), "plack_session"),
+            request("plack_session=0123456789abcdef0123456789abcdef01234567"),
+        ),
+        (
+            "dancer/session.yml",
+            "778176359781773731948563951582167337.yml".to_owned(),
+            Files::dancer(directory.path(), "dancer.session", dancer::Serializer::Yaml),
+            request("dancer.session=778176359781773731948563951582167337"),
+        ),
+        (
+            "dancer2/session.yml",
+            "AAAA-bbbb_C.yml".to_owned(),
+            Files::dancer(directory.path(), "dancer.session", dancer::Serializer::Yaml),
+            request("dancer.session=AAAA-bbbb_C"),
+        ),
+        (
+            "django/cache-file.djcache",
+            "2f0b086c7d032d88cfecfb7d3921f8e1.djcache".to_owned(),
+            Files::django_cache(directory.path(), "sessionid", "", 1).system(|system| {
+                // The sample has ended.
+                system.reading(|stored| {
+                    let entry = django_cache::read_file(stored.data, 0.0, stored.bounds)?;
+                    Ok(Some(entry.value))
+                })
+            }),
+            request("sessionid=alice0xx"),
+        ),
+        (
             "flask-session/file.cachelib",
             flask_session::file_name(&format!("session:{flask_id}")),
             Files::flask_session(directory.path(), "session").system(|system| {
@@ -73,6 +105,23 @@ async fn files_of_each_system_are_read_and_ended() {
         reads_and_ends(sample, &files, &headers).await;
         assert!(!directory.path().join(&name).exists());
         assert!(directory.path().join(format!("{name}x")).exists());
+    }
+}
+
+#[tokio::test]
+async fn keys_that_have_ended_are_not_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cgisess_0123456789abcdef0123456789abcdef");
+    let files = Files::cgi_session(directory.path(), "CGISESSID", Serializer::Detect);
+    let now = SystemClock.now().as_millis() / 1_000;
+    // The session ends an hour after its last access, and its key `cart` after ten minutes.
+    for (age, user, cart) in [(60, true, true), (1_000, true, false), (4_000, false, false)] {
+        let text = text_of("cgi-session/expiry.dump").replace("1700000100", &(now - age).to_string());
+        std::fs::write(&path, text).unwrap();
+        let old = files.read(&OldId::new("0123456789abcdef0123456789abcdef")).await.unwrap();
+        assert_eq!(old.is_some(), user, "{age}");
+        let has = |key| old.as_ref().is_some_and(|old| old.get(key).is_some());
+        assert_eq!((has("user"), has("cart")), (user, cart), "{age}");
     }
 }
 

@@ -4,7 +4,9 @@
 
 mod cookies;
 mod files;
+mod forged;
 mod import;
+mod laravel;
 mod postgres;
 mod redis;
 mod sqlite;

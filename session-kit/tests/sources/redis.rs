@@ -6,7 +6,9 @@ use redis::Commands as _;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
 use session_kit::handover::python::flask_session;
-use session_kit::handover::{Entries, RedisEntries, System, node::express};
+use session_kit::handover::rust::cookie::{Key, Security};
+use session_kit::handover::rust::{actix_session, async_session, tower_sessions};
+use session_kit::handover::{Entries, RedisEntries, System, Value, node::express};
 use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
 use xtask_redis::{Options, Server};
 
@@ -15,6 +17,9 @@ use crate::{
     reads_and_ends, request, text_of, user_of,
 };
 
+const ACTIX_KEY: &str = "yvG3UYw9USE8X72mDyVyj9CVsKo33jqxBjhG57AjVSYgdTu3cA7CzprmhYimucsh";
+const ASYNC_COOKIE: &str =
+    "sid=QGsylbGw3DUAESdwWctStfdu9fxP9xcmJDybak0yrZl/WzbsI2Gjq8cjJQop4eHDarEHA3UBR9tlxejlNOrZVw==";
 const PHP_KEY: &str = "PHPREDIS_SESSION:redissample0001";
 
 fn start() -> (Server, redis::Connection) {
@@ -32,12 +37,41 @@ async fn values_of_each_system_are_read_and_ended() {
     let (server, mut redis) = start();
     let keys = Encrypter::new([LARAVEL_KEY]).unwrap();
     let signed = |system: System| {
-        system.named("session", |value| {
-            flask_session::unsign_id(b"flask-sample-secret-A", value.as_bytes()).ok()
-        })
+        system
+            .verified("session", |value| flask_session::unsign_id(b"flask-sample-secret-A", value.as_bytes()))
     };
     let cases = [
         ("php/redis.value", PHP_KEY.to_owned(), php(), request("PHPSESSID=redissample0001")),
+        (
+            "php/basic-msgpack.mpk",
+            "PHPREDIS_SESSION:packed".to_owned(),
+            Entries::php("PHPSESSID", Handler::Msgpack),
+            request("PHPSESSID=packed"),
+        ),
+        (
+            "php/basic-igbinary.igb",
+            "PHPREDIS_SESSION:packed".to_owned(),
+            Entries::php("PHPSESSID", Handler::Igbinary),
+            request("PHPSESSID=packed"),
+        ),
+        (
+            "catalyst/redis-session.txt",
+            "session:68b65bfa8431acd96bbdf9e16613aa1d9cfe7b53".to_owned(),
+            Entries::catalyst("myapp_session"),
+            request("myapp_session=68b65bfa8431acd96bbdf9e16613aa1d9cfe7b53"),
+        ),
+        (
+            "tower-sessions/redis.msgpack",
+            "C84NEuuxyfj0GZQAkhJz7g".to_owned(),
+            Entries::tower_sessions(tower_sessions::cookie(Security::Plain), "id"),
+            request("id=C84NEuuxyfj0GZQAkhJz7g"),
+        ),
+        (
+            "async-session/session.value",
+            "GGLjE7HKu7ohF6r4+0gpx0zg4UJjI5ZCREU9e4rZ2Q0=".to_owned(),
+            Entries::async_session(async_session::cookie("sid", Security::Plain), "sid"),
+            request(ASYNC_COOKIE),
+        ),
         (
             "express/connect-redis.value",
             format!("sess:{EXPRESS_ID}"),
@@ -85,6 +119,14 @@ async fn values_of_each_system_are_read_and_ended() {
         assert!(!redis.exists::<_, bool>(format!("{key}_LOCK")).unwrap());
     }
 
+    // A signed cookie that holds the key.
+    let _: () = redis.set(ACTIX_KEY, r#"{"user":"\"alice\""}"#).unwrap();
+    let key = Key::new(&[7; 64]).unwrap();
+    let entries = Entries::actix_session(actix_session::cookie(Security::Signed(key)), "id");
+    let source = RedisEntries::new(&server.url(), entries).unwrap();
+    let headers = request(&text_of("actix-session/redis-cookie-signed.txt"));
+    reads_and_ends("actix-session", &source, &headers).await;
+
     // A cache of Laravel serializes the text of the session once more.
     let session = "a:1:{s:4:\"user\";s:5:\"alice\";}";
     let key = format!("laravel_{LARAVEL_ID}");
@@ -92,6 +134,35 @@ async fn values_of_each_system_are_read_and_ended() {
     let entries = Entries::laravel(keys, Serialization::Php, "laravel_session", "laravel_");
     let source = RedisEntries::new(&server.url(), entries).unwrap();
     reads_and_ends("laravel", &source, &request(&text_of("laravel/cookie-cbc.txt"))).await;
+}
+
+#[tokio::test]
+async fn value_of_symfony_is_read() {
+    let (server, mut redis) = start();
+    let _: () = redis.set("sf_sabc", bytes_of("symfony/native.sess")).unwrap();
+    // The key of a lock of phpredis is no lock of Symfony.
+    let _: () = redis.set("sf_sabc_LOCK", "host|1").unwrap();
+    let source = RedisEntries::new(&server.url(), Entries::symfony("PHPSESSID", Handler::Php)).unwrap();
+    let id = source.find(&request("PHPSESSID=abc")).unwrap();
+    let old = source.read(&id).await.unwrap().unwrap();
+    let user = old.get("_sf2_attributes").and_then(|values| values.get("user")).and_then(Value::as_text);
+    assert_eq!(user, Some("alice"));
+}
+
+#[tokio::test]
+async fn empty_session_is_not_absent() {
+    let (server, mut redis) = start();
+    let source = RedisEntries::new(&server.url(), php()).unwrap();
+    let read = async |id: &str| source.read(&OldId::new(id)).await;
+    let _: () = redis.set("PHPREDIS_SESSION:redissample0002", bytes_of("php/redis-empty.value")).unwrap();
+    assert_eq!(read("redissample0002").await.unwrap(), Some(Value::Map(Vec::new())));
+    assert_eq!(read("redissample0003").await.unwrap(), None);
+    // JSON of no bytes is damaged.
+    let entries = Entries::express(express::Cookie::new([EXPRESS_SECRET]), "connect.sid");
+    let source = RedisEntries::new(&server.url(), entries).unwrap();
+    let _: () = redis.set("sess:empty", "").unwrap();
+    assert_eq!(failure(&source, "empty").await.kind(), StoreErrorKind::Corrupt);
+    assert!(source.read(&OldId::new("absent")).await.unwrap().is_none());
 }
 
 #[tokio::test]

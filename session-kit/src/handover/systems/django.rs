@@ -31,6 +31,37 @@ impl Rows {
         Self::new("django_session", "session_key", "session_data", system(cookie.into(), read))
             .ends_at("expire_date", Moment::Utc)
     }
+
+    /// `DatabaseCache` (the backend `cache`) in the table `table`, which is the cache's `LOCATION`, with its `KEY_PREFIX` and `VERSION`,
+    /// by default nothing and 1. With `USE_TZ` off the moments in SQLite are those of `TIME_ZONE`, which is to be UTC.
+    pub fn django_cache(
+        table: impl Into<String>,
+        cookie: impl Into<String>,
+        key_prefix: &str,
+        version: u32,
+    ) -> Self {
+        let before = django_cache::key(key_prefix, version, "cache", "");
+        let of = before.clone();
+        // Other entries of the cache are no sessions.
+        let read = move |stored: &Stored<'_>| match stored.name.starts_with(&of) {
+            true => django_cache::read_row(stored.data, stored.bounds).map(Some),
+            false => Ok(None),
+        };
+        let system = cached(cookie, read, move |id| format!("{before}{id}"));
+        Self::new(table, "cache_key", "value", system).ends_at("expires", Moment::Utc)
+    }
+}
+
+/// Sessions in a cache, which `name` gives their names.
+fn cached(
+    cookie: impl Into<String>,
+    read: impl Fn(&Stored<'_>) -> Result<Option<Value>, session_handover::Error> + Send + Sync + 'static,
+    name: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> System {
+    let cookie = cookie.into();
+    System::new("", read).found_by(move |headers| {
+        last_cookie(headers, &cookie).filter(|key| is_key(key)).map(|key| name(&key))
+    })
 }
 
 impl Entries {
@@ -64,6 +95,23 @@ impl Files {
             Ok(Some(session).filter(|_| stored.now < end))
         };
         Self::new(directory, cookie.clone(), "", system(cookie, read))
+    }
+
+    /// `FileBasedCache` (the backend `cache`) in the directory that is the cache's `LOCATION`, with its `KEY_PREFIX` and `VERSION`,
+    /// by default nothing and 1.
+    pub fn django_cache(
+        directory: impl Into<PathBuf>,
+        cookie: impl Into<String>,
+        key_prefix: &str,
+        version: u32,
+    ) -> Self {
+        let read = |stored: &Stored<'_>| {
+            let entry = django_cache::read_file(stored.data, stored.now, stored.bounds)?;
+            Ok(Some(entry.value))
+        };
+        let before = django_cache::key(key_prefix, version, "cache", "");
+        let system = cached(cookie, read, move |id| django_cache::file_name(&format!("{before}{id}")));
+        Self::new(directory, "", ".djcache", system)
     }
 }
 

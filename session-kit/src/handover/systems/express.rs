@@ -14,9 +14,9 @@ use crate::handover::{Cookies, Entries, Files, Moment, Rows, System, cookie_valu
 fn system(cookie: Cookie, name: impl Into<String>) -> System {
     let name = name.into();
     let cookie = cookie.name(&name);
-    System::new("", |stored| express::read(stored.data, stored.bounds).map(Some)).found_by(move |headers| {
+    System::new("", |stored| express::read(stored.data, stored.bounds).map(Some)).checked_by(move |headers| {
         let header = header_of(headers, &[&name])?;
-        cookie.session_id(header.as_bytes(), &Bounds::default()).ok()
+        Some(cookie.session_id(header.as_bytes(), &Bounds::default()).map_err(|_| header))
     })
 }
 

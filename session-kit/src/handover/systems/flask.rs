@@ -31,7 +31,7 @@ fn flask_session(cookie: impl Into<String>) -> System {
 }
 
 impl Entries {
-    /// Flask-Session in Redis. With `SESSION_USE_SIGNER`, add [`System::named`] with
+    /// Flask-Session in Redis. With `SESSION_USE_SIGNER`, add [`System::verified`] with
     /// [`unsign_id`](session_handover::python::flask_session::unsign_id).
     pub fn flask_session(cookie: impl Into<String>) -> Self {
         Self::new("session:", flask_session(cookie))

@@ -5,39 +5,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use session_handover::Bounds;
-use session_handover::php::laravel::{self, Encrypter, Serialization};
+use session_handover::php::laravel::{Encrypter, Serialization};
+use session_handover::{Bounds, Error, Value};
 
-use crate::handover::{Cookies, Entries, Files, Moment, Rows, System, cookie_value};
+use crate::handover::system::Found;
+use crate::handover::{Cookies, Entries, Files, Moment, Rows, Stored, System, cookie_value};
 
 /// The id in the encrypted cookie.
-fn id(encrypter: &Encrypter, headers: &HeaderMap, cookie: &str) -> Option<String> {
+fn id(encrypter: &Encrypter, headers: &HeaderMap, cookie: &str) -> Option<Found> {
     let value = cookie_value(headers, cookie)?;
-    let id = encrypter.session_id(cookie, value.as_bytes(), &Bounds::default()).ok()?;
+    let Ok(id) = encrypter.session_id(cookie, value.as_bytes(), &Bounds::default()) else {
+        return Some(Err(value));
+    };
     // Laravel accepts no other ids.
-    Some(id).filter(|id| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    Some(id).filter(|id| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).map(Ok)
+}
+
+/// Sessions whose id is in the encrypted cookie. `read` decodes a payload, which may be sealed.
+fn system(
+    encrypter: Encrypter,
+    cookie: impl Into<String>,
+    read: impl Fn(&Encrypter, &Stored<'_>) -> Result<Value, Error> + Send + Sync + 'static,
+) -> System {
+    let (encrypter, cookie) = (Arc::new(encrypter), cookie.into());
+    let opens = Arc::clone(&encrypter);
+    System::new("", move |stored| read(&opens, stored).map(Some))
+        .checked_by(move |headers| id(&encrypter, headers, &cookie))
 }
 
 impl Rows {
-    /// The table `sessions` (`SESSION_DRIVER=database`) with the lifetime `session.lifetime`. `cookie` is `SESSION_COOKIE`. Rows
-    /// that `session.encrypt` sealed are not read.
+    /// The table `sessions` (`SESSION_DRIVER=database`) with the lifetime `session.lifetime`. `cookie` is `SESSION_COOKIE`. All
+    /// sources of Laravel also read what `session.encrypt` sealed.
     pub fn laravel(
         encrypter: Encrypter,
         serialization: Serialization,
         cookie: impl Into<String>,
         lifetime: Duration,
     ) -> Self {
-        let cookie = cookie.into();
-        let system = System::new("", move |stored| {
-            laravel::read_row(serialization, stored.data, stored.bounds).map(Some)
+        let system = system(encrypter, cookie, move |encrypter, stored| {
+            encrypter.read_row(serialization, stored.data, stored.bounds)
         });
-        Self::new(
-            "sessions",
-            "id",
-            "payload",
-            system.found_by(move |headers| id(&encrypter, headers, &cookie)),
-        )
-        .idle("last_activity", Moment::Seconds, lifetime)
+        Self::new("sessions", "id", "payload", system).idle("last_activity", Moment::Seconds, lifetime)
     }
 }
 
@@ -50,17 +58,15 @@ impl Entries {
         cookie: impl Into<String>,
         prefix: impl Into<String>,
     ) -> Self {
-        let cookie = cookie.into();
-        let system = System::new("", move |stored| {
-            laravel::read_cached(serialization, stored.data, stored.bounds).map(Some)
+        let system = system(encrypter, cookie, move |encrypter, stored| {
+            encrypter.read_cached(serialization, stored.data, stored.bounds)
         });
-        Self::new(prefix, system.found_by(move |headers| id(&encrypter, headers, &cookie)))
+        Self::new(prefix, system)
     }
 }
 
 impl Files {
-    /// The files of `storage/framework/sessions` (`SESSION_DRIVER=file`) with the lifetime `session.lifetime`; also those that
-    /// `session.encrypt` sealed.
+    /// The files of `storage/framework/sessions` (`SESSION_DRIVER=file`) with the lifetime `session.lifetime`.
     pub fn laravel(
         directory: impl Into<PathBuf>,
         encrypter: Encrypter,
@@ -68,19 +74,9 @@ impl Files {
         cookie: impl Into<String>,
         lifetime: Duration,
     ) -> Self {
-        let cookie = cookie.into();
-        let encrypter = Arc::new(encrypter);
-        let opens = Arc::clone(&encrypter);
-        let system = System::new("", move |stored| {
-            // The base64 of a sealed text: JSON of an object.
-            let read = if stored.data.starts_with(b"eyJ") {
-                opens.read(serialization, stored.data, stored.bounds)
-            } else {
-                laravel::read(serialization, stored.data, stored.bounds)
-            };
-            read.map(Some)
+        let system = system(encrypter, cookie, move |encrypter, stored| {
+            encrypter.read_payload(serialization, stored.data, stored.bounds)
         });
-        let system = system.found_by(move |headers| id(&encrypter, headers, &cookie));
         Self::new(directory, "", "", system).lifetime(lifetime)
     }
 }
@@ -97,9 +93,11 @@ impl Cookies {
             opens.read_cookie(serialization, id, value.as_bytes(), now, bounds)
         })
         .found_by(move |headers| {
-            let id = id(&encrypter, headers, &of)?;
-            let value = cookie_value(headers, &id)?;
-            Some(format!("{id}={value}"))
+            Some(match id(&encrypter, headers, &of)? {
+                Ok(id) => format!("{id}={}", cookie_value(headers, &id)?),
+                // Reading it fails, so that an event reports it.
+                Err(forged) => format!("={forged}"),
+            })
         })
     }
 }

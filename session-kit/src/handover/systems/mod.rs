@@ -13,3 +13,5 @@ mod perl;
 mod php;
 #[cfg(feature = "handover-rails")]
 mod rails;
+#[cfg(feature = "handover-rust")]
+mod rust;

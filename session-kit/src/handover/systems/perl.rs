@@ -1,18 +1,31 @@
-//! CGI::Session, and the cookies of Mojolicious and Plack.
+//! CGI::Session, Catalyst, Plack, Dancer and Mojolicious.
 
 use std::path::PathBuf;
 
-use session_handover::perl::cgi_session::{self, Life, Serializer};
-use session_handover::perl::{mojolicious, plack};
+use session_handover::perl::cgi_session::{self, Serializer};
+use session_handover::perl::{catalyst, dancer, mojolicious, plack, storable};
 
-use crate::handover::{Cookies, Files, Rows, System};
+use crate::handover::system::header_of;
+use crate::handover::{Cookies, Entries, Files, Moment, Rows, System};
 
 fn cgi_session(cookie: impl Into<String>, serializer: Serializer) -> System {
     System::new(cookie, move |stored| {
         let session = cgi_session::read(stored.data, serializer, stored.bounds)?;
         #[expect(clippy::cast_possible_truncation, reason = "moments in seconds are far below 2^53")]
-        let ended = Life::of(&session).ended(stored.now as i64);
-        Ok(Some(session).filter(|_| !ended))
+        Ok(cgi_session::live(session, stored.now as i64))
+    })
+}
+
+/// Catalyst's sessions, whose stores have them under `session:` and the id.
+fn catalyst(cookie: impl Into<String>, prefix: &'static str) -> System {
+    System::new("", |stored| {
+        let session = catalyst::read_text(stored.data, stored.bounds)?;
+        Ok(Some(catalyst::live(session, stored.now)))
+    })
+    .named(cookie, move |id| {
+        // Catalyst accepts no other ids.
+        let is_id = !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_id.then(|| format!("{prefix}{id}"))
     })
 }
 
@@ -20,6 +33,20 @@ impl Rows {
     /// CGI::Session's drivers for databases: the table `sessions`. `cookie` is `CGI::Session->name`, by default `CGISESSID`.
     pub fn cgi_session(cookie: impl Into<String>, serializer: Serializer) -> Self {
         Self::new("sessions", "id", "a_session", cgi_session(cookie, serializer))
+    }
+
+    /// Catalyst::Plugin::Session::Store::DBI: the table `sessions`. `cookie` is `cookie_name`, by default the application's name in
+    /// lower case and `_session`.
+    pub fn catalyst(cookie: impl Into<String>) -> Self {
+        Self::new("sessions", "id", "session_data", catalyst(cookie, "session:"))
+            .ends_at("expires", Moment::Seconds)
+    }
+}
+
+impl Entries {
+    /// Catalyst::Plugin::Session::Store::Redis. `cookie` is as in [`Rows::catalyst`].
+    pub fn catalyst(cookie: impl Into<String>) -> Self {
+        Self::new("session:", catalyst(cookie, ""))
     }
 }
 
@@ -32,14 +59,38 @@ impl Files {
     ) -> Self {
         Self::new(directory, "cgisess_", "", cgi_session(cookie, serializer))
     }
+
+    /// Plack::Session::Store::File with its default serializer. `cookie` is `session_key`, by default `plack_session`. The files
+    /// have no end: add [`lifetime`](Files::lifetime), if the application removes old ones.
+    pub fn plack(directory: impl Into<PathBuf>, cookie: impl Into<String>) -> Self {
+        let system = System::new(cookie, |stored| storable::read(stored.data, stored.bounds).map(Some));
+        Self::new(directory, "", "", system)
+    }
+
+    /// The files of Dancer and Dancer2 in YAML or JSON, in `session_dir`. `cookie` is by default `dancer.session`. The files have
+    /// no end, as in [`plack`](Files::plack).
+    pub fn dancer(
+        directory: impl Into<PathBuf>,
+        cookie: impl Into<String>,
+        serializer: dancer::Serializer,
+    ) -> Self {
+        let system =
+            System::new(cookie, move |stored| dancer::read(stored.data, serializer, stored.bounds).map(Some));
+        let suffix = if serializer == dancer::Serializer::Json { ".json" } else { ".yml" };
+        Self::new(directory, "", suffix, system)
+    }
 }
 
 impl Cookies {
-    /// Mojolicious' sessions. `cookie` is the name that `settings` has, by default `mojolicious`.
+    /// Mojolicious' sessions. `cookie` is `cookie_name`, by default `mojolicious`. Of several cookies of the name the last with a
+    /// valid signature counts.
     pub fn mojolicious(settings: mojolicious::Cookie, cookie: impl Into<String>) -> Self {
-        Self::new(cookie, move |text, now, bounds| {
+        let name = cookie.into();
+        let (of, settings) = (name.clone(), settings.name(&name));
+        Self::new(name, move |text, now, bounds| {
             settings.read(text.as_bytes(), now, bounds).map(|opened| opened.value)
         })
+        .found_by(move |headers| header_of(headers, &[&of]))
     }
 
     /// Plack::Session::State::Cookie with the cookie store. `cookie` is the name that `settings` has, by default `plack_session`.

@@ -1,4 +1,4 @@
-//! PHP's sessions in Redis, and Symfony's rows.
+//! PHP's sessions in Redis, and Symfony's rows and values of Redis.
 
 use session_handover::php::session::{self, Handler};
 
@@ -18,6 +18,11 @@ impl Entries {
     /// `redis.session.compression` compressed need a [`System`] of their own.
     pub fn php(cookie: impl Into<String>, handler: Handler) -> Self {
         Self::new("PHPREDIS_SESSION:", php(cookie, handler)).locked_by("_LOCK")
+    }
+
+    /// Symfony's `RedisSessionHandler` with its default prefix. It has no locks.
+    pub fn symfony(cookie: impl Into<String>, handler: Handler) -> Self {
+        Self::new("sf_s", php(cookie, handler))
     }
 }
 
