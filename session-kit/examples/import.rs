@@ -18,12 +18,15 @@ use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use session_kit::handover::perl::cgi_session::Serializer as CgiSerializer;
+use session_kit::handover::perl::dancer::Serializer as DancerSerializer;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
 use session_kit::handover::python::django::Sessions as Django;
+use session_kit::handover::rust::cookie::Security;
+use session_kit::handover::rust::{actix_session, async_session, tower_sessions};
 use session_kit::handover::{
-    Entries, Files, Import, Imported, ListedSource, PhpFiles, PostgresRows, RedisEntries, Rows, SqliteRows,
-    Value, node::express,
+    Entries, Files, Import, Imported, ListedSource, Moment, PhpFiles, PostgresRows, RedisEntries, Rows,
+    SqliteRows, Value, node::express,
 };
 use session_kit::{Session, Sessions, open};
 
@@ -38,9 +41,25 @@ struct Arguments {
     /// Where they are: files:DIRECTORY, sqlite:PATH, postgres://... or redis://...
     #[arg(long)]
     from: String,
-    /// The table, or the prefix of the keys, if it is not the usual one
+    /// The table, or the whole prefix of the keys, if it is not the usual one
     #[arg(long)]
     place: Option<String>,
+    /// How long a session of the old system lives without a request, in seconds, where its store does not say; the default of
+    /// that system, if it has one
+    #[arg(long, value_name = "SECONDS")]
+    lifetime: Option<u64>,
+    /// The setting session.serialize_handler of PHP
+    #[arg(long, default_value = "php")]
+    handler: HandlerName,
+    /// How many levels of directories session.save_path of PHP names
+    #[arg(long, default_value_t = 0)]
+    levels: usize,
+    /// The setting session.serialization of Laravel
+    #[arg(long, default_value = "php")]
+    serialization: SerializationName,
+    /// The setting SESSION_COOKIE_NAME of Django, which begins the names of its files
+    #[arg(long, default_value = "sessionid")]
+    cookie: String,
     /// A file with the secrets of the old application, one a line, the newest first
     #[arg(long)]
     secrets: Option<PathBuf>,
@@ -53,7 +72,7 @@ struct Arguments {
     /// A value to keep, by its path, and its new name
     #[arg(long, value_name = "PATH[=NAME]")]
     keep: Vec<String>,
-    /// How long sessions wait for their clients at most, in hours; the lifetime of those without an end, if it is shorter
+    /// How long imported sessions wait for their clients at most, in hours
     #[arg(long, default_value_t = 336)]
     hours: u32,
     /// Reads and counts, and stores nothing
@@ -64,6 +83,7 @@ struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum System {
     Django,
+    DjangoCache,
     ConnectRedis,
     ConnectSqlite3,
     BetterSqlite3,
@@ -76,6 +96,62 @@ enum System {
     Rack,
     FlaskSession,
     CgiSession,
+    Catalyst,
+    Plack,
+    Dancer,
+    DancerJson,
+    TowerSessions,
+    ActixSession,
+    AsyncSession,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HandlerName {
+    Php,
+    PhpBinary,
+    PhpSerialize,
+    Igbinary,
+    Msgpack,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SerializationName {
+    Php,
+    Json,
+}
+
+impl Arguments {
+    fn handler(&self) -> Handler {
+        match self.handler {
+            HandlerName::Php => Handler::Php,
+            HandlerName::PhpBinary => Handler::PhpBinary,
+            HandlerName::PhpSerialize => Handler::PhpSerialize,
+            HandlerName::Igbinary => Handler::Igbinary,
+            HandlerName::Msgpack => Handler::Msgpack,
+        }
+    }
+
+    fn serialization(&self) -> Serialization {
+        match self.serialization {
+            SerializationName::Php => Serialization::Php,
+            SerializationName::Json => Serialization::Json,
+        }
+    }
+
+    /// The idle lifetime, where the store in `scheme` does not say when a session ends. `None`: it never does.
+    fn idle(&self, scheme: &str) -> Result<Option<Duration>, Failure> {
+        let default = match (scheme, self.system) {
+            ("files", System::Php | System::Symfony) => Some(1_440),
+            ("files", System::Django) => Some(1_209_600),
+            ("files", System::SessionFileStore) => Some(3_600),
+            ("files" | "sqlite" | "postgres" | "postgresql", System::Laravel) => Some(7_200),
+            ("files", System::Plack | System::Dancer | System::DancerJson)
+            | ("sqlite" | "postgres" | "postgresql", System::Rails) => None,
+            _ if self.lifetime.is_some() => return Err("this store says itself when sessions end".into()),
+            _ => None,
+        };
+        Ok(self.lifetime.or(default).map(Duration::from_secs))
+    }
 }
 
 #[tokio::main]
@@ -118,47 +194,80 @@ async fn run(arguments: &Arguments) -> Result<Imported, Failure> {
         Some(path) => std::fs::read_to_string(path)?.lines().map(str::to_owned).collect(),
         None => Vec::new(),
     };
-    let longest = Duration::from_secs(u64::from(arguments.hours) * 3_600);
     let (scheme, rest) = arguments.from.split_once(':').ok_or("--from has no scheme")?;
-    match scheme {
+    let idle = arguments.idle(scheme)?;
+    let imported = match scheme {
         "files" if arguments.system == System::Php || arguments.system == System::Symfony => {
-            import(arguments, &PhpFiles::new(rest, "").max_lifetime(longest)).await
+            let files = PhpFiles::new(rest, "").handler(arguments.handler()).levels(arguments.levels);
+            import(arguments, &files.max_lifetime(idle.unwrap_or_default())).await?
         }
-        "files" => import(arguments, &files(arguments.system, rest, &secrets, longest)?).await,
-        "sqlite" => import(arguments, &SqliteRows::new(rest, rows(arguments, &secrets, longest)?)).await,
+        "files" => import(arguments, &files(arguments, rest, &secrets, idle)?).await?,
+        "sqlite" => import(arguments, &SqliteRows::new(rest, rows(arguments, &secrets, idle)?)).await?,
         "postgres" | "postgresql" => {
-            import(arguments, &PostgresRows::new(&arguments.from, rows(arguments, &secrets, longest)?)?).await
+            import(arguments, &PostgresRows::new(&arguments.from, rows(arguments, &secrets, idle)?)?).await?
         }
         "redis" | "redis+unix" => {
-            import(arguments, &RedisEntries::new(&arguments.from, entries(arguments, &secrets)?)?).await
+            import(arguments, &RedisEntries::new(&arguments.from, entries(arguments, &secrets)?)?).await?
         }
-        _ => Err("--from begins with files:, sqlite:, postgres: or redis:".into()),
+        _ => return Err("--from begins with files:, sqlite:, postgres: or redis:".into()),
+    };
+    match imported.total() {
+        0 => Err("no session was found: --from or --place may be wrong".into()),
+        _ => Ok(imported),
     }
 }
 
 // A listing needs no cookie, so the sources here have no names of cookies and no secrets to check them with.
-fn files(system: System, directory: &str, secrets: &[String], longest: Duration) -> Result<Files, Failure> {
-    Ok(match system {
-        System::Django => Files::django(directory, Django::new(secrets.to_vec()), "sessionid", longest),
-        System::SessionFileStore => Files::session_file_store(directory, express(), "", longest),
-        System::Laravel => Files::laravel(directory, laravel(secrets)?, Serialization::Php, "", longest),
+fn files(
+    arguments: &Arguments,
+    directory: &str,
+    secrets: &[String],
+    idle: Option<Duration>,
+) -> Result<Files, Failure> {
+    let time = idle.unwrap_or_default();
+    let of_idle = |files: Files| match idle {
+        Some(time) => files.lifetime(time),
+        None => files,
+    };
+    Ok(match arguments.system {
+        System::Django => {
+            Files::django(directory, Django::new(secrets.to_vec()), arguments.cookie.as_str(), time)
+        }
+        System::DjangoCache => Files::django_cache(directory, "", "", 1),
+        System::SessionFileStore => Files::session_file_store(directory, express(), "", time),
+        System::Laravel => Files::laravel(directory, laravel(secrets)?, arguments.serialization(), "", time),
         System::FlaskSession => Files::flask_session(directory, ""),
         System::CgiSession => Files::cgi_session(directory, "", CgiSerializer::Detect),
+        System::Plack => of_idle(Files::plack(directory, "")),
+        System::Dancer => of_idle(Files::dancer(directory, "", DancerSerializer::Yaml)),
+        System::DancerJson => of_idle(Files::dancer(directory, "", DancerSerializer::Json)),
         _ => return Err("this system has no files".into()),
     })
 }
 
-fn rows(arguments: &Arguments, secrets: &[String], longest: Duration) -> Result<Rows, Failure> {
+fn rows(arguments: &Arguments, secrets: &[String], idle: Option<Duration>) -> Result<Rows, Failure> {
     let rows = match arguments.system {
         System::Django => Rows::django(Django::new(secrets.to_vec()), ""),
+        System::DjangoCache => {
+            let table = arguments.place.as_deref().ok_or("--place names the table of the cache")?;
+            Rows::django_cache(table, "", "", 1)
+        }
         System::ConnectSqlite3 => Rows::connect_sqlite3(express(), ""),
         System::BetterSqlite3 => Rows::better_sqlite3(express(), ""),
         System::ConnectPgSimple => Rows::connect_pg_simple(express(), ""),
-        System::Laravel => Rows::laravel(laravel(secrets)?, Serialization::Php, "", longest),
-        System::Symfony => Rows::symfony("", Handler::Php),
-        System::Rails => Rows::rails("").idle("updated_at", session_kit::handover::Moment::Utc, longest),
+        System::Laravel => {
+            Rows::laravel(laravel(secrets)?, arguments.serialization(), "", idle.unwrap_or_default())
+        }
+        System::Symfony => Rows::symfony("", arguments.handler()),
+        System::Rails => match idle {
+            Some(time) => Rows::rails("").idle("updated_at", Moment::Utc, time),
+            None => Rows::rails(""),
+        },
         System::FlaskSession => Rows::flask_session(""),
         System::CgiSession => Rows::cgi_session("", CgiSerializer::Detect),
+        System::Catalyst => Rows::catalyst(""),
+        System::TowerSessions => Rows::tower_sessions(tower_sessions::cookie(Security::Plain), ""),
+        System::AsyncSession => Rows::async_session(async_session::cookie("", Security::Plain), ""),
         _ => return Err("this system has no table".into()),
     };
     Ok(arguments.place.iter().fold(rows, |rows, table| rows.table(table)))
@@ -166,13 +275,21 @@ fn rows(arguments: &Arguments, secrets: &[String], longest: Duration) -> Result<
 
 fn entries(arguments: &Arguments, secrets: &[String]) -> Result<Entries, Failure> {
     let entries = match arguments.system {
-        System::Django => Entries::django("", "", 1),
+        System::Django | System::DjangoCache => Entries::django("", "", 1),
         System::ConnectRedis => Entries::express(express(), ""),
-        System::Laravel => Entries::laravel(laravel(secrets)?, Serialization::Php, "", "laravel_cache:"),
-        System::Php | System::Symfony => Entries::php("", Handler::Php),
+        System::Laravel => {
+            let prefix = "laravel_database_laravel_cache_";
+            Entries::laravel(laravel(secrets)?, arguments.serialization(), "", prefix)
+        }
+        System::Php => Entries::php("", arguments.handler()),
+        System::Symfony => Entries::symfony("", arguments.handler()),
         System::Rails => Entries::rails("", ""),
         System::Rack => Entries::rack("", "rack:session:"),
         System::FlaskSession => Entries::flask_session(""),
+        System::Catalyst => Entries::catalyst(""),
+        System::TowerSessions => Entries::tower_sessions(tower_sessions::cookie(Security::Plain), ""),
+        System::ActixSession => Entries::actix_session(actix_session::cookie(Security::Plain), ""),
+        System::AsyncSession => Entries::async_session(async_session::cookie("", Security::Plain), ""),
         _ => return Err("this system does not use Redis".into()),
     };
     Ok(arguments.place.iter().fold(entries, |entries, prefix| entries.prefix(prefix)))
@@ -295,6 +412,71 @@ mod tests {
         assert_eq!(run(&arguments).await.unwrap_err().to_string(), "this system has no table");
         arguments.from = "/srv/old".into();
         assert!(run(&arguments).await.unwrap_err().to_string().contains("--from"));
+        Ok(())
+    }
+    /// The counts of one call: imported, known before, ended.
+    async fn counts(words: &[&str]) -> Result<(u64, u64, u64), Failure> {
+        let arguments = Arguments::try_parse_from([&["import", "--user", "user"][..], words].concat())?;
+        let counts = run(&arguments).await?;
+        assert!(counts.malformed.is_empty(), "{counts:?}");
+        Ok((counts.imported, counts.known, counts.expired))
+    }
+
+    #[tokio::test]
+    async fn sessions_that_ended_in_the_old_system_stay_ended() -> Result<(), Failure> {
+        let directory = tempfile::tempdir()?;
+        let old = directory.path().join("old");
+        std::fs::create_dir(&old)?;
+        let (from, to) = (
+            format!("files:{}", old.display()),
+            format!("sqlite:{}", directory.path().join("new.db").display()),
+        );
+        let php = ["--system", "php", "--from", &from, "--to", &to];
+        let none = counts(&php).await.unwrap_err().to_string();
+        assert!(none.starts_with("no session was found"), "{none}");
+
+        let put = |name: &str, text: &str, age: u64| {
+            let path = old.join(name);
+            std::fs::write(&path, text)?;
+            #[expect(clippy::disallowed_methods, reason = "the time of a file is that of the system")]
+            let changed = std::time::SystemTime::now() - Duration::from_secs(age);
+            std::fs::File::open(&path)?.set_modified(changed)
+        };
+        put("sess_new", "user|s:5:\"alice\";", 1_000)?;
+        put("sess_old", "user|s:3:\"bob\";", 3_000)?;
+        // `session.gc_maxlifetime` is 1,440 s by default, whatever `--hours` is.
+        assert_eq!(counts(&[&php[..], &["--hours", "500"]].concat()).await?, (1, 0, 1));
+        assert_eq!(counts(&[&php[..], &["--lifetime", "3600"]].concat()).await?, (1, 1, 0));
+        let rows = ["--system", "django", "--from", "sqlite:/absent", "--to", &to, "--lifetime", "60"];
+        let error = counts(&rows).await.unwrap_err().to_string();
+        assert_eq!(error, "this store says itself when sessions end");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn settings_of_the_old_system_are_options() -> Result<(), Failure> {
+        let directory = tempfile::tempdir()?;
+        let old = directory.path().join("old");
+        std::fs::create_dir_all(old.join("a/b"))?;
+        let to = format!("sqlite:{}", directory.path().join("new.db").display());
+        let from = format!("files:{}", old.display());
+        let call = async |system: &str, more: &[&str]| {
+            counts(&[&["--system", system, "--from", &from, "--to", &to][..], more].concat()).await
+        };
+        let session = "a:1:{s:4:\"user\";s:5:\"alice\";}";
+        std::fs::write(old.join("a/b/sess_abc"), session)?;
+        assert_eq!(call("php", &["--handler", "php-serialize", "--levels", "2"]).await?, (1, 0, 0));
+        std::fs::write(old.join("json"), r#"{"user":"alice"}"#)?;
+        let key = directory.path().join("key");
+        std::fs::write(&key, "0123456789abcdef0123456789abcdef\n")?;
+        let key = key.display().to_string();
+        let more = ["--serialization", "json", "--secrets", &key];
+        assert_eq!(call("laravel", &more).await?, (1, 0, 0));
+        std::fs::remove_file(old.join("json"))?;
+        std::fs::write(old.join("one.json"), r#"{"user":"alice"}"#)?;
+        std::fs::write(old.join("two.yml"), "--- \nuser: alice\n")?;
+        assert_eq!(call("dancer", &[]).await?, (1, 0, 0));
+        assert_eq!(call("dancer-json", &[]).await?, (1, 0, 0));
         Ok(())
     }
 }
