@@ -2,15 +2,22 @@
 //!
 //! The short form decodes thousands of inputs per family. `SESSION_KIT_FULL=1` decodes ten million.
 
+mod dense;
+mod resealed;
+mod seal;
+
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fastrand::Rng;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use session_conformance::testing::amount;
 use session_handover::node::{cookie_session, express, iron_session};
-use session_handover::perl::{dumper, fastmmap, mojolicious, plack, storable, yaml};
+use session_handover::perl::{
+    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
+};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
 use session_handover::python::{beaker, django, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
@@ -18,9 +25,22 @@ use session_handover::rust::cookie::{Key, Security};
 use session_handover::rust::{actix_session, async_session, axum_session, tower_sessions};
 use session_handover::{Bounds, ErrorKind, Typing, Value, notation};
 
+use seal::{hex, hmac, sha1, sha256};
+
+/// What one input of at most 64 KiB may take. The slowest takes a small part of that; the machine may be busy.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The bounds of all readers here.
+fn bounds() -> Bounds {
+    let mut bounds = Bounds::default();
+    bounds.size = 256 << 10;
+    bounds
+}
+
 /// Peak of live bytes that an input may cause: the bounds, and a multiple of the input for the tree.
 fn limit(input: usize) -> u64 {
-    (4 << 20) + 1024 * u64::try_from(input).expect("a length")
+    // The densest formats take 200 bytes for each byte of input, and twice that where a list has just grown.
+    (1 << 20) + 512 * u64::try_from(input).expect("a length")
 }
 
 fn seeds(names: &[&str]) -> Vec<Vec<u8>> {
@@ -75,7 +95,11 @@ fn run(seeds: &[Vec<u8>], decode: impl Fn(&[u8])) {
     let mut rng = session_conformance::testing::rng();
     for _ in 0..amount(10_000, 10_000_000) {
         let input = mutate(&mut rng, seeds);
+        #[expect(clippy::disallowed_methods, reason = "a stopwatch of a test")]
+        let start = Instant::now();
         let used = allocation_counter::measure(|| decode(&input));
+        let time = start.elapsed();
+        assert!(time < LONGEST, "{time:?} for {} bytes of input", input.len());
         assert!(
             used.bytes_max <= limit(input.len()),
             "{} bytes of memory for {} of input",
@@ -95,7 +119,7 @@ fn walk(value: Result<Value, session_handover::Error>) {
 
 #[test]
 fn damaged_storable_is_an_error_or_a_value() {
-    let seeds = seeds(&[
+    let mut seeds = seeds(&[
         "storable/refs-native.storable",
         "storable/refs-net.storable",
         "storable/hook-net.storable",
@@ -103,9 +127,21 @@ fn damaged_storable_is_an_error_or_a_value() {
         "storable/strings-net.storable",
         "storable/booleans-perl-5.40-net.storable",
         "catalyst/file-session.storable",
+        "catalyst/file-expires.storable",
         "plack/file.storable",
     ]);
-    run(&seeds, |input| walk(storable::read(input, &Bounds::default())));
+    let text = &self::seeds(&["catalyst/redis-session.txt"])[0];
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    seeds.push(STANDARD.decode(text).expect("base64"));
+    run(&seeds, |input| {
+        walk(storable::read(input, &bounds()));
+        walk(apache::read(input, &bounds()));
+        walk(apache::read(STANDARD.encode(input).as_bytes(), &bounds()));
+        let stored = catalyst::read_file(input, &bounds()).and_then(catalyst::stored);
+        walk(stored.map(|stored| catalyst::live(stored.value, 1.8e9)));
+        let session = catalyst::read_text(STANDARD.encode(input).as_bytes(), &bounds());
+        walk(session.map(|session| catalyst::live(session, 1.8e9)));
+    });
 }
 
 #[test]
@@ -117,25 +153,44 @@ fn damaged_dump_is_an_error_or_a_value() {
         "cgi-session/expiry.dump",
         "cgi-session/booleans-perl-5.40.dump",
     ]);
-    run(&seeds, |input| walk(dumper::read(input, &Bounds::default())));
+    run(&seeds, |input| {
+        walk(dumper::read(input, &bounds()));
+        cgi_session(input, cgi_session::Serializer::Dumper);
+    });
+}
+
+/// Reads a session of CGI::Session, and its ends.
+fn cgi_session(input: &[u8], serializer: cgi_session::Serializer) {
+    for serializer in [serializer, cgi_session::Serializer::Detect] {
+        let Ok(session) = cgi_session::read(input, serializer, &bounds()) else { continue };
+        let life = cgi_session::Life::of(&session);
+        let _ = life.key_ended("cart", 1_700_000_700);
+        // Before and after the ends of the samples' keys.
+        for now in [0, 1_700_000_700] {
+            if let Some(session) = cgi_session::live(session.clone(), now) {
+                walk(Ok(session));
+            }
+        }
+    }
 }
 
 #[test]
 fn damaged_yaml_is_an_error_or_a_value() {
     let seeds = seeds(&["cgi-session/yaml.yml", "dancer/session.yml", "dancer2/session.yml"]);
-    run(&seeds, |input| walk(yaml::read(input, &Bounds::default())));
+    run(&seeds, |input| {
+        walk(yaml::read(input, &bounds()));
+        cgi_session(input, cgi_session::Serializer::Yaml);
+    });
 }
 
 #[test]
 fn damaged_pages_are_an_error_or_entries() {
     let seeds = seeds(&["cache-fastmmap/pages.fm", "catalyst/fastmmap.fm"]);
     run(&seeds, |input| {
-        if let Ok(entries) =
-            fastmmap::read(input, Some(4096), fastmmap::Serializer::Storable, &Bounds::default())
-        {
+        if let Ok(entries) = fastmmap::read(input, Some(4096), fastmmap::Serializer::Storable, &bounds()) {
             entries.into_iter().for_each(|entry| walk(entry.value));
         }
-        let _ = fastmmap::read(input, None, fastmmap::Serializer::Raw, &Bounds::default());
+        let _ = fastmmap::read(input, None, fastmmap::Serializer::Raw, &bounds());
     });
 }
 
@@ -145,15 +200,29 @@ fn damaged_perl_cookies_are_errors_or_sessions() {
     let plack = plack::Cookie::new("plack secret");
     let mojolicious = mojolicious::Cookie::new(["mojo secret"]);
     run(&seeds, |input| {
-        let _ = plack.read(input, 0.0, &Bounds::default());
-        let _ = mojolicious.read(input, 0.0, &Bounds::default());
+        let _ = plack.read(input, 0.0, &bounds());
+        let _ = mojolicious.read(input, 0.0, &bounds());
     });
 }
 
 #[test]
 fn damaged_marshal_is_an_error_or_a_value() {
     let seeds = seeds(&["rack/marshal-types.marshal", "rack/redis.value"]);
-    run(&seeds, |input| walk(marshal::read(input, &Bounds::default())));
+    run(&seeds, |input| {
+        walk(marshal::read(input, &bounds()));
+        walk(rack::read_redis(input, &bounds()));
+    });
+}
+
+#[test]
+fn damaged_rows_of_rails_are_errors_or_sessions() {
+    let mut seeds = seeds(&["rack/marshal-types.marshal", "rack/redis.value"]);
+    seeds.push(br#"{"value":{"user":"alice","n":[1,2.5,null]}}"#.to_vec());
+    seeds.push(br#"{"user":"alice","list":[1,true,{"a":"b"}]}"#.to_vec());
+    run(&seeds, |input| {
+        walk(rails::read_row(input, &bounds()));
+        walk(rails::read_row(STANDARD.encode(input).as_bytes(), &bounds()));
+    });
 }
 
 #[test]
@@ -161,8 +230,8 @@ fn damaged_cache_entries_are_errors_or_values() {
     let mut seeds = seeds(&["rails/cache-redis-6.1.value", "rails/cache-redis-7.2.value"]);
     seeds.push(b"\xcc\x80\x85\xa1a\xc7\x03\x07\x00\x01\x00\xa1b\xd6\x06\xce\x00\x25\x8c\x13\xa1c\xc7\x02\x0c\x91\x01\xa1d\xd4\x00x\xa1e\x93\xc0\xc3\xcb\x3f\xf8\0\0\0\0\0\0".to_vec());
     run(&seeds, |input| {
-        walk(rails_cache::read(input, &Bounds::default()).map(|entry| entry.value));
-        walk(msgpack::read(input, &Bounds::default()));
+        walk(rails_cache::read(input, &bounds()).map(|entry| entry.value));
+        walk(msgpack::read(input, &bounds()));
     });
 }
 
@@ -171,7 +240,7 @@ fn damaged_ruby_cookies_are_errors_or_sessions() {
     let rack_seeds = seeds(&["rack/cookie-2.2.cookie", "rack/cookie-3.1.cookie"]);
     let secret = "rack-secret-".repeat(8);
     let rack = rack::Cookie::new([secret]);
-    run(&rack_seeds, |input| walk(rack.read(input, &Bounds::default())));
+    run(&rack_seeds, |input| walk(rack.read(input, &bounds())));
 }
 
 #[test]
@@ -183,7 +252,7 @@ fn damaged_rails_cookies_are_errors_or_sessions() {
     ]);
     let rails = rails::Cookie::new("_myapp_session", ["a1b2c3d4".repeat(16)]);
     run(&seeds, |input| {
-        let _ = rails.read(input, 1.8e9, &Bounds::default());
+        let _ = rails.read(input, 1.8e9, &bounds());
     });
 }
 
@@ -201,9 +270,11 @@ fn damaged_pickle_is_an_error_or_a_value() {
     // Protocol 2: a set, bytes, a UUID and an object with variables in slots.
     seeds.push(b"\x80\x02}(X\x01\0\0\0sc__builtin__\nset\n]K\x01a\x85RX\x01\0\0\0bc_codecs\nencode\nX\x01\0\0\0yX\x06\0\0\0latin1\x86RX\x01\0\0\0uc__builtin__\nobject\n)\x81cuuid\nUUID\n)\x81}X\x03\0\0\0intK\x05sbX\x01\0\0\0ocapp\nSlots\n)\x81N}X\x01\0\0\0aK\x01s\x86bu.".to_vec());
     run(&seeds, |input| {
-        walk(pickle::read(input, &Bounds::default()));
-        walk(django_cache::read(input, &Bounds::default()));
-        walk(django_cache::read_file(input, 0.0, &Bounds::default()).map(|entry| entry.value));
+        walk(pickle::read(input, &bounds()));
+        walk(django_cache::read(input, &bounds()));
+        walk(django_cache::read_row(input, &bounds()));
+        walk(django_cache::read_row(STANDARD.encode(input).as_bytes(), &bounds()));
+        walk(django_cache::read_file(input, 0.0, &bounds()).map(|entry| entry.value));
     });
 }
 
@@ -220,11 +291,11 @@ fn damaged_django_sessions_are_errors_or_sessions() {
     ]);
     let sessions = django::Sessions::new(["django-sample-secret-A-0123456789"]);
     run(&seeds, |input| {
-        if let Ok(opened) = sessions.read_row(input, &Bounds::default()) {
+        if let Ok(opened) = sessions.read_row(input, &bounds()) {
             let _ = sessions.write(&opened.value, &opened.envelope, 0);
             walk(Ok(opened.value));
         }
-        let _ = sessions.read_cookie(input, 0.0, &Bounds::default());
+        let _ = sessions.read_cookie(input, 0.0, &bounds());
     });
 }
 
@@ -246,17 +317,16 @@ fn damaged_django_sessions_that_are_signed_are_errors_or_sessions() {
         let key = sha256(&[b"django.contrib.sessions.SessionStoresigner", &secret[..]].concat());
         let mac = hmac::<Hmac<sha2::Sha256>>(&key, &payload);
         let row = [&payload, b":".as_slice(), URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat();
-        let opened = sessions.read_row(&row, &Bounds::default());
+        let opened = sessions.read_row(&row, &bounds());
         assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
         if let Ok(opened) = opened {
             let _ = sessions.write(&opened.value, &opened.envelope, 0);
             walk(Ok(opened.value));
         }
         let key = sha1(&[b"django.contrib.sessionsSessionStore", &secret[..]].concat());
-        let mac: String =
-            hmac::<Hmac<sha1::Sha1>>(&key, input).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mac = hex(&hmac::<Hmac<sha1::Sha1>>(&key, input));
         let row = STANDARD.encode([mac.as_bytes(), b":", input].concat());
-        let opened = sessions.read_row(row.as_bytes(), &Bounds::default());
+        let opened = sessions.read_row(row.as_bytes(), &bounds());
         assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
         walk(opened.map(|opened| opened.value));
     });
@@ -283,8 +353,8 @@ fn damaged_flask_and_starlette_cookies_are_errors_or_sessions() {
         [&signed, b".".as_slice(), URL_SAFE_NO_PAD.encode(mac).as_bytes()].concat()
     };
     run(&seeds, |input| {
-        let _ = flask.read(input, 1.8e9, &Bounds::default());
-        let _ = starlette.read(input, 1.8e9, &Bounds::default());
+        let _ = flask.read(input, 1.8e9, &bounds());
+        let _ = starlette.read(input, 1.8e9, &bounds());
         // The damage is in what a valid signature covers: the payload as it stands, and the text in it.
         let payload = match input.iter().position(|&byte| byte == b'.') {
             Some(0) | None => input.to_vec(),
@@ -292,12 +362,12 @@ fn damaged_flask_and_starlette_cookies_are_errors_or_sessions() {
         };
         let key = hmac::<Hmac<sha1::Sha1>>(b"a secret", b"cookie-session");
         for payload in [payload, URL_SAFE_NO_PAD.encode(input).into_bytes()] {
-            let opened = flask.read(&sign(&key, &payload), 1.8e9, &Bounds::default());
+            let opened = flask.read(&sign(&key, &payload), 1.8e9, &bounds());
             walk(opened.map(|opened| opened.value));
         }
         let key = sha1(b"itsdangerous.Signersignera secret");
         let cookie = sign(&key, STANDARD.encode(input).as_bytes());
-        let opened = starlette.read(&cookie, 1.8e9, &Bounds::default());
+        let opened = starlette.read(&cookie, 1.8e9, &bounds());
         assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
         walk(opened.map(|opened| opened.value));
     });
@@ -314,8 +384,8 @@ fn damaged_flask_session_values_are_errors_or_sessions() {
         "flask-session/redis-signed-id.value",
     ]);
     run(&seeds, |input| {
-        walk(flask_session::read(input, &Bounds::default()));
-        walk(flask_session::read_file(input, 0.0, &Bounds::default()).map(|entry| entry.value));
+        walk(flask_session::read(input, &bounds()));
+        walk(flask_session::read_file(input, 0.0, &bounds()).map(|entry| entry.value));
         let _ = flask_session::unsign_id(b"a secret", input);
     });
 }
@@ -330,37 +400,20 @@ fn damaged_beaker_sessions_are_errors_or_sessions() {
     let json = keys.encrypt_key("beaker-encrypt-A", beaker::Cipher::Ctr).serializer(beaker::Serializer::Json);
     run(&seeds, |input| {
         for sessions in [&plain, &gcm, &json] {
-            walk(sessions.read_file(input, 0.0, &Bounds::default()));
-            walk(sessions.read_value(input, 0.0, &Bounds::default()));
-            walk(sessions.read_cookie(input, 0.0, &Bounds::default()));
+            walk(sessions.read_file(input, 0.0, &bounds()));
+            walk(sessions.read_value(input, 0.0, &bounds()));
+            walk(sessions.read_cookie(input, 0.0, &bounds()));
         }
         // The pickle itself is damaged, and the signature is valid.
         let content =
             input.strip_prefix(b"beaker.session.id=").and_then(|rest| rest.get(40..)).unwrap_or(input);
         let bytes = STANDARD.decode(content).unwrap_or_else(|_| input.to_vec());
         let text = STANDARD.encode(bytes);
-        let mac: String = hmac::<Hmac<sha1::Sha1>>(b"a secret", text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let opened = plain.read_cookie(format!("{mac}{text}").as_bytes(), 0.0, &Bounds::default());
+        let mac = hex(&hmac::<Hmac<sha1::Sha1>>(b"a secret", text.as_bytes()));
+        let opened = plain.read_cookie(format!("{mac}{text}").as_bytes(), 0.0, &bounds());
         assert!(!opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Signature));
         walk(opened);
     });
-}
-
-fn hmac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
-    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(text);
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn sha1(text: &[u8]) -> Vec<u8> {
-    <sha1::Sha1 as sha1::Digest>::digest(text).to_vec()
-}
-
-fn sha256(text: &[u8]) -> Vec<u8> {
-    <sha2::Sha256 as sha2::Digest>::digest(text).to_vec()
 }
 
 #[test]
@@ -380,7 +433,7 @@ fn damaged_php_session_is_an_error_or_a_value() {
     ]);
     run(&seeds, |input| {
         for handler in [session::Handler::Php, session::Handler::PhpBinary, session::Handler::PhpSerialize] {
-            let value = session::read(handler, input, &Bounds::default());
+            let value = session::read(handler, input, &bounds());
             if let Ok(value) = &value {
                 let _ = session::write(handler, value);
             }
@@ -398,10 +451,10 @@ fn damaged_packed_php_session_is_an_error_or_a_value() {
         "php/redis-lzf.value",
     ]);
     run(&seeds, |input| {
-        walk(igbinary::read_session(input, &Bounds::default()));
-        walk(php_msgpack::read_session(input, &Bounds::default()));
-        if let Ok(plain) = lzf::decompress(input, &Bounds::default()) {
-            walk(serialize::read(&plain, &Bounds::default()));
+        walk(igbinary::read_session(input, &bounds()));
+        walk(php_msgpack::read_session(input, &bounds()));
+        if let Ok(plain) = lzf::decompress(input, &bounds()) {
+            walk(serialize::read(&plain, &bounds()));
         }
     });
 }
@@ -412,9 +465,31 @@ fn damaged_laravel_cookies_are_errors_or_sessions() {
         seeds(&["laravel/cookie-cbc.txt", "laravel/file-encrypted-cbc.sess", "laravel/file-json.sess"]);
     let keys = laravel::Encrypter::new(["0123456789abcdef0123456789abcdef"]).expect("a key");
     run(&seeds, |input| {
-        let _ = keys.session_id("laravel_session", input, &Bounds::default());
-        walk(keys.read(laravel::Serialization::Php, input, &Bounds::default()));
-        walk(laravel::read(laravel::Serialization::Json, input, &Bounds::default()));
+        let _ = keys.session_id("laravel_session", input, &bounds());
+        walk(keys.read(laravel::Serialization::Php, input, &bounds()));
+        walk(laravel::read(laravel::Serialization::Json, input, &bounds()));
+    });
+}
+
+#[test]
+fn damaged_payloads_of_laravel_are_errors_or_sessions() {
+    let mut seeds = seeds(&["laravel/file.sess", "laravel/file-json.sess"]);
+    seeds.push(b"eyJpdiI6IiIsInZhbHVlIjoiIiwibWFjIjoiIiwidGFnIjoiIn0=".to_vec());
+    let keys = laravel::Encrypter::new(["0123456789abcdef0123456789abcdef"]).expect("a key");
+    run(&seeds, |input| {
+        let bounds = bounds();
+        let row = STANDARD.encode(input);
+        let cached = [format!("s:{}:\"", input.len()).as_bytes(), input, b"\";"].concat();
+        for of in [laravel::Serialization::Php, laravel::Serialization::Json] {
+            walk(laravel::read(of, input, &bounds));
+            walk(laravel::read_row(of, input, &bounds));
+            walk(laravel::read_row(of, row.as_bytes(), &bounds));
+            walk(laravel::read_cached(of, input, &bounds));
+            walk(laravel::read_cached(of, &cached, &bounds));
+            walk(keys.read_payload(of, input, &bounds));
+            walk(keys.read_row(of, row.as_bytes(), &bounds));
+            walk(keys.read_cached(of, &cached, &bounds));
+        }
     });
 }
 
@@ -427,12 +502,12 @@ fn damaged_express_session_is_an_error_or_a_value() {
         "express/file-store.value",
     ]);
     run(&seeds, |input| {
-        let value = express::read(input, &Bounds::default());
+        let value = express::read(input, &bounds());
         if let Ok(value) = &value {
             express::file_end(value, 3600.0);
             // A session that is written is read as the same.
             if let Ok(text) = express::write(value) {
-                let again = express::read(&text, &Bounds::default()).expect("a session that was written");
+                let again = express::read(&text, &bounds()).expect("a session that was written");
                 assert_eq!(express::write(&again).expect("a session that was read"), text);
             }
         }
@@ -453,9 +528,9 @@ fn damaged_node_cookies_are_errors_or_sessions() {
     let iron_session =
         iron_session::Cookie::new("iron", "iron-sample-password-A-0123456789abcdef").expect("a password");
     run(&seeds, |input| {
-        let _ = express.session_id(input, &Bounds::default());
-        walk(cookie_session.read(input, &Bounds::default()));
-        walk(iron_session.read(input, 0.0, &Bounds::default()).map(|opened| opened.value));
+        let _ = express.session_id(input, &bounds());
+        walk(cookie_session.read(input, &bounds()));
+        walk(iron_session.read(input, 0.0, &bounds()).map(|opened| opened.value));
     });
 }
 
@@ -467,7 +542,7 @@ fn damaged_tower_sessions_record_is_an_error_or_a_value() {
         "tower-sessions/redis.msgpack",
     ]);
     run(&seeds, |input| {
-        walk(tower_sessions::read(input, &Bounds::default()).map(|record| record.value));
+        walk(tower_sessions::read(input, &bounds()).map(|record| record.value));
     });
 }
 
@@ -481,7 +556,7 @@ fn damaged_rust_sessions_are_errors_or_values() {
     seeds.push(br#"{"data":{"o":"[1,null]","user":"\"alice\"","n":"3"},"longterm":false}"#.to_vec());
     seeds.push(br#"{"o":"[1,{\"a\":[]}]","user":"\"alice\"","n":"3"}"#.to_vec());
     run(&seeds, |input| {
-        let bounds = Bounds::default();
+        let bounds = bounds();
         walk(async_session::read(input, &bounds).map(|session| session.value));
         walk(async_session::read_cookie(input, &bounds).map(|session| session.value));
         walk(axum_session::read(input, &bounds).map(|row| row.value));
@@ -501,7 +576,7 @@ fn damaged_rust_cookies_are_errors_or_sessions() {
     let private = tower_sessions::cookie(Security::Private(key.clone()));
     let axum = axum_session::SessionCookie::new(Some(key.clone()));
     run(&seeds, |input| {
-        let bounds = Bounds::default();
+        let bounds = bounds();
         for text in [signed.open(input, &bounds), private.open(input, &bounds)].into_iter().flatten() {
             walk(actix_session::read(text.as_bytes(), &bounds));
         }
