@@ -11,7 +11,7 @@
 //! | `catalyst` | `file`, `redis`, `dbi`, `fastmmap` | `--id` |
 //! | `cache-fastmmap` | `fastmmap` | `--now` |
 //! | `apache-session` | `file` | |
-//! | `dancer`, `dancer2` | `yaml` | |
+//! | `dancer`, `dancer2` | `yaml`, `json` | |
 //! | `storable`, `dumper`, `yaml-pm`, `marshal`, `messagepack` (of Rails) | `value` | |
 //! | `plack` | `file`, `cookie` | `--key`, `--now` |
 //! | `mojolicious` | `cookie` | `--key`, `--now` |
@@ -46,6 +46,9 @@ use session_handover::php::{igbinary, laravel, lzf, msgpack, session};
 use session_handover::{Bounds, Value, notation};
 use session_handover::{node, perl, python, ruby, rust};
 
+#[cfg(test)]
+mod samples;
+
 #[derive(Default)]
 struct Call {
     words: Vec<String>,
@@ -56,11 +59,10 @@ struct Call {
     lzf: bool,
 }
 
-fn call() -> Result<Call, String> {
+fn call(mut arguments: impl Iterator<Item = String>) -> Result<Call, String> {
     #[expect(clippy::disallowed_methods, reason = "the program's clock, where --now gives none")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let mut call = Call { now: now.map_or(0.0, |now| now.as_secs_f64()), ..Call::default() };
-    let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut next = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
@@ -203,7 +205,11 @@ fn decode(call: &Call) -> Result<Value, Failure> {
         }
         ("cache-fastmmap" | "catalyst", "fastmmap") => entries(&read()?, call.now, bounds)?,
         ("apache-session", "file") => perl::apache::read(&read()?, bounds)?,
-        ("dancer" | "dancer2", "yaml") => perl::yaml::read(&read()?, bounds)?,
+        ("dancer" | "dancer2", "yaml" | "json") => {
+            use perl::dancer::Serializer;
+            let serializer = if format == "json" { Serializer::Json } else { Serializer::Yaml };
+            perl::dancer::read(&read()?, serializer, bounds)?
+        }
         ("plack", "file") => perl::storable::read(&read()?, bounds)?,
         ("rails", "active-record") => {
             let data = row(path, "SELECT data FROM sessions WHERE session_id = ?1", id)?;
@@ -537,7 +543,7 @@ fn beaker(call: &Call, format: &str, path: &str) -> Result<Value, Failure> {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 fn main() -> ExitCode {
-    match call().map_err(Failure::Call).and_then(|call| decode(&call)) {
+    match call(std::env::args().skip(1)).map_err(Failure::Call).and_then(|call| decode(&call)) {
         Ok(value) => {
             println!("{}", notation::write(&value));
             ExitCode::SUCCESS
