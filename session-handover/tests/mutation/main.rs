@@ -27,8 +27,8 @@ use session_handover::{Bounds, ErrorKind, Typing, Value, notation};
 
 use seal::{hex, hmac, sha1, sha256};
 
-/// What one input of at most 64 KiB may take. The slowest takes a small part of that; the machine may be busy.
-const LONGEST: Duration = Duration::from_secs(2);
+/// What one input of at most 64 KiB may take.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// The bounds of all readers here.
 fn bounds() -> Bounds {
@@ -93,12 +93,20 @@ fn run(seeds: &[Vec<u8>], decode: impl Fn(&[u8])) {
         decode(seed);
     }
     let mut rng = session_conformance::testing::rng();
-    for _ in 0..amount(10_000, 10_000_000) {
-        let input = mutate(&mut rng, seeds);
+    let timed = |input: &[u8]| {
         #[expect(clippy::disallowed_methods, reason = "a stopwatch of a test")]
         let start = Instant::now();
-        let used = allocation_counter::measure(|| decode(&input));
-        let time = start.elapsed();
+        decode(input);
+        start.elapsed()
+    };
+    for _ in 0..amount(10_000, 10_000_000) {
+        let input = mutate(&mut rng, seeds);
+        let mut time = Duration::ZERO;
+        let used = allocation_counter::measure(|| time = timed(&input));
+        if time > LONGEST {
+            // The machine may have been busy.
+            time = (0..3).map(|_| timed(&input)).min().unwrap_or(time);
+        }
         assert!(time < LONGEST, "{time:?} for {} bytes of input", input.len());
         assert!(
             used.bytes_max <= limit(input.len()),
