@@ -7,7 +7,7 @@ use crate::{EndReason, Event, Observer, SessionTag};
 ///
 /// | metric | kind | labels |
 /// |---|---|---|
-/// | `session_events_total` | counter | `event`: the name of the event in lower case, such as `loaded`, `created`, `rotated`, `unknown_id` |
+/// | `session_events_total` | counter | `event`: [`Event::name`], such as `loaded`, `created`, `rotated`, `unknown_id` |
 /// | `session_ends_total` | counter | `reason`: `expired`, `address_mismatch`, `user_agent_mismatch`, `replaced`, `revoked`, `destroyed` |
 /// | `session_malformed_ids_total` | counter | – |
 /// | `session_swept_records_total` | counter | – |
@@ -32,7 +32,7 @@ impl MetricsObserver {
 
 impl Observer for MetricsObserver {
     fn event(&self, _: Option<SessionTag>, event: &Event) {
-        metrics::counter!("session_events_total", "event" => name(event)).increment(1);
+        metrics::counter!("session_events_total", "event" => event.name()).increment(1);
         match event {
             Event::Ended(why) => {
                 metrics::counter!("session_ends_total", "reason" => reason(why)).increment(1);
@@ -48,32 +48,6 @@ impl Observer for MetricsObserver {
             }
             _ => {}
         }
-    }
-}
-
-fn name(event: &Event) -> &'static str {
-    match event {
-        Event::Loaded => "loaded",
-        Event::Created => "created",
-        Event::Rotated { .. } => "rotated",
-        Event::Ended(_) => "ended",
-        Event::Replayed { .. } => "replayed",
-        Event::ResurrectionPrevented => "resurrection_prevented",
-        Event::TouchFailed => "touch_failed",
-        Event::UnknownId => "unknown_id",
-        Event::MalformedId { .. } => "malformed_id",
-        Event::IgnoredIds { .. } => "ignored_ids",
-        Event::Corrupt => "corrupt",
-        Event::Recovered { .. } => "recovered",
-        Event::TakenOver => "taken_over",
-        Event::TakenBefore => "taken_before",
-        Event::OldUnreadable => "old_unreadable",
-        Event::OldEndFailed => "old_end_failed",
-        Event::LeaveFailed => "leave_failed",
-        Event::SweepMissing => "sweep_missing",
-        Event::SweepFailed => "sweep_failed",
-        Event::Swept { .. } => "swept",
-        _ => "other",
     }
 }
 

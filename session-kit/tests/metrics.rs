@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use session_kit::memory::MemoryStore;
-use session_kit::session_core::{Candidates, SessionId};
+use session_kit::memory::{MemoryConfig, MemoryStore};
+use session_kit::session_core::{Candidates, SessionId, TestClock, Timestamp};
 use session_kit::{IdUpdate, MetricsObserver, Sessions};
 
 type Numbers = Arc<Mutex<BTreeMap<String, f64>>>;
@@ -62,8 +63,11 @@ impl Recorder for Sums {
 }
 
 async fn visit() -> SessionId {
-    let store = MemoryStore::new().unwrap();
-    let sessions = Sessions::builder(store).observer(Arc::new(MetricsObserver::new())).build().unwrap();
+    let clock = TestClock::new(Timestamp::from_millis(1_800_000_000_000));
+    let store = MemoryStore::open(MemoryConfig::new().clock(Arc::new(clock.clone()))).unwrap();
+    let renewal = Duration::from_secs(60);
+    let builder = Sessions::builder(store).observer(Arc::new(MetricsObserver::new()));
+    let sessions = builder.renewal_timeout(renewal).build().unwrap();
     let first = sessions.load(None).await.unwrap();
     first.login("a-secret-name").unwrap();
     let _ = sessions.finish(&first).await.unwrap();
@@ -80,6 +84,12 @@ async fn visit() -> SessionId {
     let last = sessions.load(id).await.unwrap();
     last.destroy("a secret reason").await.unwrap();
     let _ = sessions.load(id).await.unwrap();
+    let renewed = sessions.load(None).await.unwrap();
+    renewed.insert("count", &1).unwrap();
+    let _ = sessions.finish(&renewed).await.unwrap();
+    let IdUpdate::Set { id: old, .. } = renewed.id_update() else { panic!("no id") };
+    clock.advance(renewal);
+    let _ = sessions.finish(&sessions.load(old).await.unwrap()).await.unwrap();
     id
 }
 
@@ -91,8 +101,9 @@ fn events_become_numbers_without_names() {
     });
     let numbers = sums.0.lock().unwrap();
     for (name, number) in [
-        ("session_events_total event=created", 1.0),
-        ("session_events_total event=loaded", 3.0),
+        ("session_events_total event=created", 2.0),
+        ("session_events_total event=loaded", 4.0),
+        ("session_events_total event=renewed", 1.0),
         ("session_events_total event=unknown_id", 1.0),
         ("session_events_total event=malformed_id", 1.0),
         ("session_malformed_ids_total", 2.0),

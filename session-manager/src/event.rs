@@ -82,6 +82,39 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The name of the variant in snake case, such as `unknown_id`: a label for metrics and alarms. It has no values of the
+    /// event. Names stay the same in all releases.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Created => "created",
+            Self::Rotated { .. } => "rotated",
+            Self::Renewed { .. } => "renewed",
+            Self::RenewalFailed => "renewal_failed",
+            Self::Ended(_) => "ended",
+            Self::Replayed { .. } => "replayed",
+            Self::ResurrectionPrevented => "resurrection_prevented",
+            Self::TouchFailed => "touch_failed",
+            Self::UnknownId => "unknown_id",
+            Self::MalformedId { .. } => "malformed_id",
+            Self::IgnoredIds { .. } => "ignored_ids",
+            Self::Corrupt => "corrupt",
+            Self::Recovered { .. } => "recovered",
+            Self::TakenOver => "taken_over",
+            Self::TakenBefore => "taken_before",
+            Self::OldUnreadable => "old_unreadable",
+            Self::OldAway => "old_away",
+            Self::OldEndFailed => "old_end_failed",
+            Self::LeaveFailed => "leave_failed",
+            Self::SweepMissing => "sweep_missing",
+            Self::SweepFailed => "sweep_failed",
+            Self::Swept { .. } => "swept",
+        }
+    }
+}
+
 /// A session's name in logs and events: a hash of its key with a secret that each [`Sessions`](crate::Sessions) draws when
 /// it is built. It connects the lines of one session and reveals nothing of the id. A new id of the session has a new tag
 /// ([`Event::Rotated`]), and so has each process.
@@ -173,4 +206,62 @@ pub(crate) fn trace(tag: &dyn Fn() -> Option<SessionTag>, event: &Event) {
 #[inline]
 pub(crate) fn trace_loaded(tag: &dyn Fn() -> Option<SessionTag>) {
     send!(TRACE, tag, Event::Loaded);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One event of each variant. A new variant does not compile until it is listed here.
+    macro_rules! each {
+        ($($variant:ident $fields:tt),* $(,)?) => {{
+            let _ = |event: &Event| match event {
+                $(Event::$variant { .. } => {})*
+            };
+            [$(each!(@event $variant $fields)),*]
+        }};
+        (@event $variant:ident ()) => { Event::$variant };
+        (@event $variant:ident ($value:expr)) => { Event::$variant($value) };
+        (@event $variant:ident {$($fields:tt)*}) => { Event::$variant { $($fields)* } };
+    }
+
+    #[test]
+    fn name_of_each_event_is_its_variant_in_snake_case() {
+        let from = SessionTag(1);
+        let all = each![
+            Loaded(),
+            Created(),
+            Rotated { from },
+            Renewed { from },
+            RenewalFailed(),
+            Ended(EndReason::Expired),
+            Replayed { times: 1 },
+            ResurrectionPrevented(),
+            TouchFailed(),
+            UnknownId(),
+            MalformedId { count: 1 },
+            IgnoredIds { count: 1 },
+            Corrupt(),
+            Recovered { key: "secret".into() },
+            TakenOver(),
+            TakenBefore(),
+            OldUnreadable(),
+            OldAway(),
+            OldEndFailed(),
+            LeaveFailed(),
+            SweepMissing(),
+            SweepFailed(),
+            Swept { removed: 1 },
+        ];
+        for event in all {
+            let debug = format!("{event:?}");
+            let variant = debug.split([' ', '(']).next().unwrap_or_default();
+            let mut expected = String::new();
+            for (at, char) in variant.chars().enumerate() {
+                expected.extend((at > 0 && char.is_ascii_uppercase()).then_some('_'));
+                expected.push(char.to_ascii_lowercase());
+            }
+            assert_eq!(event.name(), expected);
+        }
+    }
 }
