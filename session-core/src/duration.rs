@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Parses a duration such as `90`, `+36h`, `2 hours`, `1 day` or `1w`. For configuration of session layers and drivers.
 ///
 /// The form is `[+]N unit`. The unit is `s`, `m`, `h`, `d`, `w` or its English word; without one, N counts seconds. The
-/// space is optional. Zero, negative numbers, fractions, months and years (which vary in length) are errors.
+/// space is optional. Zero, negative numbers, fractions, months and years (which vary in length) are errors. Case does not
+/// matter, except that `M` is a month, as in CGI.pm.
 ///
 /// # Errors
 /// [`DurationError`], which does not contain the text.
@@ -18,7 +19,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         return Err(DurationError::NoNumber);
     }
     let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
-    let seconds = match unit.trim_start_matches(' ').to_ascii_lowercase().as_str() {
+    let unit = unit.trim_start_matches(' ');
+    if unit == "M" {
+        return Err(DurationError::NoFixedLength);
+    }
+    let seconds = match unit.to_ascii_lowercase().as_str() {
         "" | "s" | "sec" | "secs" | "second" | "seconds" => 1,
         "m" | "min" | "mins" | "minute" | "minutes" => 60,
         "h" | "hour" | "hours" => 3_600,
@@ -70,6 +75,7 @@ mod tests {
             ("1d", 86_400),
             ("1w", 604_800),
             ("1 Week", 604_800),
+            ("3 MIN", 180),
             ("+ 5".replace(' ', "").as_str(), 5),
             ("10 minutes", 600),
             ("42s", 42),
@@ -84,6 +90,8 @@ mod tests {
             ("1 fortnight", DurationError::UnknownUnit),
             ("1M1", DurationError::UnknownUnit),
             ("1 month", DurationError::NoFixedLength),
+            ("1M", DurationError::NoFixedLength),
+            ("+1 M", DurationError::NoFixedLength),
             ("2y", DurationError::NoFixedLength),
             ("0", DurationError::Zero),
             ("0h", DurationError::Zero),
