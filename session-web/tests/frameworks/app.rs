@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::{Stream, unfold};
 use serde::{Deserialize, Serialize};
-use session_manager::Sessions;
+use session_kit::csrf;
+use session_manager::{ErrorKind, Sessions, Undecoded};
 use session_web::{Error, LateSession, LazySession, OnNotStored, Session, SessionValue, Typed};
 use tokio::sync::{Barrier, Notify};
 
@@ -14,6 +15,9 @@ use crate::scene::Probe;
 
 /// The size of a piece of a streamed body.
 pub const PIECE: usize = 1 << 16;
+
+/// The pieces of a body that no socket takes as a whole.
+pub const LONG: u32 = 400;
 
 /// The answer of a handler.
 pub struct Page {
@@ -67,6 +71,8 @@ pub struct Shared {
     pub both: Arc<Mutex<Option<Arc<Barrier>>>>,
     /// The session of a handler that is over.
     pub kept: Arc<Mutex<Option<Session>>>,
+    /// The error of a body.
+    pub failed: Arc<Mutex<Option<ErrorKind>>>,
     pub sessions: Arc<Mutex<Option<Sessions<Probe>>>>,
 }
 
@@ -104,10 +110,21 @@ pub struct Settings {
 
 impl SessionValue for Settings {
     const KEY: &'static str = "settings";
+
+    /// Earlier, the value was the number alone.
+    fn recover(stored: Undecoded<'_>) -> Option<Self> {
+        stored.decode().ok().map(|visits| Self { visits })
+    }
 }
 
 pub fn visit(mut settings: Typed<Settings>) -> Result<Page, Error> {
     Ok(settings.update(|settings| settings.visits += 1)?.visits.to_string().into())
+}
+
+pub fn start_again(mut settings: Typed<Settings>) -> Result<Page, Error> {
+    settings.visits = 0;
+    settings.save()?;
+    Ok(String::new().into())
 }
 
 /// The handlers that may load their session.
@@ -228,20 +245,36 @@ pub async fn answer(path: &str, session: Session, shared: Shared) -> Result<Page
             session.insert("large", &"x".repeat(200_000))?;
             String::new()
         }
-        "stream" | "stream-forever" => {
+        "old-settings" => {
+            session.insert("settings", &7_u32)?;
+            String::new()
+        }
+        "unknown-settings" => {
+            session.insert("settings", "text")?;
+            String::new()
+        }
+        "token" => csrf::token(&session).await?,
+        "stream" | "stream-long" | "stream-forever" => {
             let late = session.during_body()?;
-            let count = if path == "stream" { 3 } else { u32::MAX };
-            let content = Content::Late(late.clone(), pieces(late, count));
+            let count = match path {
+                "stream" => 3,
+                "stream-long" => LONG,
+                _ => u32::MAX,
+            };
+            let content = Content::Late(late.clone(), pieces(late, count, shared));
             return Ok(Page { content, ..Page::from(String::new()) });
         }
-        _ => return Ok(Page::status(404)),
+        _ => match path.strip_prefix("valid-") {
+            Some(token) => csrf::is_valid(&session, token)?.to_string(),
+            None => return Ok(Page::status(404)),
+        },
     };
     Ok(text.into())
 }
 
 /// Counts each piece in the session while it is sent.
-fn pieces(late: LateSession, count: u32) -> Pieces {
-    Box::pin(unfold((late, 0), move |(late, sent)| async move {
+fn pieces(late: LateSession, count: u32, shared: Shared) -> Pieces {
+    Box::pin(unfold((late, shared, 0), move |(late, shared, sent)| async move {
         if sent == count {
             return None;
         }
@@ -253,7 +286,10 @@ fn pieces(late: LateSession, count: u32) -> Pieces {
             Ok::<_, Error>(Bytes::from(vec![b'x'; PIECE]))
         };
         let piece = piece.await;
-        Some((piece, (late, sent + 1)))
+        if let Err(error) = &piece {
+            *shared.failed.lock().unwrap() = Some(error.kind());
+        }
+        Some((piece, (late, shared, sent + 1)))
     }))
 }
 

@@ -60,10 +60,11 @@ impl Browser {
 
     /// Sends a request and reads nothing yet.
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &[u8])]) -> TcpStream {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nsec-fetch-site: same-origin\r\n"
-        )
-        .into_bytes();
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n").into_bytes();
+        if !headers.iter().any(|(name, _)| *name == "sec-fetch-site") {
+            head.extend(b"sec-fetch-site: same-origin\r\n");
+        }
         for (name, value) in &self.cookies {
             // One line for each, as HTTP/2 allows.
             head.extend(format!("cookie: {name}={value}\r\n").as_bytes());

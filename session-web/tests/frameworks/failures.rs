@@ -1,7 +1,7 @@
 //! The store fails, the handler fails, or the client goes away.
 
 use session_manager::ErrorKind;
-use session_web::{OnStoreError, Session};
+use session_web::{OnHandlerError, OnStoreError, Session};
 
 use crate::on_both;
 use crate::scene::{Framework, Scene, Setup, soon};
@@ -11,7 +11,9 @@ on_both!(
     failed_commit_replaces_the_response,
     lost_login_is_refused_with_every_policy,
     handler_failure_discards_changes,
+    failed_handler_commits_where_configured,
     client_error_commits_changes,
+    changes_that_are_not_stored_are_refused_where_asked,
     explicit_commit_survives_a_later_failure,
     dropped_request_stores_nothing,
     panic_stores_nothing_and_the_server_lives,
@@ -58,6 +60,28 @@ async fn handler_failure_discards_changes(framework: Framework) {
     let mut browser = scene.begun().await;
     browser.get("/fail").await.is(502).sets_no_cookie();
     assert_eq!(browser.get("/read").await.body, "Some(1)");
+}
+
+async fn failed_handler_commits_where_configured(framework: Framework) {
+    let change = |setup| Setup { on_handler_error: OnHandlerError::Commit, ..setup };
+    let scene = Scene::with(framework, change).await;
+    let mut browser = scene.begun().await;
+    browser.get("/fail").await.is(502);
+    assert_eq!(browser.get("/read").await.body, "Some(9)");
+}
+
+async fn changes_that_are_not_stored_are_refused_where_asked(framework: Framework) {
+    for (path, status) in [("/slow-add", 200), ("/strict/slow-add", 409)] {
+        let scene = Scene::new(framework).await;
+        let mut browser = scene.begun().await;
+        let mut tab = browser.clone();
+        let slow = tab.ask("GET", path, &[]).await;
+        soon("the handler", scene.shared.begun.notified()).await;
+        browser.get("/logout").await.is(200);
+        scene.shared.go.notify_one();
+        tab.rest(slow, false).await.is(status).sets_no_cookie();
+        assert_eq!(scene.records(), 0, "{path}");
+    }
 }
 
 async fn client_error_commits_changes(framework: Framework) {

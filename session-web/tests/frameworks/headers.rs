@@ -12,6 +12,7 @@ on_both!(
     cookie_follows_the_session_if_configured,
     response_with_a_cookie_is_cached_nowhere,
     cache_headers_of_the_handler_are_replaced,
+    cache_headers_stay_where_configured,
     logout_clears_the_data_of_the_site,
     two_layers_write_a_cookie_each,
     session_is_bound_to_the_address,
@@ -56,6 +57,16 @@ async fn cache_headers_of_the_handler_are_replaced(framework: Framework) {
     let cookies = answer.all("set-cookie");
     assert!(cookies.len() == 2 && cookies[0] == "theme=dark" && cookies[1].starts_with("__Host-session="));
     assert_eq!(answer.all("vary"), ["accept-encoding", "Cookie"]);
+}
+
+async fn cache_headers_stay_where_configured(framework: Framework) {
+    let scene = Scene::with(framework, |setup| Setup { no_store: false, ..setup }).await;
+    let answer = scene.browser().get("/write").await.is(200);
+    assert_eq!((answer.all("set-cookie").len(), answer.all("vary")), (1, vec!["Cookie"]));
+    assert!(answer.all("cache-control").is_empty(), "{answer:?}");
+    let answer = scene.browser().get("/cached").await.is(200);
+    assert_eq!(answer.all("cache-control"), ["public, max-age=600"]);
+    assert_eq!(answer.all("cdn-cache-control"), ["max-age=600"]);
 }
 
 async fn logout_clears_the_data_of_the_site(framework: Framework) {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use session_core::Operation;
+use session_state_cookie::{CookieConfig, KeyRing, SecretKey};
 use tokio::sync::Barrier;
 
 use crate::on_both;
-use crate::scene::{Framework, Scene, soon};
+use crate::scene::{Framework, Scene, Setup, soon};
 
 on_both!(
     login_gives_a_new_id_and_keeps_the_values,
@@ -16,6 +18,7 @@ on_both!(
     logout_ends_the_sessions_of_all_cookie_lines,
     remembered_login_keeps_its_cookie,
     unknown_and_malformed_ids_are_never_adopted,
+    forged_signature_causes_no_store_call,
 );
 
 const NAME: &str = "__Host-session";
@@ -116,4 +119,27 @@ async fn unknown_and_malformed_ids_are_never_adopted(framework: Framework) {
         browser.get("/write").await.is(200);
         assert_ne!(browser.cookies[NAME], sent);
     }
+}
+
+async fn forged_signature_causes_no_store_call(framework: Framework) {
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let cookie = CookieConfig::new().build_signed(&ring).unwrap();
+    let scene = Scene::with(framework, |setup| Setup { cookie, ..setup }).await;
+    let (mut browser, other) = (scene.begun().await, scene.begun().await);
+    let genuine = browser.cookies[NAME].clone();
+    let (id, signature) = genuine.split_once('.').unwrap();
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    for forged in [
+        id.to_owned(),
+        format!("{id}."),
+        format!("{id}.{first}{}", &signature[1..]),
+        format!("{id}.{}", other.cookies[NAME].split_once('.').unwrap().1),
+    ] {
+        browser.cookies.insert(NAME.into(), forged);
+        assert_eq!(browser.get("/read").await.is(200).sets_no_cookie().body, "None");
+    }
+    assert_eq!(scene.probe.operations(), []);
+    browser.cookies.insert(NAME.into(), genuine);
+    assert_eq!(browser.get("/read").await.is(200).body, "Some(1)");
+    assert_eq!(scene.probe.operations(), [Operation::Retrieve]);
 }

@@ -10,10 +10,12 @@ mod scene;
 mod bodies;
 mod carried;
 mod failures;
+mod guards;
 mod headers;
 mod identity;
 mod late;
 mod refusals;
+mod renewal;
 mod values;
 
 /// Runs each function on both frameworks.

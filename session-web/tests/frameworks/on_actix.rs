@@ -9,9 +9,10 @@ use actix_web::middleware::Condition;
 use actix_web::web::{self, Data, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
 use session_actix::{
-    CarriedSessionMiddleware, ClientAddress, CommitBody, Error, LazySession, OnStoreError, Refusal,
-    RoutePolicy, Session, SessionMiddleware, Typed, refusal_builder,
+    CarriedSessionMiddleware, ClientAddress, CommitBody, Error, LazySession, OnNotStored, OnStoreError,
+    Refusal, RoutePolicy, Session, SessionMiddleware, Typed, refusal_builder,
 };
+use session_kit::{LoginPage, RequireFresh, RequireUser, SameOriginLayer};
 
 use crate::app::{self, Content, Page, Settings, Shared};
 use crate::scene::Setup;
@@ -47,6 +48,18 @@ async fn visit(settings: Typed<Settings>) -> Result<Page, Error> {
     app::visit(settings)
 }
 
+async fn start_again(settings: Typed<Settings>) -> Result<Page, Error> {
+    app::start_again(settings)
+}
+
+async fn account(user: RequireUser) -> String {
+    user.name
+}
+
+async fn password(user: RequireFresh<300>) -> String {
+    user.name
+}
+
 fn refuse(refusal: &Refusal) -> HttpResponse {
     refusal_builder(refusal).body(format!("our own: {}", refusal.detail()))
 }
@@ -54,7 +67,9 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
 /// Sets the options that both layers of a framework have.
 macro_rules! configured {
     ($layer:expr, $setup:expr) => {{
-        let mut layer = $layer.on_store_error($setup.on_store_error).clear_site_data($setup.clear);
+        let mut layer =
+            $layer.on_store_error($setup.on_store_error).on_handler_error($setup.on_handler_error);
+        layer = layer.clear_site_data($setup.clear).cache_control_no_store($setup.no_store);
         if $setup.checks_address {
             layer = layer.client_address(ClientAddress::header(http::HeaderName::from_static("x-real-ip")));
         }
@@ -67,14 +82,20 @@ macro_rules! configured {
 
 fn routes(config: &mut web::ServiceConfig) {
     let keep = RoutePolicy::new().on_store_error(OnStoreError::Continue);
+    let strict = RoutePolicy::new().on_not_stored(OnNotStored::Reject);
     config
         .route("/never", web::to(async || "hello"))
         .route("/visit", web::to(visit))
+        .route("/start-again", web::to(start_again))
+        .route("/account", web::to(account))
+        .route("/password", web::to(password))
         .route("/lazy/{path}", web::to(lazy))
         .service(
             web::scope("/polling").wrap(RoutePolicy::new().do_not_extend()).route("/{path}", web::to(loaded)),
         )
         .service(web::resource("/continue/{path}").wrap(keep).to(loaded))
+        .service(web::resource("/strict/{path}").wrap(strict).to(loaded))
+        .service(web::resource("/guarded/{path}").wrap(SameOriginLayer::new()).to(loaded))
         .route("/{path}", web::to(loaded));
 }
 
@@ -90,13 +111,18 @@ pub fn serve(listener: TcpListener, setup: Setup) {
     let carried = configured!(CarriedSessionMiddleware::new(sessions, cookie), setup);
     let shared = Data::new(setup.shared);
     let server = HttpServer::new(move || {
-        App::new().app_data(Data::clone(&shared)).route("/outside", web::to(async |_: Session| "")).service(
-            web::scope("")
-                .wrap(Condition::new(!is_carried, stored.clone()))
-                .wrap(Condition::new(is_carried, carried.clone()))
-                .wrap(Condition::new(is_outer, outer.clone()))
-                .configure(routes),
-        )
+        let data = (Data::clone(&shared), LoginPage::new("/login").unwrap());
+        App::new()
+            .app_data(data.0)
+            .app_data(data.1)
+            .route("/outside", web::to(async |_: Session| ""))
+            .service(
+                web::scope("")
+                    .wrap(Condition::new(!is_carried, stored.clone()))
+                    .wrap(Condition::new(is_carried, carried.clone()))
+                    .wrap(Condition::new(is_outer, outer.clone()))
+                    .configure(routes),
+            )
     });
     let server = server.workers(2).disable_signals().listen(listener).unwrap();
     tokio::spawn(server.run());

@@ -1,15 +1,16 @@
 //! The handlers on axum.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
+use session_kit::{LoginPage, RequireFresh, RequireUser, SameOriginLayer};
 use session_tower::{
-    CarriedSessionLayer, ClientAddress, CommitBody, Error, LazySession, OnStoreError, Refusal, RoutePolicy,
-    Session, SessionLayer, Typed,
+    CarriedSessionLayer, ClientAddress, CommitBody, Error, LazySession, OnNotStored, OnStoreError, Refusal,
+    RoutePolicy, Session, SessionLayer, Typed,
 };
 use tokio::net::TcpListener;
 
@@ -53,6 +54,10 @@ async fn visit(settings: Typed<Settings>) -> Result<Page, Error> {
     app::visit(settings)
 }
 
+async fn start_again(settings: Typed<Settings>) -> Result<Page, Error> {
+    app::start_again(settings)
+}
+
 fn refuse(refusal: &Refusal) -> Response {
     let mut response = (refusal.status, format!("our own: {}", refusal.detail())).into_response();
     refusal.write_headers(response.headers_mut());
@@ -62,7 +67,9 @@ fn refuse(refusal: &Refusal) -> Response {
 /// Sets the options that both layers of a framework have. The type of a layer changes with its refusals.
 macro_rules! layered {
     ($router:expr, $layer:expr, $setup:expr) => {{
-        let mut layer = $layer.on_store_error($setup.on_store_error).clear_site_data($setup.clear);
+        let mut layer =
+            $layer.on_store_error($setup.on_store_error).on_handler_error($setup.on_handler_error);
+        layer = layer.clear_site_data($setup.clear).cache_control_no_store($setup.no_store);
         if $setup.checks_address {
             layer = layer.client_address(ClientAddress::header(HeaderName::from_static("x-real-ip")));
         }
@@ -77,13 +84,19 @@ fn router(setup: &Setup) -> Router {
     let routes = Router::new()
         .route("/never", any(async || "hello"))
         .route("/visit", any(visit))
+        .route("/start-again", any(start_again))
+        .route("/account", any(async |user: RequireUser| user.name))
+        .route("/password", any(async |user: RequireFresh<300>| user.name))
         .route("/lazy/{path}", any(lazy))
         .route("/polling/{path}", any(loaded).layer(RoutePolicy::new().do_not_extend()))
         .route(
             "/continue/{path}",
             any(loaded).layer(RoutePolicy::new().on_store_error(OnStoreError::Continue)),
         )
+        .route("/strict/{path}", any(loaded).layer(RoutePolicy::new().on_not_stored(OnNotStored::Reject)))
+        .route("/guarded/{path}", any(loaded).layer(SameOriginLayer::new()))
         .route("/{path}", any(loaded))
+        .layer(Extension(LoginPage::new("/login").unwrap()))
         .with_state(setup.shared.clone());
     if setup.is_carried {
         let (sessions, cookie) = setup.carried.clone();

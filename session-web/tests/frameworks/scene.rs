@@ -8,7 +8,7 @@ use session_conformance::testing::{self, MapDriver};
 use session_core::{Operation, TestClock, Timestamp};
 use session_manager::{CarriedSessions, NoStore, Sessions, SessionsBuilder};
 use session_state_cookie::{CookieConfig, CookieState, KeyRing, SealedCookie, SecretKey};
-use session_web::{ClearSiteData, OnStoreError, Session};
+use session_web::{ClearSiteData, OnHandlerError, OnStoreError, Session};
 use tokio::net::TcpListener;
 
 use crate::app::Shared;
@@ -33,6 +33,8 @@ pub struct Setup {
     /// Whether they take the place of the others.
     pub is_carried: bool,
     pub on_store_error: OnStoreError,
+    pub on_handler_error: OnHandlerError,
+    pub no_store: bool,
     pub clear: ClearSiteData,
     pub own_refusals: bool,
     /// Sessions of a second layer, outside.
@@ -77,6 +79,8 @@ impl Scene {
             carried: (carried, sealed),
             is_carried: false,
             on_store_error: OnStoreError::Reject,
+            on_handler_error: OnHandlerError::Discard,
+            no_store: true,
             clear: ClearSiteData::new(),
             own_refusals: false,
             outer: None,

@@ -17,6 +17,7 @@ on_both!(
     flash_is_shown_once,
     head_request_consumes_no_flash,
     typed_value_is_updated,
+    typed_value_is_saved_and_migrated,
     polling_does_not_move_the_deadline,
     large_value_is_read_back,
 );
@@ -107,6 +108,22 @@ async fn typed_value_is_updated(framework: Framework) {
     for n in ["1", "2"] {
         assert_eq!(browser.get("/visit").await.is(200).body, n);
     }
+}
+
+async fn typed_value_is_saved_and_migrated(framework: Framework) {
+    let scene = Scene::new(framework).await;
+    let mut browser = scene.begun().await;
+    browser.get("/old-settings").await.is(200);
+    for n in ["8", "9"] {
+        assert_eq!(browser.get("/visit").await.is(200).body, n);
+    }
+    browser.get("/start-again").await.is(200);
+    assert_eq!(browser.get("/visit").await.is(200).body, "1");
+    // A value that is of no known type is an error, and the others are there.
+    browser.get("/unknown-settings").await.is(200);
+    browser.get("/visit").await.is(500).sets_no_cookie();
+    assert_eq!(browser.get("/keys").await.is(200).body, "n settings");
+    assert_eq!(browser.get("/read").await.is(200).body, "Some(1)");
 }
 
 async fn polling_does_not_move_the_deadline(framework: Framework) {
