@@ -194,6 +194,21 @@ async fn timeouts_of_a_guideline_end_the_session() {
     assert_eq!(active.get("/account").await.status, 401, "a day");
 }
 
+/// The figures of the documents that the constants name.
+#[test]
+fn timeouts_are_those_of_their_guidelines() {
+    let minutes = |time: Duration| time.as_secs() / 60;
+    for (timeouts, idle, absolute) in [
+        (Timeouts::NIST_AAL1, 30 * 24 * 60, 30 * 24 * 60),
+        (Timeouts::NIST_AAL2, 60, 24 * 60),
+        (Timeouts::NIST_AAL3, 15, 12 * 60),
+        (Timeouts::OWASP_LOW_RISK, 30, 8 * 60),
+        (Timeouts::OWASP_HIGH_VALUE, 5, 4 * 60),
+    ] {
+        assert_eq!((minutes(timeouts.idle), timeouts.absolute.map(minutes)), (idle, Some(absolute)));
+    }
+}
+
 /// Refusals by an extractor and by a layer: what is asked, the status and the text.
 const REFUSALS: [(&str, u16, &str, ErrorKind); 4] = [
     ("/account", 401, "Please log in.", ErrorKind::NoUser),

@@ -1,4 +1,4 @@
-//! `cargo xtask keygen --ring`, on real files and by real processes.
+//! `cargo xtask keygen`, on real files and by real processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets an error has failed")]
 
 use std::fs;
@@ -77,6 +77,16 @@ fn ring_grows_in_front_and_stays_valid() {
     fs::write(&ring, "no key").unwrap();
     assert!(fails(&ring).contains("session-key-1:"));
     assert_eq!(directory.names(), ["keys.txt"], "a run that fails leaves nothing behind");
+}
+
+#[test]
+fn key_without_a_ring_is_printed() {
+    let print = || Command::new(env!("CARGO_BIN_EXE_xtask")).arg("keygen").output().unwrap();
+    let (one, other) = (print(), print());
+    assert!(one.status.success() && one.stderr.is_empty(), "{}", error(&one));
+    let text = String::from_utf8(one.stdout).unwrap();
+    assert_eq!((text.lines().count(), KeyRing::from_text(&text).unwrap().len()), (1, 1));
+    assert_ne!(text.into_bytes(), other.stdout);
 }
 
 /// All processes start before the first ends, and each key of a process that succeeds is in the ring.

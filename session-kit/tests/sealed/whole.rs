@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderMap;
+use axum::response::IntoResponse as _;
 use session_kit::session_core::{Carried, Carrier, Outgoing, Parts, StoreError};
 use session_kit::test_kit::{Client, TestClock};
-use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData, SealedCookie};
+use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData, Refusal, SealedCookie};
 
 use super::app::{NAME, app, clock, no_store, ring, routes, sealed};
 
@@ -95,7 +96,10 @@ async fn size_is_exact_and_one_more_byte_is_a_typed_error() {
     let cookie = sealed(&ring(), 1);
     assert_eq!(cookie.max_data_bytes(), 2_987);
     let clock = clock();
-    let mut client = Client::new(app(no_store(&clock), cookie));
+    let kind = |refusal: &Refusal| (refusal.status, format!("{:?}", refusal.kind)).into_response();
+    let sessions = CarriedSessions::new(no_store(&clock)).unwrap();
+    let mut client =
+        Client::new(routes().layer(CarriedSessionLayer::new(sessions, cookie).refuse_with(kind)));
     // The largest text that fits, by bisection: the response for one more is refused, and the session stays.
     let (mut fits, mut fails) = (1, 4_096);
     while fails - fits > 1 {
@@ -103,7 +107,10 @@ async fn size_is_exact_and_one_more_byte_is_a_typed_error() {
         let answer = client.post(&format!("/fill/{bytes}"), "").await;
         match answer.status.as_u16() {
             200 => fits = bytes,
-            status => (fails, _) = (bytes, assert_eq!((status, answer.header("set-cookie")), (500, None))),
+            status => {
+                assert_eq!((status, answer.header("set-cookie"), answer.text()), (500, None, "TooLarge"));
+                fails = bytes;
+            }
         }
     }
     client.clear_cookies();
@@ -115,6 +122,7 @@ async fn size_is_exact_and_one_more_byte_is_a_typed_error() {
     // Only the commit finds that the user's name is too long.
     let answer = client.post(&format!("/login/{}", "u".repeat(200)), "").await;
     assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (500, None), "before the head");
+    assert_eq!(answer.text(), "TooLarge");
     assert_eq!(client.cookie(NAME), Some(before.as_str()));
     client.post("/fill/0", "").await;
     assert_eq!(client.get("/show").await.text(), "guest true 0");
