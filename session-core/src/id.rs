@@ -101,6 +101,8 @@ impl fmt::Debug for IdText {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -108,6 +110,17 @@ mod tests {
         let id = SessionId::generate().unwrap();
         assert_eq!(SessionId::parse(id.reveal().as_str().as_bytes()), Some(id));
         assert_ne!(id, SessionId::generate().unwrap());
+    }
+
+    /// Of 4,096 fair bits, 2,048 are set, with a standard deviation of 32. Eight times that is never reached by chance.
+    #[test]
+    fn each_bit_of_an_id_is_random() {
+        let ids: HashSet<_> = (0..4_096).map(|_| SessionId::generate().unwrap().to_bytes()).collect();
+        assert_eq!((ids.len(), SessionId::BYTES * 8), (4_096, 192));
+        for bit in 0..192 {
+            let set = ids.iter().filter(|id| id[bit / 8] >> (bit % 8) & 1 == 1).count();
+            assert!(set.abs_diff(2_048) < 8 * 32, "bit {bit} is set in {set} of 4,096 ids");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Key material.
 
-use session_state_cookie::{KeyError, KeyRing, SecretKey};
+use session_state_cookie::{ConfigError, KeyError, KeyRing, SecretKey};
 
 use super::*;
 
@@ -128,6 +128,16 @@ fn signed_id_is_written_and_read_by_each_key_of_the_ring() {
     assert_ne!(written(&state(&both), None), header, "the newest key signs");
     assert_eq!(written(&state(&both), None), written(&state(&KeyRing::new(new)), None));
     assert_eq!(erased(&state(&both)), format!("__Host-session={DEFAULTS}{GONE}"));
+}
+
+#[test]
+fn name_of_a_signed_id_leaves_space_for_its_value() {
+    let ring = KeyRing::new(SecretKey::generate().unwrap());
+    let config = |len| CookieConfig::new().name("n".repeat(len)).build_signed(&ring);
+    let longest = 4_096 - 55;
+    let line = written(&config(longest).unwrap(), None);
+    assert_eq!(line.split(';').next().unwrap().len(), 4_096 + "=".len());
+    assert_eq!(config(longest + 1).unwrap_err(), ConfigError::TooLarge { len: 4_097 });
 }
 
 /// A header of 8 KiB has space for a hundred values, and each signature costs a hash per key.

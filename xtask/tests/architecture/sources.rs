@@ -47,6 +47,33 @@ fn invariant_09_every_crate_uses_the_workspace_lints() {
     }
 }
 
+/// Ids, revisions, keys and nonces come from one call. Only session-manager draws predictable numbers: for waiting times,
+/// for samples of an index, and in tests.
+#[test]
+fn ids_and_keys_come_from_the_operating_system() {
+    let random = root().join("session-core/src/random.rs");
+    assert!(read(&random).contains("    getrandom::fill(bytes)\n"), "the source has moved: adapt this test");
+    for (file, call) in [
+        ("session-core/src/id.rs", "crate::random::fill(&mut bytes)?;"),
+        ("session-state-cookie/src/keys.rs", "random::fill("),
+        ("session-state-cookie/src/seal.rs", "random::fill(&mut sealed[NONCE_AT..])?;"),
+    ] {
+        assert!(read(&root().join(file)).contains(call), "{file} does not call {call}");
+    }
+    let predictable = ["enter.rs", "growth.rs", "settle.rs", "sweep.rs", "view.rs", "watch.rs"]
+        .map(|file| root().join("session-manager/src").join(file));
+    for file in library_sources() {
+        if file != random {
+            assert_absent(&file, "getrandom::");
+        }
+        if !predictable.contains(&file) {
+            assert_absent(&file, "rand::");
+        }
+    }
+    // Builds may replace the source of `getrandom` by a configuration.
+    assert_absent(&root().join(".cargo/config.toml"), "getrandom_backend");
+}
+
 #[test]
 fn published_crates_contain_their_licences_and_describe_themselves() {
     for library in libraries().into_iter().chain([root().join("conformance")]) {

@@ -32,11 +32,17 @@ pub(crate) async fn s46_idle_session_expires_exactly(stage: &Stage) -> Check {
 
 pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
+    let start = stage.now();
     let id = begun(&sessions, |session| session.insert("text", &"a long one ".repeat(400))).await?;
+    let has_times = |session: &Session, updated| {
+        equal("when it was created", &session.created()?, &Some(start))?;
+        equal("when it was last changed", &session.updated()?, &Some(updated))
+    };
     for _ in 0..3 {
         let before = stored(&probe, id).await?;
         advance(stage, HOUR);
         let session = opened(&sessions, id).await?;
+        has_times(&session, start)?;
         probe.calls();
         came_to(&sessions.finish(&session).await?, &Outcome::Touched, "a late read")?;
         called(&probe, &[Operation::Touch], "its commit")?;
@@ -48,7 +54,10 @@ pub(crate) async fn s47_read_extends_by_touch(stage: &Stage) -> Check {
         let extend = IdUpdate::Extend { id, deadline, persistence: Persistence::Configured };
         equal("the client's instruction", &session.id_update(), &extend)?;
     }
-    Ok(())
+    does(&sessions, id, one).await?;
+    let changed = stage.now();
+    advance(stage, MINUTE);
+    has_times(&opened(&sessions, id).await?, changed)
 }
 
 pub(crate) async fn s48_touch_waits_for_its_threshold(stage: &Stage) -> Check {
