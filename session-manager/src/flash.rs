@@ -83,7 +83,8 @@ impl Flash<'_> {
         self.session.write(|work| work.keep_flash(self.ids(work, |_| true)))
     }
 
-    /// Removes the current values from this request and later ones.
+    /// Removes the current values from this request and later ones. A request that keeps flash values, such as `HEAD`,
+    /// removes none.
     ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`.
@@ -91,7 +92,7 @@ impl Flash<'_> {
         self.session.write(|work| {
             let mut ids = self.ids(work, |_| true);
             ids.sort_unstable();
-            if !ids.is_empty() {
+            if !ids.is_empty() && !self.session.request().keep_flash {
                 work.record(Op::FlashDrop(ids));
             }
         })
@@ -104,7 +105,9 @@ impl Flash<'_> {
 
     fn reading<R>(&self, call: impl FnOnce(&mut Work) -> R) -> Result<R, Error> {
         self.session.write(|work| {
-            work.use_flash();
+            if !self.session.request().keep_flash {
+                work.use_flash();
+            }
             call(work)
         })
     }

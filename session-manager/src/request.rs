@@ -21,6 +21,8 @@ pub struct RequestInfo {
     pub user_agent: Option<Bytes>,
     /// Whether the request moves the session's deadline. A poll that runs by itself should not.
     pub extend: bool,
+    /// Whether the request uses no flash value up, because its response shows none: that of `HEAD` has no body.
+    pub keep_flash: bool,
     /// What happens when the store fails. [`Session::load`](crate::Session::load) and web layers follow it.
     pub on_store_error: OnStoreError,
     /// Whether a web layer commits the changes of a handler that fails.
@@ -71,6 +73,7 @@ impl RequestInfo {
             address: None,
             user_agent: None,
             extend: true,
+            keep_flash: false,
             on_store_error: OnStoreError::Reject,
             on_handler_error: OnHandlerError::Discard,
             on_not_stored: OnNotStored::Continue,
@@ -96,6 +99,13 @@ impl RequestInfo {
     #[must_use]
     pub fn extend(mut self, yes: bool) -> Self {
         self.extend = yes;
+        self
+    }
+
+    /// Sets whether the request uses no flash value up.
+    #[must_use]
+    pub fn keep_flash(mut self, yes: bool) -> Self {
+        self.keep_flash = yes;
         self
     }
 

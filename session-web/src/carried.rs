@@ -21,7 +21,7 @@ impl<D: Driver, C: Carrier> SessionSource for LayerParts<CarriedSessions<D>, C> 
         let request = request_info(&self.options, Candidates::none(), &sessions, &head);
         // A client that sends a session keeps its cookies.
         let is_new = || !carrier.is_sent(head.headers);
-        let begun = Begun::new(&sessions, request, &head, &self.mistakes, is_new);
+        let begun = Begun::new(&sessions, request, &self.mistakes, is_new);
         (begun, Arc::new(OneEngine { layer: self, sessions }))
     }
 

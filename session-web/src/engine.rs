@@ -92,8 +92,6 @@ pub enum HeadersRead {
 pub struct Begun {
     /// The session, not loaded.
     pub session: Session,
-    /// Its response has no body, so the client sees no flash value.
-    pub is_head: bool,
     /// The client sent no id, and no dropped cookie was reported yet: [`SessionEngine::objection`] is worth a call.
     pub may_drop_cookie: bool,
 }
@@ -103,12 +101,11 @@ impl Begun {
     pub(crate) fn new<D: Driver>(
         sessions: &Sessions<D>,
         request: RequestInfo,
-        head: &RequestHead<'_>,
         mistakes: &Mistakes,
         is_new: impl FnOnce() -> bool,
     ) -> Self {
         let may_drop_cookie = mistakes.watches_cookie() && is_new();
-        Self { session: sessions.lazy(request), is_head: head.is_head, may_drop_cookie }
+        Self { session: sessions.lazy(request), may_drop_cookie }
     }
 }
 
@@ -126,6 +123,8 @@ pub(crate) fn request_info<D: Driver>(
     if sessions.checks_user_agent() {
         request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
     }
+    // axum runs the handler of GET for HEAD. The response has no body, so the client sees no flash value.
+    request.keep_flash = head.is_head;
     request.old = sessions.old_session(head.headers);
     request.on_store_error = options.on_store_error;
     request.on_handler_error = options.on_handler_error;

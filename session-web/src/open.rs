@@ -48,7 +48,6 @@ pub trait Reply {
 /// [`complete`](Self::complete).
 pub struct OpenRequest {
     session: Session,
-    is_head: bool,
     objection: Option<&'static str>,
     engine: Arc<dyn SessionEngine>,
     closed: bool,
@@ -68,8 +67,7 @@ impl OpenRequest {
     #[must_use]
     #[inline]
     pub fn new(begun: Begun, engine: Arc<dyn SessionEngine>) -> Self {
-        let Begun { session, is_head, .. } = begun;
-        Self { session, is_head, objection: None, engine, closed: false }
+        Self { session: begun.session, objection: None, engine, closed: false }
     }
 
     /// Its session.
@@ -121,10 +119,6 @@ impl OpenRequest {
     pub fn finish(&mut self, reply: &mut impl Reply) -> Result<Closed, Commit> {
         if reply.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
             return Ok(self.session.close());
-        }
-        if self.is_head {
-            // axum runs the handler of GET for HEAD. The call fails if the session is not loaded: nothing to keep.
-            let _ = self.session.flash().keep_all();
         }
         if let Some(closed) = self.engine.try_finish(&self.session) {
             return Ok(closed);

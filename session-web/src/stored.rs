@@ -18,7 +18,7 @@ impl<D: Driver, S: State> SessionSource for LayerParts<Sessions<D>, S> {
         let request = request_info(&self.options, self.exchange.read(head.headers), &self.sessions, &head);
         // A client that sends an id keeps its cookies.
         let is_new = request.candidates.is_empty();
-        (Begun::new(&self.sessions, request, &head, &self.mistakes, || is_new), self)
+        (Begun::new(&self.sessions, request, &self.mistakes, || is_new), self)
     }
 
     fn headers_read(&self) -> HeadersRead {

@@ -217,6 +217,17 @@ pub async fn answer(path: &str, session: Session, shared: Shared) -> Result<Page
         "not-a-number" => session.get::<String>("n")?.unwrap_or_default(),
         "fail" => {
             session.insert("n", &9)?;
+        "said-and-committed" => {
+            let said = session.flash().get::<String>("said")?.unwrap_or_default();
+            session.update_now("n", |n: Option<u32>| n.unwrap_or(0) + 1).await?;
+            let _ = session.commit().await?;
+            said
+        }
+        "said-and-cleared" => {
+            let said = session.flash().get::<String>("said")?.unwrap_or_default();
+            session.flash().clear()?;
+            said
+        }
             return Ok(Page::status(502));
         }
         "not-found" => {

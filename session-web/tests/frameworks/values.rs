@@ -96,10 +96,13 @@ async fn flash_is_shown_once(framework: Framework) {
 async fn head_request_consumes_no_flash(framework: Framework) {
     let scene = Scene::new(framework).await;
     let mut browser = scene.browser();
-    browser.get("/say").await.is(303);
-    let answer = browser.send("HEAD", "/said", &[]).await.is(200);
-    assert!(answer.complete && answer.body.is_empty(), "{answer:?}");
-    assert_eq!(browser.get("/said").await.body, "hello");
+    for path in ["/said", "/said-and-committed", "/said-and-cleared"] {
+        browser.get("/say").await.is(303);
+        let answer = browser.send("HEAD", path, &[]).await.is(200);
+        assert!(answer.complete && answer.body.is_empty(), "{answer:?}");
+        assert_eq!(browser.get(path).await.body, "hello", "{path}");
+        assert_eq!(browser.get(path).await.body, "", "{path}");
+    }
 }
 
 async fn typed_value_is_updated(framework: Framework) {
