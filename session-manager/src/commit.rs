@@ -189,9 +189,10 @@ impl<D: Driver> Manager<D> {
 
     async fn update(&self, work: &mut Work) -> Result<Committed, Error> {
         let mut patience = Patience::new();
-        self.correct_times(work)?;
-        let enters = work.enters();
         loop {
+            // Also after a conflict: a host whose clock is ahead may have written the record that was found.
+            self.correct_times(work)?;
+            let enters = work.enters();
             let now = self.clock.now();
             if work.loaded().is_some_and(|loaded| !is_live(loaded.expires, now)) {
                 // Boxed because it is rare.
@@ -297,7 +298,7 @@ impl<D: Driver> Manager<D> {
         let stored = loaded.expires?;
         let (header, now) = (work.header(), self.clock.now());
         let deadline = header.deadline(now);
-        if stored > deadline || header.started > now {
+        if stored > deadline || header.started.max(header.issued()) > now {
             // The clock is behind the time of an earlier use.
             let is_ahead = stored > deadline.saturating_add(CLOCK_DIFFERENCE) || header.is_ahead(now);
             return is_ahead.then_some(deadline);

@@ -1,5 +1,7 @@
 //! Finding the session that a request asks for.
 
+use std::time::Duration;
+
 use session_core::{Driver, Key, Record, Revision, SessionId, StoreErrorKind, Timestamp, Touch};
 
 use crate::client::{AddressCheck, Agent};
@@ -9,6 +11,7 @@ use crate::event::Event;
 use crate::forward::MOVES;
 use crate::manager::Manager;
 use crate::outcome::EndReason;
+use crate::renew::FORWARD_TIME;
 use crate::request::RequestInfo;
 use crate::table::{CLOCK_DIFFERENCE, Content, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Work};
@@ -19,8 +22,9 @@ enum Found {
     Replaced(Option<Box<Table>>),
     /// As `Replaced`, by a clock that was ahead, at this revision.
     ReplacedLate(Option<Box<Table>>, Revision),
-    /// A timed renewal has moved the session to this id.
-    Moved(SessionId),
+    /// A timed renewal has moved the session to this id. With the key and the revision of a forwarder that lasts longer
+    /// than after the first use of the new id.
+    Moved(SessionId, Option<Box<(Key, Revision)>>),
     Refused(EndReason),
     Nothing,
 }
@@ -39,6 +43,7 @@ impl<D: Driver> Manager<D> {
         let mut replaced = None;
         // The id of a session that the client keeps is genuine: only its deadline can have passed.
         let (mut ids, mut moves) = (candidates.iter().copied(), 0);
+        let mut lasting: Option<Box<(Key, Revision)>> = None;
         let mut next = ids.next();
         while let Some(id) = next {
             let key = id.key();
@@ -55,6 +60,12 @@ impl<D: Driver> Manager<D> {
                 }
                 Err(error) => return Err(error.into()),
             };
+            if matches!(&found, Found::Session(work) if work.table().header.is_confirmed())
+                && let Some(forwarder) = lasting.take()
+            {
+                let (key, revision) = *forwarder;
+                Box::pin(self.shorten(key, revision, FORWARD_TIME)).await;
+            }
             match found {
                 Found::Session(work) if !self.config.user_epochs => {
                     return Ok(beside(work, &replaced).told_if(moves > 0));
@@ -66,18 +77,18 @@ impl<D: Driver> Manager<D> {
                 },
                 Found::Replaced(left) => replaced = replaced.or(Some(left)),
                 Found::ReplacedLate(left, revision) => {
-                    Box::pin(self.shorten_tombstone(&id.key(), revision)).await;
+                    Box::pin(self.shorten(id.key(), revision, TOMBSTONE_TIME)).await;
                     replaced = replaced.or(Some(left));
                 }
-                Found::Moved(to) if moves < MOVES => {
-                    (next, moves) = (Some(to), moves + 1);
+                Found::Moved(to, forwarder) if moves < MOVES => {
+                    (next, moves, lasting) = (Some(to), moves + 1, lasting.or(forwarder));
                     continue;
                 }
-                Found::Moved(_) => end = end.or(Some(EndReason::Replaced)),
+                Found::Moved(..) => end = end.or(Some(EndReason::Replaced)),
                 Found::Refused(reason) => end = Some(reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
-            (next, moves) = (ids.next(), 0);
+            (next, moves, lasting) = (ids.next(), 0, None);
         }
         Ok(self.empty(end, replaced))
     }
@@ -151,7 +162,11 @@ impl<D: Driver> Manager<D> {
             Ok(Content::Session(table)) => table,
             Ok(Content::Tombstone(left)) => return Ok(self.replaced(request, &key, left, expires, revision)),
             Ok(Content::Forwarder(forwarder)) => match forwarder.open(id) {
-                Some(to) => return Ok(Found::Moved(to)),
+                Some(to) => {
+                    let latest = self.clock.now().saturating_add(FORWARD_TIME + CLOCK_DIFFERENCE);
+                    let lasts = expires.is_none_or(|expires| expires > latest);
+                    return Ok(Found::Moved(to, lasts.then(|| Box::new((key, revision)))));
+                }
                 None => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
             },
             Err(_) => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
@@ -182,12 +197,12 @@ impl<D: Driver> Manager<D> {
         Found::Replaced(left)
     }
 
-    /// The time of a tombstone that was placed while a clock was ahead counts from now. If this fails, the next request
-    /// does it.
-    async fn shorten_tombstone(&self, key: &Key, revision: Revision) {
+    /// The time of a tombstone or a forwarder that a clock ahead has counted counts from now. If this fails, the next
+    /// request does it.
+    async fn shorten(&self, key: Key, revision: Revision, time: Duration) {
         let Ok(to) = Revision::random() else { return };
-        let deadline = Some(self.clock.now().saturating_add(TOMBSTONE_TIME));
-        drop(self.touch_if(key, Touch { from: revision, to, deadline }).await);
+        let deadline = Some(self.clock.now().saturating_add(time));
+        drop(self.touch_if(&key, Touch { from: revision, to, deadline }).await);
     }
 
     #[cold]

@@ -54,7 +54,12 @@ impl<D: Driver> Manager<D> {
         let now = self.clock.now();
         let expires = Some(now.saturating_add(LEASE + CLOCK_DIFFERENCE));
         let record = Record { data: Bytes::new(), expires, revision };
-        if !self.store_if(&lease, record, Condition::Absent).await?.is_applied() {
+        if let Change::Conflict(found) = self.store_if(&lease, record, Condition::Absent).await? {
+            // No right clock has written a lease that ends so late, and its holder may have been killed.
+            let latest = now.saturating_add(LEASE + 2 * CLOCK_DIFFERENCE);
+            if let Some(found) = found.filter(|found| found.expires.is_none_or(|expires| expires > latest)) {
+                drop(self.remove_if(&lease, Condition::Revision(found.revision)).await?);
+            }
             return Ok(false);
         }
         let repaired = self.repair_leased(user, new, now.saturating_add(LEASE / 2), reported).await;

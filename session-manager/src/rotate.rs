@@ -83,7 +83,10 @@ impl<D: Driver> Manager<D> {
                     return Err(error);
                 }
             }
-            let stamped = self.stamp_epoch(work).await;
+            let stamped = match self.correct_times(work) {
+                Ok(()) => self.stamp_epoch(work).await,
+                Err(error) => Err(error),
+            };
             let again = match stamped {
                 Ok(()) => self.place_again(work, &new.next, cause).await,
                 Err(error) => Err(error),

@@ -395,7 +395,7 @@ impl Header {
 
     /// Whether a clock that was ahead has written these times: they are later than clocks may differ.
     pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
-        self.updated.max(self.started) > now.saturating_add(CLOCK_DIFFERENCE)
+        self.updated.max(self.started).max(self.issued()) > now.saturating_add(CLOCK_DIFFERENCE)
     }
 
     /// Moves times that are later than `now`, and counts a lifetime that began later from now. Returns how far ahead the
@@ -463,6 +463,11 @@ impl Header {
         let (at, key) = self.renewal_bytes().split_first_chunk()?;
         let key = std::str::from_utf8(key).ok().and_then(|hash| Key::new(&Prefix::SESSION, hash).ok());
         Some((Timestamp::from_millis(u64::from_le_bytes(*at)), key))
+    }
+
+    /// Whether a request has presented the id that a renewal gave the session.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        matches!(self.renewal(), Some((_, None)))
     }
 
     /// Records a timed renewal, or forgets it.

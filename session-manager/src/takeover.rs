@@ -25,7 +25,7 @@ use crate::policy::OnStoreError;
 use crate::request::{OldId, RequestInfo};
 use crate::session::Session;
 use crate::settle::{Before, New};
-use crate::table::{TOMBSTONE_TIME, Table};
+use crate::table::{CLOCK_DIFFERENCE, TOMBSTONE_TIME, Table};
 use crate::values::decoded;
 use crate::work::Work;
 
@@ -60,12 +60,10 @@ impl<D: Driver> Manager<D> {
             return Box::pin(self.follow_old(this, request, takeover, old, away, found)).await;
         }
         let key = marker_key(old);
-        let before = self.driver.retrieve(&key).await?;
+        let before = self.without_stopped(&key, takeover, self.driver.retrieve(&key).await?).await?;
         let prepared = match before.as_ref().map(|record| Marker::parse(&record.data)) {
             None => None,
-            Some(Marker::Prepared(at, table)) if self.clock.now() >= at.saturating_add(CLAIM_TIME) => {
-                Some(table)
-            }
+            Some(Marker::Prepared(at, table)) if !self.is_within(at, CLAIM_TIME) => Some(table),
             Some(marker) => return Ok(self.taken_before(&marker)),
         };
         let session = self.scratch(this, request).await;
@@ -124,7 +122,7 @@ impl<D: Driver> Manager<D> {
         prepared: Option<Record>,
         mut work: Box<Work>,
     ) -> Result<Result<Box<Work>, Option<Box<Work>>>, Error> {
-        let claim = match self.claim_old(old, prepared).await? {
+        let claim = match self.claim_old(takeover, old, prepared).await? {
             Ok(claim) => claim,
             Err(marker) => return Ok(Err(Some(self.taken_before(&marker)))),
         };
@@ -153,18 +151,28 @@ impl<D: Driver> Manager<D> {
     }
 
     /// Claims an old session for this request, or returns the marker of another one.
-    async fn claim_old(&self, old: &OldId, prepared: Option<Record>) -> Result<Result<Claim, Marker>, Error> {
+    async fn claim_old(
+        &self,
+        takeover: &Takeover,
+        old: &OldId,
+        prepared: Option<Record>,
+    ) -> Result<Result<Claim, Marker>, Error> {
         let key = marker_key(old);
         let now = self.clock.now();
         let Some(record) = prepared else {
             let claim = self.marker(&Marker::Taken(now), CLAIM_TIME)?;
             let revision = claim.revision;
-            return match self.store_new(&key, claim).await? {
-                New::Stored => Ok(Ok(Claim { key, revision, prepared: None })),
-                New::Taken => {
-                    let found = self.driver.retrieve(&key).await?;
-                    Ok(Err(found.map_or(Marker::Taken(now), |found| Marker::parse(&found.data))))
+            let mut stored = self.store_new(&key, claim.clone()).await?;
+            if matches!(stored, New::Taken) {
+                let found = self.driver.retrieve(&key).await?;
+                if let Some(found) = self.without_stopped(&key, takeover, found).await? {
+                    return Ok(Err(Marker::parse(&found.data)));
                 }
+                stored = self.store_new(&key, claim).await?;
+            }
+            return match stored {
+                New::Stored => Ok(Ok(Claim { key, revision, prepared: None })),
+                New::Taken => Ok(Err(Marker::Taken(now))),
                 New::Lost(error) => Err(Error::uncertain(error)),
             };
         };
@@ -178,6 +186,35 @@ impl<D: Driver> Manager<D> {
             Change::Conflict(Some(found)) => Ok(Err(Marker::parse(&found.data))),
             _ => Ok(Err(Marker::Taken(now))),
         }
+    }
+
+    /// The marker under `key`, unless it is one of a clock that was ahead and has lasted long enough: such a claim, or such a
+    /// short marker, is removed, because it would block the old session for as long as that clock was ahead.
+    async fn without_stopped(
+        &self,
+        key: &Key,
+        takeover: &Takeover,
+        found: Option<Record>,
+    ) -> Result<Option<Record>, Error> {
+        let Some(record) = found else { return Ok(None) };
+        let Marker::Taken(at) = Marker::parse(&record.data) else { return Ok(Some(record)) };
+        let short = if takeover.owns.is_some() { TOMBSTONE_TIME } else { CLAIM_TIME };
+        // The deadline was computed a little later than the moment.
+        let longest = at.saturating_add(short + CLOCK_DIFFERENCE);
+        if self.is_within(at, short) || record.expires.is_none_or(|expires| expires > longest) {
+            return Ok(Some(record));
+        }
+        match self.remove_if(key, Condition::Revision(record.revision)).await? {
+            Change::Conflict(found) => Ok(found),
+            Change::Applied => Ok(None),
+        }
+    }
+
+    /// Whether less than `time` has passed since `at`. A moment that a clock ahead has written was long ago: nothing shows
+    /// when.
+    fn is_within(&self, at: Timestamp, time: Duration) -> bool {
+        let now = self.clock.now();
+        now < at.saturating_add(time) && at <= now.saturating_add(CLOCK_DIFFERENCE)
     }
 
     /// Gives a claim back. If that fails, it ends by itself.
@@ -226,7 +263,7 @@ impl<D: Driver> Manager<D> {
     fn taken_before(&self, marker: &Marker) -> Box<Work> {
         self.emit(None, &Event::TakenBefore);
         // As under a tombstone: the response with the new id may be on its way, and a cookie of this one would replace it.
-        let is_recent = self.clock.now() < marker.at().saturating_add(TOMBSTONE_TIME);
+        let is_recent = self.is_within(marker.at(), TOMBSTONE_TIME);
         let end = Some(EndReason::Replaced).filter(|_| is_recent);
         Box::new(Work::empty(self.config.new_header(), end, is_recent))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse as _;
-use session_kit::session_core::{Carried, Carrier, Outgoing, Parts, StoreError};
+use session_kit::session_core::{Carried, Carrier, Clock as _, Outgoing, Parts, StoreError};
 use session_kit::test_kit::{Client, TestClock};
 use session_kit::{CarriedSessionLayer, CarriedSessions, ClearSiteData, Refusal, SealedCookie};
 
@@ -89,6 +89,27 @@ async fn deadline_is_inside_the_seal() {
     client.set_cookie(NAME, &old);
     assert_eq!(client.get("/show").await.text(), "guest false 0", "a copy ends at its own deadline");
     assert_eq!(client.get("/count").await.text(), "1", "and a new session begins");
+}
+
+/// The next response seals the limits again: idle timeout, absolute lifetime, and the deadline.
+#[tokio::test]
+async fn limits_of_a_clock_ahead_count_from_now() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let (mut client, clock) = client();
+    let right = clock.now();
+    for waits in [false, true] {
+        clock.set(right.saturating_add(90 * 24 * HOUR));
+        client.post("/login/ada", "").await;
+        clock.set(right);
+        let answer = client.get("/show").await;
+        assert_eq!((answer.text(), answer.header("set-cookie").is_some()), ("ada true 0", true));
+        for _ in 0..23 {
+            clock.advance(if waits { Duration::ZERO } else { HOUR });
+            assert_eq!(client.get("/show").await.text(), "ada true 0");
+        }
+        clock.advance(if waits { 2 * HOUR } else { HOUR });
+        assert_eq!(client.get("/show").await.text(), "guest false 0", "waits: {waits}");
+    }
 }
 
 #[tokio::test]

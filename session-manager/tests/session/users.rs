@@ -13,6 +13,9 @@ use session_manager::{Error, Event, IdUpdate, Observer, SessionTag, Sessions};
 use session_store_sqlite::SqliteStore;
 
 /// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn end_user_misses_no_rotating_session_in_200_rounds() {
     let dir = tempfile::tempdir().unwrap();
@@ -213,6 +216,28 @@ async fn stalled_repair_of_an_index_is_given_up() {
         assert_eq!(records().await.unwrap().entries.len(), 1 + leases, "{seconds} s, {answers}");
     }
 }
+/// A lease that a killed request has taken while the clock was ahead does not last for as long as it was.
+#[tokio::test(start_paused = true)]
+async fn lease_of_a_clock_ahead_is_over() {
+    let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
+    let map = MapDriver::new(clock.clone());
+    let sessions = Sessions::new(Rotten(map.clone(), Arc::clone(&rotten))).unwrap();
+    login(&sessions).await.unwrap();
+    let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
+    let index = index.entries[0].key.clone();
+    let lease = Key::parse(&format!("{}-repair", index.as_str())).unwrap();
+    for (ahead, is_over) in
+        [(Duration::ZERO, false), (10 * SECOND, false), (11 * SECOND, true), (90 * DAY, true)]
+    {
+        *rotten.lock().unwrap() = Some(index.clone());
+        // The lease lasts 30 s, and 10 s because clocks of hosts differ.
+        let expires = Some(sessions.now().saturating_add(40 * SECOND + ahead));
+        let revision = session_core::Revision::from_bytes([7; 8]);
+        map.put(lease.clone(), Record { data: bytes::Bytes::new(), expires, revision });
+        assert_eq!(login(&sessions).await.is_ok(), is_over, "{ahead:?}");
+    }
+}
+
 
 /// The process is suspended for a while after it has read a damaged index under its lease.
 struct Stalling {

@@ -83,7 +83,35 @@ pub(crate) async fn s117_limits_of_a_clock_ahead_count_from_now(stage: &Stage) -
             }
         }
     }
-    Ok(())
+    renewals_of_a_clock_ahead_go_on(stage).await
+}
+
+/// An id that was first used while the clock was ahead gets its age from the next request on.
+async fn renewals_of_a_clock_ahead_go_on(stage: &Stage) -> Check {
+    const AGE: Duration = Duration::from_secs(600);
+    const FORWARD: Duration = Duration::from_secs(20);
+    let (_, sessions) = with(stage, |options| options.renewal_timeout(AGE)).await?;
+    let old = begun(&sessions, one).await?;
+    advance(stage, AGE);
+    let session = opened(&sessions, old).await?;
+    came_to(&sessions.finish(&session).await?, &Outcome::Renewed, "a request after the renewal timeout")?;
+    let id = new_id(&session)?;
+    let right = stage.now();
+    stage.set(right.saturating_add(HOUR));
+    // A poll moves no deadline, which would show the wrong clock too.
+    does(&sessions, id, |session| {
+        session.do_not_extend();
+        Ok(())
+    })
+    .await?;
+    stage.set(right);
+    does(&sessions, id, read).await?;
+    // The time of the old id counts from the first request that presents it.
+    does(&sessions, old, read).await?;
+    advance(stage, FORWARD);
+    has_ended(&sessions, old, "the old id after its time").await?;
+    advance(stage, AGE - FORWARD);
+    came_to(&request(&sessions, id, read).await?, &Outcome::Renewed, "a request after the next one")
 }
 
 pub(crate) async fn s118_values_of_a_clock_ahead_expire(stage: &Stage) -> Check {
@@ -114,7 +142,47 @@ pub(crate) async fn s118_values_of_a_clock_ahead_expire(stage: &Stage) -> Check 
         advance(stage, 50 * MINUTE);
         finds::<u64>(&sessions, id, "a", None).await?;
     }
+    for conflict in ["a write", "a rotation", "a login"] {
+        values_of_a_host_ahead_expire(stage, conflict).await?;
+    }
     Ok(())
+}
+
+/// A host whose clock is ahead commits during another host's request, which replays its log on what that host wrote.
+async fn values_of_a_host_ahead_expire(stage: &Stage, conflict: &'static str) -> Check {
+    let (probe, sessions) = fresh(stage).await?;
+    let mut id = begun(&sessions, one).await?;
+    let ahead = Sessions::new(Probe::new(probe.inner().clone()))?;
+    let (clock, right) = (stage.virtual_clock(), stage.now());
+    let session = opened(&sessions, id).await?;
+    // A rotation stores the new record first. The host is ahead by less than the idle timeout, so the session lives there.
+    let number = if conflict == "a write" { 1 } else { 2 };
+    probe.before(Operation::Store, number, async move {
+        let set = |now| clock.iter().for_each(|clock| clock.set(now));
+        set(right.saturating_add(HOUR));
+        let done = request(&ahead, id, |session| {
+            session.insert("code", &7)?;
+            session.expire_key("code", 10 * MINUTE).map(drop)
+        })
+        .await;
+        set(right);
+        goes_well(&done?)
+    });
+    match conflict {
+        "a write" => session.insert("b", &2)?,
+        "a rotation" => session.rotate()?,
+        _ => session.login("alice")?,
+    }
+    done(&sessions, &session).await?;
+    if let IdUpdate::Set { id: new, .. } = session.id_update() {
+        id = new;
+    }
+    advance(stage, 10 * MINUTE - MILLISECOND);
+    finds(&sessions, id, "code", Some(7)).await?;
+    advance(stage, MILLISECOND);
+    let session = opened(&sessions, id).await?;
+    let code = session.get::<u64>("code")?;
+    equal(&format!("the value of a host ahead, after {conflict}"), &code, &None)
 }
 
 pub(crate) async fn s119_tombstone_of_a_clock_ahead_ends(stage: &Stage) -> Check {

@@ -109,7 +109,7 @@ pub(super) async fn done(sessions: &Manager, session: &Session) -> Check {
     goes_well(&sessions.finish(session).await?)
 }
 
-fn goes_well(committed: &Committed) -> Check {
+pub(super) fn goes_well(committed: &Committed) -> Check {
     let ended = matches!(committed.outcome, Outcome::Ended(_));
     ensure(!ended, "the session has not ended", committed)
 }

@@ -175,6 +175,42 @@ pub(crate) async fn s142_takeover_that_stops_is_repeated(stage: &Stage) -> Check
         equal("the user once more", &user_of(&sessions).await?, &None)?;
         ensure(old.has(), "the old session stays", "it has ended")?;
         forget(stage, &sessions).await?;
+        takeover_of_a_clock_ahead_stops(stage, number, stores).await?;
+    }
+    Ok(())
+}
+
+/// A takeover stops while the clock is ahead, which is right again for the next request: nothing waits for that clock.
+async fn takeover_of_a_clock_ahead_stops(stage: &Stage, number: usize, stores: usize) -> Check {
+    const MONTHS: Duration = Duration::from_secs(90 * 86_400);
+    for prepares in [false, true] {
+        let (_, probe, sessions) = replacing(stage, |options| options).await?;
+        let right = stage.now();
+        if prepares {
+            let until = after(stage, 2 * MONTHS);
+            let prepared = sessions.prepare(&OldId::new(OLD), until, |session| map("alice", session)).await?;
+            equal("a preparation", &prepared, &Prepared::Stored)?;
+        }
+        stage.set(right.saturating_add(MONTHS));
+        probe.plan(Operation::Store, number, Fault::Stall);
+        ensure(
+            probe.drop_at_stall(visits(&sessions, None)).await.is_none(),
+            format!("a takeover stops at store {number}"),
+            "it ends",
+        )?;
+        stage.set(right);
+        let session = visits(&sessions, None).await?;
+        let expected = Some("alice").filter(|_| number < stores);
+        equal("the user with the clock set right", &session.user()?.as_deref(), &expected)?;
+        if expected.is_none() {
+            equal("the end reason", &session.end_reason()?, &None)?;
+            let session = sessions.load(presents(None)).await?;
+            session.insert("a", &1)?;
+            came_to(&sessions.finish(&session).await?, &Outcome::Created, "a write beside an old id")?;
+        }
+        equal("the user once more", &user_of(&sessions).await?, &None)?;
+        stage.set(right.saturating_add(MONTHS));
+        forget(stage, &sessions).await?;
     }
     Ok(())
 }
@@ -303,7 +339,15 @@ pub(crate) async fn s145_old_system_owns_the_logins(stage: &Stage) -> Check {
     let id = new_id(&session)?;
     ensure(sessions.load(presents(id)).await?.destroy("logout").await?, "the session ends", "it does not")?;
     ensure(!old.has(), "the old session has ended", "it lives")?;
-    equal("the user after a logout here", &user_of(&sessions).await?, &None)
+    equal("the user after a logout here", &user_of(&sessions).await?, &None)?;
+    // A login that was followed while the clock was ahead is followed again, without a wait for that clock.
+    forget(stage, &sessions).await?;
+    old.log_in("alice");
+    let right = stage.now();
+    stage.set(right.saturating_add(2 * HOUR));
+    equal("the user with a clock ahead", &user_of(&sessions).await?.as_deref(), &Some("alice"))?;
+    stage.set(right);
+    equal("the user with the clock set right", &user_of(&sessions).await?.as_deref(), &Some("alice"))
 }
 
 /// Fails if a session is under this id.
