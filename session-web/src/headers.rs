@@ -1,8 +1,17 @@
 //! Headers that keep caches from serving one visitor's response to another, and those that outlive a replaced response.
 
-use http::header::{CACHE_CONTROL, COOKIE, ETAG, Entry, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, VARY};
+use http::header::{
+    CACHE_CONTROL, COOKIE, ETAG, EXPIRES, Entry, LAST_MODIFIED, RETRY_AFTER, TRANSFER_ENCODING, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use session_manager::list_items;
+
+/// Whether caches prefer this field to `Cache-Control`: targeted fields (RFC 9213), and their predecessors.
+fn precedes_cache_control(name: &HeaderName) -> bool {
+    // Akamai, Fastly and others; Akamai; nginx.
+    const OLDER: [&str; 3] = ["surrogate-control", "edge-control", "x-accel-expires"];
+    name.as_str().ends_with("-cache-control") || OLDER.contains(&name.as_str())
+}
 
 /// Forbids caches to keep this response, because it sets a cookie.
 ///
@@ -12,11 +21,7 @@ use session_manager::list_items;
 /// A `Cache-Control` with `no-store` stays as it is. Any other is replaced, because it would contradict `no-store`;
 /// only its `no-transform` stays.
 pub fn no_store(headers: &mut HeaderMap) {
-    // Akamai, Fastly and others; Akamai; nginx.
-    const OLDER: [&str; 3] = ["surrogate-control", "edge-control", "x-accel-expires"];
-    let precedes =
-        |name: &&HeaderName| name.as_str().ends_with("-cache-control") || OLDER.contains(&name.as_str());
-    while let Some(name) = headers.keys().find(precedes).cloned() {
+    while let Some(name) = headers.keys().find(|name| precedes_cache_control(name)).cloned() {
         headers.remove(name);
     }
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -50,11 +55,13 @@ pub fn vary(headers: &mut HeaderMap, on: HeaderName) {
     }
 }
 
-/// Adds the headers of an error response that do not describe its body: services inside of the layer may have added some.
+/// Adds the headers of an error response that describe neither its body nor its caching: services inside of the layer may
+/// have added some.
 pub fn keep_headers(new: &mut HeaderMap, old: HeaderMap) {
     let describes = |name: &HeaderName| {
         name.as_str().starts_with("content-")
-            || [ETAG, LAST_MODIFIED, TRANSFER_ENCODING, RETRY_AFTER, CACHE_CONTROL].contains(name)
+            || [ETAG, EXPIRES, LAST_MODIFIED, TRANSFER_ENCODING, RETRY_AFTER, CACHE_CONTROL].contains(name)
+            || precedes_cache_control(name)
     };
     for name in old.keys().filter(|name| !describes(name)) {
         if !new.contains_key(name) {

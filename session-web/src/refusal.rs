@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use session_manager::ErrorKind;
 
+use crate::headers::no_store;
+
 const JSON: &str = "application/problem+json";
 const TEXT: &str = "text/plain; charset=utf-8";
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The reason why a layer replaces a response. A layer's `refuse_with` gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +70,9 @@ impl Refusal {
         }
     }
 
-    /// Adds `Cache-Control: no-store`, and `Retry-After` in whole seconds.
+    /// Forbids caches to keep the response ([`no_store`](crate::no_store)), and adds `Retry-After` in whole seconds.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
-        let _ = headers.try_insert(CACHE_CONTROL, NO_STORE);
+        no_store(headers);
         if let Some(time) = self.retry_after {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             let _ = headers.try_insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -195,20 +195,38 @@ async fn closure_replaces_every_refusal_as_a_whole() {
     }
 }
 
+/// Headers of the page that a refusal replaces: they describe its body, or let a cache keep it.
+const REPLACED: [&str; 8] = [
+    "content-language",
+    "cache-control",
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "surrogate-control",
+    "edge-control",
+    "x-accel-expires",
+    "expires",
+];
+
 #[tokio::test]
 async fn headers_of_inner_services_stay_with_an_error() {
     let probe = probe();
     let mut browser = Browser::begun(&probe).await;
     let inner = async |mut response: Response| {
         response.headers_mut().insert("access-control-allow-origin", HeaderValue::from_static("*"));
-        response.headers_mut().insert("content-language", HeaderValue::from_static("en"));
+        for name in REPLACED {
+            response.headers_mut().append(name, HeaderValue::from_static("max-age=600"));
+        }
         response
     };
     browser.app = common::routes().layer(map_response(inner)).layer(layer(&probe));
     fail(&probe, Fault::Reads);
     let answer = send(browser.app.clone(), accepting(&browser, "/read", Some(JSON))).await.is(503);
     assert_eq!(answer.all("access-control-allow-origin"), ["*"]);
-    assert!(answer.all("content-language").is_empty() && answer.body.starts_with('{'));
+    assert!(answer.body.starts_with('{'));
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    for name in REPLACED.into_iter().filter(|name| *name != "cache-control") {
+        assert!(answer.all(name).is_empty(), "{name}: {answer:?}");
+    }
 
     // A service inside that renders its own page takes the marker away.
     let own = async |mut response: Response| match response.extensions_mut().remove::<Unrendered>() {

@@ -19,6 +19,10 @@ pub const PIECE: usize = 1 << 16;
 /// The pieces of a body that no socket takes as a whole.
 pub const LONG: u32 = 400;
 
+/// Headers that let a CDN keep a page.
+pub const FOR_A_CDN: [(&str, &str); 2] =
+    [("cdn-cache-control", "max-age=600"), ("surrogate-control", "max-age=600")];
+
 /// The answer of a handler.
 pub struct Page {
     pub status: u16,
@@ -213,10 +217,6 @@ pub async fn answer(path: &str, session: Session, shared: Shared) -> Result<Page
             session.flash().set("said", "hello")?;
             return Ok(Page::redirect("/said"));
         }
-        "said" => session.flash().get::<String>("said")?.unwrap_or_default(),
-        "not-a-number" => session.get::<String>("n")?.unwrap_or_default(),
-        "fail" => {
-            session.insert("n", &9)?;
         "said-and-committed" => {
             let said = session.flash().get::<String>("said")?.unwrap_or_default();
             session.update_now("n", |n: Option<u32>| n.unwrap_or(0) + 1).await?;
@@ -228,6 +228,10 @@ pub async fn answer(path: &str, session: Session, shared: Shared) -> Result<Page
             session.flash().clear()?;
             said
         }
+        "said" => session.flash().get::<String>("said")?.unwrap_or_default(),
+        "not-a-number" => session.get::<String>("n")?.unwrap_or_default(),
+        "fail" => {
+            session.insert("n", &9)?;
             return Ok(Page::status(502));
         }
         "not-found" => {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use actix_web::body::{BodyStream, BoxBody, MessageBody as _};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::Condition;
+use actix_web::middleware::{Condition, DefaultHeaders};
 use actix_web::web::{self, Data, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
 use session_actix::{
@@ -81,6 +81,9 @@ macro_rules! configured {
 }
 
 fn routes(config: &mut web::ServiceConfig) {
+    // A service inside of the middleware that lets a CDN keep every page.
+    let headers = DefaultHeaders::new();
+    let for_a_cdn = app::FOR_A_CDN.into_iter().fold(headers, DefaultHeaders::add);
     let keep = RoutePolicy::new().on_store_error(OnStoreError::Continue);
     let strict = RoutePolicy::new().on_not_stored(OnNotStored::Reject);
     config
@@ -93,6 +96,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::scope("/polling").wrap(RoutePolicy::new().do_not_extend()).route("/{path}", web::to(loaded)),
         )
+        .service(web::resource("/cdn/{path}").wrap(for_a_cdn).to(loaded))
         .service(web::resource("/continue/{path}").wrap(keep).to(loaded))
         .service(web::resource("/strict/{path}").wrap(strict).to(loaded))
         .service(web::resource("/guarded/{path}").wrap(SameOriginLayer::new()).to(loaded))

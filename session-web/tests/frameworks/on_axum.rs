@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderName, HeaderValue};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
@@ -58,6 +59,14 @@ async fn start_again(settings: Typed<Settings>) -> Result<Page, Error> {
     app::start_again(settings)
 }
 
+/// A service inside of the layer that lets a CDN keep every page.
+async fn app_for_a_cdn(mut response: Response) -> Response {
+    for (name, value) in app::FOR_A_CDN {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 fn refuse(refusal: &Refusal) -> Response {
     let mut response = (refusal.status, format!("our own: {}", refusal.detail())).into_response();
     refusal.write_headers(response.headers_mut());
@@ -95,6 +104,7 @@ fn router(setup: &Setup) -> Router {
         )
         .route("/strict/{path}", any(loaded).layer(RoutePolicy::new().on_not_stored(OnNotStored::Reject)))
         .route("/guarded/{path}", any(loaded).layer(SameOriginLayer::new()))
+        .route("/cdn/{path}", any(loaded).layer(map_response(app_for_a_cdn)))
         .route("/{path}", any(loaded))
         .layer(Extension(LoginPage::new("/login").unwrap()))
         .with_state(setup.shared.clone());

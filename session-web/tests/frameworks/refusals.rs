@@ -38,6 +38,13 @@ async fn error_of_a_handler_is_rendered_by_the_layer(framework: Framework) {
     let answer = browser.send("GET", "/not-a-number", &[("accept", b"application/json")]).await.is(500);
     assert_eq!((answer.all("content-type"), answer.all("vary")), (vec![JSON], vec!["Cookie"]));
     assert!(answer.body.contains("\"status\":500"), "{answer:?}");
+    // A CDN that keeps pages keeps no refusal.
+    assert_eq!(browser.get("/cdn/read").await.is(200).all("cdn-cache-control"), ["max-age=600"]);
+    let answer = browser.get("/cdn/not-a-number").await.is(500);
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    for (name, _) in crate::app::FOR_A_CDN {
+        assert!(answer.all(name).is_empty(), "{name}: {answer:?}");
+    }
 }
 
 async fn changes_of_an_ended_session_are_a_conflict(framework: Framework) {
