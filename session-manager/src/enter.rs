@@ -4,7 +4,7 @@
 //! crash leaves a session of a user that the index does not know.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,10 +87,11 @@ impl<D: Driver> Manager<D> {
                 stored.index.entries.sort_by_key(|entry| entry.entered);
                 let others = stored.index.entries.iter().filter(is_other);
                 let oldest: Vec<_> = others.take(excess).map(|entry| entry.key.clone()).collect();
-                for oldest in &oldest {
+                for (done, oldest) in oldest.iter().enumerate() {
                     self.end_entry(oldest, user, "too many sessions".into()).await?;
+                    yield_after(done).await;
                 }
-                stored.index.entries.retain(|entry| !oldest.contains(&entry.key));
+                stored.index.drop_all(&oldest);
             }
             stored.index.put(key, deadline, now);
             if self.swap(stored, &mut tries).await? {
@@ -105,7 +106,7 @@ impl<D: Driver> Manager<D> {
         loop {
             let mut stored = self.index_to_change(user).await?;
             let count = stored.index.entries.len();
-            stored.index.entries.retain(|entry| !keys.contains(&entry.key));
+            stored.index.drop_all(keys);
             if stored.index.entries.len() == count {
                 return Ok(());
             }
@@ -146,14 +147,14 @@ impl<D: Driver> Manager<D> {
             let but = own.as_ref().map(|(key, _)| key);
             let count = stored.index.entries.len();
             let mut failed = Ok(());
-            let mut stay = Vec::new();
+            let mut stay = HashSet::new();
             for (done, entry) in
                 stored.index.entries.iter().filter(|entry| Some(&entry.key) != but).enumerate()
             {
                 match self.end_entry(&entry.key, user, reason.clone()).await {
                     Ok(removed) => ended += usize::from(removed),
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        stay.push(entry.key.clone());
+                        stay.insert(entry.key.clone());
                         failed = Err(error);
                     }
                     Err(error) => return Err(error),
@@ -227,22 +228,24 @@ impl<D: Driver> Manager<D> {
 
     /// Drops entries whose session has ended or belongs to another user. Returns those whose record is damaged: they
     /// stay, because the record may be readable again.
-    async fn drop_ended(&self, index: &mut Index, user: &str, own: &Key) -> Result<Vec<Key>, Error> {
+    async fn drop_ended(&self, index: &mut Index, user: &str, own: &Key) -> Result<HashSet<Key>, Error> {
         let count = index.entries.len();
         let (from, checks) = match self.config.max_user_sessions {
             None if count > CHECKS => (fastrand::usize(..count), CHECKS),
             _ => (0, count),
         };
-        let (mut ended, mut damaged) = (Vec::new(), Vec::new());
-        for entry in index.entries.iter().cycle().skip(from).take(checks).filter(|entry| entry.key != *own) {
+        let (mut ended, mut damaged) = (Vec::new(), HashSet::new());
+        let checked = index.entries.iter().cycle().skip(from).take(checks);
+        for (done, entry) in checked.filter(|entry| entry.key != *own).enumerate() {
             let waits = self.clock.now() < entry.entered.saturating_add(BINDING_TIME);
             match self.session_at(&entry.key).await? {
                 At::Session(found) if waits || found.table.header.user() == Some(user) => {}
-                At::Damaged(_) => damaged.push(entry.key.clone()),
+                At::Damaged(_) => drop(damaged.insert(entry.key.clone())),
                 _ => ended.push(entry.key.clone()),
             }
+            yield_after(done).await;
         }
-        index.entries.retain(|entry| !ended.contains(&entry.key));
+        index.drop_all(&ended);
         Ok(damaged)
     }
 

@@ -23,6 +23,8 @@
 //! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name. While a request replaces an index
 //! that the driver cannot read, the key with `-repair` after it has an empty record, for at most 40 s.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use session_core::{Key, Prefix, Timestamp, is_live};
 use sha2::{Digest, Sha256};
@@ -150,6 +152,12 @@ impl Index {
     /// corrected: a session must not leave the index before its end.
     pub(crate) fn correct(&mut self, now: Timestamp) {
         self.entries.iter_mut().for_each(|entry| entry.entered = entry.entered.min(now));
+    }
+
+    /// Drops these sessions. Each entry is looked up once, however many they are.
+    pub(crate) fn drop_all(&mut self, gone: &[Key]) {
+        let gone: HashSet<_> = gone.iter().collect();
+        self.entries.retain(|entry| !gone.contains(&entry.key));
     }
 
     /// Drops the sessions whose absolute deadline has passed.

@@ -1,5 +1,6 @@
 //! The sessions of a user, over SQLite with real threads.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +10,13 @@ use session_core::{
     Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, StoreError, StoreErrorKind,
     TestClock, Touch,
 };
-use session_manager::{Error, Event, IdUpdate, Observer, SessionTag, Sessions};
+use session_manager::{Error, Event, IdUpdate, Observer, OnTooMany, SessionTag, Sessions};
 use session_store_sqlite::SqliteStore;
 
-/// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn end_user_misses_no_rotating_session_in_200_rounds() {
     let dir = tempfile::tempdir().unwrap();
@@ -151,6 +152,39 @@ async fn concurrent_repairs_of_an_index_drop_no_entry() {
     }
 }
 
+/// Runs a call to its end. Returns how many times it let other tasks run.
+async fn pauses<T>(call: impl Future<Output = T>) -> (T, usize) {
+    let (mut call, mut pauses) = (pin!(call), 0);
+    let done = std::future::poll_fn(|context| {
+        let polled = call.as_mut().poll(context);
+        pauses += usize::from(polled.is_pending());
+        polled
+    });
+    (done.await, pauses)
+}
+
+/// Work is counted: at most 16 sessions between two pauses, while a login checks them, ends them, or a logout does.
+#[tokio::test]
+async fn work_on_a_large_index_lets_other_tasks_run() {
+    const COUNT: usize = 1_000;
+    let map = MapDriver::new(crate::clock());
+    let sessions = Sessions::new(map.clone()).unwrap();
+    let capped = Sessions::builder(map).max_user_sessions(2, OnTooMany::EndOldest).build().unwrap();
+    for _ in 0..COUNT {
+        login(&sessions).await.unwrap();
+    }
+    let (done, paused) = pauses(login(&capped)).await;
+    done.unwrap();
+    assert!(paused >= 2 * (COUNT / 16) - 2, "{paused}");
+    assert_eq!(sessions.of_user("ada").await.unwrap().len(), 2);
+    for _ in 2..COUNT {
+        login(&sessions).await.unwrap();
+    }
+    let (ended, paused) = pauses(sessions.end_user("ada", "everywhere")).await;
+    assert_eq!(ended.unwrap(), COUNT);
+    assert!(paused >= COUNT / 16, "{paused}");
+}
+
 /// A request that is killed while it repairs an index delays others for 40 seconds, and no longer. The damage is one event
 /// of each request.
 #[tokio::test(start_paused = true)]
@@ -180,6 +214,28 @@ async fn killed_repair_of_an_index_ends_with_its_lease() {
     login(&sessions).await.unwrap();
     assert_eq!(damages.0.swap(0, Ordering::Relaxed), 1);
     assert_eq!(sessions.of_user("ada").await.unwrap().len(), 1);
+}
+
+/// A lease that a killed request has taken while the clock was ahead does not last for as long as it was.
+#[tokio::test(start_paused = true)]
+async fn lease_of_a_clock_ahead_is_over() {
+    let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
+    let map = MapDriver::new(clock.clone());
+    let sessions = Sessions::new(Rotten(map.clone(), Arc::clone(&rotten))).unwrap();
+    login(&sessions).await.unwrap();
+    let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
+    let index = index.entries[0].key.clone();
+    let lease = Key::parse(&format!("{}-repair", index.as_str())).unwrap();
+    for (ahead, is_over) in
+        [(Duration::ZERO, false), (10 * SECOND, false), (11 * SECOND, true), (90 * DAY, true)]
+    {
+        *rotten.lock().unwrap() = Some(index.clone());
+        // The lease lasts 30 s, and 10 s because clocks of hosts differ.
+        let expires = Some(sessions.now().saturating_add(40 * SECOND + ahead));
+        let revision = session_core::Revision::from_bytes([7; 8]);
+        map.put(lease.clone(), Record { data: bytes::Bytes::new(), expires, revision });
+        assert_eq!(login(&sessions).await.is_ok(), is_over, "{ahead:?}");
+    }
 }
 
 /// Counts the events of damaged records.
@@ -216,28 +272,6 @@ async fn stalled_repair_of_an_index_is_given_up() {
         assert_eq!(records().await.unwrap().entries.len(), 1 + leases, "{seconds} s, {answers}");
     }
 }
-/// A lease that a killed request has taken while the clock was ahead does not last for as long as it was.
-#[tokio::test(start_paused = true)]
-async fn lease_of_a_clock_ahead_is_over() {
-    let (clock, rotten) = (crate::clock(), Arc::new(Mutex::new(None)));
-    let map = MapDriver::new(clock.clone());
-    let sessions = Sessions::new(Rotten(map.clone(), Arc::clone(&rotten))).unwrap();
-    login(&sessions).await.unwrap();
-    let index = map.traverse(&Prefix::new("index").unwrap(), Cursor::start(), 10).await.unwrap();
-    let index = index.entries[0].key.clone();
-    let lease = Key::parse(&format!("{}-repair", index.as_str())).unwrap();
-    for (ahead, is_over) in
-        [(Duration::ZERO, false), (10 * SECOND, false), (11 * SECOND, true), (90 * DAY, true)]
-    {
-        *rotten.lock().unwrap() = Some(index.clone());
-        // The lease lasts 30 s, and 10 s because clocks of hosts differ.
-        let expires = Some(sessions.now().saturating_add(40 * SECOND + ahead));
-        let revision = session_core::Revision::from_bytes([7; 8]);
-        map.put(lease.clone(), Record { data: bytes::Bytes::new(), expires, revision });
-        assert_eq!(login(&sessions).await.is_ok(), is_over, "{ahead:?}");
-    }
-}
-
 
 /// The process is suspended for a while after it has read a damaged index under its lease.
 struct Stalling {
