@@ -132,18 +132,20 @@ impl Statements {
                 &[Type::BYTEA, Type::BYTEA, Type::INT8],
             ),
             // `$1` is the limit, `$2` the time. Two purges at once take different rows. A row that is being changed is
-            // left to the next purge.
+            // left to the next purge. A damaged index may lead from a key to another row: only an expired one is deleted.
             purge: statement(
                 format!(
                     "WITH due AS MATERIALIZED ( \
                      SELECT key, deadline FROM {table} WHERE due <= $2 ORDER BY due LIMIT $1 \
                      FOR UPDATE SKIP LOCKED \
                      ), gone AS ( \
-                     DELETE FROM {table} AS r USING due AS d WHERE r.key = d.key AND d.deadline <= $2 RETURNING 1 \
+                     DELETE FROM {table} AS r USING due AS d \
+                     WHERE r.key = d.key AND d.deadline <= $2 AND r.deadline <= $2 RETURNING 1 \
                      ), kept AS ( \
                      UPDATE {table} AS r SET due = d.deadline FROM due AS d \
                      WHERE r.key = d.key AND (d.deadline IS NULL OR d.deadline > $2) \
-                     ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM due)"
+                     AND r.deadline IS NOT DISTINCT FROM d.deadline RETURNING 1 \
+                     ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM due), (SELECT count(*) FROM kept)"
                 ),
                 &[Type::INT8, Type::INT8],
             ),

@@ -3,6 +3,7 @@
 
 use session_core::{Cursor, Entry, Key, Operation, Page, Prefix, Result, is_live};
 
+use crate::error::{INDEX, corrupt};
 use crate::open::Inner;
 use crate::read::{column, deadline, revision};
 use crate::statement::Values;
@@ -32,9 +33,14 @@ impl Inner {
                 rows.clear();
             }
             let now = self.config.clock.now();
-            let (mut entries, mut last) = (Vec::new(), None);
+            let (mut entries, mut last, mut greatest) = (Vec::new(), None, None);
             for row in &rows {
                 let bytes = column::<&[u8]>(row, 1, operation)?;
+                // A damaged index leads to rows outside of the range. The walk would repeat if a page ended with one.
+                if bytes <= after.as_slice() || bytes >= end.as_slice() {
+                    continue;
+                }
+                greatest = Some(bytes);
                 // Bytes that are not a key come from another program, and no caller can ask for them.
                 let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| Key::parse(text).ok()) else {
                     continue;
@@ -49,14 +55,12 @@ impl Inner {
                 }
                 last = Some(key);
             }
-            match (rows.len() == limit, last, rows.last()) {
+            match (rows.len() == limit, last, greatest) {
                 (false, ..) => return Ok(Page::last(entries)),
                 (true, Some(key), _) => return Ok(Page { entries, next: Some(Cursor::after(&key)) }),
                 // A whole page of another program's rows.
-                (true, None, row) => match row {
-                    Some(row) => after = column::<&[u8]>(row, 1, operation)?.to_vec(),
-                    None => return Ok(Page::last(entries)),
-                },
+                (true, None, Some(bytes)) => after = bytes.to_vec(),
+                (true, None, None) => return Err(corrupt(operation, INDEX)),
             }
         }
     }

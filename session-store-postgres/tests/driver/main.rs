@@ -8,6 +8,7 @@ mod connect;
 mod durability;
 mod failover;
 mod faults;
+mod index;
 mod order;
 mod round_trips;
 mod runtimes;
