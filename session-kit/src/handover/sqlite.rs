@@ -1,13 +1,14 @@
 //! Sessions in a table of SQLite.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
-use session_core::{Operation, StoreError, StoreErrorKind};
+use session_core::{KnownFile, OpenFile, Opener, Operation, StoreError, StoreErrorKind};
 use session_handover::Value;
 use session_manager::{HandoverSource, OldId};
 use tokio::task::spawn_blocking;
@@ -20,7 +21,11 @@ use super::system::{name_of, now, readable, too_long};
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover).
 ///
 /// It has one connection, which it opens at its first use and uses on a thread for blocking calls. Reading creates no file and
-/// waits for no writer in WAL mode. Ending deletes the row.
+/// waits for no writer in WAL mode. Ending deletes the row. A file that takes the place of the old one is used from the next
+/// call on.
+///
+/// A child that a process forks after the first use of this source cannot use it: its calls are `Misconfigured`. Make the
+/// source after the fork.
 ///
 /// ```no_run
 /// # #[cfg(feature = "handover-django")]
@@ -45,55 +50,114 @@ struct Options {
     path: PathBuf,
     rows: Rows,
     busy_timeout: Duration,
-    connection: Mutex<Option<Connection>>,
+    /// The process of the first use.
+    opener: OnceLock<Opener>,
+    opened: Mutex<Option<Opened>>,
+}
+
+/// A connection, and the file that it is open on.
+#[derive(Debug)]
+struct Opened {
+    /// `None` while it is dropped.
+    connection: Option<Connection>,
+    file: KnownFile,
+    opener: Opener,
+    /// Released after the connection is closed.
+    _registered: OpenFile,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.opener.is_here() {
+            // Closing an inherited connection in a forked child damages the file.
+            std::mem::forget(self.connection.take());
+        }
+        self.connection = None;
+    }
 }
 
 impl SqliteRows {
     /// The table of the database at `path`, which must exist.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, rows: Rows) -> Self {
-        let busy_timeout = Duration::from_secs(5);
-        Self(Arc::new(Options { path: path.into(), rows, busy_timeout, connection: Mutex::new(None) }))
+        Self::of(path.into(), rows, Duration::from_secs(5))
+    }
+
+    fn of(path: PathBuf, rows: Rows, busy_timeout: Duration) -> Self {
+        let (opener, opened) = (OnceLock::new(), Mutex::new(None));
+        Self(Arc::new(Options { path, rows, busy_timeout, opener, opened }))
     }
 
     /// How long a call waits for the lock of another connection; 5 seconds by default. Then it fails with `Timeout`.
     #[must_use]
     pub fn busy_timeout(self, time: Duration) -> Self {
-        let (path, rows) = (self.0.path.clone(), self.0.rows.clone());
-        Self(Arc::new(Options { path, rows, busy_timeout: time, connection: Mutex::new(None) }))
+        Self::of(self.0.path.clone(), self.0.rows.clone(), time)
     }
 
-    /// Runs `call` with the connection. A failed call opens a new one the next time: the file may have been replaced.
+    /// Runs `call` with the connection. A failed call opens a new one the next time.
     async fn with<T: Send + 'static>(
         &self,
         operation: Operation,
         call: impl FnOnce(&Connection, &Rows) -> rusqlite::Result<T> + Send + 'static,
     ) -> session_core::Result<T> {
+        self.0.opener.get_or_init(Opener::this_process).check(operation)?;
         let options = Arc::clone(&self.0);
         let run = move || {
-            let mut slot = options.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let connection = match slot.take() {
-                Some(connection) => connection,
-                None => options.open()?,
+            let mut slot = options.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            // Before the new connection is opened, because closing one drops the locks of this process on its file.
+            let kept = slot.take().filter(|opened| !opened.file.is_gone());
+            let opened = match kept {
+                Some(opened) => opened,
+                None => options.open(operation)?,
             };
-            let answer = call(&connection, &options.rows)?;
-            *slot = Some(connection);
+            let connection = opened.connection.as_ref().ok_or_else(|| opened.file.gone(operation))?;
+            let answer = call(connection, &options.rows).map_err(|error| options.failed(operation, error))?;
+            *slot = Some(opened);
             Ok(answer)
         };
         match spawn_blocking(run).await {
-            Ok(answer) => answer.map_err(|error| failed(operation, error)),
+            Ok(answer) => answer,
             Err(error) => Err(StoreError::new(StoreErrorKind::Unavailable, operation).with_source(error)),
         }
     }
 }
 
 impl Options {
-    fn open(&self) -> rusqlite::Result<Connection> {
+    fn open(&self, operation: Operation) -> session_core::Result<Opened> {
+        // Before SQLite looks at the file: in a forked child its state of an inherited connection is wrong.
+        let (registered, file) = (OpenFile::register(&self.path)?, KnownFile::at(&self.path)?);
+        let connection = self.connect().map_err(|error| self.failed(operation, error))?;
+        // Otherwise this may be another file than the known one.
+        file.check(operation)?;
+        let opener = Opener::this_process();
+        Ok(Opened { connection: Some(connection), file, opener, _registered: registered })
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
         // The flag against other threads' use is not needed: the mutex gives the connection to one at a time.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(self.busy_timeout)?;
         Ok(connection)
+    }
+
+    fn failed(&self, operation: Operation, error: rusqlite::Error) -> StoreError {
+        let kind = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Timeout,
+            Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => StoreErrorKind::Unavailable,
+            // SQLite does not say why. Opening the file itself would release the locks of this process on it.
+            Some(ErrorCode::CannotOpen) => match self.path.parent().map(File::open) {
+                Some(Err(cause)) => StoreErrorKind::from_io(&cause),
+                _ => StoreErrorKind::Misconfigured,
+            },
+            // `Unknown`: a table or a column that does not exist.
+            Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::Unknown) => {
+                StoreErrorKind::Misconfigured
+            }
+            _ => StoreErrorKind::Backend,
+        };
+        StoreError::new(kind, operation).with_source(error)
     }
 }
 
@@ -165,19 +229,4 @@ fn number(value: ValueRef<'_>) -> Option<f64> {
         ValueRef::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
         _ => None,
     }
-}
-
-fn failed(operation: Operation, error: rusqlite::Error) -> StoreError {
-    let kind = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Timeout,
-        Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
-        Some(ErrorCode::SystemIoFailure) => StoreErrorKind::Unavailable,
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            StoreErrorKind::Misconfigured
-        }
-        // A table or a column that does not exist.
-        Some(ErrorCode::Unknown) => StoreErrorKind::Misconfigured,
-        _ => StoreErrorKind::Backend,
-    };
-    StoreError::new(kind, operation).with_source(error)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::Connection;
+use session_conformance::testing::{ChildProcess, Shortage, child_args, forked};
 use session_kit::handover::perl::cgi_session::Serializer;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
@@ -13,7 +14,7 @@ use session_kit::handover::python::django::Sessions;
 use session_kit::handover::rust::cookie::Security;
 use session_kit::handover::rust::{async_session, tower_sessions};
 use session_kit::handover::{Moment, Rows, SqliteRows, Value, node::express};
-use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
+use session_kit::{HandoverSource as _, OldId, StoreError, StoreErrorKind};
 use tempfile::TempDir;
 
 use crate::{
@@ -211,4 +212,72 @@ async fn failures_of_a_database_are_typed_and_hide_ids() {
     let absent = directory.path().join("absent.db");
     assert_kind(&SqliteRows::new(&absent, django()), StoreErrorKind::Misconfigured).await;
     assert!(!absent.exists(), "reading created a database");
+}
+
+const ALICE: &str = "sessionid=alice0xxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+#[tokio::test]
+async fn database_that_takes_the_place_of_another_is_read() {
+    let (_old, path) = copy("django/sessions.db", "");
+    let (_new, other) = copy("django/sessions.db", "DELETE FROM django_session");
+    let source = SqliteRows::new(&path, django());
+    assert_eq!(user_of(&source, &request(ALICE)).await.as_deref(), Some("alice"));
+    let away = path.with_extension("away");
+    std::fs::rename(&path, &away).unwrap();
+    assert_kind(&source, StoreErrorKind::Misconfigured).await;
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(user_of(&source, &request(ALICE)).await, None);
+    std::fs::rename(&away, &path).unwrap();
+    assert_eq!(user_of(&source, &request(ALICE)).await.as_deref(), Some("alice"));
+}
+
+fn block_on<T>(call: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(call)
+}
+
+#[test]
+fn shortage_of_descriptors_passes() {
+    let test = "sqlite::shortage_of_descriptors_passes";
+    if child_args(test).is_none() {
+        let _ = ChildProcess::spawn(test, &[]).finish();
+        return;
+    }
+    let (_directory, path) = copy("django/sessions.db", "");
+    let source = SqliteRows::new(&path, django());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let shortage = Shortage::begin();
+    runtime.block_on(assert_kind(&source, StoreErrorKind::Unavailable));
+    drop(shortage);
+    assert_eq!(runtime.block_on(user_of(&source, &request(ALICE))).as_deref(), Some("alice"));
+}
+
+#[test]
+fn forked_child_uses_no_inherited_connection() {
+    let test = "sqlite::forked_child_uses_no_inherited_connection";
+    if child_args(test).is_none() {
+        let _ = ChildProcess::spawn(test, &[]).finish();
+        return;
+    }
+    let (_directory, path) = copy("django/sessions.db", "");
+    let source = SqliteRows::new(&path, django());
+    let alice = |source: &SqliteRows| block_on(user_of(source, &request(ALICE)));
+    assert_eq!(alice(&source).as_deref(), Some("alice"));
+    // Neither the inherited source nor a new one, while the parent has the file open.
+    let kinds = forked(|| {
+        let id = || OldId::new("alice0xxxxxxxxxxxxxxxxxxxxxxxxxx");
+        let own = SqliteRows::new(&path, django());
+        let calls = || async {
+            let kind = |answer: Result<(), StoreError>| answer.unwrap_err().kind();
+            let read = kind(source.read(&id()).await.map(drop));
+            [read, kind(source.end(&id()).await), kind(own.read(&id()).await.map(drop))]
+        };
+        let kinds = block_on(calls());
+        drop(source.clone());
+        format!("{kinds:?}")
+    });
+    assert_eq!(kinds, format!("{:?}", [StoreErrorKind::Misconfigured; 3]));
+    assert_eq!(alice(&source).as_deref(), Some("alice"));
+    drop(source);
+    let user = forked(|| alice(&SqliteRows::new(&path, django())).unwrap_or_default());
+    assert_eq!(user, "alice");
 }
