@@ -110,7 +110,7 @@ P09 p09_killed_process_blocks_nothing shared [Conditional Processes] [LockFileOf
 P10 p10_one_creating_process_wins shared [Conditional Processes] [LockPerHandle NoFileLock];
 P11 p11_purges_of_processes_count_once shared [Purge Processes VirtualTime] [PurgeCountsTwice NoFileLock];
 P12 p12_processes_read_whole_records shared [Processes] [TornWrite EmptyFirst];
-P13 p13_forked_child_harms_nothing shared [Processes] [ForkHangs ForkedCloseRemoves];
+P13 p13_forked_child_harms_nothing shared [Processes] [ForkHangs ForkedCloseRemoves CloseForgetsOthers];
 D01 d01_stores_survive_close durable [Close] [CloseForgetsLast ReopenLosesDeadline];
 D02 d02_removals_and_touches_survive_close durable [Conditional Close] [RemovalNotWritten TouchNotWritten];
 D03 d03_stores_survive_kill durable [Kill] [AnswersEarly TornAppend];
@@ -119,15 +119,15 @@ D05 d05_touches_survive_kill durable [Conditional Kill] [TouchNotWritten TouchTe
 D06 d06_chain_continues_after_kill durable [Conditional Kill] [AnswersEarly TornAppend];
 D07 d07_store_works_after_kill durable [Conditional Traverse Kill] [ReportsRemoved LockFileOfTheDead];
 D08 d08_writes_survive_power_loss durable [PowerLoss] [PowerWithoutEvidence FlushFails];
-F01 f01_damaged_record_is_corrupt faults [Damage] [DamagedIsAbsent DamagedIsReturned];
+F01 f01_damaged_record_is_corrupt faults [Damage] [DamagedIsAbsent DamagedIsReturned DamagedConflicts DamagedIsReplaced];
 F02 f02_any_damaged_byte_is_noticed faults [Checksum] [DamagedIsAbsent DamagedIsReturned];
 F03 f03_damage_stops_no_traversal_or_purge faults [Damage Traverse] [TraverseFailsAtDamage DamageEndsTraverse DamageEndsPurge];
 F04 f04_outage_is_served_or_a_typed_error faults [Conditional Outage] [GoneIsAbsent GoneSaysYes];
 F05 f05_handle_recovers_after_outage faults [Conditional Outage] [GoneForever GoneLosesAll];
-F06 f06_full_store_keeps_its_records faults [Conditional Full] [FullRemovesOld FullSaysYes];
+F06 f06_full_store_keeps_its_records faults [Conditional Full] [FullRemovesOld FullSaysYes FlushFails];
 F07 f07_full_store_recovers_when_freed faults [Conditional Full] [FullForever FullRefusesRemovals];
 F08 f08_lost_permission_is_a_typed_error faults [Conditional Processes Permission] [DeniedIsAbsent DeniedForever];
-F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts];
+F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts PurgeTakesLive];
 F10 f10_shortage_of_descriptors_passes faults [Conditional Processes] [ShortIsMisconfigured ShortForever];
 F11 f11_lost_files_are_noticed faults [Conditional Files] [LostFilesAreUsed LostFilesForever];
         ] }

@@ -1,6 +1,9 @@
 //! Level faults: damaged records.
 
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use session_core::Applied;
 
 use crate::common::*;
 use crate::harness::FileRange;
@@ -31,7 +34,51 @@ pub(crate) async fn f01_damaged_record_is_corrupt(stage: &Stage) -> Check {
     let other = stage.key("neighbour-0");
     let answer = driver.store(&other, record(9), Condition::Any).await?;
     yes(&answer, "a store next to a damaged record")?;
+    if driver.capabilities().conditional {
+        changes_leave_damage(stage, &driver, &key).await?;
+    }
     fails(driver.retrieve(&key).await, StoreErrorKind::Corrupt, "retrieving the damaged record again")
+}
+
+/// A change on a condition never conflicts with nothing, and replaces nothing that it has not compared with.
+async fn changes_leave_damage(stage: &Stage, driver: &DynDriver, key: &Key) -> Check {
+    for condition in [Condition::Absent, Condition::Revision(rev(5))] {
+        let stored = driver.store(key, record(6), condition).await;
+        ensure(is_refused(&stored), "a store over a damaged record is `Corrupt`", (condition, stored))?;
+        let removed = driver.remove(key, condition).await;
+        ensure(is_refused(&removed), "a removal of a damaged record is `Corrupt`", (condition, removed))?;
+    }
+    // No record comes with the answer to a touch, so a driver that can read the revision need not read the data.
+    let touched = driver.touch(key, touching(5, 6, None)).await;
+    ensure(matches!(touched, Ok(false)) || is_refused(&touched), "no touch at another revision", &touched)?;
+    // At the record's own revision, which a driver may still be able to read.
+    let own = Condition::Revision(rev(77));
+    let touched = driver.touch(key, touching(77, 77, None)).await;
+    ensure(matches!(touched, Ok(true)) || is_refused(&touched), "a touch at its revision", &touched)?;
+    fails(driver.retrieve(key).await, StoreErrorKind::Corrupt, "retrieving a damaged record after changes")?;
+    let stored = driver.store(key, record(78), own).await;
+    match &stored {
+        Ok(Change::Applied) => {
+            holds(driver, key, &record(78), "stored over a damaged record at its revision").await?;
+            put(driver, key, &record(77)).await?;
+            stage.storage.damage(key).await?;
+        }
+        stored => ensure(is_refused(stored), "a store at its revision is made or `Corrupt`", stored)?,
+    }
+    let removed = driver.remove(key, own).await;
+    match &removed {
+        Ok(Change::Applied) => {
+            absent(driver, key, "removed at the revision of a damaged record").await?;
+            put(driver, key, &record(77)).await?;
+            Ok(stage.storage.damage(key).await?)
+        }
+        removed => ensure(is_refused(removed), "a removal at its revision is made or `Corrupt`", removed),
+    }
+}
+
+fn is_refused<T>(answer: &session_core::Result<T>) -> bool {
+    let corrupt = (StoreErrorKind::Corrupt, Applied::No);
+    answer.as_ref().is_err_and(|error| (error.kind(), error.applied()) == corrupt)
 }
 
 pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
@@ -121,10 +168,19 @@ async fn purge_among_damage(stage: &Stage, driver: &DynDriver) -> Check {
     ensure(right, format!("a purge of {HEALTHY} records among {DAMAGED} damaged ones"), removed)
 }
 
-/// The records of the storage, each with data of its own.
+/// How much later than [`Stage::soon`] half of the records end.
+const LATER: Duration = Duration::from_millis(5);
+
+/// The records of the storage, each with data of its own. If the suite can purge them, every other one ends soon, and the
+/// others a little later.
 fn own(stage: &Stage) -> Vec<(Key, Record)> {
-    let keys = stage.keys("indexed", 8);
-    keys.into_iter().zip(10..).map(|(key, number)| (key, record(number))).collect()
+    let deadline = |number| stage.soon().saturating_add(if number % 2 == 0 { Duration::ZERO } else { LATER });
+    let own = |number| if purges(stage) { expiring(number, deadline(number)) } else { record(number) };
+    stage.keys("indexed", 8).into_iter().zip(10..).map(|(key, number)| (key, own(number))).collect()
+}
+
+fn purges(stage: &Stage) -> bool {
+    !stage.lacks(Requirement::Purge) && !stage.lacks(Requirement::VirtualTime)
 }
 
 pub(crate) async fn f09_damaged_index_mixes_no_records(stage: &Stage) -> Check {
@@ -151,6 +207,9 @@ pub(crate) async fn f09_damaged_index_mixes_no_records(stage: &Stage) -> Check {
         // An open that fails is an answer too.
         let Ok(driver) = stage.open().await else { continue };
         mixes_nothing(&driver, &records, rng.usize(..records.len()), &place).await?;
+        if purges(stage) {
+            purge_takes_no_live_record(stage, &driver, &records, &place).await?;
+        }
         // Closing writes, which the damage may prevent. What counts is the end, with the index put back.
         let _ = driver.close().await;
     }
@@ -186,6 +245,30 @@ async fn mixes_nothing(driver: &DynDriver, records: &[(Key, Record)], any: usize
     let mut pages = Pages::new(3);
     while pages.read < 1_000 && matches!(pages.next(driver).await, Ok(Some(_))) {}
     ensure(pages.read < 1_000, format!("{place}: a walk ends"), "still more after 1,000 pages")
+}
+
+/// A purge removes no more records than have expired. A key may be out of reach after it: in an index that is out of order, a
+/// search depends on what else is there.
+async fn purge_takes_no_live_record(
+    stage: &Stage,
+    driver: &DynDriver,
+    records: &[(Key, Record)],
+    place: &str,
+) -> Check {
+    let start = stage.now();
+    stage.set(stage.soon());
+    let expired = records.iter().filter(|(_, own)| !own.is_live(stage.now())).count() as u64;
+    match driver.purge(100).await {
+        Ok(purged) => {
+            let what = format!("{place}: a purge of at most {expired} expired records");
+            ensure(purged.removed <= expired, what, purged)?;
+        }
+        Err(error) => fails::<()>(Err(error), StoreErrorKind::Corrupt, "a purge with a damaged index")?,
+    }
+    let live: Vec<_> = records.iter().filter(|(_, own)| own.is_live(stage.now())).cloned().collect();
+    all_own(driver, &live, &format!("{place}, after a purge")).await?;
+    stage.set(start);
+    Ok(())
 }
 
 /// A change is made, or conflicts with nothing or with a state of its own key, or fails with `Corrupt`.

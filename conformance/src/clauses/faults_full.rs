@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::Applied;
+use session_core::{Applied, Survives};
 
 use crate::common::*;
 use crate::harness::Kind;
@@ -78,11 +78,47 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
         equal("how many keys a traversal of a full store reports", &(found.len() as u64), &count)?;
     }
     there.extend((LEAST as u64..count).map(|number| (key(&stage, number), large(number))));
+    served(driver.flush().await, "a flush of a full store")?;
+    if !stage.lacks(Requirement::Purge) {
+        served(driver.purge(1_000).await, "a purge of a full store")?;
+    }
     let fresh = stage.reopen().await?;
-    for (place, record) in &there {
-        holds(&fresh, place, record, "a full store after reopening").await?;
+    hold_these(&fresh, &there, "a full store in another handle").await?;
+    if driver.capabilities().survives < Survives::Close {
+        return Ok(());
+    }
+    served(fresh.close().await, "the close of a full store")?;
+    served(driver.close().await, "the close of its last handle")?;
+    drop((fresh, driver));
+    let again = match stage.open().await {
+        Ok(driver) => driver,
+        // The kind is lost in the harness; its text is there.
+        Err(Failure::Harness(text)) => {
+            let full = StoreErrorKind::Full.to_string();
+            ensure(text.contains(&full), "a full store opens, or fails with `Full`", text)?;
+            ensure(stage.storage.free_space().await?, "a full store opens", "`Full`")?;
+            stage.reopen().await?
+        }
+        Err(failure) => return Err(failure),
+    };
+    hold_these(&again, &there, "a full store after it was closed").await
+}
+
+async fn hold_these(driver: &DynDriver, records: &[(Key, Record)], what: &str) -> Check {
+    for (place, record) in records {
+        holds(driver, place, record, what).await?;
     }
     Ok(())
+}
+
+/// A call that stores nothing of a caller is served, or says that the store is full.
+fn served<T: std::fmt::Debug>(answer: session_core::Result<T>, what: &str) -> Check {
+    match answer {
+        Err(error) if error.kind() != StoreErrorKind::Full => {
+            Err(unmet(format!("{what} is served or fails with `Full`"), format!("{error:?}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {

@@ -1,6 +1,7 @@
 //! Level shared: many handles and many processes on one store.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::concurrent_changes::{self, counted};
@@ -253,7 +254,74 @@ pub(crate) async fn fork(role: &RoleStage) -> Check {
         ensure(failure.is_empty(), "a forked child gets right answers or typed errors", failure)?;
         hold_all(&driver, &keys[..some.len() * (round + 1)], &record(1), "after a forked child").await?;
     }
-    Ok(driver.close().await?)
+    close_beside_a_child(role, &driver).await
+}
+
+const STAYS: &str = "the child had the storage open";
+
+/// The parent closes while a forked child has the storage open. Nothing that either has stored is lost.
+async fn close_beside_a_child(role: &RoleStage, driver: &DynDriver) -> Check {
+    let trouble = |cause: std::io::Error| Failure::Harness(cause.to_string());
+    let directory = tempfile::tempdir().map_err(trouble)?;
+    let (open, closed) = (directory.path().join("open"), directory.path().join("closed"));
+    let runtime = tokio::runtime::Handle::current();
+    let (answer, done) = std::thread::scope(|scope| {
+        let child = scope.spawn(|| {
+            forked(|| block_on(child_that_stays(role, &open, &closed)).unwrap_or_else(shown_failure))
+        });
+        let parent = scope.spawn(|| {
+            runtime.block_on(async {
+                appears(&open).await?;
+                driver.close().await?;
+                std::fs::write(&closed, "").map_err(trouble)
+            })
+        });
+        (child.join(), parent.join())
+    });
+    let hangs = || unmet("a forked child and its parent get answers", "a call hangs");
+    done.map_err(|_| hangs())??;
+    let answer = answer.map_err(|_| hangs())?;
+    if answer == STAYS {
+        let driver = role.stage.reopen().await?;
+        for name in ["stays-before", "stays-after"] {
+            holds(&driver, &role.stage.key(name), &record(5), "stored by a child that stayed open").await?;
+        }
+        return Ok(driver.close().await?);
+    }
+    ensure(answer.is_empty(), "a forked child that stays open gets right answers or typed errors", answer)
+}
+
+/// In a forked child: stores before and after the parent closes. Returns nothing if opening is refused.
+async fn child_that_stays(role: &RoleStage, open: &Path, closed: &Path) -> Result<String, Failure> {
+    let opened = role.stage.open().await;
+    let driver = match opened {
+        Ok(driver) => put(&driver, &role.stage.key("stays-before"), &record(5)).await.map(|()| driver),
+        Err(failure) => Err(failure),
+    };
+    std::fs::write(open, "").map_err(|cause| Failure::Harness(cause.to_string()))?;
+    let driver = match driver {
+        Err(Failure::Harness(text)) if text.contains(&StoreErrorKind::Misconfigured.to_string()) => {
+            return Ok(String::new());
+        }
+        driver => driver?,
+    };
+    appears(closed).await?;
+    holds(&driver, &role.stage.key("stays-before"), &record(5), "after the parent has closed").await?;
+    put(&driver, &role.stage.key("stays-after"), &record(5)).await?;
+    hold_all(&driver, &role.stage.keys("parent", FORK_KEYS), &record(1), "after the parent has closed")
+        .await?;
+    driver.close().await?;
+    Ok(STAYS.into())
+}
+
+async fn appears(mark: &Path) -> Check {
+    for _ in 0..30_000 {
+        if mark.exists() {
+            return Ok(());
+        }
+        nap(Duration::from_millis(1)).await;
+    }
+    Err(unmet("the other process comes to this point", "nothing within 30 s"))
 }
 
 fn shown_failure(failure: Failure) -> String {

@@ -164,6 +164,12 @@ impl Defective {
         {
             return Ok(Change::Conflict(self.inner.stored(key)?));
         }
+        if matches!(self.defect, DamagedConflicts | DamagedIsReplaced) && self.inner.check(key).is_err() {
+            return match self.defect {
+                DamagedConflicts if condition_of(&request) != Any => Ok(Change::Conflict(None)),
+                _ => self.inner.change(key, unconditional(request, None)),
+            };
+        }
         // The driver has the others itself, and a step more would change when they race.
         if matches!(
             self.defect,

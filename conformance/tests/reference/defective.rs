@@ -206,6 +206,13 @@ impl Driver for Defective {
         let last = self.remember(|memory| memory.last.clone());
         match (self.defect, last) {
             (CloseForgetsLast, Some((key, _))) => self.inner.put(&key, None)?,
+            // Keys that this handle has not stored. Not in a young process, so that the parent of P13 does it first.
+            (CloseForgetsOthers, _) if self.remember(|memory| memory.changes > 20) => {
+                let own = self.remember(|memory| memory.versions.keys().cloned().collect::<Vec<_>>());
+                let keys = self.inner.keys()?;
+                let mut others = keys.iter().filter(|key| !own.contains(key));
+                others.try_for_each(|key| self.inner.put(key, None))?;
+            }
             (CloseIsForgotten, _) => return Ok(()),
             (ForkedCloseRemoves, _) if self.is_forked() => {
                 self.inner.keys()?.iter().try_for_each(|key| self.inner.put(key, None))?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use session_conformance::testing::poll_once;
+use session_conformance::testing::{FreshPath, poll_once};
 use session_core::{
     Applied, Condition, Cursor, Driver, DriverExt, Revision, StoreError, StoreErrorKind, Touch,
 };
@@ -204,6 +204,44 @@ fn a_full_file_refuses_only_the_large_writes() {
         let again = store.store(&key("again"), record(vec![0; 3000]), Condition::Any).await;
         assert!(again.unwrap().is_applied());
     });
+}
+
+/// The log has taken the disk, so its checkpoint finds no room in the file.
+#[test]
+fn checkpoint_on_a_full_disk_is_full_until_there_is_room() {
+    let disk = FreshPath::on_small_disk("sessions.db", 4 << 20);
+    let file = Database(disk.expect("run this test as root, or under `unshare -r -m`"));
+    let store = file.open();
+    let mut count = 0;
+    run(async {
+        let full = loop {
+            match store.store(&key(count), record(vec![b'x'; 16 << 10]), Condition::Absent).await {
+                Ok(stored) => assert!(stored.is_applied()),
+                Err(error) => break error,
+            }
+            count += 1;
+        };
+        failed::<()>(Err(full), StoreErrorKind::Full);
+        // The checkpoint runs on the driver's own thread.
+        let flush = async {
+            loop {
+                match store.flush().await {
+                    Ok(()) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    Err(error) => return error,
+                }
+            }
+        };
+        let flushed = tokio::time::timeout(Duration::from_secs(60), flush).await;
+        failed::<()>(Err(flushed.expect("a flush meets the full disk")), StoreErrorKind::Full);
+        for number in 0..count {
+            assert!(store.retrieve(&key(number)).await.unwrap().is_some(), "{number} of {count}");
+        }
+        file.0.resize_disk(64 << 20).unwrap();
+        store.flush().await.unwrap();
+        store.close().await.unwrap();
+    });
+    let rows: u32 = file.raw().query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, count);
 }
 
 #[test]
