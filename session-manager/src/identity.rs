@@ -68,6 +68,8 @@ impl Session {
     /// Removes the user and keeps the values, under a new id: a logout that keeps the cart. Returns whether a user was
     /// bound. To remove the values too, call [`destroy`](Self::destroy).
     ///
+    /// It changes the loaded session only. If the request presents a second id, the session there keeps its user.
+    ///
     /// # Errors
     /// `Committed`, `NotLoaded`, `Busy`, `NoResponse`.
     pub fn unbind_user(&self) -> Result<bool, Error> {

@@ -167,7 +167,7 @@ impl Session {
     /// id.
     ///
     /// If the request presented several ids, all their live sessions end: a browser may have two cookies of one name, for
-    /// two paths or domains, and would be logged in by the other one. Up to four ids are looked at
+    /// two paths or domains, and would be logged in by the other one. A fifth id is not looked at, so its session lives on
     /// ([`Candidates`](session_core::Candidates)). A session that is bound to another client stays.
     ///
     /// On a [detached](Self::is_detached) session this ends the client's own session, or fails with the store's error.
