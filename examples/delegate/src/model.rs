@@ -129,14 +129,20 @@ impl Model for Visitors {
     }
 
     async fn flush(&self, location: &Location, row: Row, expected: Condition) -> Result<Flushed, Error> {
+        let empties = row.is_empty();
         let written = self.0.with(|connection| {
-            if row.is_empty() {
+            if empties {
                 drop_record(connection, &location.id, row.slot, expected)
             } else {
                 write(connection, &location.id, &row, expected)
             }
         })?;
-        Ok(if written { Flushed::Yes } else { Flushed::Conflict })
+        match written {
+            true => Ok(Flushed::Yes),
+            // Only the row of another id, to which a damaged index leads, is left alone without a condition.
+            false if expected == Condition::Any && !empties => Err(Error::Index),
+            false => Ok(Flushed::Conflict),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
