@@ -76,24 +76,24 @@ impl<D: Driver> Manager<D> {
             stored.index.drop_expired(now);
             let damaged = self.drop_ended(&mut stored.index, user, key).await?;
             if let Some((most, on_too_many)) = self.config.max_user_sessions {
-                let is_other = |entry: &&Listed| {
-                    entry.key != *key && Some(&entry.key) != replaces && !damaged.contains(&entry.key)
-                };
-                let excess = (stored.index.entries.iter().filter(is_other).count() + 1).saturating_sub(most);
-                if excess > 0 && on_too_many == OnTooMany::Reject {
+                let mut excess = excess(&stored.index, &entrant, &damaged, most);
+                if let Some(old) = replaces.filter(|_| !excess.is_empty())
+                    && !matches!(self.session_at(old).await?, At::Session(_))
+                {
+                    // Another rotation was first. This one cannot complete and must not end its successor.
+                    excess.clear();
+                }
+                if !excess.is_empty() && on_too_many == OnTooMany::Reject {
                     return Err(Error::new(ErrorKind::TooManySessions));
                 }
                 // Ended before they leave the index, so that a crash leaves none that the index does not know.
-                stored.index.entries.sort_by_key(|entry| entry.entered);
-                let others = stored.index.entries.iter().filter(is_other);
-                let oldest: Vec<_> = others.take(excess).map(|entry| entry.key.clone()).collect();
-                for (done, oldest) in oldest.iter().enumerate() {
-                    self.end_entry(oldest, user, "too many sessions".into()).await?;
+                for (done, key) in excess.iter().enumerate() {
+                    self.end_entry(key, user, "too many sessions".into()).await?;
                     yield_after(done).await;
                 }
-                stored.index.drop_all(&oldest);
+                stored.index.drop_all(&excess);
             }
-            stored.index.put(key, deadline, now);
+            stored.index.put(key, deadline, replaces, now);
             if self.swap(stored, &mut tries).await? {
                 return Ok(());
             }
@@ -145,12 +145,14 @@ impl<D: Driver> Manager<D> {
                 return Ok(ended);
             }
             let but = own.as_ref().map(|(key, _)| key);
+            // A rotation is about to move it there.
+            let stays = |entry: &Listed| {
+                but.is_some_and(|but| entry.key == *but || entry.replaces.as_ref() == Some(but))
+            };
             let count = stored.index.entries.len();
             let mut failed = Ok(());
             let mut stay = HashSet::new();
-            for (done, entry) in
-                stored.index.entries.iter().filter(|entry| Some(&entry.key) != but).enumerate()
-            {
+            for (done, entry) in stored.index.entries.iter().filter(|entry| !stays(entry)).enumerate() {
                 match self.end_entry(&entry.key, user, reason.clone()).await {
                     Ok(removed) => ended += usize::from(removed),
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -161,7 +163,7 @@ impl<D: Driver> Manager<D> {
                 }
                 yield_after(done).await;
             }
-            stored.index.entries.retain(|entry| Some(&entry.key) == but || stay.contains(&entry.key));
+            stored.index.keep(|entry| stays(entry) || stay.contains(&entry.key));
             // A session that has entered meanwhile makes the swap fail, and is ended too.
             if stored.index.entries.len() == count || self.swap(stored, &mut tries).await? {
                 return failed.map(|()| ended);
@@ -274,6 +276,33 @@ impl<D: Driver> Manager<D> {
         tries.patience.spend().await?;
         Ok(false)
     }
+}
+
+/// The oldest sessions that are too many if one more enters. A session counts once while a rotation moves it, and ends
+/// under both keys, the old one first: after that the rotation cannot complete.
+fn excess(index: &Index, entrant: &Entrant<'_>, damaged: &HashSet<Key>, most: usize) -> Vec<Key> {
+    let listed: HashSet<_> = index.entries.iter().map(|entry| &entry.key).collect();
+    let is_moving =
+        |key: &Key| (listed.contains(key) || Some(key) == entrant.replaces) && !damaged.contains(key);
+    let moves_from = |entry: &Listed| entry.replaces.clone().filter(is_moving);
+    let is_other = |entry: &&Listed| {
+        entry.key != *entrant.key
+            && Some(&entry.key) != entrant.replaces
+            && !damaged.contains(&entry.key)
+            && moves_from(entry).is_none()
+    };
+    let mut others: Vec<_> = index.entries.iter().filter(is_other).collect();
+    others.sort_by_key(|entry| entry.entered);
+    others.truncate((others.len() + 1).saturating_sub(most));
+    let mut excess: Vec<_> = others.into_iter().map(|entry| entry.key.clone()).collect();
+    let mut chosen: HashSet<_> = excess.iter().cloned().collect();
+    for entry in &index.entries {
+        if moves_from(entry).is_some_and(|key| chosen.contains(&key)) {
+            chosen.insert(entry.key.clone());
+            excess.push(entry.key.clone());
+        }
+    }
+    excess
 }
 
 /// Gives other tasks a turn after every few items of a long loop.

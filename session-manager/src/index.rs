@@ -15,10 +15,11 @@
 //! |---|---|---|
 //! | 0 | 2 | length of the entry |
 //! | 2 | 2 | length of the id part of the session's key |
-//! | 4 | 4 | zero |
+//! | 4 | 2 | length of the id part of the key that it replaces, 0 for none |
+//! | 6 | 2 | zero |
 //! | 8 | 8 | entered, ms since the Unix epoch |
 //! | 16 | 8 | absolute deadline; 2^64 - 1 for none |
-//! | 24 | | the id part, then additions of later releases, kept unchanged |
+//! | 24 | | the two id parts, then additions of later releases, kept unchanged |
 //!
 //! Its key is `index:` and the hexadecimal SHA-256 of a fixed tag and the user's name. While a request replaces an index
 //! that the driver cannot read, the key with `-repair` after it has an empty record, for at most 40 s.
@@ -52,6 +53,8 @@ pub(crate) struct Listed {
     pub(crate) key: Key,
     pub(crate) entered: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
+    /// The session that this one is about to replace, until that one has left the index.
+    pub(crate) replaces: Option<Key>,
     extra: Bytes,
 }
 
@@ -101,17 +104,22 @@ impl Index {
         let mut index = Self { epoch: word(8)?, extra: data.slice(HEADER_LEN..at), entries: Vec::new() };
         while at < data.len() {
             let end = at + half(at)?;
+            let key_at = |id: std::ops::Range<usize>| {
+                let id = data.get(id).and_then(|id| std::str::from_utf8(id).ok());
+                Key::new(&Prefix::SESSION, id.ok_or(Malformed)?).map_err(|_| Malformed)
+            };
             let id_end = at + ENTRY_LEN + half(at + 2)?;
-            let id = data.get(at + ENTRY_LEN..id_end).and_then(|id| std::str::from_utf8(id).ok());
-            let key = Key::new(&Prefix::SESSION, id.ok_or(Malformed)?).map_err(|_| Malformed)?;
-            if end < id_end || end > data.len() {
+            let replaced_end = id_end + half(at + 4)?;
+            let replaces = if replaced_end > id_end { Some(key_at(id_end..replaced_end)?) } else { None };
+            if end < replaced_end || end > data.len() {
                 return Err(Malformed);
             }
             index.entries.push(Listed {
-                key,
+                key: key_at(at + ENTRY_LEN..id_end)?,
                 entered: Timestamp::from_millis(word(at + 8)?),
                 deadline: Some(word(at + 16)?).filter(|at| *at != NONE).map(Timestamp::from_millis),
-                extra: data.slice(id_end..end),
+                replaces,
+                extra: data.slice(replaced_end..end),
             });
             at = end;
         }
@@ -125,27 +133,59 @@ impl Index {
         data.extend_from_slice(&[0; 4]);
         data.extend_from_slice(&self.epoch.to_le_bytes());
         data.extend_from_slice(&self.extra);
-        for Listed { key, entered, deadline, extra } in &self.entries {
+        for Listed { key, entered, deadline, replaces, extra } in &self.entries {
             let id = key.id().as_bytes();
-            data.extend_from_slice(&((ENTRY_LEN + id.len() + extra.len()) as u16).to_le_bytes());
-            data.extend_from_slice(&(id.len() as u16).to_le_bytes());
-            data.extend_from_slice(&[0; 4]);
+            let replaced = replaces.as_ref().map_or(&b""[..], |key| key.id().as_bytes());
+            let len = ENTRY_LEN + id.len() + replaced.len() + extra.len();
+            for length in [len, id.len(), replaced.len(), 0] {
+                data.extend_from_slice(&(length as u16).to_le_bytes());
+            }
             data.extend_from_slice(&entered.as_millis().to_le_bytes());
             data.extend_from_slice(&deadline.map_or(NONE, Timestamp::as_millis).to_le_bytes());
             data.extend_from_slice(id);
+            data.extend_from_slice(replaced);
             data.extend_from_slice(extra);
         }
         data.into()
     }
 
     /// Adds a session, or changes the deadline of its entry.
-    pub(crate) fn put(&mut self, key: &Key, deadline: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn put(
+        &mut self,
+        key: &Key,
+        deadline: Option<Timestamp>,
+        replaces: Option<&Key>,
+        now: Timestamp,
+    ) {
+        let replaces = replaces.cloned();
         match self.entries.iter_mut().find(|entry| entry.key == *key) {
-            Some(entry) => entry.deadline = deadline,
+            Some(entry) => (entry.deadline, entry.replaces) = (deadline, replaces),
             None => {
-                self.entries.push(Listed { key: key.clone(), entered: now, deadline, extra: Bytes::new() })
+                let (key, extra) = (key.clone(), Bytes::new());
+                self.entries.push(Listed { key, entered: now, deadline, replaces, extra });
             }
         }
+    }
+
+    /// Drops the other entries. A session that was about to replace one of them has replaced it, or is given up.
+    pub(crate) fn keep(&mut self, keeps: impl Fn(&Listed) -> bool) {
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.entries).into_iter().partition(|entry| keeps(entry));
+        self.entries = kept;
+        let dropped: HashSet<_> = dropped.into_iter().map(|entry| entry.key).collect();
+        for entry in &mut self.entries {
+            entry.replaces = entry.replaces.take().filter(|key| !dropped.contains(key));
+        }
+    }
+
+    /// Drops these sessions. Each entry is looked up once, however many they are.
+    pub(crate) fn drop_all(&mut self, gone: &[Key]) {
+        let gone: HashSet<_> = gone.iter().collect();
+        self.keep(|entry| !gone.contains(&entry.key));
+    }
+
+    pub(crate) fn lists(&self, key: &Key) -> bool {
+        self.entries.iter().any(|entry| entry.key == *key)
     }
 
     /// A session that entered while a clock was ahead has entered now. Its deadline stays until the session's own is
@@ -154,15 +194,9 @@ impl Index {
         self.entries.iter_mut().for_each(|entry| entry.entered = entry.entered.min(now));
     }
 
-    /// Drops these sessions. Each entry is looked up once, however many they are.
-    pub(crate) fn drop_all(&mut self, gone: &[Key]) {
-        let gone: HashSet<_> = gone.iter().collect();
-        self.entries.retain(|entry| !gone.contains(&entry.key));
-    }
-
     /// Drops the sessions whose absolute deadline has passed.
     pub(crate) fn drop_expired(&mut self, now: Timestamp) {
-        self.entries.retain(|entry| is_live(entry.deadline, now));
+        self.keep(|entry| is_live(entry.deadline, now));
     }
 
     /// When the record ends: with its last session. An epoch stays at least as long as it did before.
@@ -182,6 +216,7 @@ mod tests {
     use super::*;
 
     const GOLDEN: &[u8] = include_bytes!("../golden/index-v1.bin");
+    const REPLACES: &[u8] = include_bytes!("../golden/index-v1-replaces.bin");
 
     #[test]
     fn golden_index_is_read_and_written() {
@@ -210,17 +245,42 @@ mod tests {
     }
 
     #[test]
+    fn golden_entry_names_the_session_that_it_replaces() {
+        let mut by_hand = vec![1, 3, 16, 0, 0, 0, 0, 0];
+        by_hand.extend([0; 8]);
+        for (id, replaced, entered) in [("old", "", 1_800_000_000_000_u64), ("new", "old", 1_800_000_060_000)]
+        {
+            by_hand.extend([24 + 3 + replaced.len() as u8, 0, 3, 0, replaced.len() as u8, 0, 0, 0]);
+            by_hand.extend(entered.to_le_bytes());
+            by_hand.extend(NONE.to_le_bytes());
+            by_hand.extend(id.as_bytes());
+            by_hand.extend(replaced.as_bytes());
+        }
+        assert_eq!(REPLACES, by_hand);
+        let mut index = Index::parse(&Bytes::from_static(REPLACES)).unwrap();
+        assert_eq!(index.data(), REPLACES);
+        let old = Key::parse("session:old").unwrap();
+        assert_eq!((&index.entries[0].replaces, &index.entries[1].replaces), (&None, &Some(old.clone())));
+        assert!(index.lists(&old));
+        // The new session has replaced the old one.
+        index.keep(|entry| entry.key != old);
+        assert_eq!((index.entries.len(), &index.entries[0].replaces), (1, &None));
+    }
+
+    #[test]
     fn damaged_index_causes_no_panic() {
-        for at in 0..GOLDEN.len() {
-            for byte in [0, 1, 0x7f, 0xff] {
-                let mut damaged = GOLDEN.to_vec();
-                damaged[at] = byte;
-                if let Ok(index) = Index::parse(&damaged.into()) {
-                    drop(index.data());
+        for golden in [GOLDEN, REPLACES] {
+            for at in 0..golden.len() {
+                for byte in [0, 1, 0x7f, 0xff] {
+                    let mut damaged = golden.to_vec();
+                    damaged[at] = byte;
+                    if let Ok(index) = Index::parse(&damaged.into()) {
+                        drop(index.data());
+                    }
                 }
-            }
-            if let Ok(index) = Index::parse(&Bytes::from_static(&GOLDEN[..at])) {
-                assert!(index.entries.len() < 2, "cut at {at}");
+                if let Ok(index) = Index::parse(&Bytes::from_static(&golden[..at])) {
+                    assert!(index.entries.len() < 2, "cut at {at}");
+                }
             }
         }
     }
@@ -229,12 +289,12 @@ mod tests {
     fn record_ends_with_its_last_session() {
         let at = Timestamp::from_millis;
         let mut index = Index::default();
-        index.put(&Key::parse("session:a").unwrap(), Some(at(5)), at(1));
-        index.put(&Key::parse("session:b").unwrap(), Some(at(3)), at(1));
+        index.put(&Key::parse("session:a").unwrap(), Some(at(5)), None, at(1));
+        index.put(&Key::parse("session:b").unwrap(), Some(at(3)), None, at(1));
         assert_eq!(index.deadline(Some(Some(at(9)))), Some(at(5)));
         index.epoch = 1;
         assert_eq!((index.deadline(Some(Some(at(9)))), index.deadline(Some(None))), (Some(at(9)), None));
-        index.put(&Key::parse("session:b").unwrap(), None, at(1));
+        index.put(&Key::parse("session:b").unwrap(), None, None, at(1));
         assert_eq!((index.deadline(None), index.entries.len()), (None, 2));
     }
 }

@@ -85,7 +85,8 @@ impl<D: Driver> Sessions<D> {
 
     /// Ends all sessions of the user of `session`, except for it. Returns how many this call ended. A session without a
     /// user, or that is not stored, ends nothing. A session that has ended meanwhile or has a new id ends nothing
-    /// either: a late request must not end the sessions that came after it, such as its own successor.
+    /// either: a late request must not end the sessions that came after it, such as its own successor. If another tab
+    /// gives the session a new id at this moment, it stays under the new id.
     ///
     /// It ends the sessions that the index lists. To end all with one write, an epoch would have to be written into the
     /// session that stays, and a request of that session at this moment would find it ended.

@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use session_conformance::testing::{MapDriver, Probe, Request, step};
+use session_conformance::testing::{MapDriver, Probe, Request, Tree, interleave, step};
 use session_core::{
-    Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, StoreError, StoreErrorKind,
-    TestClock, Touch,
+    Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, SessionId, StoreError,
+    StoreErrorKind, TestClock, Touch,
 };
-use session_manager::{Error, Event, IdUpdate, Observer, OnTooMany, SessionTag, Sessions};
+use session_manager::{
+    Committed, Error, Event, IdUpdate, Observer, OnTooMany, Outcome, SessionTag, Sessions,
+};
 use session_store_sqlite::SqliteStore;
+
+use crate::{HOUR, told};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -19,13 +23,20 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A walk over all sessions, with `find`, misses a session that rotates meanwhile in some of these rounds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn end_user_misses_no_rotating_session_in_200_rounds() {
+    misses_no_rotating_session(200, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_others_misses_no_rotating_session_in_200_rounds() {
+    misses_no_rotating_session(200, true).await;
+}
+
+async fn misses_no_rotating_session(rounds: usize, others: bool) {
     let dir = tempfile::tempdir().unwrap();
     let sessions = Sessions::new(SqliteStore::open(dir.path().join("sessions.db")).unwrap()).unwrap();
-    for round in 0..200 {
-        let session = sessions.load(None).await.unwrap();
-        session.login("ada").unwrap();
-        let _ = sessions.finish(&session).await.unwrap();
-        let mut ids = vec![crate::told(&session)];
+    let own = if others { Some(sessions.load(logged_in(&sessions).await).await.unwrap()) } else { None };
+    for round in 0..rounds {
+        let mut ids = vec![logged_in(&sessions).await];
         let manager = sessions.clone();
         let rotates = tokio::spawn(async move {
             loop {
@@ -40,13 +51,127 @@ async fn end_user_misses_no_rotating_session_in_200_rounds() {
                 }
             }
         });
-        tokio::time::sleep(std::time::Duration::from_micros(fastrand::u64(..3_000))).await;
-        assert!(sessions.end_user("ada", "everywhere").await.unwrap() <= 2, "round {round}");
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(..3_000))).await;
+        let ended = match &own {
+            Some(own) => sessions.end_others(own, "elsewhere").await,
+            None => sessions.end_user("ada", "everywhere").await,
+        };
+        assert!(ended.unwrap() <= 2, "round {round}");
         for id in rotates.await.unwrap() {
             assert!(!sessions.load(id).await.unwrap().exists().unwrap(), "round {round}");
         }
-        assert!(sessions.of_user("ada").await.unwrap().is_empty(), "round {round}");
+        let left = sessions.of_user("ada").await.unwrap();
+        assert_eq!(left.len(), usize::from(others), "round {round}");
+        assert!(own.iter().all(|own| left[0].is(own).unwrap()), "round {round}");
     }
+}
+
+/// Sessions over a map, with a renewal of ids after an hour, at most as many per user as given.
+fn over_map(most: Option<(usize, OnTooMany)>) -> (TestClock, Probe<MapDriver>, Sessions<Probe<MapDriver>>) {
+    let clock = crate::clock();
+    let probe = Probe::new(MapDriver::new(clock.clone()));
+    let mut builder = Sessions::builder(probe.clone()).renewal_timeout(HOUR);
+    if let Some((most, on_too_many)) = most {
+        builder = builder.max_user_sessions(most, on_too_many);
+    }
+    (clock, probe, builder.build().unwrap())
+}
+
+/// A session ends the user's others while another tab gives it a new id.
+#[tokio::test(start_paused = true)]
+async fn end_others_spares_its_own_session_in_every_order() {
+    for way in ["rotate", "login", "renew"] {
+        let mut tree = Tree::new();
+        while tree.again() {
+            let (clock, probe, sessions) = over_map(None);
+            let (old, other) = (logged_in(&sessions).await, logged_in(&sessions).await);
+            if way == "renew" {
+                clock.advance(HOUR);
+            }
+            let (own, tab) = (sessions.load(old).await.unwrap(), sessions.load(old).await.unwrap());
+            match way {
+                "rotate" => tab.rotate().unwrap(),
+                "login" => tab.login("ada").unwrap(),
+                _ => crate::add(&tab),
+            }
+            probe.close_gates();
+            let moves = async {
+                let _ = sessions.finish(&tab).await.unwrap();
+                0
+            };
+            let ends = async { sessions.end_others(&own, "others").await.unwrap() };
+            let ended =
+                interleave(&probe, &mut tree, vec![Box::pin(moves), Box::pin(ends)]).await.unwrap()[1];
+            probe.open_gates();
+            let order = format!("{way} in the order {:?}", tree.choices());
+            let moved = sessions.load(told(&tab)).await.unwrap();
+            assert_eq!(moved.user().unwrap().as_deref(), Some("ada"), "{order}");
+            let listed = sessions.of_user("ada").await.unwrap();
+            assert!(listed.iter().any(|found| found.is(&moved).unwrap()), "{order}");
+            // It ends nothing if it finds that its id was replaced.
+            assert_eq!((listed.len(), ended), if ended == 0 { (2, 0) } else { (1, 1) }, "{order}");
+            assert_eq!(sessions.load(other).await.unwrap().exists().unwrap(), ended == 0, "{order}");
+        }
+        eprintln!("{} orders of {way}", tree.runs());
+        assert!(tree.runs() > 100);
+    }
+}
+
+/// The user may have one session, and that one is rotated by two tabs.
+#[tokio::test(start_paused = true)]
+async fn limit_of_one_session_allows_two_rotations_in_every_order() {
+    for on_too_many in [OnTooMany::EndOldest, OnTooMany::Reject] {
+        let mut tree = Tree::new();
+        while tree.again() {
+            let (_, probe, sessions) = over_map(Some((1, on_too_many)));
+            let old = logged_in(&sessions).await;
+            let tabs = [sessions.load(old).await.unwrap(), sessions.load(old).await.unwrap()];
+            tabs.iter().for_each(|tab| tab.rotate().unwrap());
+            probe.close_gates();
+            let requests: Vec<Request<'_, std::result::Result<Committed, Error>>> =
+                tabs.iter().map(|tab| Box::pin(sessions.finish(tab)) as _).collect();
+            let done = interleave(&probe, &mut tree, requests).await.unwrap();
+            probe.open_gates();
+            let order = format!("{on_too_many:?} in the order {:?}", tree.choices());
+            let rotated = done.iter().zip(&tabs).filter(|(done, _)| {
+                done.as_ref().unwrap_or_else(|error| panic!("{error:?}, {order}")).outcome == Outcome::Rotated
+            });
+            let ids: Vec<_> = rotated.map(|(_, tab)| told(tab)).collect();
+            assert_eq!(ids.len(), 1, "{order}");
+            assert!(sessions.load(ids[0]).await.unwrap().exists().unwrap(), "{order}");
+            assert_eq!(sessions.of_user("ada").await.unwrap().len(), 1, "{order}");
+        }
+        eprintln!("{} orders of {on_too_many:?}", tree.runs());
+        assert!(tree.runs() > 100);
+    }
+}
+
+/// A login checks 32 entries of a long index.
+#[tokio::test]
+async fn index_with_200_dead_entries_shrinks_to_the_live_ones() {
+    let map = MapDriver::new(crate::clock());
+    let sessions = Sessions::new(map.clone()).unwrap();
+    let entries = || {
+        let index = map.all().into_iter().find(|(key, _)| key.prefix() == "index");
+        (index.unwrap().1.data.len() - 16) / 67
+    };
+    let mut ids = Vec::new();
+    for _ in 0..200 {
+        ids.push(logged_in(&sessions).await);
+    }
+    assert_eq!(entries(), 200);
+    for id in ids {
+        assert!(map.remove(&id.key(), Condition::Any).await.unwrap().is_applied());
+    }
+    let mut before = entries();
+    for live in 1..=20 {
+        let _ = logged_in(&sessions).await;
+        let after = entries();
+        assert!(after <= before.max(live), "{live} live ones: {before} entries, then {after}");
+        before = after;
+    }
+    assert_eq!(sessions.of_user("ada").await.unwrap().len(), 20);
+    assert_eq!(entries(), 20);
 }
 
 #[tokio::test]
@@ -304,4 +429,12 @@ async fn login<D: Driver>(sessions: &Sessions<D>) -> std::result::Result<(), Err
     let session = sessions.load(None).await?;
     session.login("ada")?;
     sessions.finish(&session).await.map(drop)
+}
+
+/// The id of a new session of ada.
+async fn logged_in<D: Driver>(sessions: &Sessions<D>) -> SessionId {
+    let session = sessions.load(None).await.unwrap();
+    session.login("ada").unwrap();
+    let _ = sessions.finish(&session).await.unwrap();
+    told(&session)
 }

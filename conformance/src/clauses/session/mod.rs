@@ -4,6 +4,7 @@ mod checks;
 mod clock;
 mod commit;
 mod common;
+mod ending;
 mod find;
 mod flash;
 mod handover;
@@ -21,6 +22,7 @@ mod users;
 mod values;
 
 pub(crate) use {
-    checks::*, clock::*, commit::*, find::*, flash::*, handover::*, identity::*, lifecycle::*, login::*,
-    order::*, reference::*, remember::*, renewal::*, replay::*, several::*, time::*, users::*, values::*,
+    checks::*, clock::*, commit::*, ending::*, find::*, flash::*, handover::*, identity::*, lifecycle::*,
+    login::*, order::*, reference::*, remember::*, renewal::*, replay::*, several::*, time::*, users::*,
+    values::*,
 };

@@ -1,15 +1,13 @@
-//! The sessions of a user: listing them, ending them, crashes between the writes, and the epoch.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+//! The sessions of a user: the list, the epoch, and the data. `ending.rs` ends them.
 
 use session_manager::{Found, Handle, OnTooMany};
 
 use super::common::*;
+use super::ending::prepared;
 use crate::level::Requirement;
 
 /// A session of `user`.
-async fn logged_in(sessions: &Manager, user: &str) -> Result<SessionId, Failure> {
+pub(super) async fn logged_in(sessions: &Manager, user: &str) -> Result<SessionId, Failure> {
     begun(sessions, |session| session.login(user)).await
 }
 
@@ -25,7 +23,13 @@ async fn entries(probe: &Probe, index: &Key) -> Result<usize, Failure> {
 }
 
 /// Fails unless the list of the user has these sessions, and the index has no others afterwards.
-async fn lists(probe: &Probe, sessions: &Manager, user: &str, ids: &[SessionId], what: &str) -> Check {
+pub(super) async fn lists(
+    probe: &Probe,
+    sessions: &Manager,
+    user: &str,
+    ids: &[SessionId],
+    what: &str,
+) -> Check {
     probe.calls();
     let found = sessions.of_user(user).await?;
     let index = index_key(probe)?;
@@ -83,212 +87,6 @@ pub(crate) async fn s95_sessions_of_a_user_are_listed(stage: &Stage) -> Check {
     let id = logged_in(&sessions, "dora").await?;
     equal("the entries after ended sessions", &entries(&probe, &index_key(&probe)?).await?, &1)?;
     lists(&probe, &sessions, "dora", &[id], "after ended sessions").await
-}
-
-pub(crate) async fn s96_sessions_of_a_user_can_be_ended(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    let bob = logged_in(&sessions, "bob").await?;
-    let mut ids = Vec::new();
-    for _ in 0..4 {
-        ids.push(logged_in(&sessions, "alice").await?);
-    }
-    let own = opened(&sessions, ids[0]).await?;
-    let found = sessions.of_user("alice").await?;
-    let other = found.iter().find(|found| !found.is(&own).unwrap_or(true));
-    let handle = other.map(Found::handle).ok_or_else(|| unmet("another session", "none"))?;
-    equal("whether the handle ended it", &sessions.end(&handle, "admin").await?, &true)?;
-    equal("whether it ended it twice", &sessions.end(&handle, "admin").await?, &false)?;
-    equal("the sessions that are left", &sessions.of_user("alice").await?.len(), &3)?;
-    equal("how many others ended", &sessions.end_others(&own, "others").await?, &2)?;
-    lists(&probe, &sessions, "alice", &ids[..1], "after ending the others").await?;
-    equal("how many ended", &sessions.end_user("alice", "all").await?, &1)?;
-    for id in &ids {
-        nothing(&probe, *id, "after ending all").await?;
-    }
-    lists(&probe, &sessions, "alice", &[], "after ending all").await?;
-    equal("how many ended of none", &sessions.end_user("alice", "all").await?, &0)?;
-    lists(&probe, &sessions, "bob", &[bob], "of another user").await?;
-    // At most two sessions.
-    for on_too_many in [OnTooMany::EndOldest, OnTooMany::Reject] {
-        let user = format!("{on_too_many:?}");
-        let (probe, sessions) = with(stage, |options| options.max_user_sessions(2, on_too_many)).await?;
-        let one = logged_in(&sessions, &user).await?;
-        let two = logged_in(&sessions, &user).await?;
-        // A rotation does not count twice.
-        let two = rotated(&sessions, two).await?;
-        let third = sessions.load(None).await?;
-        third.login(&user)?;
-        probe.calls();
-        if on_too_many == OnTooMany::EndOldest {
-            done(&sessions, &third).await?;
-            nothing(&probe, one, "of the oldest session").await?;
-            lists(&probe, &sessions, &user, &[two, new_id(&third)?], "at most").await?;
-        } else {
-            let error = refused(sessions.finish(&third).await, ErrorKind::TooManySessions, "a third login")?;
-            ensure(error.refuses_response(), "its response does not go out", "it goes out")?;
-            tells_nothing(&third, "a refused login")?;
-            nothing_else(&probe, &[], "after a refused login").await?;
-            lists(&probe, &sessions, &user, &[one, two], "at most").await?;
-        }
-    }
-    Ok(())
-}
-
-/// The ways in which a session becomes that of alice, or moves.
-const WAYS: [&str; 4] = ["login", "new login", "rotate", "bind_user"];
-
-/// A request that is about to commit one of them, and the id that its client has.
-async fn prepared(sessions: &Manager, way: &str) -> Result<(Session, Option<SessionId>), Failure> {
-    let old = match way {
-        "new login" => None,
-        "rotate" => Some(logged_in(sessions, "alice").await?),
-        _ => Some(begun(sessions, |session| session.insert("cart", &1)).await?),
-    };
-    let session = sessions.load(old).await?;
-    match way {
-        "rotate" => session.rotate()?,
-        "bind_user" => session.bind_user("alice")?,
-        _ => session.login("alice")?,
-    }
-    Ok((session, old))
-}
-
-/// How many calls of `operation` its commit makes.
-async fn calls_of(
-    probe: &Probe,
-    sessions: &Manager,
-    way: &str,
-    operation: Operation,
-) -> Result<usize, Failure> {
-    let (session, _) = prepared(sessions, way).await?;
-    probe.calls();
-    done(sessions, &session).await?;
-    let count = probe.operations().into_iter().filter(|made| *made == operation).count();
-    sessions.end_user("alice", "all").await?;
-    Ok(count)
-}
-
-fn told(session: &Session) -> Option<SessionId> {
-    match session.id_update() {
-        IdUpdate::Set { id, .. } => Some(id),
-        _ => None,
-    }
-}
-
-/// Fails unless each of these sessions is listed if it is alice's.
-async fn is_known(sessions: &Manager, ids: impl IntoIterator<Item = SessionId>, what: &str) -> Check {
-    for id in ids {
-        let session = sessions.load(id).await?;
-        if session.user()?.as_deref() == Some("alice") {
-            let found = sessions.of_user("alice").await?;
-            let listed = found.iter().any(|found| found.is(&session).unwrap_or(false));
-            ensure(listed, format!("a session is listed {what}"), "it is not")?;
-        }
-    }
-    Ok(())
-}
-
-pub(crate) async fn s97_dropped_login_leaves_no_unknown_session(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    for way in WAYS {
-        let stores = calls_of(&probe, &sessions, way, Operation::Store).await?;
-        for (number, (name, fault)) in (1..=stores).flat_map(|number| {
-            [
-                ("a dropped request", Fault::Stall),
-                ("a lost answer", Fault::LoseAnswer),
-                ("a lost call", Fault::LoseCall),
-                ("a refusal", Fault::Refuse),
-            ]
-            .map(|fault| (number, fault))
-        }) {
-            let what = format!("after {way} with {name} at store {number}");
-            let (session, old) = prepared(&sessions, way).await?;
-            probe.calls();
-            probe.plan(Operation::Store, number, fault);
-            let committed = probe.drop_at_stall(session.commit()).await;
-            is_known(&sessions, old.into_iter().chain(told(&session)), &what).await?;
-            if !matches!(committed, Some(Ok(_))) {
-                // The handle can be used again.
-                done(&sessions, &session).await?;
-            }
-            let id = told(&session).or(old).ok_or_else(|| unmet("an id", "none"))?;
-            equal(
-                &format!("the user {what}"),
-                &opened(&sessions, id).await?.user()?.as_deref(),
-                &Some("alice"),
-            )?;
-            is_known(&sessions, [id], &what).await?;
-            // No other session of the user can be used, so ending all leaves none that a client knows.
-            sessions.end_user("alice", "all").await?;
-            for id in old.into_iter().chain([id]) {
-                ensure(!sessions.load(id).await?.exists()?, format!("it has ended {what}"), "it lives")?;
-            }
-        }
-    }
-    Ok(())
-}
-
-pub(crate) async fn s98_log_out_everywhere_misses_no_session(stage: &Stage) -> Check {
-    let (probe, sessions) = fresh(stage).await?;
-    for way in WAYS {
-        let retrieves = calls_of(&probe, &sessions, way, Operation::Retrieve).await?;
-        let stores = calls_of(&probe, &sessions, way, Operation::Store).await?;
-        let retrieves = (1..=retrieves).map(|number| (Operation::Retrieve, number));
-        for (operation, number) in retrieves.chain((1..=stores).map(|number| (Operation::Store, number))) {
-            let what = format!("if all end before {operation:?} {number} of {way}");
-            let (session, old) = prepared(&sessions, way).await?;
-            probe.calls();
-            let other = sessions.clone();
-            let ran = Arc::new(AtomicBool::new(false));
-            let runs = Arc::clone(&ran);
-            probe.before(operation, number, async move {
-                runs.store(true, Ordering::Relaxed);
-                other.end_user("alice", "all").await.map(drop)
-            });
-            let committed = sessions.finish(&session).await?;
-            let ids: Vec<_> = old.into_iter().chain(told(&session)).collect();
-            ensure(ran.load(Ordering::Relaxed), format!("they end {what}"), "they do not")?;
-            is_known(&sessions, ids.clone(), &what).await?;
-            if way == "rotate" {
-                for id in &ids {
-                    let lives = sessions.load(*id).await?.exists()?;
-                    ensure(!lives, format!("the rotated session has ended {what}"), &committed)?;
-                }
-            }
-            sessions.end_user("alice", "all").await?;
-            for id in ids {
-                let session = sessions.load(id).await?;
-                ensure(session.user()?.is_none(), format!("no session of the user {what}"), "one")?;
-            }
-        }
-    }
-    // Real tasks: a session that rotates all the time.
-    for _ in 0..stage.amount(20, 200) {
-        let id = logged_in(&sessions, "alice").await?;
-        let other = sessions.clone();
-        let rotates = tokio::spawn(async move {
-            let mut ids = vec![id];
-            for _ in 0..20 {
-                let session = other.load(ids[ids.len() - 1]).await?;
-                if !session.exists()? {
-                    break;
-                }
-                session.rotate()?;
-                // The session may have ended meanwhile: the next load finds that out.
-                let _ = other.finish(&session).await?;
-                if let IdUpdate::Set { id, .. } = session.id_update() {
-                    ids.push(id);
-                }
-            }
-            Ok::<_, Failure>(ids)
-        });
-        tokio::task::yield_now().await;
-        sessions.end_user("alice", "all").await?;
-        for id in rotates.await.map_err(|cause| unmet("no panic", cause))?? {
-            ensure(!sessions.load(id).await?.exists()?, "no rotated session lives", "one does")?;
-        }
-    }
-    Ok(())
 }
 
 pub(crate) async fn s99_epoch_ends_sessions_that_no_index_has(stage: &Stage) -> Check {
