@@ -133,17 +133,12 @@ impl<D: Driver> Found<D> {
         session.read(|work| work.loaded().is_some_and(|loaded| loaded.key == *self.key()))
     }
 
-    /// When it was last used, up to the threshold of a touch.
+    /// When it was last used, up to the threshold of a touch. In the last idle timeout before the absolute deadline,
+    /// when no use moves the deadline, it may have been used later.
     #[must_use]
     pub fn last_used(&self) -> Timestamp {
-        let touched = match self.deadline() {
-            // At the absolute deadline, the time of the touch is not known.
-            Some(deadline) if Some(deadline) != self.absolute_deadline() => {
-                deadline.saturating_sub(self.idle_timeout())
-            }
-            _ => self.updated(),
-        };
-        touched.max(self.updated())
+        let touched = self.deadline().map(|deadline| deadline.saturating_sub(self.idle_timeout()));
+        touched.map_or(self.updated(), |touched| touched.max(self.updated()))
     }
 }
 

@@ -146,6 +146,29 @@ async fn limit_of_one_session_allows_two_rotations_in_every_order() {
     }
 }
 
+#[tokio::test]
+async fn last_use_moves_with_each_use_and_never_back() {
+    let clock = crate::clock();
+    let builder = Sessions::builder(MapDriver::new(clock.clone())).idle_timeout(2 * HOUR);
+    let sessions = builder.absolute_lifetime(Some(5 * HOUR)).build().unwrap();
+    let id = logged_in(&sessions).await;
+    let created = sessions.now();
+    let at = |hours: u32| created.saturating_add(hours * HOUR);
+    // From the third hour on, its deadline is the absolute one, which no use moves.
+    for (hours, expected) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
+        clock.set(at(hours));
+        let session = sessions.load(id).await.unwrap();
+        assert_eq!(session.get::<u32>("n").unwrap(), None);
+        let _ = sessions.finish(&session).await.unwrap();
+        let [found] = &sessions.of_user("ada").await.unwrap()[..] else { panic!("one session") };
+        let times = (found.created(), found.last_used());
+        assert_eq!(times, (created, at(expected)), "after {hours} hours");
+    }
+    // A change is exact.
+    crate::disturb(&sessions, id, crate::add).await;
+    assert_eq!(sessions.of_user("ada").await.unwrap()[0].last_used(), at(4));
+}
+
 /// A login checks 32 entries of a long index.
 #[tokio::test]
 async fn index_with_200_dead_entries_shrinks_to_the_live_ones() {
