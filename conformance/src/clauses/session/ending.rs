@@ -63,7 +63,7 @@ pub(crate) async fn s96_sessions_of_a_user_can_be_ended(stage: &Stage) -> Check 
 }
 
 /// Each call of these operations that `act` makes, by its number.
-async fn steps(
+pub(super) async fn steps(
     probe: &Probe,
     of: &[Operation],
     act: impl Future<Output = Check>,

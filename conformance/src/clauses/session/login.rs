@@ -106,7 +106,7 @@ pub(crate) async fn s83_repeated_login_succeeds(stage: &Stage) -> Check {
 pub(crate) async fn s84_login_survives_end_of_its_session(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
     for user in [None, Some("alice")] {
-        for moment in 0..3 {
+        for moment in 0..4 {
             let old = guest(&sessions).await?;
             let old = match user {
                 None => old,
@@ -124,7 +124,16 @@ pub(crate) async fn s84_login_survives_end_of_its_session(stage: &Stage) -> Chec
                         Ok::<_, Failure>(())
                     });
                 }
-                _ => advance(stage, 2 * HOUR),
+                2 => advance(stage, 2 * HOUR),
+                _ => {
+                    // The session expires between the steps, and the new record does not.
+                    advance(stage, HOUR);
+                    let (clock, deadline) = (stage.virtual_clock(), after(stage, HOUR));
+                    probe.calls();
+                    probe.before(Operation::Store, 2, async move {
+                        clock.ok_or("a virtual clock").map(|clock| clock.set(deadline))
+                    });
+                }
             }
             let new = log_in(&sessions, &login, "alice", &Outcome::Created).await?;
             nothing(&probe, old, "under the old id").await?;

@@ -177,7 +177,9 @@ pub(crate) async fn s52_session_has_its_own_times(stage: &Stage) -> Check {
 
 pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stage) -> Check {
     let (probe, sessions) = fresh(stage).await?;
-    for rotates in [false, true] {
+    // Before the commit, or before one of its stores.
+    for (rotates, step) in [(false, 0), (false, 1), (true, 0), (true, 1), (true, 2)] {
+        let what = if step == 0 { "after the deadline".into() } else { format!("with it at store {step}") };
         let id = begun(&sessions, one).await?;
         let deadline = after(stage, 2 * HOUR);
         advance(stage, HOUR);
@@ -186,12 +188,20 @@ pub(crate) async fn s53_session_expired_before_commit_stays_expired(stage: &Stag
         if rotates {
             session.rotate()?;
         }
-        stage.set(deadline);
+        probe.calls();
+        match stage.virtual_clock() {
+            Some(clock) if step > 0 => probe.before(Operation::Store, step, async move {
+                clock.set(deadline);
+                Ok::<_, Failure>(())
+            }),
+            _ => stage.set(deadline),
+        }
         let committed = sessions.finish(&session).await?;
-        came_to(&committed, &Outcome::Ended(EndReason::Expired), "a commit after the deadline")?;
+        came_to(&committed, &Outcome::Ended(EndReason::Expired), &format!("a commit {what}"))?;
         equal("whether the response is refused", &committed.refuses_response(), &rotates)?;
-        tells_nothing(&session, "a commit after the deadline")?;
-        nothing(&probe, id, "after it").await?;
+        tells_nothing(&session, &format!("a commit {what}"))?;
+        nothing(&probe, id, &what).await?;
+        nothing_else(&probe, &[], &what).await?;
     }
     // A reader that ends late extends nothing.
     let id = begun(&sessions, one).await?;

@@ -3,7 +3,7 @@
 use session_manager::{Found, Handle, OnTooMany};
 
 use super::common::*;
-use super::ending::prepared;
+use super::ending::{prepared, steps};
 use crate::level::Requirement;
 
 /// A session of `user`.
@@ -128,6 +128,27 @@ pub(crate) async fn s99_epoch_ends_sessions_that_no_index_has(stage: &Stage) -> 
         // A rotation keeps the epoch.
         let rotated = rotated(&sessions, bob).await?;
         equal("the user", &opened(&sessions, rotated).await?.user()?.as_deref(), &Some("bob"))?;
+    }
+    // Each call after the first write may be the last one.
+    sessions.end_user("alice", "all").await?;
+    logged_in(&sessions, "alice").await.map(drop)?;
+    let all = [Operation::Retrieve, Operation::Store, Operation::Remove];
+    let calls = steps(&probe, &all, async {
+        sessions.end_user("alice", "all").await.map(|_| ()).map_err(Failure::from)
+    })
+    .await?;
+    let later = |(operation, number): &(Operation, usize)| *operation != Operation::Retrieve || *number > 1;
+    for (operation, number) in calls.into_iter().filter(later) {
+        let ids = [logged_in(&sessions, "alice").await?, logged_in(&unlisted, "alice").await?];
+        probe.calls();
+        probe.plan(operation, number, Fault::Stall);
+        let answer = probe.drop_at_stall(sessions.end_user("alice", "all")).await;
+        let what = format!("an end that is dropped at {operation:?} {number}");
+        ensure(answer.is_none(), &what, "an answer")?;
+        for id in ids {
+            ensure(!sessions.load(id).await?.exists()?, format!("no session after {what}"), "one")?;
+        }
+        sessions.end_user("alice", "all").await?;
     }
     Ok(())
 }
