@@ -10,7 +10,7 @@ use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
 use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
 
 use crate::failure::{Check, Failure, ensure, equal, unmet};
-use crate::testing::{Fate, Probe, Request, Tree, interleave};
+use crate::testing::{Applied, Fate, Probe, Request, Tree, interleave};
 
 crate::level::words! {
     /// What one request does with the session.
@@ -67,6 +67,7 @@ pub struct Ground<D> {
     sessions: Sessions<Probe<D>>,
     clock: Option<TestClock>,
     ids: Arc<Mutex<Vec<SessionId>>>,
+    index: bool,
 }
 
 /// How far a walk came.
@@ -85,6 +86,18 @@ impl<D: Driver> Ground<D> {
     /// # Errors
     /// Where the driver cannot compare and store.
     pub fn new(inner: D, clock: Option<TestClock>, after: bool) -> Result<Self, Failure> {
+        Self::build(inner, clock, after, false)
+    }
+
+    /// The same with the index of users, which every login enters.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_index(inner: D, clock: Option<TestClock>) -> Result<Self, Failure> {
+        Self::build(inner, clock, false, true)
+    }
+
+    fn build(inner: D, clock: Option<TestClock>, after: bool, index: bool) -> Result<Self, Failure> {
         static GROUNDS: AtomicU64 = AtomicU64::new(0);
         let driver = if after { Probe::parking_answers(inner) } else { Probe::new(inner) };
         let ids: Arc<Mutex<Vec<SessionId>>> = Arc::default();
@@ -93,7 +106,7 @@ impl<D: Driver> Ground<D> {
         let next = AtomicU64::new(0);
         let sessions = Sessions::builder(driver.clone())
             .touch_threshold(Duration::from_micros(7_200))
-            .index_users(false)
+            .index_users(index)
             .id_source(move || {
                 let mut bytes = [7; 24];
                 bytes[..8].copy_from_slice(&ground.to_be_bytes());
@@ -103,7 +116,7 @@ impl<D: Driver> Ground<D> {
                 Ok(id)
             })
             .build()?;
-        Ok(Self { driver, sessions, clock, ids })
+        Ok(Self { driver, sessions, clock, ids, index })
     }
 
     /// Walks all orders in which these requests can meet, with one change meeting its fate if asked for, and checks
@@ -144,7 +157,10 @@ impl<D: Driver> Ground<D> {
         let changes = self.driver.changes();
         self.driver.open_gates();
         let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let verdict = self.judge(old, &reports, fate.is_some()).await;
+        let mut verdict = self.judge(old, &reports, fate.is_some()).await;
+        if self.index && verdict.is_ok() {
+            verdict = self.check_index(&reports).await;
+        }
         let ids = self.drawn().clone();
         for id in ids {
             let _ = self.driver.remove(&id.key(), Condition::Any).await?;
@@ -232,10 +248,31 @@ impl<D: Driver> Ground<D> {
         }
     }
 
+    /// The index of each user has the living sessions of that user, and no others.
+    async fn check_index(&self, reports: &[Report]) -> Check {
+        for user in reports.iter().map(|report| format!("u{}", report.slot)) {
+            let mut living = 0;
+            let listed = self.sessions.of_user(&user).await?;
+            let drawn = self.drawn().clone();
+            for id in drawn {
+                let session = self.sessions.load(id).await?;
+                if session.exists()? && session.user()?.as_ref() == Some(&user) {
+                    living += 1;
+                    let is_listed = listed.iter().any(|found| found.is(&session).unwrap_or(false));
+                    ensure(is_listed, "every session of a user is listed", "one is not")?;
+                }
+            }
+            equal("the sessions that are listed", &listed.len(), &living)?;
+            equal("how many of them can be ended", &self.sessions.end_user(&user, "all").await?, &living)?;
+        }
+        Ok(())
+    }
+
     /// No key was changed after its end, and nothing was stored without a condition.
     fn audit(&self) -> Check {
         let mut dead: Vec<(Key, Option<Revision>)> = Vec::new();
-        for change in self.driver.applied() {
+        let of_sessions = |change: &Applied| change.key.prefix() == "session";
+        for change in self.driver.applied().into_iter().filter(of_sessions) {
             let stored = change.record.is_some();
             let blind = stored && change.condition == Some(Condition::Any);
             ensure(!blind, "every change names what it changes", "a blind store")?;

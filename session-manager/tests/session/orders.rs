@@ -69,3 +69,14 @@ async fn two_requests_in_every_order_with_a_lost_answer() {
     eprintln!("{orders} orders of {} pairs", sets(2).len());
     assert!(orders > 1_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn logins_in_every_order_are_in_the_index() {
+    let clock = clock();
+    let ground = Ground::with_index(MapDriver::new(clock.clone()), Some(clock)).unwrap();
+    for acts in [[Act::Login, Act::Login], [Act::Login, Act::Destroy], [Act::BindRotate, Act::Login]] {
+        let orders = walk(&ground, &acts, None).await.orders;
+        eprintln!("{orders} orders of {acts:?}");
+        assert!(orders > 20);
+    }
+}
