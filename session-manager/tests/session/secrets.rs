@@ -6,7 +6,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::sync::{Arc, Mutex};
 
 use session_core::{Condition, Cursor, Driver, Record, Revision, SessionId};
-use session_manager::{Event, Observer, RequestInfo, SessionTag, Sessions};
+use session_manager::{Event, Handle, Observer, RequestInfo, SessionTag, Sessions};
 
 use crate::Map;
 use crate::{add, clock, told};
@@ -82,6 +82,22 @@ async fn life(shown: &Shown, listener: Arc<Listener>) -> Vec<SessionId> {
     show(shown, &sessions.load(damaged).await);
     show(shown, &sessions.find(Cursor::start(), 10).await);
     ids.extend([unknown, damaged]);
+
+    // The devices of a user, and their names in a form.
+    let login = sessions.load(None).await.unwrap();
+    login.login("ada").unwrap();
+    let _ = sessions.finish(&login).await.unwrap();
+    ids.push(told(&login));
+    let devices = sessions.of_user("ada").await.unwrap();
+    assert_eq!(devices.len(), 1);
+    let handle = devices[0].handle();
+    // A form has the name in its text, which is the key's. The id does not follow from it.
+    assert_eq!(handle.to_string(), told(&login).key().id());
+    assert!(!handle.to_string().contains(told(&login).reveal().as_str()));
+    show(shown, &(&devices, &handle, devices[0].tag()));
+    show(shown, &handle.as_str().parse::<Handle>());
+    show(shown, &"no/handle".parse::<Handle>());
+    show(shown, &sessions.end(&handle, "signed out").await);
     ids
 }
 
