@@ -1,6 +1,6 @@
 //! A driver without its type: usable in spawned tasks, erased once, and cheap to clone.
 
-use session_core::{Blocking, Condition, Cursor, Driver, DriverExt, DynDriver, Prefix, Touch};
+use session_core::{Blocking, Condition, Cursor, Driver, DriverExt, DynDriver, Prefix, Record, Touch};
 
 use super::defaults::Map;
 use super::{key, record};
@@ -24,6 +24,8 @@ async fn every_future_runs_in_a_spawned_task() {
         assert!(driver.store(&alice, one.clone(), Condition::Absent).await.unwrap().is_applied());
         assert_eq!(driver.retrieve(&alice).await.unwrap(), Some(one));
         assert!(driver.touch(&alice, touch).await.unwrap());
+        let touched = Record { revision: two.revision, ..record(1) };
+        assert!(driver.store_over(&alice, record(3), &touched).await.unwrap().is_applied());
         assert_eq!(driver.traverse(&users, Cursor::start(), 9).await.unwrap().entries.len(), 1);
         assert_eq!(driver.count(&users).await.unwrap(), 1);
         assert!(driver.remove(&alice, Condition::Any).await.unwrap().is_applied());
@@ -40,9 +42,11 @@ async fn every_future_runs_in_a_spawned_task() {
 fn every_future_is_send() {
     fn each<D: Driver>(driver: &D) {
         let (alice, prefix) = (key("alice"), Prefix::SESSION);
-        let touch = Touch { from: record(1).revision, to: record(2).revision, deadline: None };
+        let (touch, one) =
+            (Touch { from: record(1).revision, to: record(2).revision, deadline: None }, record(1));
         drop(spawnable(driver.retrieve(&alice)));
         drop(spawnable(driver.store(&alice, record(1), Condition::Any)));
+        drop(spawnable(driver.store_over(&alice, record(2), &one)));
         drop(spawnable(driver.remove(&alice, Condition::Any)));
         drop(spawnable(driver.traverse(&prefix, Cursor::start(), 1)));
         drop(spawnable(driver.touch(&alice, touch)));

@@ -14,7 +14,7 @@ use session_kit::handover::{
     Entries, Files, Import, Imported, ListedSource, PhpFiles, PostgresRows, RedisEntries, Rows, SqliteRows,
     System, Value, node::express,
 };
-use session_kit::session_core::{Clock as _, SystemClock};
+use session_kit::session_core::{Clock as _, Driver, DynDriver, SystemClock};
 use session_kit::{OldId, RequestInfo, Session, Sessions};
 
 use crate::{EXPRESS_SECRET, assert_hides};
@@ -224,4 +224,14 @@ async fn sources_list_their_sessions_and_ends() {
     assert_eq!(ids(&source).await, two);
     let absent = PhpFiles::new(directory.path().join("absent"), "PHPSESSID");
     assert_hides(&absent.list(None).await.unwrap_err(), &["alice"]);
+}
+
+/// For each source and each driver.
+#[test]
+fn import_is_send() {
+    fn spawnable(_: impl Future + Send) {}
+    fn each<S: ListedSource, D: Driver>(source: &S, sessions: &Sessions<D>) {
+        spawnable(Import::new(DAY).run(source, sessions, |_, _| Ok(true), |_| ()));
+    }
+    let _: fn(&SqliteRows, &Sessions<DynDriver>) = each;
 }

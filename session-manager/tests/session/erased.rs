@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use session_conformance::testing::MapDriver;
 use session_core::{Capabilities, Change, Condition, Cursor, Driver, DynDriver, Key, Record, Result};
-use session_manager::{Outcome, Session, SessionRef, Sessions, Sweep};
+use session_manager::{
+    CarriedSessions, Found, LateSession, OldId, Outcome, Session, SessionRef, Sessions, Sweep,
+};
 
 use crate::{add, begun, clock, told};
 
@@ -58,16 +60,13 @@ async fn dyn_driver_sessions_run_in_spawned_tasks() {
 #[test]
 fn every_future_is_send() {
     fn spawnable(_: impl Future + Send) {}
-    fn each<D: session_core::Driver>(
-        sessions: &Sessions<D>,
-        session: &Session,
-        found: &session_manager::Found<D>,
-    ) {
+    fn each<D: Driver>(sessions: &Sessions<D>, session: &Session, found: &Found<D>) {
         spawnable(sessions.load(None));
         spawnable(sessions.commit(session));
         spawnable(sessions.finish(session));
         spawnable(sessions.find(Cursor::start(), 1));
         spawnable(sessions.sweep_once(1));
+        spawnable(sessions.reference_to(None));
         spawnable(sessions.of_user("ada"));
         spawnable(sessions.end(&found.handle(), "reason"));
         spawnable(sessions.end_user("ada", "reason"));
@@ -75,11 +74,13 @@ fn every_future_is_send() {
         spawnable(sessions.user_data::<u32>("ada", "n"));
         spawnable(sessions.update_user_data("ada", "n", |n: Option<u32>| n.unwrap_or(0)));
         spawnable(sessions.merge_user_data(session, "n", |_, guest: u32| guest));
-        spawnable(session.claim::<u32>("n"));
+        spawnable(sessions.remove_user_data("ada"));
         spawnable(session.load());
+        spawnable(session.reload());
         spawnable(session.commit());
         spawnable(session.destroy("reason"));
-        spawnable(session.claim::<u32>("key"));
+        spawnable(session.claim::<u32>("n"));
+        spawnable(session.update_now("n", |n: Option<u32>| n.unwrap_or(0)));
         spawnable(found.end("reason"));
         spawnable(async move {
             let reference: SessionRef = session.reference().unwrap();
@@ -91,7 +92,18 @@ fn every_future_is_send() {
             )
         });
     }
-    let _: fn(&Sessions<DynDriver>, &Session, &session_manager::Found<DynDriver>) = each;
+    let _: fn(&Sessions<DynDriver>, &Session, &Found<DynDriver>) = each;
+    fn of_handover<D: Driver>(sessions: &Sessions<D>, old: &OldId) {
+        spawnable(sessions.prepare(old, sessions.now(), |_| Ok(true)));
+        spawnable(sessions.check_prepare(old, sessions.now(), |_| Ok(true)));
+    }
+    let _: fn(&Sessions<DynDriver>, &OldId) = of_handover;
+    fn of_others<D: Driver>(carried: &CarriedSessions<D>, late: &LateSession) {
+        spawnable(carried.end_user("ada", "reason"));
+        spawnable(late.load());
+        spawnable(late.finish());
+    }
+    let _: fn(&CarriedSessions<DynDriver>, &LateSession) = of_others;
 }
 
 /// Claims `at_once`, and is pending at the first poll of each retrieve and, before or after the change, of each store.

@@ -104,3 +104,11 @@ fn fails<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: StoreErrorKind
     let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (kind, applied), "{error:?}");
 }
+
+#[test]
+fn opening_futures_are_send() {
+    fn spawnable(_: impl Future + Send) {}
+    let _: fn(PostgresConfig) = |config| spawnable(PostgresStore::open(config));
+    let _: fn(deadpool_postgres::Pool, PostgresConfig) =
+        |pool, config| spawnable(PostgresStore::with_pool(pool, config));
+}

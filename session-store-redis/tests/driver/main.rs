@@ -84,3 +84,10 @@ async fn recovered<T>(mut call: impl AsyncFnMut() -> session_core::Result<T>) ->
     }
     panic!("no recovery within half a minute: {last:?}");
 }
+
+#[test]
+fn futures_beside_the_driver_are_send() {
+    fn spawnable(_: impl Future + Send) {}
+    let _: fn() = || spawnable(RedisStore::open("redis://127.0.0.1"));
+    let _: fn(&RedisStore) = |store| spawnable(store.change_password("new"));
+}
