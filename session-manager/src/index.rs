@@ -184,10 +184,6 @@ impl Index {
         self.keep(|entry| !gone.contains(&entry.key));
     }
 
-    pub(crate) fn lists(&self, key: &Key) -> bool {
-        self.entries.iter().any(|entry| entry.key == *key)
-    }
-
     /// A session that entered while a clock was ahead has entered now. Its deadline stays until the session's own is
     /// corrected: a session must not leave the index before its end.
     pub(crate) fn correct(&mut self, now: Timestamp) {
@@ -261,7 +257,6 @@ mod tests {
         assert_eq!(index.data(), REPLACES);
         let old = Key::parse("session:old").unwrap();
         assert_eq!((&index.entries[0].replaces, &index.entries[1].replaces), (&None, &Some(old.clone())));
-        assert!(index.lists(&old));
         // The new session has replaced the old one.
         index.keep(|entry| entry.key != old);
         assert_eq!((index.entries.len(), &index.entries[0].replaces), (1, &None));
