@@ -1,5 +1,7 @@
 //! Headers of actix-web, which has those of http 0.2, as headers of http 1 and back.
 
+use std::cell::Cell;
+
 use actix_web::http::header as actix;
 use http::header::MaxSizeReached;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -19,9 +21,11 @@ impl Wanted {
         Self::Named(std::iter::once(one).chain(other).filter_map(both).collect())
     }
 
-    /// These headers of a request.
-    pub(crate) fn of(&self, headers: &actix::HeaderMap) -> HeaderMap {
-        let mut all = HeaderMap::new();
+    /// Lets `read` see these headers of a request.
+    pub(crate) fn of<T>(&self, headers: &actix::HeaderMap, read: impl FnOnce(&HeaderMap) -> T) -> T {
+        // A new map costs two allocations in each request.
+        thread_local!(static SPARE: Cell<HeaderMap> = Cell::default());
+        let mut all = SPARE.take();
         match self {
             Self::Named(names) => {
                 for (name, actix) in names {
@@ -34,7 +38,10 @@ impl Wanted {
             // A map has room for more headers than actix-web reads; without it, the first ones are kept.
             Self::All => drop(fill(&mut all, headers)),
         }
-        all
+        let answer = read(&all);
+        all.clear();
+        SPARE.set(all);
+        answer
     }
 }
 
@@ -124,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_wanted_headers_are_converted() {
-        let wanted = |read| Wanted::new(read).of(&sent());
+        let wanted = |read| Wanted::new(read).of(&sent(), HeaderMap::clone);
         let one = wanted(HeadersRead::Named(COOKIE, None));
         assert_eq!((one.len(), lines(&one, "cookie").len()), (3, 3));
         let two = wanted(HeadersRead::Named(COOKIE, Some(USER_AGENT)));

@@ -32,15 +32,13 @@ impl<S> SessionMiddlewareService<S> {
     }
 
     fn begin(&self, request: &ServiceRequest) -> (OpenRequest, bool) {
-        let headers = self.wanted.of(request.headers());
         let mut extensions = Extensions::new();
         if let (Wanted::All, Some(peer)) = (&self.wanted, request.peer_addr()) {
             extensions.insert(peer);
         }
-        let (begun, engine) = Arc::clone(&self.source).begin(RequestHead {
-            is_head: *request.method() == Method::HEAD,
-            headers: &headers,
-            extensions: &extensions,
+        let is_head = *request.method() == Method::HEAD;
+        let (begun, engine) = self.wanted.of(request.headers(), |headers| {
+            Arc::clone(&self.source).begin(RequestHead { is_head, headers, extensions: &extensions })
         });
         let may_drop_cookie = begun.may_drop_cookie;
         (OpenRequest::new(begun, engine), may_drop_cookie)

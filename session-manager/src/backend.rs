@@ -22,6 +22,7 @@ use crate::work::{Loaded, Work};
 pub(crate) trait Backend: Send + Sync {
     fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
     /// Whether a load is complete at its first poll.
+    #[cfg(feature = "actix")]
     fn loads_at_once(&self) -> bool;
     /// Whether the old system owns the logins, so that each request asks it.
     fn old_owns(&self) -> bool;

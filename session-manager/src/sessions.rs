@@ -178,6 +178,7 @@ impl<D: Driver> Backend for Manager<D> {
         }
         Loading::Pending(Box::pin(self.load(request)))
     }
+    #[cfg(feature = "actix")]
     fn loads_at_once(&self) -> bool {
         self.at_once && self.takeover.is_none()
     }
