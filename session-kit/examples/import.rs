@@ -199,7 +199,7 @@ async fn run(arguments: &Arguments) -> Result<Imported, Failure> {
     let imported = match scheme {
         "files" if arguments.system == System::Php || arguments.system == System::Symfony => {
             let files = PhpFiles::new(rest, "").handler(arguments.handler()).levels(arguments.levels);
-            import(arguments, &files.max_lifetime(idle.unwrap_or_default())).await?
+            import(arguments, &files.max_lifetime(idle.ok_or(NO_LIFETIME)?)).await?
         }
         "files" => import(arguments, &files(arguments, rest, &secrets, idle)?).await?,
         "sqlite" => import(arguments, &SqliteRows::new(rest, rows(arguments, &secrets, idle)?)).await?,
@@ -217,6 +217,9 @@ async fn run(arguments: &Arguments) -> Result<Imported, Failure> {
     }
 }
 
+/// Without a lifetime, a source that needs one would take every session for an ended one.
+const NO_LIFETIME: &str = "this store needs --lifetime";
+
 // A listing needs no cookie, so the sources here have no names of cookies and no secrets to check them with.
 fn files(
     arguments: &Arguments,
@@ -224,18 +227,20 @@ fn files(
     secrets: &[String],
     idle: Option<Duration>,
 ) -> Result<Files, Failure> {
-    let time = idle.unwrap_or_default();
+    let time = || idle.ok_or(NO_LIFETIME);
     let of_idle = |files: Files| match idle {
         Some(time) => files.lifetime(time),
         None => files,
     };
     Ok(match arguments.system {
         System::Django => {
-            Files::django(directory, Django::new(secrets.to_vec()), arguments.cookie.as_str(), time)
+            Files::django(directory, Django::new(secrets.to_vec()), arguments.cookie.as_str(), time()?)
         }
         System::DjangoCache => Files::django_cache(directory, "", "", 1),
-        System::SessionFileStore => Files::session_file_store(directory, express(), "", time),
-        System::Laravel => Files::laravel(directory, laravel(secrets)?, arguments.serialization(), "", time),
+        System::SessionFileStore => Files::session_file_store(directory, express(), "", time()?),
+        System::Laravel => {
+            Files::laravel(directory, laravel(secrets)?, arguments.serialization(), "", time()?)
+        }
         System::FlaskSession => Files::flask_session(directory, ""),
         System::CgiSession => Files::cgi_session(directory, "", CgiSerializer::Detect),
         System::Plack => of_idle(Files::plack(directory, "")),
@@ -256,7 +261,8 @@ fn rows(arguments: &Arguments, secrets: &[String], idle: Option<Duration>) -> Re
         System::BetterSqlite3 => Rows::better_sqlite3(express(), ""),
         System::ConnectPgSimple => Rows::connect_pg_simple(express(), ""),
         System::Laravel => {
-            Rows::laravel(laravel(secrets)?, arguments.serialization(), "", idle.unwrap_or_default())
+            let time = idle.ok_or(NO_LIFETIME)?;
+            Rows::laravel(laravel(secrets)?, arguments.serialization(), "", time)
         }
         System::Symfony => Rows::symfony("", arguments.handler()),
         System::Rails => match idle {

@@ -284,12 +284,12 @@ fn excess(index: &Index, entrant: &Entrant<'_>, damaged: &HashSet<Key>, most: us
     let listed: HashSet<_> = index.entries.iter().map(|entry| &entry.key).collect();
     let is_moving =
         |key: &Key| (listed.contains(key) || Some(key) == entrant.replaces) && !damaged.contains(key);
-    let moves_from = |entry: &Listed| entry.replaces.clone().filter(is_moving);
+    let moves = |entry: &Listed| entry.replaces.as_ref().is_some_and(is_moving);
     let is_other = |entry: &&Listed| {
         entry.key != *entrant.key
             && Some(&entry.key) != entrant.replaces
             && !damaged.contains(&entry.key)
-            && moves_from(entry).is_none()
+            && !moves(entry)
     };
     let mut others: Vec<_> = index.entries.iter().filter(is_other).collect();
     others.sort_by_key(|entry| entry.entered);
@@ -297,7 +297,7 @@ fn excess(index: &Index, entrant: &Entrant<'_>, damaged: &HashSet<Key>, most: us
     let mut excess: Vec<_> = others.into_iter().map(|entry| entry.key.clone()).collect();
     let mut chosen: HashSet<_> = excess.iter().cloned().collect();
     for entry in &index.entries {
-        if moves_from(entry).is_some_and(|key| chosen.contains(&key)) {
+        if moves(entry) && entry.replaces.as_ref().is_some_and(|key| chosen.contains(key)) {
             chosen.insert(entry.key.clone());
             excess.push(entry.key.clone());
         }

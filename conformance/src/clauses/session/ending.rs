@@ -496,6 +496,7 @@ async fn spares_its_own(probe: &Probe, sessions: &Manager, way: &str) -> Check {
             probe.before(operation, number, async move {
                 let ended = if moves { manager.end_others(&twin, "others").await? } else { 0 };
                 if !moves {
+                    // The checks below show what it came to.
                     let _ = manager.finish(&twin).await?;
                 }
                 sent.send(ended).map_err(|cause| unmet("the request waits", cause))
