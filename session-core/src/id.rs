@@ -2,14 +2,30 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use arrayvec::ArrayString;
+use sha2::block_api::compress256;
 
 use crate::base64url::{decode, encode};
 use crate::error::Result;
 use crate::key::Key;
 
 /// Hashed before the id, so that other uses of SHA-256 over 24 bytes give other values. MUST NOT change.
-const KEY_TAG: &[u8] = b"session-kit:session-id:v1:";
+const KEY_TAG: [u8; 26] = *b"session-kit:session-id:v1:";
+
+/// The only block of SHA-256 that a tagged id fills, without the id: the tag, a one bit after the id, and the number of
+/// bits (FIPS 180-4 §5.1.1). Hashing a block takes half of the time of hashing a message of any length.
+const KEY_BLOCK: [u8; 64] = {
+    let mut block = [0; 64];
+    block.split_at_mut(KEY_TAG.len()).0.copy_from_slice(&KEY_TAG);
+    let (bytes, bits) = (KEY_TAG.len() + SessionId::BYTES, (KEY_TAG.len() + SessionId::BYTES) * 8);
+    block[bytes] = 0x80;
+    (block[62], block[63]) = ((bits >> 8) as u8, bits as u8);
+    block
+};
+
+/// The first hash value of SHA-256 (FIPS 180-4 §5.3.3).
+const FIRST_HASH: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// A session id: 192 random bits, 32 base64url characters. The secret that a client repeats with each request.
 ///
@@ -66,12 +82,12 @@ impl SessionId {
     /// This format never changes.
     #[must_use]
     pub fn key(&self) -> Key {
-        let mut tagged = [0; KEY_TAG.len() + Self::BYTES];
-        tagged[..KEY_TAG.len()].copy_from_slice(KEY_TAG);
-        tagged[KEY_TAG.len()..].copy_from_slice(&self.0);
+        let (mut block, mut hash) = (KEY_BLOCK, FIRST_HASH);
+        block[KEY_TAG.len()..][..Self::BYTES].copy_from_slice(&self.0);
+        compress256(&mut hash, &[block]);
         let mut text = *b"session:...........................................";
-        encode(&Sha256::digest(tagged), &mut text["session:".len()..]);
-        Key::joined(std::str::from_utf8(&text).expect("base64url is ASCII"), "session".len() as u8)
+        encode(hash.map(u32::to_be_bytes).as_flattened(), &mut text["session:".len()..]);
+        Key::of_session(ArrayString::from_byte_string(&text).expect("base64url is ASCII"))
     }
 }
 
@@ -102,6 +118,9 @@ impl fmt::Debug for IdText {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use data_encoding::BASE64URL_NOPAD;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -149,6 +168,15 @@ mod tests {
         assert_eq!(key.prefix(), "session");
         assert_eq!(key.id().len(), 43);
         assert_eq!(key.as_str(), include_str!("../golden/key-of-sevens.txt").trim_end());
+    }
+
+    #[test]
+    fn key_has_the_hash_of_the_tagged_id() {
+        for _ in 0..100 {
+            let id = SessionId::generate().unwrap();
+            let hash = Sha256::digest([&KEY_TAG[..], &id.to_bytes()].concat());
+            assert_eq!(id.key().id(), BASE64URL_NOPAD.encode(&hash));
+        }
     }
 
     #[test]

@@ -115,6 +115,12 @@ impl Key {
         })
     }
 
+    /// A key of the prefix `session`, from its whole text.
+    #[cfg(feature = "state")]
+    pub(crate) fn of_session(text: ArrayString<51>) -> Self {
+        Self(Text::Short(Prefix::SESSION.as_str().len() as u8, text))
+    }
+
     fn colon(&self) -> usize {
         let (Text::Short(colon, _) | Text::Long(colon, _)) = self.0;
         usize::from(colon)

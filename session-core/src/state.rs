@@ -1,5 +1,6 @@
 //! How a client is made to repeat the session id.
 
+use arrayvec::ArrayVec;
 use http::{HeaderMap, HeaderName, Uri};
 
 use crate::clock::Timestamp;
@@ -87,11 +88,19 @@ pub enum Persistence {
 
 /// The session ids of a request, at most four. The session layer tries them in order, and a logout ends the sessions of
 /// all of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Candidates {
-    ids: [Option<SessionId>; Self::MAX],
-    malformed: u32,
-    ignored: u32,
+    first: Option<SessionId>,
+    /// Boxed, because most requests have one id or none.
+    rest: Option<Box<Rest>>,
+}
+
+/// What few requests have.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    ids: ArrayVec<SessionId, { Candidates::MAX - 1 }>,
+    malformed: usize,
+    ignored: usize,
 }
 
 impl Candidates {
@@ -100,57 +109,75 @@ impl Candidates {
 
     /// No ids.
     #[must_use]
-    pub fn none() -> Self {
-        Self::default()
+    #[inline]
+    pub const fn none() -> Self {
+        Self { first: None, rest: None }
     }
 
     /// Adds an id. Duplicates are dropped, and ids beyond the fourth are only counted.
+    #[inline]
     pub fn push(&mut self, id: SessionId) {
-        for slot in &mut self.ids {
-            match slot {
-                Some(known) if *known == id => return,
-                Some(_) => {}
-                None => {
-                    *slot = Some(id);
-                    return;
-                }
-            }
+        match &self.first {
+            None => self.first = Some(id),
+            Some(first) if *first == id => {}
+            Some(_) => self.push_further(id),
         }
-        self.ignored = self.ignored.saturating_add(1);
+    }
+
+    #[cold]
+    fn push_further(&mut self, id: SessionId) {
+        let rest = self.rest.get_or_insert_default();
+        if !rest.ids.contains(&id) && rest.ids.try_push(id).is_err() {
+            rest.ignored = rest.ignored.saturating_add(1);
+        }
     }
 
     /// Counts a malformed id.
+    #[cold]
     pub fn push_malformed(&mut self) {
-        self.malformed = self.malformed.saturating_add(1);
+        let rest = self.rest.get_or_insert_default();
+        rest.malformed = rest.malformed.saturating_add(1);
     }
 
     /// The ids, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &SessionId> {
-        self.ids.iter().flatten()
+        (0..Self::MAX).map_while(|at| self.get(at))
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Option<&SessionId> {
+        match at.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(at) => self.rest.as_ref()?.ids.get(at),
+        }
     }
 
     /// Whether the list of valid ids is empty.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids[0].is_none()
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// The number of malformed ids.
     #[must_use]
-    pub const fn malformed(&self) -> usize {
-        self.malformed as usize
+    #[inline]
+    pub fn malformed(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.malformed)
     }
 
     /// The number of well-formed ids beyond the fourth, which are not looked at. Repetitions of one of them count too.
     #[must_use]
-    pub const fn ignored(&self) -> usize {
-        self.ignored as usize
+    #[inline]
+    pub fn ignored(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.ignored)
     }
 
     /// Whether there are two valid ids or more.
     #[must_use]
-    pub const fn are_several(&self) -> bool {
-        self.ids[1].is_some()
+    pub fn are_several(&self) -> bool {
+        self.get(1).is_some()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::outcome::{Committed, EndReason, Outcome};
 use crate::request::RequestInfo;
 use crate::rotate::Cause;
 use crate::settle::{Before, DRAWS, New, Patience};
-use crate::table::{CLOCK_DIFFERENCE, Content, Table};
+use crate::table::{CLOCK_DIFFERENCE, Content, Table, millis};
 use crate::work::{Loaded, Pending, Work};
 
 /// The task of a commit.
@@ -298,13 +298,14 @@ impl<D: Driver> Manager<D> {
         let stored = loaded.expires?;
         let (header, now) = (work.header(), self.clock.now());
         let deadline = header.deadline(now);
-        if stored > deadline || header.started.max(header.issued()) > now {
+        if stored > deadline || header.started > now || header.issued() > now {
             // The clock is behind the time of an earlier use.
             let is_ahead = stored > deadline.saturating_add(CLOCK_DIFFERENCE) || header.is_ahead(now);
             return is_ahead.then_some(deadline);
         }
-        let threshold = self.config.touch_threshold.unwrap_or(header.idle / 20);
-        (work.extends() && deadline > stored.saturating_add(threshold)).then_some(deadline)
+        let threshold = self.config.touch_threshold.map_or_else(|| millis(header.idle) / 20, millis);
+        let moves_by = deadline.as_millis() - stored.as_millis();
+        (work.extends() && moves_by > threshold).then_some(deadline)
     }
 }
 

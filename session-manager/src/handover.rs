@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::backend::Boxed;
+use crate::backend::{Boxed, Loading};
 use crate::error::Error;
 use crate::request::OldId;
 use crate::session::Session;
@@ -133,8 +133,23 @@ where
 impl Session {
     /// Reads the session of the request. If there is none, or if the old system owns the logins, that is asked.
     pub(crate) async fn first_load(&self) -> Result<Box<Work>, Error> {
-        let work = self.backend().load(self.request()).done().await?;
-        if self.request().old.is_none() || (work.loaded().is_some() && !self.backend().old_owns()) {
+        match self.first_load_at_once() {
+            Ok(loaded) => loaded,
+            Err(load) => load.await,
+        }
+    }
+
+    /// The same, or what is left of it if it has to wait.
+    pub(crate) fn first_load_at_once(&self) -> Result<Result<Box<Work>, Error>, Boxed<'_, Box<Work>>> {
+        match self.backend().load(self.request()) {
+            Loading::Ready(loaded) if self.request().old.is_none() => Ok(loaded),
+            Loading::Pending(load) if self.request().old.is_none() => Err(load),
+            loading => Err(Box::pin(async move { self.take_over(loading.done().await?).await })),
+        }
+    }
+
+    async fn take_over(&self, work: Box<Work>) -> Result<Box<Work>, Error> {
+        if work.loaded().is_some() && !self.backend().old_owns() {
             return Ok(work);
         }
         self.backend().take_over(Arc::clone(self.backend()), self.request(), work).await

@@ -1,13 +1,14 @@
 //! The handle of a request, and the turn of a task that talks to the store.
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Boxed};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::TARGET;
@@ -41,6 +42,8 @@ struct Shared {
     turn_ended: Notify,
     /// The format that the client accepts: see `accept.rs`.
     format: AtomicU8,
+    /// Whether a task has talked to the store. Without the lock, for [`Session::is_unused`].
+    used: AtomicBool,
 }
 
 struct Slot {
@@ -105,8 +108,8 @@ impl Session {
             client: IdUpdate::None,
             tie: None,
         });
-        let format = AtomicU8::default();
-        Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new(), format }))
+        let (format, used) = (AtomicU8::default(), AtomicBool::default());
+        Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new(), format, used }))
     }
 
     /// A handle outside of every request, on a session that a reference found.
@@ -129,25 +132,56 @@ impl Session {
     /// # Errors
     /// As [`Sessions::load`](crate::Sessions::load); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
+        match self.begin_load() {
+            Ok(loaded) => loaded,
+            Err(load) => load.await,
+        }
+    }
+
+    /// The load, or what is left of it if it has to wait. Not a part of the future, which is moved with the handler.
+    pub(crate) fn begin_load(&self) -> Result<Result<(), Error>, Boxed<'_, ()>> {
         let mut turn = match self.take_turn(false, false) {
-            Taken::Turn(turn) if turn.has_to_read() => turn,
-            Taken::Turn(_) => return Ok(()),
-            Taken::Wait => Box::pin(self.wait_for_turn()).await,
+            Taken::Turn(turn) => turn,
+            Taken::Wait => {
+                return Err(Box::pin(async move { self.load_in(self.wait_for_turn().await).await }));
+            }
         };
+        if turn.work.is_some() {
+            return if turn.has_to_read() { Err(Box::pin(self.load_in(turn))) } else { Ok(Ok(())) };
+        }
+        match self.first_load_at_once() {
+            Ok(loaded) => Ok(self.adopt(loaded, &mut turn)),
+            Err(load) => Err(Box::pin(async move {
+                let loaded = load.await;
+                self.adopt(loaded, &mut turn)
+            })),
+        }
+    }
+
+    /// The load, if it needs no waiting.
+    #[cfg(feature = "actix")]
+    pub(crate) fn load_at_once(&self) -> Option<Result<(), Error>> {
+        self.begin_load().ok()
+    }
+
+    async fn load_in(&self, mut turn: Turn<'_>) -> Result<(), Error> {
         let has_to_read = turn.has_to_read();
         match &mut turn.work {
             Some(work) if has_to_read => self.load_again(work).await,
             Some(_) => Ok(()),
-            None => {
-                turn.work = Some(match self.first_load().await {
-                    Ok(work) => work,
-                    Err(error) => self.detach(error)?,
-                });
-                Ok(())
-            }
+            None => self.adopt(self.first_load().await, &mut turn),
         }
     }
 
+    fn adopt(&self, loaded: Result<Box<Work>, Error>, turn: &mut Turn<'_>) -> Result<(), Error> {
+        turn.work = Some(match loaded {
+            Ok(work) => work,
+            Err(error) => self.detach(error)?,
+        });
+        Ok(())
+    }
+
+    #[cold]
     fn detach(&self, error: Error) -> Result<Box<Work>, Error> {
         let mut slot = self.slot();
         if slot.on_store_error == OnStoreError::Reject {
@@ -358,9 +392,8 @@ impl Session {
     /// Whether the request never used its session and no other handle exists. A web layer need not close it then.
     #[must_use]
     pub fn is_unused(&mut self) -> bool {
-        let slot = Arc::get_mut(&mut self.0).map(|shared| &mut shared.slot);
-        let slot = slot.map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner));
-        slot.is_some_and(|slot| matches!(slot.place, Place::Unloaded))
+        !self.0.used.load(Relaxed)
+            && self.only_slot().is_some_and(|slot| matches!(slot.place, Place::Unloaded))
     }
 
     pub(crate) fn format(&self) -> &AtomicU8 {
@@ -387,18 +420,17 @@ impl Session {
     }
 
     /// [`close`](Self::close), if `is_idle` says that a commit has nothing to do.
-    pub(crate) fn close_if(&self, is_idle: impl FnOnce(&Work) -> bool) -> Option<Closed> {
-        let mut slot = self.slot();
-        let (extend, queue) = (slot.extend, slot.waiting > 0);
-        let idle = match &mut slot.place {
-            _ if queue => false,
-            Place::Open(work) => {
-                work.set_extends(extend);
-                is_idle(work)
-            }
-            place => matches!(place, Place::Unloaded),
-        };
-        idle.then(|| slot.close())
+    pub(crate) fn close_if(&mut self, is_idle: impl FnOnce(&Work) -> bool) -> Option<Closed> {
+        match self.only_slot() {
+            Some(slot) => slot.close_if(is_idle),
+            None => self.slot().close_if(is_idle),
+        }
+    }
+
+    /// The slot, if there is no other handle. Cheaper than its lock.
+    fn only_slot(&mut self) -> Option<&mut Slot> {
+        let shared = Arc::get_mut(&mut self.0)?;
+        Some(shared.slot.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a new reference follows.
@@ -479,6 +511,7 @@ impl Session {
     /// Takes the turn, or queues this task; `queued` says that it is in the queue already. With `seal`, this seals the
     /// handle first.
     fn take_turn(&self, queued: bool, seal: bool) -> Taken<'_> {
+        self.0.used.store(true, Relaxed);
         let mut slot = self.slot();
         slot.sealed |= seal;
         let free = queued || slot.waiting == 0;
@@ -502,6 +535,18 @@ impl Session {
 }
 
 impl Slot {
+    fn close_if(&mut self, is_idle: impl FnOnce(&Work) -> bool) -> Option<Closed> {
+        let idle = match &mut self.place {
+            _ if self.waiting > 0 => false,
+            Place::Open(work) => {
+                work.set_extends(self.extend);
+                is_idle(work)
+            }
+            place => matches!(place, Place::Unloaded),
+        };
+        idle.then(|| self.close())
+    }
+
     fn close(&mut self) -> Closed {
         (self.sealed, self.discarded) = (true, true);
         // A task with the turn may still give the session a new id.

@@ -92,7 +92,7 @@ impl<D: Driver> Sessions<D> {
     /// [`finish`](Self::finish) and [`Session::close`] without a future, if there is nothing to store. `None` if there
     /// is, or if another task of the request uses the session; the handle is not sealed then.
     #[must_use]
-    pub fn try_finish(&self, session: &Session) -> Option<Closed> {
+    pub fn try_finish(&self, session: &mut Session) -> Option<Closed> {
         session.close_if(|work| self.manager.is_idle(work))
     }
 

@@ -532,6 +532,6 @@ fn optional<T>(bytes: &[u8], parse: fn(&[u8]) -> Option<T>) -> Result<Option<T>,
     parse(bytes).map(Some).ok_or(Malformed)
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -46,7 +46,7 @@ struct OneEngine<D, C> {
 }
 
 impl<D: Driver, C: Carrier> SessionEngine for OneEngine<D, C> {
-    fn try_finish(&self, session: &Session) -> Option<Closed> {
+    fn try_finish(&self, session: &mut Session) -> Option<Closed> {
         self.sessions.try_finish(session)
     }
 

@@ -30,7 +30,7 @@ pub trait SessionSource: Send + Sync {
 /// Completes a request, or all requests of a layer.
 pub trait SessionEngine: Send + Sync {
     /// Closes an unchanged session.
-    fn try_finish(&self, session: &Session) -> Option<Closed>;
+    fn try_finish(&self, session: &mut Session) -> Option<Closed>;
 
     /// The commit, if it needs no waiting.
     fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>>;

@@ -120,7 +120,7 @@ impl OpenRequest {
         if reply.status().is_server_error() && self.session.policies().1 == OnHandlerError::Discard {
             return Ok(self.session.close());
         }
-        if let Some(closed) = self.engine.try_finish(&self.session) {
+        if let Some(closed) = self.engine.try_finish(&mut self.session) {
             return Ok(closed);
         }
         match self.engine.finish_at_once(&self.session) {

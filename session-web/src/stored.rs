@@ -31,7 +31,7 @@ impl<D: Driver, S: State> SessionSource for LayerParts<Sessions<D>, S> {
 }
 
 impl<D: Driver, S: State> SessionEngine for LayerParts<Sessions<D>, S> {
-    fn try_finish(&self, session: &Session) -> Option<Closed> {
+    fn try_finish(&self, session: &mut Session) -> Option<Closed> {
         self.sessions.try_finish(session)
     }
 

@@ -10,7 +10,6 @@ use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 
 use crate::accept::accepts_json;
-use crate::backend::at_once;
 use crate::error::{AskedOutside, Error, ErrorKind, Refused, Unrendered};
 use crate::session::Session;
 
@@ -25,7 +24,7 @@ impl FromRequest for Session {
         };
         session.note_accept_of(request);
         if session.backend().loads_at_once()
-            && let Some(loaded) = at_once(session.load())
+            && let Some(loaded) = session.load_at_once()
         {
             return SessionLoad(Load::Done(Some(loaded.map(|()| session))));
         }
