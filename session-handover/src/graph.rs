@@ -155,32 +155,33 @@ impl Graph {
         Some(if itself { target } else { id })
     }
 
-    fn children(node: &Node, mut visit: impl FnMut(Id)) {
+    /// Visits the parts of a node, and tells which are keys.
+    fn children(node: &Node, mut visit: impl FnMut(Id, bool)) {
         match node {
             Node::Pending | Node::Leaf(_) => {}
             Node::List(items) | Node::Set(items) | Node::Tuple(items) => {
-                items.iter().copied().for_each(visit);
+                items.iter().for_each(|&id| visit(id, false));
             }
             Node::Map { entries, default } => {
                 for &(key, value) in entries {
-                    visit(key);
-                    visit(value);
+                    visit(key, true);
+                    visit(value, false);
                 }
                 if let Some(id) = default {
-                    visit(*id);
+                    visit(*id, false);
                 }
             }
-            Node::Ref(id) | Node::Alias(id) => visit(*id),
+            Node::Ref(id) | Node::Alias(id) => visit(*id, false),
             Node::Object { part, .. } => match part {
                 Part::Fields(entries) => {
                     for &(key, value) in entries {
-                        visit(key);
-                        visit(value);
+                        visit(key, true);
+                        visit(value, false);
                     }
                 }
-                Part::Items(items) => items.iter().copied().for_each(visit),
-                Part::Value(id) => visit(*id),
-                Part::Hook { refs, .. } => refs.iter().copied().for_each(visit),
+                Part::Items(items) => items.iter().for_each(|&id| visit(id, false)),
+                Part::Value(id) => visit(*id, false),
+                Part::Hook { refs, .. } => refs.iter().for_each(|&id| visit(id, false)),
                 Part::Raw(_) => {}
             },
         }
@@ -193,17 +194,23 @@ impl Graph {
         let meant: Vec<Option<Id>> = (0..self.nodes.len()).map(|id| self.meant(id, &resolved)).collect();
         let find = |id: Id| meant.get(id).copied().flatten().ok_or_else(dangling);
         let mut met = vec![0_u8; self.nodes.len()];
+        let mut keys = vec![false; self.nodes.len()];
         let mut open = vec![root];
         while let Some(id) = open.pop() {
             let id = find(id)?;
             let Some(count) = met.get_mut(id) else { return Err(dangling()) };
             *count = count.saturating_add(1);
             if *count == 1 {
-                Self::children(&self.nodes[id], |child| open.push(child));
+                Self::children(&self.nodes[id], |child, is_key| match find(child) {
+                    // Looked up by what it is, so it stands in each place.
+                    Ok(key) if is_key && matches!(self.nodes[key], Node::Leaf(_)) => keys[key] = true,
+                    _ => open.push(child),
+                });
             }
         }
         let names = vec![0; met.len()];
-        let mut build = Build { graph: self, meant, met, names, next: 1, size: bounds.size };
+        let copied = vec![false; met.len()];
+        let mut build = Build { graph: self, meant, met, keys, copied, names, next: 1, size: bounds.size };
         build.value(root, bounds.depth)
     }
 }
@@ -216,6 +223,10 @@ struct Build {
     graph: Graph,
     meant: Vec<Option<Id>>,
     met: Vec<u8>,
+    /// The leaves that are keys. They stay where they are, for each place gets a copy.
+    keys: Vec<bool>,
+    /// The leaves of which a copy was made.
+    copied: Vec<bool>,
     /// The name that a value got where it was first met; 0: none.
     names: Vec<u32>,
     next: u32,
@@ -229,13 +240,7 @@ impl Build {
         if let Node::Leaf(value) = self.graph.get(id)
             && !self.graph.named.includes(value)
         {
-            // Each further meeting is a copy.
-            if self.met[id] > 1 {
-                let rest = self.size.checked_sub(heap(value));
-                let more = || Error::new(ErrorKind::TooLarge, 0, "more bytes than allowed");
-                self.size = rest.ok_or_else(more)?;
-            }
-            return Ok(value.clone());
+            return self.copied(id);
         }
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Error::new(ErrorKind::TooDeep, 0, "values nest too deeply"));
@@ -253,8 +258,29 @@ impl Build {
         Ok(Value::Shared(name, Box::new(of)))
     }
 
+    /// A copy of a leaf. Each copy after the first counts against the size.
+    fn copied(&mut self, id: Id) -> Result<Value, Error> {
+        let Node::Leaf(value) = self.graph.get(id) else { return Err(dangling()) };
+        if std::mem::replace(&mut self.copied[id], true) {
+            let more = || Error::new(ErrorKind::TooLarge, 0, "more bytes than allowed");
+            self.size = self.size.checked_sub(heap(value)).ok_or_else(more)?;
+        }
+        Ok(value.clone())
+    }
+
+    fn key(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
+        let leaf = self.meant.get(id).copied().flatten().ok_or_else(dangling)?;
+        match self.graph.get(leaf) {
+            Node::Leaf(_) => self.copied(leaf),
+            _ => self.value(id, depth),
+        }
+    }
+
     fn plain(&mut self, id: Id, depth: usize) -> Result<Value, Error> {
-        // Each node is taken at most once: a second meeting is answered with its name.
+        if self.keys[id] {
+            return self.copied(id);
+        }
+        // Each other node is taken at most once: a second meeting is answered with its name.
         let node = match self.graph.get_mut(id) {
             Some(node) => std::mem::replace(node, Node::Pending),
             None => return Err(dangling()),
@@ -293,7 +319,7 @@ impl Build {
     fn entries(&mut self, entries: Vec<(Id, Id)>, depth: usize) -> Result<Vec<(Value, Value)>, Error> {
         entries
             .into_iter()
-            .map(|(key, value)| Ok((self.value(key, depth)?, self.value(value, depth)?)))
+            .map(|(key, value)| Ok((self.key(key, depth)?, self.value(value, depth)?)))
             .collect()
     }
 }

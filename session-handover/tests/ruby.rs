@@ -13,6 +13,15 @@ fn marshal_types_decode() {
     sample.check(&marshal::read(&sample.bytes, &Bounds::default()).unwrap());
 }
 
+#[test]
+fn marshal_keys_that_are_links_decode() {
+    let sample = Sample::named("rack", "marshal-keys");
+    let value = marshal::read(&sample.bytes, &Bounds::default()).unwrap();
+    sample.check(&value);
+    let Some(Value::List(cart)) = value.get("cart") else { panic!("a list") };
+    assert_eq!(cart[1].get("name").and_then(Value::as_text), Some("rice"));
+}
+
 fn rack_cookie(name: &str) {
     let sample = Sample::named("rack", name);
     let cookie = rack::Cookie::new(sample.secrets());
