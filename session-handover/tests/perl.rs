@@ -67,6 +67,18 @@ samples!(
     catalyst_redis_decodes = "redis-session"
 );
 
+/// The text is that of YAML.pm 1.30.
+#[test]
+fn yaml_keys_of_dashes_and_other_spaces_are_text() {
+    let text =
+        "---\n---: 0777\n'--- x': 1\n---y:\n  - 1\nk: '\u{3000}a\u{3000}'\nn: a\u{a0}\n\u{85}: \u{85}\n";
+    let value = yaml::read(text.as_bytes(), &Bounds::default()).unwrap();
+    let expect = serde_json::json!({
+        "---": "0777", "--- x": "1", "---y": ["1"], "k": "\u{3000}a\u{3000}", "n": "a\u{a0}", "\u{85}": "\u{85}",
+    });
+    same(&expect, &value);
+}
+
 #[test]
 fn cgi_expiry_decodes() {
     let sample = Sample::named("cgi-session", "expiry");

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 
 use crate::graph::{Graph, Id, Node, Part};
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
-use scalar::{Inline, Marks, comment, find_key, is_item, is_long_key, malformed, plain, quoted, regex};
+use scalar::{
+    Inline, Marks, SPACE, comment, find_key, is_item, is_long_key, malformed, plain, quoted, regex, trimmed,
+};
 
 /// Reads the first document of a text.
 ///
@@ -33,16 +35,15 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut load = Load { lines: &lines, next: 0, graph: Graph::default(), anchors: HashMap::new(), count };
     load.skip_blank();
     let first = load.peek().ok_or_else(|| Error::new(ErrorKind::Truncated, 0, "no document"))?;
-    let root = match first.text.strip_prefix("---") {
-        Some(rest) if rest.is_empty() || rest.starts_with([' ', '\t']) => {
-            load.next += 1;
-            load.node(rest.trim_start(), None, first.at + 3)?
-        }
-        _ => load.node("", None, 0)?,
+    let root = if first.begins_document() {
+        load.next += 1;
+        load.node(first.text[3..].trim_start_matches(SPACE), None, first.at + 3)?
+    } else {
+        load.node("", None, 0)?
     };
     load.skip_blank();
     if let Some(line) = load.peek()
-        && !line.text.starts_with("---")
+        && !line.begins_document()
     {
         return Err(malformed(line.at, "text after the document"));
     }
@@ -59,6 +60,11 @@ struct Line<'a> {
 impl Line<'_> {
     fn indent(&self) -> usize {
         self.text.len() - self.text.trim_start_matches(' ').len()
+    }
+
+    /// A key may begin with three dashes too.
+    fn begins_document(&self) -> bool {
+        self.text.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(SPACE))
     }
 
     fn content(&self) -> &str {
@@ -82,7 +88,7 @@ impl<'a> Load<'a> {
     fn skip_blank(&mut self) {
         while let Some(line) = self.peek() {
             let content = line.content();
-            if !content.trim().is_empty() && !content.starts_with('#') {
+            if !trimmed(content).is_empty() && !content.starts_with('#') {
                 return;
             }
             self.next += 1;
@@ -133,7 +139,7 @@ impl<'a> Load<'a> {
         let dash = is_item(line.content());
         // A list may stand at the indentation of its key.
         let inside = parent.is_none_or(|parent| indent > parent || (indent == parent && dash));
-        if !inside || line.text.starts_with("---") {
+        if !inside || line.begins_document() {
             return Ok(self.graph.leaf(Value::Text("".into())));
         }
         if dash {
@@ -210,7 +216,7 @@ impl<'a> Load<'a> {
             entries.push((self.graph.leaf(Value::Text(key.into())), value));
             self.skip_blank();
             let Some(line) = self.peek() else { break };
-            if line.indent() != indent || line.text.starts_with("---") {
+            if line.indent() != indent || line.begins_document() {
                 break;
             }
             if is_item(line.content()) {
@@ -231,7 +237,7 @@ impl<'a> Load<'a> {
         indent: usize,
         at: usize,
     ) -> Result<(String, &'a str, usize), Error> {
-        let id = self.node(content[1..].trim(), Some(indent), at)?;
+        let id = self.node(trimmed(&content[1..]), Some(indent), at)?;
         let key = match self.graph.resolve(id).map(|id| self.graph.get(id)) {
             Some(Node::Leaf(Value::Text(key))) => key.to_string(),
             Some(Node::Leaf(Value::Null)) => String::new(),
@@ -244,7 +250,7 @@ impl<'a> Load<'a> {
         let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(' '));
         let rest = rest.ok_or_else(|| malformed(line.at, "colon expected"))?;
         self.next += 1;
-        Ok((key, comment(rest.trim_start()), line.at + line.indent() + 1))
+        Ok((key, comment(rest.trim_start_matches(SPACE)), line.at + line.indent() + 1))
     }
 
     /// A line that is indented further than the block it follows belongs to nothing.
@@ -265,10 +271,9 @@ impl<'a> Load<'a> {
         let mut lines: Vec<&str> = Vec::new();
         let mut indent = given.map(|given| parent.unwrap_or(0) + given);
         while let Some(line) = self.peek() {
-            let blank = line.text.trim().is_empty();
+            let blank = trimmed(line.text).is_empty();
             if !blank
-                && (line.indent() < indent.unwrap_or(least)
-                    || (parent.is_none() && line.text.starts_with("---")))
+                && (line.indent() < indent.unwrap_or(least) || (parent.is_none() && line.begins_document()))
             {
                 break;
             }
@@ -304,7 +309,7 @@ impl<'a> Load<'a> {
         if text.starts_with(['[', '{', '"', '\'']) {
             let mut inline = Inline { text, rest: text, at };
             let id = self.inline(&mut inline)?;
-            let rest = inline.rest.trim_start();
+            let rest = inline.rest.trim_start_matches(SPACE);
             let comment = rest.starts_with('#') && rest.len() < inline.rest.len();
             if !rest.is_empty() && !comment {
                 return Err(malformed(inline.offset(), "text after the value"));

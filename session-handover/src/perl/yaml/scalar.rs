@@ -2,6 +2,14 @@
 
 use crate::{Error, ErrorKind, Value};
 
+/// The letters that may stand between marks. Other spaces of Unicode are text.
+pub(super) const SPACE: [char; 2] = [' ', '\t'];
+
+/// A text without spaces around it.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(SPACE)
+}
+
 /// Anchor, alias and tag before a node.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
@@ -16,7 +24,7 @@ impl Marks {
         let mut rest = text;
         while let Some(first) = rest.chars().next().filter(|first| matches!(first, '&' | '*' | '!')) {
             let end = match first {
-                '!' => rest.find(|letter: char| letter.is_whitespace()),
+                '!' => rest.find(SPACE),
                 _ => rest[1..].find([' ', ',', ':', ']', '}']).map(|end| end + 1),
             }
             .unwrap_or(rest.len());
@@ -29,7 +37,7 @@ impl Marks {
             if end == 1 && first != '!' {
                 return Err(malformed(at, "name of an anchor"));
             }
-            rest = rest[end..].trim_start();
+            rest = rest[end..].trim_start_matches(SPACE);
         }
         Ok((marks, rest))
     }
@@ -47,7 +55,7 @@ impl Inline<'_> {
     }
 
     pub(super) fn space(&mut self) {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_start_matches(SPACE);
     }
 
     pub(super) fn take(&mut self, letter: char) -> bool {
@@ -73,11 +81,11 @@ pub(super) fn is_long_key(content: &str) -> bool {
 pub(super) fn find_key(content: &str, at: usize) -> Result<Option<(String, &str)>, Error> {
     if content.starts_with(['"', '\'']) {
         let (key, rest) = quoted(content, at)?;
-        let Some(rest) = rest.trim_start().strip_prefix(':') else { return Ok(None) };
+        let Some(rest) = rest.trim_start_matches(SPACE).strip_prefix(':') else { return Ok(None) };
         if !rest.is_empty() && !rest.starts_with(' ') {
             return Ok(None);
         }
-        return Ok(Some((key, comment(rest.trim_start()))));
+        return Ok(Some((key, comment(rest.trim_start_matches(SPACE)))));
     }
     let mut colons = content.match_indices(':');
     let Some((colon, _)) = colons.find(|&(index, _)| {
@@ -86,13 +94,13 @@ pub(super) fn find_key(content: &str, at: usize) -> Result<Option<(String, &str)
     }) else {
         return Ok(None);
     };
-    let key = content[..colon].trim_end();
-    Ok(Some((key.to_owned(), comment(content[colon + 1..].trim_start()))))
+    let key = content[..colon].trim_end_matches(SPACE);
+    Ok(Some((key.to_owned(), comment(content[colon + 1..].trim_start_matches(SPACE)))))
 }
 
 /// Nothing where only a comment follows.
 pub(super) fn comment(rest: &str) -> &str {
-    if rest.starts_with('#') { "" } else { rest.trim_end() }
+    if rest.starts_with('#') { "" } else { rest.trim_end_matches(SPACE) }
 }
 
 /// A scalar without quotes: text, or `undef` for `~`.
@@ -102,12 +110,12 @@ pub(super) fn plain(text: &str, at: usize, tagged: bool) -> Result<Value, Error>
     }
     let mut end = text.len();
     for (index, _) in text.match_indices('#') {
-        if text[..index].ends_with([' ', '\t']) {
+        if text[..index].ends_with(SPACE) {
             end = index;
             break;
         }
     }
-    let text = text[..end].trim_end();
+    let text = text[..end].trim_end_matches(SPACE);
     match text {
         "~" => Ok(Value::Null),
         _ if text.starts_with(['@', '`']) || text.starts_with("- ") || text.starts_with("? ") => {
