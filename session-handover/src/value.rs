@@ -144,14 +144,21 @@ impl Value {
         }
     }
 
-    /// The integer of this value, or of its text: Perl, PHP and YAML.pm do not tell the two apart. It does so for every system; where
-    /// text is to be refused, match [`Value::Int`] or use a typed read that is strict.
+    /// The integer of this value. Text that is a number is not one: see [`parse_integer`](Self::parse_integer).
     pub fn as_integer(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
             Self::Shared(_, inner) => inner.as_integer(),
             _ => None,
+        }
+    }
+
+    /// The integer of this value, or of its text. For sessions of Perl, PHP and YAML.pm, which do not tell the two apart.
+    pub fn parse_integer(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => text.parse().ok(),
+            Self::Shared(_, inner) => inner.parse_integer(),
+            _ => self.as_integer(),
         }
     }
 

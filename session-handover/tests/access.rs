@@ -48,6 +48,23 @@ struct Login {
 }
 
 #[test]
+fn integers_are_read_from_text_only_if_asked() {
+    for (value, integer, parsed) in [
+        (Value::Int(-7), Some(-7), Some(-7)),
+        (Value::Shared(1, Box::new(Value::Int(7))), Some(7), Some(7)),
+        (text("7"), None, Some(7)),
+        (Value::Shared(1, Box::new(text("-7"))), None, Some(-7)),
+        (text("7.0"), None, None),
+        (text(" 7"), None, None),
+        (text("9223372036854775808"), None, None),
+        (Value::Float(7.0), None, None),
+        (Value::Null, None, None),
+    ] {
+        assert_eq!((value.as_integer(), value.parse_integer()), (integer, parsed), "{value:?}");
+    }
+}
+
+#[test]
 fn numbers_are_read_as_any_type_that_holds_them() {
     assert_eq!(strict::<u8>(&Value::Int(255)), Ok(255));
     assert_eq!(strict::<i8>(&Value::Int(255)), Err("expected i8, found an integer that does not fit".into()));

@@ -160,7 +160,7 @@ impl Encrypter {
         let bad = || Error::new(ErrorKind::Malformed, 0, "not a session of the driver cookie");
         let data = stored.get("data").and_then(Value::as_text).ok_or_else(bad)?;
         #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
-        let expires = stored.get("expires").and_then(Value::as_integer).ok_or_else(bad)? as f64;
+        let expires = stored.get("expires").and_then(Value::parse_integer).ok_or_else(bad)? as f64;
         if now > expires {
             return Err(Error::new(ErrorKind::Expired, 0, "session has expired"));
         }
