@@ -181,7 +181,16 @@ fn keys(sample: &Sample) -> Encrypter {
 
 #[test]
 fn laravel_cookie_gives_the_id() {
-    let sample = Sample::named("laravel", "cookie-cbc");
+    laravel_id("cookie-cbc");
+}
+
+#[test]
+fn laravel_cookie_in_gcm_gives_the_id() {
+    laravel_id("cookie-gcm");
+}
+
+fn laravel_id(name: &str) {
+    let sample = Sample::named("laravel", name);
     let id = keys(&sample).session_id("laravel_session", &sample.bytes, &BOUNDS()).unwrap();
     same(sample.expect(), &Value::Text(id.into()));
     let value = sample.bytes.strip_prefix(b"laravel_session=").unwrap();
@@ -203,9 +212,32 @@ fn laravel_files_decode() {
     sample.check(&laravel::read(Serialization::Json, &sample.bytes, &BOUNDS()).unwrap());
 }
 
+/// As `json_decode` of PHP 8.2 gives it.
+#[test]
+fn laravel_json_has_the_keys_of_php() {
+    let json = br#"{"cart":{"5":"tea","05":1,"-3":2},"list":{"0":"a","1":"b"},"none":{},"9":true}"#;
+    let value = laravel::read(Serialization::Json, json, &BOUNDS()).unwrap();
+    let expect = serde_json::json!({"$map": [
+        ["cart", {"$map": [[5, "tea"], ["05", 1], [-3, 2]]}],
+        ["list", ["a", "b"]],
+        ["none", []],
+        [9, true],
+    ]});
+    same(&expect, &value);
+}
+
 #[test]
 fn laravel_encrypted_file_decodes() {
-    let sample = Sample::named("laravel", "file-encrypted-cbc");
+    laravel_encrypted("file-encrypted-cbc");
+}
+
+#[test]
+fn laravel_file_in_gcm_decodes() {
+    laravel_encrypted("file-encrypted-gcm");
+}
+
+fn laravel_encrypted(name: &str) {
+    let sample = Sample::named("laravel", name);
     let Value::Map(mut entries) = keys(&sample).read(Serialization::Php, &sample.bytes, &BOUNDS()).unwrap()
     else {
         panic!("a map")

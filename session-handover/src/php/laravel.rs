@@ -12,6 +12,7 @@
 //! drivers: [`Encrypter`] has a reader of the same name for each, which reads both.
 
 use super::serialize;
+use crate::keys::last_of_each;
 use crate::{Bounds, Digest, Error, ErrorKind, Value, json, seal};
 
 /// The setting `session.serialization`.
@@ -33,7 +34,27 @@ pub fn read(serialization: Serialization, bytes: &[u8], bounds: &Bounds) -> Resu
     match serialization {
         Serialization::Php => serialize::read_session(bytes, bounds),
         Serialization::Json if bytes.is_empty() => Ok(Value::Map(Vec::new())),
-        Serialization::Json => super::as_map(json::read(bytes, bounds)?),
+        Serialization::Json => super::as_map(as_php(json::read(bytes, bounds)?)),
+    }
+}
+
+/// JSON as PHP reads it: a map is an array, in which text that is an integer is an integer key.
+fn as_php(value: Value) -> Value {
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(as_php).collect()),
+        Value::Map(entries) => {
+            let entries = entries.into_iter().map(|(name, value)| match name {
+                Value::Text(name) => (super::key(name.as_bytes()), as_php(value)),
+                name => (name, as_php(value)),
+            });
+            let entries = last_of_each(entries.collect());
+            let is_list = entries.iter().zip(0..).all(|((key, _), index)| *key == Value::Int(index));
+            match is_list {
+                true => Value::List(entries.into_iter().map(|(_, value)| value).collect()),
+                false => Value::Map(entries),
+            }
+        }
+        other => other,
     }
 }
 
