@@ -249,6 +249,11 @@ fn flask_tags_decode() {
     flask_cookie("cookie-tags");
 }
 
+#[test]
+fn flask_markup_that_utf8_cannot_hold_decodes() {
+    flask_cookie("cookie-markup-surrogate");
+}
+
 fn flask_session_value(name: &str) -> Sample {
     let sample = Sample::named("flask-session", name);
     sample.check(&flask_session::read(&sample.bytes, &BOUNDS()).unwrap());
@@ -346,6 +351,18 @@ fn beaker_file_decodes() {
     assert!(timed.read_file(&sample.bytes, 1_700_000_160.0, &BOUNDS()).is_ok());
     let error = timed.read_file(&sample.bytes, 1_700_000_161.0, &BOUNDS()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Expired);
+}
+
+#[test]
+fn beaker_value_of_redis_decodes() {
+    let sample = Sample::named("beaker", "redis");
+    sample.check(&beaker::Sessions::default().read_value(&sample.bytes, 9e9, &BOUNDS()).unwrap());
+}
+
+#[test]
+fn beaker_row_decodes() {
+    let sample = Sample::named("beaker", "database");
+    sample.check(&beaker::Sessions::default().read_file(&sample.bytes, 9e9, &BOUNDS()).unwrap());
 }
 
 #[test]

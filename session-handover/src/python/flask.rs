@@ -119,6 +119,8 @@ fn untag(value: Value) -> Result<Value, Error> {
         (" t", Value::List(items)) => Value::Tuple(items),
         (" b", Value::Text(text)) => Value::Bytes(seal::base64(text.as_bytes())?),
         (" m", Value::Text(text)) => Value::Markup(text.into()),
+        // Text that no other type can hold.
+        (" m", text @ Value::Utf16(_)) => text,
         (" u", Value::Text(text)) => Value::Uuid(moment::uuid(hexadecimal(&text).ok_or_else(bad)?)),
         (" d", Value::Text(text)) => Value::DateTime(moment::http_date(&text).ok_or_else(bad)?),
         // A map with one key that looks like a tag has two more letters in it.
