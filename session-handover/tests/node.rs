@@ -261,6 +261,30 @@ fn iron_session_decodes() {
 }
 
 #[test]
+fn iron_session_6_decodes() {
+    iron_session_of_two_passwords("sealed-6");
+}
+
+#[test]
+fn iron_session_7_decodes() {
+    iron_session_of_two_passwords("sealed-7");
+}
+
+fn iron_session_of_two_passwords(name: &str) {
+    let sample = Sample::named("iron-session", name);
+    let [old, new] = ["1", "2"].map(|id| sample.about["secret"][id].as_str().unwrap());
+    let first = iron_session::Cookie::new("iron", old).unwrap();
+    let now = sample.about["as_of"].as_f64().unwrap();
+    let refused = first.read(&sample.bytes, now, &BOUNDS()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Signature);
+    let cookie = first.password("2", new).unwrap();
+    sample.check(&cookie.read(&sample.bytes, now, &BOUNDS()).unwrap().value);
+    // The seal is made for an hour, and a minute of grace follows.
+    let late = cookie.read(&sample.bytes, now + 3_700.0, &BOUNDS()).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Expired);
+}
+
+#[test]
 fn iron_seal_of_other_passwords_is_refused() {
     let sample = Sample::named("iron-session", "sealed");
     assert_eq!(iron_session::Cookie::new("session", "short").unwrap_err().kind(), ErrorKind::Malformed);
