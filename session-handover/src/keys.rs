@@ -8,10 +8,8 @@ use crate::Value;
 /// A key that stands twice keeps its place and its last value. Keys are integers and text.
 pub(crate) fn last_of_each<T>(entries: Vec<(Value, T)>) -> Vec<(Value, T)> {
     // Few maps have such a key, so nothing is moved before one is found.
-    let repeated = if entries.len() <= 16 {
-        let mut places = [const { Place::Other }; 16];
-        places.iter_mut().zip(&entries).for_each(|(place_of, (key, _))| *place_of = place(key));
-        (1..entries.len()).any(|at| places[..at].contains(&places[at]))
+    let repeated = if entries.len() <= FEW {
+        repeats(&entries)
     } else {
         let mut met = HashSet::with_capacity(entries.len());
         !entries.iter().all(|(key, _)| met.insert(place(key)))
@@ -34,6 +32,38 @@ pub(crate) fn last_of_each<T>(entries: Vec<(Value, T)>) -> Vec<(Value, T)> {
         .filter(|(_, (first, _))| *first)
         .filter_map(|(key, (_, last))| Some((key, values.get_mut(last?)?.take()?)))
         .collect()
+}
+
+/// Maps of more entries are checked with a table.
+const FEW: usize = 16;
+
+/// Whether one of a few keys stands twice. Their prints are compared first: those of most keys differ.
+fn repeats<T>(entries: &[(Value, T)]) -> bool {
+    let mut prints = [0_u64; FEW];
+    for (at, (key, _)) in entries.iter().enumerate().take(FEW) {
+        let print = print(key);
+        if prints[..at].contains(&print) && entries[..at].iter().any(|(other, _)| place(other) == place(key))
+        {
+            return true;
+        }
+        prints[at] = print;
+    }
+    false
+}
+
+/// A number that equal keys share.
+fn print(key: &Value) -> u64 {
+    let bytes = match place(key) {
+        Place::Int(number) => return number.unsigned_abs(),
+        Place::Text(bytes) => bytes,
+        Place::Utf16(_) | Place::Other => return 0,
+    };
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => bytes.iter().fold(1, |print, &byte| print << 8 | u64::from(byte)),
+    }
 }
 
 #[derive(PartialEq, Eq, Hash)]
