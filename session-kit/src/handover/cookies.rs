@@ -6,11 +6,13 @@ use http::{HeaderMap, HeaderValue};
 use session_handover::{Bounds, Error, Value};
 use session_manager::{HandoverSource, OldId};
 
-use super::system::{cookie_value, now, read};
+use super::system::{cookie_value, decoding, now, read};
 
 type Find = dyn Fn(&HeaderMap) -> Option<String> + Send + Sync;
 type Read = dyn Fn(&str, f64, &Bounds) -> Result<Value, Error> + Send + Sync;
 
+/// Cookies of more bytes are opened on a thread for blocking calls: what they hold may be compressed.
+const LONG: usize = 1 << 10;
 /// The longest cookie that is opened, in bytes. Browsers keep 4 KiB of each.
 const LONGEST: usize = 16 << 10;
 
@@ -101,8 +103,9 @@ impl HandoverSource for Cookies {
     }
 
     async fn read(&self, id: &OldId) -> session_core::Result<Option<Value>> {
-        let Some(text) = id.as_str() else { return Ok(None) };
-        read((self.read)(text, now(), &self.bounds).map(Some))
+        let Some(text) = id.as_str().map(str::to_owned) else { return Ok(None) };
+        let (open, bounds) = (Arc::clone(&self.read), self.bounds);
+        decoding(text.len() > LONG, move || read(open(&text, now(), &bounds).map(Some))).await
     }
 
     /// Does nothing: see [`Cookies`].

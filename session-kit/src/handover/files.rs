@@ -114,6 +114,6 @@ impl ListedSource for Files {
         if end.is_some_and(|end| now() > end) {
             return Ok(None);
         }
-        Ok(self.system.decode(name, &data, Some(changed))?.map(|value| (value, end)))
+        Ok(self.system.decode(name, data, Some(changed)).await?.map(|value| (value, end)))
     }
 }

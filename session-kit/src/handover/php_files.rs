@@ -11,7 +11,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::listed::{self, Listed, ListedSource};
 use super::locked;
-use super::system::{self, System, cookie_value, now};
+use super::system::{System, cookie_value, now};
 
 /// The live sessions of a PHP application in the files of `session.save_path`, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover).
@@ -101,6 +101,14 @@ impl PhpFiles {
         System::new("", |_| Ok(None)).found_by(move |headers| php_id(headers, &self.0.cookie))
     }
 
+    fn reader(&self) -> System {
+        let handler = self.0.handler;
+        let mut bounds = Bounds::default();
+        bounds.size = bounds.size.max(usize::try_from(self.0.max_file_bytes).unwrap_or(usize::MAX));
+        System::new("", move |stored| session::read(handler, stored.data, stored.bounds).map(Some))
+            .bounds(bounds)
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(Arc::make_mut(&mut self.0));
         self
@@ -149,8 +157,7 @@ impl ListedSource for PhpFiles {
         if now() > end {
             return Ok(None);
         }
-        let read = session::read(self.0.handler, &data, &Bounds::default());
-        Ok(system::read(read.map(Some))?.map(|value| (value, Some(end))))
+        Ok(self.reader().decode("", data, Some(changed)).await?.map(|value| (value, Some(end))))
     }
 }
 

@@ -118,7 +118,7 @@ impl ListedSource for PostgresRows {
             return Ok(None);
         }
         let data = data(row, 0).map_err(|error| failed(operation, &error))?.ok_or_else(too_long)?;
-        Ok(self.rows.system.decode(name, &data, None)?.map(|value| (value, end)))
+        Ok(self.rows.system.decode(name, data, None).await?.map(|value| (value, end)))
     }
 }
 

@@ -236,7 +236,7 @@ impl ListedSource for RedisEntries {
         if data.len() > most {
             return Err(too_long());
         }
-        let old = self.entries.system.decode(name, &data, None)?;
+        let old = self.entries.system.decode(name, data, None).await?;
         // A negative number: the key has no end.
         #[expect(clippy::cast_precision_loss, reason = "times in milliseconds are far below 2^53")]
         let end = Some(now() + ttl as f64 / 1e3).filter(|_| ttl >= 0);

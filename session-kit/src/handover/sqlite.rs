@@ -208,7 +208,7 @@ impl ListedSource for SqliteRows {
         if end.is_some_and(|end| now() >= end) {
             return Ok(None);
         }
-        let old = rows.system.decode(&name, &data.ok_or_else(too_long)?, None)?;
+        let old = rows.system.decode(&name, data.ok_or_else(too_long)?, None).await?;
         Ok(old.map(|value| (value, end)))
     }
 }

@@ -8,12 +8,15 @@ use http::{HeaderMap, HeaderValue};
 use session_core::{Clock as _, Operation, StoreError, StoreErrorKind, SystemClock};
 use session_handover::{Bounds, Error, ErrorKind, Value};
 use session_manager::{HandoverSource, OldId};
+use tokio::task::{JoinError, spawn_blocking};
 
 /// The name of a session, or the text of a cookie that nothing has signed.
 pub(super) type Found = Result<String, String>;
 type Find = dyn Fn(&HeaderMap) -> Option<Found> + Send + Sync;
 type Read = dyn Fn(&Stored<'_>) -> Result<Option<Value>, Error> + Send + Sync;
 
+/// Stored sessions of more bytes are decoded on a thread for blocking calls. The densest formats take 0.1 ms for as many.
+const LONG: usize = 8 << 10;
 /// The longest id that is looked up, in bytes.
 const LONGEST_ID: usize = 512;
 /// Stands before the text of a cookie that nothing has signed. No name of a session has a control.
@@ -127,16 +130,21 @@ impl System {
     }
 
     /// The session of these bytes, unless it has ended.
-    pub(super) fn decode(
+    pub(super) async fn decode(
         &self,
         name: &str,
-        data: &[u8],
+        data: Vec<u8>,
         changed: Option<f64>,
     ) -> session_core::Result<Option<Value>> {
         if data.len() > self.bounds.size {
             return Err(too_long());
         }
-        read((self.read)(&Stored { name, data, changed, now: now(), bounds: &self.bounds }))
+        let (system, name, len) = (self.clone(), name.to_owned(), data.len());
+        decoding(len > LONG, move || {
+            let bounds = &system.bounds;
+            read((system.read)(&Stored { name: &name, data: &data, changed, now: now(), bounds }))
+        })
+        .await
     }
 }
 
@@ -219,6 +227,25 @@ pub(super) fn readable(id: &OldId) -> session_core::Result<Option<&str>> {
 /// The name of a session that one of our sources found.
 pub(super) fn name_of(id: &OldId) -> Option<&str> {
     id.as_str().filter(|name| is_name(name))
+}
+
+/// Runs a decoding. One that may take `long` runs on a thread for blocking calls, so that it delays no other task.
+pub(super) async fn decoding<T: Send + 'static>(
+    long: bool,
+    decode: impl FnOnce() -> session_core::Result<T> + Send + 'static,
+) -> session_core::Result<T> {
+    if !long {
+        return decode();
+    }
+    match spawn_blocking(decode).await.map_err(JoinError::try_into_panic) {
+        Ok(decoded) => decoded,
+        // A reader of the application may panic, as it does on this thread.
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(stopped)) => {
+            let error = StoreError::new(StoreErrorKind::Unavailable, Operation::Retrieve);
+            Err(error.with_source(stopped))
+        }
+    }
 }
 
 /// A session that has ended is absent, and all other failures are damage.

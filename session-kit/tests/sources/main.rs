@@ -7,6 +7,7 @@ mod files;
 mod forged;
 mod import;
 mod laravel;
+mod long;
 mod postgres;
 mod redis;
 mod sqlite;
