@@ -41,26 +41,32 @@ pub fn stored(file: Value) -> Result<Stored, Error> {
     for (name, field) in fields {
         match name {
             Value::Text(name) if name == "_Data" => value = Some(field),
-            Value::Text(name) if name == "_Expires_At" => {
-                expires = match field {
-                    #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
-                    Value::Int(number) => Some(number as f64),
-                    Value::Float(number) => Some(number),
-                    Value::Text(text) => text.parse().ok(),
-                    _ => None,
-                }
-            }
+            // `never` is no moment.
+            Value::Text(name) if name == "_Expires_At" => expires = moment(&field),
             _ => {}
         }
     }
     Ok(Stored { key: key.into(), value: value.ok_or_else(bad)?, expires })
 }
 
-/// The path of a key's file below the root of Store::File: three folders of one digit, and the SHA-1 of the key.
+/// The end of a session, in seconds since 1970: the content of the key `expires:ID`.
+///
+/// # Errors
+/// [`ErrorKind::Malformed`] for content that is not a number.
+pub fn end(stored: &Stored) -> Result<f64, Error> {
+    moment(&stored.value).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "end of the session"))
+}
+
+/// The path of a key's file below the root of Store::File: three folders of one digit, and the name.
 pub fn file_path(key: &str) -> String {
-    use sha1::Digest as _;
-    let name = seal::hex(&sha1::Sha1::digest(key.as_bytes()));
+    let name = file_name(key);
     format!("{}/{}/{}/{name}", &name[..1], &name[1..2], &name[2..3])
+}
+
+/// The name of a key's file in Store::File: the SHA-1 of the key.
+pub fn file_name(key: &str) -> String {
+    use sha1::Digest as _;
+    seal::hex(&sha1::Sha1::digest(key.as_bytes()))
 }
 
 /// Reads the column `session_data` of Store::DBI, or a value of Store::Redis: Storable in base64 with line breaks.
@@ -78,14 +84,19 @@ pub fn live(session: Value, now: f64) -> Value {
         ends = Some(of);
     }
     let Some(Value::Map(ends)) = ends else { return session };
-    let passed = |end: &Value| match end {
-        #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
-        Value::Int(end) => (*end as f64) < now,
-        Value::Float(end) => *end < now,
-        Value::Text(end) => end.parse::<f64>().is_ok_and(|end| end < now),
-        _ => false,
-    };
+    let passed = |end: &Value| moment(end).is_some_and(|end| end < now);
     let ended = ends.iter().filter(|(_, end)| passed(end)).filter_map(|(key, _)| key.as_text());
     let ended: HashSet<String> = ended.map(str::to_owned).collect();
     if ended.is_empty() { session } else { without(session, |key| ended.contains(key)) }
+}
+
+/// A number of seconds, which Perl may keep as text.
+fn moment(value: &Value) -> Option<f64> {
+    match value {
+        #[expect(clippy::cast_precision_loss, reason = "moments in seconds are far below 2^53")]
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    }
 }

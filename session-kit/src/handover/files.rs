@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderMap;
-use session_handover::Value;
+use session_handover::{Bounds, Error, Value};
 use session_manager::{HandoverSource, OldId};
 
 use super::listed::{self, Listed, ListedSource};
 use super::locked;
-use super::system::{System, name_of, now, readable};
+use super::system::{LONG, System, corrupt, decoding, name_of, now, readable};
 
 /// The live sessions of an application in one file each, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover). For PHP use [`PhpFiles`](super::PhpFiles).
@@ -23,8 +23,29 @@ pub struct Files {
     directory: PathBuf,
     prefix: String,
     suffix: String,
+    folders: Option<Folders>,
+    end_file: Option<EndFile>,
     lifetime: Option<Duration>,
     lock_timeout: Duration,
+}
+
+/// The directories between that of all sessions and the file of one, which its name begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Folders {
+    /// One of each of the first letters: `a/b/ab12`.
+    Letters(usize),
+    /// The first letter, the first two letters, and so on: `a/ab/ab12`.
+    Beginnings(usize),
+}
+
+/// A file beside that of the session has the end of its life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndFile {
+    /// The name of this file, by the bytes of the session's file.
+    pub(super) name: fn(&[u8], &Bounds) -> Result<String, Error>,
+    /// The end that it holds, in seconds since 1970.
+    pub(super) end: fn(&[u8], &Bounds) -> Result<f64, Error>,
 }
 
 impl Files {
@@ -40,9 +61,25 @@ impl Files {
             directory: directory.into(),
             prefix: prefix.into(),
             suffix: suffix.into(),
+            folders: None,
+            end_file: None,
             lifetime: None,
             lock_timeout: Duration::from_secs(5),
         }
+    }
+
+    /// The files are not in the directory itself, but in directories within it.
+    #[must_use]
+    pub fn folders(mut self, folders: Folders) -> Self {
+        self.folders = Some(folders);
+        self
+    }
+
+    /// A session without the other file has ended.
+    #[cfg_attr(not(feature = "handover-perl"), allow(dead_code, reason = "Catalyst has such a file"))]
+    pub(super) fn ends_in(mut self, file: EndFile) -> Self {
+        self.end_file = Some(file);
+        self
     }
 
     /// A session has ended this long after the last change of its file. Without it the content alone says when.
@@ -74,7 +111,37 @@ impl Files {
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         let is_plain = !name.contains(['/', '\\']) && !name.starts_with('.');
-        is_plain.then(|| self.directory.join(format!("{}{name}{}", self.prefix, self.suffix)))
+        let mut path = is_plain.then(|| self.directory.clone())?;
+        for level in 0..self.folders.map_or(0, Folders::levels) {
+            let from = if matches!(self.folders, Some(Folders::Letters(_))) { level } else { 0 };
+            // A dot would lead elsewhere. A name that is too short has no file.
+            path.push(name.get(from..=level).filter(|folder| !folder.contains('.'))?);
+        }
+        path.push(format!("{}{name}{}", self.prefix, self.suffix));
+        Some(path)
+    }
+
+    /// The end of a session, where another file has it, and the session.
+    async fn end_beside(&self, file: EndFile, session: Vec<u8>) -> session_core::Result<(f64, Vec<u8>)> {
+        let bounds = self.system.bounds;
+        let name = decoding(session.len() > LONG, move || {
+            let name = (file.name)(&session, &bounds).map_err(|error| corrupt().with_source(error))?;
+            Ok((name, session))
+        });
+        let (name, session) = name.await?;
+        let Some(path) = self.path(&name) else { return Ok((f64::NEG_INFINITY, session)) };
+        let end = match locked::read(&path, self.lock_timeout, LONG as u64).await? {
+            Some((data, _)) => (file.end)(&data, &bounds).map_err(|error| corrupt().with_source(error))?,
+            None => f64::NEG_INFINITY,
+        };
+        Ok((end, session))
+    }
+}
+
+impl Folders {
+    fn levels(self) -> usize {
+        let (Self::Letters(levels) | Self::Beginnings(levels)) = self;
+        levels
     }
 }
 
@@ -99,7 +166,8 @@ impl HandoverSource for Files {
 
 impl ListedSource for Files {
     async fn list(&self, _: Option<&str>) -> session_core::Result<Listed> {
-        listed::files(&self.directory, 0, self.prefix.clone(), self.suffix.clone()).await
+        let levels = self.folders.map_or(0, Folders::levels);
+        listed::files(&self.directory, levels, self.prefix.clone(), self.suffix.clone()).await
     }
 
     async fn read_until(&self, id: &OldId) -> session_core::Result<Option<(Value, Option<f64>)>> {
@@ -107,10 +175,15 @@ impl ListedSource for Files {
             return Ok(None);
         };
         let most = self.system.bounds.size as u64;
-        let Some((data, changed)) = locked::read(&path, self.lock_timeout, most).await? else {
+        let Some((mut data, changed)) = locked::read(&path, self.lock_timeout, most).await? else {
             return Ok(None);
         };
-        let end = self.lifetime.map(|time| changed + time.as_secs_f64());
+        let mut end = self.lifetime.map(|time| changed + time.as_secs_f64());
+        if let Some(file) = self.end_file {
+            let beside;
+            (beside, data) = self.end_beside(file, data).await?;
+            end = Some(end.map_or(beside, |end| end.min(beside)));
+        }
         if end.is_some_and(|end| now() > end) {
             return Ok(None);
         }

@@ -10,7 +10,7 @@
 //! | [`PostgresRows`] | rows of PostgreSQL | `handover-postgres` |
 //! | [`RedisEntries`] | values of Redis | `handover-redis` |
 //!
-//! [`Rows`], [`Entries`], [`Files`] and [`Cookies`] have a constructor for each system, behind the features `handover-django`,
+//! [`Rows`], [`Entries`], [`Files`] and [`Cookies`] have a constructor for each system, behind the features `handover-beaker`, `handover-django`,
 //! `handover-express`, `handover-flask`, `handover-laravel`, `handover-perl`, `handover-rails` and `handover-rust`.
 //! For other systems describe the layout with a [`System`].
 
@@ -35,7 +35,7 @@ pub use session_handover::*;
 
 pub use cookies::Cookies;
 pub use entries::Entries;
-pub use files::Files;
+pub use files::{Files, Folders};
 pub use import::{Import, Imported};
 pub use listed::{Listed, ListedSource};
 pub use php_files::PhpFiles;

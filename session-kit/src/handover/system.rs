@@ -16,7 +16,7 @@ type Find = dyn Fn(&HeaderMap) -> Option<Found> + Send + Sync;
 type Read = dyn Fn(&Stored<'_>) -> Result<Option<Value>, Error> + Send + Sync;
 
 /// Stored sessions of more bytes are decoded on a thread for blocking calls. The densest formats take 0.1 ms for as many.
-const LONG: usize = 8 << 10;
+pub(super) const LONG: usize = 8 << 10;
 /// The longest id that is looked up, in bytes.
 const LONGEST_ID: usize = 512;
 /// Stands before the text of a cookie that nothing has signed. No name of a session has a control.

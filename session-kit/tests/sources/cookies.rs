@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use session_kit::handover::node::{cookie_session, iron_session};
 use session_kit::handover::perl::{mojolicious, plack};
 use session_kit::handover::python::django::Sessions as DjangoSessions;
-use session_kit::handover::python::{flask, starlette};
+use session_kit::handover::python::{beaker, flask, starlette};
 use session_kit::handover::ruby::{rack, rails};
 use session_kit::handover::rust::actix_session;
 use session_kit::handover::rust::cookie::{Key, Security};
@@ -31,6 +31,7 @@ async fn cookies_of_each_system_are_read() {
     let starlette = starlette::Cookie::new(["starlette-sample-secret-A"]).max_age(None);
     let django = DjangoSessions::new([DJANGO_SECRET]).max_age(FOREVER);
     let actix = actix_session::cookie(Security::Signed(Key::new(&[7; 64]).unwrap()));
+    let beaker = beaker::Sessions::default().validate_key("beaker-validate-A");
     let cases = [
         ("flask/cookie-basic.txt", "session=", flask()),
         ("starlette/cookie-basic.txt", "session=", Cookies::starlette(starlette, "session")),
@@ -54,6 +55,7 @@ async fn cookies_of_each_system_are_read() {
             Cookies::plack(plack::Cookie::new("plack secret").expires(FOREVER), "plack_session"),
         ),
         ("actix-session/cookie-store-signed.txt", "", Cookies::actix_session(actix, "id")),
+        ("beaker/cookie-signed.txt", "", Cookies::beaker(beaker, "beaker.session.id")),
     ];
     for (sample, name, cookies) in cases {
         let text = format!("{name}{}", text_of(sample));

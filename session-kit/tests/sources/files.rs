@@ -1,18 +1,20 @@
 //! One file per session.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use session_kit::handover::node::express;
 use session_kit::handover::perl::cgi_session::Serializer;
-use session_kit::handover::perl::dancer;
+use session_kit::handover::perl::{catalyst, dancer};
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::python::django::Sessions;
-use session_kit::handover::python::{django_cache, flask_session};
+use session_kit::handover::python::{beaker, django_cache, flask_session};
 use session_kit::handover::{Files, System};
 use session_kit::session_core::{Clock as _, SystemClock};
 use session_kit::{HandoverSource as _, OldId, StoreErrorKind};
 
+use crate::import::ids;
 use crate::{
     DJANGO_SECRET, EXPRESS_ID, EXPRESS_SECRET, LARAVEL_ID, LARAVEL_KEY, assert_hides, bytes_of,
     express_request, failure, reads_and_ends, request, text_of, user_of,
@@ -106,6 +108,66 @@ async fn files_of_each_system_are_read_and_ended() {
         assert!(!directory.path().join(&name).exists());
         assert!(directory.path().join(format!("{name}x")).exists());
     }
+}
+
+#[tokio::test]
+async fn files_in_folders_are_read_listed_and_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |path: &str, bytes: &[u8]| {
+        let path = directory.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let secret = "beaker-sample-secret-A";
+    let id = "0123456789abcdef0123456789abcdef";
+    put(&format!("0/01/{id}.cache"), &bytes_of("beaker/file-pickle.cache"));
+    let files = Files::beaker(directory.path(), beaker::Sessions::default(), "beaker.session.id", None);
+    assert_eq!(ids(&files).await, BTreeSet::from([id.to_owned()]));
+    for none in ["../../etc/passwd", "0", ".1.cache", ""] {
+        assert_eq!(user_of(&files, &request(&format!("beaker.session.id={none}"))).await, None, "{none}");
+    }
+    reads_and_ends("beaker", &files, &request(&format!("beaker.session.id={id}"))).await;
+
+    // The cookie that Beaker signed with `beaker-secret`.
+    let id = "bfd55ab3a66e4654b115f44cdf94cceb";
+    let signed = format!("beaker.session.id=f471ccf959e5e963c2e97873f4a019d2852bc3f2{id}");
+    put(&format!("b/bf/{id}.cache"), &bytes_of("beaker/file-pickle.cache"));
+    let by = |secret| {
+        Files::beaker(directory.path(), beaker::Sessions::default(), "beaker.session.id", Some(secret))
+    };
+    let forged = by(secret);
+    let id = forged.find(&request(&signed)).unwrap();
+    assert_eq!(forged.read(&id).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    reads_and_ends("signed", &by("beaker-secret"), &request(&signed)).await;
+}
+
+#[tokio::test]
+async fn file_of_catalyst_ends_as_another_file_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = "df88b9d839561226c06c743b764ccefdbdff8349";
+    let path = |key: &str| directory.path().join(catalyst::file_path(&format!("{key}:{id}")));
+    for key in ["session", "expires"] {
+        std::fs::create_dir_all(path(key).parent().unwrap()).unwrap();
+    }
+    std::fs::write(path("session"), bytes_of("catalyst/file-session.storable")).unwrap();
+    let files = Files::catalyst(directory.path(), "myapp_session");
+    let headers = request(&format!("myapp_session={id}"));
+    // Without the other file it has ended, as for Catalyst.
+    assert_eq!(user_of(&files, &headers).await, None);
+    // The sample ends at 1795887333, which nfreeze writes as an integer of 32 bits.
+    let (sample, moment) = (bytes_of("catalyst/file-expires.storable"), 1_795_887_333_u32.to_be_bytes());
+    let at = sample.windows(4).position(|bytes| bytes == moment).unwrap();
+    let now = u32::try_from(SystemClock.now().as_millis() / 1_000).unwrap();
+    for (end, lives) in [(now - 60, false), (now + 60, true)] {
+        let mut file = sample.clone();
+        file[at..at + 4].copy_from_slice(&end.to_be_bytes());
+        std::fs::write(path("expires"), file).unwrap();
+        assert_eq!(user_of(&files, &headers).await.is_some(), lives, "{end}");
+    }
+    // The file of the end is no session.
+    let other = OldId::new(catalyst::file_name(&format!("expires:{id}")));
+    assert_eq!(files.read(&other).await.unwrap(), None);
+    reads_and_ends("catalyst", &files, &headers).await;
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn child(task: &str) {
 }
 
 /// All ids of a source.
-async fn ids(source: &impl ListedSource) -> BTreeSet<String> {
+pub(crate) async fn ids(source: &impl ListedSource) -> BTreeSet<String> {
     let (mut found, mut from) = (BTreeSet::new(), None);
     loop {
         let page = source.list(from.as_deref()).await.unwrap();

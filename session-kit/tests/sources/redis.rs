@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::Commands as _;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
-use session_kit::handover::python::flask_session;
+use session_kit::handover::python::{beaker, flask_session};
 use session_kit::handover::rust::cookie::{Key, Security};
 use session_kit::handover::rust::{actix_session, async_session, tower_sessions};
 use session_kit::handover::{Entries, RedisEntries, System, Value, node::express};
@@ -65,6 +65,12 @@ async fn values_of_each_system_are_read_and_ended() {
             "C84NEuuxyfj0GZQAkhJz7g".to_owned(),
             Entries::tower_sessions(tower_sessions::cookie(Security::Plain), "id"),
             request("id=C84NEuuxyfj0GZQAkhJz7g"),
+        ),
+        (
+            "beaker/redis.value",
+            "beaker_cache:0123456789abcdef0123456789abcdef:session".to_owned(),
+            Entries::beaker(beaker::Sessions::default(), "beaker.session.id", None),
+            request("beaker.session.id=0123456789abcdef0123456789abcdef"),
         ),
         (
             "async-session/session.value",

@@ -10,9 +10,10 @@ use session_conformance::testing::{ChildProcess, Shortage, child_args, forked};
 use session_kit::handover::perl::cgi_session::Serializer;
 use session_kit::handover::php::laravel::{Encrypter, Serialization};
 use session_kit::handover::php::session::Handler;
+use session_kit::handover::python::beaker;
 use session_kit::handover::python::django::Sessions;
-use session_kit::handover::rust::cookie::Security;
-use session_kit::handover::rust::{async_session, tower_sessions};
+use session_kit::handover::rust::cookie::{Key, Security};
+use session_kit::handover::rust::{async_session, axum_session, tower_sessions};
 use session_kit::handover::{Moment, Rows, SqliteRows, Value, node::express};
 use session_kit::{HandoverSource as _, OldId, StoreError, StoreErrorKind};
 use tempfile::TempDir;
@@ -98,6 +99,18 @@ async fn rows_of_each_system_are_read_and_ended() {
             Rows::tower_sessions(tower_sessions::cookie(Security::Plain), "id"),
             request("id=AgAAAAAAAAAAAAAAAAAAAA"),
         ),
+        (
+            "axum-session/plain.db",
+            "UPDATE sessions SET expires = 4102444800",
+            Rows::axum_session(axum_session::SessionCookie::new(None), "session", None),
+            request("session=9f59c38c-bc5f-4024-8947-8bdaca272a26"),
+        ),
+        (
+            "axum-session/encrypted.db",
+            "UPDATE sessions SET expires = 4102444800",
+            Rows::axum_session(axum_session::SessionCookie::new(None), "session", Key::new(&[9; 64]).ok()),
+            request("session=ee2e449b-47db-4d48-b0ab-a4841229ff2e"),
+        ),
     ];
     for (sample, change, rows, headers) in cases {
         let (_directory, path) = copy(sample, change);
@@ -121,7 +134,9 @@ async fn rows_of_stores_without_a_sample_table_are_read_and_ended() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("old.db");
     let connection = Connection::open(&path).unwrap();
-    let tables = "CREATE TABLE cache (cache_key PRIMARY KEY, value TEXT, expires datetime);
+    let tables = "CREATE TABLE beaker_cache (namespace PRIMARY KEY, data BLOB);
+        CREATE TABLE sessions (id PRIMARY KEY, a_session TEXT);
+        CREATE TABLE cache (cache_key PRIMARY KEY, value TEXT, expires datetime);
         CREATE TABLE async_sessions (id PRIMARY KEY, expires INTEGER, session TEXT)";
     connection.execute_batch(tables).unwrap();
     let value = STANDARD.encode(bytes_of("django/cache-redis.value"));
@@ -132,6 +147,17 @@ async fn rows_of_stores_without_a_sample_table_are_read_and_ended() {
     let source = SqliteRows::new(&path, rows);
     reads_and_ends("DatabaseCache", &source, &request("sessionid=alice0xx")).await;
     assert!(source.read(&OldId::new(":1:other")).await.unwrap().is_none());
+
+    let row = "INSERT INTO sessions VALUES ('0123456789abcdef0123456789abcdef', ?1)";
+    connection.execute(row, [text_of("apache-session/base64.txt")]).unwrap();
+    let headers = request("sid=0123456789abcdef0123456789abcdef");
+    reads_and_ends("Apache::Session", &SqliteRows::new(&path, Rows::apache_session("sid")), &headers).await;
+
+    let row = "INSERT INTO beaker_cache VALUES ('0123456789abcdef0123456789abcdef', ?1)";
+    connection.execute(row, [bytes_of("beaker/database.value")]).unwrap();
+    let rows = Rows::beaker(beaker::Sessions::default(), "beaker.session.id", None);
+    let headers = request("beaker.session.id=0123456789abcdef0123456789abcdef");
+    reads_and_ends("Beaker", &SqliteRows::new(&path, rows), &headers).await;
 
     let id = "QGsylbGw3DUAESdwWctStfdu9fxP9xcmJDybak0yrZl/WzbsI2Gjq8cjJQop4eHDarEHA3UBR9tlxejlNOrZVw==";
     let row = "INSERT INTO async_sessions VALUES ('GGLjE7HKu7ohF6r4+0gpx0zg4UJjI5ZCREU9e4rZ2Q0=', NULL, ?1)";

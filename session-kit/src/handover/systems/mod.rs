@@ -1,5 +1,7 @@
 //! Where each system has its sessions.
 
+#[cfg(feature = "handover-beaker")]
+mod beaker;
 #[cfg(feature = "handover-django")]
 mod django;
 #[cfg(feature = "handover-express")]

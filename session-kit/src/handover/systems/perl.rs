@@ -1,12 +1,13 @@
-//! CGI::Session, Catalyst, Plack, Dancer and Mojolicious.
+//! CGI::Session, Catalyst, Plack, Apache::Session, Dancer and Mojolicious.
 
 use std::path::PathBuf;
 
 use session_handover::perl::cgi_session::{self, Serializer};
-use session_handover::perl::{catalyst, dancer, mojolicious, plack, storable};
+use session_handover::perl::{apache, catalyst, dancer, mojolicious, plack, storable};
 
+use crate::handover::files::EndFile;
 use crate::handover::system::header_of;
-use crate::handover::{Cookies, Entries, Files, Moment, Rows, System};
+use crate::handover::{Cookies, Entries, Files, Folders, Moment, Rows, Stored, System};
 
 fn cgi_session(cookie: impl Into<String>, serializer: Serializer) -> System {
     System::new(cookie, move |stored| {
@@ -22,11 +23,12 @@ fn catalyst(cookie: impl Into<String>, prefix: &'static str) -> System {
         let session = catalyst::read_text(stored.data, stored.bounds)?;
         Ok(Some(catalyst::live(session, stored.now)))
     })
-    .named(cookie, move |id| {
-        // Catalyst accepts no other ids.
-        let is_id = !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_id.then(|| format!("{prefix}{id}"))
-    })
+    .named(cookie, move |id| catalyst_id(id).map(|id| format!("{prefix}{id}")))
+}
+
+/// Catalyst accepts no other ids.
+fn catalyst_id(id: &str) -> Option<&str> {
+    (!id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(id)
 }
 
 impl Rows {
@@ -40,6 +42,14 @@ impl Rows {
     pub fn catalyst(cookie: impl Into<String>) -> Self {
         Self::new("sessions", "id", "session_data", catalyst(cookie, "session:"))
             .ends_at("expires", Moment::Seconds)
+    }
+
+    /// Apache::Session's stores for databases, with Base64 as their serializer: the table `sessions`. `cookie` is the cookie in which the
+    /// application keeps the id. The rows have no end. A request of the old system locks its row where the database can; a read does
+    /// not wait for it, and an end does.
+    pub fn apache_session(cookie: impl Into<String>) -> Self {
+        let system = System::new(cookie, |stored| apache::read(stored.data, stored.bounds).map(Some));
+        Self::new("sessions", "id", "a_session", system)
     }
 }
 
@@ -58,6 +68,27 @@ impl Files {
         serializer: Serializer,
     ) -> Self {
         Self::new(directory, "cgisess_", "", cgi_session(cookie, serializer))
+    }
+
+    /// Catalyst::Plugin::Session::Store::File. `directory` is its `storage` with the namespace, by default `Default`, and `cookie`
+    /// is as in [`Rows::catalyst`]. A session ends as its file `expires:ID` says.
+    pub fn catalyst(directory: impl Into<PathBuf>, cookie: impl Into<String>) -> Self {
+        let read = |stored: &Stored<'_>| {
+            let file = catalyst::stored(catalyst::read_file(stored.data, stored.bounds)?)?;
+            let is_session = file.key.starts_with("session:");
+            Ok(Some(catalyst::live(file.value, stored.now)).filter(|_| is_session))
+        };
+        let end_file = EndFile {
+            name: |session, bounds| {
+                let file = catalyst::stored(catalyst::read_file(session, bounds)?)?;
+                let id = file.key.split_once(':').map_or(file.key.as_str(), |(_, id)| id);
+                Ok(catalyst::file_name(&format!("expires:{id}")))
+            },
+            end: |end, bounds| catalyst::end(&catalyst::stored(catalyst::read_file(end, bounds)?)?),
+        };
+        let system = System::new("", read)
+            .named(cookie, |id| catalyst_id(id).map(|id| catalyst::file_name(&format!("session:{id}"))));
+        Self::new(directory, "", "", system).folders(Folders::Letters(3)).ends_in(end_file)
     }
 
     /// Plack::Session::Store::File with its default serializer. `cookie` is `session_key`, by default `plack_session`. The files

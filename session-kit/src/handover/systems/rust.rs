@@ -1,9 +1,9 @@
-//! tower-sessions, actix-session and async-session.
+//! tower-sessions, actix-session, axum_session and async-session.
 
 use http::HeaderMap;
 use session_handover::Bounds;
-use session_handover::rust::cookie::Cookie;
-use session_handover::rust::{actix_session, async_session, tower_sessions};
+use session_handover::rust::cookie::{Cookie, Key};
+use session_handover::rust::{actix_session, async_session, axum_session, tower_sessions};
 
 use crate::handover::system::{Found, header_of};
 use crate::handover::{Cookies, Entries, Moment, Rows, Stored, System};
@@ -52,6 +52,35 @@ impl Rows {
     /// `sid` in axum-sessions.
     pub fn async_session(cookie: Cookie, name: impl Into<String>) -> Self {
         Self::new("async_sessions", "id", "session", async_session(cookie, name))
+    }
+}
+
+impl Rows {
+    /// axum_session_sqlx: the table `sessions`. `cookie` is the name that `settings` has, by default `session`, and `database_key`
+    /// is that of the configuration.
+    ///
+    /// A signed cookie is accepted if the application set `with_ip_and_user_agent` to `false`. Otherwise its signature covers the address
+    /// of the connection, which a request does not hold: those users log in again.
+    pub fn axum_session(
+        settings: axum_session::SessionCookie,
+        cookie: impl Into<String>,
+        database_key: Option<Key>,
+    ) -> Self {
+        let name = cookie.into();
+        let settings = settings.name(&name);
+        let read = move |stored: &Stored<'_>| {
+            let row = match &database_key {
+                Some(key) => axum_session::read_sealed(key, stored.name, stored.data, stored.bounds)?,
+                None => axum_session::read(stored.data, stored.bounds)?,
+            };
+            Ok(Some(row.value))
+        };
+        let system = System::new("", read).checked_by(move |headers| {
+            let header = header_of(headers, &[&name])?;
+            let id = settings.session_id(header.as_bytes(), None, &Bounds::default());
+            Some(id.map_err(|_| header))
+        });
+        Self::new("sessions", "id", "session", system).ends_at("expires", Moment::Seconds)
     }
 }
 
