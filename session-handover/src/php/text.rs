@@ -95,18 +95,19 @@ impl<'a, T: Target> Text<'a, T> {
         let mut items = Vec::new();
         let mut first = None;
         for index in 0..count {
-            match self.key(true)? {
-                Value::Int(key) if usize::try_from(key) == Ok(index) => {
-                    if index == 0 {
-                        items.reserve(count.min(64));
+            if !self.takes_index(index)? {
+                match self.key(true)? {
+                    Value::Int(key) if usize::try_from(key) == Ok(index) => {}
+                    key => {
+                        first = Some(key);
+                        break;
                     }
-                    items.push(self.value()?);
-                }
-                key => {
-                    first = Some(key);
-                    break;
                 }
             }
+            if index == 0 {
+                items.reserve(count.min(64));
+            }
+            items.push(self.value()?);
         }
         let Some(mut key) = first else {
             self.expect(*b"}")?;
@@ -123,6 +124,23 @@ impl<'a, T: Target> Text<'a, T> {
         }
         self.expect(*b"}")?;
         Ok(self.target.map(id, entries))
+    }
+
+    /// Takes the key of a list's item, if it is this one and has at most two digits. Most keys are such.
+    fn takes_index(&mut self, index: usize) -> Result<bool, Error> {
+        let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+        let len = match *self.input.rest() {
+            [b'i', b':', one, b';', ..] if digit(one) < 10 && digit(one) == index => 4,
+            [b'i', b':', ten @ b'1'..=b'9', one @ b'0'..=b'9', b';', ..]
+                if 10 * digit(ten) + digit(one) == index =>
+            {
+                5
+            }
+            _ => return Ok(false),
+        };
+        self.input.count_item()?;
+        self.input.take(len)?;
+        Ok(true)
     }
 
     fn object(&mut self) -> Result<T::Item, Error> {
