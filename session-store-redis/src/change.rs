@@ -2,8 +2,8 @@
 
 use redis::{Cmd, Value};
 use session_core::{
-    Change, ChangeRequest, Condition, Key, Operation, Record, Result, Timestamp, Touch, check_record_bytes,
-    is_live,
+    Change, ChangeRequest, Condition, Decision, Found, Key, Operation, Record, Result, StoreError,
+    StoreErrorKind, Timestamp, Touch, check_record_bytes, is_live,
 };
 
 use crate::connection::Route;
@@ -27,27 +27,49 @@ impl Inner {
         self.link.gate.check(operation)?;
         check_record_bytes(request.data_len(), self.config.max_record_bytes)?;
         let (name, now) = (self.name(key), self.config.clock.now());
+        for _ in 0..TRIES {
+            let change = match self.attempt(&name, request, loaded, now).await? {
+                Value::Int(LARGE) => {
+                    let found = self.link.read(&name, operation).await?;
+                    conflict_with(found, request, now)?
+                }
+                answer => Some(change_of(answer, operation)?),
+            };
+            if let Some(change) = change {
+                return Ok(change);
+            }
+        }
+        let changing = StoreError::new(StoreErrorKind::Unavailable, operation);
+        Err(changing.with_detail("the large record was changed again and again"))
+    }
+
+    /// The answer of the server: as the change script.
+    async fn attempt(
+        &self,
+        name: &[u8],
+        request: &ChangeRequest,
+        loaded: Option<&Record>,
+        now: Timestamp,
+    ) -> Result<Value> {
         if let ChangeRequest::Store { record, condition } = request
             && let Some(upload) =
-                Upload::new(self.config.namespace.as_bytes(), &name, record, *condition, now)
+                Upload::new(self.config.namespace.as_bytes(), name, record, *condition, now)
             // Boxed, because large records are rare.
             && let Some(answer) = Box::pin(self.link.upload(&upload, &self.scripts)).await?
         {
-            return change_of(answer, operation);
+            return Ok(answer);
         }
-        let answer = match request {
+        match request {
             ChangeRequest::Store { record, condition: Condition::Any } => {
-                self.put(&name, record, now).await?;
-                return Ok(Change::Applied);
+                self.put(name, record, now).await.map(|_| Value::Int(1))
             }
             ChangeRequest::Store { record, condition } => {
-                let swap = Swap::new(&name, record, *condition, loaded, now);
-                self.link.swap(&swap, &self.scripts).await?
+                let swap = Swap::new(name, record, *condition, loaded, now);
+                self.link.swap(&swap, &self.scripts).await
             }
-            ChangeRequest::Remove { condition } => self.delete(&name, now, *condition).await?,
-            ChangeRequest::Touch(touch) => self.move_deadline(&name, now, touch).await?,
-        };
-        change_of(answer, operation)
+            ChangeRequest::Remove { condition } => self.delete(name, now, *condition).await,
+            ChangeRequest::Touch(touch) => self.move_deadline(name, now, touch).await,
+        }
     }
 
     /// An unconditional store needs no script.
@@ -87,7 +109,28 @@ impl Inner {
     }
 }
 
-/// What the answer of a script means.
+/// The answer of a script that conflicts with a large record.
+const LARGE: i64 = 2;
+/// How often a change that conflicts with a large record is tried, if the record that is then read would not conflict.
+const TRIES: u32 = 8;
+
+/// The answer to a change that has conflicted with a large record, by the value that was read after it; `None` if the
+/// change would be made now.
+fn conflict_with(found: Value, request: &ChangeRequest, now: Timestamp) -> Result<Option<Change>> {
+    let operation = request.operation();
+    let record = match found {
+        Value::Nil => None,
+        Value::BulkString(value) => Some(decode(value).map_err(|_| corrupt(operation))?),
+        _ => return Err(unexpected(operation)),
+    };
+    Ok(match request.decide(Found::of(record.as_ref(), now), now) {
+        Decision::AlreadyApplied | Decision::AlreadyAbsent => Some(Change::Applied),
+        Decision::Conflict => Some(Change::Conflict(record.filter(|record| record.is_live(now)))),
+        Decision::Write | Decision::Delete | Decision::Corrupt => None,
+    })
+}
+
+/// The meaning of the answer of a script.
 fn change_of(answer: Value, operation: Operation) -> Result<Change> {
     match answer {
         Value::Int(1) => Ok(Change::Applied),

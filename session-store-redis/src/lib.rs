@@ -12,6 +12,7 @@ mod traverse;
 
 mod layout;
 mod native;
+mod parts;
 mod script;
 mod swap;
 mod upload;

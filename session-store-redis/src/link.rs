@@ -152,9 +152,7 @@ impl Link {
                 if self.try_swap(swap, &scripts.over, &mut trial).await? {
                     return Ok(Value::Int(1));
                 }
-                let mut read = Cmd::new();
-                read.arg("GET").arg(swap.name);
-                let found = self.persist(Words::Fixed(&read), &Route::Key, true, &mut trial).await?;
+                let found = self.value(swap.name, &mut trial).await?;
                 if let Some(answer) = swap.judge(found) {
                     return Ok(answer);
                 }

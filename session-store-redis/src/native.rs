@@ -9,7 +9,7 @@ use redis::{Cmd, RedisResult, Value};
 
 use crate::error::is_unknown_option;
 
-/// What a connection knows about `IFEQ`.
+/// The knowledge of a connection about `IFEQ`.
 pub(crate) struct Native {
     /// [`HAS`], [`LACKS`] or [`BARRED`], or how many stores have found the answer unknown.
     state: AtomicU32,

@@ -1,9 +1,8 @@
 //! Reading one record.
 
-use redis::{Cmd, Value};
+use redis::Value;
 use session_core::{Key, Operation, Record, Result};
 
-use crate::connection::Route;
 use crate::error::{corrupt, unexpected};
 use crate::layout::decode;
 use crate::open::Inner;
@@ -11,9 +10,7 @@ use crate::open::Inner;
 impl Inner {
     pub(crate) async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.link.gate.check(Operation::Retrieve)?;
-        let mut command = Cmd::new();
-        command.arg("GET").arg(self.name(key));
-        match self.link.ask(&command, Route::Key, Operation::Retrieve).await? {
+        match self.link.read(&self.name(key), Operation::Retrieve).await? {
             Value::Nil => Ok(None),
             Value::BulkString(value) => {
                 let record = decode(value).map_err(|_| corrupt(Operation::Retrieve))?;

@@ -9,6 +9,16 @@ use session_core::Record;
 
 use crate::layout::Stored;
 
+/// Answers a conflict with the live value, or with 2 if the value is longer than a [`PART`](crate::parts::PART), which the
+/// driver then reads in parts.
+macro_rules! conflict {
+    () => {
+        "if redis.call('STRLEN', KEYS[1]) > 1048593 then return 2 end
+return redis.call('GET', KEYS[1])
+"
+    };
+}
+
 /// Prepends the code that reads `revision` and `live` of the record under `KEYS[1]` at the time `ARGV[1]`.
 macro_rules! with_head {
     ($($rest:tt)*) => {
@@ -17,7 +27,7 @@ macro_rules! with_head {
 local live = false
 local revision = ''
 local deadline
-if #head > 0 then
+if #head > 0 or redis.call('GET', KEYS[1]) then
   if #head < 17 or string.byte(head) ~= 1 then
     return redis.error_reply('SKDAMAGED not a record of session-kit')
   end
@@ -35,7 +45,7 @@ end
 /// `ARGV`: now, expected, offered, value, time to live.
 ///
 /// `expected` is a revision, or empty for `Absent`, or `any` for a removal without a condition. An empty `value`
-/// removes. Answers 1 for an applied change; for a conflict, the live value or nil.
+/// removes. Answers 1 for an applied change; for a conflict, the live value, 2 for a large one, or nil.
 const CHANGE: &str = with_head!(
     "if ARGV[2] == 'any' and not live then return false end
 if ARGV[2] == 'any' or revision == ARGV[2] then
@@ -50,8 +60,8 @@ if ARGV[2] == 'any' or revision == ARGV[2] then
 end
 if not live then return false end
 if revision == ARGV[3] then return 1 end
-return redis.call('GET', KEYS[1])
-"
+",
+    conflict!()
 );
 
 /// Replaces the record whose head the caller has loaded and found live. `ARGV`: the head, value, time to live (missing
@@ -103,8 +113,9 @@ const PLACE_OVER: &str = with_head!(
   redis.call('DEL', KEYS[2])
   if not live then return false end
   if revision == ARGV[3] then return 1 end
-  return redis.call('GET', KEYS[1])
-end
+  ",
+    conflict!(),
+    "end
 ",
     place!()
 );

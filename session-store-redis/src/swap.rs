@@ -118,7 +118,7 @@ impl<'a> Swap<'a> {
         [text(now), Argument::Text(expected), Argument::Text(&self.offered), value, text(ttl)]
     }
 
-    /// The caller's time, for the change script.
+    /// The caller's time as the change script takes it.
     pub(crate) fn now(&self) -> String {
         self.now.as_millis().to_string()
     }

@@ -15,6 +15,7 @@ mod expiry;
 mod failover;
 mod native;
 mod outages;
+mod parts;
 mod proxy;
 mod rights;
 mod round_trips;

@@ -18,7 +18,8 @@ async fn as_user(server: &Server, who: &str) -> session_core::Result<RedisStore>
 #[tokio::test]
 async fn wrong_password_and_missing_right_are_misconfigured() {
     let options = Options::new().set("requirepass", "secret");
-    let server = Server::start(options.set("user", "reader on >word ~session-kit:* +get +ping")).unwrap();
+    let server =
+        Server::start(options.set("user", "reader on >word ~session-kit:* +get +getrange +ping")).unwrap();
     for who in ["", ":wrong", "nobody:word", "reader:wrong"] {
         let error = as_user(&server, who).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{who:?}: {error:?}");
@@ -118,6 +119,7 @@ async fn each_listed_right_is_needed() {
         let key = key("a");
         assert!(store.store(&key, record(1), Condition::Any).await?.is_applied());
         store.retrieve(&key).await?;
+        store.retrieve(&crate::key("none")).await?;
         store.touch(&key, touch(1, 2, later)).await?;
         store.touch(&key, touch(2, 3, None)).await?;
         assert!(store.store(&key, record(4), at(3)).await?.is_applied());

@@ -53,7 +53,12 @@ async fn each_operation_is_one_command() {
     for key in &keys {
         assert_eq!(store.retrieve(key).await.unwrap(), Some(record(1)));
     }
-    ten_times(&server, &["get"]);
+    ten_times(&server, &["getrange"]);
+    for n in 0..10 {
+        assert_eq!(store.retrieve(&crate::key(&format!("none{n}"))).await.unwrap(), None);
+    }
+    // An empty value is not a missing one.
+    ten_times(&server, &["getrange", "get"]);
     for key in &keys {
         put(&store, key, record(2), at(1)).await;
     }
@@ -61,7 +66,7 @@ async fn each_operation_is_one_command() {
     for key in &keys {
         assert!(!store.store(key, record(3), Condition::Absent).await.unwrap().is_applied());
     }
-    ten_times(&server, &["set", "get"]);
+    ten_times(&server, &["set", "getrange"]);
     for key in &keys {
         assert!(store.store_over(key, record(3), &record(2)).await.unwrap().is_applied());
     }

@@ -7,7 +7,7 @@ use session_core::{Applied, Condition, Cursor, Driver, DriverExt, Key};
 use session_store_redis::{RedisConfig, RedisStore};
 use xtask_redis::{Options, Server};
 
-use crate::{connect, fails, key, put, record, server, users};
+use crate::{at, connect, fails, key, put, record, server, touch, users};
 
 #[tokio::test]
 async fn namespaces_are_separate() {
@@ -28,17 +28,24 @@ async fn foreign_keys_end_no_traversal() {
     let server = server();
     let store = connect(&server).await;
     put(&store, &key("a"), record(1), Condition::Absent).await;
-    for command in
-        ["LPUSH session-kit:user:list x", "SET session-kit:user:short x", "SET session-kit:user: x"]
-    {
+    for command in [
+        "LPUSH session-kit:user:list x",
+        "SET session-kit:user:short x",
+        "SET session-kit:user:empty \"\"",
+        "SET session-kit:user: x",
+    ] {
         server.command(command).unwrap();
     }
     let users = users();
     assert_eq!(store.count(&users).await.unwrap(), 1);
-    for name in ["list", "short"] {
+    for name in ["list", "short", "empty"] {
         fails(store.retrieve(&key(name)).await, Corrupt, Applied::No);
-        let change = store.store(&key(name), record(2), Condition::Absent).await;
-        fails(change, Corrupt, Applied::No);
+        for condition in [Condition::Absent, at(1)] {
+            fails(store.store(&key(name), record(2), condition).await, Corrupt, Applied::No);
+            fails(store.remove(&key(name), condition).await, Corrupt, Applied::No);
+        }
+        fails(store.touch(&key(name), touch(1, 2, None)).await, Corrupt, Applied::No);
+        fails(store.store_over(&key(name), record(2), &record(1)).await, Corrupt, Applied::No);
         put(&store, &key(name), record(2), Condition::Any).await;
         assert_eq!(store.retrieve(&key(name)).await.unwrap(), Some(record(2)));
     }

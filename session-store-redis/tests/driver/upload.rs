@@ -12,15 +12,15 @@ use crate::proxy::Proxy;
 use crate::round_trips::{calls, reset};
 use crate::{at, connect, fails, key, put, record, recovered, server, users};
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// A record with the revision of `record(n)`, and data in which no two parts are equal.
-fn large(n: u8, length: usize) -> Record {
+pub(crate) fn large(n: u8, length: usize) -> Record {
     let data: Vec<u8> = (0..length).map(|at| (at >> 10) as u8 ^ n).collect();
     Record { data: data.into(), ..record(n) }
 }
 
-/// The names of the keys that are no records.
+/// The names of the parts on the server.
 fn parts(server: &Server) -> String {
     server.command("EVAL \"return table.concat(redis.call('KEYS','session-kit:[?]*'),' ')\" 0").unwrap()
 }
@@ -111,7 +111,7 @@ async fn dropped_upload_changes_nothing() {
         drop(upload);
         assert_eq!(store.retrieve(&key("a")).await.unwrap(), Some(record(1)));
     }
-    assert_eq!(store.count(&users()).await.unwrap(), 2, "parts are no records");
+    assert_eq!(store.count(&users()).await.unwrap(), 2, "a walk omits parts");
     for name in parts(&server).split(' ').filter(|name| !name.is_empty()) {
         let left: i64 = server.command(&format!("PTTL {name}")).unwrap()[1..].parse().unwrap();
         assert!((1..=62_000).contains(&left), "{left}");
