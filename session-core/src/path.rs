@@ -26,6 +26,11 @@ pub fn check_path(path: &Path) -> Result<()> {
     if text.is_empty() {
         return refuse("path is empty".into());
     }
+    if text == ":memory:" {
+        return refuse(
+            "path is `:memory:`, as for a database of SQLite in memory; use a store in memory".into(),
+        );
+    }
     if let Some((scheme, rest)) = text.split_once(':')
         && ((is_scheme(scheme) && rest.starts_with("//"))
             || SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
@@ -60,6 +65,7 @@ mod tests {
     fn urls_are_no_paths() {
         for (path, word) in [
             ("", "empty"),
+            (":memory:", "in memory"),
             ("file:sessions.db?mode=memory", "begins with `"),
             ("file:/var/lib/sessions.db", "begins with `"),
             ("FILE:sessions.db", "begins with `"),
