@@ -119,7 +119,7 @@ D05 d05_touches_survive_kill durable [Conditional Kill] [TouchNotWritten TouchTe
 D06 d06_chain_continues_after_kill durable [Conditional Kill] [AnswersEarly TornAppend];
 D07 d07_store_works_after_kill durable [Conditional Traverse Kill] [ReportsRemoved LockFileOfTheDead];
 D08 d08_writes_survive_power_loss durable [PowerLoss] [PowerWithoutEvidence FlushFails];
-F01 f01_damaged_record_is_corrupt faults [Damage] [DamagedIsAbsent DamagedIsReturned DamagedConflicts DamagedIsReplaced];
+F01 f01_damaged_record_is_corrupt faults [Damage] [DamagedIsAbsent DamagedIsReturned DamagedConflicts DamagedIsReplaced TouchHidesDamage];
 F02 f02_any_damaged_byte_is_noticed faults [Checksum] [DamagedIsAbsent DamagedIsReturned];
 F03 f03_damage_stops_no_traversal_or_purge faults [Damage Traverse] [TraverseFailsAtDamage DamageEndsTraverse DamageEndsPurge];
 F04 f04_outage_is_served_or_a_typed_error faults [Conditional Outage] [GoneIsAbsent GoneSaysYes];
@@ -127,9 +127,9 @@ F05 f05_handle_recovers_after_outage faults [Conditional Outage] [GoneForever Go
 F06 f06_full_store_keeps_its_records faults [Conditional Full] [FullRemovesOld FullSaysYes FlushFails];
 F07 f07_full_store_recovers_when_freed faults [Conditional Full] [FullForever FullRefusesRemovals];
 F08 f08_lost_permission_is_a_typed_error faults [Conditional Processes Permission] [DeniedIsAbsent DeniedForever];
-F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts PurgeTakesLive];
+F09 f09_damaged_index_mixes_no_records faults [Conditional Traverse Index] [TrustsIndex TrustsIndexInChanges TrustsIndexInConflicts PurgeTakesLive PurgeTakesAnother];
 F10 f10_shortage_of_descriptors_passes faults [Conditional Processes] [ShortIsMisconfigured ShortForever];
-F11 f11_lost_files_are_noticed faults [Conditional Files] [LostFilesAreUsed LostFilesForever];
+F11 f11_lost_files_are_noticed faults [Conditional Files] [LostFilesAreUsed LostFilesForever FollowsLinkOnce];
         ] }
     };
 }

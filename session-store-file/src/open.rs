@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode};
 use rustix::io::Errno;
 use session_core::{
-    Durability, Gate, Operation, Result, Revision, StoreError, StoreErrorKind, Timestamp, create_directory,
+    Durability, Gate, KnownFile, Operation, Result, Revision, StoreError, StoreErrorKind, Timestamp,
+    create_directory,
 };
 
 use crate::config::FileConfig;
@@ -45,7 +46,10 @@ impl Opened {
     pub(crate) fn open(config: FileConfig) -> Result<Self> {
         config.check()?;
         let (path, root) = open_directory(&config)?;
-        let root = Root::open(root, path, config.create).map_err(|fault| fault.during(Operation::Open))?;
+        let is_link = std::path::absolute(&config.path).is_ok_and(|given| given != path);
+        let link = is_link.then(|| KnownFile::at(&config.path)).transpose()?;
+        let root =
+            Root::open(root, path, link, config.create).map_err(|fault| fault.during(Operation::Open))?;
         let unique = Revision::random().map_err(|error| error.during(Operation::Open))?;
         Ok(Self {
             config,
@@ -83,7 +87,7 @@ impl Opened {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Fault> {
-        if self.gate.is_closed() { Err(Fault::closed()) } else { Ok(()) }
+        if self.gate.is_closed() { Err(Fault::closed()) } else { self.root.check_link() }
     }
 
     pub(crate) fn is_durable(&self) -> bool {

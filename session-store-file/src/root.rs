@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
-use session_core::StoreErrorKind;
+use session_core::{KnownFile, StoreErrorKind};
 
 use crate::error::Fault;
 use crate::layout::{self, LAYOUT, StoreId};
@@ -27,6 +27,8 @@ const STABLE_LISTING: [i128; 2] = [0xef53, 0x5846_5342];
 pub(crate) struct Root {
     /// Canonical, with a slash at its end.
     path: Vec<u8>,
+    /// The path in the options, if it leads through a symbolic link.
+    link: Option<KnownFile>,
     layout: CString,
     shards: Vec<CString>,
     anchor: RwLock<Arc<Anchor>>,
@@ -60,7 +62,12 @@ impl From<Stat> for Identity {
 impl Root {
     /// The store in the directory `root`, whose canonical path is `path`. With `create` an empty directory becomes a
     /// store.
-    pub(crate) fn open(root: OwnedFd, path: PathBuf, create: bool) -> Result<Self, Fault> {
+    pub(crate) fn open(
+        root: OwnedFd,
+        path: PathBuf,
+        link: Option<KnownFile>,
+        create: bool,
+    ) -> Result<Self, Fault> {
         let has_stable_listing = STABLE_LISTING.contains(&i128::from(rustix::fs::fstatfs(&root)?.f_type));
         let found = match layout::read(root.as_fd(), &path)? {
             Some(found) => found,
@@ -79,7 +86,7 @@ impl Root {
         let layout = below(LAYOUT)?;
         let shards = (0..FAN_OUT).map(|shard| below(&format!("{shard:02x}"))).collect::<Result<_, _>>()?;
         let anchor = RwLock::new(Arc::new(anchor));
-        Ok(Self { shards, layout, anchor, has_openat2, has_stable_listing, path })
+        Ok(Self { link, shards, layout, anchor, has_openat2, has_stable_listing, path })
     }
 
     /// Opens a path below the root, by its whole path and without following links.
@@ -121,6 +128,7 @@ impl Root {
     /// Fails if the store is not at its path. If another store was made at the path meanwhile, that one is used from
     /// now on.
     pub(crate) fn check_present(&self) -> Result<Arc<Anchor>, Fault> {
+        self.check_link()?;
         let known = Arc::clone(&self.anchor.read().unwrap_or_else(PoisonError::into_inner));
         match rustix::fs::statat(CWD, &*self.layout, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if Identity::from(stat) == known.identity => Ok(known),
@@ -128,6 +136,12 @@ impl Root {
             Err(Errno::NOENT | Errno::NOTDIR) => Err(self.missing()),
             Err(errno) => Err(Fault::from(errno).at(self.display())),
         }
+    }
+
+    /// Fails if the path in the options leads to another directory now, which other processes then use.
+    pub(crate) fn check_link(&self) -> Result<(), Fault> {
+        let moved = self.link.as_ref().is_some_and(KnownFile::is_gone);
+        if moved { Err(self.missing()) } else { Ok(()) }
     }
 
     /// Opens the directory of a shard, and creates it if it is missing.

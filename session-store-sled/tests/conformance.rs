@@ -138,7 +138,9 @@ impl Harness for SledHarness {
     }
 
     fn attach(&self, address: &str) -> Result<Storage, HarnessError> {
-        Ok(Storage::at(FreshPath::of_another(address)))
+        // F11 attaches through a link. Only a store with a database of its own knows the path.
+        let own = std::fs::symlink_metadata(address).is_ok_and(|found| found.is_symlink());
+        Ok(Storage { own, ..Storage::at(FreshPath::of_another(address)) })
     }
 }
 

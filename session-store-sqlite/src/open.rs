@@ -16,7 +16,7 @@ use crate::schema::{self, FileKind};
 /// Creates the file if it is missing, checks that it belongs to this driver, and updates its schema.
 ///
 /// A foreign file, or one of a newer version, stays unchanged. The returned configuration has the path of the file
-/// itself, so a change of the working directory or of a symbolic link has no effect later. The registration has to be
+/// itself, so a change of the working directory has no effect later. The registration has to be
 /// kept until the last connection is closed.
 pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFile)> {
     prepare_directory(&config)?;
@@ -36,14 +36,16 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFil
     Ok((config, file))
 }
 
-/// The database, its write-ahead log and the index of the log, which exist while a connection is open.
-pub(crate) fn files(path: &Path) -> Result<Vec<KnownFile>> {
+/// The database, its write-ahead log and the index of the log, which exist while a connection is open. `given` is the path
+/// in the options: a symbolic link in it may be switched to another file, which other processes then open.
+pub(crate) fn files(path: &Path, given: &Path) -> Result<Vec<KnownFile>> {
     let beside = |suffix| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         KnownFile::at(Path::new(&name))
     };
-    ["", "-wal", "-shm"].into_iter().map(beside).collect()
+    let link = (given != path).then(|| KnownFile::at(given));
+    ["", "-wal", "-shm"].into_iter().map(beside).chain(link).collect()
 }
 
 /// The outer error is SQLite's, and the inner one refuses the file.

@@ -32,7 +32,8 @@ struct Handle {
 impl SqliteStore {
     /// Opens the store at a path or with a whole [`SqliteConfig`], and creates the file if it is missing.
     ///
-    /// Relative paths and symbolic links are resolved now; later changes of either have no effect.
+    /// Relative paths are resolved now. While a symbolic link in the path leads to another file, all calls fail with
+    /// `Unavailable`.
     ///
     /// Blocks for some milliseconds, and for at most `busy_timeout` while another process creates the same file. Call
     /// it when the application starts.
@@ -43,12 +44,13 @@ impl SqliteStore {
     pub fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
+        let given = config.path.clone();
         let (config, file) = open::prepare(config)?;
         let keeper = connection::keeper(&config)?;
         let writer = Arc::new(Writer::open(&config)?);
         let readers = Arc::new(Readers::open(&config)?);
         // Made first: dropping it ends the thread that could be started.
-        let files = Arc::new(FileWatch::start(open::files(&config.path)?)?);
+        let files = Arc::new(FileWatch::start(open::files(&config.path, &given)?)?);
         let handle = Handle {
             writer: Arc::clone(&writer),
             readers: Arc::clone(&readers),

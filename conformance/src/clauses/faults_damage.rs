@@ -56,6 +56,16 @@ async fn changes_leave_damage(stage: &Stage, driver: &DynDriver, key: &Key) -> C
     let touched = driver.touch(key, touching(77, 77, None)).await;
     ensure(matches!(touched, Ok(true)) || is_refused(&touched), "a touch at its revision", &touched)?;
     fails(driver.retrieve(key).await, StoreErrorKind::Corrupt, "retrieving a damaged record after changes")?;
+    let touched = driver.touch(key, touching(77, 79, None)).await;
+    if is_refused(&touched) {
+        fails(driver.retrieve(key).await, StoreErrorKind::Corrupt, "retrieving it after a refused touch")?;
+    } else {
+        ensure(matches!(touched, Ok(true)), "a touch at its revision is made or `Corrupt`", &touched)?;
+        // A touch keeps the data, and with it the damage.
+        fails(driver.retrieve(key).await, StoreErrorKind::Corrupt, "retrieving it after a touch")?;
+        put(driver, key, &record(77)).await?;
+        stage.storage.damage(key).await?;
+    }
     let stored = driver.store(key, record(78), own).await;
     match &stored {
         Ok(Change::Applied) => {
@@ -257,6 +267,9 @@ async fn purge_takes_no_live_record(
 ) -> Check {
     let start = stage.now();
     stage.set(stage.soon());
+    let before = whereabouts(driver, records).await;
+    let before = records.iter().zip(before).filter(|(_, before)| *before == Some(true));
+    let before: Vec<Key> = before.map(|((key, _), _)| key.clone()).collect();
     let expired = records.iter().filter(|(_, own)| !own.is_live(stage.now())).count() as u64;
     match driver.purge(100).await {
         Ok(purged) => {
@@ -267,8 +280,30 @@ async fn purge_takes_no_live_record(
     }
     let live: Vec<_> = records.iter().filter(|(_, own)| own.is_live(stage.now())).cloned().collect();
     all_own(driver, &live, &format!("{place}, after a purge")).await?;
+    let after = whereabouts(driver, &live).await;
+    let lost =
+        live.iter().zip(after).filter(|((key, _), after)| before.contains(key) && *after == Some(false));
+    let lost: Vec<_> = lost.map(|((key, _), _)| key.clone()).collect();
+    ensure(lost.is_empty(), format!("{place}: a purge removes no live record"), shown(&lost))?;
     stage.set(start);
     Ok(())
+}
+
+/// Whether a retrieve or a walk in one page finds each record, or `None` where one of them fails. A search may miss a key
+/// of an index that is out of order, and a walk a key behind the damage.
+async fn whereabouts(driver: &DynDriver, records: &[(Key, Record)]) -> Vec<Option<bool>> {
+    let page = driver.traverse(&Prefix::SESSION, Cursor::start(), 100).await;
+    let listed = page.map(|page| page.entries.into_iter().map(|entry| entry.key).collect::<Vec<_>>());
+    let mut found = Vec::with_capacity(records.len());
+    for (key, _) in records {
+        let listed = listed.as_ref().ok().map(|keys| keys.contains(key));
+        found.push(match (driver.retrieve(key).await, listed) {
+            (Ok(Some(_)), _) | (_, Some(true)) => Some(true),
+            (Ok(None), Some(false)) => Some(false),
+            _ => None,
+        });
+    }
+    found
 }
 
 /// A change is made, or conflicts with nothing or with a state of its own key, or fails with `Corrupt`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Applied, Touch};
@@ -305,7 +306,61 @@ pub(crate) async fn f11_lost_files_are_noticed(stage: &Stage) -> Check {
     stage.storage.take_away(false).await?;
     let closed = gone(&in_time(driver.close()).await?, "closing a store without files");
     stage.storage.put_back().await?;
-    closed
+    closed?;
+    drop(driver);
+    switched_link(&stage).await
+}
+
+/// The path leads through a symbolic link that is switched to another store, as a deploy does. A driver that finds every
+/// record by its path uses the other store from then on.
+async fn switched_link(stage: &Stage) -> Check {
+    let (mine, other) = (stage.fresh(Kind::Isolated).await?, stage.fresh(Kind::Isolated).await?);
+    let (key, foreign) = (stage.key("mine"), stage.key("of-another"));
+    for (storage, key) in [(&mine, &key), (&other, &foreign)] {
+        let driver = storage.open().await?;
+        put(&driver, key, &record(5)).await?;
+        driver.close().await?;
+    }
+    let trouble = |cause: std::io::Error| Failure::Harness(format!("a symbolic link: {cause}"));
+    let home = tempfile::tempdir().map_err(trouble)?;
+    let link = home.path().join("link");
+    let lead_to = |target: &Stage| {
+        let address = target.storage.address();
+        let missing =
+            || Failure::Harness("the harness has no address(), which is the path of the files".into());
+        let next = home.path().join("next");
+        let made = std::os::unix::fs::symlink(address.ok_or_else(missing)?, &next);
+        made.and_then(|()| std::fs::rename(&next, &link)).map_err(trouble)
+    };
+    lead_to(&mine)?;
+    let linked = Stage::attached(Arc::clone(&stage.context), &link.to_string_lossy(), stage.now())?;
+    let driver = linked.reopen().await?;
+    let found = driver.retrieve(&key).await?;
+    ensure(found.is_some(), "the record, through a link", &found)?;
+    lead_to(&other)?;
+    let noticed = async {
+        loop {
+            match driver.retrieve(&key).await {
+                Ok(Some(_)) => nap(Duration::from_millis(5)).await,
+                Ok(None) => return Ok(()),
+                other => return gone(&other, "retrieving a record through a link that leads elsewhere"),
+            }
+        }
+    };
+    let late =
+        |_| unmet("a switched link is noticed within a second", format!("all is well after {NOTICED:?}"));
+    tokio::time::timeout(NOTICED, noticed).await.map_err(late)??;
+    let fresh = stage.key("through-the-link");
+    let stored = driver.store(&fresh, record(6), Condition::Any).await;
+    if stored.is_err() {
+        gone(&stored, "storing through a link that leads elsewhere")?;
+    }
+    lead_to(&mine)?;
+    let found = recovered(stage.recovery(), GONE, || driver.retrieve(&key)).await?;
+    ensure(found.is_some(), "the record, once the link leads back", &found)?;
+    // It was refused, or it went to the other store.
+    let found = recovered(stage.recovery(), GONE, || driver.retrieve(&fresh)).await?;
+    ensure(found.is_none(), "no record of the time in which the link led elsewhere", (stored, found))
 }
 
 /// Waits until the driver notices that its files are gone, and then makes every kind of call.

@@ -164,6 +164,15 @@ impl Defective {
         {
             return Ok(Change::Conflict(self.inner.stored(key)?));
         }
+        if self.is(TouchHidesDamage)
+            && let ChangeRequest::Touch(touch) = &request
+            && let Some(stored) = self.inner.stored(key)?
+            && stored.revision == touch.from
+            && touch.from != touch.to
+        {
+            let record = Record { revision: touch.to, expires: touch.deadline, ..stored };
+            return self.inner.put(key, Some(record)).map(|()| Change::Applied);
+        }
         if matches!(self.defect, DamagedConflicts | DamagedIsReplaced) && self.inner.check(key).is_err() {
             return match self.defect {
                 DamagedConflicts if condition_of(&request) != Any => Ok(Change::Conflict(None)),

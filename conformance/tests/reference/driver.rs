@@ -57,7 +57,8 @@ impl Reference {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let known = KnownFile::at(path).map_err(io::Error::other)?;
+        let followed = if defect == Defect::FollowsLinkOnce { path.canonicalize()? } else { path.to_owned() };
+        let known = KnownFile::at(&followed).map_err(io::Error::other)?;
         let log = Log { file, end: 0, frames: BTreeMap::new(), known, steps: 0, lost: false };
         let log = Arc::new(Mutex::new(log));
         Ok(Self { map: MapDriver::with_clock(clock), log, path: path.to_owned(), power, defect })

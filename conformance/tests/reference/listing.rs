@@ -125,7 +125,11 @@ impl Defective {
         let racy = match self.defect {
             PurgeSaysNone => return Ok(Purged::default()),
             PurgeDoesNotRecheck | PurgeCountsTwice => true,
-            PurgeTakesLive | PurgeOnlySessions | PurgeRemembersDeadline | DamageEndsPurge => false,
+            PurgeTakesLive
+            | PurgeTakesAnother
+            | PurgeOnlySessions
+            | PurgeRemembersDeadline
+            | DamageEndsPurge => false,
             defect => {
                 let limit = if defect == PurgeIgnoresLimit { usize::MAX } else { limit };
                 let Purged { removed, more } = self.inner.purge(limit).await?;
@@ -159,6 +163,7 @@ impl Defective {
                 PurgeRemembersDeadline => {
                     self.remember(|memory| memory.first_due.get(&key).is_some_and(|first| *first <= now))
                 }
+                PurgeTakesAnother => is_live(expires, now),
                 _ => !is_live(expires, now),
             };
             if is_due && self.is(DamageEndsPurge) && self.inner.check(&key).is_err() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
-use session_core::{OpenFile, Opener, Operation, StoreError, StoreErrorKind};
+use session_core::{KnownFile, OpenFile, Opener, Operation, StoreError, StoreErrorKind, check_path};
 
 use crate::error::Error;
 
@@ -22,6 +22,7 @@ pub(crate) struct Connections {
     path: PathBuf,
     max_pages: Option<u32>,
     idle: Mutex<Vec<Connection>>,
+    file: KnownFile,
     /// SQLite's connections do not work in a forked child.
     opener: Opener,
     _registered: OpenFile,
@@ -30,16 +31,20 @@ pub(crate) struct Connections {
 impl Connections {
     /// Creates the file if it is missing.
     pub(crate) fn open(path: PathBuf, max_pages: Option<u32>) -> Result<Self, Error> {
+        // rusqlite would take it for a URI, or for a database in memory of each connection.
+        check_path(&path)?;
         // If this fails for another reason than an existing file, so does the next line.
         let _ = File::create_new(&path);
         let registered = OpenFile::register(&path)?;
-        let opener = Opener::this_process();
-        Ok(Self { path, max_pages, idle: Mutex::default(), opener, _registered: registered })
+        let (opener, file) = (Opener::this_process(), KnownFile::at(&path)?);
+        Ok(Self { path, max_pages, idle: Mutex::default(), file, opener, _registered: registered })
     }
 
     /// Runs `work` on an idle or a new connection. If `work` panics, the connection is closed.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         self.opener.check(Operation::Open)?;
+        // Other processes do not see what is written to a file that was removed or replaced.
+        self.file.check(Operation::Open)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

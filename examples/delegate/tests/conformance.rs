@@ -97,6 +97,14 @@ impl Harness for Site {
         Ok(set_modes(storage.path.directory(), 0o700, 0o600)?)
     }
 
+    async fn take_away(&self, storage: &Storage, replace: bool) -> Result<(), HarnessError> {
+        Ok(storage.path.take_away(replace)?)
+    }
+
+    async fn put_back(&self, storage: &Storage) -> Result<(), HarnessError> {
+        Ok(storage.path.put_back()?)
+    }
+
     fn address(&self, storage: &Storage) -> Option<String> {
         storage.path.address()
     }
@@ -111,6 +119,5 @@ session_conformance::suite!(
     lacks: { AtOnce: "a model may wait",
         PowerLoss: "the file is opened with `synchronous = NORMAL`",
         Checksum: "a column has no checksum",
-        Files: "the application has the file open, and no driver",
     },
 );

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
-use delegate_example::{Visitors, locate};
+use delegate_example::{Error, Visitors, locate};
 use rusqlite::Connection;
 use session_conformance::testing::{ChildProcess, FreshPath, child_args, forked};
 use session_core::Condition::{Absent, Any, Revision as At};
@@ -53,6 +53,17 @@ async fn session_flash_and_name_share_a_row_independently() {
     assert!(store.remove(&session, Any).await.unwrap().is_applied());
     assert_eq!(visitors.name("one").unwrap().as_deref(), Some("Ada"));
     assert_eq!(store.retrieve(&session).await.unwrap(), None);
+}
+
+#[test]
+fn path_that_sqlite_takes_for_something_else_is_refused() {
+    for path in ["file:site.db?mode=memory", "file::memory:?cache=shared", ":memory:", ""] {
+        match Visitors::open(path, None).unwrap_err() {
+            Error::File(error) => assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{path}"),
+            other => panic!("{path}: {other:?}"),
+        }
+        assert!(path.is_empty() || !std::path::Path::new(path).exists());
+    }
 }
 
 #[tokio::test]

@@ -115,11 +115,15 @@ fn unsuitable_directory_is_refused_and_unchanged() {
     fs::remove_file(path("empty/layout")).unwrap();
     fs::write(path("empty/layout"), &layout).unwrap();
     drop(FileStore::open(FileConfig::new(path("empty")).create(false)).unwrap());
-    // A link in the path of the store is followed once, when it is opened.
+    // Other processes would not find the store at the path in the options.
     std::os::unix::fs::symlink(path("empty"), path("link")).unwrap();
     let store = FileStore::open(path("link")).unwrap();
-    fs::remove_file(path("link")).unwrap();
     block_on(put(&store, "one", 1));
+    fs::remove_file(path("link")).unwrap();
+    let error = block_on(store.store(&key("one"), record(2, 9), Condition::Any)).unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (StoreErrorKind::Unavailable, Applied::No), "{error}");
+    std::os::unix::fs::symlink(path("empty"), path("link")).unwrap();
+    block_on(put(&store, "one", 3));
 }
 
 #[tokio::test]

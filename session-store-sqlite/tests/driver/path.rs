@@ -37,6 +37,9 @@ fn flush_through_a_link_synchronizes_the_right_log() {
         let store = SqliteStore::open(SqliteConfig::new(&link).durability(durability)).unwrap();
         flushes_the_log(&store, &file.log());
         fs::remove_file(&link).unwrap();
+        let missed = run(store.flush()).expect_err("other processes do not find the file");
+        assert_eq!(missed.kind(), StoreErrorKind::Unavailable);
+        symlink(file.path(), &link).unwrap();
         run(store.flush()).unwrap();
         run(store.close()).unwrap();
         assert!(run(file.open().retrieve(&key("a"))).unwrap().is_some());
