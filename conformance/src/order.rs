@@ -1,14 +1,16 @@
 //! The invariants after requests of one session met in any order. The clauses of level session check them over any driver,
 //! and the tests of `session-manager` try all combinations.
 
-use std::fmt;
+mod report;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use session_core::{Condition, Driver, Key, Revision, SessionId, TestClock};
-use session_manager::{Committed, EndReason, Error, ErrorKind, IdUpdate, Outcome, Session, Sessions};
+use session_manager::{EndReason, Error, IdUpdate, Outcome, Session, Sessions};
 
+use self::report::{Effect, Report, perform};
 use crate::failure::{Check, Failure, ensure, equal, unmet};
 use crate::testing::{Applied, Fate, Probe, Request, Tree, interleave};
 
@@ -31,6 +33,8 @@ crate::level::words! {
         BindRotate = "bind-rotate",
         /// Logs a user in, and sets a key of its own.
         Login = "login",
+        /// Removes the user, whom the session has in walks with this act, and keeps the values under a new id.
+        Unbind = "unbind",
         /// Spends a token.
         Take = "take",
         /// Reads the flash values and sets one.
@@ -56,9 +60,17 @@ impl Act {
     }
 
     const fn rotates(self) -> bool {
-        matches!(self, Self::Rotate | Self::RotateInsert | Self::BindRotate | Self::Login)
+        matches!(self, Self::Rotate | Self::RotateInsert | Self::BindRotate | Self::Login | Self::Unbind)
+    }
+
+    const fn binds(self) -> bool {
+        matches!(self, Self::BindRotate | Self::Login)
     }
 }
+
+/// The user of the session before walks with [`Act::Unbind`]. Any other request that binds a user there is a login over
+/// another user, which keeps no value.
+const OWNER: &str = "owner";
 
 /// Where the walks happen.
 #[derive(Debug)]
@@ -144,14 +156,15 @@ impl<D: Driver> Ground<D> {
     ) -> Result<usize, Failure> {
         self.driver.open_gates();
         self.drawn().clear();
-        let old = self.begun().await?;
+        let owned = acts.contains(&Act::Unbind);
+        let old = self.begun(owned).await?;
         if acts.contains(&Act::Touch) {
             self.pass(Duration::from_millis(10)).await;
         }
         self.driver.close_gates();
         self.driver.set_fate(fate.map_or(usize::MAX, |(number, _)| number), fate.map_or(Fate::Late, |f| f.1));
         let requests = acts.iter().enumerate().map(|(slot, act)| {
-            Box::pin(perform(&self.sessions, old, *act, slot)) as Request<'_, Result<Report, Error>>
+            Box::pin(perform(&self.sessions, old, owned, *act, slot)) as Request<'_, Result<Report, Error>>
         });
         let reports = interleave(&self.driver, tree, requests.collect()).await?;
         let changes = self.driver.changes();
@@ -180,8 +193,11 @@ impl<D: Driver> Ground<D> {
         }
     }
 
-    async fn begun(&self) -> Result<SessionId, Failure> {
+    async fn begun(&self, owned: bool) -> Result<SessionId, Failure> {
         let session = self.sessions.load(None).await?;
+        if owned {
+            session.bind_user(OWNER)?;
+        }
         for (key, value) in [("n", 0), ("base", 1), ("token", 2), ("tmp", 3)] {
             session.insert(key, &value)?;
         }
@@ -200,8 +216,7 @@ impl<D: Driver> Ground<D> {
         let maybe_ended = reports.iter().any(|report| matches!(report.destroyed, Some(Err(_))));
         let rotated: Vec<_> =
             reports.iter().filter(|report| report.outcome() == Some(&Outcome::Rotated)).collect();
-        let maybe_rotated =
-            reports.iter().any(|report| report.act.rotates() && report.effect() == Effect::Maybe);
+        let maybe_rotated = reports.iter().any(|report| report.rotates() && report.effect() == Effect::Maybe);
         ensure(ended <= 1 || faulty, "one request ends the session", format_args!("{ended} say so"))?;
         ensure(rotated.len() <= 1, "a session has one successor", rotated.len())?;
         for report in reports {
@@ -223,7 +238,9 @@ impl<D: Driver> Ground<D> {
             if !session.exists()? {
                 continue;
             }
-            if session.flash().get::<u32>("family")?.is_some() {
+            // A login over another user drops the mark of the family.
+            let is_successor = rotated.iter().any(|one| one.drops() && one.told() == Some(id));
+            if is_successor || session.flash().get::<u32>("family")?.is_some() {
                 // With lost answers a record may remain under an id that no client received.
                 if !faulty || told.contains(&id) {
                     family.push((id, session));
@@ -250,7 +267,8 @@ impl<D: Driver> Ground<D> {
 
     /// The index of each user has the living sessions of that user, and no others.
     async fn check_index(&self, reports: &[Report]) -> Check {
-        for user in reports.iter().map(|report| format!("u{}", report.slot)) {
+        let users = reports.iter().map(|report| format!("u{}", report.slot));
+        for user in users.chain([OWNER.to_owned()]) {
             let mut living = 0;
             let listed = self.sessions.of_user(&user).await?;
             let drawn = self.drawn().clone();
@@ -289,7 +307,7 @@ impl<D: Driver> Ground<D> {
     }
 
     async fn contents(&self, session: &Session, reports: &[Report]) -> Check {
-        let cleared = worst(reports, |report| report.act == Act::Clear);
+        let cleared = worst(reports, Report::clears);
         for report in reports.iter().filter(|report| report.act.inserts()) {
             let there = session.contains(&report.own())?;
             match report.effect_of_first() {
@@ -308,12 +326,16 @@ impl<D: Driver> Ground<D> {
         let takes = |wanted| reports.iter().filter(|r| r.took && r.effect() == wanted).count();
         ensure(takes(Effect::Yes) <= 1, "a token is spent once", takes(Effect::Yes))?;
         is_there_unless(session, "base", cleared)?;
-        is_there_unless(session, "token", worst(reports, |r| r.took || r.act == Act::Clear))?;
+        is_there_unless(session, "token", worst(reports, |r| r.took || r.clears()))?;
         self.flash(session, reports)?;
         let user = session.user()?;
         let bound: Vec<_> = reports.iter().filter(|report| report.binds()).collect();
+        let owned = reports.iter().any(|report| report.owned);
+        let unbound = worst(reports, |report| report.unbound);
+        let none_bound = bound.iter().all(|report| report.effect() != Effect::Yes);
         let right = match &user {
-            None => bound.iter().all(|report| report.effect() != Effect::Yes),
+            None => none_bound && (!owned || unbound != Effect::No),
+            Some(user) if user == OWNER => owned && none_bound && unbound != Effect::Yes,
             Some(user) => bound.iter().any(|r| *user == format!("u{}", r.slot) && r.effect() != Effect::No),
         };
         ensure(right, "the user who logged in", &user)?;
@@ -325,7 +347,7 @@ impl<D: Driver> Ground<D> {
         }
         if self.clock.is_some() {
             self.pass(Duration::from_secs(120)).await;
-            is_there_unless(session, "tmp", worst(reports, |r| r.expired || r.act == Act::Clear))?;
+            is_there_unless(session, "tmp", worst(reports, |r| r.expired || r.clears()))?;
         }
         Ok(())
     }
@@ -335,7 +357,8 @@ impl<D: Driver> Ground<D> {
         let users: Vec<_> = reports.iter().filter(|report| report.act == Act::Flash).collect();
         let flashes = users.iter().map(|user| (format!("g{}", user.slot), user.effect()));
         for (key, set) in flashes.chain([("seen".to_owned(), Effect::Yes)]) {
-            let consumed = worst(reports, |report| report.act == Act::Flash && report.saw.contains(&key));
+            let reads = |report: &Report| report.act == Act::Flash && report.saw.contains(&key);
+            let consumed = worst(reports, |report| reads(report) || report.drops());
             let here = there.contains(&key);
             let right = match (set, consumed) {
                 (Effect::No, _) | (_, Effect::Yes) => !here,
@@ -349,14 +372,6 @@ impl<D: Driver> Ground<D> {
     }
 }
 
-/// Whether what a request recorded has come to pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Effect {
-    No,
-    Maybe,
-    Yes,
-}
-
 fn worst(reports: &[Report], which: impl Fn(&Report) -> bool) -> Effect {
     let effects = reports.iter().filter(|report| which(report)).map(Report::effect);
     effects.max().unwrap_or(Effect::No)
@@ -367,221 +382,4 @@ fn is_there_unless(session: &Session, key: &str, gone: Effect) -> Check {
     let there = session.contains(key)?;
     let right = gone == Effect::Maybe || there == (gone == Effect::No);
     ensure(right, format!("whether {key} is there, where {gone:?} says whether it is gone"), there)
-}
-
-/// A request's own report.
-struct Report {
-    act: Act,
-    slot: usize,
-    /// Whether it found the session.
-    found: bool,
-    /// Whether it found a tombstone.
-    replaced: bool,
-    saw: Vec<String>,
-    took: bool,
-    expired: bool,
-    destroyed: Option<Result<bool, ErrorKind>>,
-    first: Option<Result<Committed, Error>>,
-    done: Result<Committed, Error>,
-    action: IdUpdate,
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{}: ", self.act, self.slot)?;
-        if !self.found {
-            f.write_str(if self.replaced { "replaced, " } else { "absent, " })?;
-        }
-        if let Some(destroyed) = &self.destroyed {
-            write!(f, "destroyed {destroyed:?}, ")?;
-        }
-        if let Some(first) = &self.first {
-            write!(f, "first {:?}, ", first.as_ref().map(|done| &done.outcome))?;
-        }
-        write!(f, "{:?}, {:?}", self.done.as_ref().map(|done| &done.outcome), self.action)
-    }
-}
-
-fn effect(found: bool, done: &Result<Committed, Error>) -> Effect {
-    match done {
-        Ok(done) => match done.outcome {
-            Outcome::Ended(_) | Outcome::Created => Effect::No,
-            _ if !found => Effect::No,
-            _ => Effect::Yes,
-        },
-        Err(error) if error.kind() == ErrorKind::Uncertain && found => Effect::Maybe,
-        Err(_) => Effect::No,
-    }
-}
-
-impl Report {
-    fn own(&self) -> String {
-        format!("k{}", self.slot)
-    }
-
-    fn outcome(&self) -> Option<&Outcome> {
-        self.done.as_ref().ok().map(|done| &done.outcome)
-    }
-
-    fn effect(&self) -> Effect {
-        // A first commit that is still in doubt when the second fails leaves its part in doubt, and no more.
-        effect(self.found, &self.done)
-    }
-
-    fn effect_of_first(&self) -> Effect {
-        match &self.first {
-            // The last commit has found out what became of the first, unless it failed too.
-            Some(first) if effect(self.found, first) == Effect::Maybe => match &self.done {
-                Err(error) if error.kind() != ErrorKind::Uncertain => Effect::Maybe,
-                _ => self.effect(),
-            },
-            Some(Err(_)) => self.effect(),
-            Some(first) => effect(self.found, first),
-            None => self.effect(),
-        }
-    }
-
-    fn binds(&self) -> bool {
-        matches!(self.act, Act::BindRotate | Act::Login)
-    }
-
-    /// Whether it was a login that found its session gone.
-    fn began_anew(&self) -> bool {
-        self.act == Act::Login && self.outcome() == Some(&Outcome::Created)
-    }
-
-    /// The new session of a login that found its session gone: it has nothing of another login or rotation.
-    fn check_login(&self, session: &Session, reports: &[Self]) -> Result<(), Failure> {
-        equal("the user of a new session", &session.user()?, &Some(format!("u{}", self.slot)))?;
-        ensure(session.contains(&self.own())?, "the login's own value", "it is not there")?;
-        for other in reports.iter().filter(|other| other.slot != self.slot && other.act.rotates()) {
-            ensure(!session.contains(&other.own())?, "nothing of another login", other.own())?;
-        }
-        let base = session.contains("base")?;
-        let right = !base || self.found || reports.iter().any(|r| r.act == Act::Login && r.slot != self.slot);
-        ensure(right, "data that the login loaded, or that another login left", "more")?;
-        let cleared = reports.iter().any(|report| report.act == Act::Clear);
-        ensure(base || !self.found || cleared, "the data that the login loaded", "it is not there")
-    }
-
-    fn told(&self) -> Option<SessionId> {
-        match self.action {
-            IdUpdate::Set { id, .. } => Some(id),
-            _ => None,
-        }
-    }
-
-    /// Whether what it says fits together, and fits what happened.
-    fn check(&self, old: SessionId, ended: bool, rotated: bool, maybe_rotated: bool, faulty: bool) -> Check {
-        let action = match &self.action {
-            IdUpdate::Set { id, .. } if *id == old => "Repeat old",
-            IdUpdate::Set { .. } => "Repeat",
-            IdUpdate::Extend { .. } => "Extend",
-            IdUpdate::Clear => "Forget",
-            _ => "Keep",
-        };
-        let right: &[&str] = match (&self.destroyed, self.outcome()) {
-            (Some(Ok(true)), _) => &["Forget"],
-            (Some(_), _) => &["Keep"],
-            (None, Some(Outcome::Rotated | Outcome::Created)) => &["Repeat"],
-            (None, Some(Outcome::Ended(_))) => &["Keep"],
-            // No other request knows the session that its first commit began.
-            _ if matches!(&self.first, Some(Ok(first)) if first.outcome == Outcome::Created) => &["Repeat"],
-            (None, Some(Outcome::Touched)) => &["Extend"],
-            (None, _) => &["Keep", "Extend"],
-        };
-        ensure(right.contains(&action), format!("the client is told {right:?}"), action)?;
-        match &self.done {
-            Ok(done) => {
-                let truthful = match &done.outcome {
-                    Outcome::Created if self.act == Act::Login => ended || rotated || maybe_rotated,
-                    Outcome::Created => !self.found && !self.replaced && ended,
-                    Outcome::Ended(EndReason::Replaced) => rotated || maybe_rotated,
-                    Outcome::Ended(EndReason::Destroyed(_)) => self.destroyed == Some(Ok(true)),
-                    Outcome::Ended(_) => ended,
-                    _ => true,
-                };
-                ensure(truthful, "an outcome that is true", &done.outcome)?;
-                if matches!(done.outcome, Outcome::Ended(_)) {
-                    ensure(self.act != Act::Login, "a login succeeds", &done.outcome)?;
-                }
-                if matches!(done.outcome, Outcome::Ended(_)) && (self.act.rotates() || self.took) {
-                    ensure(done.refuses_response(), "the response is refused", "it goes out")?;
-                }
-            }
-            Err(error) => {
-                let usual = match error.kind() {
-                    ErrorKind::Contention => self.took,
-                    ErrorKind::Uncertain | ErrorKind::Store => faulty,
-                    _ => false,
-                };
-                ensure(usual, "no error", error)?;
-                if self.act.rotates() || self.took {
-                    ensure(error.refuses_response(), "the response is refused", "it goes out")?;
-                }
-            }
-        }
-        let there = self.found || self.replaced || ended || maybe_rotated;
-        ensure(there, "it finds the session", "nothing")
-    }
-}
-
-async fn perform<D: Driver>(
-    sessions: &Sessions<Probe<D>>,
-    id: SessionId,
-    act: Act,
-    slot: usize,
-) -> Result<Report, Error> {
-    let mut session = sessions.load(id).await?;
-    let (mut found, mut end) = (session.exists()?, session.end_reason()?);
-    if act == Act::Refer && found {
-        session.do_not_extend();
-        let reference = session.reference()?;
-        match reference.open().await? {
-            Some(opened) => session = opened,
-            None => (found, end) = (false, Some(reference.ended().await)),
-        }
-    }
-    let own = format!("k{slot}");
-    let (mut saw, mut took, mut expired) = (Vec::new(), false, false);
-    let (mut destroyed, mut first) = (None, None);
-    let add = |session: &Session| session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).map(drop);
-    match act {
-        Act::Insert => session.insert(&own, &slot)?,
-        Act::Refer if found => session.insert(&own, &slot)?,
-        Act::Refer => {}
-        Act::Update => add(&session)?,
-        Act::Touch => drop(session.get::<u32>("n")?),
-        Act::Destroy => destroyed = Some(session.destroy("logout").await.map_err(|error| error.kind())),
-        Act::Rotate => session.rotate()?,
-        Act::RotateInsert => {
-            session.rotate()?;
-            session.insert(&own, &slot)?;
-        }
-        Act::BindRotate => {
-            session.bind_user(&format!("u{slot}"))?;
-            session.rotate()?;
-        }
-        Act::Login => {
-            session.insert(&own, &slot)?;
-            session.login(&format!("u{slot}"))?;
-        }
-        Act::Take => took = session.take::<u32>("token")?.is_some(),
-        Act::Flash => {
-            saw = session.flash().keys()?;
-            session.flash().keep("family")?;
-            session.flash().set(&format!("g{slot}"), &slot)?;
-        }
-        Act::Clear => session.clear_values()?,
-        Act::Expire => expired = session.expire_key("tmp", Duration::from_secs(60))?,
-        Act::CommitThenMore => {
-            session.insert(&own, &slot)?;
-            first = Some(sessions.commit(&session).await);
-            add(&session)?;
-        }
-    }
-    let done = sessions.finish(&session).await;
-    let action = session.id_update();
-    let replaced = end == Some(EndReason::Replaced);
-    Ok(Report { act, slot, found, replaced, saw, took, expired, destroyed, first, done, action })
 }

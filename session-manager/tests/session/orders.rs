@@ -44,8 +44,9 @@ async fn three_requests_in_every_order() {
 /// Whether a set belongs to the run of every day: a request that commits twice or refers to its session makes a
 /// tree of a hundred thousand leaves, and the three kinds of rotation differ in what they carry along only.
 fn is_short(acts: &[Act]) -> bool {
-    let is_rotation =
-        |act: &&Act| matches!(act, Act::Rotate | Act::RotateInsert | Act::BindRotate | Act::Login);
+    let is_rotation = |act: &&Act| {
+        matches!(act, Act::Rotate | Act::RotateInsert | Act::BindRotate | Act::Login | Act::Unbind)
+    };
     let rotations = acts.iter().filter(is_rotation).count();
     let is_long = |act: &Act| matches!(act, Act::CommitThenMore | Act::Refer);
     !acts.iter().any(is_long) && !acts.contains(&Act::Rotate) && rotations < 2
@@ -74,7 +75,13 @@ async fn two_requests_in_every_order_with_a_lost_answer() {
 async fn logins_in_every_order_are_in_the_index() {
     let clock = clock();
     let ground = Ground::with_index(MapDriver::new(clock.clone()), Some(clock)).unwrap();
-    for acts in [[Act::Login, Act::Login], [Act::Login, Act::Destroy], [Act::BindRotate, Act::Login]] {
+    for acts in [
+        [Act::Login, Act::Login],
+        [Act::Login, Act::Destroy],
+        [Act::BindRotate, Act::Login],
+        [Act::Unbind, Act::Login],
+        [Act::Unbind, Act::Unbind],
+    ] {
         let orders = walk(&ground, &acts, None).await.orders;
         eprintln!("{orders} orders of {acts:?}");
         assert!(orders > 20);

@@ -30,7 +30,7 @@ const WRITES: [Act; 8] = [
     Act::Expire,
     Act::CommitThenMore,
 ];
-const ROTATIONS: [Act; 4] = [Act::Rotate, Act::RotateInsert, Act::BindRotate, Act::Login];
+const ROTATIONS: [Act; 5] = [Act::Rotate, Act::RotateInsert, Act::BindRotate, Act::Login, Act::Unbind];
 
 pub(crate) async fn s90_two_requests_lose_nothing_in_any_order(stage: &Stage) -> Check {
     for (at, one) in WRITES.iter().enumerate() {
@@ -59,6 +59,7 @@ pub(crate) async fn s93_lost_answer_counts_once_in_any_order(stage: &Stage) -> C
         [Act::RotateInsert, Act::RotateInsert],
         [Act::RotateInsert, Act::Destroy],
         [Act::Login, Act::Destroy],
+        [Act::Unbind, Act::Update],
     ] {
         // The short form leaves out the orders of two rotations, and lost requests beside late ones: the tests of
         // `session-manager` try them all.
@@ -87,6 +88,7 @@ pub(crate) async fn s94_three_requests_lose_nothing_in_any_order(stage: &Stage) 
         [Act::Update, Act::Touch, Act::Destroy],
         [Act::Take, Act::Take, Act::Clear],
         [Act::Login, Act::Login, Act::Destroy],
+        [Act::Unbind, Act::Login, Act::Update],
     ] {
         let _ = ground.walk(&acts, None).await?;
     }
