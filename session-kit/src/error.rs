@@ -31,6 +31,8 @@ pub enum OpenErrorKind {
     DuplicateOption,
     /// An option has no value, or a value of the wrong form.
     InvalidValue,
+    /// No tokio runtime runs the call.
+    NoRuntime,
     /// The driver refused its options or could not open the store: see [`OpenError::store_error`].
     Store,
 }

@@ -43,7 +43,7 @@ mod web;
 pub use error::{OpenError, OpenErrorKind};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
-pub use open::{StoreUrl, open};
+pub use open::{StoreUrl, open, open_sessions};
 #[cfg(any(feature = "actix", feature = "tower"))]
 pub use web::*;
 

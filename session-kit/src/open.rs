@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use session_core::DynDriver;
+use session_manager::Sweep;
+use tokio::runtime::Handle;
 
-use crate::error::OpenError;
+use crate::Sessions;
+use crate::error::{OpenError, OpenErrorKind};
 use crate::scheme::Scheme;
 use crate::url::Url;
 
@@ -15,10 +18,24 @@ use crate::url::Url;
 /// drivers that wait for a disk open on its threads for blocking calls.
 ///
 /// # Errors
-/// [`OpenErrorKind::Store`](crate::OpenErrorKind::Store) if the driver cannot open the store; another kind if the URL is
-/// wrong. The text says what would be right.
+/// [`OpenErrorKind::Store`] if the driver cannot open the store, [`OpenErrorKind::NoRuntime`] outside of a tokio runtime;
+/// another kind if the URL is wrong. The text says what would be right.
 pub async fn open(url: &str) -> Result<DynDriver, OpenError> {
     url.parse::<StoreUrl>()?.open().await
+}
+
+/// Opens the store that `url` names, and removes expired sessions from it for as long as the result or a clone of it lives.
+///
+/// The short form of `Sessions::builder(open(url).await?).sweep(Sweep::default()).build()`. Call that for other options, and
+/// leave `sweep` out if another process removes expired sessions. A store that removes them itself, such as Redis, is not
+/// asked to.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_sessions(url: &str) -> Result<Sessions, OpenError> {
+    let store = open(url).await?;
+    let sessions = Sessions::builder(store).sweep(Sweep::default()).build();
+    sessions.map_err(|error| OpenError::new(OpenErrorKind::Store, error.to_string()))
 }
 
 /// A checked store URL, for applications that read their configuration before they open the store.
@@ -51,8 +68,12 @@ impl StoreUrl {
     /// Opens the store: see [`open`].
     ///
     /// # Errors
-    /// The driver cannot open the store.
+    /// The driver cannot open the store, or no tokio runtime runs this future.
     pub async fn open(&self) -> Result<DynDriver, OpenError> {
+        if Handle::try_current().is_err() {
+            let text = "a tokio runtime is required: call this in one, such as that of `#[tokio::main]`";
+            return Err(OpenError::new(OpenErrorKind::NoRuntime, text));
+        }
         #[cfg(feature = "serde")]
         return (self.opener)().await.map_err(|error| OpenError::store(self.scheme.name, error));
         #[cfg(not(feature = "serde"))]

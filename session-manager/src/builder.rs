@@ -13,6 +13,7 @@ use crate::event::Observer;
 use crate::handover::{EndOld, HandoverSource, Mapped, OldSystem, OnOldFailure, Takeover};
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::sweep::Sweep;
 
 /// The options of [`Sessions`], with these defaults:
 ///
@@ -38,6 +39,7 @@ use crate::sessions::Sessions;
 /// | `handover_memory` | 30 days |
 /// | `keep_old_id` | off |
 /// | `old_owns` | off |
+/// | `sweep` | off |
 #[must_use]
 pub struct SessionsBuilder<D> {
     driver: D,
@@ -47,6 +49,7 @@ pub struct SessionsBuilder<D> {
     handover_memory: Duration,
     keep_old_id: bool,
     old_owns: Option<OnOldFailure>,
+    sweep: Option<Sweep>,
 }
 
 impl<D: Driver> Sessions<D> {
@@ -89,6 +92,7 @@ impl<D: Driver> Sessions<D> {
             handover_memory,
             keep_old_id: false,
             old_owns: None,
+            sweep: None,
         }
     }
 }
@@ -282,12 +286,22 @@ impl<D: Driver> SessionsBuilder<D> {
         self
     }
 
+    /// Removes expired records on a schedule, in a task of the tokio runtime in which [`build`](Self::build) is called. The
+    /// task ends with the last handle, when the store is closed, or with the runtime. [`Sessions::sweep`] returns a handle
+    /// that waits for a running batch, for a graceful shutdown.
+    pub fn sweep(mut self, options: Sweep) -> Self {
+        self.sweep = Some(options);
+        self
+    }
+
     /// The manager.
     ///
     /// # Errors
-    /// `Config` if an option is out of range, or the driver has no compare-and-swap.
+    /// `Config` if an option is out of range, if the driver has no compare-and-swap, or with [`sweep`](Self::sweep) outside
+    /// of a tokio runtime.
     pub fn build(self) -> Result<Sessions<D>, Error> {
-        let Self { driver, config, old, end_old: end, handover_memory: memory, keep_old_id, old_owns } = self;
+        let Self { driver, config, old, end_old: end, handover_memory: memory, keep_old_id, old_owns, sweep } =
+            self;
         let wrong = |detail: &str| Err(Error::new(ErrorKind::Config).with_detail(detail));
         if config.idle < MIN_TIME || config.lifetime.is_some_and(|lifetime| lifetime < MIN_TIME) {
             return wrong("idle_timeout and absolute_lifetime are at least one second");
@@ -328,7 +342,11 @@ impl<D: Driver> SessionsBuilder<D> {
             return wrong("old_owns reads the old session at each request, so end_old is not Now");
         }
         let takeover = |old| Takeover { old, end, memory, keep_id: keep_old_id, owns: old_owns };
-        Ok(Sessions::from_parts(driver, config, old.map(takeover)))
+        let sessions = Sessions::from_parts(driver, config, old.map(takeover));
+        if let Some(sweep) = sweep {
+            sessions.sweep_along(sweep)?;
+        }
+        Ok(sessions)
     }
 }
 

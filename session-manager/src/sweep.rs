@@ -1,12 +1,15 @@
 //! Removing expired records on a schedule.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{Driver, StoreErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::LONGEST;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::sessions::Sessions;
 
@@ -68,39 +71,70 @@ impl Sweeper {
 
 impl<D: Driver> Sessions<D> {
     /// Removes expired records in batches on a schedule, in a task of the current tokio runtime. The first round begins
-    /// after one rest. A failure is an event, and the next round tries again. If the driver has no purge, the sweep
-    /// ends.
+    /// after one rest. A failure is an event, and the next round tries again. If the driver has no purge, or the store was
+    /// closed, the sweep ends.
+    ///
+    /// [`SessionsBuilder::sweep`](crate::SessionsBuilder::sweep) starts one that needs no handle.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn sweep(&self, options: Sweep) -> Sweeper {
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let sessions = self.clone();
-        let task = tokio::spawn(async move {
-            loop {
-                if rest(options.every, &mut stopped).await {
+        let task = tokio::spawn(run(options, stopped, move || Some(sessions.clone())));
+        Sweeper { stop, task: Some(task) }
+    }
+
+    /// Sweeps in a task of the current tokio runtime, until all handles are dropped or the store is closed.
+    pub(crate) fn sweep_along(&self, options: Sweep) -> Result<(), Error> {
+        let Ok(runtime) = Handle::try_current() else {
+            let error = Error::new(ErrorKind::Config);
+            return Err(error.with_detail("sweep needs a tokio runtime: call build inside of one"));
+        };
+        let (never_stop, stopped) = watch::channel(false);
+        let manager = Arc::downgrade(&self.manager);
+        runtime.spawn(async move {
+            run(options, stopped, || Some(Self { manager: manager.upgrade()? })).await;
+            drop(never_stop);
+        });
+        Ok(())
+    }
+}
+
+/// Sweeps until it has to stop or `sessions` returns none.
+async fn run<D: Driver>(
+    options: Sweep,
+    mut stopped: watch::Receiver<bool>,
+    sessions: impl Fn() -> Option<Sessions<D>>,
+) {
+    while !rest(options.every, &mut stopped).await {
+        loop {
+            let Some(sessions) = sessions() else { return };
+            match sessions.manager.purge(options.batch).await {
+                Ok(purged) => {
+                    if purged.removed > 0 {
+                        sessions.manager.emit(None, &Event::Swept { removed: purged.removed });
+                    }
+                    if !purged.more {
+                        break;
+                    }
+                }
+                Err(error)
+                    if matches!(error.kind(), StoreErrorKind::Unsupported | StoreErrorKind::Closed) =>
+                {
                     return;
                 }
-                loop {
-                    match sessions.manager.purge(options.batch).await {
-                        Ok(purged) => {
-                            if purged.removed > 0 {
-                                sessions.manager.emit(None, &Event::Swept { removed: purged.removed });
-                            }
-                            if !purged.more {
-                                break;
-                            }
-                        }
-                        Err(error) if error.kind() == StoreErrorKind::Unsupported => return,
-                        Err(_) => {
-                            sessions.manager.emit(None, &Event::SweepFailed);
-                            break;
-                        }
-                    }
-                    if rest(options.pause, &mut stopped).await {
-                        return;
-                    }
+                Err(_) => {
+                    sessions.manager.emit(None, &Event::SweepFailed);
+                    break;
                 }
             }
-        });
-        Sweeper { stop, task: Some(task) }
+            // Not held while it rests.
+            drop(sessions);
+            if rest(options.pause, &mut stopped).await {
+                return;
+            }
+        }
     }
 }
 

@@ -14,9 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = arguments.next().unwrap_or("sqlite:sessions.db".into());
     let address = arguments.next().unwrap_or("127.0.0.1:3000".into());
 
-    let sessions = Sessions::new(session_kit::open(&url).await?)?;
-    // Removes expired sessions for as long as the program runs.
-    let _sweeper = sessions.sweep(Sweep::default());
+    // Also removes expired sessions, for as long as the program runs.
+    let sessions = session_kit::open_sessions(&url).await?;
     let listener = tokio::net::TcpListener::bind(address).await?;
     // For plain HTTP on this machine. Behind HTTPS: `CookieState::default()`.
     let cookie = CookieConfig::development(listener.local_addr()?).build()?;

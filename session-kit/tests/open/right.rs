@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use session_conformance::testing::{ChildProcess, child_args, poll_once};
 use session_kit::session_core::{Condition, Key, Record, Revision};
 use session_kit::{Driver, DriverExt, DynDriver, OpenErrorKind, StoreUrl, open};
 use xtask_redis::{Cluster, Options, Server};
@@ -211,6 +212,29 @@ async fn refused_options_and_missing_files_are_errors_of_the_store() {
         assert!(shown.starts_with(&format!("{scheme} store did not open: ")), "{shown}");
         assert!(shown.ends_with(text), "{shown}");
     }
+}
+
+#[test]
+fn opening_without_a_runtime_is_an_error() {
+    let opening = std::pin::pin!(session_kit::open_sessions("memory:"));
+    let error = poll_once(opening).expect("it waits for nothing").unwrap_err();
+    assert_eq!(error.kind(), OpenErrorKind::NoRuntime);
+    assert!(error.to_string().starts_with("a tokio runtime is required: call this in one"), "{error}");
+}
+
+/// Each of them has a task that sweeps, until the last handle is dropped or the store is closed.
+#[tokio::test]
+async fn sessions_of_a_url_are_swept() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let sessions = session_kit::open_sessions("memory:").await.unwrap();
+    assert_eq!(tasks(), before + 1);
+    let session = sessions.load(None).await.unwrap();
+    session.insert("tea", &1).unwrap();
+    assert!(sessions.finish(&session).await.is_ok());
+    let opened = session_kit::Sessions::new(open("memory:").await.unwrap()).unwrap();
+    assert_eq!(tasks(), before + 1, "no task without being asked for");
+    drop(opened);
 }
 
 #[tokio::test]

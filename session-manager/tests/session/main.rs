@@ -20,6 +20,7 @@ mod reference;
 mod secrets;
 #[cfg(all(feature = "json", feature = "bincode"))]
 mod shapes;
+mod sweep;
 mod times;
 mod users;
 
