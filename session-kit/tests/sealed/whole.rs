@@ -112,6 +112,30 @@ async fn limits_of_a_clock_ahead_count_from_now() {
     }
 }
 
+/// No request shows when the clock was set right. So a copy from before then ends at its own deadline, or with its key.
+#[tokio::test]
+async fn copy_of_a_clock_ahead_ends_late() {
+    const AHEAD: Duration = Duration::from_secs(90 * 86_400);
+    const IDLE: Duration = Duration::from_secs(7_200);
+    let (mut client, clock) = client();
+    let right = clock.now();
+    clock.set(right.saturating_add(AHEAD));
+    client.post("/login/ada", "").await;
+    let copy = client.cookie(NAME).unwrap().to_owned();
+    clock.set(right);
+    assert_eq!(client.get("/show").await.text(), "ada true 0");
+    clock.advance(IDLE);
+    assert_eq!(client.get("/show").await.text(), "guest false 0", "what the client keeps was corrected");
+    client.set_cookie(NAME, &copy);
+    assert_eq!(client.get("/show").await.text(), "ada true 0");
+    let mut other_key = Client::new(app(no_store(&clock), sealed(&ring(), 1)));
+    other_key.set_cookie(NAME, &copy);
+    assert_eq!(other_key.get("/show").await.text(), "guest false 0");
+    clock.set(right.saturating_add(AHEAD + IDLE));
+    client.set_cookie(NAME, &copy);
+    assert_eq!(client.get("/show").await.text(), "guest false 0");
+}
+
 #[tokio::test]
 async fn size_is_exact_and_one_more_byte_is_a_typed_error() {
     let cookie = sealed(&ring(), 1);
