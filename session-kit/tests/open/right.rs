@@ -159,17 +159,27 @@ async fn urls_of_databases_open_with_their_options() {
 async fn urls_of_databases_open_over_tls() {
     let authority = xtask_postgres::Authority::new().unwrap();
     let (certificate, key) = authority.sign("127.0.0.1").unwrap();
-    let options = xtask_postgres::Options::new()
-        .tls(&certificate, &key, &authority.pem())
-        .accept("host all postgres 127.0.0.1/32 trust\nhostssl all app 127.0.0.1/32 trust\n");
+    let options = xtask_postgres::Options::new().tls(&certificate, &key, &authority.pem()).accept(
+        "host all postgres 127.0.0.1/32 trust\nhostssl all app 127.0.0.1/32 trust\n\
+                 hostssl all device 127.0.0.1/32 cert\n",
+    );
     let server = xtask_postgres::Server::start(options).unwrap();
     server.sql("CREATE ROLE app LOGIN SUPERUSER").unwrap();
+    server.sql("CREATE ROLE device LOGIN SUPERUSER").unwrap();
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("ca.pem");
     std::fs::write(&root, authority.pem()).unwrap();
     for options in [format!("sslrootcert={}", root.display()), "sslmode=require".into()] {
         opens(&format!("{}?{options}&max_record_bytes=1MiB", server.url_of("app")), 1 << 20).await;
     }
+    let (certificate, key) = authority.sign("device").unwrap();
+    let files = [("device.pem", certificate), ("device.key", key)].map(|(name, text)| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    });
+    let options = format!("sslrootcert={}&sslcert={}&sslkey={}", root.display(), files[0], files[1]);
+    opens(&format!("{}?{options}&max_record_bytes=1MiB", server.url_of("device")), 1 << 20).await;
     for options in ["sslmode=disable", "sslmode=verify-full"] {
         let error = open(&format!("{}?{options}", server.url_of("app"))).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Store, "{options}");
@@ -182,6 +192,52 @@ async fn url_of_a_cluster_names_some_of_its_nodes() {
     let nodes: Vec<_> = cluster.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
     opens(&format!("redis-cluster://{}?max_record_bytes=1MiB", nodes[..2].join(",")), 1 << 20).await;
     opens(&format!("redis-cluster://{}/?response_timeout=5s", nodes[2]), 16 << 20).await;
+}
+
+/// The authorities of the operating system check the server's certificate. A variable of the environment names other
+/// ones, so a child process opens the URLs.
+#[test]
+fn urls_of_redis_servers_open_over_tls() {
+    const TEST: &str = "right::urls_of_redis_servers_open_over_tls";
+    if let Some(urls) = child_args(TEST) {
+        for url in urls {
+            block_on(opens(&url, 1 << 20));
+        }
+        return;
+    }
+    let authority = xtask_postgres::Authority::new().unwrap();
+    let (certificate, key) = authority.sign("127.0.0.1").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let root = file("ca.pem", &authority.pem());
+    let tls = || Options::new().tls(&file("server.pem", &certificate), &file("server.key", &key), None);
+    let single = Server::start(tls()).unwrap();
+    // A cluster of one node, which has all slots and serves them after some seconds.
+    let nodes = file(
+        "nodes.conf",
+        "0123456789abcdef0123456789abcdef01234567 :0@0 myself,master - 0 0 1 connected 0-16383\n\
+         vars currentEpoch 1 lastVoteEpoch 0\n",
+    );
+    let cluster = tls().set("cluster-enabled", "yes").set("tls-cluster", "yes");
+    let cluster = Server::start(cluster.set("cluster-config-file", nodes.to_str().unwrap())).unwrap();
+    let urls = [
+        format!("rediss://127.0.0.1:{}?max_record_bytes=1MiB", single.port()),
+        format!("rediss-cluster://127.0.0.1:{}?max_record_bytes=1MiB&response_timeout=30s", cluster.port()),
+    ];
+    let mut command = ChildProcess::command(TEST, &urls.each_ref().map(String::as_str), &[]);
+    ChildProcess::start(command.env("SSL_CERT_FILE", root)).finish();
+    // Without it, no authority of the system has signed the certificate.
+    for url in urls {
+        assert_eq!(block_on(open(&url)).unwrap_err().kind(), OpenErrorKind::Store, "{url}");
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 #[tokio::test]
