@@ -1,6 +1,6 @@
 //! The matrix driver x clause, joined from the result files that the tests leave.
 //!
-//! Whoever runs the suites does it in three steps:
+//! [`main`] is a program that prints it. To do the same in a program of your own:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -19,6 +19,10 @@
 //! A test leaves `<dir>/<driver>/<clause>.json`; an ignored test leaves nothing, and the test of clause B01 leaves
 //! `declared.json`, from which the reasons of `n/a` come. A clause with neither is `not run`, which is red.
 
+mod badge;
+mod html;
+mod program;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
@@ -29,6 +33,9 @@ use serde_json::{Value, json};
 
 use crate::level::{Level, Requirement, words};
 use crate::table::{CLAUSES, Clause};
+
+pub use badge::Badge;
+pub use program::main;
 
 /// The clause whose test writes down what is declared.
 pub(crate) const DECLARATIONS: &str = "B01";

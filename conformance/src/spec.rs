@@ -11,31 +11,34 @@ pub(crate) const PAGE: &str = include_str!("../SPEC.md");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written<'a> {
     pub(crate) id: &'a str,
-    level: &'a str,
+    pub(crate) level: &'a str,
     pub(crate) strength: &'a str,
     needs: Vec<&'a str>,
     /// The sentence, without the full stop.
     pub(crate) text: &'a str,
-    /// Whether a reason follows it.
-    has_reason: bool,
+    /// The lines of its reason, as they are on the page.
+    pub(crate) reason: &'a str,
 }
 
 /// The clauses in the text of SPEC.md.
 pub(crate) fn parse(markdown: &str) -> Vec<Written<'_>> {
     let mut level = "";
     let mut clauses: Vec<Written<'_>> = Vec::new();
-    for line in markdown.lines() {
+    let (mut end, mut reason_from, mut in_clause) = (0, 0, false);
+    for line in markdown.split_inclusive('\n') {
+        end += line.len();
+        let line = line.trim_end_matches('\n');
+        let indented = line.starts_with("  ") && !line.trim().is_empty();
+        in_clause &= indented;
         let heading = line.trim_start_matches('#');
         if heading.len() < line.len() {
             let word = heading.trim().strip_prefix("Level ").unwrap_or("");
             level = word.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
         } else if let Some(written) = line.strip_prefix("- **").and_then(|rest| item(rest, level)) {
             clauses.push(written);
-        } else if line.starts_with("  ")
-            && !line.trim().is_empty()
-            && let Some(last) = clauses.last_mut()
-        {
-            last.has_reason = true;
+            (reason_from, in_clause) = (end, true);
+        } else if in_clause && let Some(last) = clauses.last_mut() {
+            last.reason = markdown.get(reason_from..end).unwrap_or_default();
         }
     }
     clauses
@@ -50,7 +53,7 @@ fn item<'a>(rest: &'a str, level: &'a str) -> Option<Written<'a>> {
     };
     let needs = needs.split(", ").filter(|need| !need.is_empty()).collect();
     let text = text.trim_end().strip_suffix('.').unwrap_or(text);
-    Some(Written { id, level, strength, needs, text, has_reason: false })
+    Some(Written { id, level, strength, needs, text, reason: "" })
 }
 
 #[cfg(test)]
@@ -67,7 +70,7 @@ mod tests {
         assert_eq!(clauses[0].level, "traverse");
         assert_eq!(clauses[0].needs, ["Traverse", "Purge"]);
         assert_eq!(clauses[0].text, "It does");
-        assert!(clauses[0].has_reason && !clauses[1].has_reason);
+        assert_eq!((clauses[0].reason.trim(), clauses[1].reason), ("Why.", ""));
         assert_eq!((clauses[1].strength, clauses[1].needs.len()), ("MUST", 0));
     }
 
@@ -83,7 +86,7 @@ mod tests {
                 clause.needs.iter().map(|need| need.as_str()).collect::<Vec<_>>(),
                 "{clause:?}"
             );
-            assert!(["MUST", "SHOULD"].contains(&one.strength) && one.has_reason, "{one:?}");
+            assert!(["MUST", "SHOULD"].contains(&one.strength) && !one.reason.trim().is_empty(), "{one:?}");
         }
     }
 }

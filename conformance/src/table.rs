@@ -26,6 +26,8 @@ pub struct Clause {
     pub needs: &'static [Requirement],
     /// The rule, in one sentence.
     pub text: &'static str,
+    /// Why it is there, and its limits: the lines below it in SPEC.md.
+    pub reason: &'static str,
     pub(crate) check: for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>,
 }
 
@@ -62,6 +64,7 @@ macro_rules! data {
                 must: on_page(stringify!($id)).strength == "MUST",
                 needs: &[$(Requirement::$need),*],
                 text: on_page(stringify!($id)).text,
+                reason: on_page(stringify!($id)).reason,
                 check: |stage| Box::pin(clauses::$level::$name(stage)),
             }),*];
             all.sort_by_key(|clause| (clause.level, clause.id.len(), clause.id));
