@@ -6,6 +6,7 @@
 //! | name | use |
 //! |---|---|
 //! | [`FreshPath`], [`set_modes`] | a path in a directory or on a disk of its own, and its permissions |
+//! | [`OncePerProcess`], [`OnceHandle`] | a path with a store that is one object per process, and its handles |
 //! | [`SmallDisk`] | a file system of a few megabytes that is soon full |
 //! | [`ChildProcess`] | this test binary again, as a child that plays a role and can be stopped or killed |
 //! | [`forked`] | a forked child of this process, which inherits its handles |
@@ -23,6 +24,7 @@ mod disk;
 mod fork;
 mod forwards;
 mod map;
+mod once;
 mod path;
 mod probe;
 mod shortage;
@@ -39,6 +41,7 @@ pub use fastrand::Rng;
 pub use fork::forked;
 pub use forwards::assert_forwards;
 pub use map::MapDriver;
+pub use once::{OnceHandle, OncePerProcess};
 pub use path::{FreshPath, set_modes};
 pub use probe::{Applied, Call, Fate, Fault, Probe, condition_of};
 pub use shortage::Shortage;
