@@ -235,7 +235,7 @@ impl<T: Send + 'static> Crowd<T> {
     pub(crate) async fn join(self) -> Result<Vec<T>, Failure> {
         let mut results = Vec::with_capacity(self.0.len());
         for task in self.0 {
-            results.push(task.await.map_err(|cause| unmet("no panic", cause))??);
+            results.push(task.await.map_err(|cause| unmet("no call panics", cause))??);
         }
         Ok(results)
     }
@@ -245,7 +245,7 @@ impl<T: Send + 'static> Crowd<T> {
         self.0.iter().for_each(tokio::task::JoinHandle::abort);
         for task in self.0 {
             if let Some(cause) = task.await.err().filter(tokio::task::JoinError::is_panic) {
-                return Err(unmet("no panic", cause));
+                return Err(unmet("no call panics", cause));
             }
         }
         Ok(())
@@ -305,7 +305,7 @@ pub(crate) async fn in_time<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<Result<T, StoreError>, Failure> {
     let answer = tokio::time::timeout(PATIENCE, call).await;
-    answer.map_err(|_| unmet(format!("an answer within {} s", PATIENCE.as_secs()), "none"))
+    answer.map_err(|_| unmet(format!("a call is answered within {} s", PATIENCE.as_secs()), "no answer"))
 }
 
 /// The answer of a call after a failure. It may fail with these kinds until `limit` has passed.
@@ -323,7 +323,8 @@ where
         match in_time(call()).await? {
             Err(error) if kinds.contains(&error.kind()) => {
                 let late = tokio::time::Instant::now() >= end;
-                let goes_on = format!("the handle works again within {} s", limit.as_secs());
+                let goes_on =
+                    format!("the handle works again within {} s after the failure", limit.as_secs());
                 ensure(!late, goes_on, &error)?;
             }
             answer => return Ok(answer?),

@@ -43,7 +43,7 @@ impl From<HarnessError> for Failure {
 impl From<session_core::StoreError> for Failure {
     /// An unexpected error.
     fn from(error: session_core::StoreError) -> Self {
-        unmet("the call succeeds", format!("{error:?}"))
+        unmet(format!("{} succeeds", error.operation()), format!("{error:?}"))
     }
 }
 

@@ -13,6 +13,7 @@ mod clauses;
 mod harness;
 mod suite;
 
+mod advice;
 mod child;
 mod common;
 mod failure;

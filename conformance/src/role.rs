@@ -61,9 +61,10 @@ pub(crate) fn serve(context: Context, roles: &[(&str, Role)]) {
     post.say(&match failure {
         None => Line::Done,
         Some(Failure::Unmet { expected, actual }) => Line::Failed { expected, actual },
-        Some(Failure::Harness(text)) => {
-            Line::Failed { expected: "the child process can open the storage".into(), actual: text }
-        }
+        Some(Failure::Harness(text)) => Line::Failed {
+            expected: "a child process opens the storage by attach() and open()".into(),
+            actual: text,
+        },
     });
     std::process::exit(0)
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use crate::advice;
 use crate::clauses::roles::ROLES;
 use crate::failure::{Check, Failure, unmet};
 use crate::harness::{Harness, Kind};
@@ -173,7 +174,7 @@ fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Ch
     let context = Arc::new(context.clone());
     let thread = std::thread::Builder::new().name(clause.id.to_owned()).spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(|| on_runtime(context, clause)));
-        let _ = tell.send(result.unwrap_or_else(|panic| Err(unmet("no panic", panic_text(&*panic)))));
+        let _ = tell.send(result.unwrap_or_else(|panic| Err(unmet("no call panics", panic_text(&*panic)))));
     });
     if let Err(cause) = thread {
         return Err(Failure::Harness(format!("cannot start a thread: {cause}")));
@@ -181,9 +182,11 @@ fn examine(context: &Context, clause: &'static Clause, patience: Duration) -> Ch
     match told.recv_timeout(patience) {
         Ok(result) => result,
         Err(RecvTimeoutError::Timeout) => {
-            Err(unmet(format!("an end within {} s", patience.as_secs()), "it hangs"))
+            Err(unmet(format!("the clause ends within {} s", patience.as_secs()), "a call hangs"))
         }
-        Err(RecvTimeoutError::Disconnected) => Err(unmet("no panic", "the check's thread has died")),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(unmet("no call panics", "the thread of the clause has ended"))
+        }
     }
 }
 
@@ -217,15 +220,19 @@ fn short(failure: &Failure) -> String {
 
 fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> String {
     let Place { package, version, target, .. } = context.place;
-    let (first, second) = match failure {
+    let (first, second, (section, change)) = match failure {
         Failure::Unmet { expected, actual } => {
-            (format!("expected: {expected}"), format!("actual:   {actual}"))
+            (format!("expected: {expected}"), format!("actual:   {actual}"), advice::of(clause))
         }
-        Failure::Harness(text) => ("error:    the harness failed".to_owned(), format!("cause:    {text}")),
+        Failure::Harness(text) => {
+            ("error:    the harness failed".to_owned(), format!("cause:    {text}"), advice::HARNESS)
+        }
     };
+    let reason = clause.reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let full = if context.full { "SESSION_KIT_FULL=1 " } else { "" };
     format!(
-        "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\n{first}\n{second}\n\
+        "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\nbecause:  {reason}\n{first}\n\
+         {second}\nchange:   {change}\nread:     \"{section}\" in the README of session-conformance, and {} in SPEC.md\n\
          again:    {full}SESSION_KIT_SEED={} cargo test -p {package} --test {target} {} -- --exact \
          --include-ignored\n",
         context.harness.name(),
@@ -233,6 +240,7 @@ fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> 
         clause.strength(),
         clause.level,
         clause.text,
+        clause.id,
         context.seed,
         if context.test.is_empty() { name } else { &context.test },
     )

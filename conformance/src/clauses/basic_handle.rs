@@ -131,7 +131,11 @@ pub(crate) async fn b31_errors_show_no_secrets(stage: &Stage) -> Check {
     errors.extend(driver.store(&key, secret, Condition::Any).await.err());
     errors.extend(driver.remove(&key, Condition::Any).await.err());
     errors.extend(driver.touch(&key, touching(1, 2, None)).await.err());
-    ensure(!errors.is_empty(), "some error to look at", "none: even a closed driver answers")?;
+    ensure(
+        !errors.is_empty(),
+        "a closed driver answers with errors, whose texts this clause reads",
+        "no error",
+    )?;
     for error in errors {
         let mut text = format!("{error} {error:?}");
         let mut source = error.source();
@@ -158,18 +162,22 @@ pub(crate) async fn b32_calls_after_close_are_closed(stage: &Stage) -> Check {
         fails(handle.remove(&key, Condition::Any).await, closed, "remove after close")?;
         fails(handle.touch(&key, touching(1, 2, None)).await, closed, "touch after close")?;
         fails(handle.flush().await, closed, "flush after close")?;
-        for (need, answer) in [
-            (Requirement::Traverse, handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err()),
-            (Requirement::Traverse, handle.count(&Prefix::SESSION).await.err()),
-            (Requirement::Traverse, handle.clear(&Prefix::SESSION).await.err()),
-            (Requirement::Purge, handle.purge(1).await.err()),
+        for (call, need, answer) in [
+            (
+                "traverse",
+                Requirement::Traverse,
+                handle.traverse(&Prefix::SESSION, Cursor::start(), 1).await.err(),
+            ),
+            ("count", Requirement::Traverse, handle.count(&Prefix::SESSION).await.err()),
+            ("clear", Requirement::Traverse, handle.clear(&Prefix::SESSION).await.err()),
+            ("purge", Requirement::Purge, handle.purge(1).await.err()),
         ] {
             // An operation that the driver lacks may still answer Unsupported.
             let kind = answer.map(|error| error.kind());
             let lacked = kind == Some(StoreErrorKind::Unsupported)
                 && stage.context.lacks.iter().any(|(lacked, _)| *lacked == need);
             if !lacked {
-                equal("a listing or purging call after close", &kind, &Some(closed))?;
+                equal(&format!("the error of {call} after close"), &kind, &Some(closed))?;
             }
         }
         handle.close().await?;

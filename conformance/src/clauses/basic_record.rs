@@ -37,7 +37,9 @@ async fn is_met(
     need: Requirement,
 ) -> Result<Option<bool>, Failure> {
     let key = stage.key("capability");
-    let agrees = |claimed, works| equal(&format!("whether {need} works, as claimed"), &works, &claimed);
+    let agrees = |claimed, works| {
+        equal(&format!("whether {need} works, as `capabilities()` claims"), &works, &claimed)
+    };
     Ok(Some(match need {
         Requirement::Conditional => {
             let works = offers(driver.remove(&key, Condition::Revision(rev(1))).await)?;

@@ -46,7 +46,7 @@ async fn count_up_by(
 /// The number in the counter under `key`.
 pub(crate) async fn counted(driver: &DynDriver, key: &Key) -> Result<u64, Failure> {
     let found = driver.retrieve(key).await?;
-    count_in(&found.ok_or_else(|| unmet("the counter is there", "no record"))?)
+    count_in(&found.ok_or_else(|| unmet("the counter is stored after the increments", "no record"))?)
 }
 
 pub(crate) async fn c02_one_of_many_creators_wins(stage: &Stage) -> Check {
@@ -60,7 +60,10 @@ pub(crate) async fn c02_one_of_many_creators_wins(stage: &Stage) -> Check {
         let answers: Vec<(Record, Change)> = crowd.join().await?;
         let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.is_applied());
         let [(winner, _)] = won[..] else {
-            return Err(unmet("one winner", format!("{} winners", won.len())));
+            return Err(unmet(
+                "one of eight stores when absent is `Applied`",
+                format!("{} of them are", won.len()),
+            ));
         };
         holds(&driver, &key, winner, "after the race").await?;
         for (_, answer) in lost {
@@ -105,7 +108,11 @@ pub(crate) async fn c04_one_change_per_revision_wins(stage: &Stage) -> Check {
         equal("how many of six changes at one revision happened", &winners, &1)?;
         let left = driver.retrieve(&key).await?.is_some();
         let stored = answers.iter().skip(1).step_by(2).any(Change::is_applied);
-        equal("whether a record is left, as the winner says", &left, &stored)?;
+        equal(
+            "whether a record is left: true if a store was applied, false if a removal was",
+            &left,
+            &stored,
+        )?;
     }
     Ok(())
 }
@@ -137,7 +144,8 @@ pub(crate) async fn c05_readers_see_whole_records(stage: &Stage) -> Check {
 pub(crate) fn whole(found: &Record) -> Check {
     let number = number_of(&found.data);
     let right = number.map(rev) == Some(found.revision);
-    ensure(right, "data and revision of one store", (number, found))
+    let actual = format_args!("the data of store {number:?} in {found:?}");
+    ensure(right, "data and revision come from one store", actual)
 }
 
 pub(crate) async fn c06_readers_see_none_or_whole(stage: &Stage) -> Check {
@@ -175,10 +183,14 @@ pub(crate) async fn c07_touch_never_reverts_a_store(stage: &Stage) -> Check {
         let winners = answers.iter().filter(|done| **done).count();
         equal("how many of a store and five touches at one revision happened", &winners, &1)?;
         let Some(found) = driver.retrieve(&key).await? else {
-            return Err(unmet("the record is there", "no record"));
+            return Err(unmet("the record is stored after a store and touches", "no record"));
         };
         let expected = if answers[3] { 2 } else { 1 };
-        equal("whose data is there", &number_of(&found.data), &Some(expected))?;
+        equal(
+            "the number in the data: 2 if the store was applied, 1 if a touch was",
+            &number_of(&found.data),
+            &Some(expected),
+        )?;
     }
     Ok(())
 }
@@ -195,7 +207,7 @@ pub(crate) async fn c08_touch_never_revives_a_removed_record(stage: &Stage) -> C
                 _ => patiently(|| driver.touch(&key, touching(1, task + 10, Some(later)))).await,
             }
         });
-        equal("whether the removal found the record", &crowd.join().await?[2], &true)?;
+        equal("whether the removal was `Applied`", &crowd.join().await?[2], &true)?;
         absent(&driver, &key, "after a removal among touches").await?;
     }
     Ok(())

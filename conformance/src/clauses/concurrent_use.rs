@@ -56,7 +56,8 @@ pub(crate) async fn c12_read_after_write_is_fresh(stage: &Stage) -> Check {
         let before = written.load(Ordering::SeqCst);
         let found = patiently(|| driver.retrieve(&key)).await?;
         let number = found.and_then(|found| number_of(&found.data));
-        ensure(number >= Some(before), format!("store {before} or a later one"), number)
+        let sees = format!("a read that begins after store {before} sees it or a later one");
+        ensure(number >= Some(before), sees, format_args!("store {number:?}"))
     };
     amid(3, (driver.clone(), key.clone(), Arc::clone(&written)), read, async {
         for number in 1..=stage.amount(200, 10_000) as u64 {
@@ -107,7 +108,8 @@ async fn walk_among_changes(driver: &DynDriver, stable: &[Key], changes: &Atomic
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         let Some(next) = page.next else {
             let missing: Vec<&Key> = stable.iter().filter(|key| !found.contains(*key)).collect();
-            return ensure(missing.is_empty(), "all lasting keys, not without these", shown(missing));
+            let all = "a traversal reports every key that stays stored";
+            return ensure(missing.is_empty(), all, format_args!("it left out {:?}", shown(missing)));
         };
         from = next;
         // Waits for a change between two pages, also on a busy machine. The crowd reports failed writers later.
@@ -210,7 +212,7 @@ pub(crate) async fn c16_handle_works_in_any_runtime(stage: &Stage) -> Check {
     let joined = tokio::task::spawn_blocking(move || {
         threads.into_iter().map(std::thread::JoinHandle::join).collect::<Vec<_>>()
     });
-    for result in joined.await.map_err(|cause| unmet("no panic", cause))? {
+    for result in joined.await.map_err(|cause| unmet("no panic on another thread", cause))? {
         result.map_err(|_| unmet("no panic on another thread", "a panic"))??;
     }
     for number in 0..4_u64 {

@@ -80,7 +80,12 @@ async fn crash(stage: &Stage, mix: Mix) -> Check {
         for (index, key) in stage.keys("history", KEYS).iter().enumerate() {
             match recorder.perform(&driver, index, key, Op::Retrieve).await? {
                 Answer::Found(rec) => found[index] = rec,
-                other => return Err(unmet("a record or none, after the kill", format!("{other:?}"))),
+                other => {
+                    return Err(unmet(
+                        "a retrieve after the kill answers with a record or none",
+                        format!("{other:?}"),
+                    ));
+                }
             }
         }
         calls.extend(recorder.calls());
@@ -165,12 +170,13 @@ fn synced_answers(trace: &str) -> Result<u64, Failure> {
             Some(0) => synced = false,
             Some(_) => {
                 answers += 1;
-                ensure(synced, "a sync between the begin and the answer of each change", answers)?;
+                let actual = format_args!("no sync before answer {answers}");
+                ensure(synced, "a sync between the begin and the answer of each change", actual)?;
             }
             None => synced |= sync && line.trim_end().ends_with("= 0"),
         }
     }
-    ensure(answers > 0, "answers in the trace", "none")?;
+    ensure(answers > 0, "the trace of system calls shows answers", "none")?;
     Ok(answers)
 }
 

@@ -174,10 +174,14 @@ pub(crate) async fn e12_purge_removes_exactly_the_expired(stage: &Stage) -> Chec
     let deadline = stage.soon();
     mixed(stage, &driver, deadline, 70, 20).await?;
     stage.set(deadline.saturating_sub(TICK));
-    equal("purged a millisecond before the deadline", &purge_all(&driver, 1_000).await?, &0)?;
+    equal(
+        "how many records were purged a millisecond before the deadline",
+        &purge_all(&driver, 1_000).await?,
+        &0,
+    )?;
     stage.set(deadline);
-    equal("purged at the deadline", &purge_all(&driver, 1_000).await?, &70)?;
-    equal("purged the second time", &purge_all(&driver, 1_000).await?, &0)
+    equal("how many records were purged at the deadline", &purge_all(&driver, 1_000).await?, &70)?;
+    equal("how many records were purged the second time", &purge_all(&driver, 1_000).await?, &0)
 }
 
 pub(crate) async fn e13_purge_respects_its_limit(stage: &Stage) -> Check {
@@ -186,8 +190,12 @@ pub(crate) async fn e13_purge_respects_its_limit(stage: &Stage) -> Check {
     mixed(stage, &driver, deadline, 60, 10).await?;
     stage.set(deadline);
     let first = driver.purge(25).await?;
-    ensure(first.removed <= 25 && first.more, "at most 25 of 60, and more to come", first)?;
-    equal("the rest", &(first.removed + purge_all(&driver, 7).await?), &60)
+    ensure(
+        first.removed <= 25 && first.more,
+        "a purge with limit 25 removes at most 25 of 60 records and answers `more: true`",
+        first,
+    )?;
+    equal("how many records all purges removed", &(first.removed + purge_all(&driver, 7).await?), &60)
 }
 
 pub(crate) async fn e14_purge_spares_live_records(stage: &Stage) -> Check {
@@ -208,13 +216,17 @@ pub(crate) async fn e15_purge_covers_all_prefixes(stage: &Stage) -> Check {
     let keys = keys.map(|key| Key::parse(key).expect("these are valid"));
     put_all(&driver, &keys, &expiring(1, deadline)).await?;
     stage.set(deadline);
-    equal("purged over all prefixes", &purge_all(&driver, 2).await?, &5)
+    equal("how many records were purged over all prefixes", &purge_all(&driver, 2).await?, &5)
 }
 
 pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
     let driver = stage.open().await?;
     let empty = driver.purge(10).await?;
-    ensure(empty.removed == 0 && !empty.more, "nothing, in an empty store", empty)?;
+    ensure(
+        empty.removed == 0 && !empty.more,
+        "a purge of an empty store removes nothing and answers `more: false`",
+        empty,
+    )?;
     mixed(stage, &driver, stage.soon(), 30, 30).await?;
     for _ in 0..200 {
         // A driver may check its records in several parts, but must reach the last one.
@@ -224,7 +236,7 @@ pub(crate) async fn e16_purge_of_nothing_ends(stage: &Stage) -> Check {
             return Ok(());
         }
     }
-    Err(unmet("`more` becomes false", "200 purges with nothing to do, and still more"))
+    Err(unmet("`more` becomes false within 200 purges", "`more: true` after each of them"))
 }
 
 pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Check {
@@ -237,10 +249,10 @@ pub(crate) async fn e17_record_stored_again_survives_purge(stage: &Stage) -> Che
     for key in &keys[..5] {
         yes(&driver.store(key, record(5), Condition::Absent).await?, "a store over an expired record")?;
     }
-    equal("purged after half was stored again", &purge_all(&driver, 100).await?, &5)?;
+    equal("how many records were purged after half was stored again", &purge_all(&driver, 100).await?, &5)?;
     for key in &keys[5..] {
         yes(&driver.store(key, record(5), Condition::Absent).await?, "a store after the purge")?;
     }
-    equal("purged afterwards", &purge_all(&driver, 100).await?, &0)?;
+    equal("how many records were purged afterwards", &purge_all(&driver, 100).await?, &0)?;
     hold_all(&driver, &keys, &record(5), "a record that was stored again").await
 }

@@ -98,7 +98,8 @@ pub(crate) async fn f02_any_damaged_byte_is_noticed(stage: &Stage) -> Check {
     let whole = Record { data: sized(78, 90), ..expiring(78, stage.later()) };
     put(&driver, &key, &whole).await?;
     let region = stage.storage.record_bytes(&key).await?;
-    ensure(region.len > whole.data.len(), "a region that holds the whole record", &region)?;
+    let larger = format!("record_bytes() names more than the {} bytes of the data", whole.data.len());
+    ensure(region.len > whole.data.len(), larger, &region)?;
     let file = std::fs::File::options().read(true).write(true).open(&region.path);
     let file = file.map_err(|cause| Failure::Harness(format!("{}: {cause}", region.path.display())))?;
     let mut rng = stage.rng(2);
@@ -151,10 +152,14 @@ pub(crate) async fn f03_damage_stops_no_traversal_or_purge(stage: &Stage) -> Che
     for limit in [1, 3, 100] {
         let found = keys_of(&walk(&driver, &Prefix::SESSION, limit).await?);
         let all = stage.keys("neighbour", NEIGHBOURS).iter().all(|neighbour| found.contains(neighbour));
-        ensure(all, format!("pages of {limit} have the neighbours of damaged records"), shown(&found))?;
+        ensure(
+            all,
+            format!("a traversal in pages of {limit} reports the neighbours of damaged records"),
+            shown(&found),
+        )?;
     }
     let counted = driver.count(&Prefix::SESSION).await?;
-    ensure(counted >= NEIGHBOURS as u64, "a count of the healthy records at least", counted)?;
+    ensure(counted >= NEIGHBOURS as u64, "a count has at least the intact records", counted)?;
     if !stage.lacks(Requirement::Purge) && !stage.lacks(Requirement::VirtualTime) {
         purge_among_damage(stage, &driver).await?;
     }
@@ -206,7 +211,8 @@ pub(crate) async fn f09_damaged_index_mixes_no_records(stage: &Stage) -> Check {
     let intact = std::fs::read(&region.path).map_err(trouble)?;
     let from = usize::try_from(region.from).unwrap_or(usize::MAX);
     let mut bits: Vec<_> = (0..region.len * 8).map(|bit| (from + bit / 8, 1_u8 << (bit % 8))).collect();
-    ensure(bits.iter().all(|(at, _)| *at < intact.len()), "an index in its file", &region)?;
+    let inside = bits.iter().all(|(at, _)| *at < intact.len());
+    ensure(inside, "index_bytes() names bytes inside of the file", &region)?;
     let mut rng = stage.rng(9);
     rng.shuffle(&mut bits);
     for (at, mask) in bits.into_iter().take(stage.amount(200, 5_000)) {
@@ -330,7 +336,7 @@ async fn all_own(
             Err(error) if error.kind() == StoreErrorKind::Corrupt => corrupt = Some(number),
             other => {
                 return Err(unmet(
-                    format!("{place}: its own record, none or `Corrupt`"),
+                    format!("{place}: each key has its own record, none or `Corrupt`"),
                     format!("{other:?}"),
                 ));
             }

@@ -28,7 +28,8 @@ async fn filled(context: &Stage) -> Result<(Stage, DynDriver, u64), Failure> {
     let driver = stage.open().await?;
     for number in 0..=MOST as u64 {
         if !taken(driver.store(&key(&stage, number), large(number), Condition::Absent).await)? {
-            ensure(number as usize >= LEAST, format!("room for {LEAST} records"), number)?;
+            let room = format!("create_bounded() has room for {LEAST} records of {SIZE} bytes");
+            ensure(number as usize >= LEAST, room, format_args!("`Full` after {number}"))?;
             absent(&driver, &key(&stage, number), "a record that was refused").await?;
             return Ok((stage, driver, number));
         }
@@ -42,7 +43,10 @@ fn taken(answer: Result<Change, StoreError>) -> Result<bool, Failure> {
     match answer {
         Ok(Change::Applied) => Ok(true),
         Err(error) if error.kind() == StoreErrorKind::Full && error.applied() == Applied::No => Ok(false),
-        other => Err(unmet("Yes, or `Full` that changed nothing", format!("{other:?}"))),
+        other => Err(unmet(
+            "a change of a full store is `Applied`, or `Full` with `Applied::No`",
+            format!("{other:?}"),
+        )),
     }
 }
 
@@ -96,7 +100,11 @@ pub(crate) async fn f06_full_store_keeps_its_records(stage: &Stage) -> Check {
         Err(Failure::Harness(text)) => {
             let full = StoreErrorKind::Full.to_string();
             ensure(text.contains(&full), "a full store opens, or fails with `Full`", text)?;
-            ensure(stage.storage.free_space().await?, "a full store opens", "`Full`")?;
+            ensure(
+                stage.storage.free_space().await?,
+                "a full store opens, or opens after free_space()",
+                "`Full`",
+            )?;
             stage.reopen().await?
         }
         Err(failure) => return Err(failure),
@@ -131,7 +139,11 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
             // An engine that needs room for a removal must have changed nothing.
             holds(&driver, &place, &large(number), "a record that was to be removed from a full store")
                 .await?;
-            ensure(stage.storage.free_space().await?, "a full store takes a removal", "`Full`")?;
+            ensure(
+                stage.storage.free_space().await?,
+                "a full store takes a removal, or one after free_space()",
+                "`Full`",
+            )?;
             let removal = || driver.remove(&place, Condition::Revision(rev(number)));
             let removal = recovered(stage.recovery(), &[StoreErrorKind::Full], removal).await?;
             ensure(removal.is_applied(), "a removal once there is room", &removal)?;
@@ -152,7 +164,11 @@ pub(crate) async fn f07_full_store_recovers_when_freed(stage: &Stage) -> Check {
     if fits {
         yes(&driver.remove(&place, Condition::Any).await?, "a removal of a record that fits")?;
     } else {
-        ensure(stage.storage.free_space().await?, "room after removals", "`Full`")?;
+        ensure(
+            stage.storage.free_space().await?,
+            "room for a record after removals, or after free_space()",
+            "`Full`",
+        )?;
     }
     // Only half of the removed records, because an engine may need room for itself.
     for number in 0..gone / 2 {

@@ -254,7 +254,7 @@ pub(crate) async fn short(role: &RoleStage) -> Check {
     for number in 2..5 {
         let shortage = Shortage::begin();
         if let Some(found) = passing(in_time(driver.retrieve(&key)).await?)? {
-            ensure(found.is_some(), "the record, while no file can be opened", &found)?;
+            ensure(found.is_some(), "a retrieve finds the record, while no file can be opened", &found)?;
         }
         let fresh = role.stage.key(&format!("fresh-{number}"));
         passing(in_time(driver.store(&fresh, record(number), Condition::Any)).await?)?;
@@ -263,7 +263,8 @@ pub(crate) async fn short(role: &RoleStage) -> Check {
         passing(in_time(driver.traverse(&Prefix::SESSION, Cursor::start(), 5)).await?)?;
         if let Err(Failure::Harness(text)) = role.stage.open().await {
             let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout].map(|kind| kind.to_string());
-            ensure(kinds.iter().any(|kind| text.contains(kind)), "opening is `Unavailable`", text)?;
+            let open = "opening a handle works or is `Unavailable`, while no file can be opened";
+            ensure(kinds.iter().any(|kind| text.contains(kind)), open, text)?;
         }
         drop(shortage);
         let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
@@ -279,7 +280,10 @@ fn passing<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.is_retryable() || error.kind() == StoreErrorKind::Unsupported => Ok(None),
-        Err(error) => Err(unmet("`Unavailable` where no file can be opened", format!("{error:?}"))),
+        Err(error) => Err(unmet(
+            "a call succeeds or is `Unavailable`, while no file can be opened",
+            format!("{error:?}"),
+        )),
     }
 }
 
@@ -298,7 +302,7 @@ pub(crate) async fn f11_lost_files_are_noticed(stage: &Stage) -> Check {
         tried?;
         // The driver may find out as late as it noticed the loss.
         let found = recovered(stage.recovery(), GONE, || driver.retrieve(&key)).await?;
-        ensure(found.is_some(), "the record, once the files are back", &found)?;
+        ensure(found.is_some(), "a retrieve finds the record once the files are back", &found)?;
         recovered(stage.recovery(), GONE, || driver.flush()).await?;
         works_again(&stage, &driver, GONE, &stage.key(&format!("after-{number}")), &record(9)).await?;
     }
@@ -377,7 +381,7 @@ async fn lost(stage: &Stage, driver: &DynDriver, key: &Key, number: u64) -> Chec
             }
         }
     };
-    let late = |_| unmet("a lost file is noticed within a second", format!("all is well after {NOTICED:?}"));
+    let late = |_| unmet("a lost file is noticed within a second", format!("calls succeed for {NOTICED:?}"));
     tokio::time::timeout(NOTICED, noticed).await.map_err(late)??;
     let fresh = stage.key(&format!("fresh-{number}"));
     let touch = Touch { from: rev(1), to: rev(number), deadline: None };

@@ -79,7 +79,11 @@ pub(crate) async fn p06_processes_share_the_records(stage: &Stage) -> Check {
         put(&driver, &stage.key("two"), &record(number)).await?;
         let mut child = stage.started("look", &[]).await?;
         let notes = notes_in(&child.finish().await?);
-        equal("the records that the other process read, replaced and removed", &notes, &vec![number, 1, 1])?;
+        equal(
+            "what the other process saw: the number in the record that it read, and 1 for a change that was `Applied`",
+            &notes,
+            &vec![number, 1, 1],
+        )?;
         holds(&driver, &stage.key("one"), &record(number + 1), "replaced by the other process").await?;
         absent(&driver, &stage.key("two"), "removed by the other process").await?;
     }
@@ -185,7 +189,7 @@ pub(crate) async fn p10_one_creating_process_wins(stage: &Stage) -> Check {
         equal("how many records were created", &distinct.len(), &(total as usize))?;
         equal("the number of `Applied` answers", &won.len(), &(total as usize))?;
         let found = driver.retrieve(&fresh.key("created-0")).await?;
-        ensure(found.is_some(), "the first of them is there", "no record")?;
+        ensure(found.is_some(), "the first created record is stored", "no record")?;
     }
     Ok(())
 }

@@ -38,9 +38,11 @@ async fn reported(driver: &DynDriver, limit: usize) -> Result<Vec<Key>, Failure>
 
 fn all_there(found: &[Key], expected: &[Key], what: &str) -> Check {
     let missing: Vec<&Key> = expected.iter().filter(|key| !found.contains(key)).collect();
-    ensure(missing.is_empty(), format!("{what} reports every key, not without these"), shown(missing))?;
+    let left_out = format!("left out {:?}", shown(missing.iter().copied()));
+    ensure(missing.is_empty(), format!("{what} reports every live key"), format_args!("{left_out}"))?;
     let strange: Vec<&Key> = found.iter().filter(|key| !expected.contains(key)).collect();
-    ensure(strange.is_empty(), format!("{what} reports nothing else"), shown(strange))
+    let more = format!("also reported {:?}", shown(strange.iter().copied()));
+    ensure(strange.is_empty(), format!("{what} reports nothing else"), format_args!("{more}"))
 }
 
 pub(crate) async fn t01_traversal_reports_every_live_key(stage: &Stage) -> Check {
@@ -53,8 +55,9 @@ pub(crate) async fn t01_traversal_reports_every_live_key(stage: &Stage) -> Check
     let odd = ["/", "a:b", "\0", "é", "%", "_", "'"].map(|id| stage.key(id));
     put_all(&driver, &odd, &record(1)).await?;
     let found = reported(&driver, 64).await?;
-    let missing = odd.iter().filter(|key| !found.contains(key));
-    ensure(odd.iter().all(|key| found.contains(key)), "odd ids are reported too", shown(missing))
+    let missing = format!("left out {:?}", shown(odd.iter().filter(|key| !found.contains(key))));
+    let all = odd.iter().all(|key| found.contains(key));
+    ensure(all, "a traversal reports keys with any id", format_args!("{missing}"))
 }
 
 pub(crate) async fn t02_traversal_reports_only_its_prefix(stage: &Stage) -> Check {
@@ -151,7 +154,8 @@ pub(crate) async fn t07_lasting_key_is_reported_despite_changes(stage: &Stage) -
         put(&driver, &stage.key(&format!("key-new-{step}")), &record(1)).await?;
     }
     let missing: Vec<&Key> = stable.iter().filter(|key| !found.contains(key)).collect();
-    ensure(missing.is_empty(), "every key that was there all the time is reported", shown(missing))
+    let left_out = format!("left out {:?}", shown(missing.iter().copied()));
+    ensure(missing.is_empty(), "a traversal reports every key that stays stored", format_args!("{left_out}"))
 }
 
 pub(crate) async fn t08_key_removed_before_its_page_is_skipped(stage: &Stage) -> Check {
@@ -165,7 +169,9 @@ pub(crate) async fn t08_key_removed_before_its_page_is_skipped(stage: &Stage) ->
     while let Some(page) = pages.next(&driver).await? {
         let page = keys_of(&page);
         let ghosts: Vec<&Key> = page.iter().filter(|key| !first.contains(key)).collect();
-        ensure(ghosts.is_empty(), "none of the removed keys", shown(ghosts))?;
+        let reported = format!("it reports {:?}", shown(ghosts.iter().copied()));
+        let none = "a page reports no key that was removed before the page was requested";
+        ensure(ghosts.is_empty(), none, format_args!("{reported}"))?;
     }
     Ok(())
 }
@@ -186,7 +192,11 @@ pub(crate) async fn t09_malformed_cursor_is_invalid(stage: &Stage) -> Check {
         Ok(page) => {
             let listed = keys_of(&page.entries);
             let right = listed.len() < live.len() && listed.iter().all(|key| live.contains(key));
-            ensure(right, "live keys, and not all of them again", shown(&listed))
+            ensure(
+                right,
+                "a cursor of another driver is `InvalidCursor`, or lists live keys after it",
+                shown(&listed),
+            )
         }
     }
 }
@@ -228,7 +238,11 @@ pub(crate) async fn t12_lasting_key_is_reported_once(stage: &Stage) -> Check {
     }
     for key in keys {
         let count = counts.get(&key).copied().unwrap_or(0);
-        ensure(count <= 1, "each key once", format_args!("{} {count} times", key.as_str()))?;
+        ensure(
+            count <= 1,
+            "a traversal that claims `exactly_once` reports each key once",
+            format_args!("{} {count} times", key.as_str()),
+        )?;
     }
     Ok(())
 }
@@ -238,7 +252,7 @@ pub(crate) async fn t13_count_counts_live_keys(stage: &Stage) -> Check {
     let exact = driver.capabilities().exactly_once;
     let right = |counted: u64, total| {
         let right = counted == total || (!exact && counted > total);
-        ensure(right, format!("{total} live keys"), counted)
+        ensure(right, format!("a count of {total} live keys"), counted)
     };
     for total in [0_u64, 1, 300, 700] {
         fill(&driver, &Prefix::SESSION, total as usize).await?;

@@ -56,6 +56,9 @@ fn failure_shows_clause_result_and_command() {
         clause.text,
         "expected: a removed record: no record",
         "actual:   Record",
+        "because:  Other keys stay unchanged.",
+        "change:   remove the record of this key only",
+        "read:     \"Changes\" in the README of session-conformance, and B13 in SPEC.md",
         "cargo test -p some-driver --test conformance b13_",
         "SESSION_KIT_SEED=",
     ] {
@@ -181,7 +184,7 @@ fn hanging_or_panicking_driver_fails() {
     let Err(Failure::Unmet { actual, .. }) = slow.examine("E02", "none", Duration::from_millis(50)) else {
         panic!("it waits for two seconds")
     };
-    assert_eq!(actual, "it hangs");
+    assert_eq!(actual, "a call hangs");
     let panicking = suite(with(Defect::RetrievePanics), LACKS, &[]);
     let Err(Failure::Unmet { actual, .. }) = panicking.examine("B02", "none", PATIENCE) else {
         panic!("it panics")
