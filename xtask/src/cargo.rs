@@ -21,6 +21,18 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
+/// The arguments for a crate in a workspace of its own, which shares the target directory.
+pub(crate) fn standalone(folder: &str) -> Result<[String; 5]> {
+    let manifest = root().join(folder).join("Cargo.toml");
+    Ok([
+        "--locked".into(),
+        "--manifest-path".into(),
+        manifest.display().to_string(),
+        "--target-dir".into(),
+        target()?.display().to_string(),
+    ])
+}
+
 /// A cargo command in the workspace's folder, with the cargo that runs this program.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(option("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -95,7 +107,7 @@ impl Program {
 }
 
 /// Runs a cargo command that builds, and returns the programs that it built.
-pub(crate) fn build(arguments: &[&str]) -> Result<Vec<Program>> {
+pub(crate) fn build<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Vec<Program>> {
     let mut command = cargo(arguments);
     show(&command);
     let output = command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit()).output()?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
@@ -17,6 +17,9 @@ const BUILD: &[&str] = &["test", "--workspace", "--all-features", "--no-run", "-
 /// Builds the printer of the matrix, with the same features.
 const PRINTER: &[&str] = &["build", "--workspace", "--all-features", "--example", "matrix"];
 
+/// The driver of the guide, in a workspace of its own.
+pub(crate) const EXAMPLE: &str = "examples/third-party-driver";
+
 /// Makes the tests run their long forms.
 pub(crate) const FULL: [(&str, &str); 1] = [("SESSION_KIT_FULL", "1")];
 
@@ -30,8 +33,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", conflicts_with = "write_readme")]
     server: Option<String>,
     /// The format of the matrix; everything else goes to stderr
-    #[arg(long, value_parser = ["text", "json"], default_value = "text")]
+    #[arg(long, value_parser = ["text", "json", "html"], default_value = "text")]
     format: String,
+    /// Also writes a folder to publish: the matrix as a page and as JSON, and a badge of each driver
+    #[arg(long, value_name = "FOLDER")]
+    site: Option<PathBuf>,
     /// Writes the matrix to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -93,6 +99,10 @@ pub(crate) fn run(options: &Options) -> Result {
             eprintln!("the matrix is in {}", file.display());
         }
         None => print!("{matrix}"),
+    }
+    if let Some(folder) = &options.site {
+        built.site(folder, &expected)?;
+        eprintln!("the matrix and the badges are in {}", folder.display());
     }
     if options.write_readme {
         write_readme(&built)?;
@@ -224,6 +234,17 @@ impl Built {
     fn matrix(&self, format: &str, drivers: &[String]) -> Result<(String, bool)> {
         let mut command = Command::new(&self.printer);
         command.arg(format).arg(results()?).args(drivers).current_dir(cargo::root());
+        Self::printed(command)
+    }
+
+    /// Writes the page, the JSON and the badges to a folder, which is relative to the caller's directory.
+    fn site(&self, folder: &Path, drivers: &[String]) -> Result {
+        let mut command = Command::new(&self.printer);
+        command.arg("site").arg(results()?).arg(folder).args(drivers);
+        Self::printed(command).map(drop)
+    }
+
+    fn printed(mut command: Command) -> Result<(String, bool)> {
         let output = command.stderr(Stdio::inherit()).output()?;
         let green = match output.status.code() {
             Some(0) => true,
@@ -241,7 +262,11 @@ impl Built {
 
 fn build(more: &[&str]) -> Result<Built> {
     let mut suites = Vec::new();
-    for program in cargo::build(&[BUILD, more].concat())? {
+    let example: Vec<String> = ["test".into(), "--no-run".into(), "--test".into(), "conformance".into()]
+        .into_iter()
+        .chain(cargo::standalone(EXAMPLE)?)
+        .collect();
+    for program in cargo::build(&[BUILD, more].concat())?.into_iter().chain(cargo::build(&example)?) {
         let package = program.package();
         let driver = package.strip_prefix(STORE);
         // Other crates have tests of the name `driver` too.

@@ -59,6 +59,10 @@ const WAITING: ([&str; 2], &str) = (["session-store-postgres", "session-store-re
 /// Runs all test programs and doctests of all crates, with every feature.
 fn tests(full: bool) -> Result<Tally> {
     let mut programs = cargo::build(&["test", "--workspace", "--all-features", "--no-run"])?;
+    let example = cargo::standalone(conformance::EXAMPLE)?;
+    let build: Vec<&str> =
+        ["test", "--no-run"].into_iter().chain(example.iter().map(String::as_str)).collect();
+    programs.extend(cargo::build(&build)?);
     programs.retain(|program| program.tests);
     if programs.is_empty() {
         return Err("cargo built no test program".into());
@@ -69,7 +73,7 @@ fn tests(full: bool) -> Result<Tally> {
             .position(|longest| *longest == (&*program.package(), &*program.name))
             .unwrap_or(LONGEST.len())
     });
-    let mut jobs = vec![doctests()];
+    let mut jobs = vec![doctests(&["--workspace", "--all-features"]), doctests(&example)];
     for program in &programs {
         jobs.push(job(program));
         if (&*program.package(), &*program.name) == ("session-store-redis", "conformance") {
@@ -104,8 +108,9 @@ fn tests(full: bool) -> Result<Tally> {
     Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn doctests() -> (String, Command) {
-    let command = cargo::cargo(["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]);
+fn doctests<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (String, Command) {
+    let mut command = cargo::cargo(["test", "--doc", "--no-fail-fast"]);
+    command.args(arguments);
     (cargo::text(&command), command)
 }
 

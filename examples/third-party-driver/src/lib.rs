@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
     Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Entry, Found, Gate, Key,
-    Operation, Page, Prefix, Record, Result, Timestamp, yield_now,
+    Operation, Page, Prefix, Purged, Record, Result, Timestamp, yield_now,
 };
 
 type Records = BTreeMap<Key, Record>;
@@ -95,6 +95,14 @@ impl Driver for MapStore {
             yield_now().await;
         }
         Ok(page)
+    }
+
+    async fn purge(&self, limit: usize) -> Result<Purged> {
+        let (mut records, now) = self.enter(Operation::Purge)?;
+        let expired = records.iter().filter(|(_, record)| !record.is_live(now));
+        let keys: Vec<Key> = expired.map(|(key, _)| key.clone()).take(limit).collect();
+        keys.iter().for_each(|key| drop(records.remove(key)));
+        Ok(Purged { removed: keys.len() as u64, more: keys.len() == limit })
     }
 
     async fn flush(&self) -> Result<()> {

@@ -30,9 +30,4 @@ impl Harness for MapHarness {
     }
 }
 
-session_conformance::suite!(
-    MapHarness,
-    lacks: [IN_MEMORY, UNBOUNDED] {
-        Purge: "expired records stay until their keys are stored again",
-    },
-);
+session_conformance::suite!(MapHarness, lacks: [IN_MEMORY, UNBOUNDED]);
