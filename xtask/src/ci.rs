@@ -6,7 +6,7 @@ use std::thread;
 
 use clap::Args;
 
-use crate::{Result, cargo, e2e, test};
+use crate::{Result, book, cargo, conformance, e2e, test};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -18,12 +18,13 @@ pub(crate) struct Options {
 /// Later steps run even if an earlier one fails, so that one run shows every failure.
 pub(crate) fn run(options: &Options) -> Result {
     let mut steps = vec![
-        ("format", step(|| done(cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)))),
+        ("format", step(|| done(format()))),
         ("lints", step(|| done(lints()))),
         ("documentation", step(|| done(documentation()))),
         ("sets of features", step(|| done(features()))),
         ("packages", step(|| done(packages()))),
         ("dependencies", step(dependencies)),
+        ("book", step(book::in_ci)),
     ];
     if !options.no_tests {
         steps.push(("tests", step(|| done(test::run(&test::Options { full: false })))));
@@ -62,9 +63,18 @@ fn done(result: Result) -> Result<Option<String>> {
     result.map(|()| None)
 }
 
+fn format() -> Result {
+    cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)?;
+    let manifest = cargo::root().join(conformance::EXAMPLE).join("Cargo.toml");
+    let mut command = cargo::cargo(["fmt", "--check", "--manifest-path"]);
+    cargo::run(command.arg(manifest), false)
+}
+
 fn lints() -> Result {
     let arguments = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
-    cargo::run(&mut cargo::cargo(arguments), false)
+    cargo::run(&mut cargo::cargo(arguments), false)?;
+    let mut command = cargo::cargo(["clippy", "--all-targets"]);
+    cargo::run(command.args(cargo::standalone(conformance::EXAMPLE)?).args(["--", "-D", "warnings"]), false)
 }
 
 fn documentation() -> Result {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod book;
 mod cargo;
 mod ci;
 mod conformance;
@@ -45,6 +46,8 @@ enum Verb {
     Servers,
     /// Measures the drivers and the web layer beside their peers and prints the ratios
     Bench(bench::Options),
+    /// Builds the book of the repository's documents and checks its links and programs
+    Book(book::Options),
     /// Checks formatting, lints, documentation, each feature alone and dependencies, and runs all tests
     Ci(ci::Options),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Keygen(options) => keygen::run(&options),
         Verb::Servers => servers::run(),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Book(options) => book::run(&options),
         Verb::Ci(options) => ci::run(&options),
     };
     match done {

@@ -61,6 +61,36 @@ fn map_shows_every_crate() {
     assert!(seen > 5, "found {seen} members");
 }
 
+/// Each file of the guide is the template's, except for the names of the crate and the driver.
+#[test]
+fn guide_shows_the_template_crate() {
+    let guide = read(&root().join("conformance/README.md"));
+    for path in ["src/lib.rs", "tests/conformance.rs"] {
+        let (_, shown) = guide.split_once(&format!("// {path}\n")).unwrap();
+        let shown: Vec<_> =
+            shown.lines().take_while(|line| !line.starts_with("# ") && *line != "```").collect();
+        let shown =
+            shown.join("\n").replace("my_store", "third_party_driver").replace("my-store", "third-party");
+        assert!(shown.lines().count() > 20, "the guide shows no {path}");
+        let template = read(&root().join("examples/third-party-driver").join(path));
+        assert!(template.contains(&shown), "{path} of the guide and of examples/third-party-driver differ");
+    }
+}
+
+#[test]
+fn book_shows_each_chapter_and_compiles_it() {
+    let folder = root().join("book");
+    let (summary, crates) = (read(&folder.join("SUMMARY.md")), read(&folder.join("src/lib.rs")));
+    let mut chapters = 0;
+    for chapter in files(&folder, ".md").iter().filter(|path| !path.ends_with("SUMMARY.md")) {
+        let name = chapter.file_name().unwrap().to_string_lossy();
+        assert!(summary.contains(&format!("]({name})")), "SUMMARY.md lacks {name}");
+        assert!(crates.contains(&format!("\"../{name}\"")), "book/src/lib.rs lacks {name}");
+        chapters += 1;
+    }
+    assert!(chapters > 5, "found {chapters} chapters");
+}
+
 #[test]
 fn no_file_names_a_home_directory() {
     for ending in [".md", ".toml", ".rs"] {
