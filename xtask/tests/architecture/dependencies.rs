@@ -12,7 +12,7 @@ fn layer(package: &str) -> Option<u32> {
     Some(match package {
         "session-core" => 0,
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
-        "session-handover" => 1,
+        "session-handover" | "session-interop" => 1,
         "session-manager" => 2,
         "session-web" => 3,
         "session-tower" | "session-actix" => 4,
@@ -64,17 +64,32 @@ fn invariant_04_drivers_need_no_codec_and_serde_for_options_only() {
 }
 
 #[test]
-fn invariant_05_foreign_session_libraries_stay_in_the_bench() {
+fn invariant_05_foreign_session_libraries_stay_in_the_bench_and_interop() {
+    let mut traits = BTreeSet::new();
     for (package, names) in dependencies(|_| true) {
-        if package == "session-bench" {
-            continue;
-        }
-        for name in names {
-            let foreign =
-                name.starts_with("tower-sessions") || name.starts_with("actix-session") || name == "moka";
-            assert!(!foreign, "{package} depends on {name}");
+        for name in names.iter().filter(|name| is_foreign(name)) {
+            match &*package {
+                "session-bench" => {}
+                "session-interop" => drop(traits.insert(name.clone())),
+                _ => panic!("{package} depends on {name}"),
+            }
         }
     }
+    // The crates with the traits, and no store.
+    let expected = ["actix-session", "tower-sessions-core"];
+    assert!(traits.iter().eq(&expected), "session-interop depends on {traits:?}");
+    // Without a feature there is none, and no crate of ours turns one on.
+    let alone = tree(&["--package", "session-interop", "--no-default-features", "--edges", "normal,build"]);
+    assert!(alone.contains("session-core") && !alone.iter().any(|name| is_foreign(name)), "{alone:?}");
+    for (package, names) in own_dependencies() {
+        assert!(!names.contains("session-interop"), "{package} depends on session-interop");
+    }
+}
+
+/// Whether this is a session library of another project, or a cache that its stores use.
+fn is_foreign(name: &str) -> bool {
+    let libraries = ["tower-sessions", "actix-session", "axum_session", "axum_sessions", "async-session"];
+    name == "moka" || libraries.iter().any(|library| name.starts_with(library))
 }
 
 #[test]
