@@ -73,7 +73,7 @@ fn tests(full: bool) -> Result<Tally> {
             .position(|longest| *longest == (&*program.package(), &*program.name))
             .unwrap_or(LONGEST.len())
     });
-    let mut jobs = vec![doctests(&["--workspace", "--all-features"]), doctests(&example)];
+    let mut jobs = vec![doctests(&["--workspace", "--all-features"]), doctests(&example), switch()?];
     for program in &programs {
         jobs.push(job(program));
         if (&*program.package(), &*program.name) == ("session-store-redis", "conformance") {
@@ -112,6 +112,14 @@ fn doctests<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (String, Command) {
     let mut command = cargo::cargo(["test", "--doc", "--no-fail-fast"]);
     command.args(arguments);
     (cargo::text(&command), command)
+}
+
+/// The applications of other session libraries that change to a store of ours. They are a workspace of their own.
+fn switch() -> Result<(String, Command)> {
+    let mut command =
+        cargo::cargo(["test", "--locked", "--no-fail-fast", "--manifest-path", "examples/switch/Cargo.toml"]);
+    command.env("CARGO_TARGET_DIR", cargo::target()?.join("switch"));
+    Ok(("examples of the switch".to_owned(), command))
 }
 
 fn job(program: &Program) -> (String, Command) {
