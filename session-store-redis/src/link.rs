@@ -219,7 +219,8 @@ impl Link {
             (Ok(Err(failure)), _) => failure,
             (Err(_), Some((connection, answers))) => {
                 self.suspect(&connection, answers);
-                Failure::Late
+                // A read that was repeated failed for the reason of its first try. A change may have been made.
+                trial.last.filter(|_| !operation.is_change()).unwrap_or(Failure::Late)
             }
             (Err(_), None) => trial.last.unwrap_or(Failure::Stuck),
         };
