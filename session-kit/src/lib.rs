@@ -60,6 +60,8 @@ pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
 
 #[cfg(feature = "actix")]
 pub use session_actix as actix;
+#[cfg(feature = "migrate")]
+pub use session_migrate as migrate;
 #[cfg(feature = "cookie")]
 pub use session_state_cookie as cookie;
 #[cfg(feature = "sealed")]

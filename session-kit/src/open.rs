@@ -108,6 +108,6 @@ impl<'de> serde::Deserialize<'de> for StoreUrl {
 }
 
 /// Runs the example of the chapter.
-#[cfg(all(doctest, feature = "memory", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "memory", feature = "migrate", feature = "sqlite"))]
 #[doc = include_str!("../docs/outgrow-one-machine.md")]
 struct OutgrowOneMachine;
