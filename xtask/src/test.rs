@@ -116,9 +116,8 @@ fn doctests<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (String, Command) {
 
 /// The applications of other session libraries that change to a store of ours. They are a workspace of their own.
 fn switch() -> Result<(String, Command)> {
-    let mut command =
-        cargo::cargo(["test", "--locked", "--no-fail-fast", "--manifest-path", "examples/switch/Cargo.toml"]);
-    command.env("CARGO_TARGET_DIR", cargo::target()?.join("switch"));
+    let mut command = cargo::cargo(["test", "--no-fail-fast"]);
+    command.args(cargo::standalone("examples/switch")?);
     Ok(("examples of the switch".to_owned(), command))
 }
 

@@ -183,8 +183,10 @@ async fn copy_role(old: &str, new: &str, position: &str, page: usize, most: usiz
         }
         say("page");
         pages += 1;
-        while pages == most {
-            std::thread::park();
+        if pages == most {
+            loop {
+                std::thread::park();
+            }
         }
     });
     let report = copied.await.unwrap();
