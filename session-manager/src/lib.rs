@@ -26,6 +26,7 @@ mod backend;
 mod loaded;
 mod replay;
 mod session;
+mod slot;
 mod watch;
 mod work;
 
@@ -93,8 +94,9 @@ pub use policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub use recover::Undecoded;
 pub use reference::SessionRef;
 pub use request::{OldId, RequestInfo};
-pub use session::{Closed, Session};
+pub use session::Session;
 pub use sessions::Sessions;
+pub use slot::Closed;
 pub use sweep::{Sweep, Sweeper};
 pub use timeouts::Timeouts;
 pub use users::Handle;

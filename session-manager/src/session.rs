@@ -15,6 +15,7 @@ use crate::event::TARGET;
 use crate::outcome::{Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
+use crate::slot::{Closed, Place, Slot};
 use crate::watch::{Follower, Tie};
 use crate::work::Work;
 
@@ -46,68 +47,9 @@ struct Shared {
     used: AtomicBool,
 }
 
-struct Slot {
-    place: Place,
-    /// How many tasks wait for their turn.
-    waiting: usize,
-    sealed: bool,
-    discarded: bool,
-    detached: bool,
-    extend: bool,
-    others_ended: bool,
-    /// The client's session has ended, whether or not a later instruction gives it another.
-    cleared: bool,
-    on_store_error: OnStoreError,
-    on_handler_error: OnHandlerError,
-    on_not_stored: OnNotStored,
-    /// The client's instruction as of the last turn, readable during the next one.
-    client: IdUpdate,
-    /// The references of this request.
-    tie: Option<Tie>,
-}
-
-enum Place {
-    Unloaded,
-    Open(Box<Work>),
-    /// A task talks to the store. `loaded` tells whether the session was open before.
-    Taken {
-        loaded: bool,
-    },
-}
-
-/// The result of [`Session::close`], for the response.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Closed {
-    /// Whether the request loaded its session, so that the response depends on the client's id.
-    pub loaded: bool,
-    /// The instruction for the client's id.
-    pub id_update: IdUpdate,
-    /// Whether the request ended the session that the client has, also if `id_update` gives it another one.
-    pub cleared: bool,
-    /// Whether the request ended another session whose id it presented, or a session that the client keeps. The client may
-    /// have the id or a copy in a place that `id_update` does not reach:
-    /// [`State::erase_others`](session_core::State::erase_others).
-    pub others_ended: bool,
-}
-
 impl Session {
     pub(crate) fn new(backend: Arc<dyn Backend>, request: RequestInfo) -> Self {
-        let slot = Mutex::new(Slot {
-            place: Place::Unloaded,
-            waiting: 0,
-            sealed: false,
-            discarded: false,
-            detached: false,
-            extend: request.extend,
-            others_ended: false,
-            cleared: false,
-            on_store_error: request.on_store_error,
-            on_handler_error: request.on_handler_error,
-            on_not_stored: request.on_not_stored,
-            client: IdUpdate::None,
-            tie: None,
-        });
+        let slot = Mutex::new(Slot::new(&request));
         let (format, used) = (AtomicU8::default(), AtomicBool::default());
         Self(Arc::new(Shared { backend, request, slot, turn_ended: Notify::new(), format, used }))
     }
@@ -531,47 +473,6 @@ impl Session {
         }
         slot.tie.iter().for_each(Tie::begin);
         Taken::Turn(turn)
-    }
-}
-
-impl Slot {
-    fn close_if(&mut self, is_idle: impl FnOnce(&Work) -> bool) -> Option<Closed> {
-        let idle = match &mut self.place {
-            _ if self.waiting > 0 => false,
-            Place::Open(work) => {
-                work.set_extends(self.extend);
-                is_idle(work)
-            }
-            place => matches!(place, Place::Unloaded),
-        };
-        idle.then(|| self.close())
-    }
-
-    fn close(&mut self) -> Closed {
-        (self.sealed, self.discarded) = (true, true);
-        // A task with the turn may still give the session a new id.
-        let in_turn = matches!(self.place, Place::Taken { .. });
-        self.tie.take_if(|_| !in_turn);
-        let (id_update, others_ended) = (self.client, self.others_ended);
-        Closed { loaded: self.is_loaded(), id_update, cleared: self.cleared, others_ended }
-    }
-
-    fn is_loaded(&self) -> bool {
-        match self.place {
-            Place::Unloaded => false,
-            Place::Open(_) => true,
-            Place::Taken { loaded } => loaded,
-        }
-    }
-
-    fn open(&mut self) -> Result<&mut Work, Error> {
-        Err(Error::new(match &mut self.place {
-            // While a task waits, the turn is as good as taken: writes must not slip in between two commits.
-            _ if self.waiting > 0 => ErrorKind::Busy,
-            Place::Taken { .. } => ErrorKind::Busy,
-            Place::Unloaded => ErrorKind::NotLoaded,
-            Place::Open(work) => return Ok(work),
-        }))
     }
 }
 

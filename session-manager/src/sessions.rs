@@ -17,7 +17,8 @@ use crate::manager::Manager;
 use crate::op::Claim;
 use crate::outcome::{Committed, EndReason};
 use crate::request::{OldId, RequestInfo};
-use crate::session::{Closed, Session};
+use crate::session::Session;
+use crate::slot::Closed;
 use crate::watch::Watches;
 use crate::work::{Loaded, Work};
 

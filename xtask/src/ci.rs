@@ -15,6 +15,9 @@ pub(crate) struct Options {
     no_tests: bool,
 }
 
+/// Examples in workspaces of their own.
+const STANDALONE: [&str; 2] = [conformance::EXAMPLE, "examples/switch"];
+
 /// Later steps run even if an earlier one fails, so that one run shows every failure.
 pub(crate) fn run(options: &Options) -> Result {
     let mut steps = vec![
@@ -65,16 +68,22 @@ fn done(result: Result) -> Result<Option<String>> {
 
 fn format() -> Result {
     cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)?;
-    let manifest = cargo::root().join(conformance::EXAMPLE).join("Cargo.toml");
-    let mut command = cargo::cargo(["fmt", "--check", "--manifest-path"]);
-    cargo::run(command.arg(manifest), false)
+    for folder in STANDALONE {
+        let manifest = cargo::root().join(folder).join("Cargo.toml");
+        let mut command = cargo::cargo(["fmt", "--all", "--check", "--manifest-path"]);
+        cargo::run(command.arg(manifest), false)?;
+    }
+    Ok(())
 }
 
 fn lints() -> Result {
     let arguments = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     cargo::run(&mut cargo::cargo(arguments), false)?;
-    let mut command = cargo::cargo(["clippy", "--all-targets"]);
-    cargo::run(command.args(cargo::standalone(conformance::EXAMPLE)?).args(["--", "-D", "warnings"]), false)
+    for folder in STANDALONE {
+        let mut command = cargo::cargo(["clippy", "--workspace", "--all-targets"]);
+        cargo::run(command.args(cargo::standalone(folder)?).args(["--", "-D", "warnings"]), false)?;
+    }
+    Ok(())
 }
 
 fn documentation() -> Result {
