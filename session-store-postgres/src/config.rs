@@ -75,7 +75,7 @@ impl PostgresConfig {
             connections: 16,
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
-            max_record_bytes: 1 << 20,
+            max_record_bytes: 16 << 20,
             clock: SystemClock::shared(),
         }
     }
@@ -107,10 +107,7 @@ impl PostgresConfig {
         response_timeout: Duration,
         /// The time limit of connecting to one host of the URL. 10 ms to 1 h. Default: 1 s.
         connect_timeout: Duration,
-        /// The largest data of one record, in bytes; more is `TooLarge`. Default: 1 MiB. At most 500,000,000.
-        ///
-        /// tokio-postgres copies a record several times without a pause, so a record of 8 MiB stops the other tasks of the
-        /// thread for tens of milliseconds.
+        /// The largest data of one record, in bytes; more is `TooLarge`. Default: 16 MiB. At most 500,000,000.
         max_record_bytes: u64,
         /// The clock that decides which records are expired. Default: the system clock. The server's clock plays no
         /// part.

@@ -143,7 +143,7 @@ async fn urls_of_databases_open_with_their_options() {
     let port = server.port();
     opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?max_record_bytes=1MiB"), 1 << 20).await;
     let options = "table=public.visits&durability=process&prepare=true&connections=2&response_timeout=20s";
-    opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?{options}"), 1 << 20).await;
+    opens(&format!("postgres://postgres@127.0.0.1:{port}/postgres?{options}"), 16 << 20).await;
     assert_eq!(server.sql("SELECT count(*) FROM visits").unwrap(), "0");
     opens(
         &format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable&max_record_bytes=1MiB"),
