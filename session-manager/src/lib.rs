@@ -60,6 +60,8 @@ mod renew;
 mod sessions;
 
 mod builder;
+mod carried;
+mod data;
 mod find;
 #[cfg(test)]
 mod golden;
@@ -67,14 +69,11 @@ mod golden;
 mod growth;
 mod late;
 mod sweep;
+mod tag;
 mod timeouts;
 mod users;
 #[cfg(any(feature = "actix", feature = "axum"))]
 mod web;
-
-mod carried;
-mod data;
-mod tag;
 
 pub use accept::{accepts_json, list_items, prefers_json};
 pub use builder::SessionsBuilder;
@@ -89,14 +88,13 @@ pub use find::{Found, FoundPage};
 pub use flash::Flash;
 pub use handover::{EndOld, HandoverSource, OnOldFailure, Prepared};
 pub use late::LateSession;
-pub use outcome::{Committed, EndReason, IdUpdate, NotStored, Outcome};
+pub use outcome::{Closed, Committed, EndReason, IdUpdate, NotStored, Outcome};
 pub use policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub use recover::Undecoded;
 pub use reference::SessionRef;
 pub use request::{OldId, RequestInfo};
 pub use session::Session;
 pub use sessions::Sessions;
-pub use slot::Closed;
 pub use sweep::{Sweep, Sweeper};
 pub use timeouts::Timeouts;
 pub use users::Handle;

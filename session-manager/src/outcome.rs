@@ -148,3 +148,19 @@ impl IdUpdate {
         }
     }
 }
+
+/// The result of [`Session::close`](crate::Session::close), for the response.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Closed {
+    /// Whether the request loaded its session, so that the response depends on the client's id.
+    pub loaded: bool,
+    /// The instruction for the client's id.
+    pub id_update: IdUpdate,
+    /// Whether the request ended the session that the client has, also if `id_update` gives it another one.
+    pub cleared: bool,
+    /// Whether the request ended another session whose id it presented, or a session that the client keeps. The client may
+    /// have the id or a copy in a place that `id_update` does not reach:
+    /// [`State::erase_others`](session_core::State::erase_others).
+    pub others_ended: bool,
+}

@@ -12,10 +12,10 @@ use crate::backend::{Backend, Boxed};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::TARGET;
-use crate::outcome::{Committed, EndReason, IdUpdate};
+use crate::outcome::{Closed, Committed, EndReason, IdUpdate};
 use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 use crate::request::RequestInfo;
-use crate::slot::{Closed, Place, Slot};
+use crate::slot::{Place, Slot};
 use crate::watch::{Follower, Tie};
 use crate::work::Work;
 

@@ -15,10 +15,9 @@ use crate::event::{Event, SessionTag};
 use crate::handover::Takeover;
 use crate::manager::Manager;
 use crate::op::Claim;
-use crate::outcome::{Committed, EndReason};
+use crate::outcome::{Closed, Committed, EndReason};
 use crate::request::{OldId, RequestInfo};
 use crate::session::Session;
-use crate::slot::Closed;
 use crate::watch::Watches;
 use crate::work::{Loaded, Work};
 

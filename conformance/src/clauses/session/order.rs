@@ -61,9 +61,9 @@ pub(crate) async fn s93_lost_answer_counts_once_in_any_order(stage: &Stage) -> C
         [Act::Login, Act::Destroy],
         [Act::Unbind, Act::Update],
     ] {
-        // The short form leaves out the orders of two rotations, and lost requests beside late ones: the tests of
-        // `session-manager` try them all.
-        if !stage.context.full && acts == [Act::RotateInsert; 2] {
+        // The short form leaves out the orders of two rotations, of a logout that keeps the cart, and lost requests beside
+        // late ones: the tests of `session-manager` try them all.
+        if !stage.context.full && (acts == [Act::RotateInsert; 2] || acts[0] == Act::Unbind) {
             continue;
         }
         for fate in [Fate::AnswerLost, Fate::Late, Fate::RequestLost] {
@@ -90,6 +90,9 @@ pub(crate) async fn s94_three_requests_lose_nothing_in_any_order(stage: &Stage) 
         [Act::Login, Act::Login, Act::Destroy],
         [Act::Unbind, Act::Login, Act::Update],
     ] {
+        if !stage.context.full && acts[0] == Act::Unbind {
+            continue;
+        }
         let _ = ground.walk(&acts, None).await?;
     }
     Ok(())
