@@ -44,10 +44,11 @@ pub(crate) fn run(options: &Options) -> Result {
 const AT_ONCE: usize = 4;
 
 /// The programs that take longest. They start first, so that none of them runs alone at the end.
-const LONGEST: [(&str, &str); 6] = [
+const LONGEST: [(&str, &str); 7] = [
     ("session-store-postgres", "conformance"),
     ("session-store-postgres", "driver"),
     ("session-store-redis", "conformance"),
+    ("session-migrate", "conformance"),
     ("conformance", "conformance"),
     ("session-manager", "session"),
     ("session-store-redis", "driver"),
