@@ -265,8 +265,9 @@ fn examine(config: &MmapConfig, file: &File) -> Result<Superblock> {
 }
 
 fn check_length(file: &SessionFile, path: &Path) -> Result<()> {
-    let length = file.map.file().metadata().map_err(|cause| failed(cause, path))?.len();
+    // In this order: another process may enlarge the file meanwhile, and it sets the length first.
     let needed = file.geometry.extent_at(file.grown());
+    let length = file.map.file().metadata().map_err(|cause| failed(cause, path))?.len();
     if length < needed { Err(truncated(path, length, needed)) } else { Ok(()) }
 }
 
