@@ -171,6 +171,9 @@ pub enum StoreErrorKind {
     /// The options, the path, the permissions or the stored format are wrong.
     #[error("the store is misconfigured")]
     Misconfigured,
+    /// The store does not exist, and the options say not to create it.
+    #[error("the store does not exist")]
+    Missing,
     /// The driver does not offer the operation.
     #[error("the operation is not supported")]
     Unsupported,

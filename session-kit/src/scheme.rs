@@ -125,7 +125,15 @@ pub(crate) const SCHEMES: [Scheme; 11] = [
         name: "sled",
         form: Form::Path,
         features: &[("sled", cfg!(feature = "sled"))],
-        options: &["cache_bytes", "tree", "flush_each_change", "max_record_bytes", "scan", "flush_timeout"],
+        options: &[
+            "create",
+            "cache_bytes",
+            "tree",
+            "flush_each_change",
+            "max_record_bytes",
+            "scan",
+            "flush_timeout",
+        ],
     },
 ];
 

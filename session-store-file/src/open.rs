@@ -1,5 +1,6 @@
 //! Opening a store, and what all operations on an open store share.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,8 +127,17 @@ fn pause() {
 /// Opens the directory, and creates it if the options ask for that. Returns its canonical path.
 fn open_directory(config: &FileConfig) -> Result<(PathBuf, OwnedFd)> {
     let created = config.create_directory && create_directory(&config.path)?;
-    let path = std::fs::canonicalize(&config.path)
-        .map_err(|cause| refuse(&config.path, "directory cannot be reached").with_source(cause))?;
+    let path = std::fs::canonicalize(&config.path).map_err(|cause| {
+        let error = match cause.kind() {
+            ErrorKind::NotFound if !config.create => {
+                Fault::new(StoreErrorKind::Missing, "directory does not exist, and create is off")
+                    .at(config.path.display())
+                    .during(Operation::Open)
+            }
+            _ => refuse(&config.path, "directory cannot be reached"),
+        };
+        error.with_source(cause)
+    })?;
     let failed = |errno| Fault::from(errno).at(path.display()).during(Operation::Open);
     let root = rustix::fs::open(&path, DIRECTORY, Mode::empty()).map_err(failed)?;
     let stat = rustix::fs::fstat(&root).map_err(failed)?;

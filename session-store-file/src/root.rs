@@ -72,7 +72,10 @@ impl Root {
         let found = match layout::read(root.as_fd(), &path)? {
             Some(found) => found,
             None if create => layout::make(root.as_fd(), &path)?,
-            None => return Err(layout::wrong(&path, "directory is not a store, and create is off")),
+            None => {
+                let what = "directory is not a store, and create is off";
+                return Err(Fault::new(StoreErrorKind::Missing, what).at(path.display()));
+            }
         };
         let anchor = Anchor::new(root, found)?;
         let resolve = ResolveFlags::NO_SYMLINKS;

@@ -36,6 +36,11 @@ pub(crate) fn open(config: &MmapConfig) -> Result<SessionFile> {
     session_core::check_path(path)?;
     let geometry = config.geometry()?;
     config.record_limit(&geometry)?;
+    // Before the gate, whose file would be the first trace of a store.
+    if !config.create && !path.try_exists().map_err(|cause| failed(cause, path))? {
+        let detail = format!("{}: file does not exist, and create is off", path.display());
+        return Err(StoreError::new(StoreErrorKind::Missing, Operation::Open).with_detail(detail));
+    }
     prepare_directory(config)?;
     let host = Host::read()?;
     let _gate = lock_gate(config)?;

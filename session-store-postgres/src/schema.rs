@@ -99,7 +99,10 @@ pub(crate) async fn prepare(client: &mut Client, table: &Table, create: bool, li
             State::Missing | State::Version(_) if create => {
                 return new(StoreErrorKind::Unavailable, format!("other processes change the table {name}"));
             }
-            State::Missing => return wrong(format!("the table {name} is missing, and create_table is off")),
+            State::Missing => {
+                let detail = format!("the table {name} is missing, and create_table is off");
+                return new(StoreErrorKind::Missing, detail);
+            }
             State::Version(version) => {
                 return wrong(format!(
                     "the table {name} has version {version} and needs a migration, and create_table is off"

@@ -18,6 +18,7 @@ use session_core::{Clock, Result, SystemClock};
 pub struct SledConfig {
     #[cfg_attr(feature = "serde", serde(rename = "path"))]
     pub(crate) source: Source,
+    pub(crate) create: bool,
     pub(crate) cache_bytes: u64,
     pub(crate) tree: String,
     pub(crate) flush_each_change: bool,
@@ -52,6 +53,7 @@ impl SledConfig {
     fn from_source(source: Source) -> Self {
         Self {
             source,
+            create: true,
             cache_bytes: 64 << 20,
             tree: "session-kit".into(),
             flush_each_change: false,
@@ -63,6 +65,8 @@ impl SledConfig {
     }
 
     session_core::setters! {
+        /// Whether a missing directory, database or tree is created. Default: yes. Without it, opening fails with `Missing`.
+        create: bool,
         /// The tree that holds the records. Default: `session-kit`. Nothing else may write to it. With
         /// [`flush_each_change`](Self::flush_each_change) only one store may have it open, because a store knows the
         /// unflushed changes of its own handles only.

@@ -61,13 +61,22 @@ pub(crate) fn open(config: &SledConfig) -> Result<(Database, Tree)> {
     let (database, own) = match &config.source {
         Source::Database(database) => (database.clone(), None),
         Source::Path(path) => {
-            // sled creates its files by the umask of the process. Where the path is not a directory, it fails.
-            create_directory(path)?;
+            if config.create {
+                // sled creates its files by the umask of the process. Where the path is not a directory, it fails.
+                create_directory(path)?;
+            } else if !path.join("db").exists() {
+                let detail = format!("{}: no database, and create is off", path.display());
+                return Err(StoreError::new(StoreErrorKind::Missing, Operation::Open).with_detail(detail));
+            }
             let options = sled::Config::new().path(path).cache_capacity(config.cache_bytes);
             let opened = contain(Operation::Open, || options.open().map_err(refused));
             (opened.map_err(|error| describe(path, error))?, Some(path.clone()))
         }
     };
+    if !config.create && !database.tree_names().iter().any(|name| *name == config.tree.as_bytes()) {
+        let detail = format!("the tree {} is missing, and create is off", config.tree);
+        return Err(StoreError::new(StoreErrorKind::Missing, Operation::Open).with_detail(detail));
+    }
     let tree = contain(Operation::Open, || {
         database.open_tree(&config.tree).map_err(|cause| from_sled(cause, Operation::Open))
     })?;

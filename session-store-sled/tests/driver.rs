@@ -125,6 +125,21 @@ fn open_refuses_invalid_options_and_paths() {
     assert!(!directory.path().join("sessions").exists(), "nothing is created for invalid options");
 }
 
+#[test]
+fn missing_database_or_tree_is_refused_without_create() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions");
+    let refused = |config: SledConfig| {
+        assert_eq!(SledStore::open(config.create(false)).unwrap_err().kind(), StoreErrorKind::Missing);
+    };
+    refused(SledConfig::new(&path));
+    refused(SledConfig::new(directory.path()));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was created");
+    block_on(SledStore::open(SledConfig::new(&path)).unwrap().close()).unwrap();
+    refused(SledConfig::new(&path).tree("other"));
+    block_on(SledStore::open(SledConfig::new(&path).create(false)).unwrap().close()).unwrap();
+}
+
 #[tokio::test]
 async fn debug_shows_no_keys_and_no_data() {
     let directory = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ pub(crate) fn prepare(mut config: SqliteConfig) -> Result<(SqliteConfig, OpenFil
     // Before SQLite looks at the file: in a forked child its state of an inherited connection is wrong.
     let file = OpenFile::register(path)?;
     let mut connection = connect(path).map_err(|cause| cause.at_open(path))?;
-    let checked = retry(config.busy_timeout, || check(&mut connection, path));
+    let checked = retry(config.busy_timeout, || check(&mut connection, path, config.create));
     checked.map_err(|cause| cause.at_open(path))??;
     if created {
         sync_directory(path).map_err(|cause| unreachable(path, cause))?;
@@ -49,13 +49,16 @@ pub(crate) fn files(path: &Path, given: &Path) -> Result<Vec<KnownFile>> {
 }
 
 /// The outer error is SQLite's, and the inner one refuses the file.
-fn check(connection: &mut Connection, path: &Path) -> Result<Result<()>, Cause> {
+fn check(connection: &mut Connection, path: &Path, create: bool) -> Result<Result<()>, Cause> {
     let newest = i32::try_from(schema::STEPS.len()).unwrap_or(i32::MAX);
     // Before the file is known to be ours nothing is written to it, not even by a checkpoint on close.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let kind = schema::inspect(&connection.transaction()?, newest)?;
     if let Err(refusal) = accept(&kind, path) {
         return Ok(Err(refusal));
+    }
+    if kind == FileKind::Empty && !create {
+        return Ok(Err(missing(path, "file has no tables, and create is off")));
     }
     if connection.is_readonly("main")? {
         return Ok(Err(refuse(path, "file cannot be written")));
@@ -91,7 +94,8 @@ fn prepare_directory(config: &SqliteConfig) -> Result<()> {
         return Ok(());
     }
     if !config.create_directory {
-        return Err(refuse(&config.path, "directory does not exist, and create_directory is off"));
+        let detail = "directory does not exist, and create_directory is off";
+        return Err(if config.create { refuse(&config.path, detail) } else { missing(&config.path, detail) });
     }
     create_directory(directory)?;
     sync_directory(directory).map_err(|cause| unreachable(&config.path, cause))
@@ -103,7 +107,7 @@ fn create_file(config: &SqliteConfig) -> Result<bool> {
     if !config.create {
         return match fs::exists(&config.path) {
             Ok(true) => Ok(false),
-            Ok(false) => Err(refuse(&config.path, "file does not exist, and create is off")),
+            Ok(false) => Err(missing(&config.path, "file does not exist, and create is off")),
             Err(cause) => Err(unreachable(&config.path, cause)),
         };
     }
@@ -136,5 +140,10 @@ fn unreachable(path: &Path, cause: io::Error) -> StoreError {
 
 fn refuse(path: &Path, detail: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, Operation::Open)
+        .with_detail(format!("{}: {detail}", path.display()))
+}
+
+fn missing(path: &Path, detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Missing, Operation::Open)
         .with_detail(format!("{}: {detail}", path.display()))
 }

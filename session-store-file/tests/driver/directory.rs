@@ -75,8 +75,13 @@ fn unsuitable_directory_is_refused_and_unchanged() {
     assert_eq!(fs::read_dir(path("full")).unwrap().count(), 1);
 
     fs::create_dir(path("empty")).unwrap();
-    refused(FileConfig::new(path("empty")).create(false), "create is off");
+    for name in ["empty", "missing"] {
+        let error = FileStore::open(FileConfig::new(path(name)).create(false)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Missing, "{error}");
+        assert!(error.to_string().ends_with(", and create is off"), "{error}");
+    }
     assert_eq!(fs::read_dir(path("empty")).unwrap().count(), 0);
+    assert!(!path("missing").exists());
     fs::write(path("file"), b"").unwrap();
     refused(FileConfig::new(path("file")), "file");
     fs::set_permissions(path("empty"), fs::Permissions::from_mode(0o777)).unwrap();

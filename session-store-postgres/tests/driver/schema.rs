@@ -1,7 +1,7 @@
 //! The table, its versions, and the rights of the role.
 
 use session_core::Applied::No;
-use session_core::StoreErrorKind::{Misconfigured, Timeout};
+use session_core::StoreErrorKind::{Misconfigured, Missing, Timeout};
 use session_core::{Condition, Driver};
 use session_store_postgres::PostgresStore;
 use xtask_postgres::Bouncer;
@@ -11,7 +11,7 @@ use crate::{config, fails, key, open, put, raw, record, server, waiting};
 #[tokio::test]
 async fn open_creates_one_table_and_keeps_it() {
     let server = server();
-    fails(PostgresStore::open(config(server.url()).create_table(false)).await, Misconfigured, No);
+    fails(PostgresStore::open(config(server.url()).create_table(false)).await, Missing, No);
     let opened = tokio::join!(open(&server), open(&server), open(&server));
     put(&opened.0, &key("a"), record(1)).await;
     let again = PostgresStore::open(config(server.url()).create_table(false)).await.unwrap();

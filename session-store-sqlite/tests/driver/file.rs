@@ -45,8 +45,13 @@ fn only_the_last_missing_directory_is_created() {
 #[test]
 fn a_missing_file_is_refused_without_create() {
     let file = Database::new();
-    assert!(refusal(file.config().create(false)).contains("does not exist"));
+    let kind = |config: SqliteConfig| SqliteStore::open(config).unwrap_err().kind();
+    assert_eq!(kind(file.config().create(false)), StoreErrorKind::Missing);
+    assert_eq!(kind(SqliteConfig::new("/absent/sessions.db").create(false)), StoreErrorKind::Missing);
     assert!(!file.path().exists());
+    fs::write(file.path(), "").unwrap();
+    assert_eq!(kind(file.config().create(false)), StoreErrorKind::Missing);
+    assert_eq!(fs::metadata(file.path()).unwrap().len(), 0, "and no tables were made in it");
     drop(file.open());
     SqliteStore::open(file.config().create(false)).unwrap();
 }
