@@ -9,8 +9,9 @@ use session_core::{Cursor, Driver, Key, Prefix, Revision, Timestamp};
 
 use crate::enter::{At, StoredSession, yield_after};
 use crate::entry::{LABEL, VALUE, entries};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::handle::Handle;
 use crate::outcome::EndReason;
 use crate::sessions::Sessions;
 use crate::settle::Removal;
@@ -20,7 +21,7 @@ use crate::values::decoded;
 impl<D: Driver> Sessions<D> {
     /// A page of the live sessions, in the driver's order. It touches, creates and extends no session. Tombstones and
     /// other records are left out, and with [`user_epochs`](crate::SessionsBuilder::user_epochs) the sessions that an
-    /// epoch has ended, for one more retrieve per user. Damaged records are left out with an event.
+    /// epoch has ended, for one more retrieve per user. Damaged records are left out with an event, and the page names them.
     ///
     /// To count sessions, count what the pages contain. [`DriverExt::count`](session_core::DriverExt::count) counts
     /// records, so it includes the tombstones of the last 60 s. If a process died between the two writes of a rotation,
@@ -35,16 +36,39 @@ impl<D: Driver> Sessions<D> {
         let manager = &self.manager;
         let page = manager.driver.traverse(&Prefix::SESSION, from, limit).await?;
         let mut sessions = Vec::with_capacity(page.entries.len());
+        let mut damaged = Vec::new();
         let mut epochs = HashMap::new();
         for (done, entry) in page.entries.into_iter().enumerate() {
-            if let At::Session(stored) = manager.session_at(&entry.key).await?
-                && manager.has_known_epoch(&stored.table.header, &mut epochs).await?
-            {
-                sessions.push(Found::new(self.clone(), entry.key, stored));
+            match manager.session_at(&entry.key).await? {
+                At::Session(stored) => {
+                    if manager.has_known_epoch(&stored.table.header, &mut epochs).await? {
+                        sessions.push(Found::new(self.clone(), entry.key, stored));
+                    }
+                }
+                At::Damaged(_) => damaged.push(Handle(entry.key)),
+                At::Nothing | At::Moved(_) => {}
             }
             yield_after(done).await;
         }
-        Ok(FoundPage { sessions, next: page.next })
+        Ok(FoundPage { sessions, damaged, next: page.next })
+    }
+
+    /// The live session with this handle, for an administrator's page or an operator's tool. It is found under the handle from
+    /// before a timed renewal too. It touches, creates and extends no session. `None` if the session has ended, or was
+    /// rotated.
+    ///
+    /// # Errors
+    /// `Store`; `Corrupt` if the record is damaged.
+    pub async fn find_one(&self, handle: &Handle) -> Result<Option<Found<D>>, Error> {
+        let manager = &self.manager;
+        match manager.newest(&handle.0).await? {
+            (key, At::Session(stored)) => {
+                let lives = manager.has_known_epoch(&stored.table.header, &mut HashMap::new()).await?;
+                Ok(lives.then(|| Found::new(self.clone(), key, stored)))
+            }
+            (_, At::Damaged(_)) => Err(Error::new(ErrorKind::Corrupt).with_detail("the record of a session")),
+            (_, At::Nothing | At::Moved(_)) => Ok(None),
+        }
     }
 }
 
@@ -53,13 +77,19 @@ impl<D: Driver> Sessions<D> {
 pub struct FoundPage<D> {
     /// The sessions.
     pub sessions: Vec<Found<D>>,
+    /// The names of the damaged records. [`Sessions::end`] removes such a record.
+    pub damaged: Vec<Handle>,
     /// The start of the next page, or `None` at the end.
     pub next: Option<Cursor>,
 }
 
 impl<D> std::fmt::Debug for FoundPage<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FoundPage").field("sessions", &self.sessions).field("next", &self.next).finish()
+        f.debug_struct("FoundPage")
+            .field("sessions", &self.sessions)
+            .field("damaged", &self.damaged.len())
+            .field("next", &self.next)
+            .finish()
     }
 }
 
@@ -131,6 +161,15 @@ impl<D: Driver> Found<D> {
     pub fn label(&self) -> Option<String> {
         let label = entries(self.table.body()).find(|entry| entry.class() == LABEL)?;
         Some(String::from_utf8_lossy(label.value()).into_owned())
+    }
+
+    /// The keys that have values, in byte order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let now = self.sessions.now();
+        let values = entries(self.table.body()).filter(|entry| entry.class() == VALUE);
+        let live = values.filter(|entry| entry.is_live(|| now));
+        live.map(|entry| String::from_utf8_lossy(entry.key()).into_owned()).collect()
     }
 
     /// The value of `key`.

@@ -2,11 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // In the order of imports: a module uses modules of its own group and of those above.
-mod outcome;
-
 mod client;
 mod error;
 mod event;
+mod handle;
+mod outcome;
 
 mod checked;
 mod codec;
@@ -86,6 +86,7 @@ pub use event::{Event, Observer, SessionTag};
 pub use fields::{Fields, SessionView, View};
 pub use find::{Found, FoundPage};
 pub use flash::Flash;
+pub use handle::Handle;
 pub use handover::{EndOld, HandoverSource, OnOldFailure, Prepared};
 pub use late::LateSession;
 pub use outcome::{Closed, Committed, EndReason, IdUpdate, NotStored, Outcome};
@@ -97,4 +98,3 @@ pub use session::Session;
 pub use sessions::Sessions;
 pub use sweep::{Sweep, Sweeper};
 pub use timeouts::Timeouts;
-pub use users::Handle;

@@ -5,10 +5,10 @@ use session_core::Driver;
 use crate::error::Error;
 use crate::event::SessionTag;
 use crate::find::Found;
+use crate::handle::Handle;
 use crate::reference::SessionRef;
 use crate::session::Session;
 use crate::sessions::Sessions;
-use crate::users::Handle;
 
 impl Session {
     /// The name of the stored session in events: see [`SessionTag`]. `None` while it is not stored.

@@ -1,14 +1,13 @@
 //! The sessions of one user.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
 
-use session_core::{Driver, Key, Prefix, Timestamp};
+use session_core::{Driver, Timestamp};
 
 use crate::enter::{At, yield_after};
 use crate::error::{Error, ErrorKind};
 use crate::find::Found;
+use crate::handle::Handle;
 use crate::session::Session;
 use crate::sessions::Sessions;
 
@@ -139,41 +138,5 @@ impl<D: Driver> Found<D> {
     pub fn last_used(&self) -> Timestamp {
         let touched = self.deadline().map(|deadline| deadline.saturating_sub(self.idle_timeout()));
         touched.map_or(self.updated(), |touched| touched.max(self.updated()))
-    }
-}
-
-/// A name of a session for an administrator's form or a list of devices. It is not a session id and
-/// cannot be turned into one. [`Sessions::end`] takes it. A rotation changes it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Handle(pub(crate) Key);
-
-impl Handle {
-    /// The text, of letters, digits, `-` and `_`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.id()
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle(…)")
-    }
-}
-
-impl FromStr for Handle {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let valid = text.len() == 43
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        let key = Some(text).filter(|_| valid).and_then(|text| Key::new(&Prefix::SESSION, text).ok());
-        key.map(Self).ok_or_else(|| Error::new(ErrorKind::Name).with_detail("not a session handle"))
     }
 }

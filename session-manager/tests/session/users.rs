@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use session_conformance::testing::{MapDriver, Probe, Request, Tree, interleave, step};
 use session_core::{
-    Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, SessionId, StoreError,
-    StoreErrorKind, TestClock, Touch,
+    Change, Condition, Cursor, Driver, Key, Operation, Prefix, Record, Result, Revision, SessionId,
+    StoreError, StoreErrorKind, TestClock, Touch,
 };
 use session_manager::{
-    Committed, Error, Event, IdUpdate, Observer, OnTooMany, Outcome, SessionTag, Sessions,
+    Committed, Error, ErrorKind, Event, Handle, IdUpdate, Observer, OnTooMany, Outcome, SessionTag, Sessions,
 };
 use session_store_sqlite::SqliteStore;
 
@@ -460,4 +460,42 @@ async fn logged_in<D: Driver>(sessions: &Sessions<D>) -> SessionId {
     session.login("ada").unwrap();
     let _ = sessions.finish(&session).await.unwrap();
     told(&session)
+}
+
+/// An operator's tool knows a session by its handle alone.
+#[tokio::test]
+async fn session_is_found_by_handle_and_damage_has_a_name() {
+    let (clock, probe, sessions) = over_map(None);
+    let session = sessions.load(None).await.unwrap();
+    session.insert("cart", &3).unwrap();
+    session.insert("offer", &7).unwrap();
+    assert!(session.expire_key("offer", SECOND).unwrap());
+    session.login("ada").unwrap();
+    let _ = sessions.finish(&session).await.unwrap();
+    let id = told(&session);
+    let handle = Handle::from(id);
+    let found = sessions.find_one(&handle).await.unwrap().unwrap();
+    assert_eq!((found.handle(), found.user()), (handle.clone(), Some("ada")));
+    assert_eq!(
+        (found.keys(), found.get::<u32>("cart").unwrap()),
+        (vec!["cart".into(), "offer".into()], Some(3))
+    );
+    clock.advance(SECOND);
+    assert_eq!(found.keys(), ["cart"]);
+
+    // A rotation is another session to an operator, and an end is final.
+    let session = sessions.load(id).await.unwrap();
+    session.rotate().unwrap();
+    let _ = sessions.finish(&session).await.unwrap();
+    assert!(sessions.find_one(&handle).await.unwrap().is_none());
+    let handle = Handle::from(told(&session));
+
+    let garbage = Record::new(&b"not a session"[..], None, Revision::from_bytes([9; 8]));
+    let key = Key::new(&Prefix::SESSION, handle.as_str()).unwrap();
+    assert!(probe.store(&key, garbage, Condition::Any).await.unwrap().is_applied());
+    assert_eq!(sessions.find_one(&handle).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let page = sessions.find(Cursor::start(), 10).await.unwrap();
+    assert_eq!((page.sessions.len(), page.damaged), (0, vec![handle.clone()]));
+    assert!(sessions.end(&handle, "by an operator").await.unwrap());
+    assert!(sessions.find_one(&handle).await.unwrap().is_none());
 }
