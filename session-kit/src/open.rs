@@ -59,6 +59,28 @@ pub struct StoreUrl {
 }
 
 impl StoreUrl {
+    /// The URL of a store that exists. Opening it fails with
+    /// [`StoreErrorKind::Missing`](session_core::StoreErrorKind::Missing) if the store is missing. It creates neither files
+    /// nor tables, also if options of the URL ask for that. For tools that look at the store of an application.
+    ///
+    /// Redis has nothing that would have to exist.
+    ///
+    /// # Errors
+    /// As [`FromStr`]; `InvalidUrl` for `memory:`, which no other process can open.
+    pub fn existing(text: &str) -> Result<Self, OpenError> {
+        let mut url = Url::parse(text)?;
+        url.forbid_creation()?;
+        Self::of(&url)
+    }
+
+    fn of(url: &Url) -> Result<Self, OpenError> {
+        Ok(Self {
+            scheme: url.scheme,
+            #[cfg(feature = "serde")]
+            opener: crate::opener::opener(url)?,
+        })
+    }
+
     /// The scheme, in lower case.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
@@ -85,12 +107,7 @@ impl FromStr for StoreUrl {
     type Err = OpenError;
 
     fn from_str(text: &str) -> Result<Self, OpenError> {
-        let url = Url::parse(text)?;
-        Ok(Self {
-            scheme: url.scheme,
-            #[cfg(feature = "serde")]
-            opener: crate::opener::opener(&url)?,
-        })
+        Self::of(&Url::parse(text)?)
     }
 }
 

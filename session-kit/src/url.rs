@@ -56,6 +56,21 @@ impl Url {
         }
         Ok(Self { scheme, place, options })
     }
+
+    /// Turns the options off by which the driver creates its store.
+    pub(crate) fn forbid_creation(&mut self) -> Result<(), OpenError> {
+        if self.place == Place::Nowhere {
+            return invalid(format!(
+                "{} is a store of one process, which no other can open",
+                self.scheme.name
+            ));
+        }
+        let creates = |name: &str| ["create", "create_directory", "create_table"].contains(&name);
+        self.options.retain(|(name, _)| !creates(name));
+        let names = self.scheme.options.iter().filter(|name| creates(name));
+        self.options.extend(names.map(|name| (*name, "false".to_owned())));
+        Ok(())
+    }
 }
 
 fn invalid<T>(text: impl Into<String>) -> Result<T, OpenError> {

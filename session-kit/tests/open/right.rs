@@ -4,7 +4,7 @@ use std::path::Path;
 
 use session_conformance::testing::{ChildProcess, child_args, poll_once};
 use session_kit::session_core::{Condition, Key, Record, Revision};
-use session_kit::{Driver, DriverExt, DynDriver, OpenErrorKind, StoreUrl, open};
+use session_kit::{Driver, DriverExt, DynDriver, OpenErrorKind, StoreErrorKind, StoreUrl, open};
 use xtask_redis::{Cluster, Options, Server};
 
 async fn keeps_a_record(store: &DynDriver, url: &str) {
@@ -291,6 +291,38 @@ async fn sessions_of_a_url_are_swept() {
     let opened = session_kit::Sessions::new(open("memory:").await.unwrap()).unwrap();
     assert_eq!(tasks(), before + 1, "no task without being asked for");
     drop(opened);
+}
+
+#[tokio::test]
+async fn existing_creates_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = xtask_postgres::Server::start(xtask_postgres::Options::new()).unwrap();
+    let paths = ["file", "mmap", "sqlite", "sled"].map(|scheme| {
+        let path = directory.path().join(scheme);
+        // The URL's own options about creating have no effect.
+        (
+            format!("{scheme}:{}", path.display()),
+            if scheme == "sled" { "?create=true" } else { "?create=true&create_directory=true" },
+        )
+    });
+    for (url, options) in paths.into_iter().chain([(server.url(), "?create_table=true&sslmode=disable")]) {
+        let url = format!("{url}{options}");
+        let existing = StoreUrl::existing(&url).unwrap();
+        let error = existing.open().await.unwrap_err();
+        assert_eq!(error.store_error().unwrap().kind(), StoreErrorKind::Missing, "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{url} has left something");
+        assert_eq!(server.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'sessions'").unwrap(), "0");
+
+        open(&url).await.expect(&url).close().await.unwrap();
+        let store = existing.open().await.expect(&url);
+        keeps_a_record(&store, &url).await;
+        store.close().await.unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+    }
+    assert_eq!(StoreUrl::existing("memory:").unwrap_err().kind(), OpenErrorKind::InvalidUrl);
 }
 
 #[tokio::test]
