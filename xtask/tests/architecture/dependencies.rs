@@ -17,6 +17,7 @@ fn layer(package: &str) -> Option<u32> {
         "session-web" => 3,
         "session-tower" | "session-actix" => 4,
         "session-kit" => 5,
+        "session-cli" => 6,
         _ => return None,
     })
 }

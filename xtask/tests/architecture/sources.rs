@@ -18,7 +18,9 @@ fn invariant_06_only_the_clock_reads_the_time_of_day() {
 
 #[test]
 fn invariant_07_libraries_read_no_environment_variables() {
-    for file in library_sources() {
+    // A program reads what its options name, and gives it to its library.
+    let program = root().join("session-cli/src/main.rs");
+    for file in library_sources().into_iter().filter(|file| *file != program) {
         assert_absent(&file, "env::var");
     }
 }
