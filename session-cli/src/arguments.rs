@@ -15,7 +15,7 @@ Exit codes:
   2    the arguments or a URL are wrong; nothing was done
   3    no store is at the place that the URL names
   4    no live session has that handle, id or user
-  5    done, except for damaged records
+  5    done, except for damaged, different or too large records
   130  interrupted by SIGINT (Ctrl-C), between two records
   143  ended by SIGTERM, between two records";
 
@@ -61,6 +61,10 @@ pub(crate) enum Verb {
     Bench(Bench),
     /// Imports the live sessions of an older application, before the new one starts
     Import(Import),
+    /// Copies all records to another store, and may be stopped and repeated
+    Copy(Copy),
+    /// Compares all records with those of another store
+    Verify(Verify),
     /// Prints the completions for a shell
     Completions(Completions),
     /// Prints the manual page
@@ -178,6 +182,53 @@ pub(crate) struct Import {
     /// Reads and counts, and stores nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Copy {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) to: Other,
+    /// Creates the other store if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Removes each record from STORE once the other store has returned it equal
+    #[arg(long = "move")]
+    pub(crate) moves: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) to: Other,
+}
+
+/// The second store of a verb.
+#[derive(Debug, Args)]
+pub(crate) struct Other {
+    /// The other store's URL
+    #[arg(long = "to", value_name = "URL")]
+    pub(crate) url: String,
+    /// Takes the password of the other store from this environment variable
+    #[arg(long, value_name = "NAME", conflicts_with = "to_password_file")]
+    to_password_env: Option<String>,
+    /// Takes the password of the other store from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    to_password_file: Option<PathBuf>,
+}
+
+impl Other {
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            store: self.url.clone(),
+            password_env: self.to_password_env.clone(),
+            password_file: self.to_password_file.clone(),
+            user_epochs: false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

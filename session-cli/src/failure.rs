@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use session_kit::migrate::MigrateError;
 use session_kit::{Error, ErrorKind, OpenError, OpenErrorKind, StoreError, StoreErrorKind};
 
 /// The exit codes of `sessionctl`. They stay the same in all releases.
@@ -19,7 +20,7 @@ pub enum Exit {
     NoStore,
     /// No live session has that handle, id or user.
     NotFound,
-    /// Done, except for damaged records.
+    /// Done, except for damaged, different or too large records.
     Damaged,
     /// Interrupted by SIGINT (Ctrl-C), between two records.
     Interrupted,
@@ -62,6 +63,8 @@ pub(crate) enum Failure {
     Session(#[from] Error),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     #[error("{what}: {cause}")]
     Io { what: String, cause: io::Error },
     /// The reader of standard output has gone, as `head` does. The exit code is 0.
@@ -91,7 +94,9 @@ impl Failure {
                 _ => Exit::Usage,
             },
             Self::Session(error) if error.kind() == ErrorKind::Corrupt => Exit::Damaged,
-            Self::Session(_) | Self::Store(_) | Self::Io { .. } | Self::Line(_) => Exit::Failed,
+            Self::Session(_) | Self::Store(_) | Self::Migrate(_) | Self::Io { .. } | Self::Line(_) => {
+                Exit::Failed
+            }
             Self::NoReader => Exit::Done,
             Self::Stopped(exit) => *exit,
         }

@@ -1,6 +1,7 @@
 //! The verbs, one function each.
 
 mod bench;
+mod copy;
 mod end;
 mod import;
 mod list;
@@ -27,6 +28,8 @@ pub(crate) async fn run(verb: &Verb, context: &mut Context) -> Result<Exit> {
         Verb::Stat(place) => stat::stat(place, context).await,
         Verb::Bench(options) => bench::bench(options, context).await,
         Verb::Import(options) => import::import(options, context).await,
+        Verb::Copy(options) => copy::copy(options, context).await,
+        Verb::Verify(options) => copy::verify(options, context).await,
         Verb::Completions(options) => pages::completions(options),
         Verb::Man(options) => pages::man(options),
     }
@@ -43,6 +46,8 @@ pub(crate) fn urls(verb: &Verb) -> Vec<&str> {
         Verb::Purge(options) => vec![&options.place.store],
         Verb::Bench(options) => vec![&options.place.store],
         Verb::Import(options) => vec![&options.place.store, &options.old.from],
+        Verb::Copy(options) => vec![&options.place.store, &options.to.url],
+        Verb::Verify(options) => vec![&options.place.store, &options.to.url],
         Verb::Completions(_) | Verb::Man(_) => Vec::new(),
     }
 }
