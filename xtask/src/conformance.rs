@@ -260,11 +260,17 @@ impl Built {
     }
 }
 
+/// The arguments for the tests of the example, with all clauses of level session: the matrix has them all.
+pub(crate) fn example() -> Result<Vec<String>> {
+    let features = ["--features", "session-conformance/session-all"].map(str::to_owned);
+    Ok(cargo::standalone(EXAMPLE)?.into_iter().chain(features).collect())
+}
+
 fn build(more: &[&str]) -> Result<Built> {
     let mut suites = Vec::new();
     let example: Vec<String> = ["test".into(), "--no-run".into(), "--test".into(), "conformance".into()]
         .into_iter()
-        .chain(cargo::standalone(EXAMPLE)?)
+        .chain(example()?)
         .collect();
     for program in cargo::build(&[BUILD, more].concat())?.into_iter().chain(cargo::build(&example)?) {
         let package = program.package();

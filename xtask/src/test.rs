@@ -60,7 +60,7 @@ const WAITING: ([&str; 2], &str) = (["session-store-postgres", "session-store-re
 /// Runs all test programs and doctests of all crates, with every feature.
 fn tests(full: bool) -> Result<Tally> {
     let mut programs = cargo::build(&["test", "--workspace", "--all-features", "--no-run"])?;
-    let example = cargo::standalone(conformance::EXAMPLE)?;
+    let example = conformance::example()?;
     let build: Vec<&str> =
         ["test", "--no-run"].into_iter().chain(example.iter().map(String::as_str)).collect();
     programs.extend(cargo::build(&build)?);
