@@ -38,7 +38,7 @@ pub(crate) fn parse(markdown: &str) -> Vec<Written<'_>> {
             clauses.push(written);
             (reason_from, in_clause) = (end, true);
         } else if in_clause && let Some(last) = clauses.last_mut() {
-            last.reason = markdown.get(reason_from..end).unwrap_or_default();
+            last.reason = markdown.get(reason_from..end).expect("both are ends of lines");
         }
     }
     clauses

@@ -20,7 +20,7 @@ use crate::work::{Loaded, Work};
 
 /// The manager without the driver's type, so that handlers need not name the driver.
 pub(crate) trait Backend: Send + Sync {
-    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a>;
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a, Box<Work>>;
     /// Whether a load is complete at its first poll.
     #[cfg(feature = "actix")]
     fn loads_at_once(&self) -> bool;
@@ -65,16 +65,16 @@ pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// A load that has begun.
-pub(crate) enum Loading<'a> {
+pub(crate) enum Loading<'a, T> {
     /// The driver has answered at once.
-    Ready(Result<Box<Work>, Error>),
-    Pending(Boxed<'a, Box<Work>>),
+    Ready(Result<T, Error>),
+    Pending(Boxed<'a, T>),
 }
 
-impl Loading<'_> {
-    pub(crate) async fn done(self) -> Result<Box<Work>, Error> {
+impl<T> Loading<'_, T> {
+    pub(crate) async fn done(self) -> Result<T, Error> {
         match self {
-            Self::Ready(work) => work,
+            Self::Ready(loaded) => loaded,
             Self::Pending(load) => load.await,
         }
     }

@@ -132,20 +132,12 @@ where
 
 impl Session {
     /// Reads the session of the request. If there is none, or if the old system owns the logins, that is asked.
-    pub(crate) async fn first_load(&self) -> Result<Box<Work>, Error> {
-        match self.first_load_at_once() {
-            Ok(loaded) => loaded,
-            Err(load) => load.await,
+    pub(crate) fn first_load(&self) -> Loading<'_, Box<Work>> {
+        let loading = self.backend().load(self.request());
+        if self.request().old.is_none() {
+            return loading;
         }
-    }
-
-    /// The same, or what is left of it if it has to wait.
-    pub(crate) fn first_load_at_once(&self) -> Result<Result<Box<Work>, Error>, Boxed<'_, Box<Work>>> {
-        match self.backend().load(self.request()) {
-            Loading::Ready(loaded) if self.request().old.is_none() => Ok(loaded),
-            Loading::Pending(load) if self.request().old.is_none() => Err(load),
-            loading => Err(Box::pin(async move { self.take_over(loading.done().await?).await })),
-        }
+        Loading::Pending(Box::pin(async move { self.take_over(loading.done().await?).await }))
     }
 
     async fn take_over(&self, work: Box<Work>) -> Result<Box<Work>, Error> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session_core::{Timestamp, is_live};
 use tokio::sync::Notify;
 
-use crate::backend::{Backend, Boxed};
+use crate::backend::{Backend, Loading};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::event::TARGET;
@@ -74,26 +74,28 @@ impl Session {
     /// # Errors
     /// As [`Sessions::load`](crate::Sessions::load); the next call tries again.
     pub async fn load(&self) -> Result<(), Error> {
-        match self.begin_load() {
-            Ok(loaded) => loaded,
-            Err(load) => load.await,
-        }
+        self.begin_load().done().await
     }
 
-    /// The load, or what is left of it if it has to wait. Not a part of the future, which is moved with the handler.
-    pub(crate) fn begin_load(&self) -> Result<Result<(), Error>, Boxed<'_, ()>> {
+    /// Not a part of the future of [`load`](Self::load), which is moved with the handler.
+    fn begin_load(&self) -> Loading<'_, ()> {
         let mut turn = match self.take_turn(false, false) {
             Taken::Turn(turn) => turn,
             Taken::Wait => {
-                return Err(Box::pin(async move { self.load_in(self.wait_for_turn().await).await }));
+                return Loading::Pending(Box::pin(
+                    async move { self.load_in(self.wait_for_turn().await).await },
+                ));
             }
         };
         if turn.work.is_some() {
-            return if turn.has_to_read() { Err(Box::pin(self.load_in(turn))) } else { Ok(Ok(())) };
+            return match turn.has_to_read() {
+                true => Loading::Pending(Box::pin(self.load_in(turn))),
+                false => Loading::Ready(Ok(())),
+            };
         }
-        match self.first_load_at_once() {
-            Ok(loaded) => Ok(self.adopt(loaded, &mut turn)),
-            Err(load) => Err(Box::pin(async move {
+        match self.first_load() {
+            Loading::Ready(loaded) => Loading::Ready(self.adopt(loaded, &mut turn)),
+            Loading::Pending(load) => Loading::Pending(Box::pin(async move {
                 let loaded = load.await;
                 self.adopt(loaded, &mut turn)
             })),
@@ -103,7 +105,10 @@ impl Session {
     /// The load, if it needs no waiting.
     #[cfg(feature = "actix")]
     pub(crate) fn load_at_once(&self) -> Option<Result<(), Error>> {
-        self.begin_load().ok()
+        match self.begin_load() {
+            Loading::Ready(loaded) => Some(loaded),
+            Loading::Pending(_) => None,
+        }
     }
 
     async fn load_in(&self, mut turn: Turn<'_>) -> Result<(), Error> {
@@ -111,7 +116,7 @@ impl Session {
         match &mut turn.work {
             Some(work) if has_to_read => self.load_again(work).await,
             Some(_) => Ok(()),
-            None => self.adopt(self.first_load().await, &mut turn),
+            None => self.adopt(self.first_load().done().await, &mut turn),
         }
     }
 
@@ -166,7 +171,7 @@ impl Session {
         let work = match turn.work.take_if(|_| !detached) {
             Some(work) => turn.work.insert(work),
             None => {
-                let mut work = self.first_load().await?;
+                let mut work = self.first_load().done().await?;
                 if detached {
                     work.set_detached();
                 }

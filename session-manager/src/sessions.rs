@@ -169,7 +169,7 @@ impl<D> std::fmt::Debug for Sessions<D> {
 }
 
 impl<D: Driver> Backend for Manager<D> {
-    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a> {
+    fn load<'a>(&'a self, request: &'a RequestInfo) -> Loading<'a, Box<Work>> {
         if self.at_once {
             // A driver that does not keep its word is asked once more.
             if let Some(work) = at_once(self.load(request)) {

@@ -13,76 +13,48 @@ mod harness;
 
 use harness::{Moving, Phase, Stores};
 
-mod memory_before {
-    use super::{Moving, Phase, Stores};
+macro_rules! memory {
+    ($module:ident, $name:literal, $phase:ident) => {
+        mod $module {
+            use super::{Moving, Phase, Stores};
 
-    session_conformance::suite!(
-        Moving { name: "migrate-memory-before", stores: Stores::Memory, phase: Phase::Before },
-        lacks: [IN_MEMORY] {
-            ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
-            Full: "the suites of the two stores fill them",
-        },
-    );
+            session_conformance::suite!(
+                Moving { name: $name, stores: Stores::Memory, phase: Phase::$phase },
+                lacks: [IN_MEMORY] {
+                    ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
+                    Full: "the suites of the two stores fill them",
+                },
+            );
+        }
+    };
 }
 
-mod memory_during {
-    use super::{Moving, Phase, Stores};
+memory!(memory_before, "migrate-memory-before", Before);
+memory!(memory_during, "migrate-memory-during", During);
+memory!(memory_after, "migrate-memory-after", After);
 
-    session_conformance::suite!(
-        Moving { name: "migrate-memory-during", stores: Stores::Memory, phase: Phase::During },
-        lacks: [IN_MEMORY] {
-            ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
-            Full: "the suites of the two stores fill them",
-        },
-    );
+macro_rules! sqlite_to_mmap {
+    ($module:ident, $name:literal, $phase:ident) => {
+        mod $module {
+            use super::{Moving, Phase, Stores};
+
+            session_conformance::suite!(
+                Moving { name: $name, stores: Stores::SqliteToMmap, phase: Phase::$phase },
+                lacks: {
+                    AtOnce: "SQLite reads on a worker thread where it waits",
+                    ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
+                    PowerLoss: "the mapped file does not survive power loss",
+                    Damage: "the suites of the two stores damage them",
+                    Checksum: "SQLite has no checksum of a value",
+                    Index: "the suites of the two stores damage them",
+                    Outage: "the suites of the two stores take them away, and tests/driver one of the two",
+                    Full: "the suites of the two stores fill them",
+                    Files: "the suites of the two stores move their files away",
+                },
+            );
+        }
+    };
 }
 
-mod memory_after {
-    use super::{Moving, Phase, Stores};
-
-    session_conformance::suite!(
-        Moving { name: "migrate-memory-after", stores: Stores::Memory, phase: Phase::After },
-        lacks: [IN_MEMORY] {
-            ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
-            Full: "the suites of the two stores fill them",
-        },
-    );
-}
-
-mod sqlite_before {
-    use super::{Moving, Phase, Stores};
-
-    session_conformance::suite!(
-        Moving { name: "migrate-sqlite-mmap-before", stores: Stores::SqliteToMmap, phase: Phase::Before },
-        lacks: {
-            AtOnce: "SQLite reads on a worker thread where it waits",
-            ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
-            PowerLoss: "the mapped file does not survive power loss",
-            Damage: "the suites of the two stores damage them",
-            Checksum: "SQLite has no checksum of a value",
-            Index: "the suites of the two stores damage them",
-            Outage: "the suites of the two stores take them away, and tests/driver one of the two",
-            Full: "the suites of the two stores fill them",
-            Files: "the suites of the two stores move their files away",
-        },
-    );
-}
-
-mod sqlite_after {
-    use super::{Moving, Phase, Stores};
-
-    session_conformance::suite!(
-        Moving { name: "migrate-sqlite-mmap-after", stores: Stores::SqliteToMmap, phase: Phase::After },
-        lacks: {
-            AtOnce: "SQLite reads on a worker thread where it waits",
-            ExactlyOnce: "a record that moves during a traversal may be reported by both stores",
-            PowerLoss: "the mapped file does not survive power loss",
-            Damage: "the suites of the two stores damage them",
-            Checksum: "SQLite has no checksum of a value",
-            Index: "the suites of the two stores damage them",
-            Outage: "the suites of the two stores take them away, and tests/driver one of the two",
-            Full: "the suites of the two stores fill them",
-            Files: "the suites of the two stores move their files away",
-        },
-    );
-}
+sqlite_to_mmap!(sqlite_before, "migrate-sqlite-mmap-before", Before);
+sqlite_to_mmap!(sqlite_after, "migrate-sqlite-mmap-after", After);

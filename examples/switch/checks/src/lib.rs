@@ -10,6 +10,40 @@ use serde_json::json;
 pub use application::Application;
 pub use browser::{Browser, Upload};
 
+/// The tests of the package with this name.
+#[macro_export]
+macro_rules! tests {
+    ($package:literal) => {
+        const BEFORE: &str = env!(concat!("CARGO_BIN_EXE_", $package, "-before"));
+        const AFTER: &str = env!(concat!("CARGO_BIN_EXE_", $package, "-after"));
+
+        #[test]
+        fn notebook_works_before_the_switch() {
+            $crate::notebook_works(BEFORE);
+        }
+
+        #[test]
+        fn notebook_works_after_the_switch() {
+            $crate::notebook_works(AFTER);
+        }
+
+        #[test]
+        fn switch_changes_one_statement() {
+            $crate::programs_differ_in_the_store_only(env!("CARGO_MANIFEST_DIR"));
+        }
+
+        #[test]
+        fn late_request_brings_nothing_back_after_the_switch() {
+            $crate::late_request_brings_nothing_back(AFTER);
+        }
+
+        #[test]
+        fn sessions_survive_a_kill_after_the_switch() {
+            $crate::sessions_survive_a_kill(AFTER);
+        }
+    };
+}
+
 /// What the application's own tests say of any store.
 pub fn notebook_works(program: &str) {
     let application = Application::start(program);

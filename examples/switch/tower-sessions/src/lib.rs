@@ -46,11 +46,12 @@ async fn login(session: Session, Path(user): Path<String>) -> Result<(), Failed>
 }
 
 /// Adds the body to the notes. It may take a while to arrive.
-async fn note(session: Session, body: Body) -> Result<(), Failed> {
+async fn note(session: Session, body: Body) -> Result<Response, Failed> {
     let mut notes: Vec<String> = session.get("notes").await?.unwrap_or_default();
-    let text = to_bytes(body, 1_000).await.unwrap_or_default();
+    let Ok(text) = to_bytes(body, 1_000).await else { return Ok(StatusCode::BAD_REQUEST.into_response()) };
     notes.push(String::from_utf8_lossy(&text).into_owned());
-    Ok(session.insert("notes", notes).await?)
+    session.insert("notes", notes).await?;
+    Ok(().into_response())
 }
 
 async fn logout(session: Session) -> Result<(), Failed> {
