@@ -51,6 +51,8 @@ pub(crate) mod superblock {
     pub(crate) const LOST: usize = 23;
     /// What the handles do when the file is full: 1 rejects, 2 evicts. Files of older releases have 0.
     pub(crate) const ON_FULL: usize = 24;
+    /// A check of the index, written when the last opener closes the file; 0 while it is in use.
+    pub(crate) const SEAL: usize = 25;
     /// The lock of the extents, in bytes from the start of the file.
     pub(crate) const LOCK_AT: u64 = 512;
 }

@@ -19,6 +19,7 @@ mod read;
 mod traverse;
 
 mod repair;
+mod seal;
 mod shard;
 mod space;
 mod write;

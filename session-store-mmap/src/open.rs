@@ -1,4 +1,5 @@
-//! Opening: the only opener of a file initialises its locks and checks it; later openers join.
+//! Opening: the only opener of a file initialises its locks and checks it; later openers join. Closing: the only opener
+//! seals it.
 //!
 //! Every opener holds a shared `flock` on the file, so only a process without company gets an exclusive one. A second
 //! file, the gate, is locked during the opening: `flock` turns an exclusive lock into a shared one in two steps, and a
@@ -174,6 +175,8 @@ fn join(config: &MmapConfig, file: File, host: &Host) -> Result<SessionFile> {
                 )));
             }
             check_policy(&file, config)?;
+            // A handle that was closed and still has the file may have sealed it.
+            file.break_seal();
             Ok(file)
         }
         Err(cause) => Err(failed(cause.into(), path)),
@@ -199,6 +202,10 @@ fn policy(on_full: OnFull) -> u64 {
 fn take_over(file: &SessionFile, host: &Host, path: &Path) -> Result<()> {
     let geometry = &file.geometry;
     let said = undoubled(file.superblock().get(superblock::GROWN));
+    let rebooted = Host::stored(file).boot != host.boot;
+    // Before anything is written. The files of before the reboot may lack pages.
+    let sealed = !rebooted && said.is_some() && check_length(file, path).is_ok() && file.is_sealed();
+    file.break_seal();
     if said.is_some() {
         check_length(file, path)?;
     }
@@ -215,11 +222,33 @@ fn take_over(file: &SessionFile, host: &Host, path: &Path) -> Result<()> {
         }
     }
     init_locks(file).map_err(|cause| failed(cause, path))?;
-    let rebooted = Host::stored(file).boot != host.boot;
+    if sealed {
+        return Ok(());
+    }
     file.repair_all(if rebooted { Depth::Bodies } else { Depth::Heads })
         .map_err(|fault| fault.during(Operation::Open))?;
     host.store(file);
     Ok(())
+}
+
+/// Seals the file if no other handle has it open, so that the next opener need not look at each record. Waits for nothing.
+/// It may fail, for a process without its former rights: the file then stays unsealed, as after a kill.
+pub(crate) fn seal(file: &SessionFile, config: &MmapConfig) {
+    let path = with_suffix(&config.path, ".gate");
+    let gate = match try_gate(&path) {
+        Ok(gate) => gate.filter(|gate| is_still(gate, &path)),
+        Err(error) => return tracing::debug!(%error, "session file is not sealed"),
+    };
+    // Whoever has the gate is opening the file.
+    let Some(_gate) = gate else { return };
+    if flock(file.map.file(), FlockOperation::NonBlockingLockExclusive).is_ok() {
+        file.seal();
+    }
+    // The kernel gives the old lock up before it tries the new one. Without the gate, no other process takes it.
+    if let Err(error) = flock(file.map.file(), FlockOperation::NonBlockingLockShared) {
+        file.break_seal();
+        tracing::debug!(%error, "session file is not sealed");
+    }
 }
 
 fn init_locks(file: &SessionFile) -> io::Result<()> {
@@ -289,22 +318,30 @@ fn share(file: &File, how: FlockOperation, path: &Path) -> Result<()> {
 fn lock_gate(config: &MmapConfig) -> Result<File> {
     let path = with_suffix(&config.path, ".gate");
     let mut naps = config.open_timeout.as_millis() / NAP.as_millis();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     loop {
-        let gate = options.open(&path).map_err(|cause| failed(cause, &path))?;
-        match flock(&gate, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if is_still(&gate, &path) => return Ok(gate),
+        match try_gate(&path)? {
+            Some(gate) if is_still(&gate, &path) => return Ok(gate),
             // The file was removed meanwhile, and the next opener would create another.
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) if naps > 0 => nap(),
-            Err(Errno::WOULDBLOCK) => {
+            Some(_) => {}
+            None if naps > 0 => nap(),
+            None => {
                 let detail = format!("{}: another process is opening the file", path.display());
                 return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Open).with_detail(detail));
             }
-            Err(cause) => return Err(failed(cause.into(), &path)),
         }
         naps = naps.saturating_sub(1);
+    }
+}
+
+/// The gate, or `None` if another process has locked it.
+fn try_gate(path: &Path) -> Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let gate = options.open(path).map_err(|cause| failed(cause, path))?;
+    match flock(&gate, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(gate)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(cause) => Err(failed(cause.into(), path)),
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod crash;
 mod model;
 mod room;
+mod seal;
 
 use session_core::{Condition, Key, Record, Revision};
 
