@@ -16,6 +16,10 @@ pub(crate) enum Area {
     File,
     Sled,
     Scale,
+    /// Ten million records.
+    Large,
+    /// Requests over sockets.
+    EndToEnd,
     /// The longest pause of other tasks.
     Stall,
     /// Decoding sessions of other systems.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use session_bench_work::{Args, write_lists};
+use session_bench_work::{Args, Work, write_lists};
 use xtask_redis::{Cluster, Options, SERVERS, Server};
 
 use crate::console::{complain, progress};
@@ -74,6 +74,10 @@ impl Homes {
             Home::Valkey(_) => (args.url, args.server) = self.server(VALKEY, asked).map_err(text)?,
             Home::Postgres(_) => (args.url, args.server) = self.postgres().map_err(text)?,
             Home::Cluster(_) => args.url = self.nodes().map_err(text)?,
+        }
+        if args.work == Work::Mix {
+            // The users begin with their logins.
+            return if let Home::Disk(_) = subject.home { emptied(&args.dir) } else { Ok(()) };
         }
         if let Some(holds) = self.filled.get(&(subject.home, asked)) {
             args.records = *holds;

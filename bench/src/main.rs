@@ -31,7 +31,7 @@ struct Cli {
     /// Measure this area only; may be repeated
     #[arg(long, value_name = "AREA")]
     only: Vec<Area>,
-    /// Three short runs instead of five longer ones, without scale and stall unless named: a first look
+    /// Three short runs instead of five longer ones, without scale, large and stall unless named: a first look
     #[arg(long)]
     quick: bool,
     /// Also write the rows as JSON
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 /// Returns whether every requested row was measured. The ratios do not affect the exit code.
 fn bench(cli: &Cli) -> Result<bool, Box<dyn Error>> {
     let asked = |area| match cli.only.as_slice() {
-        [] => !cli.quick || ![Area::Scale, Area::Stall].contains(&area),
+        [] => !cli.quick || ![Area::Scale, Area::Large, Area::Stall].contains(&area),
         only => only.contains(&area),
     };
     let groups = groups().into_iter().filter(|group| asked(group.area));

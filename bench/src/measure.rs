@@ -29,7 +29,7 @@ impl Effort {
             // Counted figures are the same in each run.
             Work::Heap => 1,
             // A run with a million records takes as long as several others.
-            _ if group.area == Area::Scale => self.runs / 2 + 1,
+            _ if matches!(group.area, Area::Scale | Area::Large) => self.runs / 2 + 1,
             _ => self.runs,
         }
     }

@@ -161,8 +161,8 @@ fn in_time(mut children: Vec<Child>) -> Result<Vec<Output>, String> {
     children.into_iter().map(|child| child.wait_with_output().map_err(text)).collect()
 }
 
-/// Filling the largest store takes two minutes; a run takes a few seconds.
-const TIMEOUT: Duration = Duration::from_secs(240);
+/// Filling the largest store takes up to ten minutes; a run takes a few seconds.
+const TIMEOUT: Duration = Duration::from_secs(720);
 
 fn read(output: &Output) -> Result<Figures, String> {
     if !output.status.success() {

@@ -4,6 +4,7 @@ use session_bench_work::{Args, Durability, Work};
 
 use crate::groups::{Against, Area, Compare, Figure, Group, Home, Program, Subject};
 
+const REQUESTS: Figure = Figure { name: "rate", unit: "requests/s", more_is_better: true };
 const RATE: Figure = Figure { name: "rate", unit: "op/s", more_is_better: true };
 
 const fn cost(name: &'static str, unit: &'static str) -> Figure {
@@ -151,7 +152,9 @@ pub(crate) fn groups() -> Vec<Group> {
         postgres(),
         file(),
         sled(),
+        end_to_end(),
         scale(),
+        large(),
         stall(),
         handover(),
     ]
@@ -384,63 +387,125 @@ fn sled() -> Vec<Group> {
     ]
 }
 
-/// The numbers of records of the three store sizes.
+/// How many users are logged in.
+const USERS: usize = 6_400;
+
+/// Requests over sockets, which are compared with the same application on another library.
+fn end_to_end() -> Vec<Group> {
+    let group = |ours, peers: &[Peer]| {
+        let args = Args { work: Work::Mix, tasks: 64, records: USERS, ..Args::default() };
+        let mut group = compared(Area::EndToEnd, "mix of requests", args, ours, peers, REQUESTS);
+        let rates = group.rows.clone();
+        for figure in
+            [cost("p99_us", "us, p99"), cost("p50_us", "us, p50"), cost("request_ns", "ns, server CPU")]
+        {
+            let target = |row: &Compare| row.target.filter(|_| figure.name == "p99_us").map(|_| 1.0);
+            group.rows.extend(rates.iter().map(|row| Compare { figure, target: target(row), ..*row }));
+        }
+        group
+    };
+    vec![
+        group(SQLITE, &[(SQLX, Some(2.0)), (RUSQLITE, Some(1.3))]),
+        group(REDIS, &[(TS_REDIS, Some(1.15)), (ACTIX, None)]),
+        group(POSTGRES, &[(TS_POSTGRES, Some(1.15))]),
+        group(MEMORY, &[(TS_MEMORY, None)]),
+        // The other drivers have no peer, so they are compared with the fastest.
+        group(MMAP, &[(MEMORY, None)]),
+        group(FILE, &[(MEMORY, None)]),
+        group(SLED, &[(MEMORY, None)]),
+    ]
+}
+
+/// The numbers of records of the store sizes.
 const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
 
+/// The same for records of [`SMALL`] bytes, of which a store in memory can hold ten million.
+const LARGE_SIZES: [usize; 2] = [1_000_000, 10_000_000];
+const SMALL: usize = 256;
+
 fn scale() -> Vec<Group> {
-    // The cost of a purge is proportional to the records that it removes, or to those that it scans.
-    let (removed, scanned) =
-        (cost("removed_ns", "ns per removed record"), cost("scanned_ns", "ns per record held"));
-    let of = |ours: Subject, purge: Option<Figure>, opens: bool| {
-        let tasks = if matches!(ours.home, Home::Redis(_)) { 64 } else { 8 };
-        let rate = |work, label| sizes(label, Args { work, tasks, ..Args::default() }, ours);
-        let mut groups = vec![rate(Work::Retrieve, "retrieve"), rate(Work::Store, "store on revision")];
-        groups.extend(purge.map(|figure| purging(ours, figure)));
-        groups.extend(opens.then(|| {
-            let args = Args { work: Work::Open, tasks: 1, ..Args::default() };
-            let [.., large] = SIZES.map(|size| ours.holding(size));
-            let peers = [(ours.holding(1), NEAR_FLAT)];
-            compared(Area::Scale, "open, first read", args, large, &peers, cost("open_us", "us"))
-        }));
-        groups
-    };
+    let of = |ours, purge, opens| sizes_of(Area::Scale, ours, &SIZES, &Args::default(), purge, opens);
     [
         // A store in memory is filled in each run and never opened.
-        of(MEMORY, Some(removed), false),
-        of(MMAP, Some(scanned), true),
-        of(SQLITE, Some(removed), true),
-        of(FILE, Some(scanned), true),
-        of(SLED, Some(scanned), true),
+        of(MEMORY, Some(REMOVED), false),
+        of(MMAP, Some(SCANNED), true),
+        of(SQLITE, Some(REMOVED), true),
+        of(FILE, Some(SCANNED), true),
+        of(SLED, Some(SCANNED), true),
         // The server removes expired records, and connecting does not depend on their number.
         of(REDIS, None, false),
     ]
     .concat()
 }
 
-/// Compares the larger sizes with the smallest.
-fn sizes(label: &str, args: Args, ours: Subject) -> Group {
-    let row = |place| Compare { figure: RATE, ours: place, against: Against::Subject(0), target: NEAR_FLAT };
-    Group {
-        area: Area::Scale,
-        label: label.into(),
-        args,
-        subjects: SIZES.map(|size| ours.holding(size)).into(),
-        rows: vec![row(1), row(2)],
-    }
+/// The drivers that hold ten million records in a few gigabytes and are filled in minutes.
+fn large() -> Vec<Group> {
+    let args = Args { size: SMALL, ..Args::default() };
+    let of = |ours, purge, opens| sizes_of(Area::Large, ours, &LARGE_SIZES, &args, Some(purge), opens);
+    let heap = Args { work: Work::Heap, tasks: 1, values: 1, ..args.clone() };
+    let [few, many] = LARGE_SIZES.map(|size| MEMORY.holding(size));
+    let bytes = cost("bytes", "bytes");
+    [
+        of(MEMORY, REMOVED, false),
+        vec![compared(Area::Large, "heap per record, 256 B", heap, many, &[(few, Some(0.9))], bytes)],
+        of(MMAP, SCANNED, true),
+        of(SQLITE, REMOVED, true),
+    ]
+    .concat()
 }
 
-/// Purges the same number of expired records from a large store and from a tenth of it.
-fn purging(ours: Subject, figure: Figure) -> Group {
-    let [_, smaller, large] = SIZES.map(|size| ours.holding(size));
-    let args = Args { work: Work::Purge, tasks: 1, ..Args::default() };
-    let mut group = compared(Area::Scale, "purge of 10 k", args, large, &[(smaller, NEAR_FLAT)], figure);
-    group.rows.push(Compare {
-        figure: cost("gap_ms", "ms, longest gap"),
-        ours: 0,
-        against: Against::Limit(LONGEST_PAUSE_MS),
-        target: Some(1.0),
-    });
-    group
+/// The cost of a purge is proportional to the records that it removes, or to those that it scans.
+const REMOVED: Figure = cost("removed_ns", "ns per removed record");
+const SCANNED: Figure = cost("scanned_ns", "ns per record held");
+
+/// How long a closed file of a million records may take to open.
+const LONGEST_OPENING_US: f64 = 5_000.0;
+
+/// A driver with several numbers of records.
+fn sizes_of(
+    area: Area,
+    ours: Subject,
+    sizes: &[usize],
+    args: &Args,
+    purge: Option<Figure>,
+    opens: bool,
+) -> Vec<Group> {
+    let tasks = if matches!(ours.home, Home::Redis(_)) { 64 } else { 8 };
+    let subjects: Vec<Subject> = sizes.iter().map(|size| ours.holding(*size)).collect();
+    let [.., smaller, largest] = subjects[..] else { return Vec::new() };
+    // Compares the larger sizes with the smallest.
+    let rate = |work, label: &str| {
+        let row =
+            |place| Compare { figure: RATE, ours: place, against: Against::Subject(0), target: NEAR_FLAT };
+        Group {
+            area,
+            label: label.into(),
+            args: Args { work, tasks, ..args.clone() },
+            subjects: subjects.clone(),
+            rows: (1..subjects.len()).map(row).collect(),
+        }
+    };
+    let mut groups = vec![rate(Work::Retrieve, "retrieve"), rate(Work::Store, "store on revision")];
+    groups.extend(purge.map(|figure| {
+        // The same number of expired records in a large store and in a tenth of it.
+        let args = Args { work: Work::Purge, tasks: 1, ..args.clone() };
+        let mut group = compared(area, "purge of 10 k", args, largest, &[(smaller, NEAR_FLAT)], figure);
+        let (figure, against) = (cost("gap_ms", "ms, longest gap"), Against::Limit(LONGEST_PAUSE_MS));
+        group.rows.push(Compare { figure, ours: 0, against, target: Some(1.0) });
+        group
+    }));
+    groups.extend(opens.then(|| {
+        let args = Args { work: Work::Open, tasks: 1, ..args.clone() };
+        let (figure, peers) = (cost("open_us", "us"), [(ours.holding(1), NEAR_FLAT)]);
+        let mut group = compared(area, "open, first read", args, largest, &peers, figure);
+        // Of a file that was closed, which takes no walk over the records.
+        if ours == MMAP && area == Area::Scale {
+            let against = Against::Limit(LONGEST_OPENING_US);
+            group.rows.push(Compare { figure, ours: 0, against, target: Some(1.0) });
+        }
+        group
+    }));
+    groups
 }
 
 /// How long an operation may keep other tasks of its thread waiting.

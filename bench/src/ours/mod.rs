@@ -4,6 +4,7 @@ mod actix;
 mod driver;
 mod handover;
 mod memory;
+mod mix;
 mod purge;
 mod session;
 mod stall;
@@ -12,12 +13,15 @@ mod web;
 
 use std::error::Error;
 
-use session_bench_work::{Args, Sample};
+use session_bench_work::{Args, Sample, Work};
 
 use driver::Replaces;
 
 /// Runs the subject that `args` name.
 pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    if args.work == Work::Mix {
+        return mix::sample(args);
+    }
     match args.subject.as_str() {
         "memory" => memory::sample(args),
         "sqlite" => stores::sqlite(args),

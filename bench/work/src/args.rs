@@ -38,6 +38,10 @@ pub enum Work {
     Open,
     /// Long operations beside a heartbeat on one thread.
     Stall,
+    /// A server of an application, asked by clients in another process.
+    Mix,
+    /// Those clients.
+    Clients,
     /// Decoding a session of PHP.
     DecodePhp,
     /// Decoding a signed cookie of Django.

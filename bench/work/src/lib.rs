@@ -10,6 +10,10 @@ mod alloc;
 mod args;
 pub mod decode;
 mod draw;
+#[cfg(feature = "mix")]
+mod load;
+#[cfg(feature = "mix")]
+pub mod mix;
 mod payload;
 #[cfg(any(feature = "actix", feature = "web"))]
 pub mod requests;

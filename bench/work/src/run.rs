@@ -262,7 +262,7 @@ fn meet(args: &Args) -> bool {
 }
 
 /// The processor time of a process so far.
-fn cpu_nanos(process: &str) -> u64 {
+pub(crate) fn cpu_nanos(process: &str) -> u64 {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return 0 };
     let of = |thread: io::Result<std::fs::DirEntry>| {
         let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
@@ -273,7 +273,7 @@ fn cpu_nanos(process: &str) -> u64 {
 
 /// The processor time of a server and of its child processes so far, such as PostgreSQL's backends. The time of a child
 /// that has ended is missing, so connections must last as long as the measurement.
-fn with_children_nanos(server: u32) -> u64 {
+pub(crate) fn with_children_nanos(server: u32) -> u64 {
     let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
     let is_child = |process: &str| {
         // A process that has ended since the listing is no child.

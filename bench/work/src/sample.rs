@@ -1,11 +1,13 @@
 //! The output of a subject.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
 use crate::args::Args;
 
-/// The `main` of a subject: reads its [`Args`], and prints the sample as one line of JSON.
+/// The `main` of a subject: reads its [`Args`], and prints the sample as one line of JSON. With the feature `mix`, every
+/// program has the clients of [`Work::Mix`](crate::Work::Mix).
 ///
 /// # Errors
 /// An argument is not understood, or the subject failed.
@@ -14,13 +16,19 @@ pub fn serve(
     words: impl IntoIterator<Item = String>,
     sample: impl FnOnce(&Args) -> Result<Sample, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    println!("{}", sample(&Args::read(words)?)?);
+    let args = Args::read(words)?;
+    let sample = match args.work {
+        #[cfg(feature = "mix")]
+        crate::args::Work::Clients => crate::load::run(&args)?,
+        _ => sample(&args)?,
+    };
+    println!("{sample}");
     Ok(())
 }
 
 /// Named figures of one run, printed as one line of JSON.
 #[derive(Clone, Debug, Default)]
-pub struct Sample(Vec<(&'static str, f64)>);
+pub struct Sample(Vec<(Cow<'static, str>, f64)>);
 
 impl Sample {
     /// An empty sample.
@@ -32,7 +40,7 @@ impl Sample {
     /// Adds a figure.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: f64) -> Self {
-        self.0.push((name, value));
+        self.0.push((name.into(), value));
         self
     }
 }
@@ -45,5 +53,15 @@ impl fmt::Display for Sample {
             write!(f, "{comma}\"{name}\":{value}")?;
         }
         f.write_str("}")
+    }
+}
+
+#[cfg(feature = "mix")]
+impl std::str::FromStr for Sample {
+    type Err = Box<dyn Error>;
+
+    fn from_str(text: &str) -> Result<Self, Box<dyn Error>> {
+        let figures: std::collections::BTreeMap<String, f64> = serde_json::from_str(text)?;
+        Ok(Self(figures.into_iter().map(|(name, value)| (name.into(), value)).collect()))
     }
 }

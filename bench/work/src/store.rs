@@ -14,8 +14,8 @@ use crate::sample::Sample;
 
 /// The number of new keys that each task creates and removes in turn.
 const SPARE: usize = 1_024;
-/// The time limit of filling.
-const FILLING: Duration = Duration::from_secs(150);
+/// The time limit of filling a million records, and of filling more.
+const FILLING: [Duration; 2] = [Duration::from_secs(150), Duration::from_secs(600)];
 
 /// A write to a store.
 #[derive(Clone, Copy, Debug)]
@@ -132,13 +132,14 @@ pub fn fill<S: Store>(
     records: std::ops::Range<usize>,
     size: usize,
 ) -> Result<usize, Box<dyn Error>> {
+    let limit = FILLING[usize::from(records.end > 1_000_000)];
     let next = Arc::new(AtomicUsize::new(records.start));
     let start = stopwatch();
     let filler = |_| {
         let (mut store, next, end) = (store.clone(), Arc::clone(&next), records.end);
         async move {
             let (mut payload, mut done) = (Payload::new(size), 0);
-            while start.elapsed() < FILLING {
+            while start.elapsed() < limit {
                 let record = next.fetch_add(1, Relaxed);
                 if record >= end {
                     break;

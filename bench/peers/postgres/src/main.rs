@@ -5,11 +5,12 @@ mod raw;
 use std::error::Error;
 use std::str::FromStr;
 
-use session_bench_work::{Args, Durability, Runner, Sample, answer, serve, tower_store};
+use session_bench_work::{Args, Durability, Runner, Sample, Work, answer, mix, serve, tower_application, tower_store};
 use tower_sessions_sqlx_store::PostgresStore;
 use tower_sessions_sqlx_store::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 tower_store!(tower_sessions_core);
+tower_application!(tower_sessions);
 
 /// As many as our driver has by default.
 const CONNECTIONS: u32 = 16;
@@ -30,6 +31,9 @@ fn tower(args: &Args) -> Result<Sample, Box<dyn Error>> {
     let pool = runner.block_on(pool.connect_with(options))?;
     let store = PostgresStore::new(pool.clone());
     runner.block_on(store.migrate())?;
+    if args.work == Work::Mix {
+        return runner.block_on(mix::measure(args, router(store, args)));
+    }
     let sample = answer(&runner, args, &TowerStore::<_>::new(store))?;
     runner.block_on(pool.close());
     Ok(sample)

@@ -2,16 +2,20 @@
 
 use std::error::Error;
 
-use session_bench_work::{Args, Durability, Runner, answer, serve, tower_store};
+use session_bench_work::{Args, Durability, Runner, Work, answer, mix, serve, tower_application, tower_store};
 use tokio_rusqlite::Connection;
 use tower_sessions_rusqlite_store::RusqliteStore;
 
 tower_store!(tower_sessions_core);
+tower_application!(tower_sessions);
 
 fn main() -> Result<(), Box<dyn Error>> {
     serve(std::env::args().skip(1), |args| {
         let runner = Runner::new(args)?;
         let connection = runner.block_on(open(args))?;
+        if args.work == Work::Mix {
+            return runner.block_on(mix::measure(args, router(RusqliteStore::new(connection), args)));
+        }
         let store = TowerStore::<_, 1>::new(RusqliteStore::new(connection.clone()));
         let sample = answer(&runner, args, &store)?;
         runner.block_on(connection.close())?;
