@@ -181,6 +181,12 @@ fn peers() -> PathBuf {
 fn cargo(name: &str, target: &Path) -> Result<Vec<OsString>, String> {
     progress(&format!("building peer {name}"));
     let mut command = Command::new(env!("CARGO"));
+    // The compiler beside that cargo. The `rustc` of rustup runs in the folder of the package that is compiled, and obeys a
+    // toolchain file there: the package of atoi 2.0.0, on which sqlx depends, has one for Rust 1.57.
+    let compiler = Path::new(env!("CARGO")).with_file_name("rustc");
+    if compiler.exists() {
+        command.env("RUSTC", compiler);
+    }
     command.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]);
     command.arg(peers().join(name).join("Cargo.toml")).arg("--target-dir").arg(target);
     done(&mut command)?;
