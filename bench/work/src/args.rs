@@ -86,6 +86,9 @@ pub struct Args {
     /// How many values of a session share these bytes.
     #[arg(long, default_value_t = 8)]
     pub values: usize,
+    /// How many requests a web layer answers, for a profiler that counts instructions; 0 measures the time instead.
+    #[arg(long, default_value_t = 0)]
+    pub requests: usize,
     /// The directory of the store, for subjects on disk.
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,
@@ -136,6 +139,7 @@ impl Args {
             ("records", self.records.to_string()),
             ("size", self.size.to_string()),
             ("values", self.values.to_string()),
+            ("requests", self.requests.to_string()),
             ("dir", self.dir.display().to_string()),
             ("durability", name(self.durability)),
             ("url", self.url.clone()),

@@ -62,6 +62,12 @@ pub async fn added<B: Application, L: Application>(
     cookie: &str,
 ) -> Result<Sample, String> {
     let cookie = Some(cookie).filter(|_| args.work != Work::WebBare);
+    if args.requests > 0 {
+        for _ in 0..args.requests.div_ceil(BATCH) {
+            batch(layered, cookie).await?;
+        }
+        return Ok(Sample::new());
+    }
     let mut plain = Vec::new();
     let mut with_layer = Vec::new();
     let start = stopwatch();
