@@ -293,3 +293,33 @@ fn damaged_page_loses_no_other() {
     assert!(good(&rest) > 0 && good(&rest) < good(&all), "{} of {}", good(&rest), good(&all));
     assert_eq!(rest.iter().filter(|entry| entry.key == Value::Null).count(), 1);
 }
+
+#[test]
+fn fastmmap_keys_are_found_and_removed_in_their_page() {
+    let sample = Sample::named("cache-fastmmap", "pages");
+    let mut file = sample.bytes.clone();
+    let size = fastmmap::page_size(&file[..fastmmap::HEADER]).unwrap();
+    assert_eq!(size, 4096);
+    let pages = u32::try_from(file.len() / size).unwrap();
+    let entries = fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap();
+    for entry in &entries {
+        let key = entry.key.as_text().unwrap().as_bytes();
+        let at = size * usize::try_from(fastmmap::page_of(key, pages)).unwrap();
+        let found = fastmmap::find(&file[at..at + size], pages, key).unwrap();
+        let found = found.unwrap();
+        let value = storable::read(found.value, &Bounds::default()).unwrap();
+        assert_eq!(&value, entry.value.as_ref().unwrap());
+        assert_eq!(found.expires, entry.expires);
+        let patch = fastmmap::removal(&file[at..at + size], pages, key).unwrap().unwrap();
+        let from = at + patch.offset;
+        file[from..from + patch.bytes.len()].copy_from_slice(&patch.bytes);
+        assert_eq!(fastmmap::find(&file[at..at + size], pages, key).unwrap(), None);
+        assert_eq!(fastmmap::removal(&file[at..at + size], pages, key).unwrap(), None);
+    }
+    assert!(fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap().is_empty());
+    for gone in sample.expect()["gone"].as_array().unwrap() {
+        let key = gone.as_str().unwrap().as_bytes();
+        let at = size * usize::try_from(fastmmap::page_of(key, pages)).unwrap();
+        assert_eq!(fastmmap::find(&sample.bytes[at..at + size], pages, key).unwrap(), None);
+    }
+}

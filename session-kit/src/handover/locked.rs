@@ -72,7 +72,7 @@ async fn locked(path: &Path, wait: Duration, operation: Operation) -> session_co
 }
 
 /// Opens a regular file, not a link: others may write to the directory.
-fn open(path: &Path, to_write: bool) -> io::Result<Option<File>> {
+pub(super) fn open(path: &Path, to_write: bool) -> io::Result<Option<File>> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {}
         Ok(_) => return Ok(None),

@@ -26,6 +26,16 @@ fn catalyst(cookie: impl Into<String>, prefix: &'static str) -> System {
     .named(cookie, move |id| catalyst_id(id).map(|id| format!("{prefix}{id}")))
 }
 
+/// Catalyst's sessions in a store that keeps the session itself, in Storable, and is asked for the id.
+#[cfg(unix)]
+pub(in crate::handover) fn catalyst_values(cookie: impl Into<String>) -> System {
+    System::new("", |stored| {
+        let session = storable::read(stored.data, stored.bounds)?;
+        Ok(Some(catalyst::live(session, stored.now)))
+    })
+    .named(cookie, |id| catalyst_id(id).map(str::to_owned))
+}
+
 /// Catalyst accepts no other ids.
 fn catalyst_id(id: &str) -> Option<&str> {
     (!id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(id)
