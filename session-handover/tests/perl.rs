@@ -32,6 +32,16 @@ samples!(
     storable_network_references_decode = "refs-net",
     storable_native_strings_decode = "strings-native",
     storable_network_strings_decode = "strings-net",
+    storable_unusual_deep_native_decode = "more-deep-native",
+    storable_unusual_deep_net_decode = "more-deep-net",
+    storable_unusual_numbers_native_decode = "more-numbers-native",
+    storable_unusual_numbers_net_decode = "more-numbers-net",
+    storable_unusual_objects_native_decode = "more-objects-native",
+    storable_unusual_objects_net_decode = "more-objects-net",
+    storable_unusual_references_native_decode = "more-references-native",
+    storable_unusual_references_net_decode = "more-references-net",
+    storable_unusual_strings_native_decode = "more-strings-native",
+    storable_unusual_strings_net_decode = "more-strings-net",
 );
 
 samples!(
@@ -45,6 +55,10 @@ samples!(
     cgi_storable_decodes = "storable",
     cgi_strings_decode = "strings",
     cgi_yaml_decodes = "yaml",
+    cgi_unusual_numbers_decode = "more-numbers",
+    cgi_unusual_objects_decode = "more-objects",
+    cgi_unusual_references_decode = "more-references",
+    cgi_unusual_strings_decode = "more-strings",
 );
 
 samples!("apache-session", |bytes| apache::read(bytes, &Bounds::default()), apache_base64_decodes = "base64");
