@@ -267,7 +267,8 @@ fn until_quote(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks();
     for (at, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let marks = zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let marks =
+            zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\')));
         if marks != 0 {
             return at * 8 + marks.trailing_zeros() as usize / 8;
         }

@@ -67,7 +67,14 @@ samples!(
     |bytes| dancer::read(bytes, dancer::Serializer::Yaml, &Bounds::default()),
     dancer_session_decodes = "session"
 );
-samples!("dancer2", |bytes| yaml::read(bytes, &Bounds::default()), dancer2_session_decodes = "session");
+samples!(
+    "dancer2",
+    |bytes| yaml::read(bytes, &Bounds::default()),
+    dancer2_session_decodes = "session",
+    dancer2_unusual_numbers_decode = "more-numbers",
+    dancer2_unusual_structures_decode = "more-structures",
+    dancer2_unusual_texts_decode = "more-texts",
+);
 samples!("plack", |bytes| storable::read(bytes, &Bounds::default()), plack_file_decodes = "file");
 samples!(
     "catalyst",
@@ -330,7 +337,9 @@ fn fastmmap_keys_are_found_and_removed_in_their_page() {
         assert_eq!(fastmmap::find(&file[at..at + size], pages, key).unwrap(), None);
         assert_eq!(fastmmap::removal(&file[at..at + size], pages, key).unwrap(), None);
     }
-    assert!(fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap().is_empty());
+    assert!(
+        fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap().is_empty()
+    );
     for gone in sample.expect()["gone"].as_array().unwrap() {
         let key = gone.as_str().unwrap().as_bytes();
         let at = size * usize::try_from(fastmmap::page_of(key, pages)).unwrap();

@@ -157,7 +157,8 @@ impl OldSystem {
             ("files", System::Django) => Some(1_209_600),
             ("files", System::SessionFileStore) => Some(3_600),
             ("files" | "sqlite" | "postgres" | "postgresql", System::Laravel) => Some(7_200),
-            (_, System::Beaker) | ("files", System::Plack | System::Dancer | System::DancerJson)
+            (_, System::Beaker)
+            | ("files", System::Plack | System::Dancer | System::DancerJson)
             | ("sqlite" | "postgres" | "postgresql", System::Rails) => None,
             _ if self.lifetime.is_some() => {
                 return Err(Failure::usage("this store says itself when sessions end"));
@@ -173,9 +174,11 @@ pub(crate) fn database_key(secrets: &[String]) -> Result<Option<Key>> {
     let bad = || Failure::usage("--secrets: the database key is one line of at least 128 hexadecimal digits");
     let [digits] = secrets else { return if secrets.is_empty() { Ok(None) } else { Err(bad()) } };
     let pairs = digits.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let pair =
+            std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
         pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())
     });
-    let bytes = pairs.collect::<Option<Vec<u8>>>().filter(|_| digits.len().is_multiple_of(2)).ok_or_else(bad)?;
+    let bytes =
+        pairs.collect::<Option<Vec<u8>>>().filter(|_| digits.len().is_multiple_of(2)).ok_or_else(bad)?;
     Key::new(&bytes).map(Some).map_err(|_| bad())
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+#[cfg(unix)]
+use session_kit::handover::FastMmap;
 use session_kit::handover::perl::cgi_session::Serializer as CgiSerializer;
 use session_kit::handover::perl::dancer::Serializer as DancerSerializer;
 use session_kit::handover::php::laravel::Encrypter;
 use session_kit::handover::python::django::Sessions as Django;
 use session_kit::handover::rust::cookie::Security;
 use session_kit::handover::rust::{actix_session, async_session, axum_session, tower_sessions};
-#[cfg(unix)]
-use session_kit::handover::FastMmap;
 use session_kit::handover::{
     Entries, Files, Moment, PhpFiles, PostgresRows, RedisEntries, Rows, SqliteRows, node::express,
 };
@@ -48,18 +48,26 @@ impl Source {
             "files" => Self::Files(files(old, rest, &secrets, idle)?),
             #[cfg(unix)]
             "fastmmap" if old.system == System::Catalyst => Self::FastMmap(FastMmap::catalyst(rest, "")),
-            "fastmmap" => return Err(Failure::usage("only Catalyst has sessions in such a file, and only on Unix")),
+            "fastmmap" => {
+                return Err(Failure::usage("only Catalyst has sessions in such a file, and only on Unix"));
+            }
             "sqlite" => Self::Sqlite(SqliteRows::new(rest, rows(old, &secrets, idle)?)),
             "postgres" | "postgresql" => {
                 let url = with(|url, password| password::as_option(url, "password", password));
                 Self::Postgres(PostgresRows::new(&url, rows(old, &secrets, idle)?)?)
             }
-            "redis" => Self::Redis(RedisEntries::new(&with(password::beside_user), entries(old, &secrets, idle)?)?),
+            "redis" => {
+                Self::Redis(RedisEntries::new(&with(password::beside_user), entries(old, &secrets, idle)?)?)
+            }
             "redis+unix" => {
                 let url = with(|url, password| password::as_option(url, "pass", password));
                 Self::Redis(RedisEntries::new(&url, entries(old, &secrets, idle)?)?)
             }
-            _ => return Err(Failure::usage("--from begins with files:, fastmmap:, sqlite:, postgres: or redis:")),
+            _ => {
+                return Err(Failure::usage(
+                    "--from begins with files:, fastmmap:, sqlite:, postgres: or redis:",
+                ));
+            }
         })
     }
 }

@@ -25,7 +25,8 @@ fn import(from: &str, words: &str) -> (u64, u64) {
     let to = format!("sqlite:{}", directory.path().join("new.db").display());
     let words: Vec<&str> = words.split_whitespace().collect();
     let user: &[&str] = if words.contains(&"--user") { &[] } else { &["--user", "user"] };
-    let all = [&["import", &*to, "--create", "--json", "--from", from, "--system"], &words[..], user].concat();
+    let all =
+        [&["import", &*to, "--create", "--json", "--from", from, "--system"], &words[..], user].concat();
     let ran = run(&all, "");
     assert_eq!((ran.code, &*ran.err), (0, ""), "{from} {words:?}: {}", ran.out);
     let report = &lines(&ran.out)[0];
@@ -54,14 +55,32 @@ fn tables_of_each_system_are_imported() {
     let axum_key = format!("{}\n", "09".repeat(64));
     for (name, change, secret, words, counts) in [
         ("django/sessions.db", "", DJANGO, "django", (2, 1)),
-        ("express/connect-sqlite3.db", "UPDATE sessions SET expired = 4102444800000", "", "connect-sqlite3", (2, 0)),
-        ("express/better-sqlite3-store.db", "UPDATE sessions SET expire = '2100-01-01'", "", "better-sqlite3", (2, 0)),
+        (
+            "express/connect-sqlite3.db",
+            "UPDATE sessions SET expired = 4102444800000",
+            "",
+            "connect-sqlite3",
+            (2, 0),
+        ),
+        (
+            "express/better-sqlite3-store.db",
+            "UPDATE sessions SET expire = '2100-01-01'",
+            "",
+            "better-sqlite3",
+            (2, 0),
+        ),
         ("laravel/database.db", "", LARAVEL, "laravel --lifetime 4000000000", (1, 0)),
         ("laravel/database.db", "", LARAVEL, "laravel", (0, 1)),
         ("symfony/pdo.db", "", "", "symfony --user _sf2_attributes.user", (1, 0)),
         ("rails/active-record-marshal.db", "", "", "rails", (1, 0)),
         ("rails/active-record-marshal.db", "", "", "rails --lifetime 60", (0, 1)),
-        ("flask-session/sqlalchemy.db", "UPDATE sessions SET expiry = '2100-01-01'", "", "flask-session", (1, 0)),
+        (
+            "flask-session/sqlalchemy.db",
+            "UPDATE sessions SET expiry = '2100-01-01'",
+            "",
+            "flask-session",
+            (1, 0),
+        ),
         ("cgi-session/sqlite.db", "", "", "cgi-session", (1, 0)),
         ("catalyst/dbi.db", LIVES, "", "catalyst", (1, 0)),
         ("tower-sessions/sqlx-sqlite.db", "", "", "tower-sessions", (3, 1)),
@@ -83,7 +102,11 @@ fn tables_of_each_system_are_imported() {
 fn tables_of_values_are_imported() {
     for (table, words, name) in [
         ("CREATE TABLE beaker_cache (namespace PRIMARY KEY, data BLOB)", "beaker", "beaker/database.value"),
-        ("CREATE TABLE sessions (id PRIMARY KEY, a_session TEXT)", "apache-session", "apache-session/base64.txt"),
+        (
+            "CREATE TABLE sessions (id PRIMARY KEY, a_session TEXT)",
+            "apache-session",
+            "apache-session/base64.txt",
+        ),
         (
             "CREATE TABLE visitors (id PRIMARY KEY, a_session TEXT)",
             "apache-session --place visitors",
@@ -192,7 +215,11 @@ fn values_of_redis_of_each_system_are_imported() {
         ("session:68b65bfa", sample("catalyst/redis-session.txt"), "catalyst"),
         ("C84NEuuxyfj0GZQAkhJz7g", sample("tower-sessions/redis.msgpack"), "tower-sessions"),
         ("a-key-of-64-characters", actix.to_vec(), "actix-session"),
-        ("GGLjE7HKu7ohF6r4+0gpx0zg4UJjI5ZCREU9e4rZ2Q0=", sample("async-session/session.value"), "async-session"),
+        (
+            "GGLjE7HKu7ohF6r4+0gpx0zg4UJjI5ZCREU9e4rZ2Q0=",
+            sample("async-session/session.value"),
+            "async-session",
+        ),
     ] {
         let _: () = redis::cmd("FLUSHALL").query(&mut redis).unwrap();
         let _: () = redis.set_ex(key, value, 600).unwrap();
@@ -240,7 +267,8 @@ fn settings_that_a_system_does_not_have_are_refused() {
         ("redis://127.0.0.1:1", "apache-session".to_owned(), "this system does not use Redis"),
     ] {
         let words: Vec<&str> = words.split_whitespace().collect();
-        let ran = run(&[&["import", &*to, "--user", "user", "--from", from, "--system"], &words[..]].concat(), "");
+        let ran =
+            run(&[&["import", &*to, "--user", "user", "--from", from, "--system"], &words[..]].concat(), "");
         assert_eq!(ran.code, 2, "{words:?}: {}", ran.err);
         assert!(ran.err.contains(message), "{words:?}: {}", ran.err);
     }

@@ -105,8 +105,11 @@ impl FastMmap {
         job: impl Fn(&File) -> io::Result<T>,
     ) -> io::Result<Option<Option<session_core::Result<T>>>> {
         let changes = operation == Operation::Remove;
-        let lock =
-            if changes { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+        let lock = if changes {
+            FlockOperation::NonBlockingLockExclusive
+        } else {
+            FlockOperation::NonBlockingLockShared
+        };
         let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = open(&self.path, changes)? else { return Ok(Some(None)) };
         match fcntl_lock(&file, lock).map_err(io::Error::from) {
@@ -118,7 +121,9 @@ impl FastMmap {
                 }
                 Err(error) => Err(error),
             },
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(error),

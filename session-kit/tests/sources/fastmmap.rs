@@ -79,7 +79,9 @@ impl Perl {
             start()
         });
         started
-            .inspect_err(|error| eprintln!("\x1b[31mSKIPPED: Cache::FastMmap cannot be installed: {error}\x1b[0m"))
+            .inspect_err(|error| {
+                eprintln!("\x1b[31mSKIPPED: Cache::FastMmap cannot be installed: {error}\x1b[0m")
+            })
             .ok()
     }
 
@@ -136,7 +138,8 @@ async fn live_fastmmap_file_is_shared_with_perl() {
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
     assert_hides(&error, &[&id(1)]);
     let of_one = of(1);
-    let (read, ()) = tokio::join!(user_of(&source, &of_one), async { assert_eq!(perl.ask("release"), "released") });
+    let (read, ()) =
+        tokio::join!(user_of(&source, &of_one), async { assert_eq!(perl.ask("release"), "released") });
     assert_eq!(read.as_deref(), Some("user 1"));
 }
 
