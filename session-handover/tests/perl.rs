@@ -346,3 +346,20 @@ fn fastmmap_keys_are_found_and_removed_in_their_page() {
         assert_eq!(fastmmap::find(&sample.bytes[at..at + size], pages, key).unwrap(), None);
     }
 }
+
+#[test]
+fn storable_nesting_is_bounded() {
+    let read = |parts: &[u8], count: usize| {
+        let bytes = [b"\x05\x0b", &parts.repeat(count)[..], b"\x02\0\0\0\0"].concat();
+        storable::read(&bytes, &Bounds::default()).map(drop).map_err(|error| error.kind())
+    };
+    // Lists in lists, and blessed ones: one level each.
+    for part in [&b"\x02\0\0\0\x01\x04"[..], b"\x02\0\0\0\x01\x04\x11\x01A"] {
+        assert_eq!(read(part, 60), Ok(()));
+        assert_eq!(read(part, 70), Err(ErrorKind::TooDeep));
+    }
+    // References to references, classes of classes, and both.
+    for part in [&b"\x04"[..], b"\x11\x01A", b"\x04\x11\x01A"] {
+        assert_eq!(read(part, 100_000), Err(ErrorKind::TooDeep));
+    }
+}

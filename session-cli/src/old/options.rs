@@ -39,6 +39,9 @@ pub(crate) struct OldSystem {
     /// The mode in which Beaker encrypts: gcm with the package cryptography, ctr with pycryptodome
     #[arg(long, default_value = "gcm")]
     cipher: CipherName,
+    /// The setting LockDirectory of Apache::Session, by default the directory of the sessions
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) locks: Option<PathBuf>,
     /// The setting SESSION_COOKIE_NAME of Django, which begins the names of its files
     #[arg(long, value_name = "NAME", default_value = "sessionid")]
     pub(crate) cookie: String,
@@ -158,7 +161,7 @@ impl OldSystem {
             ("files", System::SessionFileStore) => Some(3_600),
             ("files" | "sqlite" | "postgres" | "postgresql", System::Laravel) => Some(7_200),
             (_, System::Beaker)
-            | ("files", System::Plack | System::Dancer | System::DancerJson)
+            | ("files", System::ApacheSession | System::Plack | System::Dancer | System::DancerJson)
             | ("sqlite" | "postgres" | "postgresql", System::Rails) => None,
             _ if self.lifetime.is_some() => {
                 return Err(Failure::usage("this store says itself when sessions end"));

@@ -95,6 +95,10 @@ fn files(old: &OldSystem, directory: &str, secrets: &[String], idle: Option<Dura
         System::Beaker => Files::beaker(directory, old.beaker(secrets, idle)?, "", None),
         System::CgiSession => Files::cgi_session(directory, "", CgiSerializer::Detect),
         System::Catalyst => Files::catalyst(directory, ""),
+        System::ApacheSession => {
+            let locks = old.locks.clone().unwrap_or_else(|| directory.into());
+            of_idle(Files::apache_session(directory, locks, ""))
+        }
         System::Plack => of_idle(Files::plack(directory, "")),
         System::Dancer => of_idle(Files::dancer(directory, "", DancerSerializer::Yaml)),
         System::DancerJson => of_idle(Files::dancer(directory, "", DancerSerializer::Json)),

@@ -152,6 +152,8 @@ fn files_of_each_system_are_imported() {
         (&*format!("cgisess_{id}"), "cgi-session/storable.storable", "", "cgi-session", (1, 0)),
         (&*format!("cgisess_{id}"), "cgi-session/yaml.yml", "", "cgi-session", (1, 0)),
         (id, "plack/file.storable", "", "plack", (1, 0)),
+        (id, "plack/file.storable", "", "apache-session --locks /nowhere", (1, 0)),
+        (id, "plack/file.storable", "", "apache-session --lifetime 60", (1, 0)),
         ("one.yml", "dancer/session.yml", "", "dancer", (1, 0)),
         ("one.yml", "dancer2/session.yml", "", "dancer", (1, 0)),
         ("one.djcache", "django/cache-file.djcache", "", "django-cache", (0, 1)),
