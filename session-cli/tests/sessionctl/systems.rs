@@ -136,7 +136,7 @@ fn files_of_each_system_are_imported() {
     let flask = flask_session::file_name("session:one");
     for (path, name, secret, words, counts) in [
         ("sess_one", "php/basic.sess", "", "php", (1, 0)),
-        ("a/b/sess_one", "php/basic-serialize.sess", "", "php --levels 2 --handler php-serialize", (1, 0)),
+        ("a/b/sess_abc", "php/basic-serialize.sess", "", "php --levels 2 --handler php-serialize", (1, 0)),
         ("sess_one", "php/basic-igbinary.igb", "", "php --handler igbinary", (1, 0)),
         ("sess_one", "symfony/native.sess", "", "symfony --user _sf2_attributes.user", (1, 0)),
         ("sessionidone", "django/db-basic.txt", "django-sample-secret-A-0123456789\n", "django", (1, 0)),

@@ -4,7 +4,7 @@ use warnings;
 use Cache::FastMmap;
 
 my ($file) = @ARGV;
-my %options = (raw_values => 0, share_file => $file, num_pages => 7, page_size => 16384, unlink_on_exit => 0);
+my %options = (raw_values => 0, share_file => $file, num_pages => 7, page_size => 65536, unlink_on_exit => 0);
 my $cache = Cache::FastMmap->new(%options, init_file => 1);
 $| = 1;
 print "ready\n";
