@@ -3,6 +3,7 @@
 //! The short form decodes thousands of inputs per family. `SESSION_KIT_FULL=1` decodes ten million.
 
 mod dense;
+mod pages;
 mod resealed;
 mod seal;
 
@@ -15,9 +16,7 @@ use fastrand::Rng;
 use hmac::Hmac;
 use session_conformance::testing::amount;
 use session_handover::node::{cookie_session, express, iron_session};
-use session_handover::perl::{
-    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
-};
+use session_handover::perl::{apache, catalyst, cgi_session, dumper, mojolicious, plack, storable, yaml};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
 use session_handover::python::{beaker, django, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
@@ -188,29 +187,6 @@ fn damaged_yaml_is_an_error_or_a_value() {
     run(&seeds, |input| {
         walk(yaml::read(input, &bounds()));
         cgi_session(input, cgi_session::Serializer::Yaml);
-    });
-}
-
-#[test]
-fn damaged_pages_are_an_error_or_entries() {
-    let seeds = seeds(&["cache-fastmmap/pages.fm", "catalyst/fastmmap.fm"]);
-    run(&seeds, |input| {
-        if let Ok(entries) = fastmmap::read(input, Some(4096), fastmmap::Serializer::Storable, &bounds()) {
-            entries.into_iter().for_each(|entry| walk(entry.value));
-        }
-        let _ = fastmmap::read(input, None, fastmmap::Serializer::Raw, &bounds());
-        let _ = fastmmap::page_size(input);
-        for key in [&b"scalar"[..], b"session:e6b2427c6ea454bc6550a64685e81ca9175582ca"] {
-            // A removal stays in its page, and only takes entries away.
-            let mut pages = input.to_vec();
-            pages.chunks_mut(4096).for_each(|page| {
-                let _ = fastmmap::find(page, 3, key);
-                if let Ok(Some(patch)) = fastmmap::removal(page, 3, key) {
-                    page[patch.offset..patch.offset + patch.bytes.len()].copy_from_slice(&patch.bytes);
-                    assert_ne!(fastmmap::removal(page, 3, key).ok().flatten(), Some(patch));
-                }
-            });
-        }
     });
 }
 
