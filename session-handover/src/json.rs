@@ -197,8 +197,7 @@ impl<'a> Json<'a> {
 
     /// The bytes up to a quote or a backslash.
     fn plain(&mut self) -> Result<&'a [u8], Error> {
-        let rest = self.input.rest();
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
+        let length = until_quote(self.input.rest());
         self.input.take(length)
     }
 
@@ -258,4 +257,44 @@ fn small(text: &[u8]) -> Option<(i64, usize)> {
         }
     }
     None
+}
+
+/// How many bytes stand before the first quote or backslash. Eight bytes are looked at in one step.
+fn until_quote(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // The lowest mark is the first zero byte; marks above it may be wrong.
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let (words, rest) = text.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let marks =
+            zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        if marks != 0 {
+            return at * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+    text.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::until_quote;
+
+    #[test]
+    fn until_quote_finds_the_first() {
+        for length in 0..40 {
+            for at in 0..length {
+                for end in *b"\"\\" {
+                    // Neighbours in value, and bytes whose marks may run over.
+                    let mut text: Vec<u8> = (0..length).map(|at| b"!#[]\xff\x00\x80a\xa2"[at % 9]).collect();
+                    assert_eq!(until_quote(&text), length);
+                    text[at] = end;
+                    assert_eq!(until_quote(&text), at, "{text:?}");
+                    text[length - 1] = end;
+                    assert_eq!(until_quote(&text), at, "{text:?}");
+                }
+            }
+        }
+    }
 }

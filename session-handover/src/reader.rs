@@ -6,7 +6,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// Levels of nesting. Each level takes about one KiB of stack.
+    /// Levels of nesting. Each level takes about one KiB of stack, and up to three KiB in Storable.
     pub depth: usize,
     /// Bytes of text beyond the input: inflated, copied or decoded. A file of a cache counts once.
     pub size: usize,

@@ -32,6 +32,16 @@ samples!(
     storable_network_references_decode = "refs-net",
     storable_native_strings_decode = "strings-native",
     storable_network_strings_decode = "strings-net",
+    storable_unusual_deep_native_decode = "more-deep-native",
+    storable_unusual_deep_net_decode = "more-deep-net",
+    storable_unusual_numbers_native_decode = "more-numbers-native",
+    storable_unusual_numbers_net_decode = "more-numbers-net",
+    storable_unusual_objects_native_decode = "more-objects-native",
+    storable_unusual_objects_net_decode = "more-objects-net",
+    storable_unusual_references_native_decode = "more-references-native",
+    storable_unusual_references_net_decode = "more-references-net",
+    storable_unusual_strings_native_decode = "more-strings-native",
+    storable_unusual_strings_net_decode = "more-strings-net",
 );
 
 samples!(
@@ -45,6 +55,10 @@ samples!(
     cgi_storable_decodes = "storable",
     cgi_strings_decode = "strings",
     cgi_yaml_decodes = "yaml",
+    cgi_unusual_numbers_decode = "more-numbers",
+    cgi_unusual_objects_decode = "more-objects",
+    cgi_unusual_references_decode = "more-references",
+    cgi_unusual_strings_decode = "more-strings",
 );
 
 samples!("apache-session", |bytes| apache::read(bytes, &Bounds::default()), apache_base64_decodes = "base64");
@@ -53,7 +67,14 @@ samples!(
     |bytes| dancer::read(bytes, dancer::Serializer::Yaml, &Bounds::default()),
     dancer_session_decodes = "session"
 );
-samples!("dancer2", |bytes| yaml::read(bytes, &Bounds::default()), dancer2_session_decodes = "session");
+samples!(
+    "dancer2",
+    |bytes| yaml::read(bytes, &Bounds::default()),
+    dancer2_session_decodes = "session",
+    dancer2_unusual_numbers_decode = "more-numbers",
+    dancer2_unusual_structures_decode = "more-structures",
+    dancer2_unusual_texts_decode = "more-texts",
+);
 samples!("plack", |bytes| storable::read(bytes, &Bounds::default()), plack_file_decodes = "file");
 samples!(
     "catalyst",
@@ -292,4 +313,53 @@ fn damaged_page_loses_no_other() {
     let good = |entries: &[fastmmap::Entry]| entries.iter().filter(|entry| entry.value.is_ok()).count();
     assert!(good(&rest) > 0 && good(&rest) < good(&all), "{} of {}", good(&rest), good(&all));
     assert_eq!(rest.iter().filter(|entry| entry.key == Value::Null).count(), 1);
+}
+
+#[test]
+fn fastmmap_keys_are_found_and_removed_in_their_page() {
+    let sample = Sample::named("cache-fastmmap", "pages");
+    let mut file = sample.bytes.clone();
+    let size = fastmmap::page_size(&file[..fastmmap::HEADER]).unwrap();
+    assert_eq!(size, 4096);
+    let pages = u32::try_from(file.len() / size).unwrap();
+    let entries = fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap();
+    for entry in &entries {
+        let key = entry.key.as_text().unwrap().as_bytes();
+        let at = size * usize::try_from(fastmmap::page_of(key, pages)).unwrap();
+        let found = fastmmap::find(&file[at..at + size], pages, key).unwrap();
+        let found = found.unwrap();
+        let value = storable::read(found.value, &Bounds::default()).unwrap();
+        assert_eq!(&value, entry.value.as_ref().unwrap());
+        assert_eq!(found.expires, entry.expires);
+        let patch = fastmmap::removal(&file[at..at + size], pages, key).unwrap().unwrap();
+        let from = at + patch.offset;
+        file[from..from + patch.bytes.len()].copy_from_slice(&patch.bytes);
+        assert_eq!(fastmmap::find(&file[at..at + size], pages, key).unwrap(), None);
+        assert_eq!(fastmmap::removal(&file[at..at + size], pages, key).unwrap(), None);
+    }
+    assert!(
+        fastmmap::read(&file, None, fastmmap::Serializer::Storable, &Bounds::default()).unwrap().is_empty()
+    );
+    for gone in sample.expect()["gone"].as_array().unwrap() {
+        let key = gone.as_str().unwrap().as_bytes();
+        let at = size * usize::try_from(fastmmap::page_of(key, pages)).unwrap();
+        assert_eq!(fastmmap::find(&sample.bytes[at..at + size], pages, key).unwrap(), None);
+    }
+}
+
+#[test]
+fn storable_nesting_is_bounded() {
+    let read = |parts: &[u8], count: usize| {
+        let bytes = [b"\x05\x0b", &parts.repeat(count)[..], b"\x02\0\0\0\0"].concat();
+        storable::read(&bytes, &Bounds::default()).map(drop).map_err(|error| error.kind())
+    };
+    // Lists in lists, and blessed ones: one level each.
+    for part in [&b"\x02\0\0\0\x01\x04"[..], b"\x02\0\0\0\x01\x04\x11\x01A"] {
+        assert_eq!(read(part, 60), Ok(()));
+        assert_eq!(read(part, 70), Err(ErrorKind::TooDeep));
+    }
+    // References to references, classes of classes, and both.
+    for part in [&b"\x04"[..], b"\x11\x01A", b"\x04\x11\x01A"] {
+        assert_eq!(read(part, 100_000), Err(ErrorKind::TooDeep));
+    }
 }

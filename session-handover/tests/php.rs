@@ -32,6 +32,15 @@ fn one_way(handler: Handler, name: &str) {
     assert_eq!(write(handler, &value).unwrap_err().kind(), ErrorKind::Unwritable, "{name}");
 }
 
+/// Decodes, and is written back byte by byte if it can be written at all.
+fn decodes_alike(handler: Handler, name: &str) {
+    let value = decodes(handler, name);
+    match write(handler, &value) {
+        Ok(bytes) => assert_eq!(bytes, Sample::named("php", name).bytes, "{name}"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unwritable, "{name}"),
+    }
+}
+
 macro_rules! samples {
     ($($test:ident $check:ident $handler:ident $name:literal,)*) => {$(
         #[test]
@@ -60,6 +69,31 @@ samples! {
     php_cycle_ends one_way Php "cycle",
     php_objects_decode one_way Php "objects",
     php_builtin_objects_decode one_way Php "objects-builtin",
+    php_serialize_unusual_array_loop_decode decodes_alike PhpSerialize "more-array-loop-serialize",
+    php_binary_unusual_containers_decode decodes_alike PhpBinary "more-containers-binary",
+    igbinary_unusual_containers_decode decodes_alike Igbinary "more-containers-igbinary",
+    php_serialize_unusual_containers_decode decodes_alike PhpSerialize "more-containers-serialize",
+    php_unusual_containers_decode decodes_alike Php "more-containers",
+    php_serialize_unusual_dates_decode decodes_alike PhpSerialize "more-dates-serialize",
+    php_unusual_deep_decode decodes_alike Php "more-deep",
+    php_binary_unusual_numbers_decode decodes_alike PhpBinary "more-numbers-binary",
+    igbinary_unusual_numbers_decode decodes_alike Igbinary "more-numbers-igbinary",
+    msgpack_unusual_numbers_decode decodes_alike Msgpack "more-numbers-msgpack",
+    php_serialize_unusual_numbers_decode decodes_alike PhpSerialize "more-numbers-serialize",
+    php_unusual_numbers_decode decodes_alike Php "more-numbers",
+    igbinary_unusual_object_loop_decode decodes_alike Igbinary "more-object-loop-igbinary",
+    php_serialize_unusual_object_loop_decode decodes_alike PhpSerialize "more-object-loop-serialize",
+    php_unusual_object_loop_decode decodes_alike Php "more-object-loop",
+    php_serialize_unusual_objects_decode decodes_alike PhpSerialize "more-objects-serialize",
+    igbinary_unusual_references_decode decodes_alike Igbinary "more-references-igbinary",
+    php_serialize_unusual_references_decode decodes_alike PhpSerialize "more-references-serialize",
+    php_serialize_unusual_spl_decode decodes_alike PhpSerialize "more-spl-serialize",
+    php_binary_unusual_texts_decode decodes_alike PhpBinary "more-texts-binary",
+    igbinary_unusual_texts_decode decodes_alike Igbinary "more-texts-igbinary",
+    msgpack_unusual_texts_decode decodes_alike Msgpack "more-texts-msgpack",
+    php_serialize_unusual_texts_decode decodes_alike PhpSerialize "more-texts-serialize",
+    php_unusual_texts_decode decodes_alike Php "more-texts",
+    php_binary_unusual_wide_decode decodes_alike PhpBinary "more-wide-binary",
 }
 
 #[test]

@@ -13,6 +13,32 @@ fn marshal_types_decode() {
     sample.check(&marshal::read(&sample.bytes, &Bounds::default()).unwrap());
 }
 
+/// Samples of unusual values.
+fn marshal_more(name: &str) {
+    let sample = Sample::named("rack", name);
+    sample.check(&marshal::read(&sample.bytes, &Bounds::default()).unwrap());
+}
+
+#[test]
+fn marshal_unusual_containers_decode() {
+    marshal_more("more-containers");
+}
+
+#[test]
+fn marshal_unusual_numbers_decode() {
+    marshal_more("more-numbers");
+}
+
+#[test]
+fn marshal_unusual_references_decode() {
+    marshal_more("more-references");
+}
+
+#[test]
+fn marshal_unusual_texts_decode() {
+    marshal_more("more-texts");
+}
+
 #[test]
 fn marshal_keys_that_are_links_decode() {
     let sample = Sample::named("rack", "marshal-keys");

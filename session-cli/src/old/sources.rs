@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+#[cfg(unix)]
+use session_kit::handover::FastMmap;
 use session_kit::handover::perl::cgi_session::Serializer as CgiSerializer;
 use session_kit::handover::perl::dancer::Serializer as DancerSerializer;
 use session_kit::handover::php::laravel::Encrypter;
 use session_kit::handover::python::django::Sessions as Django;
 use session_kit::handover::rust::cookie::Security;
-use session_kit::handover::rust::{actix_session, async_session, tower_sessions};
+use session_kit::handover::rust::{actix_session, async_session, axum_session, tower_sessions};
 use session_kit::handover::{
     Entries, Files, Moment, PhpFiles, PostgresRows, RedisEntries, Rows, SqliteRows, node::express,
 };
 
-use super::options::{OldSystem, System};
+use super::options::{OldSystem, System, database_key};
 use crate::failure::{Failure, Result};
 use crate::password;
 
@@ -20,6 +22,8 @@ use crate::password;
 pub(crate) enum Source {
     Php(PhpFiles),
     Files(Files),
+    #[cfg(unix)]
+    FastMmap(FastMmap),
     Sqlite(SqliteRows),
     Postgres(PostgresRows),
     Redis(RedisEntries),
@@ -42,17 +46,28 @@ impl Source {
                 Self::Php(files.max_lifetime(idle.ok_or_else(no_lifetime)?))
             }
             "files" => Self::Files(files(old, rest, &secrets, idle)?),
+            #[cfg(unix)]
+            "fastmmap" if old.system == System::Catalyst => Self::FastMmap(FastMmap::catalyst(rest, "")),
+            "fastmmap" => {
+                return Err(Failure::usage("only Catalyst has sessions in such a file, and only on Unix"));
+            }
             "sqlite" => Self::Sqlite(SqliteRows::new(rest, rows(old, &secrets, idle)?)),
             "postgres" | "postgresql" => {
                 let url = with(|url, password| password::as_option(url, "password", password));
                 Self::Postgres(PostgresRows::new(&url, rows(old, &secrets, idle)?)?)
             }
-            "redis" => Self::Redis(RedisEntries::new(&with(password::beside_user), entries(old, &secrets)?)?),
+            "redis" => {
+                Self::Redis(RedisEntries::new(&with(password::beside_user), entries(old, &secrets, idle)?)?)
+            }
             "redis+unix" => {
                 let url = with(|url, password| password::as_option(url, "pass", password));
-                Self::Redis(RedisEntries::new(&url, entries(old, &secrets)?)?)
+                Self::Redis(RedisEntries::new(&url, entries(old, &secrets, idle)?)?)
             }
-            _ => return Err(Failure::usage("--from begins with files:, sqlite:, postgres: or redis:")),
+            _ => {
+                return Err(Failure::usage(
+                    "--from begins with files:, fastmmap:, sqlite:, postgres: or redis:",
+                ));
+            }
         })
     }
 }
@@ -75,9 +90,15 @@ fn files(old: &OldSystem, directory: &str, secrets: &[String], idle: Option<Dura
         }
         System::DjangoCache => Files::django_cache(directory, "", "", 1),
         System::SessionFileStore => Files::session_file_store(directory, express(), "", time()?),
-        System::Laravel => Files::laravel(directory, laravel(secrets)?, old.serialization(), "", time()?),
+        System::Laravel => Files::laravel(directory, laravel(secrets)?, old.serialization()?, "", time()?),
         System::FlaskSession => Files::flask_session(directory, ""),
+        System::Beaker => Files::beaker(directory, old.beaker(secrets, idle)?, "", None),
         System::CgiSession => Files::cgi_session(directory, "", CgiSerializer::Detect),
+        System::Catalyst => Files::catalyst(directory, ""),
+        System::ApacheSession => {
+            let locks = old.locks.clone().unwrap_or_else(|| directory.into());
+            of_idle(Files::apache_session(directory, locks, ""))
+        }
         System::Plack => of_idle(Files::plack(directory, "")),
         System::Dancer => of_idle(Files::dancer(directory, "", DancerSerializer::Yaml)),
         System::DancerJson => of_idle(Files::dancer(directory, "", DancerSerializer::Json)),
@@ -98,7 +119,7 @@ fn rows(old: &OldSystem, secrets: &[String], idle: Option<Duration>) -> Result<R
         System::ConnectPgSimple => Rows::connect_pg_simple(express(), ""),
         System::Laravel => {
             let time = idle.ok_or_else(no_lifetime)?;
-            Rows::laravel(laravel(secrets)?, old.serialization(), "", time)
+            Rows::laravel(laravel(secrets)?, old.serialization()?, "", time)
         }
         System::Symfony => Rows::symfony("", old.handler()),
         System::Rails => match idle {
@@ -106,28 +127,35 @@ fn rows(old: &OldSystem, secrets: &[String], idle: Option<Duration>) -> Result<R
             None => Rows::rails(""),
         },
         System::FlaskSession => Rows::flask_session(""),
+        System::Beaker => Rows::beaker(old.beaker(secrets, idle)?, "", None),
         System::CgiSession => Rows::cgi_session("", CgiSerializer::Detect),
         System::Catalyst => Rows::catalyst(""),
+        System::ApacheSession => Rows::apache_session(""),
         System::TowerSessions => Rows::tower_sessions(tower_sessions::cookie(Security::Plain), ""),
+        System::AxumSession => {
+            let cookie = axum_session::SessionCookie::new(None);
+            Rows::axum_session(cookie, "", database_key(secrets)?)
+        }
         System::AsyncSession => Rows::async_session(async_session::cookie("", Security::Plain), ""),
         _ => return Err(Failure::usage("this system has no table")),
     };
     Ok(old.place.iter().fold(rows, |rows, table| rows.table(table)))
 }
 
-fn entries(old: &OldSystem, secrets: &[String]) -> Result<Entries> {
+fn entries(old: &OldSystem, secrets: &[String], idle: Option<Duration>) -> Result<Entries> {
     let entries = match old.system {
         System::Django | System::DjangoCache => Entries::django("", "", 1),
         System::ConnectRedis => Entries::express(express(), ""),
         System::Laravel => {
             let prefix = "laravel_database_laravel_cache_";
-            Entries::laravel(laravel(secrets)?, old.serialization(), "", prefix)
+            Entries::laravel(laravel(secrets)?, old.serialization()?, "", prefix)
         }
         System::Php => Entries::php("", old.handler()),
         System::Symfony => Entries::symfony("", old.handler()),
         System::Rails => Entries::rails("", ""),
         System::Rack => Entries::rack("", "rack:session:"),
         System::FlaskSession => Entries::flask_session(""),
+        System::Beaker => Entries::beaker(old.beaker(secrets, idle)?, "", None),
         System::Catalyst => Entries::catalyst(""),
         System::TowerSessions => Entries::tower_sessions(tower_sessions::cookie(Security::Plain), ""),
         System::ActixSession => Entries::actix_session(actix_session::cookie(Security::Plain), ""),

@@ -40,6 +40,8 @@ pub(crate) async fn import(options: &Import, context: &mut Context) -> Result<Ex
     let (imported, complete) = match &source {
         Source::Php(source) => run(options, source, &sessions, context).await?,
         Source::Files(source) => run(options, source, &sessions, context).await?,
+        #[cfg(unix)]
+        Source::FastMmap(source) => run(options, source, &sessions, context).await?,
         Source::Sqlite(source) => run(options, source, &sessions, context).await?,
         Source::Postgres(source) => run(options, source, &sessions, context).await?,
         Source::Redis(source) => run(options, source, &sessions, context).await?,

@@ -9,6 +9,7 @@ mod import;
 mod pages;
 mod process;
 mod rights;
+mod systems;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -83,6 +83,7 @@ fn words(system: &str, name: &str) -> &'static str {
         ("plack", "cookie") => "plack cookie",
         ("plack", _) => "plack file",
         ("rack", "marshal-keys" | "marshal-types") => "marshal value",
+        ("rack", name) if name.starts_with("more-") => "marshal value",
         ("rack", "redis") => "rack redis",
         ("rack", _) => "rack cookie",
         ("rails", "active-record-marshal") => "rails active-record",

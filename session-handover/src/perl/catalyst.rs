@@ -54,7 +54,15 @@ pub fn stored(file: Value) -> Result<Stored, Error> {
 /// # Errors
 /// [`ErrorKind::Malformed`] for content that is not a number.
 pub fn end(stored: &Stored) -> Result<f64, Error> {
-    moment(&stored.value).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "end of the session"))
+    end_of(&stored.value)
+}
+
+/// As [`end`], of a store that keeps the content alone, such as FastMmap.
+///
+/// # Errors
+/// As [`end`].
+pub fn end_of(content: &Value) -> Result<f64, Error> {
+    moment(content).ok_or_else(|| Error::new(ErrorKind::Malformed, 0, "end of the session"))
 }
 
 /// The path of a key's file below the root of Store::File: three folders of one digit, and the name.

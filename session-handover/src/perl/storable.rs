@@ -109,7 +109,7 @@ impl Thaw<'_> {
             // References: plain, overloaded, weak, weak and overloaded.
             4 | 20 | 27 | 28 => {
                 let id = self.tag(Node::Pending);
-                let target = self.value(None)?;
+                let target = self.target(None, &[2, 3, 17, 18, 25])?;
                 self.finish(id, Node::Ref(target), class);
                 Ok(id)
             }
@@ -219,7 +219,19 @@ impl Thaw<'_> {
         if self.input.peek() == Some(0) {
             return Err(Error::new(ErrorKind::Malformed, at, "class of a back reference"));
         }
-        self.value(Some(name))
+        self.target(Some(name), &[2, 3, 25])
+    }
+
+    /// The value behind a reference or a class. With one of these codes it is on the same level: a list within a list is a
+    /// reference to a list, and its class stands between the two.
+    fn target(&mut self, class: Option<String>, same_level: &[u8]) -> Result<Id, Error> {
+        if !self.input.peek().is_some_and(|code| same_level.contains(&code)) {
+            return self.value(class);
+        }
+        self.input.leave();
+        let id = self.value(class)?;
+        self.input.enter()?;
+        Ok(id)
     }
 
     fn tag(&mut self, node: Node) -> Id {

@@ -3,6 +3,7 @@
 //! The short form decodes thousands of inputs per family. `SESSION_KIT_FULL=1` decodes ten million.
 
 mod dense;
+mod pages;
 mod resealed;
 mod seal;
 
@@ -15,9 +16,7 @@ use fastrand::Rng;
 use hmac::Hmac;
 use session_conformance::testing::amount;
 use session_handover::node::{cookie_session, express, iron_session};
-use session_handover::perl::{
-    apache, catalyst, cgi_session, dumper, fastmmap, mojolicious, plack, storable, yaml,
-};
+use session_handover::perl::{apache, catalyst, cgi_session, dumper, mojolicious, plack, storable, yaml};
 use session_handover::php::{igbinary, laravel, lzf, msgpack as php_msgpack, serialize, session};
 use session_handover::python::{beaker, django, django_cache, flask, flask_session, pickle, starlette};
 use session_handover::ruby::{marshal, msgpack, rack, rails, rails_cache};
@@ -188,17 +187,6 @@ fn damaged_yaml_is_an_error_or_a_value() {
     run(&seeds, |input| {
         walk(yaml::read(input, &bounds()));
         cgi_session(input, cgi_session::Serializer::Yaml);
-    });
-}
-
-#[test]
-fn damaged_pages_are_an_error_or_entries() {
-    let seeds = seeds(&["cache-fastmmap/pages.fm", "catalyst/fastmmap.fm"]);
-    run(&seeds, |input| {
-        if let Ok(entries) = fastmmap::read(input, Some(4096), fastmmap::Serializer::Storable, &bounds()) {
-            entries.into_iter().for_each(|entry| walk(entry.value));
-        }
-        let _ = fastmmap::read(input, None, fastmmap::Serializer::Raw, &bounds());
     });
 }
 

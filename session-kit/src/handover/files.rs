@@ -1,9 +1,11 @@
 //! One file per session.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderMap;
+use session_core::Operation;
 use session_handover::{Bounds, Error, Value};
 use session_manager::{HandoverSource, OldId};
 
@@ -25,6 +27,7 @@ pub struct Files {
     suffix: String,
     folders: Option<Folders>,
     end_file: Option<EndFile>,
+    lock_file: Option<LockFile>,
     lifetime: Option<Duration>,
     lock_timeout: Duration,
 }
@@ -48,6 +51,15 @@ pub(super) struct EndFile {
     pub(super) end: fn(&[u8], &Bounds) -> Result<f64, Error>,
 }
 
+/// The old system locks a file of its own instead of the session's.
+#[derive(Clone, Debug)]
+pub(super) struct LockFile {
+    pub(super) directory: PathBuf,
+    /// What stands before and after the name of the session.
+    pub(super) prefix: &'static str,
+    pub(super) suffix: &'static str,
+}
+
 impl Files {
     /// The files of `directory` that have the session's name between `prefix` and `suffix`.
     pub fn new(
@@ -63,6 +75,7 @@ impl Files {
             suffix: suffix.into(),
             folders: None,
             end_file: None,
+            lock_file: None,
             lifetime: None,
             lock_timeout: Duration::from_secs(5),
         }
@@ -79,6 +92,13 @@ impl Files {
     #[cfg_attr(not(feature = "handover-perl"), allow(dead_code, reason = "Catalyst has such a file"))]
     pub(super) fn ends_in(mut self, file: EndFile) -> Self {
         self.end_file = Some(file);
+        self
+    }
+
+    /// The lock of a session is another file.
+    #[cfg_attr(not(feature = "handover-perl"), allow(dead_code, reason = "Apache::Session has such a file"))]
+    pub(super) fn locked_by(mut self, file: LockFile) -> Self {
+        self.lock_file = Some(file);
         self
     }
 
@@ -121,6 +141,13 @@ impl Files {
         Some(path)
     }
 
+    /// Takes the lock that is another file, until the result is dropped.
+    async fn lock(&self, name: &str, operation: Operation) -> session_core::Result<Option<File>> {
+        let Some(LockFile { directory, prefix, suffix }) = &self.lock_file else { return Ok(None) };
+        let path = directory.join(format!("{prefix}{name}{suffix}"));
+        locked::beside(&path, self.lock_timeout, operation).await
+    }
+
     /// The end of a session, where another file has it, and the session.
     async fn end_beside(&self, file: EndFile, session: Vec<u8>) -> session_core::Result<(f64, Vec<u8>)> {
         let bounds = self.system.bounds;
@@ -157,10 +184,11 @@ impl HandoverSource for Files {
     }
 
     async fn end(&self, id: &OldId) -> session_core::Result<()> {
-        match name_of(id).and_then(|name| self.path(name)) {
-            Some(path) => locked::remove(&path, self.lock_timeout).await,
-            None => Ok(()),
-        }
+        let Some((name, path)) = name_of(id).and_then(|name| Some((name, self.path(name)?))) else {
+            return Ok(());
+        };
+        let _lock = self.lock(name, Operation::Remove).await?;
+        locked::remove(&path, self.lock_timeout).await
     }
 }
 
@@ -175,9 +203,11 @@ impl ListedSource for Files {
             return Ok(None);
         };
         let most = self.system.bounds.size as u64;
+        let lock = self.lock(name, Operation::Retrieve).await?;
         let Some((mut data, changed)) = locked::read(&path, self.lock_timeout, most).await? else {
             return Ok(None);
         };
+        drop(lock);
         let mut end = self.lifetime.map(|time| changed + time.as_secs_f64());
         if let Some(file) = self.end_file {
             let beside;

@@ -46,14 +46,35 @@ pub(super) async fn remove(path: &Path, wait: Duration) -> session_core::Result<
     blocking(operation, removed).await
 }
 
+/// Takes the lock that the old system has in a file beside that of the session, for as long as the result lives. `None`: there is
+/// no such file, so no request of the old system has the session open. It is not created, because the old system may not be
+/// allowed to write to a file of ours.
+pub(super) async fn beside(
+    path: &Path,
+    wait: Duration,
+    operation: Operation,
+) -> session_core::Result<Option<File>> {
+    let of = path.to_owned();
+    let Some(file) = blocking(operation, move || open(&of, false)).await? else { return Ok(None) };
+    lock(&file, wait, operation).await?;
+    Ok(Some(file))
+}
+
 /// The file under its lock, unless there is none or the old system removed it meanwhile.
 async fn locked(path: &Path, wait: Duration, operation: Operation) -> session_core::Result<Option<File>> {
-    let alone = operation == Operation::Remove;
     let of = path.to_owned();
+    let alone = operation == Operation::Remove;
     let Some(file) = blocking(operation, move || open(&of, alone)).await? else { return Ok(None) };
+    lock(&file, wait, operation).await?;
+    let path = path.to_owned();
+    blocking(operation, move || Ok(is_at(&file, &path)?.then_some(file))).await
+}
+
+/// Locks a file: exclusively for a removal, else shared.
+async fn lock(file: &File, wait: Duration, operation: Operation) -> session_core::Result<()> {
     let lock = async {
         loop {
-            match if alone { file.try_lock() } else { file.try_lock_shared() } {
+            match if operation == Operation::Remove { file.try_lock() } else { file.try_lock_shared() } {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
                 Err(TryLockError::Error(error)) => return Err(failed(operation, error)),
@@ -61,18 +82,16 @@ async fn locked(path: &Path, wait: Duration, operation: Operation) -> session_co
         }
     };
     match tokio::time::timeout(wait, lock).await {
-        Ok(locked) => locked?,
+        Ok(locked) => locked,
         Err(_) => {
             let error = StoreError::new(StoreErrorKind::Timeout, operation);
-            return Err(error.with_detail("a script has the session open"));
+            Err(error.with_detail("a script has the session open"))
         }
     }
-    let path = path.to_owned();
-    blocking(operation, move || Ok(is_at(&file, &path)?.then_some(file))).await
 }
 
 /// Opens a regular file, not a link: others may write to the directory.
-fn open(path: &Path, to_write: bool) -> io::Result<Option<File>> {
+pub(super) fn open(path: &Path, to_write: bool) -> io::Result<Option<File>> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {}
         Ok(_) => return Ok(None),

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`PhpFiles`] | files of PHP and Symfony | `handover` |
 //! | [`Files`] | one file per session | `handover` |
+//! | [`FastMmap`] | the file of Cache::FastMmap, on Unix | `handover-perl` |
 //! | [`Cookies`] | the whole session is in a cookie | `handover` |
 //! | [`SqliteRows`] | rows of SQLite | `handover-sqlite` |
 //! | [`PostgresRows`] | rows of PostgreSQL | `handover-postgres` |
@@ -16,6 +17,8 @@
 
 mod cookies;
 mod entries;
+#[cfg(all(feature = "handover-perl", unix))]
+mod fastmmap;
 mod files;
 mod import;
 mod listed;
@@ -35,6 +38,8 @@ pub use session_handover::*;
 
 pub use cookies::Cookies;
 pub use entries::Entries;
+#[cfg(all(feature = "handover-perl", unix))]
+pub use fastmmap::FastMmap;
 pub use files::{Files, Folders};
 pub use import::{Import, Imported};
 pub use listed::{Listed, ListedSource};

@@ -171,6 +171,31 @@ async fn file_of_catalyst_ends_as_another_file_says() {
 }
 
 #[tokio::test]
+async fn lock_of_apache_session_is_another_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = "0123456789abcdef0123456789abcdef";
+    std::fs::write(directory.path().join(id), bytes_of("plack/file.storable")).unwrap();
+    let files = Files::apache_session(directory.path(), directory.path(), "sid");
+    let headers = request(&format!("sid={id}"));
+    assert_eq!(user_of(&files, &headers).await.as_deref(), Some("alice"), "no request has the session open");
+
+    let path = directory.path().join(format!("Apache-Session-{id}.lock"));
+    let lock = std::fs::File::create(&path).unwrap();
+    lock.lock().unwrap();
+    let waits = files.clone().lock_timeout(Duration::from_millis(30));
+    assert_eq!(failure(&waits, id).await.kind(), StoreErrorKind::Timeout);
+    lock.unlock().unwrap();
+    lock.lock_shared().unwrap();
+    assert_eq!(user_of(&waits, &headers).await.as_deref(), Some("alice"), "the old application reads too");
+    assert_eq!(waits.end(&OldId::new(id)).await.unwrap_err().kind(), StoreErrorKind::Timeout);
+    lock.unlock().unwrap();
+    reads_and_ends("Apache::Session", &files, &headers).await;
+    // The lock is no session, and stays.
+    assert_eq!(files.read(&OldId::new(format!("Apache-Session-{id}.lock"))).await.unwrap(), None);
+    assert!(path.exists());
+}
+
+#[tokio::test]
 async fn keys_that_have_ended_are_not_taken_over() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cgisess_0123456789abcdef0123456789abcdef");

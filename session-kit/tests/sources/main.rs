@@ -1,8 +1,11 @@
 //! Sources of old sessions against real files, SQLite, Redis and PostgreSQL, with the samples that the real systems wrote.
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 #![allow(clippy::print_stdout, reason = "the child of a test reports to it")]
+#![allow(clippy::print_stderr, reason = "a skip must be seen")]
 
 mod cookies;
+#[cfg(unix)]
+mod fastmmap;
 mod files;
 mod forged;
 mod import;

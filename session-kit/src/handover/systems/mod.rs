@@ -17,3 +17,6 @@ mod php;
 mod rails;
 #[cfg(feature = "handover-rust")]
 mod rust;
+
+#[cfg(all(feature = "handover-perl", unix))]
+pub(super) use perl::catalyst_values;

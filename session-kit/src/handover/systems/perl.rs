@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use session_handover::perl::cgi_session::{self, Serializer};
 use session_handover::perl::{apache, catalyst, dancer, mojolicious, plack, storable};
 
-use crate::handover::files::EndFile;
+use crate::handover::files::{EndFile, LockFile};
 use crate::handover::system::header_of;
 use crate::handover::{Cookies, Entries, Files, Folders, Moment, Rows, Stored, System};
 
@@ -24,6 +24,16 @@ fn catalyst(cookie: impl Into<String>, prefix: &'static str) -> System {
         Ok(Some(catalyst::live(session, stored.now)))
     })
     .named(cookie, move |id| catalyst_id(id).map(|id| format!("{prefix}{id}")))
+}
+
+/// Catalyst's sessions in a store that keeps the session itself, in Storable, and is asked for the id.
+#[cfg(unix)]
+pub(in crate::handover) fn catalyst_values(cookie: impl Into<String>) -> System {
+    System::new("", |stored| {
+        let session = storable::read(stored.data, stored.bounds)?;
+        Ok(Some(catalyst::live(session, stored.now)))
+    })
+    .named(cookie, |id| catalyst_id(id).map(str::to_owned))
 }
 
 /// Catalyst accepts no other ids.
@@ -89,6 +99,22 @@ impl Files {
         let system = System::new("", read)
             .named(cookie, |id| catalyst_id(id).map(|id| catalyst::file_name(&format!("session:{id}"))));
         Self::new(directory, "", "", system).folders(Folders::Letters(3)).ends_in(end_file)
+    }
+
+    /// Apache::Session::File. `directory` is its `Directory`, `locks` its `LockDirectory`, whose files are respected, and `cookie` is the
+    /// cookie in which the application keeps the id. The files have no end, as in [`plack`](Files::plack).
+    pub fn apache_session(
+        directory: impl Into<PathBuf>,
+        locks: impl Into<PathBuf>,
+        cookie: impl Into<String>,
+    ) -> Self {
+        let system = System::new(cookie, |stored| {
+            // The locks may be in the same directory.
+            let is_session = stored.name.bytes().all(|digit| digit.is_ascii_alphanumeric());
+            if is_session { apache::read(stored.data, stored.bounds).map(Some) } else { Ok(None) }
+        });
+        let lock = LockFile { directory: locks.into(), prefix: "Apache-Session-", suffix: ".lock" };
+        Self::new(directory, "", "", system).locked_by(lock)
     }
 
     /// Plack::Session::Store::File with its default serializer. `cookie` is `session_key`, by default `plack_session`. The files
