@@ -1,0 +1,11 @@
+//! Stores of tower-sessions that need no C code and no server, and the control.
+
+mod memory;
+
+use std::process::ExitCode;
+
+use third_party_adapter::{entry, main as serve};
+
+fn main() -> ExitCode {
+    serve(include_str!("../Cargo.lock"), &[entry::<memory::InControl>(), entry::<memory::TowerMemory>()])
+}

@@ -1,0 +1,47 @@
+//! Stores in memory.
+
+use session_conformance::{HarnessResult, Requirement};
+use session_core::Survives;
+use third_party_adapter::tower::Tower15;
+use third_party_adapter::{Control, Store, VOLATILE};
+use tower_sessions::MemoryStore;
+
+pub struct InControl;
+
+impl Store for InControl {
+    const NAME: &'static str = "control";
+    const PACKAGE: &'static str = "third-party-adapter";
+    const TRAIT: &'static str = "the four calls";
+    const SURVIVES: Survives = Survives::Nothing;
+    const LACKS: &'static [(Requirement, &'static str)] = VOLATILE;
+    type Home = Control;
+    type Handle = Control;
+
+    async fn create() -> HarnessResult<Control> {
+        Ok(Control::default())
+    }
+
+    async fn open(home: &Control) -> HarnessResult<Control> {
+        Ok(home.clone())
+    }
+}
+
+pub struct TowerMemory;
+
+impl Store for TowerMemory {
+    const NAME: &'static str = "tower-sessions MemoryStore";
+    const PACKAGE: &'static str = "tower-sessions-memory-store";
+    const TRAIT: &'static str = "tower-sessions 0.15";
+    const SURVIVES: Survives = Survives::Nothing;
+    const LACKS: &'static [(Requirement, &'static str)] = VOLATILE;
+    type Home = Tower15<MemoryStore>;
+    type Handle = Tower15<MemoryStore>;
+
+    async fn create() -> HarnessResult<Self::Home> {
+        Ok(Tower15::new(MemoryStore::default()))
+    }
+
+    async fn open(home: &Self::Home) -> HarnessResult<Self::Handle> {
+        Ok(home.clone())
+    }
+}
