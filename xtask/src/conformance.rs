@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use crate::servers::{self, Engine};
-use crate::{Result, cargo};
+use crate::{Result, cargo, third_party};
 
 /// Builds the suites of the drivers, with the features of `cargo xtask test`, so that each reuses the build of the
 /// other.
@@ -47,9 +47,16 @@ pub(crate) struct Options {
     /// Puts the summary into README.md
     #[arg(long, conflicts_with = "driver")]
     write_readme: bool,
+    /// Runs the suite over published stores of other projects instead, and writes THIRD-PARTY.md. With --driver only
+    /// those whose name contains NAME
+    #[arg(long, conflicts_with_all = ["server", "format", "site", "out", "full", "write_readme"])]
+    third_party: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
+    if options.third_party {
+        return third_party::run(options.driver.as_deref());
+    }
     let chosen = match (&options.server, options.driver.as_deref()) {
         (Some(name), Some("redis")) => servers::fetch(name)?,
         (Some(_), _) => return Err("--server needs --driver redis".into()),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use session_core::{
-    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Found, Key, Operation, Page,
-    Prefix, Record, Result, StoreError, StoreErrorKind, Survives, SystemClock, Timestamp, Touch,
+    Capabilities, Change, ChangeRequest, Clock, Condition, Cursor, Decision, Driver, Found, Key, Operation,
+    Page, Prefix, Record, Result, StoreError, StoreErrorKind, Survives, SystemClock, Timestamp, Touch,
 };
 
 use crate::foreign::{Created, Foreign, Refused, Saved};
@@ -69,7 +69,9 @@ impl<F: Foreign> Adapted<F> {
         let stored = Found::of(found.as_ref(), Timestamp::EPOCH);
         let decision = request.decide(stored, Timestamp::EPOCH);
         match (decision, request, found) {
-            (Decision::Write, ChangeRequest::Store { record, .. }, _) => self.replace(key, &record, operation).await,
+            (Decision::Write, ChangeRequest::Store { record, .. }, _) => {
+                self.replace(key, &record, operation).await
+            }
             (Decision::Write, ChangeRequest::Touch(touch), Some(found)) => {
                 let touched = Record { expires: touch.deadline, revision: touch.to, ..found };
                 self.replace(key, &touched, operation).await

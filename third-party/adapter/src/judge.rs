@@ -49,13 +49,8 @@ const UNASKED: &[(&str, &str)] = &[
 
 /// The suite of a store. The seed is fixed, so that a run can be repeated.
 pub(crate) fn suite<S: Store>() -> Suite {
-    let place = Place {
-        package: S::PACKAGE,
-        version: "",
-        target: "third-party",
-        module: "third_party",
-        scratch: "",
-    };
+    let place =
+        Place { package: S::PACKAGE, version: "", target: "third-party", module: "third_party", scratch: "" };
     Suite::new(Asked::<S>::default(), place, &lacks::<S>(), &[]).tagged(S::NAME)
 }
 

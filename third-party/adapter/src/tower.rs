@@ -67,7 +67,9 @@ macro_rules! implement {
                     };
                     let expires = deadline(found.expiry_date);
                     let record = decode(|name| found.data.get(name), expires);
-                    record.map(Some).ok_or_else(|| Refused::new("a session without the values that were saved"))
+                    record
+                        .map(Some)
+                        .ok_or_else(|| Refused::new("a session without the values that were saved"))
                 }
 
                 async fn save(&self, key: &Key, record: &Record) -> Result<Saved, Refused> {

@@ -49,7 +49,9 @@ impl Foreign for Async {
     }
 
     async fn load(&self, key: &Key) -> Result<Option<Record>, Refused> {
-        let Some(found) = self.0.load_session(cookie(key)).await.map_err(Refused::new)? else { return Ok(None) };
+        let Some(found) = self.0.load_session(cookie(key)).await.map_err(Refused::new)? else {
+            return Ok(None);
+        };
         let expires = found.expiry().map_or(0, |expiry| expiry.timestamp_millis().unsigned_abs());
         let values: Vec<(&str, Value)> = ["data", "revision", "endless"]
             .into_iter()

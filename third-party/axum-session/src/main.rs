@@ -43,7 +43,9 @@ impl Foreign for Pool {
     }
 
     async fn load(&self, key: &Key) -> Result<Option<Record>, Refused> {
-        let Some(text) = self.0.load(key.as_str(), TABLE).await.map_err(Refused::new)? else { return Ok(None) };
+        let Some(text) = self.0.load(key.as_str(), TABLE).await.map_err(Refused::new)? else {
+            return Ok(None);
+        };
         let values: Map<String, Value> = serde_json::from_str(&text).map_err(Refused::new)?;
         let expires = values.get("expires").and_then(Value::as_u64).unwrap_or_default();
         let record = decode(|name| values.get(name), Timestamp::from_millis(expires));

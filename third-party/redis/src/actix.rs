@@ -50,8 +50,12 @@ macro_rules! foreign {
 
             async fn load(&self, key: &Key) -> Result<Option<Record>, Refused> {
                 let Some(cookie) = self.cookie(key) else { return Ok(None) };
-                let Some(found) = self.store.load(&cookie).await.map_err(Refused::new)? else { return Ok(None) };
-                record(&found).map(Some).ok_or_else(|| Refused::new("a session without the values that were saved"))
+                let Some(found) = self.store.load(&cookie).await.map_err(Refused::new)? else {
+                    return Ok(None);
+                };
+                record(&found)
+                    .map(Some)
+                    .ok_or_else(|| Refused::new("a session without the values that were saved"))
             }
 
             async fn save(&self, key: &Key, record: &Record) -> Result<Saved, Refused> {

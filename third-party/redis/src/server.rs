@@ -1,5 +1,6 @@
 //! The Redis server that all clauses of this process share.
 
+use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,4 +34,11 @@ pub fn engine() -> Option<String> {
     let information = server().ok()?.command("INFO server").ok()?;
     let version = information.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
     Some(format!("Redis {}", version.trim()))
+}
+
+/// Runs another program with the URL of a server as its argument.
+pub fn run(program: &str) -> ExitCode {
+    let Ok(server) = server() else { return ExitCode::FAILURE };
+    let done = Command::new(program).arg(server.url()).status();
+    if done.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -45,7 +45,8 @@ impl Store for Postgres {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let home = Schema { port: server()?, name: format!("s{}", NEXT.fetch_add(1, Ordering::Relaxed)) };
         let pool = pool(home.port).await?;
-        let store = PostgresStore::new(pool.clone()).with_schema_name(&home.name).map_err(HarnessError::new)?;
+        let store =
+            PostgresStore::new(pool.clone()).with_schema_name(&home.name).map_err(HarnessError::new)?;
         store.migrate().await?;
         pool.close().await;
         Ok(home)
