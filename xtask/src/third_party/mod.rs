@@ -55,6 +55,11 @@ pub(crate) fn run(only: Option<&str>) -> Result {
     if asked == 0 {
         return Err(format!("no store or group {:?}", only.unwrap_or_default()).into());
     }
+    write_page()
+}
+
+/// Writes the page from the results of the last runs.
+pub(crate) fn write_page() -> Result {
     let results = Results::read(&folder())?;
     fs::write(cargo::root().join(PAGE), page::render(&results)?)?;
     eprintln!("{PAGE} is written");
