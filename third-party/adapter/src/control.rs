@@ -1,4 +1,4 @@
-//! The control: what the four calls permit at best.
+//! The control: the best store that the four calls permit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

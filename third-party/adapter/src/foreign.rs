@@ -1,4 +1,4 @@
-//! What a store of another project can do.
+//! The calls of a store of another project.
 
 use std::fmt;
 use std::future::Future;

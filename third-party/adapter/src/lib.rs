@@ -1,7 +1,7 @@
 //! Session stores of other projects as drivers of `session-core`, and the program that runs the conformance suite over
 //! them. `cargo xtask conformance --third-party` starts it.
 //!
-//! [`Foreign`] is what a store of another project can do. [`Adapted`] is the driver over it: it adds no lock and no
+//! [`Foreign`] has the calls of a store of another project. [`Adapted`] is the driver over it: it adds no lock and no
 //! comparison that is atomic. [`Store`] describes one published store to the runner.
 #![allow(clippy::print_stderr, reason = "the runner is a program")]
 

@@ -17,7 +17,7 @@ pub trait Store: Send + Sync + 'static {
     const PACKAGE: &'static str;
     /// The trait through which it is called.
     const TRAIT: &'static str;
-    /// What an acknowledged change survives by the store's documentation or by its engine.
+    /// The events that an acknowledged change survives, by the store's documentation or by its engine.
     const SURVIVES: Survives;
     /// Further requirements that this store or its trait lacks.
     const LACKS: &'static [(Requirement, &'static str)] = &[];

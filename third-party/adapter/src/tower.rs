@@ -49,7 +49,7 @@ macro_rules! implement {
                     match created {
                         Ok(()) if made.id == id(key) => Ok(Created::Here),
                         Ok(()) => {
-                            // The store avoided the id. Nobody asked for the session under the other one.
+                            // The store avoided the id. No caller asked for the session under the other one.
                             self.0.delete(&made.id).await.map_err(Refused::new)?;
                             Ok(Created::Taken)
                         }

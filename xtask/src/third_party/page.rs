@@ -95,9 +95,12 @@ fn shown(results: &Results, number: usize, finding: &Finding) -> Result<String> 
             let _ = writeln!(text, "- {} {} ({})", store.name, store.text("version"), clauses.join(", "));
         }
     }
-    for path in finding.programs {
+    for (path, line) in finding.programs {
         let source = fs::read_to_string(folder().join(path))?;
         let (output, date) = results.program(path)?;
+        if !output.lines().any(|printed| printed == *line) {
+            return Err(format!("{path} did not print {line:?}, so its finding must be written again").into());
+        }
         let _ = write!(
             text,
             "\n[{path}](third-party/{path}), run on {date}:\n\n```rust\n{}```\n\n```text\n{output}```\n",
