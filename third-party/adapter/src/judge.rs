@@ -9,7 +9,7 @@ use crate::store::{Asked, Store};
 
 /// How long a clause may take, and a store.
 const CLAUSE: Duration = Duration::from_secs(40);
-const STORE: Duration = Duration::from_secs(220);
+const STORE: Duration = Duration::from_secs(300);
 
 /// How often a clause with concurrent tasks is tried. A race may be won by luck, so one failure counts.
 const RACES: usize = 3;

@@ -238,7 +238,8 @@ stores.
 `cargo xtask conformance --third-party` makes it: the command builds the workspaces in [third-party](third-party), runs the
 suite over each store and the programs below, and writes this page from their results. With `--driver NAME` it runs the
 stores whose name contains NAME, and the others keep their results. The versions are those of the committed `Cargo.lock`
-files.
+files. Stores on disk are in a file system in memory where there is one (`/dev/shm`), because no clause of this run is about
+power loss.
 
 The specification is this project's. The other projects have not promised to keep it, and a store that fails a clause may
 be right for an application: many sites have no concurrent changes of one session, or can lose one. The page reports
@@ -250,6 +251,7 @@ what was observed with one version of each store. It is no judgement of a projec
 | fail | the store did not keep the clause at least once, and a store of the same trait could |
 | trait | the store did not keep the clause, and no store could through these calls: the control fails it too |
 | n/a, or a dash | the clause does not apply, or this run does not try it, for the given reason |
+| not run | the store's time was over, or the clause took too long on this machine |
 | error | the harness failed, which says nothing about the store |
 ";
 
