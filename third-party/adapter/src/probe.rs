@@ -27,7 +27,7 @@ pub(crate) fn probe<S: Store>() -> [Value; 2] {
             Ok(Some(true)) => ("fail", "load returned the session".to_owned()),
             Ok(Some(false)) => ("fail", "load returned no session".to_owned()),
             Ok(None) => ("not run", "the machine was too busy".to_owned()),
-            Err(error) => ("error", error),
+            Err(error) => ("fail", format!("the store failed: {error}")),
         };
         json!({ "id": id, "level": "expiry", "must": true, "verdict": verdict, "reason": reason })
     };

@@ -100,8 +100,11 @@ fn ttl(record: &Record) -> Duration {
 
 /// Clauses about what a time to live cannot say.
 const UNASKED: &[(&str, &str)] = &[
+    ("B17", "the store draws the session keys"),
     ("B34", "the trait returns no deadline"),
     ("B35", "the trait takes a time to live, which is never in the past"),
+    ("B37", "the trait takes a time to live, which is never in the past"),
+    ("C02", "the store draws the session keys"),
     ("E08", "the trait takes a time to live, which is never in the past"),
     ("E09", "the trait takes a time to live, which is never in the past"),
     ("E11", "the trait takes a time to live, which is never in the past"),
