@@ -105,7 +105,7 @@ pub(crate) static FINDINGS: &[Finding] = &[
                occur by chance.",
         causes: &[
             ("tower-sessions-sled-store", &["B17", "B20", "C02"], ""),
-            ("async-session", &["B17", "B20", "B35", "C02", "E03", "E09"], ""),
+            ("async-session", &["B17", "B20", "B35", "C02", "E03", "E08", "E09"], ""),
         ],
         programs: &[("memory/examples/taken_id.rs", "create for bob kept the id: true")],
     },
@@ -138,7 +138,7 @@ pub(crate) static FINDINGS: &[Finding] = &[
                runs beside the store\'s next calls. \
                The save can take effect after a later save or delete of the same session, also if the same task makes \
                these calls.",
-        causes: &[("tower-sessions", &["C14"], "got Record")],
+        causes: &[("tower-sessions", &["C14"], "got Record"), ("axum_session", &["C14"], "got Record")],
         programs: &[(
             "memory/examples/dropped_save.rs",
             "the dropped save took effect after the delete: true",
