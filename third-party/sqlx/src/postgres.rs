@@ -38,6 +38,8 @@ impl Store for Postgres {
     const PACKAGE: &'static str = "tower-sessions-sqlx-store";
     const TRAIT: &'static str = "tower-sessions 0.14";
     const SURVIVES: Survives = Survives::Kill;
+    const UNASKED: &'static [(&'static str, &'static str)] =
+        &[("C16", "the connections belong to the runtime in which they were opened")];
     type Home = Schema;
     type Handle = Tower14<PostgresStore>;
 

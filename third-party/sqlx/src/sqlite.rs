@@ -20,6 +20,8 @@ impl Store for Sqlite {
     const PACKAGE: &'static str = "tower-sessions-sqlx-store";
     const TRAIT: &'static str = "tower-sessions 0.14";
     const SURVIVES: Survives = Survives::Kill;
+    const UNASKED: &'static [(&'static str, &'static str)] =
+        &[("C16", "the connections belong to the runtime in which they were opened")];
     type Home = FreshPath;
     type Handle = Tower14<SqliteStore>;
 

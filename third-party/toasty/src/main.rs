@@ -24,6 +24,8 @@ impl Store for Toasty {
     const PACKAGE: &'static str = "tower-sessions-toasty-store";
     const TRAIT: &'static str = "tower-sessions 0.15";
     const SURVIVES: Survives = Survives::Kill;
+    const UNASKED: &'static [(&'static str, &'static str)] =
+        &[("C16", "the connections belong to the runtime in which they were opened")];
     type Home = FreshPath;
     type Handle = Tower15<ToastyStore>;
 
