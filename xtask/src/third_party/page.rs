@@ -131,7 +131,9 @@ fn further(results: &Results) -> String {
         return String::from("\n## Further failures\n\nNone: a finding explains each failure.\n");
     }
     format!(
-        "\n## Further failures\n\nClauses that failed for other reasons, or that did not end in time:\n\n\
+        "\n## Further failures\n\nClauses that failed for other reasons, or that did not end in time. A time to live begins when \
+         the engine receives it, so a session of actix-session can live some milliseconds longer than its deadline. Redis \
+         refuses an expiry date in the first second of 1970.\n\n\
          | store | clause | verdict | what happened |\n|---|---|---|---|\n{rows}"
     )
 }
