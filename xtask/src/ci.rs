@@ -18,6 +18,18 @@ pub(crate) struct Options {
 /// Examples in workspaces of their own.
 const STANDALONE: [&str; 2] = [conformance::EXAMPLE, "examples/switch"];
 
+/// Workspaces that are only formatted, because they compile the stores of other projects. They include the adapter.
+const FOREIGN: [&str; 8] = [
+    "third-party/async-session",
+    "third-party/axum-session",
+    "third-party/libsql",
+    "third-party/memory",
+    "third-party/redis",
+    "third-party/rusqlite",
+    "third-party/sqlx",
+    "third-party/toasty",
+];
+
 /// Later steps run even if an earlier one fails, so that one run shows every failure.
 pub(crate) fn run(options: &Options) -> Result {
     let mut steps = vec![
@@ -68,7 +80,7 @@ fn done(result: Result) -> Result<Option<String>> {
 
 fn format() -> Result {
     cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]), false)?;
-    for folder in STANDALONE {
+    for folder in STANDALONE.into_iter().chain(FOREIGN) {
         let manifest = cargo::root().join(folder).join("Cargo.toml");
         let mut command = cargo::cargo(["fmt", "--all", "--check", "--manifest-path"]);
         cargo::run(command.arg(manifest), false)?;

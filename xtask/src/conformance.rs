@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use crate::servers::{self, Engine};
-use crate::{Result, cargo};
+use crate::{Result, cargo, third_party};
 
 /// Builds the suites of the drivers, with the features of `cargo xtask test`, so that each reuses the build of the
 /// other.
@@ -47,9 +47,25 @@ pub(crate) struct Options {
     /// Puts the summary into README.md
     #[arg(long, conflicts_with = "driver")]
     write_readme: bool,
+    /// Runs the suite over published stores of other projects instead, and writes THIRD-PARTY.md. With --driver only
+    /// those whose name contains NAME. With `page` runs nothing, and writes the page from the results of earlier runs
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_parser = ["run", "page"],
+        num_args = 0..=1,
+        default_missing_value = "run",
+        conflicts_with_all = ["server", "site", "out", "full", "write_readme"],
+    )]
+    third_party: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
+    match options.third_party.as_deref() {
+        Some("page") => return third_party::write_page(),
+        Some(_) => return third_party::run(options.driver.as_deref()),
+        None => {}
+    }
     let chosen = match (&options.server, options.driver.as_deref()) {
         (Some(name), Some("redis")) => servers::fetch(name)?,
         (Some(_), _) => return Err("--server needs --driver redis".into()),

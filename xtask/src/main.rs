@@ -18,6 +18,7 @@ mod server;
 mod servers;
 mod tally;
 mod test;
+mod third_party;
 
 /// The result of a task. An error is printed to stderr and makes the exit code 1.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -44,7 +44,8 @@ fn invariant_09_every_crate_uses_the_workspace_lints() {
     assert!(manifests.len() > 5, "found {manifests:?}");
     for manifest in manifests {
         // Workspaces of their own.
-        let apart = ["bench/peers", "book/before", "examples/switch", "examples/third-party-driver"];
+        let apart =
+            ["bench/peers", "book/before", "examples/switch", "examples/third-party-driver", "third-party"];
         let outside = apart.iter().any(|path| manifest.starts_with(root().join(path)))
             || manifest == root().join("Cargo.toml");
         assert!(outside || read(&manifest).contains("[lints]\nworkspace = true"), "{}", manifest.display());
