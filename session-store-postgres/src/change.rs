@@ -11,7 +11,7 @@ use crate::error::{Failure, INDEX, REVISION, corrupt};
 use crate::link::Link;
 use crate::open::Inner;
 use crate::read::{column, deadline, record, revision};
-use crate::statement::{Statement, Values, millis};
+use crate::statement::{Statements, Values, millis};
 
 impl Inner {
     /// Makes a change. A touch that finds another revision is `Conflict(None)`.
@@ -35,17 +35,19 @@ impl Inner {
         let (key_bytes, offered) = (key.as_bytes(), new.revision.to_bytes());
         let (offered, expires, data) = (&offered[..], new.expires.map(millis), &new.data[..]);
         let values: [&(dyn ToSql + Sync); 4] = [&key_bytes, &offered, &expires, &data];
-        let (row, _) = match condition {
-            Condition::Any => self.row(key, &self.statements.put, &values, Operation::Store).await?,
-            Condition::Absent => self.row(key, &self.statements.create, &values, Operation::Store).await?,
+        let Statements { put, create, replace, .. } = &self.statements;
+        let answer = match condition {
+            Condition::Any => self.link.change(put, &values, Operation::Store, key).await?,
+            Condition::Absent => self.link.change(create, &values, Operation::Store, key).await?,
             Condition::Revision(expected) => {
                 let expected = expected.to_bytes();
                 let values: Values<'_> = &[&key_bytes, &offered, &expires, &data, &&expected[..]];
-                self.row(key, &self.statements.replace, values, Operation::Store).await?
+                self.link.change(replace, values, Operation::Store, key).await?
             }
         };
+        let Some(answer) = answer else { return Ok(Change::Applied) };
         // Without a row no live record is stored, as only a replacement finds.
-        let Some(row) = row else { return Ok(Change::Conflict(None)) };
+        let Some(row) = answer.rows.into_iter().next() else { return Ok(Change::Conflict(None)) };
         check_key(&row, Operation::Store)?;
         if revision(&row, 1, Operation::Store)? == new.revision {
             Ok(Change::Applied)
@@ -69,8 +71,9 @@ impl Inner {
         };
         let (expected, absent) = (expected.as_ref().map(|bytes| &bytes[..]), condition == Condition::Absent);
         let values: Values<'_> = &[&key.as_bytes(), &expected, &absent];
-        let (row, sent) = self.row(key, &self.statements.remove, values, operation).await?;
-        let found = match &row {
+        let answer = self.link.ask(&self.statements.remove, values, operation, Some(key)).await?;
+        let (row, sent) = (answer.rows.first(), answer.sent);
+        let found = match row {
             None => Found::Nothing,
             Some(row) => {
                 check_key(row, operation)?;
@@ -87,7 +90,7 @@ impl Inner {
         match request.decide(found, now.max(sent)) {
             Decision::Delete | Decision::AlreadyApplied | Decision::AlreadyAbsent => Ok(Change::Applied),
             Decision::Corrupt => Err(corrupt(operation, REVISION)),
-            Decision::Conflict => match (&row, found) {
+            Decision::Conflict => match (row, found) {
                 (Some(row), Found::Live(_)) => Ok(Change::Conflict(Some(record(row, 1, operation)?))),
                 _ => Ok(Change::Conflict(None)),
             },
@@ -99,23 +102,12 @@ impl Inner {
     async fn move_deadline(&self, key: &Key, touch: Touch) -> Result<Change> {
         let (from, to) = (touch.from.to_bytes(), touch.to.to_bytes());
         let values: Values<'_> = &[&key.as_bytes(), &&from[..], &&to[..], &touch.deadline.map(millis)];
-        let (row, _) = self.row(key, &self.statements.touch, values, Operation::Touch).await?;
-        let Some(row) = row else { return Ok(Change::Conflict(None)) };
+        let answer = self.link.change(&self.statements.touch, values, Operation::Touch, key).await?;
+        let Some(answer) = answer else { return Ok(Change::Applied) };
+        let Some(row) = answer.rows.into_iter().next() else { return Ok(Change::Conflict(None)) };
         check_key(&row, Operation::Touch)?;
         let stored: Revision = revision(&row, 1, Operation::Touch)?;
         Ok(if stored == touch.to { Change::Applied } else { Change::Conflict(None) })
-    }
-
-    /// The row of the answer, and when the statement was sent.
-    async fn row(
-        &self,
-        key: &Key,
-        statement: &Statement,
-        values: Values<'_>,
-        operation: Operation,
-    ) -> Result<(Option<Row>, Timestamp)> {
-        let answer = self.link.ask(statement, values, operation, Some(key)).await?;
-        Ok((answer.rows.into_iter().next(), answer.sent))
     }
 
     pub(crate) async fn flush(&self) -> Result<()> {
@@ -130,7 +122,7 @@ impl Inner {
         }
         // The gate lets no more changes in that the flush would not cover.
         let _closing = ClosesPool(&self.link);
-        self.link.ask_inside(&self.statements.flush, &[], Operation::Close, None).await.map(drop)
+        self.link.ask_inside(&self.statements.flush, Operation::Close).await.map(drop)
     }
 }
 

@@ -11,6 +11,7 @@ mod read;
 mod traverse;
 
 mod schema;
+mod settings;
 mod statement;
 
 mod connect;
