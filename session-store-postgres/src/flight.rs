@@ -56,7 +56,7 @@ impl<'a> Flight<'a> {
         let mut answer = Answer { rows: Vec::new(), changed: 0, sent: clock.now() };
         let Some(client) = &self.client else { return Ok(answer) };
         let prepared = match prepare {
-            true => Some(client.prepare_typed_cached(&statement.sql, statement.types).await?),
+            true => Some(client.prepare_typed_cached(&statement.sql, &statement.types).await?),
             false => None,
         };
         answer.sent = clock.now();

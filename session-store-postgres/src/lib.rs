@@ -6,6 +6,7 @@ mod open;
 mod store;
 
 mod change;
+mod parts;
 mod purge;
 mod read;
 mod traverse;

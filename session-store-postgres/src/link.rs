@@ -97,27 +97,42 @@ impl Link {
         key: Option<&Key>,
     ) -> Result<Answer> {
         self.check(operation)?;
-        self.within_limit(None, statement, values, operation, key).await
+        self.within_limit(None, statement, values, operation, key, self.after.limit).await
+    }
+
+    /// As [`ask`](Self::ask) for a step of a longer call, which ends at `until`.
+    pub(crate) async fn ask_until(
+        &self,
+        statement: &Statement,
+        values: Values<'_>,
+        operation: Operation,
+        until: Instant,
+    ) -> Result<Answer> {
+        self.check(operation)?;
+        let limit = until.saturating_duration_since(Instant::now());
+        self.within_limit(None, statement, values, operation, None, limit).await
     }
 
     /// Makes a change, and returns the answer of the deciding statement, or `None` if the plain one made the change. Both
-    /// together are within `response_timeout`.
+    /// together are within `response_timeout`, and end at `until`.
     pub(crate) async fn change(
         &self,
         attempts: &Attempts,
         values: Values<'_>,
         operation: Operation,
         key: &Key,
+        until: Option<Instant>,
     ) -> Result<Option<Answer>> {
         self.check(operation)?;
         let Attempts { plain, deciding } = attempts;
-        let answer = self.within_limit(Some(plain), deciding, values, operation, Some(key)).await?;
+        let limit = until.map_or(self.after.limit, |until| until.saturating_duration_since(Instant::now()));
+        let answer = self.within_limit(Some(plain), deciding, values, operation, Some(key), limit).await?;
         Ok(Some(answer).filter(|answer| answer.changed != 1))
     }
 
     /// As [`ask`](Self::ask), also while the gate is closed.
     pub(crate) async fn ask_inside(&self, statement: &Statement, operation: Operation) -> Result<Answer> {
-        self.within_limit(None, statement, &[], operation, None).await
+        self.within_limit(None, statement, &[], operation, None, self.after.limit).await
     }
 
     /// Sends `first`, and `statement` if `first` changed no row.
@@ -128,8 +143,8 @@ impl Link {
         values: Values<'_>,
         operation: Operation,
         key: Option<&Key>,
+        limit: Duration,
     ) -> Result<Answer> {
-        let limit = self.after.limit;
         let last_repeat = Instant::now() + limit / 4 * 3;
         let mut trial = Trial { sent: false, waits_for: "", last: None, pauses: 0, last_repeat };
         let work = async {

@@ -34,7 +34,11 @@ pub(crate) struct Look {
 
 impl Look {
     /// Looks at the server over a connection without such options.
-    pub(crate) async fn at(client: &Client, durability: Durability, limit: Duration) -> Result<Self, Failure> {
+    pub(crate) async fn at(
+        client: &Client,
+        durability: Durability,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
         let millis = lock_millis(limit);
         let wait = limit.max(Duration::from_secs(1));
         let sql = format!(

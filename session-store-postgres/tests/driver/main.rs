@@ -9,6 +9,7 @@ mod durability;
 mod failover;
 mod faults;
 mod index;
+mod large;
 mod order;
 mod round_trips;
 mod runtimes;

@@ -17,6 +17,7 @@ pub struct Options {
     program: Option<PathBuf>,
     /// Variables of `shim.rs`.
     shim: Vec<(&'static str, String)>,
+    jemalloc: bool,
 }
 
 impl Options {
@@ -52,6 +53,14 @@ impl Options {
     #[must_use]
     pub fn slow_sync(mut self, delay: Duration) -> Self {
         self.shim.push(("SHIM_SYNC_MS", delay.as_millis().to_string()));
+        self
+    }
+
+    /// The system's jemalloc instead of the allocator that the program is built with, where Debian's `libjemalloc2` is
+    /// installed. Redis and Valkey use jemalloc on Linux, and the wheels are built without it.
+    #[must_use]
+    pub fn jemalloc(mut self) -> Self {
+        self.jemalloc = true;
         self
     }
 
@@ -123,6 +132,9 @@ impl Server {
         if !self.options.shim.is_empty() {
             command.env("LD_PRELOAD", crate::shim::build(self.directory.path())?);
             command.envs(self.options.shim.iter().map(|(name, value)| (name, value)));
+        }
+        if let Some(library) = jemalloc().filter(|_| self.options.jemalloc) {
+            command.env("LD_PRELOAD", library);
         }
         let port = self.port.to_string();
         if self.options.tls {
@@ -215,6 +227,12 @@ impl Server {
     fn log(&self) -> PathBuf {
         self.directory.path().join("log")
     }
+}
+
+/// The library of Debian's package `libjemalloc2`, which `redis-server` needs.
+fn jemalloc() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|folder| folder.path().join("libjemalloc.so.2")).find(|library| library.is_file())
 }
 
 /// Sends a command to the server on a port and returns the first line of the answer, or a whole bulk string. Works
