@@ -9,6 +9,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use xtask_debian::{Running, free_port};
 
+use crate::nodes::agree_on_shards;
+
 /// Options of a server. Each server has its own port and directory, and no snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -125,6 +127,7 @@ impl Server {
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
+        agree_on_shards(self.directory.path())?;
         let mut command = match &self.options.program {
             Some(path) => Command::new(path),
             None => Command::new(crate::program()?),
