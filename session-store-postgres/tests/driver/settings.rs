@@ -95,8 +95,9 @@ async fn shorter_lock_timeout_of_the_operator_stays() {
     lock(&other, &key("a")).await;
     for condition in [Condition::Any, Condition::Revision(record(1).revision)] {
         // The driver's limit is 15 s.
-        let store = timeout(Duration::from_secs(10), store.store(&key("a"), record(2), condition));
-        fails(store.await.unwrap(), Timeout, No);
+        let place = key("a");
+        let change = timeout(Duration::from_secs(10), store.store(&place, record(2), condition));
+        fails(change.await.unwrap(), Timeout, No);
     }
     other.batch_execute("COMMIT").await.unwrap();
     put(&store, &key("a"), record(2)).await;
