@@ -118,7 +118,7 @@ impl Homes {
         }
         progress("starting a server");
         let options = match SERVERS.iter().find(|known| known.name == name) {
-            Some(known) => Options::new().program(known.fetch()?),
+            Some(known) => Options::new().program(known.fetch()?).jemalloc(),
             None => Options::new(),
         };
         let server = Server::start(options)?;

@@ -29,6 +29,10 @@ const REDIS_AT: Subject =
 const VALKEY: Subject = Subject::new(OURS, "redis", "session-store-redis, Valkey 9", Home::Valkey("ours"));
 const POSTGRES: Subject =
     Subject::new(OURS, "postgres", "session-store-postgres, prepare", Home::Postgres("ours"));
+const POSTGRES_DEFAULT: Subject =
+    Subject::new(OURS, "postgres-default", "session-store-postgres", Home::Postgres("ours"));
+const DELEGATE: Subject =
+    Subject::new(OURS, "delegate", "session-store-delegate, the example", Home::Disk("delegate"));
 const CLUSTER: Subject =
     Subject::new(OURS, "redis-cluster", "session-store-redis, cluster", Home::Cluster("ours"));
 
@@ -539,7 +543,7 @@ fn stall() -> Vec<Group> {
             rows: gaps.iter().map(row).collect(),
         }
     };
-    [MEMORY, MMAP, SQLITE, FILE, SLED, REDIS].map(group).into()
+    [MEMORY, MMAP, SQLITE, FILE, SLED, DELEGATE, REDIS, POSTGRES_DEFAULT].map(group).into()
 }
 
 /// How long a purge may block other tasks of the runtime at a time.

@@ -4,6 +4,7 @@ use session_core::{
     Change, ChangeRequest, Condition, Decision, Found, Key, Operation, Record, Result, Revision, Timestamp,
     Touch, check_record_bytes, is_live,
 };
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -11,46 +12,87 @@ use crate::error::{Failure, INDEX, REVISION, corrupt};
 use crate::link::Link;
 use crate::open::Inner;
 use crate::read::{column, deadline, record, revision};
-use crate::statement::{Statement, Values, millis};
+use crate::statement::{PART, Values, millis};
+
+/// How the data of a new record gets to the server.
+pub(crate) enum Data<'a> {
+    /// With the statement.
+    Whole,
+    /// It is there, in as many parts whose keys begin with this name. The call ends at `until`.
+    Joined { name: &'a [u8], count: i64, until: Instant },
+}
 
 impl Inner {
     /// Makes a change. A touch that finds another revision is `Conflict(None)`.
     pub(crate) async fn change(&self, key: &Key, request: &ChangeRequest) -> Result<Change> {
         self.link.check(request.operation())?;
         check_record_bytes(request.data_len(), self.config.max_record_bytes)?;
+        match self.attempt(key, request).await? {
+            Some(change) => Ok(change),
+            // Boxed, because large records are rare.
+            None => Box::pin(self.change_beside_large(key, request)).await,
+        }
+    }
+
+    /// As [`change`](Self::change). `None` if it conflicts with a record that is too large for an answer.
+    pub(crate) async fn attempt(&self, key: &Key, request: &ChangeRequest) -> Result<Option<Change>> {
         // A record that expires before the statement is sent is written and absent at once.
         let now = self.config.clock.now();
         match request {
             ChangeRequest::Store { record, condition } if record.is_live(now) => {
-                self.write(key, record, *condition).await
+                if record.data.len() > PART {
+                    return Box::pin(self.write_parts(key, record, *condition)).await;
+                }
+                self.write_as(key, record, *condition, Data::Whole).await
             }
             ChangeRequest::Store { condition, .. } | ChangeRequest::Remove { condition } => {
                 self.take_away(key, request, *condition, now).await
             }
-            ChangeRequest::Touch(touch) => self.move_deadline(key, *touch).await,
+            ChangeRequest::Touch(touch) => self.move_deadline(key, *touch).await.map(Some),
         }
     }
 
-    async fn write(&self, key: &Key, new: &Record, condition: Condition) -> Result<Change> {
+    /// Stores a live record.
+    pub(crate) async fn write_as(
+        &self,
+        key: &Key,
+        new: &Record,
+        condition: Condition,
+        data: Data<'_>,
+    ) -> Result<Option<Change>> {
         let (key_bytes, offered) = (key.as_bytes(), new.revision.to_bytes());
-        let (offered, expires, data) = (&offered[..], new.expires.map(millis), &new.data[..]);
-        let values: [&(dyn ToSql + Sync); 4] = [&key_bytes, &offered, &expires, &data];
-        let (row, _) = match condition {
-            Condition::Any => self.row(key, &self.statements.put, &values, Operation::Store).await?,
-            Condition::Absent => self.row(key, &self.statements.create, &values, Operation::Store).await?,
-            Condition::Revision(expected) => {
-                let expected = expected.to_bytes();
-                let values: Values<'_> = &[&key_bytes, &offered, &expires, &data, &&expected[..]];
-                self.row(key, &self.statements.replace, values, Operation::Store).await?
+        let (offered, expires) = (&offered[..], new.expires.map(millis));
+        let (stores, data, count, until) = match data {
+            Data::Whole => (&self.statements.whole, &new.data[..], None, None),
+            Data::Joined { name, count, until } => (&self.statements.joined, name, Some(count), Some(until)),
+        };
+        let mut values: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(7);
+        values.extend([&key_bytes as &(dyn ToSql + Sync), &offered, &expires, &data]);
+        if let Some(count) = &count {
+            values.push(count);
+        }
+        let expected = match condition {
+            Condition::Revision(expected) => expected.to_bytes(),
+            Condition::Any | Condition::Absent => [0; 8],
+        };
+        let expected = &expected[..];
+        let attempts = match condition {
+            Condition::Any => &stores.put,
+            Condition::Absent => &stores.create,
+            Condition::Revision(_) => {
+                values.push(&expected);
+                &stores.replace
             }
         };
+        let answer = self.link.change(attempts, &values, Operation::Store, key, until).await?;
+        let Some(answer) = answer else { return Ok(Some(Change::Applied)) };
         // Without a row no live record is stored, as only a replacement finds.
-        let Some(row) = row else { return Ok(Change::Conflict(None)) };
+        let Some(row) = answer.rows.into_iter().next() else { return Ok(Some(Change::Conflict(None))) };
         check_key(&row, Operation::Store)?;
         if revision(&row, 1, Operation::Store)? == new.revision {
-            Ok(Change::Applied)
+            Ok(Some(Change::Applied))
         } else {
-            Ok(Change::Conflict(Some(record(&row, 1, Operation::Store)?)))
+            Ok(record(&row, 1, Operation::Store)?.map(|live| Change::Conflict(Some(live))))
         }
     }
 
@@ -61,7 +103,7 @@ impl Inner {
         request: &ChangeRequest,
         condition: Condition,
         now: Timestamp,
-    ) -> Result<Change> {
+    ) -> Result<Option<Change>> {
         let operation = request.operation();
         let expected = match condition {
             Condition::Revision(expected) => Some(expected.to_bytes()),
@@ -69,8 +111,9 @@ impl Inner {
         };
         let (expected, absent) = (expected.as_ref().map(|bytes| &bytes[..]), condition == Condition::Absent);
         let values: Values<'_> = &[&key.as_bytes(), &expected, &absent];
-        let (row, sent) = self.row(key, &self.statements.remove, values, operation).await?;
-        let found = match &row {
+        let answer = self.link.ask(&self.statements.remove, values, operation, Some(key)).await?;
+        let (row, sent) = (answer.rows.first(), answer.sent);
+        let found = match row {
             None => Found::Nothing,
             Some(row) => {
                 check_key(row, operation)?;
@@ -85,11 +128,15 @@ impl Inner {
         // The statement follows the same rule, and has deleted the row already. An offered record that was expired at `now`
         // stays so, even if the clock was set back since.
         match request.decide(found, now.max(sent)) {
-            Decision::Delete | Decision::AlreadyApplied | Decision::AlreadyAbsent => Ok(Change::Applied),
+            Decision::Delete | Decision::AlreadyApplied | Decision::AlreadyAbsent => {
+                Ok(Some(Change::Applied))
+            }
             Decision::Corrupt => Err(corrupt(operation, REVISION)),
-            Decision::Conflict => match (&row, found) {
-                (Some(row), Found::Live(_)) => Ok(Change::Conflict(Some(record(row, 1, operation)?))),
-                _ => Ok(Change::Conflict(None)),
+            Decision::Conflict => match (row, found) {
+                (Some(row), Found::Live(_)) => {
+                    Ok(record(row, 1, operation)?.map(|live| Change::Conflict(Some(live))))
+                }
+                _ => Ok(Some(Change::Conflict(None))),
             },
             // Only for a live record.
             Decision::Write => Err(Failure::Unexpected.during(operation)),
@@ -99,23 +146,12 @@ impl Inner {
     async fn move_deadline(&self, key: &Key, touch: Touch) -> Result<Change> {
         let (from, to) = (touch.from.to_bytes(), touch.to.to_bytes());
         let values: Values<'_> = &[&key.as_bytes(), &&from[..], &&to[..], &touch.deadline.map(millis)];
-        let (row, _) = self.row(key, &self.statements.touch, values, Operation::Touch).await?;
-        let Some(row) = row else { return Ok(Change::Conflict(None)) };
+        let answer = self.link.change(&self.statements.touch, values, Operation::Touch, key, None).await?;
+        let Some(answer) = answer else { return Ok(Change::Applied) };
+        let Some(row) = answer.rows.into_iter().next() else { return Ok(Change::Conflict(None)) };
         check_key(&row, Operation::Touch)?;
         let stored: Revision = revision(&row, 1, Operation::Touch)?;
         Ok(if stored == touch.to { Change::Applied } else { Change::Conflict(None) })
-    }
-
-    /// The row of the answer, and when the statement was sent.
-    async fn row(
-        &self,
-        key: &Key,
-        statement: &Statement,
-        values: Values<'_>,
-        operation: Operation,
-    ) -> Result<(Option<Row>, Timestamp)> {
-        let answer = self.link.ask(statement, values, operation, Some(key)).await?;
-        Ok((answer.rows.into_iter().next(), answer.sent))
     }
 
     pub(crate) async fn flush(&self) -> Result<()> {
@@ -130,7 +166,7 @@ impl Inner {
         }
         // The gate lets no more changes in that the flush would not cover.
         let _closing = ClosesPool(&self.link);
-        self.link.ask_inside(&self.statements.flush, &[], Operation::Close, None).await.map(drop)
+        self.link.ask_inside(&self.statements.flush, Operation::Close).await.map(drop)
     }
 }
 

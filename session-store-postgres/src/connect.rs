@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Error};
 
 use crate::home::Home;
-use crate::tls::Transport;
+use crate::settings::Startup;
+use crate::tls::{Driving, Transport};
 
 /// The hosts of a URL.
 pub(crate) struct Hosts {
@@ -27,13 +29,20 @@ pub(crate) struct Hosts {
     limit: Duration,
     home: Home,
     transport: Transport,
+    startup: Arc<Startup>,
 }
 
 type Opened = Result<(Client, JoinHandle<()>), Error>;
 
 impl Hosts {
-    pub(crate) fn new(config: &Config, limit: Duration, home: Home, transport: Transport) -> Self {
-        Self { hosts: each_host(config), next: AtomicUsize::new(0), limit, home, transport }
+    pub(crate) fn new(
+        config: &Config,
+        limit: Duration,
+        home: Home,
+        transport: Transport,
+        startup: Arc<Startup>,
+    ) -> Self {
+        Self { hosts: each_host(config), next: AtomicUsize::new(0), limit, home, transport, startup }
     }
 
     /// The time limit of an attempt with each host.
@@ -68,15 +77,33 @@ impl Hosts {
         let home = self.home.handle();
         // Dropping the set ends an abandoned attempt.
         let mut opening = JoinSet::new();
-        let (attempt, transport) = (config.clone(), self.transport.clone());
-        opening.spawn_on(async move { transport.connect(&attempt).await }, &home);
+        let attempt = begin(config.clone(), self.transport.clone(), Arc::clone(&self.startup));
+        opening.spawn_on(attempt, &home);
         let (runtime, (client, driving)) = match opening.join_next().await {
             Some(Ok(opened)) => (home, opened?),
             // The runtime ended meanwhile.
-            Some(Err(_)) | None => (Handle::current(), self.transport.connect(&config).await?),
+            Some(Err(_)) | None => {
+                let attempt = begin(config, self.transport.clone(), Arc::clone(&self.startup));
+                (Handle::current(), attempt.await?)
+            }
         };
         Ok((client, runtime.spawn(driving)))
     }
+}
+
+/// Connects with the options of `startup`, or without them if they are refused.
+async fn begin(
+    config: Config,
+    transport: Transport,
+    startup: Arc<Startup>,
+) -> Result<(Client, Driving), Error> {
+    if let Some(with_options) = startup.apply(&config) {
+        match transport.connect(&with_options).await {
+            Err(cause) if startup.is_refused(&cause) => {}
+            answer => return answer,
+        }
+    }
+    transport.connect(&config).await
 }
 
 impl Connect for Hosts {

@@ -61,6 +61,8 @@ impl Cause {
             "25006" | "25P03" => StoreErrorKind::Unavailable,
             // A constraint was violated, or the system of the server failed, such as a disk.
             "40002" | "58030" => StoreErrorKind::Backend,
+            // A part of a large record is gone.
+            "23502" => StoreErrorKind::Unavailable,
             "XX001" | "XX002" => StoreErrorKind::Corrupt,
             // A statement is unknown or known already: `prepare` behind a proxy that does not keep statements apart.
             "26000" | "42P05" => StoreErrorKind::Misconfigured,

@@ -24,6 +24,8 @@ pub(crate) struct Flight<'a> {
 /// The answer to a statement.
 pub(crate) struct Answer {
     pub(crate) rows: Vec<Row>,
+    /// How many rows a statement without rows in its answer has changed.
+    pub(crate) changed: u64,
     /// When the statement was sent, by the caller's clock.
     pub(crate) sent: Timestamp,
 }
@@ -51,24 +53,30 @@ impl<'a> Flight<'a> {
         prepare: bool,
         clock: &dyn Clock,
     ) -> Result<Answer, Error> {
-        let Some(client) = &self.client else { return Ok(Answer { rows: Vec::new(), sent: clock.now() }) };
+        let mut answer = Answer { rows: Vec::new(), changed: 0, sent: clock.now() };
+        let Some(client) = &self.client else { return Ok(answer) };
         let prepared = match prepare {
-            true => Some(client.prepare_typed_cached(&statement.sql, statement.types).await?),
+            true => Some(client.prepare_typed_cached(&statement.sql, &statement.types).await?),
             false => None,
         };
-        let sent = clock.now();
-        let (now, mut values) = (millis(sent), values.to_vec());
+        answer.sent = clock.now();
+        let (now, mut values) = (millis(answer.sent), values.to_vec());
         if values.len() < statement.types.len() {
             values.push(&now);
         }
-        let rows = match prepared {
-            Some(prepared) => client.query(&prepared, &values).await?,
+        match prepared {
+            Some(prepared) if statement.has_rows => answer.rows = client.query(&prepared, &values).await?,
+            Some(prepared) => answer.changed = client.execute(&prepared, &values).await?,
             None => {
                 let typed: Vec<_> = values.into_iter().zip(statement.types.iter().cloned()).collect();
-                client.query_typed(&statement.sql, &typed).await?
+                if statement.has_rows {
+                    answer.rows = client.query_typed(&statement.sql, &typed).await?;
+                } else {
+                    answer.changed = client.execute_typed(&statement.sql, &typed).await?;
+                }
             }
-        };
-        Ok(Answer { rows, sent })
+        }
+        Ok(answer)
     }
 
     /// The server has answered, or the connection is lost.

@@ -6,11 +6,13 @@ mod open;
 mod store;
 
 mod change;
+mod parts;
 mod purge;
 mod read;
 mod traverse;
 
 mod schema;
+mod settings;
 mod statement;
 
 mod connect;

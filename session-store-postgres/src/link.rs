@@ -15,7 +15,7 @@ use crate::config::PostgresConfig;
 use crate::error::{Cause, Failure};
 use crate::flight::{Afterwards, Answer, Flight};
 use crate::home::Home;
-use crate::statement::{Statement, Values};
+use crate::statement::{Attempts, Statement, Values};
 use crate::tls::Transport;
 
 /// The connections that all handles of a store share.
@@ -37,7 +37,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 const NO_CONNECTION: &str = "no connection was free in time";
 
 /// The progress of one call, for when its time runs out.
-#[derive(Default)]
 struct Trial {
     /// Whether a statement without an answer was sent.
     sent: bool,
@@ -45,6 +44,8 @@ struct Trial {
     /// Why the statement was not sent or must be sent again.
     last: Option<Failure>,
     pauses: u32,
+    /// A statement that is sent at the last moment would have an unknown effect instead of a reason.
+    last_repeat: Instant,
 }
 
 impl Link {
@@ -96,20 +97,68 @@ impl Link {
         key: Option<&Key>,
     ) -> Result<Answer> {
         self.check(operation)?;
-        self.ask_inside(statement, values, operation, key).await
+        self.within_limit(None, statement, values, operation, key, self.after.limit).await
     }
 
-    /// As [`ask`](Self::ask), also while the gate is closed.
-    pub(crate) async fn ask_inside(
+    /// As [`ask`](Self::ask) for a step of a longer call, which ends at `until`.
+    pub(crate) async fn ask_until(
         &self,
         statement: &Statement,
         values: Values<'_>,
         operation: Operation,
-        key: Option<&Key>,
+        until: Instant,
     ) -> Result<Answer> {
-        let mut trial = Trial::default();
-        let work = self.persist(statement, values, operation, key, &mut trial);
-        let answer = timeout(self.after.limit, work).await;
+        self.check(operation)?;
+        let limit = until.saturating_duration_since(Instant::now());
+        self.within_limit(None, statement, values, operation, None, limit).await
+    }
+
+    /// Makes a change, and returns the answer of the deciding statement, or `None` if the plain one made the change. Both
+    /// together are within `response_timeout`, and end at `until`.
+    pub(crate) async fn change(
+        &self,
+        attempts: &Attempts,
+        values: Values<'_>,
+        operation: Operation,
+        key: &Key,
+        until: Option<Instant>,
+    ) -> Result<Option<Answer>> {
+        self.check(operation)?;
+        let Attempts { plain, deciding } = attempts;
+        let limit = until.map_or(self.after.limit, |until| until.saturating_duration_since(Instant::now()));
+        let answer = self.within_limit(Some(plain), deciding, values, operation, Some(key), limit).await?;
+        Ok(Some(answer).filter(|answer| answer.changed != 1))
+    }
+
+    /// As [`ask`](Self::ask), also while the gate is closed.
+    pub(crate) async fn ask_inside(&self, statement: &Statement, operation: Operation) -> Result<Answer> {
+        self.within_limit(None, statement, &[], operation, None, self.after.limit).await
+    }
+
+    /// Sends `first`, and `statement` if `first` changed no row.
+    async fn within_limit(
+        &self,
+        first: Option<&Statement>,
+        statement: &Statement,
+        values: Values<'_>,
+        operation: Operation,
+        key: Option<&Key>,
+        limit: Duration,
+    ) -> Result<Answer> {
+        let last_repeat = Instant::now() + limit / 4 * 3;
+        let mut trial = Trial { sent: false, waits_for: "", last: None, pauses: 0, last_repeat };
+        let work = async {
+            if let Some(first) = first {
+                let answer = self.persist(first, values, operation, key, &mut trial).await?;
+                if answer.changed == 1 {
+                    return Ok(answer);
+                }
+                // Boxed, because conflicts are rare.
+                return Box::pin(self.persist(statement, values, operation, key, &mut trial)).await;
+            }
+            self.persist(statement, values, operation, key, &mut trial).await
+        };
+        let answer = timeout(limit, work).await;
         let failure = match answer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => failure,
@@ -133,8 +182,6 @@ impl Link {
             self.after.pending.settled(key).await;
         }
         trial.waits_for = NO_CONNECTION;
-        // A statement that is sent at the last moment would have an unknown effect instead of a reason.
-        let last_repeat = Instant::now() + self.after.limit / 4 * 3;
         loop {
             let failure = match self.get().await {
                 Ok(client) => {
@@ -162,7 +209,7 @@ impl Link {
                 }
                 Err(failure) => failure,
             };
-            if !failure.may_repeat(operation.is_change()) || Instant::now() > last_repeat {
+            if !failure.may_repeat(operation.is_change()) || Instant::now() > trial.last_repeat {
                 return Err(failure);
             }
             trial.last = Some(failure);

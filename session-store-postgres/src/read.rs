@@ -21,16 +21,21 @@ impl Inner {
         if !is_live(expires, self.config.clock.now()) {
             return Ok(None);
         }
-        Ok(Some(record(row, 2, operation)?))
+        match record(row, 2, operation)? {
+            Some(record) => Ok(Some(record)),
+            // Boxed, because large records are rare.
+            None => Box::pin(self.read_parts(key, operation)).await,
+        }
     }
 }
 
-/// The record in three columns: revision, deadline, data.
-pub(crate) fn record(row: &Row, first: usize, operation: Operation) -> Result<Record> {
+/// The record in three columns: revision, deadline, data. `None` if the data is longer than a
+/// [`PART`](crate::statement::PART), which a statement does not answer.
+pub(crate) fn record(row: &Row, first: usize, operation: Operation) -> Result<Option<Record>> {
     let revision = revision(row, first, operation)?;
     let data = column::<Option<&[u8]>>(row, first + 2, operation)?;
-    let data = data.ok_or_else(|| Failure::Unexpected.during(operation))?;
-    Ok(Record::new(data.to_vec(), deadline(row, first + 1, operation)?, revision))
+    let deadline = deadline(row, first + 1, operation)?;
+    Ok(data.map(|data| Record::new(data.to_vec(), deadline, revision)))
 }
 
 pub(crate) fn revision(row: &Row, at: usize, operation: Operation) -> Result<Revision> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use session_bench_work::{Args, Sample};
 use session_core::Clock;
+use session_store_delegate::{DelegateConfig, DelegateStore};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
 use session_store_postgres::PostgresStore;
@@ -86,9 +87,18 @@ pub(crate) fn sled(args: &Args) -> Result<Sample, Box<dyn Error>> {
     })
 }
 
-pub(crate) fn postgres(args: &Args) -> Result<Sample, Box<dyn Error>> {
+/// The example of an application with sessions in its own table.
+pub(crate) fn delegate(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    let visitors = delegate_example::Visitors::open(args.dir.join("ours.db"), None)?;
     driver::sample::<_, 1>(args, Replaces::Loaded, async |clock: Arc<dyn Clock>| {
-        PostgresStore::open(config::postgres(args).clock(clock)).await
+        let config = DelegateConfig::new(visitors.clone()).mapping(delegate_example::locate);
+        Ok(DelegateStore::pooled(config.clock(clock)))
+    })
+}
+
+pub(crate) fn postgres(args: &Args, prepare: bool) -> Result<Sample, Box<dyn Error>> {
+    driver::sample::<_, 1>(args, Replaces::Loaded, async |clock: Arc<dyn Clock>| {
+        PostgresStore::open(config::postgres(args).prepare(prepare).clock(clock)).await
     })
 }
 

@@ -174,7 +174,7 @@ impl Runner {
     }
 
     /// Runs a future on a worker beside the heartbeat. Returns its result, its duration, and the longest gap of the
-    /// heartbeat in milliseconds.
+    /// heartbeat in milliseconds, without the time in which its thread waited for a processor.
     ///
     /// # Errors
     /// The future panicked.
@@ -183,6 +183,7 @@ impl Runner {
         F: Future<Output: Send> + Send + 'static,
     {
         let shared = Arc::new(Shared::default());
+        shared.own_only.store(true, Relaxed);
         let beating = self.runtime.spawn(heartbeat(Arc::clone(&shared)));
         pause(self.args.warm_up);
         shared.measuring.store(true, Relaxed);
@@ -204,6 +205,8 @@ struct Counter(AtomicU64);
 struct Shared {
     stop: AtomicBool,
     measuring: AtomicBool,
+    /// Whether the gaps are without the waits for a processor.
+    own_only: AtomicBool,
     failed: AtomicU64,
     gap_micros: AtomicU64,
 }
@@ -232,11 +235,19 @@ async fn repeat<O: Operation>(mut operation: O, counter: Arc<Counter>, shared: A
 /// Sleeps a millisecond at a time and records the longest delay: how long a task of this runtime had to wait.
 async fn heartbeat(shared: Arc<Shared>) {
     const BEAT: Duration = Duration::from_millis(1);
+    let own_only = shared.own_only.load(Relaxed);
     while !shared.stop.load(Relaxed) {
-        let start = stopwatch();
+        let (start, waited) = (stopwatch(), own_only.then(waited_nanos));
         tokio::time::sleep(BEAT).await;
         if shared.measuring.load(Relaxed) {
-            let late = start.elapsed().saturating_sub(BEAT).as_micros();
+            let late = start.elapsed().saturating_sub(BEAT);
+            let (thread, before) = waited.unwrap_or_default();
+            // A task may move to another thread, whose waits are its own.
+            let waits = match own_only.then(waited_nanos) {
+                Some((same, after)) if same == thread => Duration::from_nanos(after.saturating_sub(before)),
+                _ => Duration::ZERO,
+            };
+            let late = late.saturating_sub(waits).as_micros();
             shared.gap_micros.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
         }
     }
@@ -269,6 +280,16 @@ pub(crate) fn cpu_nanos(process: &str) -> u64 {
         text.split_whitespace().next()?.parse::<u64>().ok()
     };
     threads.filter_map(of).sum()
+}
+
+/// A number of this thread, and how long it has been ready to run while other threads had the processors. 0 where the
+/// system does not report it.
+fn waited_nanos() -> (u64, u64) {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let name = thread.file_name().and_then(std::ffi::OsStr::to_str);
+    (number(name), number(times.split_whitespace().nth(1)))
 }
 
 /// The processor time of a server and of its child processes so far, such as PostgreSQL's backends. The time of a child

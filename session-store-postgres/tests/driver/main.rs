@@ -1,4 +1,4 @@
-//! Tests that only PostgreSQL needs: the table and its versions, PgBouncer, durability, the order of abandoned changes,
+//! Tests that only PostgreSQL needs: the table and its versions, PgBouncer, settings, durability, the order of abandoned changes,
 //! terminated backends, limits of the server, TLS, and failover to a standby.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot continue")]
 
@@ -9,10 +9,12 @@ mod durability;
 mod failover;
 mod faults;
 mod index;
+mod large;
 mod order;
 mod round_trips;
 mod runtimes;
 mod schema;
+mod settings;
 mod switch;
 mod time;
 #[cfg(feature = "tls")]

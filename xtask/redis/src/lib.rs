@@ -3,6 +3,7 @@
 
 mod cluster;
 mod known;
+mod nodes;
 mod program;
 mod server;
 mod shim;

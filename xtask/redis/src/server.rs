@@ -9,6 +9,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use xtask_debian::{Running, free_port};
 
+use crate::nodes::agree_on_shards;
+
 /// Options of a server. Each server has its own port and directory, and no snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -17,6 +19,7 @@ pub struct Options {
     program: Option<PathBuf>,
     /// Variables of `shim.rs`.
     shim: Vec<(&'static str, String)>,
+    jemalloc: bool,
 }
 
 impl Options {
@@ -52,6 +55,14 @@ impl Options {
     #[must_use]
     pub fn slow_sync(mut self, delay: Duration) -> Self {
         self.shim.push(("SHIM_SYNC_MS", delay.as_millis().to_string()));
+        self
+    }
+
+    /// The system's jemalloc instead of the allocator that the program is built with, where Debian's `libjemalloc2` is
+    /// installed. Redis and Valkey use jemalloc on Linux, and the wheels are built without it.
+    #[must_use]
+    pub fn jemalloc(mut self) -> Self {
+        self.jemalloc = true;
         self
     }
 
@@ -116,6 +127,7 @@ impl Server {
     /// As [`start`](Self::start).
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
+        agree_on_shards(self.directory.path())?;
         let mut command = match &self.options.program {
             Some(path) => Command::new(path),
             None => Command::new(crate::program()?),
@@ -123,6 +135,9 @@ impl Server {
         if !self.options.shim.is_empty() {
             command.env("LD_PRELOAD", crate::shim::build(self.directory.path())?);
             command.envs(self.options.shim.iter().map(|(name, value)| (name, value)));
+        }
+        if let Some(library) = jemalloc().filter(|_| self.options.jemalloc) {
+            command.env("LD_PRELOAD", library);
         }
         let port = self.port.to_string();
         if self.options.tls {
@@ -215,6 +230,12 @@ impl Server {
     fn log(&self) -> PathBuf {
         self.directory.path().join("log")
     }
+}
+
+/// The library of Debian's package `libjemalloc2`, which `redis-server` needs.
+fn jemalloc() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|folder| folder.path().join("libjemalloc.so.2")).find(|library| library.is_file())
 }
 
 /// Sends a command to the server on a port and returns the first line of the answer, or a whole bulk string. Works
