@@ -1,0 +1,236 @@
+//! Sessions that move through every kind of store by `sessionctl copy --move`, while applications use them. Copies and
+//! applications are killed with SIGKILL on the way.
+//!
+//! With `SESSION_KIT_FULL=1` it moves 100,000 sessions. Use a release build for that:
+//!
+//! ```text
+//! SESSION_KIT_FULL=1 cargo test --release -p session-cli --test sessionctl chain -- --nocapture
+//! ```
+
+mod application;
+pub(crate) mod copier;
+mod journal;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+use session_conformance::testing::{ChildProcess, Rng, amount, block_on, child_args, rng};
+use session_kit::{IdUpdate, Sessions};
+
+use crate::chain::copier::Copier;
+use crate::chain::journal::{Journal, Ledger, Pending, State};
+use crate::run;
+
+const TEST: &str = "chain::killed_copies_lose_and_revive_nothing";
+const APPLICATIONS: usize = 2;
+/// How many copies are killed in each hop.
+const KILLS: usize = 3;
+
+#[test]
+fn killed_copies_lose_and_revive_nothing() {
+    if let Some(args) = child_args(TEST) {
+        return application::play(&args);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let redis = xtask_redis::Server::start(xtask_redis::Options::new()).unwrap();
+    let postgres = xtask_postgres::Server::start(xtask_postgres::Options::new()).unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    // This test is not about time limits, and the machine may be busy.
+    let stores = [
+        format!("sqlite:{}?busy_timeout=60s", at("first.db")),
+        format!("{}?response_timeout=60s", redis.url()),
+        format!("{}?sslmode=disable&response_timeout=60s", postgres.url()),
+        format!("mmap:{}?max_bytes=1GiB&busy_timeout=60s", at("sessions.map")),
+        format!("file:{}?create_directory=true&busy_timeout=60s", at("sessions")),
+        format!("sqlite:{}?busy_timeout=60s", at("last.db")),
+    ];
+    let mut world = World::begin(&stores[0], amount(3_000, 100_000));
+    for hop in stores.windows(2) {
+        world.migrate(&hop[0], &hop[1]);
+    }
+}
+
+/// The sessions of all applications, and the expected state of each.
+struct World {
+    /// One for each application.
+    ledgers: Vec<Ledger>,
+    /// How many sessions may live that no ledger has: an application was killed while it created one.
+    unknown: u64,
+    rng: Rng,
+}
+
+struct Application {
+    process: ChildProcess,
+    journal: PathBuf,
+}
+
+impl World {
+    fn begin(store: &str, count: usize) -> Self {
+        let mut ledgers = vec![Ledger::new(); APPLICATIONS];
+        let progress = Progress::begin(format!("{count} sessions in {}", scheme(store)));
+        block_on(async {
+            let sessions = Sessions::new(session_kit::open(store).await.unwrap()).unwrap();
+            for number in 0..count {
+                let session = sessions.load(None).await.unwrap();
+                session.insert("n", number as u64).unwrap();
+                session.insert("cart", "x".repeat(number % 300)).unwrap();
+                if number % 10 == 0 {
+                    session.login(format!("user-{}", number % 1_000)).unwrap();
+                }
+                let _ = sessions.finish(&session).await.unwrap();
+                let IdUpdate::Set { id, .. } = session.id_update() else { panic!("no id") };
+                ledgers[number % APPLICATIONS].insert(id.to_bytes(), State::Live(number as u64));
+            }
+            sessions.driver().close().await.unwrap();
+        });
+        progress.end(&format!("{count} stored"));
+        Self { ledgers, unknown: 0, rng: rng() }
+    }
+
+    /// Moves everything from one store to another, as an operator does it, and checks the result.
+    fn migrate(&mut self, old: &str, new: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let (stop, hop) = (directory.path().join("stop"), format!("{} -> {}", scheme(old), scheme(new)));
+        let mut pending = Vec::new();
+        let mut started = 0;
+        let mut start = |world: &Self, owner: usize| {
+            started += 1;
+            world.start(owner, old, new, directory.path().join(format!("journal-{started}")), &stop)
+        };
+        let mut applications: Vec<_> = (0..APPLICATIONS).map(|owner| start(self, owner)).collect();
+        let copying = Progress::begin(format!("{hop}: copy"));
+        for number in 0..KILLS {
+            let records = self.rng.u64(1..=amount(300, 15_000) as u64);
+            let mut copier = Copier::start(old, new);
+            let reached = copier.wait_for(records);
+            copier.kill();
+            copying.note(&format!("killed copy {} after {reached} records", number + 1));
+            if number == 1 {
+                let owner = self.rng.usize(0..APPLICATIONS);
+                let Application { process, journal } = applications.remove(owner);
+                drop(process.kill());
+                pending.extend(self.settle(owner, &journal).map(|pending| (owner, pending)));
+                applications.insert(owner, start(self, owner));
+            }
+        }
+        let copied = one(&["copy", old, "--to", new, "--create", "--move"]);
+        assert_eq!(copied["complete"], true);
+        copying.end(&format!("{} copied by the last one", copied["copied"]));
+        let verifying = Progress::begin(format!("{hop}: verify"));
+        let verified = one(&["verify", old, "--to", new]);
+        verifying.end(&format!("{} in the new store", verified["in_new"]));
+        assert_eq!(verified["equal"], 0, "the old store is empty: {verified}");
+        fs::write(&stop, "").unwrap();
+        for (owner, Application { process, journal }) in applications.into_iter().enumerate() {
+            let lines = process.finish();
+            let changes = lines.iter().find_map(|line| line.strip_prefix("changes ")).expect("its last line");
+            copying.note(&format!("application {} made {changes} changes", owner + 1));
+            assert!(self.settle(owner, &journal).is_none(), "it ended in the middle of a change");
+        }
+        let old_records = &one(&["stat", old])["records"];
+        assert!(old_records.as_object().unwrap().values().all(|count| count == 0), "{old_records}");
+        let checking = Progress::begin(format!("{hop}: check"));
+        block_on(self.check(new, pending));
+        checking.end(&format!("{} sessions as expected", self.ledgers.iter().map(Ledger::len).sum::<usize>()));
+    }
+
+    /// Starts an application that owns a ledger.
+    fn start(&self, owner: usize, old: &str, new: &str, journal: PathBuf, stop: &Path) -> Application {
+        journal::write(&journal, &self.ledgers[owner]);
+        let seed = (owner + self.ledgers[owner].len()).to_string();
+        let args = [old, new, journal.to_str().unwrap(), stop.to_str().unwrap(), &seed];
+        let mut process = ChildProcess::spawn(TEST, &args);
+        let _ = process.wait_for("ready");
+        Application { process, journal }
+    }
+
+    /// Reads what an application has done, and the change for which it got no answer.
+    fn settle(&mut self, owner: usize, journal: &Path) -> Option<Pending> {
+        let (ledger, pending) = journal::read(journal);
+        self.ledgers[owner] = ledger;
+        pending
+    }
+
+    async fn check(&mut self, store: &str, pending: Vec<(usize, Pending)>) {
+        let sessions = Sessions::new(session_kit::open(store).await.unwrap()).unwrap();
+        for (owner, change) in pending {
+            match change {
+                Pending::New => self.unknown += 1,
+                Pending::Login(id) => {
+                    // Either the session has its old id, or a new one that no ledger has.
+                    let before = self.ledgers[owner].remove(&id);
+                    match application::state(&sessions, id).await {
+                        State::Ended => self.unknown += 1,
+                        live => assert_eq!(Some(live), before),
+                    }
+                }
+                Pending::Change(id, after) => {
+                    let found = application::state(&sessions, id).await;
+                    let before = self.ledgers[owner].insert(id, found);
+                    assert!(found == after || Some(found) == before, "{found:?} of {before:?}, {after:?}");
+                }
+            }
+        }
+        let expected: Vec<_> = self.ledgers.iter().flatten().map(|(id, state)| (*id, *state)).collect();
+        let live = expected.iter().filter(|(_, state)| *state != State::Ended).count() as u64;
+        let found = stream::iter(expected).map(|(id, state)| {
+            let sessions = &sessions;
+            async move { (state, application::state(sessions, id).await) }
+        });
+        let mut found = std::pin::pin!(found.buffer_unordered(16));
+        while let Some((expected, found)) = found.next().await {
+            assert_eq!(found, expected, "a session was lost, changed or came back");
+        }
+        let count = self.count(store).await;
+        assert!((live..=live + self.unknown).contains(&count), "{count} sessions, {live} are known to live");
+        sessions.driver().close().await.unwrap();
+    }
+
+    /// The number of sessions, once the reservations of killed processes have expired.
+    async fn count(&self, store: &str) -> u64 {
+        for _ in 0..650 {
+            let counted = run(&["count", store, "--json"], "");
+            if counted.code == 0 {
+                return crate::lines(&counted.out)[0]["sessions"].as_u64().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("records are damaged: {:?}", run(&["count", store, "--json"], ""));
+    }
+}
+
+/// Runs a verb that must succeed, and returns its object.
+fn one(arguments: &[&str]) -> Value {
+    let ran = run(&[arguments, &["--json"]].concat(), "");
+    assert_eq!((ran.code, &*ran.err), (0, ""), "{}: {}", arguments[0], ran.out);
+    crate::lines(&ran.out).remove(0)
+}
+
+fn scheme(store: &str) -> &str {
+    store.split_once(':').unwrap().0
+}
+
+/// Prints the steps and their times. The test runner shows them with `--nocapture`, or if the test fails.
+struct Progress {
+    step: String,
+    begun: Instant,
+}
+
+impl Progress {
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch")]
+    fn begin(step: String) -> Self {
+        Self { step, begun: Instant::now() }
+    }
+
+    #[expect(clippy::print_stderr, reason = "the progress of a long test")]
+    fn note(&self, text: &str) {
+        eprintln!("{:>7.1} s  {}: {text}", self.begun.elapsed().as_secs_f64(), self.step);
+    }
+
+    fn end(self, text: &str) {
+        self.note(text);
+    }
+}
