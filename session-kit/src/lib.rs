@@ -19,6 +19,8 @@
 
 pub mod prelude;
 
+#[cfg(feature = "near")]
+mod cached;
 mod open;
 #[cfg(feature = "serde")]
 mod opener;
@@ -78,6 +80,8 @@ pub use session_store_file as file;
 pub use session_store_memory as memory;
 #[cfg(feature = "mmap")]
 pub use session_store_mmap as mmap;
+#[cfg(feature = "near")]
+pub use session_store_near as near;
 #[cfg(feature = "postgres")]
 pub use session_store_postgres as postgres;
 #[cfg(feature = "redis")]

@@ -7,6 +7,7 @@ use session_bench_work::{Args, Durability, Sample};
 use session_core::{Clock, Durability as Survives};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
+use session_store_near::{NearCache, NearConfig};
 use session_store_postgres::{PostgresConfig, PostgresStore};
 use session_store_redis::RedisStore;
 use session_store_sled::SledStore;
@@ -63,6 +64,14 @@ pub(crate) fn redis(args: &Args, replaces: Replaces) -> Result<Sample, Box<dyn E
         if cluster { RedisConfig::cluster(args.url.split(',')) } else { RedisConfig::new(&args.url) };
     driver::sample::<_, 1>(args, replaces, async |clock: Arc<dyn Clock>| {
         RedisStore::open(config.clone().clock(clock)).await
+    })
+}
+
+/// With the default options: a record is read from the server once a second.
+pub(crate) fn near_redis(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    let config = session_store_redis::RedisConfig::new(&args.url);
+    driver::sample::<_, 1>(args, Replaces::Loaded, async |clock: Arc<dyn Clock>| {
+        NearCache::open(RedisStore::open(config.clone().clock(clock)).await?, NearConfig::default())
     })
 }
 
