@@ -25,8 +25,7 @@ const SLED: Subject = Subject::new(OURS, "sled", "session-store-sled", Home::Dis
 const REDIS: Subject = Subject::new(OURS, "redis", "session-store-redis", Home::Redis("ours"));
 const REDIS_AT: Subject =
     Subject::new(OURS, "redis-at-revision", "session-store-redis, at a revision", Home::Redis("ours"));
-const NEAR_REDIS: Subject =
-    Subject::new(OURS, "near-redis", "session-store-near, Redis", Home::Redis("near"));
+const NEAR_REDIS: Subject = Subject::new(OURS, "near-redis", "session-near, Redis", Home::Redis("near"));
 const VALKEY: Subject = Subject::new(OURS, "redis", "session-store-redis, Valkey 9", Home::Valkey("ours"));
 const POSTGRES: Subject =
     Subject::new(OURS, "postgres", "session-store-postgres, prepare", Home::Postgres("ours"));

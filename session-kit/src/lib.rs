@@ -64,6 +64,8 @@ pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
 pub use session_actix as actix;
 #[cfg(feature = "migrate")]
 pub use session_migrate as migrate;
+#[cfg(feature = "near")]
+pub use session_near as near;
 #[cfg(feature = "cookie")]
 pub use session_state_cookie as cookie;
 #[cfg(feature = "sealed")]
@@ -80,8 +82,6 @@ pub use session_store_file as file;
 pub use session_store_memory as memory;
 #[cfg(feature = "mmap")]
 pub use session_store_mmap as mmap;
-#[cfg(feature = "near")]
-pub use session_store_near as near;
 #[cfg(feature = "postgres")]
 pub use session_store_postgres as postgres;
 #[cfg(feature = "redis")]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use session_bench_work::{Args, Durability, Sample};
 use session_core::{Clock, Durability as Survives};
+use session_near::{NearCache, NearConfig};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
-use session_store_near::{NearCache, NearConfig};
 use session_store_postgres::{PostgresConfig, PostgresStore};
 use session_store_redis::RedisStore;
 use session_store_sled::SledStore;

@@ -112,7 +112,8 @@ impl Driver for Recent {
 
 pub(crate) async fn c20_recent_reads_are_linearizable(stage: &Stage) -> Check {
     let (driver, clone) = stage.open_with_clone().await?;
-    let handles = [DynDriver::new(Recent(driver.clone())), driver.clone(), DynDriver::new(Recent(clone.clone()))];
+    let handles =
+        [DynDriver::new(Recent(driver.clone())), driver.clone(), DynDriver::new(Recent(clone.clone()))];
     for round in 0..stage.amount(8, 120) as u64 {
         concurrent_use::history(stage, &handles, round, 40).await?;
     }

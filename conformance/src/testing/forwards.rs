@@ -42,7 +42,18 @@ pub async fn assert_forwards<W: Driver>(wrap: impl FnOnce(Witness) -> W) {
     let calls = std::mem::take(&mut *witness.0.lock().unwrap_or_else(PoisonError::into_inner));
     assert_eq!(
         calls,
-        ["retrieve", "retrieve_recent", "store", "store_over", "remove", "traverse", "touch", "purge", "flush", "close"]
+        [
+            "retrieve",
+            "retrieve_recent",
+            "store",
+            "store_over",
+            "remove",
+            "traverse",
+            "touch",
+            "purge",
+            "flush",
+            "close"
+        ]
     );
 }
 

@@ -80,7 +80,7 @@ impl Application {
     async fn create(&mut self) {
         let session = self.sessions.load(None).await.unwrap();
         let number = self.rng.u64(..);
-        session.insert("n", number).unwrap();
+        session.insert("n", &number).unwrap();
         self.journal.begin(Pending::New);
         let _ = self.sessions.finish(&session).await.unwrap();
         let IdUpdate::Set { id, .. } = session.id_update() else { panic!("no id") };
@@ -93,7 +93,7 @@ impl Application {
         let found = session.get("n").unwrap().map_or(State::Ended, State::Live);
         assert_eq!(found, before, "a session was lost or changed during the migration");
         let number = self.rng.u64(..);
-        session.insert("n", number).unwrap();
+        session.insert("n", &number).unwrap();
         self.journal.begin(Pending::Change(id, State::Live(number)));
         let _ = self.sessions.finish(&session).await.unwrap();
         self.keep(&[(id, State::Live(number))]);
@@ -104,7 +104,7 @@ impl Application {
         let session = self.sessions.load(SessionId::from_bytes(id)).await.unwrap();
         let user = format!("user-{}", self.rng.u32(0..50));
         session.login(&*user).unwrap();
-        session.insert("n", number).unwrap();
+        session.insert("n", &number).unwrap();
         self.journal.begin(Pending::Login(id));
         let _ = self.sessions.finish(&session).await.unwrap();
         let IdUpdate::Set { id: new, .. } = session.id_update() else { panic!("no id") };

@@ -72,5 +72,9 @@ impl Drop for Copier {
 
 /// The number at the end of the text, which has commas: `1,024`.
 fn last_number(text: &str) -> Option<u64> {
-    text.rsplit(|letter: char| !letter.is_ascii_digit() && letter != ',').next()?.replace(',', "").parse().ok()
+    text.rsplit(|letter: char| !letter.is_ascii_digit() && letter != ',')
+        .next()?
+        .replace(',', "")
+        .parse()
+        .ok()
 }

@@ -49,7 +49,8 @@ impl Journal {
 
     /// The change was acknowledged: these sessions have these states.
     pub(crate) fn done(&mut self, states: &[(Id, State)]) {
-        let states: Vec<_> = states.iter().map(|(id, state)| format!(" {} {}", text(*id), word(*state))).collect();
+        let states: Vec<_> =
+            states.iter().map(|(id, state)| format!(" {} {}", text(*id), word(*state))).collect();
         self.line(&format!("done{}", states.concat()));
     }
 

@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use session_conformance::testing::{ChildProcess, Rng, amount, block_on, child_args, rng};
-use session_kit::{IdUpdate, Sessions};
+use session_kit::{Driver as _, IdUpdate, Sessions};
 
 use crate::chain::copier::Copier;
-use crate::chain::journal::{Journal, Ledger, Pending, State};
+use crate::chain::journal::{Ledger, Pending, State};
 use crate::run;
 
 const TEST: &str = "chain::killed_copies_lose_and_revive_nothing";
@@ -75,10 +75,10 @@ impl World {
             let sessions = Sessions::new(session_kit::open(store).await.unwrap()).unwrap();
             for number in 0..count {
                 let session = sessions.load(None).await.unwrap();
-                session.insert("n", number as u64).unwrap();
-                session.insert("cart", "x".repeat(number % 300)).unwrap();
+                session.insert("n", &(number as u64)).unwrap();
+                session.insert("cart", &"x".repeat(number % 300)).unwrap();
                 if number % 10 == 0 {
-                    session.login(format!("user-{}", number % 1_000)).unwrap();
+                    session.login(&format!("user-{}", number % 1_000)).unwrap();
                 }
                 let _ = sessions.finish(&session).await.unwrap();
                 let IdUpdate::Set { id, .. } = session.id_update() else { panic!("no id") };
@@ -86,7 +86,7 @@ impl World {
             }
             sessions.driver().close().await.unwrap();
         });
-        progress.end(&format!("{count} stored"));
+        progress.note(&format!("{count} stored"));
         Self { ledgers, unknown: 0, rng: rng() }
     }
 
@@ -118,23 +118,24 @@ impl World {
         }
         let copied = one(&["copy", old, "--to", new, "--create", "--move"]);
         assert_eq!(copied["complete"], true);
-        copying.end(&format!("{} copied by the last one", copied["copied"]));
+        copying.note(&format!("{} copied by the last one", copied["copied"]));
         let verifying = Progress::begin(format!("{hop}: verify"));
         let verified = one(&["verify", old, "--to", new]);
-        verifying.end(&format!("{} in the new store", verified["in_new"]));
+        verifying.note(&format!("{} in the new store", verified["in_new"]));
         assert_eq!(verified["equal"], 0, "the old store is empty: {verified}");
         fs::write(&stop, "").unwrap();
         for (owner, Application { process, journal }) in applications.into_iter().enumerate() {
             let lines = process.finish();
             let changes = lines.iter().find_map(|line| line.strip_prefix("changes ")).expect("its last line");
-            copying.note(&format!("application {} made {changes} changes", owner + 1));
+            verifying.note(&format!("application {} has made {changes} changes", owner + 1));
             assert!(self.settle(owner, &journal).is_none(), "it ended in the middle of a change");
         }
         let old_records = &one(&["stat", old])["records"];
         assert!(old_records.as_object().unwrap().values().all(|count| count == 0), "{old_records}");
         let checking = Progress::begin(format!("{hop}: check"));
         block_on(self.check(new, pending));
-        checking.end(&format!("{} sessions as expected", self.ledgers.iter().map(Ledger::len).sum::<usize>()));
+        checking
+            .note(&format!("{} sessions as expected", self.ledgers.iter().map(Ledger::len).sum::<usize>()));
     }
 
     /// Starts an application that owns a ledger.
@@ -228,9 +229,5 @@ impl Progress {
     #[expect(clippy::print_stderr, reason = "the progress of a long test")]
     fn note(&self, text: &str) {
         eprintln!("{:>7.1} s  {}: {text}", self.begun.elapsed().as_secs_f64(), self.step);
-    }
-
-    fn end(self, text: &str) {
-        self.note(text);
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use session_conformance::testing::{ChildProcess, Fate, Fault, MapDriver, Probe, block_on, child_args, forked, say};
+use session_conformance::testing::{
+    ChildProcess, Fate, Fault, MapDriver, Probe, block_on, child_args, forked, say,
+};
 use session_core::{
     Change, Condition, Cursor, Driver, DynDriver, Key, Operation, Prefix, Record, Result, Revision,
     StoreErrorKind, SystemClock, TestClock, Timestamp, Touch, forward,
 };
-use session_store_near::{NearCache, NearConfig};
+use session_near::{NearCache, NearConfig};
 
 /// Longer than any test here.
 const LONG: Duration = Duration::from_secs(60);
@@ -190,7 +192,10 @@ fn every_other_call_reaches_the_store() {
         near.close().await.unwrap();
         let calls = store.calls();
         use Operation::{Close, Flush, Purge, Store, Traverse};
-        assert_eq!(calls.iter().map(|call| call.operation).collect::<Vec<_>>(), [Store, Store, Traverse, Purge, Flush, Close]);
+        assert_eq!(
+            calls.iter().map(|call| call.operation).collect::<Vec<_>>(),
+            [Store, Store, Traverse, Purge, Flush, Close]
+        );
         assert_eq!((calls[2].limit, calls[3].limit), (Some(7), Some(9)));
         assert_eq!(near.capabilities(), store.capabilities().staleness(LONG));
         assert_eq!(near.retrieve_recent(&key()).await.unwrap_err().kind(), StoreErrorKind::Closed);

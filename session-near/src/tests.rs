@@ -81,7 +81,9 @@ fn run(callers: &[Caller], order: &[usize]) {
         *taken += 1;
         *step = match (callers[caller], *taken, std::mem::replace(step, Step::Nothing)) {
             (Caller::Reads | Caller::ReadsFresh, 1, _) => Step::Read(cache.begin_read(&key, now), None),
-            (Caller::Reads | Caller::ReadsFresh, 2, Step::Read(reading, _)) => Step::Read(reading, Some(store)),
+            (Caller::Reads | Caller::ReadsFresh, 2, Step::Read(reading, _)) => {
+                Step::Read(reading, Some(store))
+            }
             (kind, 3, Step::Read(reading, found)) => {
                 reading.end(found.unwrap().map(record).as_ref(), kind == Caller::Reads);
                 Step::Nothing
@@ -246,5 +248,8 @@ fn closed_cache_keeps_nothing() {
     let reading = cache.begin_read(&reading_key, now);
     cache.close();
     reading.end(Some(&record(1)), true);
-    assert_eq!((cache.recent(&key(1), now), cache.recent(&key(2), now), cache.counts()), (None, None, (0, 0, 0)));
+    assert_eq!(
+        (cache.recent(&key(1), now), cache.recent(&key(2), now), cache.counts()),
+        (None, None, (0, 0, 0))
+    );
 }

@@ -8,8 +8,8 @@
 
 mod sync {
     use std::sync::OnceLock;
-    use std::time::Instant;
     pub(crate) use std::sync::PoisonError;
+    use std::time::Instant;
 
     pub(crate) use loom::sync::{Mutex, MutexGuard};
 
@@ -125,16 +125,13 @@ fn overlapping_changes_leave_no_old_record() {
 
 #[test]
 fn dropped_change_keeps_reads_from_the_cache() {
-    model(
-        [|stage| drop(stage.read()), |stage| drop(stage.read())],
-        |stage| {
-            stage.read();
-            let key = key();
-            drop(stage.cache.begin_change(&key, now()));
-            // The store makes the change later.
-            assert!(stage.cache.recent(&key, now()).is_none());
-            *stage.store.lock().unwrap() = None;
-            assert_eq!(stage.read(), None);
-        },
-    );
+    model([|stage| drop(stage.read()), |stage| drop(stage.read())], |stage| {
+        stage.read();
+        let key = key();
+        drop(stage.cache.begin_change(&key, now()));
+        // The store makes the change later.
+        assert!(stage.cache.recent(&key, now()).is_none());
+        *stage.store.lock().unwrap() = None;
+        assert_eq!(stage.read(), None);
+    });
 }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use session_core::{
-    Capabilities, Change, Condition, Driver, Key, Opener, Record, Result, Touch, forward,
-};
+use session_core::{Capabilities, Change, Condition, Driver, Key, Opener, Record, Result, Touch, forward};
 
 use crate::cache::Cache;
 use crate::sync::{Arc, now};
@@ -44,7 +42,9 @@ impl<D: Driver> Driver for NearCache<D> {
         let kept = self.cache().and_then(|cache| cache.recent(key, now()));
         match kept {
             // An expired record goes to the store, which says whether another handle has extended it.
-            Some(record) if record.expires.is_none() || record.is_live(self.inner.clock().now()) => Ok(Some(record)),
+            Some(record) if record.expires.is_none() || record.is_live(self.inner.clock().now()) => {
+                Ok(Some(record))
+            }
             _ => self.read_through(key, true).await,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use session_conformance::testing::{MapDriver, Probe};
 use session_core::{SessionId, SystemClock};
 use session_manager::{EndReason, IdUpdate, Outcome, Sessions};
-use session_store_near::NearCache;
+use session_near::NearCache;
 
 const STALENESS: Duration = Duration::from_millis(400);
 
@@ -21,7 +21,7 @@ fn two() -> (Store, Process, Process) {
 
 async fn session(process: &Process, user: Option<&str>) -> SessionId {
     let session = process.load(None).await.unwrap();
-    session.insert("n", 0).unwrap();
+    session.insert("n", &0_u64).unwrap();
     if let Some(user) = user {
         session.login(user).unwrap();
     }
@@ -77,7 +77,7 @@ async fn logout_in_another_process_is_noticed_within_the_bound() {
     one.load(id).await.unwrap().destroy("logged out").await.unwrap();
     assert!(!reference.is_live().await.unwrap(), "the store is asked");
     // A request that has read the old record writes nothing.
-    late.insert("n", 7).unwrap();
+    late.insert("n", &7_u64).unwrap();
     let committed = other.commit(&late).await.unwrap();
     assert!(matches!(committed.outcome, Outcome::Ended(EndReason::Revoked)), "{committed:?}");
     assert!(!lives(&other, id).await, "the conflict has told it");
@@ -114,7 +114,7 @@ async fn new_id_of_a_login_is_known_everywhere() {
     assert!(lives(&other, id).await);
     let session = one.load(id).await.unwrap();
     session.login("alice").unwrap();
-    session.insert("n", 1).unwrap();
+    session.insert("n", &1_u64).unwrap();
     let _ = one.finish(&session).await.unwrap();
     let IdUpdate::Set { id: new, .. } = session.id_update() else { panic!("no id") };
     // The next request, with the new id, at the other process: no record of it is old.
@@ -123,7 +123,7 @@ async fn new_id_of_a_login_is_known_everywhere() {
     // The old id is anonymous at once where the login was, and within the bound elsewhere. It can change nothing.
     assert!(!lives(&one, id).await);
     let late = other.load(id).await.unwrap();
-    late.insert("n", 9).unwrap();
+    late.insert("n", &9_u64).unwrap();
     let _ = other.commit(&late).await;
     assert_eq!(one.load(new).await.unwrap().get::<u64>("n").unwrap(), Some(1));
     wait().await;

@@ -1,6 +1,6 @@
 //! The cache: shards of records, and the calls that run. Compiled a second time for the loom model.
 
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use session_core::{Key, Record};
@@ -15,7 +15,7 @@ const SHARDS: usize = 16;
 pub(crate) struct Cache {
     shards: Vec<Mutex<Shard>>,
     limits: Limits,
-    hasher: ahash::RandomState,
+    hasher: RandomState,
 }
 
 impl Cache {
@@ -32,7 +32,7 @@ impl Cache {
             record: usize::try_from(config.max_bytes).unwrap_or(usize::MAX) / SHARDS,
         };
         let shards = (0..shards).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, limits, hasher: ahash::RandomState::new() }
+        Self { shards, limits, hasher: RandomState::new() }
     }
 
     pub(crate) const fn staleness(&self) -> Duration {
@@ -65,7 +65,8 @@ impl Cache {
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         // One shard in the model and in small caches, where nothing is hashed.
-        let at = if self.shards.len() == 1 { 0 } else { self.hasher.hash_one(key) as usize % self.shards.len() };
+        let at =
+            if self.shards.len() == 1 { 0 } else { self.hasher.hash_one(key) as usize % self.shards.len() };
         lock(&self.shards[at])
     }
 

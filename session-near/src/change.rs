@@ -36,8 +36,11 @@ impl<D: Driver> NearCache<D> {
         let Some(cache) = self.cache() else { return self.inner.touch(key, touch).await };
         let changing = cache.begin_change(key, now());
         let touched = self.inner.touch(key, touch).await?;
-        let before = changing.before().filter(|record| touched && record.revision == touch.from && touch.from != touch.to);
-        let after = before.map(|record| Record { expires: touch.deadline, revision: touch.to, ..record.clone() });
+        let before = changing
+            .before()
+            .filter(|record| touched && record.revision == touch.from && touch.from != touch.to);
+        let after =
+            before.map(|record| Record { expires: touch.deadline, revision: touch.to, ..record.clone() });
         changing.end(after);
         Ok(touched)
     }

@@ -10,7 +10,7 @@
 //! 4. A change without an answer leaves a *doubt*: for one bound no record enters, because the change may still be made.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{Entry, RandomState};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,8 +30,8 @@ pub(crate) struct Limits {
 }
 
 pub(crate) struct Shard {
-    calls: HashMap<Key, Calls, ahash::RandomState>,
-    entries: LruCache<Key, Kept, ahash::RandomState>,
+    calls: HashMap<Key, Calls, RandomState>,
+    entries: LruCache<Key, Kept, RandomState>,
     bytes: usize,
     /// The number of the last event.
     events: u64,
@@ -43,7 +43,7 @@ impl Default for Shard {
         Self {
             calls: HashMap::default(),
             // The limits are applied after each entry, because they count bytes too.
-            entries: LruCache::with_hasher(usize::MAX, ahash::RandomState::new()),
+            entries: LruCache::with_hasher(usize::MAX, RandomState::new()),
             bytes: 0,
             events: 0,
             closed: false,
@@ -107,7 +107,9 @@ impl Shard {
         match (self.entries.peek(key), found) {
             (Some(Kept::Doubt { until }), _) if ticket.since < *until => {}
             (Some(Kept::Record { record, since, event }), found) => {
-                if found.is_some_and(|found| (found.revision, found.expires) == (record.revision, record.expires)) {
+                if found
+                    .is_some_and(|found| (found.revision, found.expires) == (record.revision, record.expires))
+                {
                     let (record, since, event) = (record.clone(), ticket.since.max(*since), *event);
                     if calm && since == ticket.since {
                         self.put(key, Kept::Record { record, since, event }, limits);
@@ -147,8 +149,7 @@ impl Shard {
     pub(crate) fn end_change(&mut self, key: &Key, ticket: Ticket, live: Option<Record>, limits: &Limits) {
         let calm = self.is_calm(key, ticket, 1);
         self.disturb(key);
-        let doubtful =
-            matches!(self.entries.peek(key), Some(Kept::Doubt { until }) if ticket.since < *until);
+        let doubtful = matches!(self.entries.peek(key), Some(Kept::Doubt { until }) if ticket.since < *until);
         if let Some(live) = live.filter(|_| calm && !doubtful) {
             self.bring(key, &live, ticket, limits);
         }
