@@ -128,11 +128,11 @@ fn unknown_outcome_keeps_the_record_out() {
         store.inner().put(key(), record(1));
         near.retrieve_recent(&key()).await.unwrap();
         store.close_gates();
-        store.set_fate(1, Fate::Late);
+        store.set_fate(0, Fate::Late);
         store.open_gates();
         let _ = near.remove(&key(), Condition::Any).await;
         assert_eq!(near.retrieve_recent(&key()).await.unwrap(), Some(record(1)));
-        store.apply_late().await;
+        store.apply_late().await.unwrap();
         assert_eq!(near.retrieve_recent(&key()).await.unwrap(), None, "never served once it has ended");
     });
 }

@@ -62,6 +62,13 @@ struct World {
     rng: Rng,
 }
 
+/// A change that may have happened: its process was killed.
+struct Uncertain {
+    change: Pending,
+    /// The state before it.
+    before: Option<State>,
+}
+
 struct Application {
     process: ChildProcess,
     journal: PathBuf,
@@ -94,7 +101,7 @@ impl World {
     fn migrate(&mut self, old: &str, new: &str) {
         let directory = tempfile::tempdir().unwrap();
         let (stop, hop) = (directory.path().join("stop"), format!("{} -> {}", scheme(old), scheme(new)));
-        let mut pending = Vec::new();
+        let mut uncertain = Vec::new();
         let mut started = 0;
         let mut start = |world: &Self, owner: usize| {
             started += 1;
@@ -112,7 +119,7 @@ impl World {
                 let owner = self.rng.usize(0..APPLICATIONS);
                 let Application { process, journal } = applications.remove(owner);
                 drop(process.kill());
-                pending.extend(self.settle(owner, &journal).map(|pending| (owner, pending)));
+                uncertain.extend(self.settle(owner, &journal));
                 applications.insert(owner, start(self, owner));
             }
         }
@@ -133,7 +140,7 @@ impl World {
         let old_records = &one(&["stat", old])["records"];
         assert!(old_records.as_object().unwrap().values().all(|count| count == 0), "{old_records}");
         let checking = Progress::begin(format!("{hop}: check"));
-        block_on(self.check(new, pending));
+        block_on(self.check(new, uncertain));
         checking
             .note(&format!("{} sessions as expected", self.ledgers.iter().map(Ledger::len).sum::<usize>()));
     }
@@ -148,32 +155,34 @@ impl World {
         Application { process, journal }
     }
 
-    /// Reads what an application has done, and the change for which it got no answer.
-    fn settle(&mut self, owner: usize, journal: &Path) -> Option<Pending> {
+    /// Reads what an application has done. The session of a change without an answer leaves its ledger, so that the next
+    /// process of the application expects nothing of it.
+    fn settle(&mut self, owner: usize, journal: &Path) -> Option<Uncertain> {
         let (ledger, pending) = journal::read(journal);
         self.ledgers[owner] = ledger;
-        pending
+        let change = pending?;
+        let before = match change {
+            Pending::New => None,
+            Pending::Login(id) | Pending::Change(id, _) => self.ledgers[owner].remove(&id),
+        };
+        Some(Uncertain { change, before })
     }
 
-    async fn check(&mut self, store: &str, pending: Vec<(usize, Pending)>) {
+    async fn check(&mut self, store: &str, uncertain: Vec<Uncertain>) {
         let sessions = Sessions::new(session_kit::open(store).await.unwrap()).unwrap();
-        for (owner, change) in pending {
-            match change {
-                Pending::New => self.unknown += 1,
-                Pending::Login(id) => {
-                    // Either the session has its old id, or a new one that no ledger has.
-                    let before = self.ledgers[owner].remove(&id);
-                    match application::state(&sessions, id).await {
-                        State::Ended => self.unknown += 1,
-                        live => assert_eq!(Some(live), before),
-                    }
+        for Uncertain { change, before } in uncertain {
+            let (id, after) = match change {
+                Pending::New => {
+                    self.unknown += 1;
+                    continue;
                 }
-                Pending::Change(id, after) => {
-                    let found = application::state(&sessions, id).await;
-                    let before = self.ledgers[owner].insert(id, found);
-                    assert!(found == after || Some(found) == before, "{found:?} of {before:?}, {after:?}");
-                }
-            }
+                Pending::Login(id) => (id, State::Ended),
+                Pending::Change(id, after) => (id, after),
+            };
+            let found = application::state(&sessions, id).await;
+            assert!(found == after || Some(found) == before, "{found:?}, neither {before:?} nor {after:?}");
+            // The session of the login has an id that no ledger has.
+            self.unknown += u64::from(found != State::Ended || matches!(change, Pending::Login(_)));
         }
         let expected: Vec<_> = self.ledgers.iter().flatten().map(|(id, state)| (*id, *state)).collect();
         let live = expected.iter().filter(|(_, state)| *state != State::Ended).count() as u64;
