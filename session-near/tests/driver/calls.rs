@@ -143,7 +143,8 @@ async fn dropped_change_keeps_the_record_out() {
     store.inner().put(key(), record(1));
     near.retrieve_recent(&key()).await.unwrap();
     store.plan(Operation::Remove, 1, Fault::Stall);
-    let call = near.remove(&key(), Condition::Any);
+    let key = key();
+    let call = near.remove(&key, Condition::Any);
     assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
     assert_eq!(cost(&near, &store, None).await, 1);
 }
