@@ -106,7 +106,9 @@ fn model(threads: [fn(&Stage); 2], last: fn(&Stage)) {
 
 #[test]
 fn slow_reads_never_bring_a_removed_record_back() {
-    let read = |stage: &Stage| drop(stage.read());
+    let read = |stage: &Stage| {
+        let _ = stage.read();
+    };
     model([read, read], |stage| {
         stage.change(None);
         assert_eq!(stage.read(), None, "the record was removed");
@@ -120,18 +122,33 @@ fn overlapping_changes_leave_no_old_record() {
         stage.read();
         stage.change(Some(2));
     };
-    model([store, |stage| drop(stage.read())], |stage| stage.change(Some(3)));
+    model(
+        [store, |stage| {
+            let _ = stage.read();
+        }],
+        |stage| stage.change(Some(3)),
+    );
 }
 
 #[test]
 fn dropped_change_keeps_reads_from_the_cache() {
-    model([|stage| drop(stage.read()), |stage| drop(stage.read())], |stage| {
-        stage.read();
-        let key = key();
-        drop(stage.cache.begin_change(&key, now()));
-        // The store makes the change later.
-        assert!(stage.cache.recent(&key, now()).is_none());
-        *stage.store.lock().unwrap() = None;
-        assert_eq!(stage.read(), None);
-    });
+    model(
+        [
+            |stage| {
+                let _ = stage.read();
+            },
+            |stage| {
+                let _ = stage.read();
+            },
+        ],
+        |stage| {
+            stage.read();
+            let key = key();
+            drop(stage.cache.begin_change(&key, now()));
+            // The store makes the change later.
+            assert!(stage.cache.recent(&key, now()).is_none());
+            *stage.store.lock().unwrap() = None;
+            assert_eq!(stage.read(), None);
+        },
+    );
 }

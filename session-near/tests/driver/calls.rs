@@ -1,11 +1,12 @@
 //! Which calls reach the store.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use session_conformance::testing::{
-    ChildProcess, Fate, Fault, MapDriver, Probe, block_on, child_args, forked, say,
+    ChildProcess, Fault, MapDriver, Probe, block_on, child_args, forked, poll_once, say,
 };
 use session_core::{
     Change, Condition, Cursor, Driver, DynDriver, Key, Operation, Prefix, Record, Result, Revision,
@@ -123,14 +124,18 @@ fn unknown_outcome_keeps_the_record_out() {
                 assert_eq!(cost(&near, &store, found.clone()).await, 1, "the store is asked each time");
             }
         }
-        // The change arrives after its answer was given up.
+        // The store makes a dropped change later.
         let (store, near) = self::near();
         store.inner().put(key(), record(1));
         near.retrieve_recent(&key()).await.unwrap();
         store.close_gates();
-        store.set_fate(0, Fate::Late);
+        store.detach_dropped(true);
+        {
+            let key = key();
+            assert!(poll_once(pin!(near.remove(&key, Condition::Any))).is_none());
+        }
         store.open_gates();
-        let _ = near.remove(&key(), Condition::Any).await;
+        assert_eq!(store.late(), 1);
         assert_eq!(near.retrieve_recent(&key()).await.unwrap(), Some(record(1)));
         store.apply_late().await.unwrap();
         assert_eq!(near.retrieve_recent(&key()).await.unwrap(), None, "never served once it has ended");
