@@ -26,6 +26,7 @@ const SLED: Subject = Subject::new(OURS, "sled", "session-store-sled", Home::Dis
 const REDIS: Subject = Subject::new(OURS, "redis", "session-store-redis", Home::Redis("ours"));
 const REDIS_AT: Subject =
     Subject::new(OURS, "redis-at-revision", "session-store-redis, at a revision", Home::Redis("ours"));
+const NEAR_REDIS: Subject = Subject::new(OURS, "near-redis", "session-near, Redis", Home::Redis("near"));
 const VALKEY: Subject = Subject::new(OURS, "redis", "session-store-redis, Valkey 9", Home::Valkey("ours"));
 const POSTGRES: Subject =
     Subject::new(OURS, "postgres", "session-store-postgres, prepare", Home::Postgres("ours"));
@@ -311,6 +312,13 @@ fn redis() -> Vec<Group> {
             "retrieve",
             REDIS,
             &[(RAW_REDIS, Some(0.9)), (TS_REDIS, Some(1.3)), (ACTIX, Some(1.3))],
+        ),
+        rates(
+            Area::Redis,
+            "retrieve, 1 k sessions",
+            Args { work: Work::Retrieve, tasks: 64, records: 1_000, ..Args::default() },
+            NEAR_REDIS,
+            &[(REDIS, None)],
         ),
         with_server(
             group(

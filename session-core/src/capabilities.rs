@@ -42,6 +42,9 @@ pub struct Capabilities {
     /// no allocation for it, nor for a commit whose changes complete at their first poll too. Another commit is
     /// dropped there, and a second one finds out what it has stored.
     pub at_once: bool,
+    /// How old an answer of [`retrieve_recent`](crate::Driver::retrieve_recent) may be. Zero without a cache: the answer is
+    /// that of `retrieve`.
+    pub staleness: Duration,
 }
 
 impl Capabilities {
@@ -58,6 +61,7 @@ impl Capabilities {
             evicts: false,
             exactly_once: false,
             at_once: false,
+            staleness: Duration::ZERO,
         }
     }
 
@@ -79,6 +83,7 @@ impl Capabilities {
             evicts: false,
             exactly_once: true,
             at_once: false,
+            staleness: Duration::ZERO,
         }
     }
 
@@ -92,6 +97,7 @@ impl Capabilities {
         evicts: bool,
         exactly_once: bool,
         at_once: bool,
+        staleness: Duration,
     }
 }
 

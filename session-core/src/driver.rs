@@ -41,6 +41,20 @@ pub trait Driver: Send + Sync + 'static {
     /// `Corrupt` for a damaged record, which stays unchanged. `Unavailable`, `Timeout`, `Closed`, `Backend`.
     fn retrieve(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
 
+    /// Does what [`retrieve`](Self::retrieve) does, and may answer from a cache: with the record of an earlier moment, at
+    /// most [`Capabilities::staleness`] ago. Changes through this handle and its clones are never missing from the answer.
+    ///
+    /// For callers that change a record only on condition of the revision that they have read, so that an old record costs
+    /// them a conflict and no update. The session layer loads the session of a request by it.
+    ///
+    /// The default calls `retrieve`. A wrapper that leaves the default loses the cache of the driver inside, and nothing else.
+    ///
+    /// # Errors
+    /// As [`retrieve`](Self::retrieve).
+    fn retrieve_recent(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send {
+        self.retrieve(key)
+    }
+
     /// Writes `record` under `key` if `condition` holds. Comparing and writing are one atomic step for all tasks,
     /// threads and processes that share the store.
     ///

@@ -52,6 +52,9 @@ impl Driver for DynDriver {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.0.retrieve_boxed(key).await
     }
+    async fn retrieve_recent(&self, key: &Key) -> Result<Option<Record>> {
+        self.0.retrieve_recent_boxed(key).await
+    }
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.store_boxed(key, record, condition).await
     }
@@ -89,6 +92,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// [`Driver`] with boxed futures.
 trait Erased: Send + Sync {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>>;
+    fn retrieve_recent_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>>;
     fn store_boxed<'a>(&'a self, key: &'a Key, record: Record, condition: Condition) -> Boxed<'a, Change>;
     fn store_over_boxed<'a>(&'a self, key: &'a Key, record: Record, loaded: &'a Record) -> Boxed<'a, Change>;
     fn remove_boxed<'a>(&'a self, key: &'a Key, condition: Condition) -> Boxed<'a, Change>;
@@ -105,6 +109,9 @@ trait Erased: Send + Sync {
 impl<D: Driver> Erased for D {
     fn retrieve_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>> {
         Box::pin(self.retrieve(key))
+    }
+    fn retrieve_recent_boxed<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Record>> {
+        Box::pin(self.retrieve_recent(key))
     }
     fn store_boxed<'a>(&'a self, key: &'a Key, record: Record, condition: Condition) -> Boxed<'a, Change> {
         Box::pin(self.store(key, record, condition))

@@ -19,7 +19,9 @@
 ///         self.stores.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 ///         self.inner.store(key, record, condition).await
 ///     }
-///     session_core::forward!(inner: retrieve store_over remove traverse touch purge flush close capabilities clock);
+///     session_core::forward!(
+///         inner: retrieve retrieve_recent store_over remove traverse touch purge flush close capabilities clock
+///     );
 /// }
 /// ```
 #[macro_export]
@@ -28,6 +30,11 @@ macro_rules! forward {
     (@retrieve $inner:tt) => {
         async fn retrieve(&self, key: &$crate::Key) -> $crate::Result<Option<$crate::Record>> {
             $crate::Driver::retrieve(&self.$inner, key).await
+        }
+    };
+    (@retrieve_recent $inner:tt) => {
+        async fn retrieve_recent(&self, key: &$crate::Key) -> $crate::Result<Option<$crate::Record>> {
+            $crate::Driver::retrieve_recent(&self.$inner, key).await
         }
     };
     (@store $inner:tt) => {

@@ -19,6 +19,8 @@
 
 pub mod prelude;
 
+#[cfg(feature = "near")]
+mod cached;
 mod open;
 #[cfg(feature = "serde")]
 mod opener;
@@ -62,6 +64,8 @@ pub type Sessions<D = DynDriver> = session_manager::Sessions<D>;
 pub use session_actix as actix;
 #[cfg(feature = "migrate")]
 pub use session_migrate as migrate;
+#[cfg(feature = "near")]
+pub use session_near as near;
 #[cfg(feature = "cookie")]
 pub use session_state_cookie as cookie;
 #[cfg(feature = "sealed")]

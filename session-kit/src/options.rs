@@ -9,14 +9,13 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use crate::error::{OpenError, OpenErrorKind};
-use crate::scheme::{Form, counts_bytes};
+use crate::scheme::{Form, OF_NEAR, counts_bytes};
 use crate::suggest::list;
 use crate::url::{Place, Url};
 
 /// Reads a driver's options from a URL.
 pub(crate) fn read<C: DeserializeOwned>(url: &Url) -> Result<C, OpenError> {
-    let mut options: Vec<_> =
-        url.options.iter().map(|(name, text)| (*name, Value::Text(text.clone()))).collect();
+    let mut options = texts(url, |name| !OF_NEAR.contains(&name));
     match &url.place {
         Place::Nowhere => {}
         Place::Path(path) => options.push(("path", Value::Text(path.clone()))),
@@ -26,6 +25,21 @@ pub(crate) fn read<C: DeserializeOwned>(url: &Url) -> Result<C, OpenError> {
     if url.scheme.form == Form::Nodes {
         options.push(("cluster", Value::Text("true".to_owned())));
     }
+    deserialized(&options)
+}
+
+/// Reads the options of the cache from a URL.
+#[cfg(feature = "near")]
+pub(crate) fn read_near<C: DeserializeOwned>(url: &Url) -> Result<C, OpenError> {
+    deserialized(&texts(url, |name| OF_NEAR.contains(&name)))
+}
+
+fn texts(url: &Url, is_wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, Value)> {
+    let wanted = url.options.iter().filter(|(name, _)| is_wanted(name));
+    wanted.map(|(name, text)| (*name, Value::Text(text.clone()))).collect()
+}
+
+fn deserialized<C: DeserializeOwned>(options: &[(&'static str, Value)]) -> Result<C, OpenError> {
     let pairs = Pairs { rest: options.iter(), next: None };
     C::deserialize(pairs).map_err(|Refusal(text)| OpenError::new(OpenErrorKind::InvalidValue, text))
 }
@@ -190,6 +204,7 @@ mod tests {
         fields.retain(|field| !["path", "url", "urls", "cluster"].contains(field));
         for scheme in SCHEMES.iter().filter(|known| known.name.starts_with(scheme)) {
             let (mut names, mut fields) = (scheme.options.to_vec(), fields.clone());
+            names.retain(|name| !OF_NEAR.contains(name));
             names.sort_unstable();
             fields.sort_unstable();
             assert_eq!(names, fields, "{}", scheme.name);

@@ -32,8 +32,18 @@ pub(crate) enum Form {
 const REDIS: (&str, bool) = ("redis", cfg!(feature = "redis"));
 const CLUSTER: (&str, bool) = ("redis-cluster", cfg!(feature = "redis-cluster"));
 const TLS: (&str, bool) = ("redis-tls", cfg!(feature = "redis-tls"));
-const OF_REDIS: &[&str] =
-    &["namespace", "password", "response_timeout", "connect_timeout", "max_record_bytes", "native_compare"];
+const OF_REDIS: &[&str] = &[
+    "namespace",
+    "password",
+    "response_timeout",
+    "connect_timeout",
+    "max_record_bytes",
+    "native_compare",
+    "near",
+    "near_max_bytes",
+];
+/// The options of a cache before the store of a server, which are not the driver's.
+pub(crate) const OF_NEAR: [&str; 2] = ["near", "near_max_bytes"];
 
 pub(crate) const SCHEMES: [Scheme; 11] = [
     Scheme {
@@ -114,6 +124,8 @@ pub(crate) const SCHEMES: [Scheme; 11] = [
             "response_timeout",
             "connect_timeout",
             "max_record_bytes",
+            "near",
+            "near_max_bytes",
         ],
     },
     Scheme { name: "redis", form: Form::Server, features: &[REDIS], options: OF_REDIS },
@@ -144,6 +156,15 @@ impl Scheme {
         let word = if off.len() == 1 { "feature" } else { "features" };
         let text = format!("scheme `{}` needs the {word} {} of session-kit", self.name, list(&off, "and"));
         OpenError::new(OpenErrorKind::MissingFeature, text)
+    }
+
+    /// The error of an option of a cache, if its feature is off.
+    pub(crate) fn missing_near(option: &str) -> Option<OpenError> {
+        if cfg!(feature = "near") || !OF_NEAR.contains(&option) {
+            return None;
+        }
+        let text = format!("option `{option}` needs the feature `near` of session-kit");
+        Some(OpenError::new(OpenErrorKind::MissingFeature, text))
     }
 
     /// The error of an option of PostgreSQL that needs TLS, if that feature is off. `prefer` works without it.

@@ -51,7 +51,8 @@ impl Url {
         if scheme.features.iter().any(|(_, on)| !on) {
             return Err(scheme.missing_feature());
         }
-        if let Some(error) = options.iter().find_map(|(name, value)| scheme.missing_tls(name, value)) {
+        let missing = |name, value| Scheme::missing_near(name).or_else(|| scheme.missing_tls(name, value));
+        if let Some(error) = options.iter().find_map(|(name, value)| missing(name, value)) {
             return Err(error);
         }
         Ok(Self { scheme, place, options })

@@ -47,7 +47,8 @@ impl<D: Driver> Manager<D> {
         let mut next = ids.next();
         while let Some(id) = next {
             let key = id.key();
-            let found = match self.driver.retrieve(&key).await {
+            // A record of an earlier moment costs the commit a conflict, and no change is lost.
+            let found = match self.driver.retrieve_recent(&key).await {
                 Ok(Some(record)) => self.open(request, id, key, record)?,
                 Ok(None) => {
                     let is_genuine = self.config.carried.is_some() || moves > 0;

@@ -33,6 +33,7 @@ pub(crate) fn sample(args: &Args) -> Result<Sample, Box<dyn Error>> {
         "delegate" => stores::delegate(args),
         "redis" => stores::redis(args, Replaces::Loaded),
         "redis-at-revision" => stores::redis(args, Replaces::Revision),
+        "near-redis" => stores::near_redis(args),
         "redis-cluster" => stores::redis(args, Replaces::Loaded),
         "session" => session::sample(args),
         "web" => web::sample(args),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use session_bench_work::{Args, Sample};
 use session_core::Clock;
+use session_near::{NearCache, NearConfig};
 use session_store_delegate::{DelegateConfig, DelegateStore};
 use session_store_file::FileStore;
 use session_store_mmap::MmapStore;
@@ -105,5 +106,12 @@ pub(crate) fn postgres(args: &Args, prepare: bool) -> Result<Sample, Box<dyn Err
 pub(crate) fn redis(args: &Args, replaces: Replaces) -> Result<Sample, Box<dyn Error>> {
     driver::sample::<_, 1>(args, replaces, async |clock: Arc<dyn Clock>| {
         RedisStore::open(config::redis(args).clock(clock)).await
+    })
+}
+
+/// With the default options: a record is read from the server once a second.
+pub(crate) fn near_redis(args: &Args) -> Result<Sample, Box<dyn Error>> {
+    driver::sample::<_, 1>(args, Replaces::Loaded, async |clock: Arc<dyn Clock>| {
+        NearCache::open(RedisStore::open(config::redis(args).clock(clock)).await?, NearConfig::default())
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) use super::recent::e18_recent_read_omits_expired;
 use crate::common::*;
 
 const TICK: Duration = Duration::from_millis(1);

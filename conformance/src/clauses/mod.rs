@@ -9,15 +9,18 @@ pub(crate) mod expiry;
 mod faults_damage;
 mod faults_full;
 mod faults_outage;
+mod recent;
 pub(crate) mod roles;
 pub(crate) mod shared;
 pub(crate) mod traverse;
 
 pub(crate) mod basic {
+    pub(crate) use super::recent::b38_recent_read_sees_own_changes;
     pub(crate) use super::{basic_handle::*, basic_record::*};
 }
 
 pub(crate) mod concurrent {
+    pub(crate) use super::recent::c20_recent_reads_are_linearizable;
     pub(crate) use super::{concurrent_changes::*, concurrent_use::*};
 }
 

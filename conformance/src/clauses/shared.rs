@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::concurrent_changes::{self, counted};
 use super::concurrent_use;
+pub(crate) use super::recent::p14_recent_read_is_as_old_as_claimed;
 use crate::child::{Child, calls_in, notes_in};
 use crate::common::*;
 use crate::harness::Kind;

@@ -25,6 +25,7 @@ pub async fn assert_forwards<W: Driver>(wrap: impl FnOnce(Witness) -> W) {
     let (one, two) = (Revision::from_bytes([1; 8]), Revision::from_bytes([2; 8]));
     let store = Change::Conflict(Some(record(2)));
     assert_eq!(wrapper.retrieve(&key).await.ok(), Some(Some(record(1))), "retrieve");
+    assert_eq!(wrapper.retrieve_recent(&key).await.ok(), Some(Some(record(5))), "retrieve_recent");
     assert_eq!(wrapper.store(&key, record(2), Condition::Any).await.ok(), Some(store), "store");
     let over = wrapper.store_over(&key, record(3), &record(4)).await.ok();
     assert_eq!(over, Some(Change::Conflict(Some(record(4)))), "store_over");
@@ -41,7 +42,18 @@ pub async fn assert_forwards<W: Driver>(wrap: impl FnOnce(Witness) -> W) {
     let calls = std::mem::take(&mut *witness.0.lock().unwrap_or_else(PoisonError::into_inner));
     assert_eq!(
         calls,
-        ["retrieve", "store", "store_over", "remove", "traverse", "touch", "purge", "flush", "close"]
+        [
+            "retrieve",
+            "retrieve_recent",
+            "store",
+            "store_over",
+            "remove",
+            "traverse",
+            "touch",
+            "purge",
+            "flush",
+            "close"
+        ]
     );
 }
 
@@ -67,6 +79,10 @@ impl Driver for Witness {
     async fn retrieve(&self, _: &Key) -> Result<Option<Record>> {
         self.note("retrieve");
         Ok(Some(record(1)))
+    }
+    async fn retrieve_recent(&self, _: &Key) -> Result<Option<Record>> {
+        self.note("retrieve_recent");
+        Ok(Some(record(5)))
     }
     async fn store(&self, _: &Key, record: Record, _: Condition) -> Result<Change> {
         self.note("store");

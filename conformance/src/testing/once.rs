@@ -65,6 +65,9 @@ impl<D: Driver> Driver for OnceHandle<D> {
     async fn retrieve(&self, key: &Key) -> Result<Option<Record>> {
         self.0.retrieve(key).await
     }
+    async fn retrieve_recent(&self, key: &Key) -> Result<Option<Record>> {
+        self.0.retrieve_recent(key).await
+    }
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.0.store(key, record, condition).await
     }

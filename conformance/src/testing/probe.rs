@@ -448,6 +448,19 @@ impl<D: Driver> Driver for Probe<D> {
         self.pass(on(Operation::Retrieve, key), parked).await
     }
 
+    /// Recorded as a `Retrieve`.
+    async fn retrieve_recent(&self, key: &Key) -> Result<Option<Record>> {
+        let parked = async {
+            self.gate().await;
+            let answer = self.inner.retrieve_recent(key).await;
+            if self.state.after.load(Ordering::SeqCst) {
+                self.gate().await;
+            }
+            answer
+        };
+        self.pass(on(Operation::Retrieve, key), parked).await
+    }
+
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
         self.change(key, ChangeRequest::Store { record, condition }, None).await
     }

@@ -37,6 +37,7 @@ defects! {
     GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
     DeniedForever, TrustsIndex, TrustsIndexInChanges, TrustsIndexInConflicts, WalkHogs, TouchMovesAtSameRevision, RetrieveWaits, ShortIsMisconfigured,
     ShortForever, LostFilesAreUsed, LostFilesForever, FollowsLinkOnce, OverIgnoresRevision, OverComparesHint, OverRevives, RacyOver,
+    RecentKeepsOffered, RecentMissesTouch, RecentShowsExpired, RecentFillsLate, RecentForever, RecentAgesFromUse,
     // Defects that only the session layer notices.
     SwallowsConflicts, SaysYesToTaken, StaleConflicts, HidesConflicts, SpuriousConflicts, RefusesFirstId,
     LosesUpdates, LosesCreates, KeepsRevision, LosesDeadlines, AddsAnHour, ShowsEarlierDeadlines,

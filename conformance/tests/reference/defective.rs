@@ -15,6 +15,7 @@ use session_core::{
 use super::Defect::{self, *};
 use super::Reference;
 use super::memory::Memory;
+use super::recent::STALENESS;
 
 #[derive(Debug)]
 pub struct Defective {
@@ -166,9 +167,20 @@ impl Driver for Defective {
         self.call(Operation::Retrieve, Some(key), self.read(key)).await
     }
 
+    async fn retrieve_recent(&self, key: &Key) -> Result<Option<Record>> {
+        if self.caches_reads() { self.read_recent(key).await } else { self.retrieve(key).await }
+    }
+
     async fn store(&self, key: &Key, record: Record, condition: Condition) -> Result<Change> {
-        let key = &self.mapped(key);
-        self.call(Operation::Store, Some(key), self.write(key, record, condition)).await
+        let own = &self.mapped(key);
+        self.forget_recent(key);
+        let offered = record.clone();
+        let answer = self.call(Operation::Store, Some(own), self.write(own, record, condition)).await?;
+        self.forget_recent(key);
+        if self.is(RecentKeepsOffered) && answer.is_applied() {
+            self.keep_recent(key, offered);
+        }
+        Ok(answer)
     }
 
     async fn store_over(&self, key: &Key, record: Record, loaded: &Record) -> Result<Change> {
@@ -178,13 +190,24 @@ impl Driver for Defective {
 
     async fn remove(&self, key: &Key, condition: Condition) -> Result<Change> {
         let key = &self.mapped(key);
-        self.call(Operation::Remove, Some(key), self.change(key, ChangeRequest::Remove { condition })).await
+        self.forget_recent(key);
+        let change = self.change(key, ChangeRequest::Remove { condition });
+        let answer = self.call(Operation::Remove, Some(key), change).await;
+        self.forget_recent(key);
+        answer
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<bool> {
         let key = &self.mapped(key);
         let change = self.call(Operation::Touch, Some(key), self.change(key, ChangeRequest::Touch(touch)));
-        Ok(change.await?.is_applied())
+        if !self.is(RecentMissesTouch) {
+            self.forget_recent(key);
+        }
+        let answer = change.await?;
+        if !self.is(RecentMissesTouch) {
+            self.forget_recent(key);
+        }
+        Ok(answer.is_applied())
     }
 
     async fn traverse(&self, prefix: &Prefix, from: Cursor, limit: usize) -> Result<Page> {
@@ -224,7 +247,11 @@ impl Driver for Defective {
 
     fn capabilities(&self) -> Capabilities {
         let claims = self.inner.capabilities();
-        if self.is(ClaimsNoConditional) { claims.conditional(false) } else { claims }
+        match self.defect {
+            ClaimsNoConditional => claims.conditional(false),
+            _ if self.caches_reads() => claims.staleness(STALENESS),
+            _ => claims,
+        }
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

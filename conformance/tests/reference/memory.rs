@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread::ThreadId;
+use std::time::Instant;
 
 use session_core::{ChangeRequest, Key, Record, Revision, Timestamp};
 
@@ -25,6 +26,9 @@ pub struct Memory {
     pub away: bool,
     pub full: bool,
     pub thread: Option<ThreadId>,
+    /// The cache of `retrieve_recent`, and how many changes it has seen begin or end.
+    pub recent: HashMap<Key, (Record, Instant)>,
+    pub turns: u64,
 }
 
 impl Memory {

@@ -8,6 +8,7 @@ mod harness;
 mod listing;
 mod memory;
 mod reads;
+mod recent;
 mod table;
 
 pub use defect::Defect;

@@ -87,13 +87,19 @@ async fn signal_ends_a_bench_that_removes_its_records() {
     assert_eq!(stage.sessions.driver().count(&bench).await.unwrap(), 0);
 }
 
-/// Runs the program with a terminal as standard error, and returns what the terminal got.
-fn on_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+/// A terminal: the side that reads what it shows, and the side for the program.
+pub(crate) fn terminal() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let terminal: OwnedFd = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let terminal = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (master, terminal)
+}
+
+/// Runs the program with a terminal as standard error, and returns what the terminal got.
+fn on_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let (master, terminal) = terminal();
     let mut child = Command::new(PROGRAM)
         .args(arguments)
         .env_clear()

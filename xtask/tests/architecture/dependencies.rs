@@ -12,7 +12,7 @@ fn layer(package: &str) -> Option<u32> {
     Some(match package {
         "session-core" => 0,
         name if name.starts_with("session-store-") || name.starts_with("session-state-") => 1,
-        "session-handover" | "session-interop" | "session-migrate" => 1,
+        "session-handover" | "session-interop" | "session-migrate" | "session-near" => 1,
         "session-manager" => 2,
         "session-web" => 3,
         "session-tower" | "session-actix" => 4,
