@@ -217,6 +217,7 @@ pub(crate) async fn s20_eight_tasks_lose_nothing(stage: &Stage) -> Check {
             Ok(())
         });
         crowd.join().await?;
+        nap(managers[1].driver().capabilities().staleness).await;
         finds(&managers[1], id, "count", Some(TASKS * (first + CHUNK - 1))).await?;
     }
     for task in 0..TASKS {

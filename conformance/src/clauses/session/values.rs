@@ -412,6 +412,7 @@ pub(crate) async fn s121_session_has_limited_keys_and_bytes(stage: &Stage) -> Ch
     // A session from before the limit can be used and made smaller.
     let (_, free) = fresh(stage).await?;
     does(&free, id, |session| ["e", "f", "g"].iter().try_for_each(|key| session.insert(key, &1))).await?;
+    nap(probe.capabilities().staleness).await;
     does(&sessions, id, |session| session.remove("e").map(drop)).await?;
     finds(&sessions, id, "f", Some(1)).await
 }
