@@ -77,7 +77,7 @@ impl StoreUrl {
         Ok(Self {
             scheme: url.scheme,
             #[cfg(feature = "serde")]
-            opener: crate::opener::opener(url)?,
+            opener: opener(url)?,
         })
     }
 
@@ -101,6 +101,15 @@ impl StoreUrl {
         #[cfg(not(feature = "serde"))]
         Err(self.scheme.missing_feature())
     }
+}
+
+/// The driver of the URL, with the cache that the URL asks for.
+#[cfg(feature = "serde")]
+fn opener(url: &Url) -> Result<crate::opener::Opener, OpenError> {
+    let opener = crate::opener::opener(url)?;
+    #[cfg(feature = "near")]
+    let opener = crate::cached::opener(url, opener)?;
+    Ok(opener)
 }
 
 impl FromStr for StoreUrl {

@@ -16,15 +16,8 @@ pub(crate) type Opener = Arc<dyn Fn() -> Opening + Send + Sync>;
 
 type Opening = Pin<Box<dyn Future<Output = Result<DynDriver>> + Send>>;
 
-/// Reads the options of the URL's driver, and of the cache before it.
+/// Reads the options of the URL's driver.
 pub(crate) fn opener(url: &Url) -> std::result::Result<Opener, OpenError> {
-    let opener = of_driver(url)?;
-    #[cfg(feature = "near")]
-    let opener = crate::cached::opener(url, opener)?;
-    Ok(opener)
-}
-
-fn of_driver(url: &Url) -> std::result::Result<Opener, OpenError> {
     match url.scheme.name {
         #[cfg(feature = "memory")]
         "memory" => {

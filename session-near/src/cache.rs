@@ -88,7 +88,7 @@ struct Call<'a> {
     ticket: Ticket,
 }
 
-/// A read of the store that runs. Dropping it says that there is no answer.
+/// A read of the store that runs. Dropping it says that no answer has come.
 pub(crate) struct Reading<'a> {
     call: Call<'a>,
     ended: bool,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hashlink::LruCache;
 use session_core::{Key, Record};
 
-/// What a record takes besides its key and data, in bytes: its entry with its links, and the parts of an allocation.
+/// The memory of a record besides its key and data, in bytes: its entry with its links, and the parts of an allocation.
 const OVERHEAD: usize = 200;
 
 /// The limits of a shard.

@@ -76,7 +76,7 @@ impl<D: Driver> Driver for NearCache<D> {
         closed
     }
 
-    /// What the inner driver promises, and the bound on staleness.
+    /// The promises of the inner driver, and the bound on staleness.
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities().staleness(self.cache.staleness())
     }

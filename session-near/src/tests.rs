@@ -69,7 +69,7 @@ fn each_order(callers: usize, steps: usize, check: &mut impl FnMut(&[usize])) {
     go(&mut vec![steps; callers], &mut Vec::new(), check);
 }
 
-/// Runs the callers in one order. Whatever the cache shows is what the store has, and it shows nothing while a change may
+/// Runs the callers in one order. The cache shows the record that the store has, or nothing, and it shows nothing while a change may
 /// be made.
 fn run(callers: &[Caller], order: &[usize]) {
     let (cache, key, now) = (cache(NearConfig::default()), key(1), start());

@@ -1,4 +1,4 @@
-//! What an application notices: two processes with a cache each, over one store.
+//! The view of an application: two processes with a cache each, over one store.
 
 use std::time::Duration;
 
