@@ -106,12 +106,12 @@ fn documentation() -> Result {
 /// A crate, and its features for one check.
 type Set = (String, String);
 
-/// Checks each crate with no feature and with each feature alone, session-kit with its usual sets, and the README's program.
+/// Checks each published crate with no feature and with each feature alone, session-kit with its usual sets, and the README's program.
 fn features() -> Result {
     let metadata = cargo::metadata()?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
     let mut sets = Vec::new();
-    for package in packages {
+    for package in packages.iter().filter(|package| is_published(package)) {
         let name = package["name"].as_str().ok_or("a package without a name")?;
         let features: Vec<_> =
             package["features"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -178,11 +178,15 @@ fn packages() -> Result {
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
     let mut command = cargo::cargo(["package", "--quiet", "--offline", "--no-verify", "--allow-dirty"]);
     let mut published = 0;
-    for package in packages.iter().filter(|package| package["publish"].is_null()) {
+    for package in packages.iter().filter(|package| is_published(package)) {
         command.args(["--package", package["name"].as_str().ok_or("a package without a name")?]);
         published += 1;
     }
     if published == 0 { Err("found no crate to publish".into()) } else { cargo::run(&mut command, false) }
+}
+
+fn is_published(package: &serde_json::Value) -> bool {
+    package["publish"].is_null()
 }
 
 fn dependencies() -> Result<Option<String>> {
