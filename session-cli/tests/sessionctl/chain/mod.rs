@@ -183,8 +183,8 @@ impl World {
             };
             let found = application::state(&sessions, id).await;
             assert!(found == after || Some(found) == before, "{found:?}, neither {before:?} nor {after:?}");
-            // The session of the login has an id that no ledger has.
-            self.unknown += u64::from(found != State::Ended || matches!(change, Pending::Login(_)));
+            // A login stores the new session before it replaces the old one, and no ledger has the new id.
+            self.unknown += u64::from(found != State::Ended) + u64::from(matches!(change, Pending::Login(_)));
         }
         let expected: Vec<_> = self.ledgers.iter().flatten().map(|(id, state)| (*id, *state)).collect();
         let known: HashSet<_> = expected
