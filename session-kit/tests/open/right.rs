@@ -124,8 +124,8 @@ async fn urls_of_redis_servers_open_with_their_options() {
     assert_eq!(server.command("EXISTS shop:user:alice").unwrap(), ":1");
 
     // A cache serves what another program has removed, for as long as the URL says.
-    let near = open(&format!("redis://127.0.0.1:{port}?namespace=shop%3A&near=60s&near_max_bytes=1MiB"));
-    let near = near.await.unwrap();
+    let url = format!("redis://127.0.0.1:{port}?namespace=shop%3A&near=60s&near_max_bytes=1MiB");
+    let near = open(&url).await.unwrap();
     assert_eq!(near.capabilities().staleness, std::time::Duration::from_secs(60));
     let found = near.retrieve_recent(&key).await.unwrap();
     assert!(found.is_some());
