@@ -123,6 +123,17 @@ async fn urls_of_redis_servers_open_with_their_options() {
     assert!(namespaced.store(&key, record, Condition::Any).await.unwrap().is_applied());
     assert_eq!(server.command("EXISTS shop:user:alice").unwrap(), ":1");
 
+    // A cache serves what another program has removed, for as long as the URL says.
+    let url = format!("redis://127.0.0.1:{port}?namespace=shop%3A&near=60s&near_max_bytes=1MiB");
+    let near = open(&url).await.unwrap();
+    assert_eq!(near.capabilities().staleness, std::time::Duration::from_secs(60));
+    let found = near.retrieve_recent(&key).await.unwrap();
+    assert!(found.is_some());
+    assert_eq!(server.command("DEL shop:user:alice").unwrap(), ":1");
+    assert_eq!(near.retrieve_recent(&key).await.unwrap(), found);
+    assert_eq!(near.retrieve(&key).await.unwrap(), None);
+    assert_eq!(near.retrieve_recent(&key).await.unwrap(), None);
+
     // The server has no TLS, and the password is wrong.
     for url in [
         format!("rediss://app:hunter2@127.0.0.1:{port}?connect_timeout=200ms"),

@@ -18,11 +18,12 @@ const LISTS: [(&str, &str); 4] = [
     (
         "{postgres}",
         "`password`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `table`, `create_table`, `durability`, `prepare`, \
-         `connections`, `response_timeout`, `connect_timeout` and `max_record_bytes`",
+         `connections`, `response_timeout`, `connect_timeout`, `max_record_bytes`, `near` and `near_max_bytes`",
     ),
     (
         "{redis}",
-        "`namespace`, `password`, `response_timeout`, `connect_timeout`, `max_record_bytes` and `native_compare`",
+        "`namespace`, `password`, `response_timeout`, `connect_timeout`, `max_record_bytes`, `native_compare`, `near` and \
+         `near_max_bytes`",
     ),
 ];
 
@@ -161,6 +162,21 @@ const ROWS: &[(OpenErrorKind, &str, &[&str])] = &[
         &["sqlite:a.db?durability=full", "sqlite:a.db?durability=Power"],
     ),
     (InvalidValue, "option `create` takes `true` or `false`", &["sqlite:a.db?create=yes"]),
+    (
+        InvalidValue,
+        "option `near` takes a duration from `1s` to `60s`",
+        &["redis://h?near=61s", "postgres://u@h/d?near=1h"],
+    ),
+    (
+        InvalidValue,
+        "option `near_max_bytes` takes `64KiB` or more",
+        &["redis://h?near=1s&near_max_bytes=1KiB"],
+    ),
+    (
+        InvalidValue,
+        "option `near_max_bytes` needs `near`, such as `near=1s`",
+        &["redis://h?near_max_bytes=1MiB"],
+    ),
     (
         InvalidValue,
         "option `readers` takes a whole number",

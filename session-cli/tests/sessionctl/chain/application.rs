@@ -103,7 +103,7 @@ impl Application {
     async fn login(&mut self, id: Id, number: u64) {
         let session = self.sessions.load(SessionId::from_bytes(id)).await.unwrap();
         let user = format!("user-{}", self.rng.u32(0..50));
-        session.login(&*user).unwrap();
+        session.login(&user).unwrap();
         session.insert("n", &number).unwrap();
         self.journal.begin(Pending::Login(id));
         let _ = self.sessions.finish(&session).await.unwrap();
