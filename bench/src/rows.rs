@@ -436,16 +436,15 @@ const LARGE_SIZES: [usize; 2] = [1_000_000, 10_000_000];
 const SMALL: usize = 256;
 
 fn scale() -> Vec<Group> {
-    let of = |ours, purge, opens| sizes_of(Area::Scale, ours, &SIZES, &Args::default(), purge, opens);
+    let of = |ours, purge| sizes_of(Area::Scale, ours, &SIZES, &Args::default(), purge);
     [
-        // A store in memory is filled in each run and never opened.
-        of(MEMORY, Some(REMOVED), false),
-        of(MMAP, Some(SCANNED), true),
-        of(SQLITE, Some(REMOVED), true),
-        of(FILE, Some(SCANNED), true),
-        of(SLED, Some(SCANNED), true),
-        // The server removes expired records, and connecting does not depend on their number.
-        of(REDIS, None, false),
+        of(MEMORY, Some(REMOVED)),
+        of(MMAP, Some(SCANNED)),
+        of(SQLITE, Some(REMOVED)),
+        of(FILE, Some(SCANNED)),
+        of(SLED, Some(SCANNED)),
+        // The server removes expired records.
+        of(REDIS, None),
     ]
     .concat()
 }
@@ -453,15 +452,15 @@ fn scale() -> Vec<Group> {
 /// The drivers that hold ten million records in a few gigabytes and are filled in minutes.
 fn large() -> Vec<Group> {
     let args = Args { size: SMALL, ..Args::default() };
-    let of = |ours, purge, opens| sizes_of(Area::Large, ours, &LARGE_SIZES, &args, Some(purge), opens);
+    let of = |ours, purge| sizes_of(Area::Large, ours, &LARGE_SIZES, &args, Some(purge));
     let heap = Args { work: Work::Heap, tasks: 1, values: 1, ..args.clone() };
     let [few, many] = LARGE_SIZES.map(|size| MEMORY.holding(size));
     let bytes = cost("bytes", "bytes");
     [
-        of(MEMORY, REMOVED, false),
+        of(MEMORY, REMOVED),
         vec![compared(Area::Large, "heap per record, 256 B", heap, many, &[(few, Some(0.9))], bytes)],
-        of(MMAP, SCANNED, true),
-        of(SQLITE, REMOVED, true),
+        of(MMAP, SCANNED),
+        of(SQLITE, REMOVED),
     ]
     .concat()
 }
@@ -474,14 +473,7 @@ const SCANNED: Figure = cost("scanned_ns", "ns per record held");
 const LONGEST_OPENING_US: f64 = 5_000.0;
 
 /// A driver with several numbers of records.
-fn sizes_of(
-    area: Area,
-    ours: Subject,
-    sizes: &[usize],
-    args: &Args,
-    purge: Option<Figure>,
-    opens: bool,
-) -> Vec<Group> {
+fn sizes_of(area: Area, ours: Subject, sizes: &[usize], args: &Args, purge: Option<Figure>) -> Vec<Group> {
     let tasks = if matches!(ours.home, Home::Redis(_)) { 64 } else { 8 };
     let subjects: Vec<Subject> = sizes.iter().map(|size| ours.holding(*size)).collect();
     let [.., smaller, largest] = subjects[..] else { return Vec::new() };
@@ -506,7 +498,8 @@ fn sizes_of(
         group.rows.push(Compare { figure, ours: 0, against, target: Some(1.0) });
         group
     }));
-    groups.extend(opens.then(|| {
+    // A store in memory is filled in each run and never opened, and connecting to a server does not depend on its records.
+    groups.extend(matches!(ours.home, Home::Disk(_)).then(|| {
         let args = Args { work: Work::Open, tasks: 1, ..args.clone() };
         let (figure, peers) = (cost("open_us", "us"), [(ours.holding(1), NEAR_FLAT)]);
         let mut group = compared(area, "open, first read", args, largest, &peers, figure);

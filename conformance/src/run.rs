@@ -149,7 +149,7 @@ impl Suite {
 
     fn patience(&self) -> Duration {
         // A hanging test is noticed after this time. A test that only waits for a slow disk or server must not be.
-        Duration::from_secs(if self.settings.full { 2_400 } else { 300 })
+        Duration::from_secs(if self.settings.full { 2_400 } else { 600 })
     }
 
     fn results(&self) -> PathBuf {

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use crate::base::Values;
 
 /// The values after both requests: `live` is stored, `ours` is the result of this request, and this request began from
-/// `base`. `None` if both have changed one value, to different ends.
+/// `base`. `None` if both have changed one value, unless both have removed it. To equal ends too: two requests that add one
+/// to a counter set the same number, and one of the additions would be lost.
 pub(crate) fn merge<V: Clone + PartialEq>(
     base: &Values<V>,
     ours: &Values<V>,
@@ -14,7 +15,7 @@ pub(crate) fn merge<V: Clone + PartialEq>(
     let mut merged = live.clone();
     for name in base.keys().chain(ours.keys()).collect::<HashSet<_>>() {
         let (before, here, there) = (base.get(name), ours.get(name), live.get(name));
-        if here == before || here == there {
+        if here == before || (here.is_none() && there.is_none()) {
             continue;
         }
         if there != before {
@@ -48,16 +49,20 @@ mod tests {
     }
 
     #[test]
-    fn one_value_changed_to_different_ends_is_a_conflict() {
+    fn one_value_changed_by_both_is_a_conflict() {
         let base = values(&[("a", 1)]);
         for (ours, live) in [
             (values(&[("a", 2)]), values(&[("a", 3)])),
             (values(&[("a", 2)]), values(&[])),
             (values(&[]), values(&[("a", 3)])),
+            (values(&[("a", 2)]), values(&[("a", 2)])),
         ] {
             assert_eq!(merge(&base, &ours, &live), None);
         }
-        assert_eq!(merge(&values(&[]), &base, &values(&[("a", 2)])), None, "both have added it");
+        for added in [2, 1] {
+            assert_eq!(merge(&values(&[]), &base, &values(&[("a", added)])), None, "both have added it");
+        }
+        assert_eq!(merge(&base, &values(&[]), &values(&[])), Some(values(&[])), "both have removed it");
     }
 
     proptest! {
