@@ -40,7 +40,10 @@ impl Copier {
             }
             // Ends with an error when the last holder of the terminal has ended.
             let length = self.terminal.read(&mut bytes).unwrap_or(0);
-            assert_ne!(length, 0, "the copy ended before {records} records: {:?}", self.shown);
+            if length == 0 {
+                let status = self.process.wait();
+                panic!("the copy ended before {records} records: {status:?}: {:?}", self.shown);
+            }
             self.shown.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
     }
