@@ -49,7 +49,7 @@ impl<D: Driver> Guarded<D> {
         // That of the session whose id the application replaces.
         let _ = Base::take_from(values);
         let (revision, request) = (Revision::random()?, number()?);
-        let record = Record::new(encode(request, values)?, Some(deadline), revision);
+        let record = Record::new(encode(request, &[], values)?, Some(deadline), revision);
         let created = self.driver.store(&self.library.key(id), record, Condition::Absent).await?.is_applied();
         if created {
             Base::new(revision, request, values.clone()).put_into(values);
@@ -70,25 +70,43 @@ impl<D: Driver> Guarded<D> {
         let request = base.as_ref().map_or_else(number, |base| Ok(base.request))?;
         let mut seen = match &base {
             Some(base) => Seen { revision: base.revision(), values: base.values.clone() },
-            None => self.live(&key).await?.1,
+            None => {
+                let (live, revision) = self.live(&key).await?;
+                Seen { revision, values: live.values }
+            }
         };
-        let (mut wanted, mut writer) = (values.clone(), request);
+        let mut wanted = Stored { request, changed: Vec::new(), values: values.clone() };
         for _ in 0..TRIES {
-            if self.put(&key, &seen, &wanted, writer, deadline).await? {
+            if self.put(&key, &seen, &wanted, deadline).await? {
                 return Ok(());
             }
-            let (live_writer, live) = self.live(&key).await?;
-            (wanted, writer) = match &base {
-                // Another request wrote last. The result is not what this request alone wrote, so it gets a number of
-                // its own: a second save of this request must not take it for the first one.
-                Some(base) if live_writer != request => {
-                    let merged = merge(&base.values, &values, &live.values);
-                    (merged.ok_or_else(|| Error::new(ErrorKind::Changed))?, number()?)
+            let (live, revision) = self.live::<V>(&key).await?;
+            wanted = match &base {
+                // Another request wrote last, or this one over another. The result is not what this request alone wrote,
+                // so it gets a number of its own: a second save of this request must not take it for the first one.
+                Some(base) if live.request != request => {
+                    let mut began = base.values.clone();
+                    if live.request == request | JOINED {
+                        // An earlier save of this request has stored these.
+                        for name in &live.changed {
+                            match live.values.get(name) {
+                                Some(value) => drop(began.insert(name.clone(), value.clone())),
+                                None => drop(began.remove(name)),
+                            }
+                        }
+                    }
+                    let merged = merge(&began, &values, &live.values);
+                    let values_now = merged.ok_or_else(|| Error::new(ErrorKind::Changed))?;
+                    let is_changed = |name: &&String| values.get(*name) != base.values.get(*name);
+                    let names =
+                        values.keys().chain(base.values.keys().filter(|name| !values.contains_key(*name)));
+                    let changed = names.filter(is_changed).cloned().collect();
+                    Stored { request: request | JOINED, changed, values: values_now }
                 }
                 // This request itself wrote last, or the application has cleared the values.
-                _ => (values.clone(), request),
+                _ => Stored { request, changed: Vec::new(), values: values.clone() },
             };
-            seen = live;
+            seen = Seen { revision, values: live.values };
         }
         Err(Error::new(ErrorKind::Contended))
     }
@@ -123,11 +141,10 @@ impl<D: Driver> Guarded<D> {
         }
     }
 
-    /// The request that wrote the live session, and the session.
-    async fn live<V: Value>(&self, key: &Key) -> Result<(u64, Seen<V>), Error> {
+    /// The live session.
+    async fn live<V: Value>(&self, key: &Key) -> Result<(Stored<V>, Revision), Error> {
         let record = self.driver.retrieve(key).await?.ok_or_else(|| Error::new(ErrorKind::Ended))?;
-        let Stored { request, values } = Stored::decode(&record.data)?;
-        Ok((request, Seen { revision: record.revision, values }))
+        Ok((Stored::decode(&record.data)?, record.revision))
     }
 
     /// Replaces the session that was seen, or only moves its deadline if no value is to change. Returns `false` if it is
@@ -136,14 +153,14 @@ impl<D: Driver> Guarded<D> {
         &self,
         key: &Key,
         seen: &Seen<V>,
-        values: &Values<V>,
-        writer: u64,
+        wanted: &Stored<V>,
         deadline: Timestamp,
     ) -> Result<bool, Error> {
+        let Stored { request, changed, values } = wanted;
         if *values == seen.values {
             return self.touch(key, seen.revision, deadline).await;
         }
-        let record = Record::new(encode(writer, values)?, Some(deadline), Revision::random()?);
+        let record = Record::new(encode(*request, changed, values)?, Some(deadline), Revision::random()?);
         Ok(self.driver.store(key, record, Condition::Revision(seen.revision)).await?.is_applied())
     }
 
@@ -153,7 +170,10 @@ impl<D: Driver> Guarded<D> {
     }
 }
 
+/// In the number of a request: its values were joined with those of another one.
+const JOINED: u64 = 1;
+
 /// A random number for a request.
 fn number() -> Result<u64, Error> {
-    Ok(u64::from_le_bytes(random::eight_bytes()?))
+    Ok(u64::from_le_bytes(random::eight_bytes()?) & !JOINED)
 }

@@ -217,6 +217,22 @@ async fn second_save_keeps_what_the_first_was_joined_with() {
 }
 
 #[tokio::test]
+async fn second_save_is_refused_for_what_the_first_was_joined_with() {
+    let (driver, _) = memory();
+    let store = store(&driver);
+    let id = stored(&store, &[("count", 0)]).await;
+    let [ours, theirs] = [request(&store, id).await, request(&store, id).await];
+    theirs.insert("count", 1).await.unwrap();
+    theirs.save().await.unwrap();
+    ours.insert("own", 1).await.unwrap();
+    ours.save().await.unwrap();
+    ours.insert("count", 1).await.unwrap();
+    assert!(ours.save().await.is_err());
+    assert_eq!(refused(&ours).await, "another request changed the same value");
+    assert_eq!(number(&store, id, "count").await, Some(1));
+}
+
+#[tokio::test]
 async fn cleared_session_holds_only_what_was_set_since() {
     let (driver, _) = memory();
     let store = store(&driver);
