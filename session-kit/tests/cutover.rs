@@ -71,7 +71,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cutover").join(name)
 }
 
-/// What is installed, or a red line.
+/// The installed system, or a red line.
 fn or_skipped<T>(found: std::io::Result<T>, what: &str) -> Option<T> {
     found.inspect_err(|error| eprintln!("\x1b[31mSKIPPED: {what} cannot be installed: {error}\x1b[0m")).ok()
 }

@@ -195,7 +195,7 @@ async fn takeover_and_logout_wait_for_the_lock_of_a_script() {
     let waits = tokio::time::timeout(Duration::from_millis(200), client.get("/")).await;
     assert!(waits.is_err(), "the lock of the script was not respected");
     script.go_on();
-    // What the script wrote last.
+    // The last output of the script.
     assert_eq!(client.get("/").await.text(), "alice 3");
 
     let mut script = Script::start(php.command(OPEN, &id));

@@ -74,7 +74,7 @@ impl FastMmap {
         self
     }
 
-    /// Runs `job` on the locked file. `None` where there is no file.
+    /// Runs `job` on the locked file. `None` if the file is missing.
     async fn locked<T: Send + 'static>(
         &self,
         operation: Operation,

@@ -120,7 +120,7 @@ async fn live_fastmmap_file_is_shared_with_perl() {
     for number in 0..300 {
         assert_eq!(user_of(&source, &of(number)).await, Some(format!("user {number}")));
     }
-    // What we end is gone for Perl, whose own checks of the file find no fault, and the rest stays.
+    // Perl does not find the ended session. Its own checks of the file find no fault, and the other sessions stay.
     for number in (0..300).step_by(3) {
         source.end(&OldId::new(id(number))).await.unwrap();
     }

@@ -164,7 +164,7 @@ async fn file_of_catalyst_ends_as_another_file_says() {
         std::fs::write(path("expires"), file).unwrap();
         assert_eq!(user_of(&files, &headers).await.is_some(), lives, "{end}");
     }
-    // The file of the end is no session.
+    // The file of the deadline does not count as a session.
     let other = OldId::new(catalyst::file_name(&format!("expires:{id}")));
     assert_eq!(files.read(&other).await.unwrap(), None);
     reads_and_ends("catalyst", &files, &headers).await;
@@ -190,7 +190,7 @@ async fn lock_of_apache_session_is_another_file() {
     assert_eq!(waits.end(&OldId::new(id)).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     lock.unlock().unwrap();
     reads_and_ends("Apache::Session", &files, &headers).await;
-    // The lock is no session, and stays.
+    // The lock does not count as a session, and stays.
     assert_eq!(files.read(&OldId::new(format!("Apache-Session-{id}.lock"))).await.unwrap(), None);
     assert!(path.exists());
 }

@@ -18,7 +18,7 @@ const CHOICE: &str = "SESSION_KIT_REDIS_SERVER";
 /// The variable of the environment that names the engine in the results of a suite.
 const ENGINE: &str = "SESSION_KIT_REDIS_ENGINE";
 
-/// What a suite calls the engine: `SESSION_KIT_REDIS_ENGINE`, or `redis`.
+/// The name of the engine in a suite: `SESSION_KIT_REDIS_ENGINE`, or `redis`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "`cargo xtask conformance` chooses the server")]
 pub fn engine() -> String {

@@ -1,4 +1,4 @@
-//! What was found, with the clauses and the programs that show it.
+//! The findings, with the clauses and the programs that show them.
 
 use super::results::{Cell, Store};
 

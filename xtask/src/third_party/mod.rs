@@ -21,7 +21,7 @@ use results::{Results, slug};
 const FOLDER: &str = "third-party";
 const PAGE: &str = "THIRD-PARTY.md";
 
-/// A file system in memory, for the stores on disk.
+/// A file system in memory. The stores on disk are there.
 const MEMORY: &str = "/dev/shm";
 
 /// The limit of one store. The runner itself stops asking after five minutes.
@@ -119,7 +119,7 @@ fn ask(built: &Built, store: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Writes the result of a store, or why there is none, with the date.
+/// Writes the result of a store, or the reason for its lack, with the date.
 fn note(store: &str, result: Result<Value>) -> Result {
     let mut result = result.unwrap_or_else(|error| json!({ "name": store, "not_run": error.to_string() }));
     result["date"] = today()?.into();

@@ -91,7 +91,7 @@ impl Results {
 }
 
 impl<'a> Store<'a> {
-    /// A text of the result, empty if there is none.
+    /// A text of the result; empty for a missing one.
     pub(crate) fn text(&self, key: &str) -> &'a str {
         self.result[key].as_str().unwrap_or_default()
     }
