@@ -33,11 +33,11 @@ pub(crate) mod config {
 
     pub(crate) fn mmap(args: &Args) -> MmapConfig {
         let config = MmapConfig::new(args.dir.join("ours.map"));
+        // The default holds fewer.
         match args.records {
-            ..=500_000 => config,
-            // More than the default holds.
-            ..=5_000_000 => config.max_bytes(4 << 30),
-            _ => config.max_bytes(8 << 30),
+            5_000_001.. => config.max_bytes(8 << 30),
+            500_001.. => config.max_bytes(4 << 30),
+            _ => config,
         }
     }
 
