@@ -40,8 +40,9 @@ async fn measure(args: &Args) -> Result<Sample, Box<dyn Error>> {
         let users = users.step_by(args.tasks).collect();
         tokio::spawn(async move {
             let mut visitors = Visitors::log_in(&url, users).await?;
-            // The other end waits for all.
-            let _ = ready.send(()).await;
+            ready.send(()).await.map_err(io::Error::other)?;
+            // The other end waits until all have sent or failed.
+            drop(ready);
             visitors.visit(task, &state).await
         })
     });
@@ -223,7 +224,7 @@ fn understood(answer: &[u8], cookie: &mut Option<String>) -> io::Result<Option<b
     }
     for value in named("set-cookie") {
         let value = text(value)?;
-        let pair = value.split(';').next().unwrap_or_default();
+        let pair = value.split_once(';').map_or(value, |(pair, _)| pair);
         let ends = value.to_ascii_lowercase().contains("max-age=0");
         *cookie = Some(pair.to_owned()).filter(|pair| !ends && !pair.ends_with('='));
     }

@@ -241,10 +241,11 @@ async fn heartbeat(shared: Arc<Shared>) {
         tokio::time::sleep(BEAT).await;
         if shared.measuring.load(Relaxed) {
             let late = start.elapsed().saturating_sub(BEAT);
-            let (thread, before) = waited.unwrap_or_default();
             // A task may move to another thread, whose waits are its own.
-            let waits = match own_only.then(waited_nanos) {
-                Some((same, after)) if same == thread => Duration::from_nanos(after.saturating_sub(before)),
+            let waits = match (waited, own_only.then(waited_nanos)) {
+                (Some((thread, before)), Some((same, after))) if same == thread => {
+                    Duration::from_nanos(after.saturating_sub(before))
+                }
                 _ => Duration::ZERO,
             };
             let late = late.saturating_sub(waits).as_micros();
@@ -283,7 +284,7 @@ pub(crate) fn cpu_nanos(process: &str) -> u64 {
 }
 
 /// A number of this thread, and how long it has been ready to run while other threads had the processors. 0 where the
-/// system does not report it.
+/// system does not report it: then a gap includes such waits, and is only longer.
 fn waited_nanos() -> (u64, u64) {
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
     let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();

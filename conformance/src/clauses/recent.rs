@@ -40,7 +40,7 @@ pub(crate) async fn b38_recent_read_sees_own_changes(stage: &Stage) -> Check {
         put(&clone, &key, &record(number)).await?;
         agrees(&driver, &key, "after a store through a clone").await?;
         agrees(&clone, &key, "after its own store").await?;
-        let _ = driver.remove(&key, Condition::Any).await?;
+        yes(&driver.remove(&key, Condition::Any).await?, "a removal")?;
         agrees(&clone, &key, "after a removal through a clone").await?;
         agrees(&driver, &key, "after its own removal").await?;
     }
@@ -62,6 +62,7 @@ pub(crate) async fn b38_recent_read_sees_own_changes(stage: &Stage) -> Check {
         (record(4), at(2)),
     ] {
         warm(&driver, &key).await?;
+        // Applied or a conflict: other clauses say which.
         let _ = driver.store(&key, record, condition).await?;
         agrees(&driver, &key, &format!("after a store with {condition:?}")).await?;
     }
@@ -78,6 +79,7 @@ pub(crate) async fn b38_recent_read_sees_own_changes(stage: &Stage) -> Check {
     }
     for condition in [at(1), Condition::Absent, at(6)] {
         warm(&driver, &key).await?;
+        // As above.
         let _ = driver.remove(&key, condition).await?;
         agrees(&driver, &key, &format!("after a removal with {condition:?}")).await?;
     }

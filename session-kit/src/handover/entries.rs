@@ -1,6 +1,6 @@
 //! One value per session in Redis.
 
-use super::system::System;
+use super::system::{System, with_system};
 
 /// The values of a key-value store with one session each, for `RedisEntries`.
 #[derive(Clone, Debug)]
@@ -32,16 +32,5 @@ impl Entries {
         self
     }
 
-    /// Only how a request presents the session: the source after an [`Import`](super::Import).
-    #[must_use]
-    pub fn into_system(self) -> System {
-        self.system
-    }
-
-    /// Replaces how a request presents the session, and how it is read.
-    #[must_use]
-    pub fn system(mut self, change: impl FnOnce(System) -> System) -> Self {
-        self.system = change(self.system);
-        self
-    }
+    with_system!();
 }

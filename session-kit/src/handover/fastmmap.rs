@@ -16,7 +16,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::listed::{Listed, ListedSource};
 use super::locked::{blocking, open};
-use super::system::{System, corrupt, name_of, now, readable};
+use super::system::{System, corrupt, name_of, now, readable, with_system};
 
 /// How often a lock is tried again that the old application holds.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -61,18 +61,7 @@ impl FastMmap {
         self
     }
 
-    /// Only how a request presents the session: the source after an [`Import`](super::Import).
-    #[must_use]
-    pub fn into_system(self) -> System {
-        self.system
-    }
-
-    /// Replaces how a request presents the session, and how it is read.
-    #[must_use]
-    pub fn system(mut self, change: impl FnOnce(System) -> System) -> Self {
-        self.system = change(self.system);
-        self
-    }
+    with_system!();
 
     /// Runs `job` on the locked file. `None` if the file is missing.
     async fn locked<T: Send + 'static>(

@@ -11,7 +11,7 @@ use session_manager::{HandoverSource, OldId};
 
 use super::listed::{self, Listed, ListedSource};
 use super::locked;
-use super::system::{LONG, System, corrupt, decoding, name_of, now, readable};
+use super::system::{LONG, System, corrupt, decoding, name_of, now, readable, with_system};
 
 /// The live sessions of an application in one file each, for
 /// [`SessionsBuilder::handover`](crate::SessionsBuilder::handover). For PHP use [`PhpFiles`](super::PhpFiles).
@@ -116,18 +116,7 @@ impl Files {
         self
     }
 
-    /// Only how a request presents the session: the source after an [`Import`](super::Import).
-    #[must_use]
-    pub fn into_system(self) -> System {
-        self.system
-    }
-
-    /// Replaces how a request presents the session, and how it is read.
-    #[must_use]
-    pub fn system(mut self, change: impl FnOnce(System) -> System) -> Self {
-        self.system = change(self.system);
-        self
-    }
+    with_system!();
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         let is_plain = !name.contains(['/', '\\']) && !name.starts_with('.');

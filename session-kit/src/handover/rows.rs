@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::system::System;
+use super::system::{System, with_system};
 
 /// A table with one row per session, for `SqliteRows` and `PostgresRows`.
 #[derive(Clone, Debug)]
@@ -94,18 +94,7 @@ impl Rows {
         self
     }
 
-    /// Only how a request presents the session: the source after an [`Import`](super::Import).
-    #[must_use]
-    pub fn into_system(self) -> System {
-        self.system
-    }
-
-    /// Replaces how a request presents the session, and how it is read.
-    #[must_use]
-    pub fn system(mut self, change: impl FnOnce(System) -> System) -> Self {
-        self.system = change(self.system);
-        self
-    }
+    with_system!();
 
     /// Selects the session of the first parameter: its data if they have at most the second parameter's bytes, their length,
     /// and the moment of its end. The end is `NULL` where the column does not hold a moment.

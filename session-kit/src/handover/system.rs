@@ -278,6 +278,25 @@ pub(super) fn changed(metadata: &std::fs::Metadata) -> std::io::Result<f64> {
     Ok(seconds(metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
+/// The methods of every source with a [`System`].
+macro_rules! with_system {
+    () => {
+        /// Only how a request presents the session: the source after an [`Import`](super::Import).
+        #[must_use]
+        pub fn into_system(self) -> System {
+            self.system
+        }
+
+        /// Replaces how a request presents the session, and how it is read.
+        #[must_use]
+        pub fn system(mut self, change: impl FnOnce(System) -> System) -> Self {
+            self.system = change(self.system);
+            self
+        }
+    };
+}
+pub(super) use with_system;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,17 @@ fn mapped(place: &tempfile::TempDir) -> SessionFile {
     file
 }
 
+/// A sealed file with records.
+async fn sealed() -> (tempfile::TempDir, SessionFile) {
+    let place = tempfile::tempdir().unwrap();
+    let store = filled(&place).await;
+    store.close().await.unwrap();
+    drop(store);
+    let file = mapped(&place);
+    assert!(file.is_sealed());
+    (place, file)
+}
+
 #[tokio::test]
 async fn only_the_last_opener_seals_and_every_opener_breaks_the_seal() {
     let place = tempfile::tempdir().unwrap();
@@ -84,12 +95,7 @@ async fn a_sealed_file_opens_without_a_look_at_its_records() {
 /// Every word that the seal is for, bent by one bit: the next opener checks the file.
 #[tokio::test]
 async fn a_bent_index_breaks_the_seal() {
-    let place = tempfile::tempdir().unwrap();
-    let store = filled(&place).await;
-    store.close().await.unwrap();
-    drop(store);
-    let file = mapped(&place);
-    assert!(file.is_sealed());
+    let (_place, file) = sealed().await;
     let mut tried = 0;
     let mut bent = |span: crate::map::Span<'_>, word: usize| {
         let whole = span.get(word);
@@ -117,12 +123,7 @@ async fn a_bent_index_breaks_the_seal() {
 
 #[tokio::test]
 async fn a_change_after_the_seal_breaks_it() {
-    let place = tempfile::tempdir().unwrap();
-    let store = filled(&place).await;
-    store.close().await.unwrap();
-    drop(store);
-    let file = mapped(&place);
-    assert!(file.is_sealed());
+    let (_place, file) = sealed().await;
     // As a child process would that inherited the handle.
     assert!(file.remove(&key(3), Condition::Any, None).unwrap().is_applied());
     assert!(!file.is_sealed());
@@ -138,12 +139,8 @@ async fn a_change_after_the_seal_breaks_it() {
 
 #[tokio::test]
 async fn a_reboot_breaks_the_seal() {
-    let place = tempfile::tempdir().unwrap();
-    let store = filled(&place).await;
-    store.close().await.unwrap();
-    drop(store);
+    let (place, file) = sealed().await;
     // A record that did not reach the disk whole.
-    let file = mapped(&place);
     let unit = file.shard(0).table().unwrap().unwrap();
     let unit = (0..unit.len()).find_map(|slot| crate::table::unit_of(unit.get(slot))).unwrap();
     let (head, span) = file.head(unit).unwrap();
