@@ -26,6 +26,6 @@ impl Revision {
     /// `Entropy` if the operating system returns no random bytes.
     #[cfg(feature = "random")]
     pub fn random() -> crate::Result<Self> {
-        crate::random::eight_bytes().map(Self)
+        crate::random::bytes().map(Self)
     }
 }

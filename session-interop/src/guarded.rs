@@ -175,5 +175,5 @@ const JOINED: u64 = 1;
 
 /// A random number for a request.
 fn number() -> Result<u64, Error> {
-    Ok(u64::from_le_bytes(random::eight_bytes()?) & !JOINED)
+    Ok(u64::from_le_bytes(random::bytes()?) & !JOINED)
 }

@@ -186,7 +186,7 @@ impl<D: Driver> Manager<D> {
             if keeps(stored.index.epoch) {
                 return Ok(stored.index.epoch);
             }
-            let epoch = u64::from_le_bytes(random::eight_bytes()?).max(1);
+            let epoch = u64::from_le_bytes(random::bytes()?).max(1);
             stored.index.epoch = epoch;
             // The epoch is there for as long as any session from before it could live.
             let last = stored.index.deadline(stored.deadline);
@@ -382,7 +382,7 @@ impl<D: Driver> Manager<D> {
                 return Ok(Stored { key, index, record: None, deadline: None, damaged: false });
             }
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                let index = self.instead_of_damaged(Some(error), random::eight_bytes()?, reported)?;
+                let index = self.instead_of_damaged(Some(error), random::bytes()?, reported)?;
                 // Its deadline is unknown, and so are those of its sessions.
                 return Ok(Stored { key, index, record: None, deadline: Some(None), damaged: true });
             }

@@ -56,7 +56,7 @@ impl Flash<'_> {
     /// `Encode`, `Name`, `TooLarge`, `Entropy`, `Committed`, `NotLoaded`, `Busy`.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
         let codec = self.session.config().codec;
-        let id = Some(u64::from_le_bytes(random::eight_bytes()?));
+        let id = Some(u64::from_le_bytes(random::bytes()?));
         let parts = NewEntry { class: FLASH, codec: codec.id(), deadline: None, id, key };
         let entry = encode_entry(parts, |out| codec.encode(key, value, out))?;
         self.session.record_entry(entry, Op::FlashSet)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
 use session_core::{Operation, StoreError, StoreErrorKind, random};
 use sha2::Sha256;
@@ -68,7 +68,7 @@ impl SecretKey {
     /// [`KeyError`] for other text, and as [`from_bytes`](Self::from_bytes).
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
         let encoded = text.trim().strip_prefix(TEXT).ok_or(KeyError::Encoding)?;
-        let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| KeyError::Encoding)?;
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(encoded).map_err(|_| KeyError::Encoding)?;
         Self::from_bytes(&Zeroizing::new(bytes))
     }
 
@@ -77,7 +77,7 @@ impl SecretKey {
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(TEXT.len() + self.0.len().div_ceil(3) * 4));
         text.push_str(TEXT);
-        BASE64URL_NOPAD.encode_append(&self.0, &mut text);
+        URL_SAFE_NO_PAD.encode_append(&*self.0, &mut *text);
         text
     }
 

@@ -83,9 +83,8 @@ impl Sealer {
         let mut sealed = Vec::with_capacity(record.data.len() + OVERHEAD);
         sealed.push(VERSION);
         sealed.extend_from_slice(&key.number);
-        sealed.resize(BODY_AT, 0);
-        random::fill(&mut sealed[NONCE_AT..])?;
-        let nonce: [u8; BODY_AT - NONCE_AT] = *sealed[NONCE_AT..].first_chunk().expect("the nonce is there");
+        let nonce: [u8; BODY_AT - NONCE_AT] = random::bytes()?;
+        sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&id.to_bytes());
         let expires = record.expires.map_or(NONE, Timestamp::as_millis);
         sealed.extend_from_slice(&expires.to_le_bytes());
@@ -147,6 +146,8 @@ impl std::fmt::Debug for Sealer {
 
 #[cfg(test)]
 mod tests {
+    use base64_simd::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::keys::SecretKey;
 
@@ -157,7 +158,7 @@ mod tests {
     fn first_layout_stays_readable() {
         let bytes: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(n).wrapping_mul(29) ^ (n << 3)).collect();
         let sealer = Sealer::new(&KeyRing::new(SecretKey::from_bytes(&bytes).unwrap()), "__Host-session");
-        let sealed = data_encoding::BASE64URL_NOPAD.decode(SEALED.trim().as_bytes()).unwrap();
+        let sealed = URL_SAFE_NO_PAD.decode_to_vec(SEALED.trim()).unwrap();
         let (id, record) = sealer.open(sealed.clone(), 1).unwrap();
         assert_eq!(id, SessionId::from_bytes([7; 24]));
         let expected =

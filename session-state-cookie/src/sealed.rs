@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, Uri};
 use session_core::{
@@ -109,7 +109,7 @@ impl SealedCookie {
             if whole.len() > MOST * MAX_NAME_AND_VALUE {
                 return None;
             }
-            let session = self.sealer.open(BASE64URL_NOPAD.decode(&whole).ok()?, count as u8)?;
+            let session = self.sealer.open(URL_SAFE_NO_PAD.decode_to_vec(&whole).ok()?, count as u8)?;
             Some((count as u8, session))
         })
     }
@@ -173,7 +173,7 @@ impl Carrier for SealedCookie {
             return Err(StoreError::new(StoreErrorKind::TooLarge, Operation::State)
                 .with_detail(format!("a session of {len} bytes; {MOST} cookies hold {}", self.holds(MOST))));
         };
-        let text = BASE64URL_NOPAD.encode(&self.sealer.seal(id, record, count as u8)?);
+        let text = URL_SAFE_NO_PAD.encode_to_string(self.sealer.seal(id, record, count as u8)?);
         Self::all_or_nothing(response, |response| {
             let mut rest = text.as_str();
             for (at, cookie) in self.cookies.iter().enumerate() {

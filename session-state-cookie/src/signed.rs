@@ -1,5 +1,6 @@
 //! Session ids with a signature, checked before any store call.
 
+use base64_simd::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use session_core::SessionId;
 use sha2::Sha256;
@@ -39,7 +40,7 @@ impl Signer {
         value.push('.');
         if let Some(mac) = self.macs.first() {
             let whole = mac.clone().chain_update(id.as_str()).finalize().into_bytes();
-            data_encoding::BASE64URL_NOPAD.encode_append(&whole[..MAC_BYTES], &mut value);
+            URL_SAFE_NO_PAD.encode_append(&whole[..MAC_BYTES], &mut value);
         }
         value
     }
@@ -48,7 +49,7 @@ impl Signer {
     pub(crate) fn verify(&self, value: &[u8]) -> Option<SessionId> {
         let (id, rest) = value.split_at_checked(SessionId::CHARS)?;
         let text = rest.strip_prefix(b".").filter(|text| text.len() == MAC_CHARS)?;
-        let mac = data_encoding::BASE64URL_NOPAD.decode(text).ok()?;
+        let mac = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
         let parsed = SessionId::parse(id)?;
         let verifies =
             |key: &&Hmac<Sha256>| (*key).clone().chain_update(id).verify_truncated_left(&mac).is_ok();

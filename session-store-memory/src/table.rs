@@ -50,7 +50,7 @@ impl fmt::Debug for Table {
 
 impl Table {
     pub(crate) fn new(shards: usize, now: Timestamp) -> Result<Self> {
-        let seed = || random::eight_bytes().map(u64::from_le_bytes);
+        let seed = || random::bytes().map(u64::from_le_bytes);
         let hasher = RandomState::with_seeds(seed()?, seed()?, seed()?, seed()?);
         let side = || Side { due: AtomicU64::new(u64::MAX), rest: RwLock::new(Rest::new(now)) };
         Ok(Self {

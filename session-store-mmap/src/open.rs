@@ -130,7 +130,7 @@ fn create(config: &MmapConfig, geometry: Geometry, host: &Host) -> Result<Sessio
 
 fn fill(config: &MmapConfig, geometry: Geometry, host: &Host, file: File) -> Result<SessionFile> {
     let path = &config.path;
-    let [seed, id] = [random::eight_bytes()?, random::eight_bytes()?].map(u64::from_ne_bytes);
+    let [seed, id] = [random::bytes()?, random::bytes()?].map(u64::from_ne_bytes);
     share(&file, FlockOperation::NonBlockingLockShared, path)?;
     let file = map(config, Superblock { geometry, seed, id }, file)?;
     let grown = FIRST_EXTENTS.min(geometry.extents);
