@@ -523,7 +523,7 @@ fn stall() -> Vec<Group> {
         cost("find_gap_ms", "ms, gap in find over 100 k"),
         cost("read_gap_ms", "ms, gap reading 8 MiB"),
         cost("write_gap_ms", "ms, gap writing 8 MiB"),
-        cost("keys_gap_ms", "ms, gap with 16 k keys"),
+        cost("keys_gap_ms", "ms, gap with 8 k keys"),
         cost("bytes_gap_ms", "ms, gap with a session of 4 MiB"),
         cost("purge_gap_ms", "ms, gap in a purge of 10 k"),
     ];

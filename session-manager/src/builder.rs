@@ -31,7 +31,7 @@ use crate::sweep::Sweep;
 /// | `index_users` | on |
 /// | `user_epochs` | off |
 /// | `max_user_sessions` | no limit |
-/// | `max_session_keys` | 16,384 |
+/// | `max_session_keys` | 8,192 |
 /// | `max_session_bytes` | 4 MiB |
 /// | `poll_interval` | 10 seconds |
 /// | `handover` | none |
@@ -78,7 +78,7 @@ impl<D: Driver> Sessions<D> {
             ids: Arc::new(SessionId::generate),
             index_users: true,
             user_epochs: false,
-            limits: Limits { keys: 1 << 14, bytes: 4 << 20 },
+            limits: Limits { keys: 1 << 13, bytes: 4 << 20 },
             max_user_sessions: None,
             poll_interval: Duration::from_secs(10),
             carried: None,

@@ -16,7 +16,7 @@ use super::purge;
 /// Larger than any session should be. A driver with a lower limit reads and writes its limit.
 const LARGE: u64 = 8 << 20;
 /// How many keys the session with many keys has: as many as one may have with default options.
-const KEYS: usize = 16_384;
+const KEYS: usize = 8_192;
 /// How long the long session is: as long as one may be with default options, but for its small values.
 const SESSION: u64 = (4 << 20) - 1_024;
 /// How many values share that length.
