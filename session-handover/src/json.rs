@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each system uses a part")]
 
 use crate::keys::last_of_each;
+use crate::value::put;
 use crate::{Bounds, Error, ErrorKind, Reader, Value, wtf8};
 
 /// How a system's JSON differs from that of others.
@@ -23,7 +24,8 @@ pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 /// Reads one JSON text of a dialect.
 pub(crate) fn read_as(dialect: Dialect, bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
     let mut json = Json { input: Reader::new(bytes, bounds), text: std::str::from_utf8(bytes).ok(), dialect };
-    let value = json.value()?;
+    let mut value = Value::Null;
+    json.value(&mut value)?;
     json.space();
     match json.input.peek() {
         None => Ok(value),
@@ -39,75 +41,87 @@ struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn value(&mut self) -> Result<Value, Error> {
+    /// Reads a value into an empty place.
+    fn value(&mut self, place: &mut Value) -> Result<(), Error> {
         self.input.enter()?;
         self.input.count_item()?;
         self.space();
         let at = self.input.offset();
-        let value = match self.input.peek() {
-            Some(b'{') => self.map()?,
-            Some(b'[') => self.list()?,
-            Some(b'"') => self.text()?,
-            Some(b't') => self.word(b"true", Value::Bool(true))?,
-            Some(b'f') => self.word(b"false", Value::Bool(false))?,
-            Some(b'n') => self.word(b"null", Value::Null)?,
-            Some(b'N') if self.dialect.infinite => self.word(b"NaN", Value::Float(f64::NAN))?,
-            Some(b'I') if self.dialect.infinite => self.word(b"Infinity", Value::Float(f64::INFINITY))?,
-            Some(b'-') if self.dialect.infinite && self.input.rest().starts_with(b"-I") => {
-                self.word(b"-Infinity", Value::Float(f64::NEG_INFINITY))?
+        match self.input.peek() {
+            Some(b'{') => self.map(place)?,
+            Some(b'[') => self.list(place)?,
+            Some(b'"') => self.text(place)?,
+            Some(b't') => self.word(place, b"true", Value::Bool(true))?,
+            Some(b'f') => self.word(place, b"false", Value::Bool(false))?,
+            Some(b'n') => self.word(place, b"null", Value::Null)?,
+            Some(b'N') if self.dialect.infinite => self.word(place, b"NaN", Value::Float(f64::NAN))?,
+            Some(b'I') if self.dialect.infinite => {
+                self.word(place, b"Infinity", Value::Float(f64::INFINITY))?;
             }
-            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b'-') if self.dialect.infinite && self.input.rest().starts_with(b"-I") => {
+                self.word(place, b"-Infinity", Value::Float(f64::NEG_INFINITY))?;
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(place)?,
             Some(_) => return Err(Error::new(ErrorKind::Malformed, at, "value expected")),
             None => return Err(Error::new(ErrorKind::Truncated, at, "input ends early")),
-        };
-        self.input.leave();
-        Ok(value)
-    }
-
-    fn word(&mut self, word: &'static [u8], value: Value) -> Result<Value, Error> {
-        let at = self.input.offset();
-        if self.input.take(word.len())? == word {
-            Ok(value)
-        } else {
-            Err(Error::new(ErrorKind::Malformed, at, "unknown word"))
         }
+        self.input.leave();
+        Ok(())
     }
 
-    fn map(&mut self) -> Result<Value, Error> {
+    fn word(&mut self, place: &mut Value, word: &'static [u8], value: Value) -> Result<(), Error> {
+        let at = self.input.offset();
+        if self.input.take(word.len())? != word {
+            return Err(Error::new(ErrorKind::Malformed, at, "unknown word"));
+        }
+        put(place, value);
+        Ok(())
+    }
+
+    fn map(&mut self, place: &mut Value) -> Result<(), Error> {
         self.input.byte()?;
         let mut entries = Vec::new();
         self.space();
         if self.input.peek() == Some(b'}') {
             self.input.byte()?;
-            return Ok(Value::Map(entries));
+            put(place, Value::Map(entries));
+            return Ok(());
         }
         loop {
             self.space();
             if self.input.peek() != Some(b'"') {
                 return Err(Error::new(ErrorKind::Malformed, self.input.offset(), "key expected"));
             }
-            let key = self.text()?;
+            if entries.is_empty() {
+                // Most maps have so many, and to grow takes as long as to read them.
+                entries.reserve(8);
+            }
+            let (key, value) = entries.push_mut((Value::Null, Value::Null));
+            self.text(key)?;
             self.space();
             self.expect(b':')?;
-            entries.push((key, self.value()?));
+            self.value(value)?;
             if self.end(b'}')? {
-                return Ok(Value::Map(if self.dialect.unique { last_of_each(entries) } else { entries }));
+                put(place, Value::Map(if self.dialect.unique { last_of_each(entries) } else { entries }));
+                return Ok(());
             }
         }
     }
 
-    fn list(&mut self) -> Result<Value, Error> {
+    fn list(&mut self, place: &mut Value) -> Result<(), Error> {
         self.input.byte()?;
         let mut items = Vec::new();
         self.space();
         if self.input.peek() == Some(b']') {
             self.input.byte()?;
-            return Ok(Value::List(items));
+            put(place, Value::List(items));
+            return Ok(());
         }
         loop {
-            items.push(self.value()?);
+            self.value(items.push_mut(Value::Null))?;
             if self.end(b']')? {
-                return Ok(Value::List(items));
+                put(place, Value::List(items));
+                return Ok(());
             }
         }
     }
@@ -123,10 +137,11 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Value, Error> {
+    fn number(&mut self, place: &mut Value) -> Result<(), Error> {
         if let Some((number, length)) = small(self.input.rest()) {
             self.input.take(length)?;
-            return Ok(Value::Int(number));
+            put(place, Value::Int(number));
+            return Ok(());
         }
         let at = self.input.offset();
         let bad = || Error::new(ErrorKind::Malformed, at, "number");
@@ -140,16 +155,19 @@ impl<'a> Json<'a> {
             return Err(bad());
         }
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(text.parse().map_or_else(|_| Value::BigInt(text.to_owned()), Value::Int));
+            put(place, text.parse().map_or_else(|_| Value::BigInt(text.to_owned()), Value::Int));
+            return Ok(());
         }
         let dangling = digits.contains(".e") || digits.contains(".E");
         if dangling || digits.starts_with('.') || digits.ends_with(['.', 'e', 'E', '-', '+']) {
             return Err(bad());
         }
-        text.parse().map(Value::Float).map_err(|_| bad())
+        put(place, Value::Float(text.parse().map_err(|_| bad())?));
+        Ok(())
     }
 
-    fn text(&mut self) -> Result<Value, Error> {
+    /// Reads a text into an empty place.
+    fn text(&mut self, place: &mut Value) -> Result<(), Error> {
         let start = self.input.offset();
         let damaged = || Error::new(ErrorKind::Malformed, start, "text is not UTF-8");
         self.input.byte()?;
@@ -160,7 +178,8 @@ impl<'a> Json<'a> {
             self.input.grow(plain.len())?;
             let text = self.text.and_then(|text| text.get(from..from + plain.len()));
             let text = text.map_or_else(|| std::str::from_utf8(plain).map_err(|_| damaged()), Ok)?;
-            return Ok(Value::Text(text.into()));
+            put(place, Value::Text(text.into()));
+            return Ok(());
         }
         let mut bytes = plain.to_vec();
         let mut lone = false;
@@ -185,14 +204,13 @@ impl<'a> Json<'a> {
             }
         }
         self.input.grow(bytes.len())?;
-        if lone {
-            return Ok(if self.dialect.utf16 {
-                Value::Utf16(wtf8::units(&bytes))
-            } else {
-                Value::Bytes(bytes)
-            });
-        }
-        String::from_utf8(bytes).map(|text| Value::Text(text.into())).map_err(|_| damaged())
+        let value = match lone {
+            true if self.dialect.utf16 => Value::Utf16(wtf8::units(&bytes)),
+            true => Value::Bytes(bytes),
+            false => Value::Text(String::from_utf8(bytes).map_err(|_| damaged())?.into()),
+        };
+        put(place, value);
+        Ok(())
     }
 
     /// The bytes up to a quote or a backslash.

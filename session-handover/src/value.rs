@@ -213,3 +213,15 @@ impl Value {
         if groups.is_empty() { Self::Int(0) } else { Self::BigInt(text) }
     }
 }
+
+/// Writes a value into a place that holds [`Value::Null`].
+///
+/// A decoder builds its tree in place, because a value that is returned through several functions is copied as often, in
+/// pieces that the processor cannot read back at once. What stood there is not dropped: that would cost a branch, and a
+/// `Null` has nothing to drop.
+#[allow(dead_code, reason = "each format uses a part")]
+#[inline(always)]
+pub(crate) fn put(place: &mut Value, value: Value) {
+    debug_assert_eq!(*place, Value::Null);
+    std::mem::forget(std::mem::replace(place, value));
+}

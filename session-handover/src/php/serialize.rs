@@ -20,7 +20,8 @@ pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Value, Error> {
 }
 
 fn whole<T: Target>(text: &mut Text<'_, T>, bounds: &Bounds) -> Result<Value, Error> {
-    let root = text.value()?;
+    let mut root = T::nothing();
+    text.value(&mut root)?;
     text.input.end()?;
     text.target.take(root, bounds)
 }

@@ -79,7 +79,7 @@ fn variables<T: Target>(handler: Handler, text: &mut Text<'_, T>, bounds: &Bound
                 name
             }
         };
-        entries.push((string(name), text.value()?));
+        text.value(&mut entries.push_mut((string(name), T::nothing())).1)?;
     }
     let root = text.target.variables(entries);
     text.target.take(root, &Bounds { depth: bounds.depth.saturating_add(1), ..*bounds })

@@ -3,13 +3,17 @@
 use super::{bare, fields, unique};
 use crate::graph::{Graph, Id, Node, Part};
 use crate::keys::last_of_each;
+use crate::value::put;
 use crate::{Bounds, Error, ErrorKind, Object, Value};
 
 /// Takes values in the order of the text. A value with parts gets its number before them.
 pub(crate) trait Target: Default {
     type Item;
 
-    fn leaf(&mut self, value: Value) -> Self::Item;
+    /// What stands in a place until its value is read.
+    fn nothing() -> Self::Item;
+
+    fn leaf(&mut self, place: &mut Self::Item, value: Value);
 
     /// Numbers a value whose parts follow.
     fn begin(&mut self) -> Id;
@@ -43,8 +47,13 @@ pub(crate) struct Tree {
 impl Target for Tree {
     type Item = Value;
 
-    fn leaf(&mut self, value: Value) -> Value {
-        value
+    fn nothing() -> Value {
+        Value::Null
+    }
+
+    #[inline(always)]
+    fn leaf(&mut self, place: &mut Value, value: Value) {
+        put(place, value);
     }
 
     fn begin(&mut self) -> Id {
@@ -100,10 +109,13 @@ impl Default for Numbered {
 impl Target for Numbered {
     type Item = Id;
 
-    fn leaf(&mut self, value: Value) -> Id {
-        let id = self.graph.leaf(value);
-        self.slots.push(id);
-        id
+    fn nothing() -> Id {
+        0
+    }
+
+    fn leaf(&mut self, place: &mut Id, value: Value) {
+        *place = self.graph.leaf(value);
+        self.slots.push(*place);
     }
 
     fn begin(&mut self) -> Id {

@@ -2,6 +2,7 @@
 
 use super::target::{Numbered, Target, Tree};
 use super::{key, may_be_integer, string};
+use crate::value::put;
 use crate::{Bounds, Error, ErrorKind, Reader, Value};
 
 /// Reads a text as a tree, and from its start as numbered values if a reference is met.
@@ -32,43 +33,64 @@ impl<'a, T: Target> Text<'a, T> {
         Self { input: Reader::new(bytes, bounds), whole, target: T::default() }
     }
 
-    /// One value with all its parts.
-    pub(crate) fn value(&mut self) -> Result<T::Item, Error> {
+    /// One value with all its parts, into an empty place.
+    pub(crate) fn value(&mut self, place: &mut T::Item) -> Result<(), Error> {
         self.input.enter()?;
         self.input.count_item()?;
         let at = self.input.offset();
-        let item = match self.input.byte()? {
+        match self.input.byte()? {
             b'N' => {
                 self.expect(*b";")?;
-                self.target.leaf(Value::Null)
+                self.target.leaf(place, Value::Null);
             }
             code => {
                 self.expect(*b":")?;
-                self.typed(code, at)?
+                self.typed(place, code, at)?;
             }
-        };
+        }
         self.input.leave();
-        Ok(item)
+        Ok(())
     }
 
-    fn typed(&mut self, code: u8, at: usize) -> Result<T::Item, Error> {
-        let leaf = match code {
-            b'b' => Value::Bool(self.truth()?),
-            b'i' => Value::Int(self.number(b';')?),
-            b'd' => Value::Float(self.float()?),
-            b's' => self.string()?.value(),
-            b'S' => string(&self.escaped()?),
-            b'E' => self.case()?,
-            b'a' => return self.array(),
-            b'O' => return self.object(),
-            b'C' => return self.raw(),
+    fn typed(&mut self, place: &mut T::Item, code: u8, at: usize) -> Result<(), Error> {
+        match code {
+            b'b' => {
+                let truth = self.truth()?;
+                self.target.leaf(place, Value::Bool(truth));
+            }
+            b'i' => {
+                let number = self.number(b';')?;
+                self.target.leaf(place, Value::Int(number));
+            }
+            b'd' => {
+                let number = self.float()?;
+                self.target.leaf(place, Value::Float(number));
+            }
+            b's' => {
+                let piece = self.string()?;
+                match piece.text {
+                    Some(text) => self.target.leaf(place, Value::Text(text.into())),
+                    None => self.target.leaf(place, string(piece.bytes)),
+                }
+            }
+            b'S' => {
+                let bytes = self.escaped()?;
+                self.target.leaf(place, string(&bytes));
+            }
+            b'E' => {
+                let case = self.case()?;
+                self.target.leaf(place, case);
+            }
+            b'a' => self.array(place)?,
+            b'O' => self.object(place)?,
+            b'C' => self.raw(place)?,
             b'R' | b'r' => {
                 let number = self.number(b';')?;
-                return self.target.reference(number, code == b'r', at);
+                *place = self.target.reference(number, code == b'r', at)?;
             }
             _ => return Err(Error::new(ErrorKind::Malformed, at, "unknown type")),
-        };
-        Ok(self.target.leaf(leaf))
+        }
+        Ok(())
     }
 
     fn truth(&mut self) -> Result<bool, Error> {
@@ -89,41 +111,45 @@ impl<'a, T: Target> Text<'a, T> {
     }
 
     /// A list if the keys count from zero, else a map.
-    fn array(&mut self) -> Result<T::Item, Error> {
+    fn array(&mut self, place: &mut T::Item) -> Result<(), Error> {
         let id = self.target.begin();
         let count = self.count()?;
         let mut items = Vec::new();
         let mut first = None;
         for index in 0..count {
             if !self.takes_index(index)? {
-                match self.key(true)? {
-                    Value::Int(key) if usize::try_from(key) == Ok(index) => {}
-                    key => {
-                        first = Some(key);
-                        break;
-                    }
+                let mut key = Value::Null;
+                self.key(&mut key, true)?;
+                if !matches!(&key, Value::Int(key) if usize::try_from(*key) == Ok(index)) {
+                    first = Some(key);
+                    break;
                 }
             }
             if index == 0 {
                 items.reserve(count.min(64));
             }
-            items.push(self.value()?);
+            self.value(items.push_mut(T::nothing()))?;
         }
-        let Some(mut key) = first else {
+        let Some(first) = first else {
             self.expect(*b"}")?;
-            return Ok(self.target.list(id, items));
+            *place = self.target.list(id, items);
+            return Ok(());
         };
         let mut entries = Vec::with_capacity(count.min(64));
         entries.extend((0..).map(Value::Int).zip(items));
-        loop {
-            entries.push((key, self.value()?));
-            if entries.len() == count {
-                break;
-            }
-            key = self.key(true)?;
+        self.value(&mut entries.push_mut((first, T::nothing())).1)?;
+        while entries.len() < count {
+            self.entry(&mut entries, true)?;
         }
         self.expect(*b"}")?;
-        Ok(self.target.map(id, entries))
+        *place = self.target.map(id, entries);
+        Ok(())
+    }
+
+    fn entry(&mut self, entries: &mut Vec<(Value, T::Item)>, of_array: bool) -> Result<(), Error> {
+        let (key, value) = entries.push_mut((Value::Null, T::nothing()));
+        self.key(key, of_array)?;
+        self.value(value)
     }
 
     /// Takes the key of a list's item, if it is this one and has at most two digits. Most keys are such.
@@ -143,27 +169,29 @@ impl<'a, T: Target> Text<'a, T> {
         Ok(true)
     }
 
-    fn object(&mut self) -> Result<T::Item, Error> {
+    fn object(&mut self, place: &mut T::Item) -> Result<(), Error> {
         let class = self.class()?;
         self.expect(*b":")?;
         let id = self.target.begin();
         let count = self.count()?;
         let mut entries = Vec::with_capacity(count.min(64));
         for _ in 0..count {
-            entries.push((self.key(false)?, self.value()?));
+            self.entry(&mut entries, false)?;
         }
         self.expect(*b"}")?;
-        Ok(self.target.object(id, class, entries))
+        *place = self.target.object(id, class, entries);
+        Ok(())
     }
 
-    fn raw(&mut self) -> Result<T::Item, Error> {
+    fn raw(&mut self, place: &mut T::Item) -> Result<(), Error> {
         let class = self.class()?;
         self.expect(*b":")?;
         let len: usize = self.number(b':')?;
         self.expect(*b"{")?;
         let raw = self.input.take(len)?.to_vec();
         self.expect(*b"}")?;
-        Ok(self.target.raw(class, raw))
+        *place = self.target.raw(class, raw);
+        Ok(())
     }
 
     /// The number of entries, up to the brace.
@@ -177,22 +205,24 @@ impl<'a, T: Target> Text<'a, T> {
         Ok(count)
     }
 
-    /// A key of an array, or the name of a variable of an object.
-    fn key(&mut self, of_array: bool) -> Result<Value, Error> {
+    /// A key of an array, or the name of a variable of an object, into an empty place.
+    fn key(&mut self, place: &mut Value, of_array: bool) -> Result<(), Error> {
         self.input.count_item()?;
         let at = self.input.offset();
         let code = self.input.byte()?;
         self.expect(*b":")?;
-        Ok(match code {
-            b'i' => Value::Int(self.number(b';')?),
+        match code {
+            b'i' => put(place, Value::Int(self.number(b';')?)),
             b's' => match self.string()? {
-                name if of_array && may_be_integer(name.bytes) => key(name.bytes),
-                name => name.value(),
+                Piece { bytes, .. } if of_array && may_be_integer(bytes) => put(place, key(bytes)),
+                Piece { text: Some(text), .. } => put(place, Value::Text(text.into())),
+                Piece { bytes, .. } => put(place, string(bytes)),
             },
-            b'S' if of_array => key(&self.escaped()?),
-            b'S' => string(&self.escaped()?),
+            b'S' if of_array => put(place, key(&self.escaped()?)),
+            b'S' => put(place, string(&self.escaped()?)),
             _ => return Err(Error::new(ErrorKind::Malformed, at, "key expected")),
-        })
+        }
+        Ok(())
     }
 
     fn class(&mut self) -> Result<String, Error> {
@@ -311,10 +341,4 @@ impl<'a, T: Target> Text<'a, T> {
 struct Piece<'a> {
     bytes: &'a [u8],
     text: Option<&'a str>,
-}
-
-impl Piece<'_> {
-    fn value(&self) -> Value {
-        self.text.map_or_else(|| string(self.bytes), |text| Value::Text(text.into()))
-    }
 }
