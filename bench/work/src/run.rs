@@ -283,14 +283,21 @@ pub(crate) fn cpu_nanos(process: &str) -> u64 {
     threads.filter_map(of).sum()
 }
 
-/// A number of this thread, and how long it has been ready to run while other threads had the processors. 0 where the
-/// system does not report it: then a gap includes such waits, and is only longer.
+/// A number of this thread, and how long it has been ready to run while other threads had the processors, or while the host
+/// had taken them away. 0 where the system does not report it: then a gap includes such waits, and is only longer.
 fn waited_nanos() -> (u64, u64) {
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
     let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let name = thread.file_name().and_then(std::ffi::OsStr::to_str);
-    (number(name), number(times.split_whitespace().nth(1)))
+    (number(name), number(times.split_whitespace().nth(1)) + stolen_nanos())
+}
+
+/// How long the host of a virtual machine has taken processors away, in steps of ten milliseconds.
+fn stolen_nanos() -> u64 {
+    let times = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = times.split_whitespace().nth(8).and_then(|ticks| ticks.parse::<u64>().ok());
+    ticks.unwrap_or(0) * 10_000_000
 }
 
 /// The processor time of a server and of its child processes so far, such as PostgreSQL's backends. The time of a child
