@@ -65,6 +65,7 @@ impl SessionId {
 
     /// Parses the text. Anything but exactly 32 base64url characters is `None`.
     #[must_use]
+    #[inline]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; Self::BYTES];
         decode(text.try_into().ok()?, &mut bytes).then_some(Self(bytes))
@@ -84,7 +85,7 @@ impl SessionId {
     pub fn key(&self) -> Key {
         let (mut block, mut hash) = (KEY_BLOCK, FIRST_HASH);
         block[KEY_TAG.len()..][..Self::BYTES].copy_from_slice(&self.0);
-        compress256(&mut hash, &[block]);
+        compress256(&mut hash, std::slice::from_ref(&block));
         let mut text = *b"session:...........................................";
         encode(hash.map(u32::to_be_bytes).as_flattened(), &mut text["session:".len()..]);
         Key::of_session(ArrayString::from_byte_string(&text).expect("base64url is ASCII"))

@@ -16,17 +16,30 @@ use crate::request::RequestInfo;
 use crate::table::{CLOCK_DIFFERENCE, Content, TOMBSTONE_TIME, Table};
 use crate::work::{Loaded, Work};
 
-/// The content of the store under one id of a request.
+/// The content of the store under one id of a request. All parts are boxes, so that it stays in two registers: the usual
+/// case is returned through three functions.
 enum Found {
     Session(Box<Work>),
-    Replaced(Option<Box<Table>>),
-    /// As `Replaced`, by a clock that was ahead, at this revision.
-    ReplacedLate(Option<Box<Table>>, Revision),
-    /// A timed renewal has moved the session to this id. With the key and the revision of a forwarder that lasts longer
-    /// than after the first use of the new id.
-    Moved(SessionId, Option<Box<(Key, Revision)>>),
-    Refused(EndReason),
+    Replaced(Box<Replaced>),
+    /// A timed renewal has moved the session.
+    Moved(Box<Moved>),
+    Refused(Box<EndReason>),
     Nothing,
+}
+
+/// What a tombstone says.
+struct Replaced {
+    /// The anonymous session that a login left.
+    left: Option<Box<Table>>,
+    /// Its revision, if it was written by a clock that was ahead.
+    late: Option<Revision>,
+}
+
+/// Where a timed renewal has moved the session.
+struct Moved {
+    to: SessionId,
+    /// The key and the revision of a forwarder that lasts longer than after the first use of the new id.
+    lasting: Option<Box<(Key, Revision)>>,
 }
 
 impl<D: Driver> Manager<D> {
@@ -76,17 +89,18 @@ impl<D: Driver> Manager<D> {
                     Some(work) => return Ok(beside(work, &replaced).told_if(moves > 0)),
                     None => end = Some(EndReason::Revoked),
                 },
-                Found::Replaced(left) => replaced = replaced.or(Some(left)),
-                Found::ReplacedLate(left, revision) => {
-                    Box::pin(self.shorten(id.key(), revision, TOMBSTONE_TIME)).await;
-                    replaced = replaced.or(Some(left));
+                Found::Replaced(found) => {
+                    if let Some(revision) = found.late {
+                        Box::pin(self.shorten(id.key(), revision, TOMBSTONE_TIME)).await;
+                    }
+                    replaced = replaced.or(Some(found.left));
                 }
-                Found::Moved(to, forwarder) if moves < MOVES => {
-                    (next, moves, lasting) = (Some(to), moves + 1, lasting.or(forwarder));
+                Found::Moved(moved) if moves < MOVES => {
+                    (next, moves, lasting) = (Some(moved.to), moves + 1, lasting.or(moved.lasting));
                     continue;
                 }
-                Found::Moved(..) => end = end.or(Some(EndReason::Replaced)),
-                Found::Refused(reason) => end = Some(reason),
+                Found::Moved(_) => end = end.or(Some(EndReason::Replaced)),
+                Found::Refused(reason) => end = Some(*reason),
                 Found::Nothing => end = end.or(Some(EndReason::Expired)),
             }
             (next, moves, lasting) = (ids.next(), 0, None);
@@ -166,7 +180,8 @@ impl<D: Driver> Manager<D> {
                 Some(to) => {
                     let latest = self.clock.now().saturating_add(FORWARD_TIME + CLOCK_DIFFERENCE);
                     let lasts = expires.is_none_or(|expires| expires > latest);
-                    return Ok(Found::Moved(to, lasts.then(|| Box::new((key, revision)))));
+                    let lasting = lasts.then(|| Box::new((key, revision)));
+                    return Ok(Found::Moved(Box::new(Moved { to, lasting })));
                 }
                 None => return self.corrupt(&key, Error::new(ErrorKind::Corrupt)),
             },
@@ -174,7 +189,7 @@ impl<D: Driver> Manager<D> {
         };
         if let Some(reason) = self.mismatch(request, &table) {
             self.emit(Some(&key), &Event::Ended(reason.clone()));
-            return Ok(Found::Refused(reason));
+            return Ok(Found::Refused(Box::new(reason)));
         }
         self.emit_loaded(&key);
         Ok(Found::Session(Work::stored(Loaded { id, key, revision, expires }, table)))
@@ -192,10 +207,8 @@ impl<D: Driver> Manager<D> {
         self.emit(Some(key), &Event::Ended(EndReason::Replaced));
         let left = left.filter(|left| self.mismatch(request, left).is_none());
         let latest = self.clock.now().saturating_add(TOMBSTONE_TIME + CLOCK_DIFFERENCE);
-        if expires.is_some_and(|expires| expires > latest) {
-            return Found::ReplacedLate(left, revision);
-        }
-        Found::Replaced(left)
+        let late = expires.is_some_and(|expires| expires > latest).then_some(revision);
+        Found::Replaced(Box::new(Replaced { left, late }))
     }
 
     /// The time of a tombstone or a forwarder that a clock ahead has counted counts from now. If this fails, the next

@@ -69,6 +69,7 @@ impl Work {
     }
 
     /// A record was loaded.
+    #[inline]
     pub(crate) fn stored(loaded: Loaded, table: Table) -> Box<Self> {
         // In the box from the start: to fill it on the stack and to move it there takes longer.
         let mut work = Box::new(Self::NEW);
@@ -78,7 +79,9 @@ impl Work {
             start.sort_unstable();
             work.flash = Some(Box::new(FlashUse { start, kept: BTreeSet::new() }));
         }
-        (work.loaded, work.known, work.table) = (Some(loaded), true, table);
+        (work.loaded, work.known) = (Some(loaded), true);
+        // The empty table has nothing to drop.
+        std::mem::forget(std::mem::replace(&mut work.table, table));
         work
     }
 
