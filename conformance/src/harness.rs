@@ -92,7 +92,8 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Frees space in bounded storage from outside, like an operator who enlarges a disk, and returns whether it did.
-    /// Only for engines that need space in order to remove, or whose removals give no space back at once.
+    /// Only for engines that need space in order to remove, or whose removals give no space back at once. The suite calls
+    /// it if a removal fails with `Full`, and if a store after removals does so for a second. It may call it repeatedly.
     fn free_space(&self, storage: &Self::Storage) -> impl Future<Output = HarnessResult<bool>> + Send {
         async { Ok(false) }
     }
@@ -152,7 +153,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 }
 
-fn missing(hook: &str, requirement: &str) -> HarnessError {
+pub(crate) fn missing(hook: &str, requirement: &str) -> HarnessError {
     HarnessError::new(format!(
         "the harness has no {hook}(): write it, or declare that the driver lacks `{requirement}`"
     ))

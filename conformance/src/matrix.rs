@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A test leaves `<dir>/<driver>/<clause>.json`; an ignored test leaves nothing, and the test of clause B01 leaves
-//! `declared.json`, from which the reasons of `n/a` come. A clause with neither is `not run`, which is red.
+//! `declared.json`, from which the reasons of `n/a` come. A clause with neither is `not run`, which is red. A clause with
+//! both has its own result, because `declared.json` may be older than the list `lacks` of the last run.
 
 mod badge;
 mod html;
@@ -213,11 +214,11 @@ impl Column {
         }
         for clause in CLAUSES.iter() {
             let found: Option<Found> = parse(&dir.join(format!("{}.json", clause.id)));
-            let (verdict, reason) = match (declared.as_ref().and_then(|all| all.reason(clause)), found) {
-                (Some(reason), _) => (Verdict::NotApplicable, reason),
-                (None, Some(found)) => {
+            let (verdict, reason) = match (found, declared.as_ref().and_then(|all| all.reason(clause))) {
+                (Some(found), _) => {
                     (Verdict::from_word(&found.verdict).unwrap_or(Verdict::NotRun), found.reason)
                 }
+                (None, Some(reason)) => (Verdict::NotApplicable, reason),
                 (None, None) => (Verdict::NotRun, "its test left no result".to_owned()),
             };
             column.clauses.push(Cell {
@@ -290,8 +291,12 @@ struct Found {
     reason: String,
 }
 
-/// Leaves what is declared.
+/// Leaves what is declared, and removes the results of clauses that no longer apply.
 pub(crate) fn declare(dir: &Path, driver: &str, version: &str, lacks: &[(Requirement, &'static str)]) {
+    let is_lacked = |need: &Requirement| lacks.iter().any(|(lacked, _)| lacked == need);
+    for clause in CLAUSES.iter().filter(|clause| clause.needs.iter().any(is_lacked)) {
+        let _ = std::fs::remove_file(dir.join(folder(driver)).join(format!("{}.json", clause.id)));
+    }
     let lacks: BTreeMap<_, _> = lacks.iter().map(|(need, why)| (need.as_str(), *why)).collect();
     write(dir, driver, DECLARED, &json!({ "driver": driver, "version": version, "lacks": lacks }));
 }
@@ -358,6 +363,34 @@ mod tests {
         assert_eq!(first["must"], true);
         assert_eq!(first["verdict"], "pass");
         assert_eq!(first["reason"], "");
+    }
+
+    #[test]
+    fn result_wins_over_older_declaration() {
+        let dir = tempfile::tempdir().unwrap();
+        declare(dir.path(), "one", "1", &[(Requirement::Damage, "no way in")]);
+        let cell = || {
+            let matrix = Matrix::read(dir.path(), &["one"]).unwrap();
+            let cell = matrix.drivers[0].clauses.iter().find(|cell| cell.id == "F01").unwrap().clone();
+            (cell.verdict, cell.reason)
+        };
+        assert_eq!(cell(), (Verdict::NotApplicable, "Damage: no way in".to_owned()));
+        leave(dir.path(), "one", "1", "F01", Verdict::Error, "no damage()");
+        assert_eq!(cell(), (Verdict::Error, "no damage()".to_owned()));
+        leave(dir.path(), "one", "1", "F01", Verdict::Pass, "");
+        assert_eq!(cell().0, Verdict::Pass);
+    }
+
+    #[test]
+    fn new_declaration_removes_older_results() {
+        let dir = tempfile::tempdir().unwrap();
+        for id in ["B02", "F01"] {
+            leave(dir.path(), "one", "1", id, Verdict::Fail, "text");
+        }
+        declare(dir.path(), "one", "1", &[(Requirement::Damage, "no way in")]);
+        let matrix = Matrix::read(dir.path(), &["one"]).unwrap();
+        let verdict = |id| matrix.drivers[0].clauses.iter().find(|cell| cell.id == id).unwrap().verdict;
+        assert_eq!((verdict("B02"), verdict("F01")), (Verdict::Fail, Verdict::NotApplicable));
     }
 
     #[test]

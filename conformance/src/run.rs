@@ -220,19 +220,20 @@ fn short(failure: &Failure) -> String {
 
 fn report(context: &Context, clause: &Clause, name: &str, failure: &Failure) -> String {
     let Place { package, version, target, .. } = context.place;
-    let (first, second, (section, change)) = match failure {
+    let (result, (section, change)) = match failure {
         Failure::Unmet { expected, actual } => {
-            (format!("expected: {expected}"), format!("actual:   {actual}"), advice::of(clause))
+            let reason = clause.reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            let result = format!("because:  {reason}\nexpected: {expected}\nactual:   {actual}");
+            (result, advice::of(clause))
         }
         Failure::Harness(text) => {
-            ("error:    the harness failed".to_owned(), format!("cause:    {text}"), advice::HARNESS)
+            (format!("error:    the harness failed\ncause:    {text}"), advice::HARNESS)
         }
     };
-    let reason = clause.reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let full = if context.full { "SESSION_KIT_FULL=1 " } else { "" };
     format!(
-        "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\nbecause:  {reason}\n{first}\n\
-         {second}\nchange:   {change}\nread:     \"{section}\" in the README of session-conformance, and {} in SPEC.md\n\
+        "\ndriver:   {} ({package} {version})\nclause:   {} ({}, level {})\nsentence: {}\n{result}\n\
+         change:   {change}\nread:     \"{section}\" in the README of session-conformance, and {} in SPEC.md\n\
          again:    {full}SESSION_KIT_SEED={} cargo test -p {package} --test {target} {} -- --exact \
          --include-ignored\n",
         context.harness.name(),

@@ -84,8 +84,9 @@ impl Matrix {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Verdict, leave};
+    use super::super::{CLAUSES, Verdict, declare, leave};
     use super::*;
+    use crate::level::Requirement;
 
     #[test]
     fn site_has_the_page_and_a_badge_of_each_driver() {
@@ -97,6 +98,21 @@ mod tests {
         for file in ["index.html", "matrix.json", "my-store.svg", "my-store.json"] {
             assert!(out.join(file).metadata().unwrap().len() > 0, "{file}");
         }
+    }
+
+    #[test]
+    fn error_of_a_declared_clause_is_red() {
+        let dir = tempfile::tempdir().unwrap();
+        let (results, out) = (dir.path().join("results"), dir.path().join("site"));
+        let is_green = || site(results.to_str().unwrap(), &out, &["one"]).unwrap();
+        declare(&results, "one", "1", &[(Requirement::Damage, "no way in")]);
+        let lacks = |id: &str| ["F01", "F03"].contains(&id);
+        for clause in CLAUSES.iter().filter(|clause| !lacks(clause.id)) {
+            leave(&results, "one", "1", clause.id, Verdict::Pass, "");
+        }
+        assert!(is_green(), "the declared clauses do not apply");
+        leave(&results, "one", "1", "F01", Verdict::Error, "no damage()");
+        assert!(!is_green(), "a result is newer than the declaration");
     }
 
     #[test]

@@ -31,6 +31,11 @@ session_conformance::__clauses! { mutants }
 
 /// The suite of a mutant in a test of `module`.
 fn suite(module: &'static str, defect: Defect, power: bool) -> Suite {
+    let harness = ReferenceHarness { defect, power, ..ReferenceHarness::default() };
+    suite_of(module, harness).tagged(format!("{defect:?}")).recovering_within(Duration::from_secs(2))
+}
+
+fn suite_of(module: &'static str, harness: ReferenceHarness) -> Suite {
     let place = Place {
         package: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
@@ -38,8 +43,7 @@ fn suite(module: &'static str, defect: Defect, power: bool) -> Suite {
         module,
         scratch: env!("CARGO_TARGET_TMPDIR"),
     };
-    let suite = Suite::new(ReferenceHarness { defect, power }, place, &[], &[]);
-    suite.tagged(format!("{defect:?}")).recovering_within(Duration::from_secs(2))
+    Suite::new(harness, place, &[], &[])
 }
 
 const FAILS: &str = concat!(module_path!(), "::fails");
@@ -75,8 +79,8 @@ fn every_clause_has_enough_mutants() {
 
 #[test]
 fn every_defect_is_named_by_a_clause() {
-    // One needs a tracer, and one tests the suite itself. Both have their own tests.
-    let others = [Defect::PowerDoesNotSync, Defect::RetrievePanics];
+    // One needs a tracer, one is a defect of the harness, and one tests the suite itself. They have their own tests.
+    let others = [Defect::PowerDoesNotSync, Defect::PowerWithoutEvidence, Defect::RetrievePanics];
     for defect in Defect::ALL.iter().filter(|defect| !others.contains(defect)) {
         assert!(TABLE.iter().any(|(_, mutants)| mutants.contains(defect)), "no clause names {defect:?}");
     }
@@ -95,4 +99,21 @@ fn d08_trace_catches_missing_sync() {
     let outcome = suite(module_path!(), Defect::PowerDoesNotSync, true).examine("D08", test, PATIENCE);
     let can_trace = std::process::Command::new("strace").arg("-V").output().is_ok();
     assert_eq!(outcome.is_err(), can_trace, "{outcome:?}");
+}
+
+#[test]
+fn d08_passes_if_one_handle_locks_the_store() {
+    let test = "d08_passes_if_one_handle_locks_the_store";
+    let harness = ReferenceHarness { power: true, exclusive: true, ..ReferenceHarness::default() };
+    let outcome = suite_of(module_path!(), harness).examine("D08", test, PATIENCE);
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+#[test]
+fn f07_passes_if_space_is_freed_between_stores() {
+    let test = "f07_passes_if_space_is_freed_between_stores";
+    let defect = Defect::FullReusesLittle;
+    let harness = ReferenceHarness { defect, grows: true, ..ReferenceHarness::default() };
+    let outcome = suite_of(module_path!(), harness).examine("F07", test, PATIENCE);
+    assert!(outcome.is_ok(), "{outcome:?}");
 }

@@ -34,7 +34,7 @@ defects! {
     RemovalNotWritten, TouchNotWritten, TornAppend, TouchTearsRecord, PowerWithoutEvidence, PowerDoesNotSync,
     RetrievePanics,
     DamagedIsAbsent, DamagedIsReturned, DamagedConflicts, DamagedIsReplaced, TouchHidesDamage, TraverseFailsAtDamage, DamageEndsTraverse, DamageEndsPurge, GoneIsAbsent, GoneSaysYes,
-    GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, DeniedIsAbsent,
+    GoneForever, GoneLosesAll, FullRemovesOld, FullSaysYes, FullForever, FullRefusesRemovals, FullReusesLittle, DeniedIsAbsent,
     DeniedForever, TrustsIndex, TrustsIndexInChanges, TrustsIndexInConflicts, WalkHogs, TouchMovesAtSameRevision, RetrieveWaits, ShortIsMisconfigured,
     ShortForever, LostFilesAreUsed, LostFilesForever, FollowsLinkOnce, OverIgnoresRevision, OverComparesHint, OverRevives, RacyOver,
     RecentKeepsOffered, RecentMissesTouch, RecentShowsExpired, RecentFillsLate, RecentForever, RecentAgesFromUse,

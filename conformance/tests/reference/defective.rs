@@ -1,5 +1,6 @@
 //! The reference driver with one defect. Without a defect it forwards every call.
 
+use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +27,8 @@ pub struct Defective {
     pub(super) busy: Arc<AtomicBool>,
     /// Tells handles and their clones apart.
     pub(super) id: u64,
+    /// The lock of storage that only one handle can open; its clones share it.
+    lock: Option<Arc<File>>,
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -52,7 +55,13 @@ impl Defective {
             }
         }
         let (memory, turn, busy) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { inner, defect, memory, turn, busy, id: number() })
+        Ok(Self { inner, defect, memory, turn, busy, id: number(), lock: None })
+    }
+
+    /// The same handle, which holds `lock` until its last clone is dropped.
+    pub(super) fn holding(mut self, lock: Option<File>) -> Self {
+        self.lock = lock.map(Arc::new);
+        self
     }
 
     pub(super) fn is(&self, defect: Defect) -> bool {
@@ -154,6 +163,7 @@ impl Clone for Defective {
             turn: Arc::clone(&self.turn),
             busy: Arc::clone(&self.busy),
             id: number(),
+            lock: self.lock.clone(),
         }
     }
 }

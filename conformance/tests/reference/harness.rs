@@ -15,6 +15,10 @@ pub struct ReferenceHarness {
     pub defect: Defect,
     /// Whether every step is synced to the disk, and survival of power loss claimed.
     pub power: bool,
+    /// Whether only one handle at a time can open the storage, on this host.
+    pub exclusive: bool,
+    /// Whether `free_space` enlarges bounded storage.
+    pub grows: bool,
 }
 
 impl Harness for ReferenceHarness {
@@ -33,7 +37,8 @@ impl Harness for ReferenceHarness {
         if std::fs::File::open("/").is_err() {
             return Err(HarnessError::new(session_core::StoreErrorKind::Unavailable.to_string()));
         }
-        Defective::open(storage.path(), clock, self.defect, self.power)
+        let lock = if self.exclusive { Some(lock(storage).await?) } else { None };
+        Ok(Defective::open(storage.path(), clock, self.defect, self.power)?.holding(lock))
     }
 
     async fn damage(&self, storage: &FreshPath, key: &Key) -> HarnessResult<()> {
@@ -75,6 +80,13 @@ impl Harness for ReferenceHarness {
         Ok(storage)
     }
 
+    async fn free_space(&self, storage: &FreshPath) -> HarnessResult<bool> {
+        if self.grows {
+            std::fs::write(storage.beside("log.small"), "4000000")?;
+        }
+        Ok(self.grows)
+    }
+
     async fn revoke_access(&self, storage: &FreshPath) -> HarnessResult<()> {
         Ok(std::fs::write(storage.beside("log.denied"), "")?)
     }
@@ -103,4 +115,16 @@ impl Harness for ReferenceHarness {
         let named = self.power && self.defect != Defect::PowerWithoutEvidence;
         named.then(|| "sync_data before every answer, in the reference's step()".into())
     }
+}
+
+/// An exclusive lock of the storage. A child of another test inherits it between fork and exec, so a failure is retried.
+async fn lock(storage: &FreshPath) -> HarnessResult<std::fs::File> {
+    let file = std::fs::File::create(storage.beside("log.exclusive"))?;
+    for _ in 0..100 {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Err(HarnessError::new("the storage is open in another handle"))
 }

@@ -30,7 +30,7 @@ fn suite(harness: impl Harness, lacks: &Notes<Requirement>, known: &Notes<&'stat
 }
 
 fn with(defect: Defect) -> ReferenceHarness {
-    ReferenceHarness { defect, power: false }
+    ReferenceHarness { defect, ..ReferenceHarness::default() }
 }
 
 /// Runs the test of a clause; gives its panic, the verdict that it left, and the reason.
@@ -155,6 +155,31 @@ fn harness_failure_is_a_red_error() {
     let text = panic.unwrap();
     assert!(text.contains("the harness failed") && text.contains("the disk is missing"), "{text}");
     assert_eq!((verdict, reason.as_str()), (Verdict::Error, "the disk is missing"));
+}
+
+#[test]
+fn d08_without_evidence_is_an_error_of_the_harness() {
+    let harness = ReferenceHarness { power: true, ..with(Defect::PowerWithoutEvidence) };
+    let (panic, verdict, reason) = run(suite(harness, &[], &[]), "D08");
+    let text = panic.unwrap();
+    assert!(text.contains("the harness failed") && !text.contains("xtask"), "{text}");
+    assert!(reason.contains("no power_evidence(): write it"), "{reason}");
+    assert_eq!(verdict, Verdict::Error);
+}
+
+#[test]
+fn f07_failure_says_how_far_it_came() {
+    let suite = suite(with(Defect::FullReusesLittle), LACKS, &[]).recovering_within(Duration::ZERO);
+    let (_, verdict, reason) = run(suite, "F07");
+    assert_eq!(verdict, Verdict::Fail);
+    for part in [
+        "record ",
+        " of 15 is stored",
+        "`Full` after 30 removals",
+        "free_space() was called and returned false",
+    ] {
+        assert!(reason.contains(part), "no {part:?} in {reason}");
+    }
 }
 
 #[test]
