@@ -61,7 +61,8 @@ fn ids_and_keys_come_from_the_operating_system() {
     for (file, call) in [
         ("session-core/src/id.rs", "crate::random::fill(&mut bytes)?;"),
         ("session-state-cookie/src/keys.rs", "random::fill("),
-        ("session-state-cookie/src/seal.rs", "random::fill(&mut sealed[NONCE_AT..])?;"),
+        ("session-core/src/random.rs", "fill(&mut self.bytes)?;"),
+        ("session-state-cookie/src/seal.rs", "= random::bytes()?;"),
     ] {
         assert!(read(&root().join(file)).contains(call), "{file} does not call {call}");
     }
