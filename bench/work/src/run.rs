@@ -237,12 +237,12 @@ async fn heartbeat(shared: Arc<Shared>) {
     const BEAT: Duration = Duration::from_millis(1);
     let own_only = shared.own_only.load(Relaxed);
     while !shared.stop.load(Relaxed) {
-        let (start, waited) = (stopwatch(), own_only.then(waited_nanos));
+        let (start, waited) = (stopwatch(), own_only.then(waited_nanos).flatten());
         tokio::time::sleep(BEAT).await;
         if shared.measuring.load(Relaxed) {
             let late = start.elapsed().saturating_sub(BEAT);
             // A task may move to another thread, whose waits are its own.
-            let waits = match (waited, own_only.then(waited_nanos)) {
+            let waits = match (waited, own_only.then(waited_nanos).flatten()) {
                 (Some((thread, before)), Some((same, after))) if same == thread => {
                     Duration::from_nanos(after.saturating_sub(before))
                 }
@@ -284,20 +284,20 @@ pub(crate) fn cpu_nanos(process: &str) -> u64 {
 }
 
 /// A number of this thread, and how long it has been ready to run while other threads had the processors, or while the host
-/// had taken them away. 0 where the system does not report it: then a gap includes such waits, and is only longer.
-fn waited_nanos() -> (u64, u64) {
-    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let name = thread.file_name().and_then(std::ffi::OsStr::to_str);
-    (number(name), number(times.split_whitespace().nth(1)) + stolen_nanos())
+/// had taken them away. `None` where the system does not report it: then a gap includes such waits, and is only longer.
+fn waited_nanos() -> Option<(u64, u64)> {
+    let thread = std::fs::read_link("/proc/thread-self").ok()?;
+    let number = thread.file_name()?.to_str()?.parse().ok()?;
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let waited: u64 = times.split_whitespace().nth(1)?.parse().ok()?;
+    Some((number, waited + stolen_nanos()?))
 }
 
 /// How long the host of a virtual machine has taken processors away, in steps of ten milliseconds.
-fn stolen_nanos() -> u64 {
-    let times = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks = times.split_whitespace().nth(8).and_then(|ticks| ticks.parse::<u64>().ok());
-    ticks.unwrap_or(0) * 10_000_000
+fn stolen_nanos() -> Option<u64> {
+    let times = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: u64 = times.split_whitespace().nth(8)?.parse().ok()?;
+    Some(ticks * 10_000_000)
 }
 
 /// The processor time of a server and of its child processes so far, such as PostgreSQL's backends. The time of a child
