@@ -66,7 +66,7 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        if request.extensions_mut().remove::<AskedOutside>().is_some() {
+        if AskedOutside::is_possible() && request.extensions_mut().remove::<AskedOutside>().is_some() {
             self.source.mistakes().report_wrong_order();
         }
         let (open, may_drop_cookie) = self.begin(&request);

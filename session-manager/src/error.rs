@@ -1,6 +1,7 @@
 //! Errors of the session layer.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{Extensions, StatusCode};
@@ -48,7 +49,7 @@ impl Error {
     /// request's extensions.
     #[must_use]
     pub fn no_layer(extensions: &mut Extensions) -> Self {
-        extensions.insert(AskedOutside);
+        extensions.insert(AskedOutside::note());
         Self::new(ErrorKind::NoLayer)
     }
 
@@ -209,7 +210,27 @@ impl Unrendered {
 /// A marker in the extensions of a request: an extractor or a middleware outside every session layer asked for the
 /// session. A session layer that finds it is inside of that middleware, and reports the wrong order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AskedOutside;
+pub struct AskedOutside(());
+
+/// Whether this process has made one.
+static ANY_ASKED_OUTSIDE: AtomicBool = AtomicBool::new(false);
+
+impl AskedOutside {
+    /// A marker to insert.
+    #[must_use]
+    pub fn note() -> Self {
+        ANY_ASKED_OUTSIDE.store(true, Relaxed);
+        Self(())
+    }
+
+    /// Whether a request can have one: whether this process has made any. Most never do, and a look into the extensions
+    /// costs more.
+    #[must_use]
+    #[inline]
+    pub fn is_possible() -> bool {
+        ANY_ASKED_OUTSIDE.load(Relaxed)
+    }
+}
 
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -52,7 +52,7 @@ where
 }
 
 fn begin<B>(source: &Arc<dyn SessionSource>, request: &mut Request<B>) -> OpenRequest {
-    if request.extensions_mut().remove::<AskedOutside>().is_some() {
+    if AskedOutside::is_possible() && request.extensions_mut().remove::<AskedOutside>().is_some() {
         source.mistakes().report_wrong_order();
     }
     let (begun, engine) = Arc::clone(source).begin(RequestHead {

@@ -100,7 +100,7 @@ where
             None => true,
         };
         if is_outside {
-            request.extensions_mut().insert(AskedOutside);
+            request.extensions_mut().insert(AskedOutside::note());
             tracing::warn!("a RoutePolicy outside every session layer has no effect");
         }
         self.inner.call(request)

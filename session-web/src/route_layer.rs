@@ -40,7 +40,7 @@ where
         match request.extensions().get() {
             Some(session) => self.policy.apply(session),
             None => {
-                request.extensions_mut().insert(AskedOutside);
+                request.extensions_mut().insert(AskedOutside::note());
                 tracing::warn!("a RoutePolicy outside every session layer has no effect");
             }
         }

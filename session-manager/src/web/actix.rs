@@ -76,7 +76,7 @@ impl Error {
     /// As [`no_layer`](Self::no_layer), for a request of actix-web.
     #[must_use]
     pub fn no_layer_around(request: &HttpRequest) -> Self {
-        request.extensions_mut().insert(AskedOutside);
+        request.extensions_mut().insert(AskedOutside::note());
         Self::new(ErrorKind::NoLayer)
     }
 }
