@@ -137,8 +137,8 @@ impl<D: Driver> Manager<D> {
         self.correct_times(work)?;
         self.stamp_epoch(work).await?;
         let now = self.clock.now();
-        let network = self.config.address.record(request.address);
-        let agent = request.user_agent.as_deref().filter(|_| self.config.agent).map(Agent::of);
+        let network = self.config.address.record(request.client_address());
+        let agent = request.client_agent().filter(|_| self.config.agent).map(Agent::of);
         let draft = work.draft(now, |header| {
             header.created = now;
             header.bind_to(network, agent);

@@ -134,7 +134,7 @@ impl Session {
     /// Reads the session of the request. If there is none, or if the old system owns the logins, that is asked.
     pub(crate) fn first_load(&self) -> Loading<'_, Box<Work>> {
         let loading = self.backend().load(self.request());
-        if self.request().old.is_none() {
+        if self.request().old_id().is_none() {
             return loading;
         }
         Loading::Pending(Box::pin(async move { self.take_over(loading.done().await?).await }))

@@ -233,12 +233,12 @@ impl<D: Driver> Manager<D> {
     pub(crate) fn mismatch(&self, request: &RequestInfo, table: &Table) -> Option<EndReason> {
         let header = &table.header;
         if self.config.address != AddressCheck::Off
-            && header.network().is_some_and(|network| !network.contains(request.address))
+            && header.network().is_some_and(|network| !network.contains(request.client_address()))
         {
             return Some(EndReason::AddressMismatch);
         }
         if self.config.agent
-            && header.agent().is_some_and(|agent| request.user_agent.as_deref().map(Agent::of) != Some(agent))
+            && header.agent().is_some_and(|agent| request.client_agent().map(Agent::of) != Some(agent))
         {
             return Some(EndReason::UserAgentMismatch);
         }

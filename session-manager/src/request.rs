@@ -14,11 +14,8 @@ use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub struct RequestInfo {
     /// The ids, as a [`State`](session_core::State) read them.
     pub candidates: Candidates,
-    /// The client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
-    /// request passes that proxy.
-    pub address: Option<IpAddr>,
-    /// The bytes of the User-Agent header, which the user-agent check compares.
-    pub user_agent: Option<Bytes>,
+    /// Boxed, because most requests have nothing of it.
+    rare: Option<Box<Rare>>,
     /// Whether the request moves the session's deadline. A poll that runs by itself should not.
     pub extend: bool,
     /// Whether the request uses no flash value up, because its response shows none: that of `HEAD` has no body.
@@ -29,8 +26,13 @@ pub struct RequestInfo {
     pub on_handler_error: OnHandlerError,
     /// What a web layer does with the response if recorded writes were not stored.
     pub on_not_stored: OnNotStored,
-    /// The session of another system that the request presents: [`Sessions::old_session`](crate::Sessions::old_session).
-    pub old: Option<OldId>,
+}
+
+#[derive(Clone, Default)]
+struct Rare {
+    address: Option<IpAddr>,
+    user_agent: Option<Bytes>,
+    old: Option<OldId>,
 }
 
 /// The id of a session of another system, as a request presents it. It is as secret as an id of ours, so `Debug` does not
@@ -70,29 +72,26 @@ impl RequestInfo {
     pub fn new(candidates: impl Into<Candidates>) -> Self {
         Self {
             candidates: candidates.into(),
-            address: None,
-            user_agent: None,
+            rare: None,
             extend: true,
             keep_flash: false,
             on_store_error: OnStoreError::Reject,
             on_handler_error: OnHandlerError::Discard,
             on_not_stored: OnNotStored::Continue,
-            old: None,
         }
     }
 
-    /// Sets the client's address.
+    /// Sets the client's address, for [`AddressCheck`](crate::AddressCheck). Take it from a proxy's header only if every
+    /// request passes that proxy.
     #[must_use]
-    pub fn address(mut self, address: Option<IpAddr>) -> Self {
-        self.address = address;
-        self
+    pub fn address(self, address: Option<IpAddr>) -> Self {
+        self.set(address.is_some(), |rare| rare.address = address)
     }
 
-    /// Sets the User-Agent header.
+    /// Sets the bytes of the User-Agent header, which the user-agent check compares.
     #[must_use]
-    pub fn user_agent(mut self, header: Option<Bytes>) -> Self {
-        self.user_agent = header;
-        self
+    pub fn user_agent(self, header: Option<Bytes>) -> Self {
+        self.set(header.is_some(), |rare| rare.user_agent = header)
     }
 
     /// Sets whether the request moves the session's deadline.
@@ -130,11 +129,30 @@ impl RequestInfo {
         self
     }
 
-    /// Sets the session of another system that the request presents.
+    /// Sets the session of another system that the request presents:
+    /// [`Sessions::old_session`](crate::Sessions::old_session).
     #[must_use]
-    pub fn old(mut self, old: Option<OldId>) -> Self {
-        self.old = old;
+    pub fn old(self, old: Option<OldId>) -> Self {
+        self.set(old.is_some(), |rare| rare.old = old)
+    }
+
+    fn set(mut self, is_some: bool, set: impl FnOnce(&mut Rare)) -> Self {
+        if is_some || self.rare.is_some() {
+            set(self.rare.get_or_insert_default());
+        }
         self
+    }
+
+    pub(crate) fn client_address(&self) -> Option<IpAddr> {
+        self.rare.as_ref()?.address
+    }
+
+    pub(crate) fn client_agent(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.user_agent.as_deref()
+    }
+
+    pub(crate) fn old_id(&self) -> Option<&OldId> {
+        self.rare.as_ref()?.old.as_ref()
     }
 }
 

@@ -205,7 +205,7 @@ impl<D: Driver> Backend for Manager<D> {
         Box::pin(async move {
             let kept = self.kept_old(work);
             let ended = self.destroy(request, work, reason).await?;
-            let presented = request.old.clone().filter(|old| kept.as_ref() != Some(old));
+            let presented = request.old_id().cloned().filter(|old| kept.as_ref() != Some(old));
             for old in kept.into_iter().chain(presented) {
                 Box::pin(self.close_old(request, &old)).await?;
             }

@@ -51,7 +51,7 @@ impl<D: Driver> Manager<D> {
         request: &RequestInfo,
         found: Box<Work>,
     ) -> Result<Box<Work>, Error> {
-        let (Some(takeover), Some(old)) = (&self.takeover, &request.old) else { return Ok(found) };
+        let (Some(takeover), Some(old)) = (&self.takeover, request.old_id()) else { return Ok(found) };
         // A session that was replaced, revoked or is bound to another client is not absent.
         if found.is_dead() || !matches!(found.end(), None | Some(EndReason::Expired)) {
             return Ok(found);
@@ -88,7 +88,7 @@ impl<D: Driver> Manager<D> {
 
     /// A session that the application's mapping fills.
     pub(crate) async fn scratch(&self, this: Arc<dyn Backend>, request: &RequestInfo) -> Session {
-        let session = Session::new(this, RequestInfo { old: None, ..request.clone() });
+        let session = Session::new(this, request.clone().old(None));
         let new = Work::empty(self.config.new_header(), None, false);
         session.turn(false).await.work = Some(Box::new(new));
         session

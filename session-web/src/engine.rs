@@ -120,15 +120,16 @@ pub(crate) fn request_info<D: Driver>(
     let mut request = RequestInfo::new(candidates);
     // Not assigned where there is nothing: to copy a `None` takes some nanoseconds.
     if let Some(address) = &options.address {
-        request.address = address.find(head.headers, head.extensions);
+        request = request.address(address.find(head.headers, head.extensions));
     }
     if sessions.checks_user_agent() {
-        request.user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
+        let agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes().to_vec().into());
+        request = request.user_agent(agent);
     }
     // axum runs the handler of GET for HEAD. The response has no body, so the client sees no flash value.
     request.keep_flash = head.is_head;
     if sessions.takes_over() {
-        request.old = sessions.old_session(head.headers);
+        request = request.old(sessions.old_session(head.headers));
     }
     request.on_store_error = options.on_store_error;
     request.on_handler_error = options.on_handler_error;
