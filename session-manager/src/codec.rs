@@ -5,6 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::checked::{Doubt, Refusal, Rules, Written};
 use crate::error::{Error, ErrorKind};
 
+mod message_pack;
+
 /// How values are encoded. Every value carries its codec, so the default may change while sessions live.
 ///
 /// A value that [`insert`](crate::Session::insert) accepts is read back equal, as far as the type's own `Serialize` and
@@ -134,7 +136,7 @@ pub(crate) fn decode<T: DeserializeOwned>(codec: u8, key: &str, bytes: &[u8]) ->
 
 #[inline(never)]
 fn decode_readable<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable()).ok()
+    T::deserialize(message_pack::Value::new(bytes)).ok()
 }
 
 /// Not inlined, so that `decode` is as large as one decoder.
