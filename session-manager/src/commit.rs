@@ -1,7 +1,7 @@
 //! Commit, top-down: the decision, then creation, update and touch. A rotation and a lost answer have modules of their
 //! own, which use the rules at the end of this one.
 
-use session_core::{Change, Driver, Record, Revision, StoreErrorKind, Timestamp, Touch, is_live};
+use session_core::{Change, Driver, Record, Revision, StoreErrorKind, Timestamp, Touch, is_live, yield_now};
 
 use crate::client::Agent;
 use crate::entry::entries;
@@ -14,6 +14,10 @@ use crate::rotate::Cause;
 use crate::settle::{Before, DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Table, millis};
 use crate::work::{Loaded, Pending, Work};
+
+/// The shortest record of which each step of a commit is long: other tasks get a turn between an attempt that conflicts
+/// and the next one.
+const LONG: usize = 256 << 10;
 
 /// The task of a commit.
 pub(crate) enum Step {
@@ -378,6 +382,9 @@ impl<D: Driver> Manager<D> {
             }
         }
         let Record { data, expires, revision } = record;
+        if data.len() >= LONG {
+            yield_now().await;
+        }
         let mut at = Loaded { revision, expires, ..loaded };
         let mut content = Table::parse(data);
         if let Ok(Content::Forwarder(forwarder)) = content {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use session_core::{
     Applied, Change, Condition, Driver, Key, Record, Revision, StoreError, StoreErrorKind, Timestamp, random,
+    yield_now,
 };
 
 use crate::config::{OnCorrupt, OnTooMany};
@@ -308,8 +309,7 @@ fn excess(index: &Index, entrant: &Entrant<'_>, damaged: &HashSet<Key>, most: us
 /// Gives other tasks a turn after every few items of a long loop.
 pub(crate) async fn yield_after(done: usize) {
     if done % 16 == 15 {
-        // Not session-core's: tokio's lets the runtime look at its timers and sockets.
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 
