@@ -24,7 +24,8 @@ const PAGE: usize = 256;
 /// The basic rule: `retrieve` returns the record that the last successful `store` wrote. SPEC.md lists all rules, and
 /// the conformance suite tests them. Handles should be cheap to clone. All clones share one store.
 ///
-/// A driver that wraps another driver MUST forward every method. A default would replace the inner driver's method.
+/// A driver that wraps another driver MUST forward every method but [`retrieve_recent`](Self::retrieve_recent), which it may
+/// leave out. A default would replace the inner driver's method.
 /// [`forward!`](crate::forward) writes the forwarding methods.
 ///
 /// # For applications
@@ -38,14 +39,14 @@ pub trait Driver: Send + Sync + 'static {
     /// Returns the live record of `key`. `None` if the key was never stored, was removed, or has expired.
     ///
     /// # Errors
-    /// `Corrupt` for a damaged record, which stays unchanged. `Unavailable`, `Timeout`, `Closed`, `Backend`.
+    /// `Corrupt` for a damaged record, which stays unchanged. `Unavailable`, `Timeout`, `Closed`, `Misconfigured`, `Backend`.
     fn retrieve(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
 
     /// Does what [`retrieve`](Self::retrieve) does, and may answer from a cache: with the record of an earlier moment, at
     /// most [`Capabilities::staleness`] ago. Changes through this handle and its clones are never missing from the answer.
     ///
     /// For callers that change a record only on condition of the revision that they have read, so that an old record costs
-    /// them a conflict and no update. The session layer loads the session of a request by it.
+    /// them a conflict, and no update is lost. The session layer loads the session of a request by it.
     ///
     /// The default calls `retrieve`. A wrapper that leaves the default loses the cache of the driver inside, and nothing else.
     ///
@@ -81,8 +82,8 @@ pub trait Driver: Send + Sync + 'static {
     /// `loaded` is a hint. The answer MUST be that of `store`, whatever data and deadline `loaded` has, because a touch
     /// may have moved the deadline and a caller may have changed the data.
     ///
-    /// The default calls `store`. Override it if the engine compares whole values without a script, as
-    /// session-store-redis does.
+    /// The default calls `store`. Override it if the engine can compare the whole old value more cheaply than a
+    /// revision, as Redis can with `SET … IFEQ`.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -164,7 +165,7 @@ pub trait Driver: Send + Sync + 'static {
     /// Makes all changes acknowledged before the call survive power loss, if the engine can.
     ///
     /// # Errors
-    /// `Unavailable`, `Full`, `Closed`, `Backend`. The default does nothing and always succeeds, even after `close`, so
+    /// `Unavailable`, `Timeout`, `Full`, `Closed`, `Misconfigured`, `Backend`. The default does nothing and always succeeds, even after `close`, so
     /// a driver has to write this method to keep B32.
     fn flush(&self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }

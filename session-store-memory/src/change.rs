@@ -60,7 +60,7 @@ impl Inner {
         }
     }
 
-    /// The share of a stored record in the bounds. A removal and a touch need no room.
+    /// How much of `max_bytes` and `max_entries` the record would use. A removal and a touch need no room.
     fn amount(&self, key: &Key, request: &ChangeRequest, now: Timestamp) -> Result<Amount> {
         let ChangeRequest::Store { record, .. } = request else { return Ok(Amount::default()) };
         if !record.is_live(now) {

@@ -10,14 +10,15 @@ use session_core::{Change, ChangeRequest, Condition, Decision, Found, Record, Ti
 use crate::error::Fault;
 use crate::read::{self, Most, millis};
 
-/// The row of the key, if the row agrees with the index: see `read`.
+/// The row of the key. The `+` keeps SQLite from answering the second comparison with the index too: a damaged index may
+/// lead to the row of another key (see `read`).
 macro_rules! this_row {
     () => {
         "id = (SELECT id FROM records WHERE key = ?1) AND +key = ?1"
     };
 }
 
-/// The column `due` may stay as it is, because it is not later than the new deadline.
+/// Whether the column `due`, by which a purge finds rows, may stay as it is: it is not later than the new deadline.
 macro_rules! due_in_time {
     () => {
         "(?3 IS NULL OR due BETWEEN 0 AND ?3)"
@@ -55,7 +56,8 @@ const TOUCH: &str = concat!(
 /// Prepared when a connection is opened, so that a missing column is found then.
 pub(crate) const STATEMENTS: &[&str] = &[PUT, CREATE, MOVE, DELETE, OVERWRITE, REPLACE, TOUCH];
 
-/// Makes the change. `Fault::Row` is the answer to this change alone, which has written nothing. After
+/// Makes one change of a transaction that holds the changes of several callers. `Fault::Row` is the answer to this change
+/// alone, which has written nothing. After
 /// `Fault::Engine` the whole transaction may be rolled back.
 pub(crate) fn apply(
     connection: &Connection,
