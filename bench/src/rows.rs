@@ -325,6 +325,7 @@ fn redis() -> Vec<Group> {
                 Work::Store,
                 "store on revision, script",
                 REDIS,
+                // The stores write without a condition, and a script costs the server two of their writes.
                 &[(RAW_REDIS, Some(0.55)), (TS_REDIS, None), (ACTIX, None)],
             ),
             Some(1.0 / 2.6),

@@ -33,7 +33,8 @@ const FIRST_HASH: [u32; 8] =
 /// Management: strict session management). Drivers store the [`key`](Self::key), a hash of the id, so a leaked store
 /// reveals no ids. `Debug` does not show the id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-// Aligned, so that copies of an optional id are whole words: reading bytes that were just written in other pieces waits.
+// Aligned, so that an optional id is copied in whole words: a processor that reads what it has just written in smaller
+// pieces waits for them.
 #[repr(align(8))]
 pub struct SessionId([u8; Self::BYTES]);
 

@@ -17,7 +17,8 @@ thread_local! {
     static LEFT: RefCell<Block> = const { RefCell::new(Block { bytes: [0; BLOCK], used: BLOCK, process: 0 }) };
 }
 
-/// Returns up to 512 random bytes, for revisions, nonces and seeds. Each thread reads blocks of 512 bytes,
+/// Returns `N` random bytes, at most 512, for revisions, nonces and seeds. They stay in the memory of the thread: use
+/// [`fill`] for secrets. Each thread reads blocks of 512 bytes,
 /// because one system call per change would cost as much as the rest of a commit.
 ///
 /// A forked child reads a new block. Otherwise two processes would use the same revisions, and each would take the

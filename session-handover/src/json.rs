@@ -93,7 +93,7 @@ impl<'a> Json<'a> {
                 return Err(Error::new(ErrorKind::Malformed, self.input.offset(), "key expected"));
             }
             if entries.is_empty() {
-                // Most maps have so many, and to grow takes as long as to read them.
+                // Most maps have at most eight entries. Growing a vector step by step takes as long as reading them.
                 entries.reserve(8);
             }
             let (key, value) = entries.push_mut((Value::Null, Value::Null));

@@ -8,7 +8,8 @@ use zlib_rs::{DeflateConfig, Inflate, InflateFlush, Status, compress_bound, comp
 use crate::{Bounds, Error, ErrorKind};
 
 thread_local! {
-    /// To allocate a state takes as long as to inflate a short session. 48 KiB for each thread that inflates.
+    /// To allocate a state takes as long as to inflate a short session. 48 KiB for each thread that inflates, with up to
+    /// 32 KiB of what it has inflated last.
     static STATE: RefCell<Inflate> = RefCell::new(Inflate::new(true, 15));
 }
 
@@ -23,7 +24,6 @@ fn inflate_with(state: &mut Inflate, bytes: &[u8], bounds: &Bounds) -> Result<Ve
     loop {
         let mut plain = vec![0; room];
         state.reset(true);
-        // In one piece, so that no window is kept.
         let inflated = state.decompress(bytes, &mut plain, InflateFlush::Finish);
         let len = usize::try_from(state.total_out()).unwrap_or(usize::MAX);
         match inflated {

@@ -15,9 +15,8 @@ use crate::settle::{Before, DRAWS, New, Patience};
 use crate::table::{CLOCK_DIFFERENCE, Content, Table, millis};
 use crate::work::{Loaded, Pending, Work};
 
-/// The shortest record of which each step of a commit is long: other tasks get a turn between an attempt that conflicts
-/// and the next one.
-const LONG: usize = 256 << 10;
+/// For records from this length on, in bytes, other tasks get a turn between an attempt that conflicts and the next one.
+const LONG_RECORD: usize = 256 << 10;
 
 /// The task of a commit.
 pub(crate) enum Step {
@@ -382,9 +381,7 @@ impl<D: Driver> Manager<D> {
             }
         }
         let Record { data, expires, revision } = record;
-        if data.len() >= LONG {
-            yield_now().await;
-        }
+        let is_long = data.len() >= LONG_RECORD;
         let mut at = Loaded { revision, expires, ..loaded };
         let mut content = Table::parse(data);
         if let Ok(Content::Forwarder(forwarder)) = content {
@@ -403,6 +400,10 @@ impl<D: Driver> Manager<D> {
             }
             Ok(Content::Session(table)) => {
                 work.rebase(at, table, self.clock.now())?;
+                // Last, so that a commit that is dropped here has not lost this step.
+                if is_long {
+                    yield_now().await;
+                }
                 Ok(None)
             }
             Ok(Content::Tombstone(_) | Content::Forwarder(_)) => Ok(Some(EndReason::Replaced)),

@@ -212,18 +212,18 @@ impl Unrendered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedOutside(());
 
-/// Whether this process has made one.
+/// Set once this process makes an [`AskedOutside`].
 static ANY_ASKED_OUTSIDE: AtomicBool = AtomicBool::new(false);
 
 impl AskedOutside {
-    /// A marker to insert.
+    /// Makes the marker. A web layer whose extractor finds no session inserts it into the request's extensions.
     #[must_use]
     pub fn note() -> Self {
         ANY_ASKED_OUTSIDE.store(true, Relaxed);
         Self(())
     }
 
-    /// Whether a request can have one: whether this process has made any. Most never do, and a look into the extensions
+    /// Whether a request can have one, because this process has made any. Ask before you look into the extensions, which
     /// costs more.
     #[must_use]
     #[inline]

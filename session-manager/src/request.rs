@@ -14,7 +14,7 @@ use crate::policy::{OnHandlerError, OnNotStored, OnStoreError};
 pub struct RequestInfo {
     /// The ids, as a [`State`](session_core::State) read them.
     pub candidates: Candidates,
-    /// Boxed, because most requests have nothing of it.
+    /// Boxed, because most requests set none of these.
     rare: Option<Box<Rare>>,
     /// Whether the request moves the session's deadline. A poll that runs by itself should not.
     pub extend: bool,

@@ -458,7 +458,7 @@ impl Session {
     /// Takes the turn, or queues this task; `queued` says that it is in the queue already. With `seal`, this seals the
     /// handle first.
     ///
-    /// Inlined, because to return the turn takes a third of its time.
+    /// Inlined, because a third of its time went into returning the turn.
     #[inline(always)]
     fn take_turn(&self, queued: bool, seal: bool) -> Taken<'_> {
         self.0.used.store(true, Relaxed);

@@ -97,8 +97,8 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// [`finish`](Self::finish) without an allocation, if the driver answers at the first poll
-    /// ([`Capabilities::at_once`](session_core::Capabilities::at_once)). `None` if it does not, or if another task of the
-    /// request uses the session: call `finish` then, which also completes a commit that this call has begun.
+    /// ([`Capabilities::at_once`](session_core::Capabilities::at_once)). `None` if it does not, if a long
+    /// session met a change of another request, or if another task of the request uses the session: call `finish` then, which also completes a commit that this call has begun.
     #[must_use]
     pub fn finish_at_once(&self, session: &Session) -> Option<Result<Committed, Error>> {
         if !self.manager.at_once {

@@ -250,7 +250,7 @@ impl Found {
 
 /// Whether the client seems to use HTTPS. Browsers send `Sec-Fetch-Site` to HTTPS and to loopback only.
 ///
-/// A layer asks at each request without a cookie. To look a name up that has to be parsed takes twice as long.
+/// A layer asks at each request without a cookie. Looking up a name that is text, not parsed yet, takes twice as long.
 fn shows_https(uri: &Uri, request: &HeaderMap) -> bool {
     static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

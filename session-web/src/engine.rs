@@ -118,7 +118,6 @@ pub(crate) fn request_info<D: Driver>(
     head: &RequestHead<'_>,
 ) -> RequestInfo {
     let mut request = RequestInfo::new(candidates);
-    // Not assigned where there is nothing: to copy a `None` takes some nanoseconds.
     if let Some(address) = &options.address {
         request = request.address(address.find(head.headers, head.extensions));
     }

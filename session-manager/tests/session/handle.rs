@@ -469,3 +469,25 @@ async fn outcome_of_a_commit_may_be_ignored() -> Result<(), Error> {
     sessions.finish(&session).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn long_session_lets_other_tasks_run_after_a_conflict() {
+    let sessions = Sessions::new(session_store_memory::MemoryStore::new().unwrap()).unwrap();
+    let id = begun(&sessions).await;
+    disturb(&sessions, id, |session| session.insert("text", &"x".repeat(300 << 10)).unwrap()).await;
+    for begins_at_once in [false, true] {
+        let session = sessions.load(id).await.unwrap();
+        disturb(&sessions, id, add).await;
+        add(&session);
+        let other = tokio::spawn(async {});
+        if begins_at_once {
+            // Dropped at the turn of the others, with the step after the conflict done.
+            assert!(sessions.finish_at_once(&session).is_none());
+        }
+        let committed = sessions.finish(&session).await.unwrap();
+        assert_eq!((committed.outcome, committed.replays), (Outcome::Updated, u32::from(!begins_at_once)));
+        assert_eq!(other.is_finished(), !begins_at_once);
+    }
+    let session = sessions.load(id).await.unwrap();
+    assert_eq!(session.get::<u32>("n").unwrap(), Some(4));
+}
