@@ -98,7 +98,8 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Removes the live record of `key` if `condition` holds. Without a live record the answer is `Conflict(None)`, or
     /// `Applied` under `Absent`. So under `Any` and `Revision`, `Applied` means that this call removed the record. A
-    /// damaged record is outside this rule: under `Any` it may be removed, otherwise the call fails with `Corrupt`.
+    /// damaged record is outside this rule: under `Any` it may be removed, under `Revision` too if the driver can still read
+    /// that revision (F01), and otherwise the call fails with `Corrupt`.
     ///
     /// # Errors
     /// As [`store`](Self::store).
@@ -152,8 +153,8 @@ pub trait Driver: Send + Sync + 'static {
     /// Removes at most `limit` expired records of any prefix. The driver checks each record again when it removes it.
     ///
     /// A driver whose engine expires records has nothing to do here. It overrides this method to answer zero, with
-    /// `more: false`, as session-store-redis does. B01 also permits `Unsupported`, for this driver and for one without
-    /// a purge.
+    /// `more: false`, as session-store-redis does. B01 also permits `Unsupported`, for this driver and for one that
+    /// has not written this method yet.
     ///
     /// # Errors
     /// `Unsupported` by default. Otherwise as [`remove`](Self::remove).

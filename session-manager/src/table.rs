@@ -73,7 +73,7 @@ const DEADLINE: u8 = 2;
 /// How long the tombstone stays under the old key: longer than any request that began with the old id.
 pub(crate) const TOMBSTONE_TIME: Duration = Duration::from_secs(60);
 
-/// A time that is farther ahead was written by a clock that was wrong: the clocks of hosts differ by at most 5 s.
+/// A time that is farther ahead was written by a clock that was wrong. Twice what the clocks of hosts may differ by.
 pub(crate) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(10);
 
 /// The data of the tombstone that a rotation leaves under the old key, unless it is a login.
